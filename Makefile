@@ -1,0 +1,42 @@
+# Everything is built into build/, which git ignores.
+.DEFAULT_GOAL := help
+.PHONY: help build demo test bench lint fuzz soak golden clean
+
+help: ## Say what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+build: ## Build build/bin/bqgate, the product
+	scripts/build.sh bqgate
+
+demo: ## Run everything on loopback with example data (options: ARGS="--policy FILE …")
+	@scripts/fetch-envoy.sh
+	@scripts/build.sh bqgate-demo sqlengine $(if $(findstring emulator,$(ARGS)),bigquery-emulator)
+	@exec build/bin/bqgate-demo demo $(ARGS)
+
+test: ## Install what is missing, build, and run all tests
+	@scripts/test.sh
+
+bench: ## Measure against echo services of the same shape, in the same run
+	@scripts/fetch-envoy.sh
+	@scripts/setup-tests.sh
+	@scripts/build.sh bqgate-sql-worker bqgate-demo sqlengine
+	CGO_ENABLED=0 go test -tags 'e2e demo' -run '^$$' -bench . -benchmem -timeout 60m $$(scripts/packages.sh plain)
+
+lint: ## Formatting, vet, shell syntax
+	@scripts/lint.sh
+
+fuzz: ## Run each fuzz target for FUZZTIME=30s
+	@scripts/fuzz.sh
+
+soak: ## Run the suites COUNT=10 times over, to find what fails rarely
+	@scripts/fetch-envoy.sh
+	@scripts/setup-tests.sh
+	@scripts/build.sh bqgate-sql-worker bqgate-demo sqlengine bigquery-emulator
+	CGO_ENABLED=1 go test -race -count $(or $(COUNT),10) -timeout 6h $$(scripts/packages.sh plain)
+	CGO_ENABLED=0 go test -tags 'e2e demo' -count $(or $(COUNT),10) -timeout 6h ./e2e
+
+golden: ## Write the generated Envoy configurations in envoy/testdata anew
+	CGO_ENABLED=0 go test ./envoy -run TestGolden -update
+
+clean: ## Remove build/
+	rm -rf build

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"regexp"
+	"strings"
+)
+
+var (
+	sqliteNoise = regexp.MustCompile(`^failed to (?:exec|query|prepare) (?s:.*): `)
+	codeNoise   = regexp.MustCompile(`sqlite3: (?:SQL logic error: )?`)
+	divided     = regexp.MustCompile(`zero divided error \( (\S+) / 0 \)`)
+	parsed      = regexp.MustCompile(`strconv\.(ParseInt|ParseFloat|ParseBool|ParseUint): parsing "((?s:.*))": (?:invalid syntax|value out of range)`)
+)
+
+// googleTypes are the words BigQuery uses in "Bad int64 value: …".
+var googleTypes = map[string]string{"ParseInt": "int64", "ParseUint": "uint64", "ParseFloat": "double", "ParseBool": "bool"}
+
+// runFailure turns a driver error into BigQuery's: its words where they are known, else the driver's without the wrapping. The values that
+// Google's errors carry stay in them: that is what the gateway has to hide.
+func runFailure(err error) *failure {
+	msg := codeNoise.ReplaceAllString(sqliteNoise.ReplaceAllString(err.Error(), ""), "")
+	msg, _, _ = strings.Cut(msg, "\ngoroutine ")
+	if m := parsed.FindStringSubmatch(msg); m != nil {
+		msg = "Bad " + googleTypes[m[1]] + " value: " + m[2]
+	}
+	if m := divided.FindStringSubmatch(msg); m != nil {
+		msg = "division by zero: " + strings.TrimSuffix(m[1], ".000000") + " / 0"
+	}
+	return &failure{Reason: "invalidQuery", Message: strings.TrimSpace(msg), RunTime: true}
+}

@@ -1,0 +1,49 @@
+package fakegoogle
+
+import (
+	"regexp"
+	"strconv"
+	"time"
+)
+
+// directives are what comments in the SQL ask of the stand-in:
+//
+//	-- fake:delay=500ms   the job takes this long
+//	-- fake:rows=N        the result's rows are repeated to N rows, generated while they are sent, in one page unless maxResults says otherwise
+//	-- fake:pages         with fake:rows: cut into pages of 10 MB as Google does
+//	-- fake:stall=10s     the body stops this long after half of the rows
+//	-- fake:die           the body breaks off after half of the rows
+type directives struct {
+	delay time.Duration // -1 if not given
+	rows  int64         // -1 if not given
+	pages bool
+	stall time.Duration
+	die   bool
+}
+
+var directive = regexp.MustCompile(`--[ \t]*fake:(\w+)(?:=(\S+))?`)
+
+func parseDirectives(sql string) (directives, error) {
+	d := directives{delay: -1, rows: -1}
+	var err error
+	for _, m := range directive.FindAllStringSubmatch(sql, -1) {
+		switch m[1] {
+		case "delay":
+			d.delay, err = time.ParseDuration(m[2])
+		case "rows":
+			d.rows, err = strconv.ParseInt(m[2], 10, 64)
+		case "pages":
+			d.pages = true
+		case "stall":
+			d.stall, err = time.ParseDuration(m[2])
+		case "die":
+			d.die = true
+		default:
+			err = &apiError{Code: 400, Reason: "invalid", Message: "no directive fake:" + m[1]}
+		}
+		if err != nil {
+			return d, errInvalid("-- fake:" + m[1] + ": " + err.Error())
+		}
+	}
+	return d, nil
+}

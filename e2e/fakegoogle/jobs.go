@@ -1,0 +1,507 @@
+package fakegoogle
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/bqgate/bqgate/internal/bigquery"
+)
+
+// location is where everything of this stand-in is.
+const location = "US"
+
+// job is one query job. Its life is PENDING, RUNNING, DONE.
+type job struct {
+	project, id string
+	account     string
+	body        queryBody
+	sql         string // with parameters bound and the directive comments in it
+	config      object // configuration as the client sent it
+	directives  directives
+	delay       time.Duration
+	created     time.Time
+	cancelled   chan struct{}
+	stop        sync.Once
+	done        chan struct{}
+	cancel      context.CancelFunc
+
+	mu             sync.Mutex
+	started, ended time.Time
+	res            *result
+	fail           *apiError
+	cacheHit       bool
+}
+
+func jobKey(project, id string) string { return project + "\x00" + id }
+
+var idPattern = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+// validID tells whether a text can be a job id or a dataset id.
+func validID(id string) bool { return len(id) <= 1024 && idPattern.MatchString(id) }
+
+func newJobID() string { return "job_" + rand.Text() }
+
+// newJob registers a job and starts it. A job id is good once, whoever used it.
+func (s *Server) newJob(account, project, id string, body queryBody, sql string, config object, d directives) (*job, *apiError) {
+	if !validID(id) {
+		return nil, errInvalid(fmt.Sprintf("Invalid job ID %q: Job IDs must be alphanumeric (plus underscores and dashes) and must be at most 1024 characters long.", id))
+	}
+	delay := d.delay
+	if delay < 0 {
+		delay = time.Duration(s.delay.Load())
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	j := &job{
+		project: project, id: id, account: account, body: body, sql: sql, config: config, directives: d, delay: delay, created: time.Now(),
+		cancelled: make(chan struct{}), done: make(chan struct{}), cancel: cancel,
+	}
+	s.mu.Lock()
+	if _, taken := s.jobs[jobKey(project, id)]; taken {
+		s.mu.Unlock()
+		cancel()
+		return nil, &apiError{Code: 409, Reason: "duplicate", Message: fmt.Sprintf("Already Exists: Job %s:%s.%s", project, location, id)}
+	}
+	s.jobs[jobKey(project, id)] = j
+	s.mu.Unlock()
+	go s.work(ctx, j)
+	return j, nil
+}
+
+// work takes a job through its life.
+func (s *Server) work(ctx context.Context, j *job) {
+	defer j.cancel()
+	defer close(j.done)
+	finish := func(res *result, hit bool, err error) {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		j.ended = time.Now()
+		if j.started.IsZero() {
+			j.started = j.ended
+		}
+		select {
+		case <-j.cancelled:
+			j.fail = &apiError{Code: 400, Reason: "stopped", Message: "Job execution was cancelled: User requested cancellation"}
+			return
+		default:
+		}
+		if err != nil {
+			j.fail = queryFailure(err)
+			return
+		}
+		j.res, j.cacheHit = res, hit
+	}
+	if !j.sleep(j.delay / 2) {
+		finish(nil, false, nil)
+		return
+	}
+	j.mu.Lock()
+	j.started = time.Now()
+	j.mu.Unlock()
+	if !j.sleep(j.delay - j.delay/2) {
+		finish(nil, false, nil)
+		return
+	}
+	finish(s.execute(ctx, j))
+}
+
+// sleep waits, unless the job is cancelled meanwhile.
+func (j *job) sleep(d time.Duration) bool {
+	if d <= 0 {
+		select {
+		case <-j.cancelled:
+			return false
+		default:
+			return true
+		}
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-j.cancelled:
+		return false
+	}
+}
+
+func (j *job) stopNow() {
+	j.stop.Do(func() {
+		close(j.cancelled)
+		j.cancel()
+	})
+}
+
+// wait waits until the job is done, the time is over, or the client has gone.
+func (j *job) wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-j.done:
+		return true
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	select {
+	case <-j.done:
+		return true
+	default:
+		return false
+	}
+}
+
+func (j *job) state() string {
+	select {
+	case <-j.done:
+		return "DONE"
+	default:
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.started.IsZero() {
+		return "PENDING"
+	}
+	return "RUNNING"
+}
+
+func (j *job) reference() object {
+	return object{{"projectId", j.project}, {"jobId", j.id}, {"location", location}}
+}
+
+// outcome is the result or the failure of a job that is done.
+func (j *job) outcome() (*result, bool, *apiError) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.res, j.cacheHit, j.fail
+}
+
+// execute is the run itself: permission, cost, cache, engine.
+func (s *Server) execute(ctx context.Context, j *job) (*result, bool, error) {
+	may := s.account(j.account)
+	st := j.body.statement(j.project, j.sql)
+	cost, dryErr := s.estimate(ctx, st)
+	if dryErr != nil {
+		// INFORMATION_SCHEMA, wildcards and routines are beyond the analysis but not beyond the engine.
+		if f := queryFailure(dryErr); f.Reason != "invalidQuery" {
+			return nil, false, f
+		}
+		cost = estimate{Result: &Result{}}
+	}
+	if !may.ReadRows && (dryErr != nil || len(cost.Tables) > 0 || cost.StatementType != "SELECT") {
+		name := "the tables of the query"
+		if len(cost.Tables) > 0 {
+			name = tableText(cost.Tables[0])
+		}
+		return nil, false, errDenied(fmt.Sprintf("Access Denied: Table %s: User does not have permission to query table %s, or perhaps it does not exist.", name, name))
+	}
+	if limit := int64(j.body.MaximumBytesBilled); limit > 0 && cost.billed > limit {
+		return nil, false, &apiError{Code: 400, Reason: "bytesBilledLimitExceeded", Message: fmt.Sprintf("Query exceeded limit for bytes billed: %d. %d or higher required.", limit, cost.billed)}
+	}
+	version := s.version.Load()
+	key := strings.Join([]string{j.account, st.Project, st.Dataset, st.SQL, int64Text(version)}, "\x00")
+	useCache := (j.body.UseQueryCache == nil || *j.body.UseQueryCache) && j.body.DestinationTable == nil && cost.StatementType == "SELECT"
+	if useCache {
+		s.mu.Lock()
+		hit := s.cache[key]
+		s.mu.Unlock()
+		if hit != nil {
+			return hit, true, nil
+		}
+	}
+	ran, err := s.engine.Run(ctx, st)
+	if err != nil {
+		return nil, false, err
+	}
+	if ran.StatementType != "SELECT" {
+		s.version.Add(1)
+	}
+	if len(cost.Tables) > 0 {
+		ran.Tables, ran.Views = cost.Tables, cost.Views
+	}
+	res := &result{Result: ran, rows: ran.Rows, account: j.account, directives: j.directives, created: time.Now(), bytes: cost.processed, billed: cost.billed}
+	if d := j.body.DestinationTable; d != nil {
+		if err := s.writeDestination(ctx, st, j.body); err != nil {
+			return nil, false, err
+		}
+		res.destination = bigquery.TableID{Project: d.project(j.project), Dataset: d.DatasetID, Table: d.TableID}
+		return res, false, nil
+	}
+	res.destination = anonymousTable(j.project, j.account)
+	s.mu.Lock()
+	s.anon[res.destination.String()] = res
+	if useCache {
+		s.cache[key] = res
+	}
+	s.mu.Unlock()
+	return res, false, nil
+}
+
+// anonymousTable is where BigQuery puts a result: a hidden dataset of the account, a table of its own.
+func anonymousTable(project, account string) bigquery.TableID {
+	return bigquery.TableID{Project: project, Dataset: "_" + hexDigest(account)[:40], Table: "anon" + hexDigest(rand.Text())}
+}
+
+// writeDestination copies a query's rows into the table that the job names, as BigQuery does.
+func (s *Server) writeDestination(ctx context.Context, st Statement, b queryBody) error {
+	d := b.DestinationTable
+	target := fmt.Sprintf("`%s`.`%s`.`%s`", d.project(st.Project), d.DatasetID, d.TableID)
+	switch b.WriteDisposition {
+	case "WRITE_TRUNCATE":
+		st.SQL = "CREATE OR REPLACE TABLE " + target + " AS " + st.SQL
+	case "WRITE_APPEND":
+		st.SQL = "INSERT INTO " + target + " " + st.SQL
+	default:
+		st.SQL = "CREATE TABLE " + target + " AS " + st.SQL
+	}
+	_, err := s.engine.Run(ctx, st)
+	s.version.Add(1)
+	return err
+}
+
+// PlantedJob is a job that exists although nobody inserted it through this process: one "from another life" of the gateway, or another
+// tool's. Only Account, JobID and SQL are needed.
+type PlantedJob struct {
+	Account   string            `json:"account"`
+	Project   string            `json:"project"` // default Options.Project
+	JobID     string            `json:"job_id"`
+	SQL       string            `json:"sql"`
+	RequestID string            `json:"request_id"` // jobs.query with this requestId gets this job
+	Labels    map[string]string `json:"labels"`
+}
+
+// PlantJob runs a query under a job id of the caller's choice and waits until it is done.
+func (s *Server) PlantJob(ctx context.Context, p PlantedJob) error {
+	project := p.Project
+	if project == "" {
+		project = s.opts.Project
+	}
+	d, err := parseDirectives(p.SQL)
+	if err != nil {
+		return err
+	}
+	no := false
+	labels := map[string]any{}
+	for k, v := range p.Labels {
+		labels[k] = v
+	}
+	config := object{{"labels", fromJSON(labels)}, {"query", object{{"query", p.SQL}, {"useLegacySql", false}}}}
+	j, apiErr := s.newJob(p.Account, project, p.JobID, queryBody{Query: p.SQL, UseLegacySQL: &no, Labels: p.Labels}, p.SQL, config, d)
+	if apiErr != nil {
+		return apiErr
+	}
+	if p.RequestID != "" {
+		s.mu.Lock()
+		s.requests[p.Account+"\x00"+p.RequestID] = j
+		s.mu.Unlock()
+	}
+	select {
+	case <-j.done:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if _, _, fail := j.outcome(); fail != nil {
+		return fail
+	}
+	return nil
+}
+
+// findJob looks a job up for a caller who may know of it.
+func (s *Server) findJob(c *call, project, id string) (*job, *apiError) {
+	s.mu.Lock()
+	j := s.jobs[jobKey(project, id)]
+	s.mu.Unlock()
+	if j == nil || (c.query.Has("location") && !strings.EqualFold(c.query.Get("location"), location)) {
+		return nil, errNotFound(fmt.Sprintf("Not found: Job %s:%s", project, id))
+	}
+	if j.account != c.account && !c.may.Metadata {
+		return nil, errDenied(fmt.Sprintf("Access Denied: Job %s:%s.%s: Permission bigquery.jobs.get denied on job %s:%s.%s (or it may not exist).", project, location, id, project, location, id))
+	}
+	return j, nil
+}
+
+// resource is the Job resource, with all that BigQuery tells: SQL, plan with literals, who ran it, where the rows are.
+func (j *job) resource() object {
+	state := j.state()
+	res, hit, fail := j.outcome()
+	j.mu.Lock()
+	started, ended := j.started, j.ended
+	j.mu.Unlock()
+	stats := object{{"creationTime", millis(j.created)}}
+	if state != "PENDING" {
+		stats = append(stats, member{"startTime", millis(started)})
+	}
+	query := object{}
+	config := slices.Clone(j.config)
+	if state == "DONE" {
+		stats = append(stats, member{"endTime", millis(ended)})
+		if res != nil {
+			stats = append(stats, member{"totalBytesProcessed", int64Text(res.processed(hit))}, member{"totalSlotMs", "42"})
+			query = queryStatistics(res, hit, j.sql)
+			config = withDestination(config, res.destination)
+		}
+	}
+	stats = append(stats, member{"query", query})
+	status := object{{"state", state}}
+	if fail != nil && state == "DONE" {
+		status = object{{"errorResult", fail.proto()}, {"errors", []any{fail.proto()}}, {"state", state}}
+	}
+	id := j.project + ":" + location + "." + j.id
+	return object{
+		{"kind", "bigquery#job"}, {"etag", quote(hexDigest(id + state)[:16])}, {"id", id},
+		{"selfLink", "https://bigquery.googleapis.com/bigquery/v2/projects/" + j.project + "/jobs/" + j.id + "?location=" + location},
+		{"user_email", j.account}, {"configuration", config}, {"jobReference", j.reference()}, {"statistics", stats}, {"status", status},
+		{"principal_subject", "serviceAccount:" + j.account},
+	}
+}
+
+func (r *result) processed(hit bool) int64 {
+	if hit {
+		return 0
+	}
+	return r.bytes
+}
+
+// withDestination puts destinationTable into configuration.query, as BigQuery does once it is known.
+func withDestination(config object, t bigquery.TableID) object {
+	for i, m := range config {
+		q, ok := m.value.(object)
+		if m.key != "query" || !ok {
+			continue
+		}
+		if q.get("destinationTable") == nil {
+			q = append(slices.Clone(q), member{"destinationTable", tableReference(t)})
+		}
+		config[i].value = q
+	}
+	if config.get("jobType") == nil {
+		config = append(config, member{"jobType", "QUERY"})
+	}
+	return config
+}
+
+// queryStatistics are statistics.query. The plan quotes literals and tables, as Google's does.
+func queryStatistics(res *result, hit bool, sql string) object {
+	billed := res.billed
+	if hit {
+		billed = 0
+	}
+	substeps := []any{"$1:col"}
+	for _, t := range res.Tables {
+		substeps = append(substeps, "FROM "+t.Dataset+"."+t.Table)
+	}
+	for _, l := range literals(sql) {
+		substeps = append(substeps, "WHERE equal($1, "+l+")")
+	}
+	out := object{
+		{"totalBytesProcessed", int64Text(res.processed(hit))}, {"totalBytesBilled", int64Text(billed)}, {"cacheHit", hit},
+		{"statementType", res.StatementType}, {"billingTier", json.Number("1")},
+	}
+	if len(res.Tables) > 0 {
+		out = append(out, member{"referencedTables", references(res.Tables)})
+	}
+	if len(res.Views) > 0 {
+		out = append(out, member{"referencedLogicalViews", references(res.Views)})
+	}
+	if len(res.Targets) == 1 && res.StatementType != "SELECT" {
+		out = append(out, member{"ddlTargetTable", tableReference(res.Targets[0])})
+	}
+	if res.Affected > 0 {
+		out = append(out, member{"numDmlAffectedRows", int64Text(res.Affected)})
+	}
+	return append(out,
+		member{"queryPlan", []any{object{
+			{"name", "S00: Output"}, {"id", "0"}, {"recordsRead", int64Text(res.total())}, {"recordsWritten", int64Text(res.total())}, {"status", "COMPLETE"},
+			{"steps", []any{object{{"kind", "READ"}, {"substeps", substeps}}}},
+		}}},
+		member{"timeline", []any{object{{"elapsedMs", "12"}, {"totalSlotMs", "42"}, {"pendingUnits", "0"}, {"completedUnits", "1"}}}},
+	)
+}
+
+var stringLiteral = regexp.MustCompile(`'[^'\n]*'|"[^"\n]*"`)
+
+func literals(sql string) []string { return stringLiteral.FindAllString(sql, 20) }
+
+func references(ids []bigquery.TableID) []any {
+	out := make([]any, len(ids))
+	for i, t := range ids {
+		out[i] = tableReference(t)
+	}
+	return out
+}
+
+func tableReference(t bigquery.TableID) object {
+	return object{{"projectId", t.Project}, {"datasetId", t.Dataset}, {"tableId", t.Table}}
+}
+
+func tableText(t bigquery.TableID) string { return t.Project + ":" + t.Dataset + "." + t.Table }
+
+func millis(t time.Time) string { return int64Text(t.UnixMilli()) }
+
+func (s *Server) getJob(project, id string) handler {
+	return func(c *call) (object, *apiError) {
+		j, apiErr := s.findJob(c, project, id)
+		if apiErr != nil {
+			return nil, apiErr
+		}
+		return j.resource(), nil
+	}
+}
+
+func (s *Server) cancel(project, id string) handler {
+	return func(c *call) (object, *apiError) {
+		j, apiErr := s.findJob(c, project, id)
+		if apiErr != nil {
+			return nil, apiErr
+		}
+		if j.account != c.account || !c.may.CreateJobs {
+			return nil, errDenied("Access Denied: Job " + id + ": Permission bigquery.jobs.update denied (or it may not exist).")
+		}
+		j.stopNow()
+		j.wait(c.Context(), 100*time.Millisecond)
+		return object{{"kind", "bigquery#jobCancelResponse"}, {"job", j.resource()}}, nil
+	}
+}
+
+func (s *Server) deleteJob(project, id string) handler {
+	return func(c *call) (object, *apiError) {
+		j, apiErr := s.findJob(c, project, id)
+		if apiErr != nil {
+			return nil, apiErr
+		}
+		if j.account != c.account || !c.may.CreateJobs {
+			return nil, errDenied("Access Denied: Job " + id + ": Permission bigquery.jobs.delete denied (or it may not exist).")
+		}
+		s.mu.Lock()
+		delete(s.jobs, jobKey(project, id))
+		s.mu.Unlock()
+		return object{}, nil
+	}
+}
+
+func (s *Server) listJobs(project string) handler {
+	return func(c *call) (object, *apiError) {
+		all := c.query.Get("allUsers") == "true"
+		if all && !c.may.Metadata {
+			return nil, errDenied("Access Denied: Project " + project + ": User does not have bigquery.jobs.listAll permission in project " + project + ".")
+		}
+		s.mu.Lock()
+		jobs := slices.Collect(maps.Values(s.jobs))
+		s.mu.Unlock()
+		slices.SortFunc(jobs, func(a, b *job) int { return b.created.Compare(a.created) })
+		list := []any{}
+		for _, j := range jobs {
+			if j.project == project && (all || j.account == c.account) {
+				res := j.resource()
+				list = append(list, append(res, member{"state", j.state()}))
+			}
+		}
+		return object{{"kind", "bigquery#jobList"}, {"etag", `"jobs"`}, {"jobs", list}}, nil
+	}
+}

@@ -1,0 +1,55 @@
+package fakegoogle
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Options configures Start. The zero value of each field has the meaning its comment gives.
+type Options struct {
+	// Project is the project of unqualified names and the only one that has jobs; default "demo".
+	Project string
+	// Dir is where CA and certificates are written; default a temporary folder, removed by Close.
+	Dir string
+	// CertFile and KeyFile, if set, serve all TLS listeners, and CAFile is what clients are told to trust. Otherwise a CA is made.
+	CertFile, KeyFile, CAFile string
+	// Addresses to listen on, loopback only; default a free port each.
+	BigQueryAddr, STSAddr, IAMAddr, ControlAddr string
+
+	// Engine runs the SQL. It is closed by Server.Close.
+	Engine Engine
+	// Seeds are SQL texts run at start (see Server.Seed).
+	Seeds []string
+
+	// Provider is the workload identity pool provider's full resource name,
+	// "//iam.googleapis.com/projects/N/locations/global/workloadIdentityPools/P/providers/X": the `audience` STS accepts. Default DefaultProvider.
+	Provider string
+	// Issuers are the OIDC issuers whose tokens STS takes, found by discovery. None means that STS takes no token.
+	Issuers []string
+	// AllowedAudiences are the `aud` values STS takes in a subject token; default, as at Google, the provider's name with and without "https:".
+	AllowedAudiences []string
+	// Impersonators are the subjects (`sub` of the exchanged token) that may impersonate the service accounts. None means nobody.
+	Impersonators []string
+	// ServiceAccounts maps an e-mail address to what the account may do.
+	ServiceAccounts map[string]Permissions
+
+	// JobDelay is how long a job takes, the first half PENDING, the second RUNNING; `-- fake:delay=500ms` in the SQL overrides it.
+	JobDelay time.Duration
+	// ForceGzip compresses every BigQuery answer, asked or not.
+	ForceGzip bool
+	// Noise adds response headers and trailers that carry values of the data, as an attacker (or an odd proxy) would.
+	Noise bool
+
+	Log *slog.Logger // default slog.Default
+}
+
+// DefaultProvider is the pool provider of the demo.
+const DefaultProvider = "//iam.googleapis.com/projects/481516234200/locations/global/workloadIdentityPools/bqgate/providers/demo"
+
+// Permissions is what a service account may do: the few IAM permissions the product depends on. The zero value may do nothing.
+type Permissions struct {
+	ReadRows   bool // bigquery.tables.getData: rows of tables, and results of the account's own jobs
+	CreateJobs bool // bigquery.jobs.create: running jobs, and cancelling its own
+	Metadata   bool // bigquery.tables.get, datasets.get, jobs.get of everyone's jobs
+	DryRun     bool // dry runs, without CreateJobs
+}

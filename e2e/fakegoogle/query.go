@@ -1,0 +1,430 @@
+package fakegoogle
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"mime"
+	"mime/multipart"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bqgate/bqgate/internal/bigquery"
+)
+
+// queryBody is what of QueryRequest and JobConfigurationQuery has an effect here.
+type queryBody struct {
+	Query                string           `json:"query"`
+	UseLegacySQL         *bool            `json:"useLegacySql"`
+	DefaultDataset       *tableRefBody    `json:"defaultDataset"`
+	DestinationTable     *tableRefBody    `json:"destinationTable"`
+	WriteDisposition     string           `json:"writeDisposition"`
+	UseQueryCache        *bool            `json:"useQueryCache"`
+	MaximumBytesBilled   flexInt          `json:"maximumBytesBilled"`
+	ParameterMode        string           `json:"parameterMode"`
+	QueryParameters      []queryParameter `json:"queryParameters"`
+	ConnectionProperties []struct {
+		Key   string `json:"key"`
+		Value string `json:"value"`
+	} `json:"connectionProperties"`
+
+	// jobs.query only
+	DryRun          bool              `json:"dryRun"`
+	MaxResults      *flexInt          `json:"maxResults"`
+	TimeoutMs       *flexInt          `json:"timeoutMs"`
+	RequestID       string            `json:"requestId"`
+	JobCreationMode string            `json:"jobCreationMode"`
+	Labels          map[string]string `json:"labels"`
+	Location        string            `json:"location"`
+	FormatOptions   struct {
+		UseInt64Timestamp     bool   `json:"useInt64Timestamp"`
+		TimestampOutputFormat string `json:"timestampOutputFormat"`
+	} `json:"formatOptions"`
+}
+
+type tableRefBody struct {
+	ProjectID string `json:"projectId"`
+	DatasetID string `json:"datasetId"`
+	TableID   string `json:"tableId"`
+}
+
+func (t *tableRefBody) project(def string) string {
+	if t.ProjectID != "" {
+		return t.ProjectID
+	}
+	return def
+}
+
+// statement is the SQL with its defaults; dataset_project_id and dataset_id of the connection properties move them, as at Google.
+func (b queryBody) statement(project, sql string) Statement {
+	st := Statement{SQL: sql, Project: project}
+	if d := b.DefaultDataset; d != nil {
+		st.Dataset = d.DatasetID
+		if d.ProjectID != "" {
+			st.Dataset = d.ProjectID + "." + d.DatasetID
+		}
+	}
+	for _, p := range b.ConnectionProperties {
+		switch p.Key {
+		case "dataset_project_id":
+			st.Project = p.Value
+		case "dataset_id":
+			st.Dataset = p.Value
+		}
+	}
+	return st
+}
+
+var dialect = regexp.MustCompile(`(?i)^\s*#(legacy|standard)SQL\b`)
+
+// prepare checks what Google checks before a job exists, and gives the SQL to run. useLegacySql is true where it is absent; a first line
+// #standardSQL or #legacySQL overrides it.
+func (b queryBody) prepare() (string, directives, *apiError) {
+	if strings.TrimSpace(b.Query) == "" {
+		return "", directives{}, errInvalid("Required parameter is missing: query")
+	}
+	legacy := b.UseLegacySQL == nil || *b.UseLegacySQL
+	if m := dialect.FindStringSubmatch(b.Query); m != nil {
+		legacy = strings.EqualFold(m[1], "legacy")
+	}
+	if legacy {
+		return "", directives{}, &apiError{
+			Code: 400, Reason: "invalidQuery", Location: "q", LocationType: "parameter",
+			Message: "1.1 - 1.1: Encountered legacy SQL, which is not available here. useLegacySql is true unless it is set to false.",
+		}
+	}
+	d, err := parseDirectives(b.Query)
+	if err != nil {
+		return "", d, queryFailure(err)
+	}
+	sql, apiErr := bindParameters(b.Query, b.ParameterMode, b.QueryParameters)
+	return sql, d, apiErr
+}
+
+// query is jobs.query.
+func (s *Server) query(project string) handler {
+	return func(c *call) (object, *apiError) {
+		var b queryBody
+		tree, apiErr := decodeBody(c.body, &b)
+		if apiErr != nil {
+			return nil, apiErr
+		}
+		sql, d, apiErr := b.prepare()
+		if apiErr != nil {
+			return nil, apiErr
+		}
+		if b.DryRun {
+			return s.dryQuery(c, project, b, sql)
+		}
+		if !c.may.CreateJobs {
+			return nil, errDenied("Access Denied: Project " + project + ": User does not have bigquery.jobs.create permission in project " + project + ".")
+		}
+		if b.Location != "" && !strings.EqualFold(b.Location, location) {
+			return nil, errNotFound("Not found: Dataset of the query was not found in location " + b.Location)
+		}
+		j, apiErr := s.startOrFind(c.account, project, b, sql, tree, d)
+		if apiErr != nil {
+			return nil, apiErr
+		}
+		timeout := 10 * time.Second
+		if b.TimeoutMs != nil {
+			timeout = min(time.Duration(*b.TimeoutMs)*time.Millisecond, 200*time.Second)
+		}
+		if !j.wait(c.Context(), timeout) {
+			return object{{"kind", "bigquery#queryResponse"}, {"jobReference", j.reference()}, {"queryId", j.id}, {"jobComplete", false}}, nil
+		}
+		res, hit, fail := j.outcome()
+		if fail != nil {
+			return nil, fail
+		}
+		format := formatFrom(func(key string) string {
+			switch key {
+			case "formatOptions.timestampOutputFormat":
+				return b.FormatOptions.TimestampOutputFormat
+			case "formatOptions.useInt64Timestamp":
+				if b.FormatOptions.UseInt64Timestamp {
+					return "true"
+				}
+			}
+			return ""
+		})
+		var maxResults *uint32
+		if b.MaxResults != nil {
+			n := uint32(*b.MaxResults)
+			maxResults = &n
+		}
+		out := s.resultPage("bigquery#queryResponse", j, res, hit, 0, maxResults, format)
+		if b.JobCreationMode == "JOB_CREATION_OPTIONAL" && out.get("pageToken") == nil {
+			out = slices.DeleteFunc(out, func(m member) bool { return m.key == "jobReference" })
+		} else {
+			out = append(out, member{"jobCreationReason", object{{"code", "REQUESTED"}}})
+		}
+		return append(out, member{"queryId", j.id}), nil
+	}
+}
+
+// startOrFind starts a job, or finds the one that an earlier request with the same requestId started.
+func (s *Server) startOrFind(account, project string, b queryBody, sql string, tree map[string]any, d directives) (*job, *apiError) {
+	if b.RequestID == "" {
+		return s.newJob(account, project, newJobID(), b, sql, configuration(tree, b), d)
+	}
+	key := account + "\x00" + b.RequestID
+	s.mu.Lock()
+	j := s.requests[key]
+	s.mu.Unlock()
+	if j != nil {
+		return j, nil
+	}
+	j, apiErr := s.newJob(account, project, newJobID(), b, sql, configuration(tree, b), d)
+	if apiErr != nil {
+		return nil, apiErr
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if other := s.requests[key]; other != nil { // two at once: the first one counts
+		j.stopNow()
+		return other, nil
+	}
+	s.requests[key] = j
+	return j, nil
+}
+
+// configuration is the JobConfiguration that jobs.get shows for a jobs.query.
+func configuration(tree map[string]any, b queryBody) object {
+	q := object{}
+	for _, k := range []string{"query", "defaultDataset", "useLegacySql", "useQueryCache", "maximumBytesBilled", "queryParameters", "parameterMode", "connectionProperties"} {
+		if v, ok := tree[k]; ok {
+			q = append(q, member{k, fromJSON(v)})
+		}
+	}
+	out := object{{"query", q}}
+	if len(b.Labels) > 0 {
+		out = append(out, member{"labels", fromJSON(tree["labels"])})
+	}
+	return append(out, member{"jobType", "QUERY"})
+}
+
+// resultPage is one page of a finished job.
+func (s *Server) resultPage(kind string, j *job, res *result, hit bool, start int64, maxResults *uint32, format timestampFormat) object {
+	out := object{{"kind", kind}, {"etag", quote(hexDigest(j.id)[:16])}, {"schema", schemaJSON(res.Schema)}, {"jobReference", j.reference()}, {"location", location}}
+	if res.StatementType != "SELECT" && res.StatementType != "SCRIPT" {
+		if res.Affected > 0 {
+			out = append(out, member{"numDmlAffectedRows", int64Text(res.Affected)})
+		}
+		return append(out, member{"totalBytesProcessed", int64Text(res.processed(hit))}, member{"jobComplete", true}, member{"cacheHit", hit})
+	}
+	p := res.window(start, maxResults, format)
+	out = append(out, member{"totalRows", int64Text(res.total())})
+	if p.end < res.total() {
+		out = append(out, member{"pageToken", s.pageToken(jobKey(j.project, j.id), p.end)})
+	}
+	if p.end > p.start {
+		out = append(out, member{"rows", p})
+	}
+	return append(out,
+		member{"totalBytesProcessed", int64Text(res.processed(hit))}, member{"jobComplete", true}, member{"cacheHit", hit})
+}
+
+// getQueryResults is jobs.getQueryResults.
+func (s *Server) getQueryResults(project, id string) handler {
+	return func(c *call) (object, *apiError) {
+		j, apiErr := s.findJob(c, project, id)
+		if apiErr != nil {
+			return nil, apiErr
+		}
+		if j.account != c.account || !c.may.ReadRows {
+			return nil, errDenied("Access Denied: Table " + project + ":_anonymous: Permission bigquery.tables.getData denied (or it may not exist).")
+		}
+		maxResults, timeout, apiErr := c.pageParameters()
+		if apiErr != nil {
+			return nil, apiErr
+		}
+		start, apiErr := c.start(s, jobKey(project, id))
+		if apiErr != nil {
+			return nil, apiErr
+		}
+		if !j.wait(c.Context(), timeout) {
+			return object{{"kind", "bigquery#getQueryResultsResponse"}, {"etag", quote(hexDigest(j.id)[:16])}, {"jobReference", j.reference()}, {"jobComplete", false}}, nil
+		}
+		res, hit, fail := j.outcome()
+		if fail != nil {
+			return nil, fail
+		}
+		return s.resultPage("bigquery#getQueryResultsResponse", j, res, hit, start, maxResults, formatFrom(c.query.Get)), nil
+	}
+}
+
+// insert is jobs.insert.
+func (s *Server) insert(project string) handler {
+	return func(c *call) (object, *apiError) { return s.insertJob(c, project, c.body) }
+}
+
+// uploadInsert is jobs.insert on the upload path: the job is the first part of a multipart body. What it holds is run, as at Google.
+func (s *Server) uploadInsert(project string) handler {
+	return func(c *call) (object, *apiError) {
+		mediaType, params, err := mime.ParseMediaType(c.Header.Get("Content-Type"))
+		if err != nil || !strings.HasPrefix(mediaType, "multipart/") {
+			return s.insertJob(c, project, c.body)
+		}
+		part, err := multipart.NewReader(bytes.NewReader(c.body), params["boundary"]).NextPart()
+		if err != nil {
+			return nil, errInvalid("the multipart body has no first part")
+		}
+		body, err := io.ReadAll(part)
+		if err != nil {
+			return nil, errInvalid("the first part could not be read")
+		}
+		return s.insertJob(c, project, body)
+	}
+}
+
+func (s *Server) insertJob(c *call, project string, body []byte) (object, *apiError) {
+	var b struct {
+		JobReference *struct {
+			ProjectID string `json:"projectId"`
+			JobID     string `json:"jobId"`
+			Location  string `json:"location"`
+		} `json:"jobReference"`
+		Configuration struct {
+			DryRun bool              `json:"dryRun"`
+			Labels map[string]string `json:"labels"`
+			Query  *queryBody        `json:"query"`
+			Copy   *struct {
+				SourceTable      *tableRefBody `json:"sourceTable"`
+				DestinationTable *tableRefBody `json:"destinationTable"`
+				WriteDisposition string        `json:"writeDisposition"`
+			} `json:"copy"`
+		} `json:"configuration"`
+	}
+	tree, apiErr := decodeBody(body, &b)
+	if apiErr != nil {
+		return nil, apiErr
+	}
+	var q queryBody
+	switch cfg := b.Configuration; {
+	case cfg.Query != nil:
+		q = *cfg.Query
+	case cfg.Copy != nil && cfg.Copy.SourceTable != nil && cfg.Copy.DestinationTable != nil:
+		src := cfg.Copy.SourceTable
+		no := false
+		q = queryBody{
+			Query:        "SELECT * FROM `" + src.project(project) + "`.`" + src.DatasetID + "`.`" + src.TableID + "`",
+			UseLegacySQL: &no, DestinationTable: cfg.Copy.DestinationTable, WriteDisposition: cfg.Copy.WriteDisposition,
+		}
+	default:
+		return nil, &apiError{Code: 501, Reason: "notImplemented", Message: "Only query and copy jobs run here."}
+	}
+	q.Labels = b.Configuration.Labels
+	sql, d, apiErr := q.prepare()
+	if apiErr != nil {
+		return nil, apiErr
+	}
+	config, _ := fromJSON(tree["configuration"]).(object)
+	if b.Configuration.DryRun {
+		return s.dryInsert(c, project, q, sql, config)
+	}
+	if !c.may.CreateJobs {
+		return nil, errDenied("Access Denied: Project " + project + ": User does not have bigquery.jobs.create permission in project " + project + ".")
+	}
+	id := newJobID()
+	if r := b.JobReference; r != nil {
+		if r.JobID != "" {
+			id = r.JobID
+		}
+		if r.ProjectID != "" {
+			project = r.ProjectID
+		}
+		if r.Location != "" && !strings.EqualFold(r.Location, location) {
+			return nil, errNotFound("Not found: the data of the query was not found in location " + r.Location)
+		}
+	}
+	j, apiErr := s.newJob(c.account, project, id, q, sql, config, d)
+	if apiErr != nil {
+		return nil, apiErr
+	}
+	return j.resource(), nil
+}
+
+// dryInsert is a dry run by jobs.insert: no job comes to be, the statistics tell what would happen.
+func (s *Server) dryInsert(c *call, project string, b queryBody, sql string, config object) (object, *apiError) {
+	est, apiErr := s.dry(c, project, b, sql)
+	if apiErr != nil {
+		return nil, apiErr
+	}
+	now := millis(time.Now())
+	query := object{
+		{"totalBytesProcessed", int64Text(est.processed)}, {"totalBytesProcessedAccuracy", "PRECISE"}, {"totalBytesBilled", "0"},
+		{"cacheHit", false}, {"statementType", est.StatementType},
+	}
+	if len(est.Tables) > 0 {
+		query = append(query, member{"referencedTables", references(est.Tables)})
+	}
+	if len(est.Views) > 0 {
+		query = append(query, member{"referencedLogicalViews", references(est.Views)})
+	}
+	if len(est.Targets) == 1 && est.StatementType != "SELECT" {
+		query = append(query, member{"ddlTargetTable", tableReference(est.Targets[0])}, member{"ddlOperationPerformed", "CREATE"})
+	}
+	if est.StatementType == "SELECT" {
+		query = append(query, member{"schema", schemaJSON(est.Schema)})
+	}
+	return object{
+		{"kind", "bigquery#job"}, {"etag", quote(hexDigest(sql)[:16])}, {"id", project + ":" + location + "."},
+		{"user_email", c.account}, {"configuration", config},
+		{"jobReference", object{{"projectId", project}, {"location", location}}},
+		{"statistics", object{{"creationTime", now}, {"totalBytesProcessed", int64Text(est.processed)}, {"query", query}}},
+		{"status", object{{"state", "DONE"}}},
+	}, nil
+}
+
+// dryQuery is a dry run by jobs.query, which tells less.
+func (s *Server) dryQuery(c *call, project string, b queryBody, sql string) (object, *apiError) {
+	est, apiErr := s.dry(c, project, b, sql)
+	if apiErr != nil {
+		return nil, apiErr
+	}
+	return object{
+		{"kind", "bigquery#queryResponse"}, {"schema", schemaJSON(est.Schema)}, {"jobReference", object{{"projectId", project}, {"location", location}}},
+		{"totalBytesProcessed", int64Text(est.processed)}, {"jobComplete", true}, {"cacheHit", false},
+	}, nil
+}
+
+func (s *Server) dry(c *call, project string, b queryBody, sql string) (estimate, *apiError) {
+	if !c.may.DryRun && !c.may.CreateJobs {
+		return estimate{}, errDenied("Access Denied: Project " + project + ": User does not have bigquery.jobs.create permission in project " + project + ".")
+	}
+	est, err := s.estimate(c.Context(), b.statement(project, sql))
+	if err != nil {
+		return estimate{}, queryFailure(err)
+	}
+	return est, nil
+}
+
+// schemaJSON is a TableSchema.
+func schemaJSON(fields []bigquery.Field) object {
+	list := make([]any, len(fields))
+	for i, f := range fields {
+		list[i] = fieldJSON(f)
+	}
+	return object{{"fields", list}}
+}
+
+func fieldJSON(f bigquery.Field) object {
+	mode := f.Mode
+	if mode == "" {
+		mode = "NULLABLE"
+	}
+	out := object{{"name", f.Name}, {"type", f.Type}, {"mode", mode}}
+	if f.Type == "RECORD" {
+		out = append(out, schemaJSON(f.Fields)...)
+	}
+	if f.Description != "" {
+		out = append(out, member{"description", f.Description})
+	}
+	return out
+}
+
+// number is a JSON number.
+func number(n int64) json.Number { return json.Number(int64Text(n)) }

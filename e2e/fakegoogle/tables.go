@@ -1,0 +1,408 @@
+package fakegoogle
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/bqgate/bqgate/internal/bigquery"
+)
+
+func hexDigest(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])
+}
+
+// pageParameters reads maxResults and timeoutMs (default 10 s, at most 200 s).
+func (c *call) pageParameters() (*uint32, time.Duration, *apiError) {
+	var maxResults *uint32
+	if v := c.query.Get("maxResults"); v != "" {
+		n, err := strconv.ParseUint(v, 10, 32)
+		if err != nil {
+			return nil, 0, errInvalid("Invalid value for: maxResults")
+		}
+		m := uint32(n)
+		maxResults = &m
+	}
+	timeout := 10 * time.Second
+	if v := c.query.Get("timeoutMs"); v != "" {
+		n, err := strconv.ParseUint(v, 10, 32)
+		if err != nil {
+			return nil, 0, errInvalid("Invalid value for: timeoutMs")
+		}
+		timeout = min(time.Duration(n)*time.Millisecond, 200*time.Second)
+	}
+	return maxResults, timeout, nil
+}
+
+// start is where a page begins: pageToken, else startIndex, else the first row.
+func (c *call) start(s *Server, of string) (int64, *apiError) {
+	if token := c.query.Get("pageToken"); token != "" {
+		return s.openPageToken(of, token)
+	}
+	if v := c.query.Get("startIndex"); v != "" {
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err != nil || n < 0 {
+			return 0, errInvalid("Invalid value for: startIndex")
+		}
+		return n, nil
+	}
+	return 0, nil
+}
+
+func (s *Server) listProjects(c *call) (object, *apiError) {
+	p := s.opts.Project
+	return object{
+		{"kind", "bigquery#projectList"}, {"etag", `"projects"`},
+		{"projects", []any{object{{"kind", "bigquery#project"}, {"id", p}, {"numericId", "481516234200"}, {"projectReference", object{{"projectId", p}}}, {"friendlyName", p}}}},
+		{"totalItems", number(1)},
+	}, nil
+}
+
+// catalog is the engine's, for a caller who may read metadata.
+func (s *Server) catalog(c *call, what string) (*Catalog, *apiError) {
+	if !c.may.Metadata && !c.may.ReadRows {
+		return nil, errDenied("Access Denied: " + what + ": Permission bigquery.tables.get denied on " + what + " (or it may not exist).")
+	}
+	cat, err := s.engine.Catalog(c.Context())
+	if err != nil {
+		return nil, queryFailure(err)
+	}
+	return cat, nil
+}
+
+func datasetReference(project, dataset string) object {
+	return object{{"datasetId", dataset}, {"projectId", project}}
+}
+
+func (s *Server) listDatasets(project string) handler {
+	return func(c *call) (object, *apiError) {
+		cat, apiErr := s.catalog(c, "Project "+project)
+		if apiErr != nil {
+			return nil, apiErr
+		}
+		list := []any{}
+		for _, name := range cat.Datasets {
+			if p, d, _ := strings.Cut(name, "."); p == project {
+				list = append(list, object{{"kind", "bigquery#dataset"}, {"id", p + ":" + d}, {"datasetReference", datasetReference(p, d)}, {"location", location}})
+			}
+		}
+		return object{{"kind", "bigquery#datasetList"}, {"etag", `"datasets"`}, {"datasets", list}}, nil
+	}
+}
+
+func (s *Server) getDataset(project, dataset string) handler {
+	return func(c *call) (object, *apiError) {
+		cat, apiErr := s.catalog(c, "Dataset "+project+":"+dataset)
+		if apiErr != nil {
+			return nil, apiErr
+		}
+		if !slices.Contains(cat.Datasets, project+"."+dataset) {
+			return nil, errNotFound("Not found: Dataset " + project + ":" + dataset)
+		}
+		return object{
+			{"kind", "bigquery#dataset"}, {"etag", quote(hexDigest(dataset)[:16])}, {"id", project + ":" + dataset}, {"datasetReference", datasetReference(project, dataset)},
+			{"access", []any{object{{"role", "OWNER"}, {"userByEmail", "owner@" + project + ".example"}}}}, {"location", location},
+		}, nil
+	}
+}
+
+func (s *Server) insertDataset(project string) handler {
+	return func(c *call) (object, *apiError) {
+		var b struct {
+			DatasetReference tableRefBody `json:"datasetReference"`
+		}
+		if _, apiErr := decodeBody(c.body, &b); apiErr != nil {
+			return nil, apiErr
+		}
+		if !c.may.CreateJobs || !c.may.ReadRows {
+			return nil, errDenied("Access Denied: Project " + project + ": User does not have bigquery.datasets.create permission in project " + project + ".")
+		}
+		name := b.DatasetReference.DatasetID
+		if !validID(name) {
+			return nil, errInvalid("Invalid dataset ID \"" + name + "\".")
+		}
+		if _, err := s.engine.Run(c.Context(), Statement{SQL: "CREATE SCHEMA `" + name + "`", Project: project}); err != nil {
+			return nil, queryFailure(err)
+		}
+		s.version.Add(1)
+		return object{{"kind", "bigquery#dataset"}, {"id", project + ":" + name}, {"datasetReference", datasetReference(project, name)}, {"location", location}}, nil
+	}
+}
+
+func (s *Server) listTables(project, dataset string) handler {
+	return func(c *call) (object, *apiError) {
+		cat, apiErr := s.catalog(c, "Dataset "+project+":"+dataset)
+		if apiErr != nil {
+			return nil, apiErr
+		}
+		if !slices.Contains(cat.Datasets, project+"."+dataset) {
+			return nil, errNotFound("Not found: Dataset " + project + ":" + dataset)
+		}
+		list := []any{}
+		for _, t := range cat.Tables {
+			if t.ID.Project == project && t.ID.Dataset == dataset {
+				list = append(list, object{{"kind", "bigquery#table"}, {"id", tableText(t.ID)}, {"tableReference", tableReference(t.ID)}, {"type", tableType(t)}})
+			}
+		}
+		return object{{"kind", "bigquery#tableList"}, {"etag", `"tables"`}, {"tables", list}, {"totalItems", number(int64(len(list)))}}, nil
+	}
+}
+
+func tableType(t CatalogTable) string {
+	if t.View {
+		return "VIEW"
+	}
+	return "TABLE"
+}
+
+// getTable is tables.get, for catalog tables and for anonymous result tables.
+func (s *Server) getTable(project, dataset, table string) handler {
+	return func(c *call) (object, *apiError) {
+		id := bigquery.TableID{Project: project, Dataset: dataset, Table: table}
+		if res := s.anonymous(id); res != nil {
+			if res.account != c.account {
+				return nil, errDenied("Access Denied: Table " + tableText(id) + ": User does not have permission to access the anonymous table.")
+			}
+			return s.tableResource(CatalogTable{ID: id, Schema: res.Schema}, res.total(), res.bytes), nil
+		}
+		cat, apiErr := s.catalog(c, "Table "+tableText(id))
+		if apiErr != nil {
+			return nil, apiErr
+		}
+		t, apiErr := findTable(cat, id)
+		if apiErr != nil {
+			return nil, apiErr
+		}
+		var size tableSize
+		if !t.View {
+			var err error
+			if size, err = s.size(c.Context(), t); err != nil {
+				return nil, queryFailure(err)
+			}
+		}
+		return s.tableResource(t, size.rows, size.bytes), nil
+	}
+}
+
+func findTable(cat *Catalog, id bigquery.TableID) (CatalogTable, *apiError) {
+	for _, t := range cat.Tables {
+		if t.ID == id {
+			return t, nil
+		}
+	}
+	return CatalogTable{}, errNotFound("Not found: Table " + tableText(id))
+}
+
+func (s *Server) anonymous(id bigquery.TableID) *result {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.anon[id.String()]
+}
+
+func (s *Server) tableResource(t CatalogTable, rows, bytes int64) object {
+	out := object{
+		{"kind", "bigquery#table"}, {"etag", quote(hexDigest(fmt.Sprint(t))[:22])}, {"id", tableText(t.ID)},
+		{"selfLink", "https://bigquery.googleapis.com/bigquery/v2/projects/" + t.ID.Project + "/datasets/" + t.ID.Dataset + "/tables/" + t.ID.Table},
+		{"tableReference", tableReference(t.ID)}, {"schema", schemaJSON(t.Schema)}, {"type", tableType(t)}, {"location", location},
+		{"creationTime", "1700000000000"}, {"lastModifiedTime", "1700000000000"},
+	}
+	if t.View {
+		return append(out, member{"view", object{{"query", t.Query}, {"useLegacySql", false}}})
+	}
+	return append(out, member{"numRows", int64Text(rows)}, member{"numBytes", int64Text(bytes)})
+}
+
+// deleteTable is tables.delete: it deletes.
+func (s *Server) deleteTable(project, dataset, table string) handler {
+	return func(c *call) (object, *apiError) {
+		id := bigquery.TableID{Project: project, Dataset: dataset, Table: table}
+		if !c.may.CreateJobs || !c.may.ReadRows {
+			return nil, errDenied("Access Denied: Table " + tableText(id) + ": Permission bigquery.tables.delete denied on table " + tableText(id) + " (or it may not exist).")
+		}
+		cat, apiErr := s.catalog(c, "Table "+tableText(id))
+		if apiErr != nil {
+			return nil, apiErr
+		}
+		t, apiErr := findTable(cat, id)
+		if apiErr != nil {
+			return nil, apiErr
+		}
+		sql := fmt.Sprintf("DROP %s `%s`.`%s`.`%s`", tableType(t), project, dataset, table)
+		if _, err := s.engine.Run(c.Context(), Statement{SQL: sql, Project: project}); err != nil {
+			return nil, queryFailure(err)
+		}
+		s.version.Add(1)
+		return object{}, nil
+	}
+}
+
+// listTableData is tabledata.list: rows without a schema, of a table or of a result's anonymous table.
+func (s *Server) listTableData(project, dataset, table string) handler {
+	return func(c *call) (object, *apiError) {
+		id := bigquery.TableID{Project: project, Dataset: dataset, Table: table}
+		if !c.may.ReadRows {
+			return nil, errDenied("Access Denied: Table " + tableText(id) + ": Permission bigquery.tables.getData denied on table " + tableText(id) + " (or it may not exist).")
+		}
+		maxResults, _, apiErr := c.pageParameters()
+		if apiErr != nil {
+			return nil, apiErr
+		}
+		start, apiErr := c.start(s, id.String())
+		if apiErr != nil {
+			return nil, apiErr
+		}
+		res := s.anonymous(id)
+		if res != nil && res.account != c.account {
+			return nil, errDenied("Access Denied: Table " + tableText(id) + ": User does not have permission to access the anonymous table.")
+		}
+		if res == nil {
+			cat, apiErr := s.catalog(c, "Table "+tableText(id))
+			if apiErr != nil {
+				return nil, apiErr
+			}
+			t, apiErr := findTable(cat, id)
+			if apiErr != nil {
+				return nil, apiErr
+			}
+			if t.View {
+				return nil, errInvalid("Cannot list a table of type VIEW.")
+			}
+			ran, err := s.engine.Run(c.Context(), Statement{SQL: fmt.Sprintf("SELECT * FROM `%s`.`%s`.`%s`", project, dataset, table), Project: project})
+			if err != nil {
+				return nil, queryFailure(err)
+			}
+			res = &result{Result: ran, rows: ran.Rows, directives: directives{rows: -1}}
+		}
+		res, apiErr = selectFields(res, c.query.Get("selectedFields"))
+		if apiErr != nil {
+			return nil, apiErr
+		}
+		p := res.window(start, maxResults, formatFrom(c.query.Get))
+		out := object{{"kind", "bigquery#tableDataList"}, {"etag", quote(hexDigest(id.String())[:16])}, {"totalRows", int64Text(res.total())}}
+		if p.end < res.total() {
+			out = append(out, member{"pageToken", s.pageToken(id.String(), p.end)})
+		}
+		if p.end > p.start {
+			out = append(out, member{"rows", p})
+		}
+		return out, nil
+	}
+}
+
+// selectFields keeps the named top-level columns, in the table's order; "a.b" keeps a whole.
+func selectFields(res *result, selected string) (*result, *apiError) {
+	if selected == "" {
+		return res, nil
+	}
+	keep := map[string]bool{}
+	for name := range strings.SplitSeq(selected, ",") {
+		top, _, _ := strings.Cut(strings.TrimSpace(name), ".")
+		keep[strings.ToLower(top)] = true
+	}
+	var index []int
+	out := &result{Result: &Result{StatementType: "SELECT"}, directives: res.directives}
+	for i, f := range res.Schema {
+		if keep[strings.ToLower(f.Name)] {
+			index = append(index, i)
+			out.Schema = append(out.Schema, f)
+			delete(keep, strings.ToLower(f.Name))
+		}
+	}
+	if len(keep) > 0 {
+		return nil, errInvalid("Invalid value for: selectedFields")
+	}
+	for _, row := range res.rows {
+		cells := make([]any, len(index))
+		for i, n := range index {
+			cells[i] = row[n]
+		}
+		out.rows = append(out.rows, cells)
+	}
+	return out, nil
+}
+
+// estimate is what a dry run knows.
+type estimate struct {
+	*Result
+	processed, billed int64
+}
+
+// minimumBilled is what BigQuery bills for each table at least.
+const minimumBilled = 10 << 20
+
+// estimate analyses a statement and adds up the sizes of what it reads.
+func (s *Server) estimate(ctx context.Context, st Statement) (estimate, error) {
+	r, err := s.engine.Dry(ctx, st)
+	if err != nil {
+		return estimate{}, err
+	}
+	out := estimate{Result: r}
+	if len(r.Tables) == 0 {
+		return out, nil
+	}
+	cat, err := s.engine.Catalog(ctx)
+	if err != nil {
+		return estimate{}, err
+	}
+	for _, id := range r.Tables {
+		t, apiErr := findTable(cat, id)
+		if apiErr != nil {
+			return estimate{}, apiErr
+		}
+		size, err := s.size(ctx, t)
+		if err != nil {
+			return estimate{}, err
+		}
+		out.processed += size.bytes
+		out.billed += max(minimumBilled, (size.bytes+1<<20-1)/(1<<20)*(1<<20))
+	}
+	return out, nil
+}
+
+// tableSize is the size of a table; bytes as a seed comment says, else as BigQuery counts (2 + length a string, 8 a number), roughly.
+type tableSize struct{ rows, bytes int64 }
+
+func (s *Server) size(ctx context.Context, t CatalogTable) (tableSize, error) {
+	key := t.ID.String() + "\x00" + int64Text(s.version.Load())
+	s.mu.Lock()
+	size, known := s.sizes[key]
+	said, told := s.bytes[t.ID.String()]
+	s.mu.Unlock()
+	if !known {
+		ran, err := s.engine.Run(ctx, Statement{SQL: fmt.Sprintf("SELECT * FROM `%s`.`%s`.`%s`", t.ID.Project, t.ID.Dataset, t.ID.Table), Project: t.ID.Project})
+		if err != nil {
+			return tableSize{}, err
+		}
+		size.rows = int64(len(ran.Rows))
+		for _, row := range ran.Rows {
+			size.bytes += cellBytes(row)
+		}
+		s.mu.Lock()
+		s.sizes[key] = size
+		s.mu.Unlock()
+	}
+	if told {
+		size.bytes = said
+	}
+	return size, nil
+}
+
+func cellBytes(v any) int64 {
+	switch x := v.(type) {
+	case string:
+		return 2 + int64(len(x))
+	case []any:
+		var n int64
+		for _, e := range x {
+			n += cellBytes(e)
+		}
+		return n
+	}
+	return 0
+}

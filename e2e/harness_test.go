@@ -1,0 +1,355 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/bqgate/bqgate/internal/redistest"
+)
+
+// demoInfo is demo.json, as contract 2 describes it.
+type demoInfo struct {
+	REST         string `json:"rest"`
+	RESTTLS      string `json:"rest_tls"`
+	CAFile       string `json:"ca_file"`
+	GRPC         string `json:"grpc"`
+	Console      string `json:"console"`
+	TokenURL     string `json:"token_url"`
+	Issuer       string `json:"issuer"`
+	Project      string `json:"project"`
+	AuditDir     string `json:"audit_dir"`
+	AuditKeyFile string `json:"audit_key_file"`
+	Fake         string `json:"fake"` // control endpoint of fakegoogle
+	Sockets      string `json:"sockets"`
+	Canaries     []struct {
+		Value  string `json:"value"`
+		Column string `json:"column"`
+	} `json:"canaries"`
+	PIDs     map[string]int `json:"pids"`
+	Personas map[string]struct {
+		Subject          string   `json:"subject"`
+		Groups           []string `json:"groups"`
+		TokenFile        string   `json:"token_file"`
+		ConsoleTokenFile string   `json:"console_token_file"`
+		ADCFile          string   `json:"adc_file"`
+	} `json:"personas"`
+}
+
+// demo is a running demo. Everything it sent to a client, wrote to a log or kept in the audit folder is searched for canaries when the test ends.
+type demo struct {
+	demoInfo
+	t   testing.TB
+	dir string
+	cmd *exec.Cmd
+	out *bytes.Buffer
+	got [][]byte // every byte that a client of this test got
+}
+
+func repoRoot(t testing.TB) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Dir(dir)
+}
+
+// startDemo runs build/bin/bqgate-demo in a folder of its own, on a real Redis, and waits for demo.json.
+func startDemo(t testing.TB, args ...string) *demo {
+	t.Helper()
+	binary := filepath.Join(repoRoot(t), "build", "bin", "bqgate-demo")
+	if _, err := os.Stat(binary); err != nil {
+		t.Fatalf("%v: `make test` builds it", err)
+	}
+	dir, err := os.MkdirTemp("", "bqgate-e2e")
+	if err != nil {
+		t.Fatal(err)
+	}
+	redis := redistest.Start(t)
+	d := &demo{t: t, dir: dir, out: &bytes.Buffer{}}
+	d.cmd = exec.Command(binary, append([]string{"demo", "--dir", dir, "--redis", "redis://" + redis}, args...)...)
+	d.cmd.Dir = repoRoot(t)
+	d.cmd.Stdout, d.cmd.Stderr = d.out, d.out
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := d.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	exited := make(chan error, 1)
+	go func() { exited <- d.cmd.Wait() }()
+	t.Cleanup(func() {
+		d.cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-exited:
+		case <-time.After(20 * time.Second):
+			d.cmd.Process.Kill()
+			t.Error("the demo did not stop within 20 s of SIGTERM")
+		}
+		if t.Failed() {
+			t.Logf("demo said:\n%s", tail(d.out.Bytes(), 4000))
+			d.logs(t)
+		}
+		os.RemoveAll(dir)
+	})
+	deadline := time.Now().Add(90 * time.Second)
+	for {
+		text, err := os.ReadFile(filepath.Join(dir, "demo.json"))
+		if err == nil {
+			if err := json.Unmarshal(text, &d.demoInfo); err != nil {
+				t.Fatalf("demo.json: %v", err)
+			}
+			return d
+		}
+		select {
+		case err := <-exited:
+			exited <- err
+			t.Fatalf("the demo ended before it was ready: %v\n%s", err, d.out)
+		case <-time.After(50 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the demo is not ready after 90 s:\n%s", d.out)
+		}
+	}
+}
+
+func tail(b []byte, n int) []byte {
+	if len(b) > n {
+		return b[len(b)-n:]
+	}
+	return b
+}
+
+func (d *demo) logs(t testing.TB) {
+	files, _ := filepath.Glob(filepath.Join(d.dir, "*.log"))
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err == nil {
+			t.Logf("--- %s\n%s", filepath.Base(f), tail(text, 3000))
+		}
+	}
+}
+
+// token is a persona's bearer token for the data path.
+func (d *demo) token(persona string) string {
+	d.t.Helper()
+	p, ok := d.Personas[persona]
+	if !ok {
+		d.t.Fatalf("no persona %q", persona)
+	}
+	return d.read(p.TokenFile)
+}
+
+func (d *demo) consoleToken(persona string) string {
+	d.t.Helper()
+	return d.read(d.Personas[persona].ConsoleTokenFile)
+}
+
+func (d *demo) read(path string) string {
+	d.t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// mint asks the demo's issuer for a token.
+func (d *demo) mint(body map[string]any) string {
+	d.t.Helper()
+	text, err := json.Marshal(body)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	resp, err := http.Post(d.Issuer+"/mint", "application/json", bytes.NewReader(text))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var out struct {
+		Token string `json:"token"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil || out.Token == "" {
+		d.t.Fatalf("mint: status %d, %v", resp.StatusCode, err)
+	}
+	return out.Token
+}
+
+// answer is what a client got.
+type answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+func (a answer) message() string {
+	var e struct {
+		Error struct {
+			Message string `json:"message"`
+			Errors  []struct {
+				Reason string `json:"reason"`
+			} `json:"errors"`
+		} `json:"error"`
+	}
+	if json.Unmarshal(a.Body, &e) != nil || len(e.Error.Errors) == 0 {
+		return ""
+	}
+	return e.Error.Errors[0].Reason + ": " + e.Error.Message
+}
+
+func (a answer) json(t testing.TB) map[string]any {
+	t.Helper()
+	var v map[string]any
+	if err := json.Unmarshal(a.Body, &v); err != nil {
+		t.Fatalf("status %d, not JSON: %v\n%s", a.Status, err, tail(a.Body, 500))
+	}
+	return v
+}
+
+// do sends one request and keeps every byte of the answer.
+func (d *demo) do(ctx context.Context, method, url, bearer string, header http.Header, body any) (answer, error) {
+	d.t.Helper()
+	var r io.Reader
+	switch b := body.(type) {
+	case nil:
+	case string:
+		r = strings.NewReader(b)
+	case []byte:
+		r = bytes.NewReader(b)
+	default:
+		text, err := json.Marshal(b)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		r = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, url, r)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if body != nil {
+		req.Header.Set("content-type", "application/json")
+	}
+	if bearer != "" {
+		req.Header.Set("authorization", "Bearer "+bearer)
+	}
+	for k, v := range header {
+		req.Header[http.CanonicalHeaderKey(k)] = v
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	a := answer{resp.StatusCode, resp.Header, text}
+	var all bytes.Buffer
+	resp.Header.Write(&all)
+	all.Write(text)
+	for k, v := range resp.Trailer {
+		fmt.Fprintln(&all, k, v)
+	}
+	d.got = append(d.got, all.Bytes())
+	return a, err
+}
+
+func (d *demo) call(method, path, bearer string, body any) answer {
+	d.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	defer cancel()
+	a, err := d.do(ctx, method, d.REST+path, bearer, nil, body)
+	if err != nil {
+		d.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	return a
+}
+
+// exempt takes the last answer out of the canary search: its reader may see it.
+func (d *demo) exempt() { d.got = d.got[:len(d.got)-1] }
+
+// query runs jobs.query as a persona.
+func (d *demo) query(persona, sql string) answer {
+	d.t.Helper()
+	return d.call("POST", "/bigquery/v2/projects/"+d.Project+"/queries", d.token(persona), map[string]any{"query": sql, "useLegacySql": false})
+}
+
+// rows is the answer's rows as plain values: scalars as strings, nil for NULL.
+func (a answer) rows(t testing.TB) [][]any {
+	t.Helper()
+	var v struct {
+		Rows []struct {
+			F []struct {
+				V any `json:"v"`
+			} `json:"f"`
+		} `json:"rows"`
+	}
+	if err := json.Unmarshal(a.Body, &v); err != nil {
+		t.Fatalf("status %d, not JSON: %v\n%s", a.Status, err, tail(a.Body, 500))
+	}
+	var out [][]any
+	for _, r := range v.Rows {
+		var row []any
+		for _, f := range r.F {
+			row = append(row, f.V)
+		}
+		out = append(out, row)
+	}
+	return out
+}
+
+// arrived is every request that reached BigQuery through Envoy or from the gateway itself since the last reset.
+func (d *demo) arrived() []arrival {
+	d.t.Helper()
+	resp, err := http.Get(d.Fake + "/_fake/requests")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var out []arrival
+	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
+		d.t.Fatal(err)
+	}
+	return out
+}
+
+// searchCanaries looks for every canary, in every form an encoder could give it, in what left: bytes that clients got, logs, the audit folder.
+func (d *demo) searchCanaries() {
+	d.t.Helper()
+	places := map[string][]byte{"answers": bytes.Join(d.got, []byte("\n")), "demo output": d.out.Bytes()}
+	for _, root := range []string{d.dir} {
+		err := filepath.Walk(root, func(path string, info os.FileInfo, err error) error {
+			if err != nil || !info.Mode().IsRegular() || strings.Contains(path, "engine") || filepath.Base(path) == "demo.json" || strings.Contains(path, "seed") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			places[path] = text
+			return err
+		})
+		if err != nil {
+			d.t.Fatal(err)
+		}
+	}
+	if len(d.Canaries) == 0 {
+		d.t.Fatal("demo.json names no canaries")
+	}
+	for _, c := range d.Canaries {
+		for form, v := range forms(c.Value) {
+			for place, text := range places {
+				if bytes.Contains(text, []byte(v)) {
+					d.t.Errorf("canary of %s (%s) found in %s", c.Column, form, place)
+				}
+			}
+		}
+	}
+}

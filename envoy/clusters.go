@@ -1,0 +1,148 @@
+package envoy
+
+import (
+	"net"
+	"net/netip"
+	"time"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	"google.golang.org/protobuf/types/known/anypb"
+)
+
+// Names of the clusters. They are fixed: no header or route of a request chooses another.
+const (
+	clusterExtAuthz    = "ext_authz"
+	clusterExtProc     = "ext_proc"
+	clusterToken       = "token"
+	clusterBigQuery    = "bigquery"
+	clusterStorageRead = "bigquery_storage_read"
+)
+
+const httpProtocolOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+// grpcServiceCluster reaches ext_authz or ext_proc. requests bounds the calls at once; a held query's long-poll is one for as long as it lasts, and Envoy's own
+// default of 1024 would turn a busy afternoon of approvals into refusals.
+func grpcServiceCluster(name string, s Service, requests uint32) *clusterv3.Cluster {
+	c := serviceCluster(name, s, requests)
+	c.TypedExtensionProtocolOptions = protocolOptions(&httpv3.HttpProtocolOptions{
+		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
+			ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
+				// A frozen service keeps its socket open, and a FULL_DUPLEX_STREAMED body has no message timeout: without pings the client would hang
+				// until the idle timeout. The services allow pings this often in their keepalive enforcement policy.
+				ConnectionKeepalive: &corev3.KeepaliveSettings{
+					Interval: seconds(time.Second),
+					Timeout:  seconds(2 * time.Second),
+					// An idle connection to a service that froze meanwhile is noticed before a request is put on it.
+					ConnectionIdleInterval: seconds(2 * time.Second),
+				},
+				InitialStreamWindowSize:     u32(1 << 20),
+				InitialConnectionWindowSize: u32(16 << 20),
+			}},
+		}},
+	})
+	return c
+}
+
+// tokenCluster reaches the token endpoint, plain HTTP/1.1.
+func tokenCluster(s Service, l Limits) *clusterv3.Cluster {
+	c := serviceCluster(clusterToken, s, l.MaxTokenRate*2)
+	c.TypedExtensionProtocolOptions = protocolOptions(&httpv3.HttpProtocolOptions{
+		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
+			ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{HttpProtocolOptions: &corev3.Http1ProtocolOptions{}},
+		}},
+	})
+	return c
+}
+
+func serviceCluster(name string, s Service, requests uint32) *clusterv3.Cluster {
+	c := &clusterv3.Cluster{
+		Name:            name,
+		ConnectTimeout:  seconds(time.Second),
+		CircuitBreakers: circuitBreakers(requests),
+	}
+	if s.Socket != "" {
+		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
+		c.LoadAssignment = oneEndpoint(name, pipe(s.Socket, 0))
+		return c
+	}
+	locate(c, s.Address)
+	c.TransportSocket = mutualTLS(*s.TLS)
+	return c
+}
+
+// upstreamCluster reaches a Google API host: HTTP/2 or HTTP/1.1 for REST, whichever ALPN finds, HTTP/2 for gRPC.
+func upstreamCluster(name string, u Upstream, s surface, requests uint32) *clusterv3.Cluster {
+	c := &clusterv3.Cluster{
+		Name:            name,
+		ConnectTimeout:  seconds(5 * time.Second),
+		CircuitBreakers: circuitBreakers(requests),
+		TransportSocket: upstreamTLS(u),
+		UpstreamConnectionOptions: &clusterv3.UpstreamConnectionOptions{
+			TcpKeepalive: &corev3.TcpKeepalive{KeepaliveTime: u32(60), KeepaliveInterval: u32(10), KeepaliveProbes: u32(3)},
+		},
+		// Bounds the body chunks that ext_proc gets; 256 KiB costs no speed.
+		PerConnectionBufferLimitBytes: u32(256 << 10),
+	}
+	locate(c, u.Address)
+	h2 := &corev3.Http2ProtocolOptions{
+		InitialStreamWindowSize:     u32(1 << 20),
+		InitialConnectionWindowSize: u32(16 << 20),
+		ConnectionKeepalive:         &corev3.KeepaliveSettings{Interval: seconds(30 * time.Second), Timeout: seconds(10 * time.Second)},
+	}
+	options := &httpv3.HttpProtocolOptions{
+		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{IdleTimeout: seconds(90 * time.Second)},
+	}
+	if s == surfaceGRPC {
+		options.UpstreamProtocolOptions = &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
+			ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{Http2ProtocolOptions: h2},
+		}}
+	} else {
+		options.UpstreamProtocolOptions = &httpv3.HttpProtocolOptions_AutoConfig{AutoConfig: &httpv3.HttpProtocolOptions_AutoHttpConfig{
+			HttpProtocolOptions:  &corev3.Http1ProtocolOptions{},
+			Http2ProtocolOptions: h2,
+		}}
+	}
+	c.TypedExtensionProtocolOptions = protocolOptions(options)
+	return c
+}
+
+// locate gives c the one address it connects to; names are looked up by DNS.
+func locate(c *clusterv3.Cluster, address string) {
+	kind := clusterv3.Cluster_LOGICAL_DNS
+	host, _, _ := net.SplitHostPort(address)
+	if _, err := netip.ParseAddr(host); err == nil {
+		kind = clusterv3.Cluster_STATIC
+	} else {
+		c.DnsLookupFamily = clusterv3.Cluster_V4_PREFERRED
+	}
+	c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: kind}
+	c.LoadAssignment = oneEndpoint(c.Name, tcp(address))
+}
+
+func oneEndpoint(cluster string, a *corev3.Address) *endpointv3.ClusterLoadAssignment {
+	return &endpointv3.ClusterLoadAssignment{
+		ClusterName: cluster,
+		Endpoints: []*endpointv3.LocalityLbEndpoints{{
+			LbEndpoints: []*endpointv3.LbEndpoint{{
+				HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: a}},
+			}},
+		}},
+	}
+}
+
+// circuitBreakers bounds what is under way at once, and allows no retry: a POST of a job that is sent twice may run twice.
+func circuitBreakers(requests uint32) *clusterv3.CircuitBreakers {
+	return &clusterv3.CircuitBreakers{Thresholds: []*clusterv3.CircuitBreakers_Thresholds{{
+		MaxConnections:     u32(requests),
+		MaxPendingRequests: u32(requests),
+		MaxRequests:        u32(requests),
+		MaxRetries:         u32(0),
+	}}}
+}
+
+func protocolOptions(o *httpv3.HttpProtocolOptions) map[string]*anypb.Any {
+	return map[string]*anypb.Any{httpProtocolOptions: packed(o)}
+}

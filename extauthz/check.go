@@ -1,0 +1,168 @@
+package extauthz
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/googlesql"
+	"github.com/bqgate/bqgate/internal/identity"
+	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/verdict"
+	"github.com/bqgate/bqgate/policies"
+)
+
+// walk is one request on its way through the steps: what is known of it so far, for the record and for the reply.
+type walk struct {
+	id       string // decision id, "d-" and a ULID
+	started  time.Time
+	request  request
+	op       bigquery.Operation
+	subject  identity.Subject
+	analysis *googlesql.Analysis
+	estimate *policies.Estimate
+	decision policies.Decision
+	account  string // account the run or the read uses
+	job      bigquery.JobReference
+	approval string // id of the request for approval, where one plays a part
+	sql      string
+}
+
+func newWalk() *walk {
+	return &walk{id: "d-" + ulid.Make().String(), started: time.Now().UTC()}
+}
+
+// decide walks the steps. Whatever it returns has been recorded, durably.
+func (s *Service) decide(ctx context.Context, w *walk, r request) outcome {
+	w.request = r
+	op, malformed := bigquery.Decode(r.http) // 1
+	w.op, w.job = op, op.Job
+	subject, err := s.Identity.Authenticate(ctx, r.authorization) // 2
+	if err != nil {
+		return s.refuse(ctx, w, err)
+	}
+	w.subject = subject
+	switch {
+	case malformed != nil:
+		return s.refuse(ctx, w, malformed)
+	case op.Query != nil:
+		return s.run(ctx, w)
+	case op.Read != nil:
+		return s.read(ctx, w)
+	default:
+		return s.refuse(ctx, w, errors.New("operation without a request"))
+	}
+}
+
+// run decides about a query.
+func (s *Service) run(ctx context.Context, w *walk) outcome {
+	w.sql = w.op.Query.SQL
+	if w.op.Query.DryRun {
+		return s.refuse(ctx, w, &refusal{message: "a dry run of a client is not served yet", remedy: "the query itself; it is decided and priced before it runs"})
+	}
+	if err := s.judge(ctx, w, w.op); err != nil { // 3, 4
+		return s.refuse(ctx, w, err)
+	}
+	switch w.decision.Effect {
+	case policies.Allow:
+		return s.allow(ctx, w) // 6, 7
+	case policies.Hold:
+		return s.hold(ctx, w) // 5, 6
+	default:
+		return s.refuse(ctx, w, denied(w.decision))
+	}
+}
+
+// judge analyses the SQL and asks the policy, with an estimate where the policy wants one. It is used for a new query and again, whole, when a held one is
+// released.
+func (s *Service) judge(ctx context.Context, w *walk, op bigquery.Operation) error {
+	analysis, err := s.Analyzer.Analyze(ctx, googlesql.Request{
+		SQL: op.Query.SQL, Project: op.Job.ProjectID, DefaultDataset: op.Query.DefaultDataset,
+		ParameterMode: op.Query.ParameterMode, Parameters: op.Query.Parameters, Catalog: s.Catalog, Caller: w.subject.Owner,
+	})
+	if err != nil {
+		return fmt.Errorf("analyse SQL: %w", err)
+	}
+	w.analysis = analysis
+	if analysis.Error != nil && analysis.Error.Code == googlesql.ErrorUnavailable {
+		return analysis.Error // nobody can say what the SQL means: no decision
+	}
+	set := s.Policies()
+	ask := policies.Request{
+		Subject: w.subject, Method: string(op.Method), Project: op.Job.ProjectID, SQL: op.Query.SQL, Analysis: analysis, Tables: analysis.Tables,
+	}
+	if analysis.Error == nil && set.NeedsEstimate(ask) {
+		if w.estimate, err = s.estimate(ctx, w, op); err != nil {
+			return err
+		}
+		ask.Estimate = w.estimate
+	}
+	w.decision = set.Decide(ask)
+	w.account = w.decision.Credential
+	return nil
+}
+
+// allow records the decision, mints the token of the run and makes the verdict.
+func (s *Service) allow(ctx context.Context, w *walk) outcome {
+	f, err := s.forwardQuery(w)
+	if err != nil {
+		return s.refuse(ctx, w, err)
+	}
+	return s.forward(ctx, w, f)
+}
+
+// forwardQuery says what leaves for BigQuery when a new query is allowed.
+func (s *Service) forwardQuery(w *walk) (verdict.Forward, error) {
+	m := bigquery.Mutation{
+		Decision: jobs.LabelValue(w.id), MaximumBytesBilled: w.bytesCap(w.op.Query),
+	}
+	if w.op.Method == bigquery.MethodQuery {
+		m.RequestID = s.requestID(w)
+	}
+	body, err := bigquery.Encode(w.op, m)
+	if err != nil {
+		return verdict.Forward{}, fmt.Errorf("encode request: %w", err)
+	}
+	return verdict.Forward{
+		RequestDigest: verdict.Digest(w.request.http.Body), Mutation: m, BodyDigest: verdict.Digest(body),
+		Record: s.draft(w, w.op.Query), Creates: true, Plan: w.decision.Mask,
+	}, nil
+}
+
+// draft is the record of a job about to be created.
+func (s *Service) draft(w *walk, q *bigquery.QueryRequest) jobs.Record {
+	r := jobs.Record{
+		Job: w.job, Owner: w.subject.Owner, Decision: w.id, Query: *q, SQLDigest: jobs.Digest(q.SQL), Analysis: *w.analysis, Tables: tables(w.analysis),
+		Plan: w.decision.Mask, Credential: w.account, Approval: w.approval, Created: w.started,
+	}
+	if w.estimate != nil {
+		r.Estimate = &w.estimate.Bytes
+	}
+	return r
+}
+
+// requestID keeps BigQuery's idempotency for one subject and takes it away from everybody else: the same value of another subject
+// is another request (A6).
+func (s *Service) requestID(w *walk) string {
+	value := w.op.Query.RequestID
+	if value == "" {
+		value = w.id
+	}
+	sum := s.Keys.MAC("requestId", w.subject.Owner, w.op.Job.ProjectID, value, jobs.Digest(w.op.Query.SQL), string(w.op.Query.Parameters))
+	return fmt.Sprintf("%x", sum[:18]) // BigQuery takes up to 36 characters
+}
+
+// tables lists the base tables that a script reads, sorted.
+func tables(a *googlesql.Analysis) []string {
+	var all []string
+	for _, st := range a.Statements {
+		all = append(all, st.Tables...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}

@@ -1,0 +1,94 @@
+package extauthz
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/policies"
+)
+
+const (
+	estimateTTL  = 60 * time.Second // how long a dry run is believed
+	estimateKept = 4096             // entries; above that the cache starts anew
+
+	mebibyte   = 1 << 20
+	tableFloor = 10 * mebibyte // BigQuery bills at least 10 MB a table and a query
+)
+
+// estimates caches dry runs. Its zero value is ready.
+type estimates struct {
+	mu      sync.Mutex
+	entries map[string]estimated
+}
+
+type estimated struct {
+	value policies.Estimate
+	until time.Time
+}
+
+func (e *estimates) get(key string) (policies.Estimate, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	v, ok := e.entries[key]
+	return v.value, ok && time.Now().Before(v.until)
+}
+
+func (e *estimates) put(key string, v policies.Estimate) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.entries == nil || len(e.entries) >= estimateKept {
+		e.entries = make(map[string]estimated)
+	}
+	e.entries[key] = estimated{v, time.Now().Add(estimateTTL)}
+}
+
+// estimate asks BigQuery, with the inspection identity and through jobs.insert, what the query would read.
+func (s *Service) estimate(ctx context.Context, w *walk, op bigquery.Operation) (*policies.Estimate, error) {
+	plain := op
+	q := *op.Query
+	q.Labels, q.RequestID, q.MaximumBytesBilled = nil, "", 0
+	plain.Query = &q
+	key, err := bigquery.EncodeDryRun(plain)
+	if err != nil {
+		return nil, fmt.Errorf("encode dry run: %w", err)
+	}
+	if v, ok := s.estimates.get(string(key)); ok {
+		return &v, nil
+	}
+	run, err := s.Upstream.DryRun(ctx, plain)
+	var api *bigquery.APIError
+	if errors.As(err, &api) && api.Status == 400 {
+		return nil, &refusal{status: 400, reason: "invalidQuery", message: "BigQuery does not accept the query: its dry run failed"}
+	}
+	if errors.Is(err, bigquery.ErrNoEstimate) || err == nil && run.Accuracy != "" && run.Accuracy != "PRECISE" && run.Accuracy != "UPPER_BOUND" {
+		return nil, &refusal{
+			message: "BigQuery cannot say beforehand how much the query would read, and the policy decides by that", remedy: "a query of tables without row access policies and external data",
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("estimate the query: %w", err)
+	}
+	v := policies.Estimate{Bytes: run.TotalBytesProcessed}
+	s.estimates.put(string(key), v)
+	return &v, nil
+}
+
+// bytesCap is what BigQuery may bill: the smallest of the client's own limit, the rule's, and the estimate that was decided on, with
+// room for BigQuery's rounding. 0 means that nobody set a limit.
+func (w *walk) bytesCap(q *bigquery.QueryRequest) int64 {
+	limit := q.MaximumBytesBilled
+	lower := func(v int64) {
+		if v > 0 && (limit == 0 || v < limit) {
+			limit = v
+		}
+	}
+	lower(w.decision.MaxBytes)
+	if e := w.estimate; e != nil {
+		lower(e.Bytes + e.Bytes/10 + int64(len(tables(w.analysis))+1)*tableFloor)
+	}
+	return limit
+}

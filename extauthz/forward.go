@@ -1,0 +1,38 @@
+package extauthz
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/bqgate/bqgate/internal/audit"
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/verdict"
+)
+
+// forward records the decision and only then mints the token and makes the verdict: nothing leaves for Google, not even the wish for a token, before the
+// decision is durable (I1).
+func (s *Service) forward(ctx context.Context, w *walk, f verdict.Forward) outcome {
+	if err := s.record(ctx, w, audit.EffectAllow, ""); err != nil {
+		return s.unrecorded(w, err)
+	}
+	token, err := s.Credentials.Mint(ctx, w.account, w.subject.Owner)
+	if err != nil {
+		s.Log.Error("no token for an allowed request", "decision", w.id, "error", err)
+		s.recordFault(ctx, w, fmt.Errorf("mint token: %w", err))
+		return outcome{fault: true}
+	}
+	path, _, _ := strings.Cut(w.request.http.Path, "?")
+	f.Decision, f.Expires = w.id, time.Now().Add(verdict.Lifetime)
+	f.Method, f.Verb, f.Path, f.Query = w.op.Method, w.request.http.Verb, path, bigquery.ForwardQuery(w.op).Encode()
+	if w.op.Fields != nil {
+		f.Fields = w.op.Fields.String()
+	}
+	if w.op.Query != nil {
+		f.TimestampFormat = w.op.Query.Format.TimestampOutputFormat
+	} else {
+		f.TimestampFormat = w.op.Read.Format.TimestampOutputFormat
+	}
+	return outcome{forward: &f, token: token}
+}

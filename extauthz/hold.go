@@ -1,0 +1,186 @@
+package extauthz
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/bqgate/bqgate/internal/approvals"
+	"github.com/bqgate/bqgate/internal/audit"
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/jobs"
+)
+
+// hold turns a query that needs a person into a pending job. Nothing is minted and nothing is sent: a grant is only a right to be decided on again (A10).
+func (s *Service) hold(ctx context.Context, w *walk) outcome {
+	digest, err := s.reviewed(w, w.op.Query)
+	if err != nil {
+		return s.refuse(ctx, w, err)
+	}
+	job := w.op.Job
+	if job.JobID == "" {
+		job.JobID = "bqgate_" + ulid.Make().String()
+	}
+	if job.Location == "" {
+		job.Location = s.location(w)
+	}
+	if w.op.Method == bigquery.MethodInsert {
+		_, _, err := s.Approvals.ByJob(ctx, w.subject.Owner, job.ProjectID, job.Location, job.JobID)
+		if err == nil {
+			return s.refuse(ctx, w, &refusal{status: 409, reason: "duplicate", bare: true, message: fmt.Sprintf("already exists: job %s:%s.%s", job.ProjectID, job.Location, job.JobID)})
+		}
+		if !errors.Is(err, approvals.ErrNotFound) {
+			return s.refuse(ctx, w, fmt.Errorf("look for a job of this id: %w", err))
+		}
+	}
+	w.job = job
+	ask := approvals.Held{
+		Operation: w.op, Subject: w.subject, Digest: digest, Job: job, Decision: w.id, Groups: w.decision.Groups, Tables: tables(w.analysis),
+		Sensitive: w.decision.Sensitive, Approval: *w.decision.Approval, Credential: w.account, MaxBytes: w.bytesCap(w.op.Query),
+	}
+	if w.estimate != nil {
+		ask.EstimatedBytes = w.estimate.Bytes
+		ask.EstimatedCost = s.Price * float64(w.estimate.Bytes) / (1 << 40)
+	}
+	r, err := s.Approvals.Hold(ctx, ask)
+	if err != nil {
+		return s.refuse(ctx, w, fmt.Errorf("hold the query: %w", err))
+	}
+	w.approval = r.ID
+	if err := s.record(ctx, w, audit.EffectHold, w.decision.Approval.Why); err != nil {
+		return s.unrecorded(w, err)
+	}
+	// A repeated request finds the job it made before, under the id it was given then.
+	ask.Job.JobID = r.JobID
+	return pendingReply(w.op.Method, ask, r)
+}
+
+// reviewed is the digest of what a reviewer decides on. A grant is good for exactly this.
+func (s *Service) reviewed(w *walk, q *bigquery.QueryRequest) (string, error) {
+	schemas := make(map[string]string, len(w.analysis.Tables))
+	for name, t := range w.analysis.Tables {
+		text, err := json.Marshal(t.Schema)
+		if err != nil {
+			return "", fmt.Errorf("digest of the schema of %s: %w", name, err)
+		}
+		schemas[name] = jobs.Digest(string(text))
+	}
+	text, err := json.Marshal(struct {
+		Project, SQL, ParameterMode string
+		Parameters                  json.RawMessage
+		DefaultDataset              *bigquery.DatasetReference
+		Grant                       string
+		Schemas                     map[string]string
+		MaxBytes                    int64
+		Credential, Policy          string
+	}{w.op.Job.ProjectID, q.SQL, q.ParameterMode, q.Parameters, q.DefaultDataset, w.subject.Grant, schemas, w.decision.MaxBytes, w.account, s.Policies().Digest()})
+	if err != nil {
+		return "", fmt.Errorf("digest of what is reviewed: %w", err)
+	}
+	return jobs.Digest(string(text)), nil
+}
+
+// location is where a held job will run: where its tables are.
+func (s *Service) location(w *walk) string {
+	for _, t := range w.analysis.Tables {
+		if t.Location != "" {
+			return t.Location
+		}
+	}
+	return s.Location
+}
+
+func (s *Service) longPoll(timeoutMs *int64) time.Duration {
+	limit := s.LongPoll
+	if limit == 0 {
+		limit = 10 * time.Second
+	}
+	if timeoutMs != nil {
+		if asked := time.Duration(max(0, *timeoutMs)) * time.Millisecond; asked < limit {
+			return asked
+		}
+	}
+	return limit
+}
+
+// pending answers a poll of a job that still waits.
+func (s *Service) pending(ctx context.Context, w *walk, held approvals.Held) outcome {
+	r, err := s.Approvals.Get(ctx, w.approval)
+	if err != nil {
+		return s.refuse(ctx, w, fmt.Errorf("read held job: %w", err))
+	}
+	return pendingReply(w.op.Method, held, r)
+}
+
+func pendingReply(method bigquery.Method, held approvals.Held, r approvals.Request) outcome {
+	view := bigquery.HeldJob{Job: held.Job, SQL: held.Operation.Query.SQL, Labels: held.Operation.Query.Labels, Priority: held.Operation.Query.Priority, Created: r.Created}
+	if method == bigquery.MethodQuery || method == bigquery.MethodGetQueryResults {
+		return outcome{status: 200, body: bigquery.PendingQuery(view, method)}
+	}
+	return outcome{status: 200, body: bigquery.PendingJob(view)}
+}
+
+// ended answers reads of a held job that will not run: jobs.get shows a failed job, the reads of results fail.
+func (s *Service) ended(ctx context.Context, w *walk, r approvals.Request, held approvals.Held) outcome {
+	e := &refusal{bare: true, message: endedWords(r)}
+	if w.op.Method != bigquery.MethodGetJob {
+		return s.refuse(ctx, w, e)
+	}
+	if err := s.record(ctx, w, audit.EffectRefuse, e.message); err != nil {
+		return s.unrecorded(w, err)
+	}
+	view := bigquery.HeldJob{Job: held.Job, SQL: held.Operation.Query.SQL, Labels: held.Operation.Query.Labels, Priority: held.Operation.Query.Priority, Created: r.Created}
+	return outcome{status: 200, body: bigquery.FailedJob(view, "accessDenied", e.text(w.id))}
+}
+
+// endedWords says what became of a request, with the reviewer's own words.
+func endedWords(r approvals.Request) string {
+	switch r.State {
+	case approvals.StateDenied:
+		for i := len(r.Decisions) - 1; i >= 0; i-- {
+			if d := r.Decisions[i]; d.Verdict == approvals.Deny {
+				return fmt.Sprintf("waiting for approval was refused by %s: %q. Request %s, %s after it was made", d.By, d.Reason, r.ID, roughly(d.At.Sub(r.Created)))
+			}
+		}
+		return fmt.Sprintf("waiting for approval was refused. Request %s", r.ID)
+	case approvals.StateExpired:
+		return fmt.Sprintf("nobody decided on request %s before it expired at %s; the same query again asks again", r.ID, r.Expires.UTC().Format(time.RFC3339))
+	case approvals.StateCancelled:
+		return fmt.Sprintf("request %s was cancelled; the same query again asks again", r.ID)
+	case approvals.StateUsed:
+		return fmt.Sprintf("the approval of request %s was used, and its result is no longer known; the same query again asks again", r.ID)
+	default:
+		return fmt.Sprintf("request %s is in state %q and cannot run", r.ID, r.State)
+	}
+}
+
+func roughly(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%d seconds", int(d.Seconds()))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d minutes", int(d.Minutes()))
+	default:
+		return fmt.Sprintf("%d hours", int(d.Hours()))
+	}
+}
+
+// cancelHeld withdraws a request on behalf of its own client.
+func (s *Service) cancelHeld(ctx context.Context, w *walk, r approvals.Request, held approvals.Held) outcome {
+	if r.State == approvals.StatePending || r.State == approvals.StateApproved {
+		cancelled, err := s.Approvals.Cancel(ctx, r.ID, w.subject.Owner)
+		if err != nil {
+			return s.refuse(ctx, w, fmt.Errorf("cancel held job: %w", err))
+		}
+		r = cancelled
+	}
+	if err := s.record(ctx, w, effectCancel, ""); err != nil {
+		return s.unrecorded(w, err)
+	}
+	view := bigquery.HeldJob{Job: held.Job, SQL: held.Operation.Query.SQL, Labels: held.Operation.Query.Labels, Priority: held.Operation.Query.Priority, Created: r.Created}
+	return outcome{status: 200, body: bigquery.CancelledJob(view)}
+}

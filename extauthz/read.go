@@ -1,0 +1,152 @@
+package extauthz
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/bqgate/bqgate/internal/approvals"
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/googlesql"
+	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/masking"
+	"github.com/bqgate/bqgate/internal/verdict"
+	"github.com/bqgate/bqgate/policies"
+)
+
+// read decides about jobs.get, jobs.getQueryResults and jobs.cancel. A job is readable by its owner, under its record, or it does not exist.
+func (s *Service) read(ctx context.Context, w *walk) outcome {
+	record, verified, err := s.Jobs.Get(ctx, w.subject.Owner, w.op.Job.ProjectID, w.op.Job.JobID)
+	if errors.Is(err, jobs.ErrNotFound) {
+		return s.readHeld(ctx, w)
+	}
+	if err != nil {
+		return s.refuse(ctx, w, fmt.Errorf("read record of the job: %w", err))
+	}
+	return s.readJob(ctx, w, record, verified)
+}
+
+// readJob forwards a read of a job that ran. The record is decided on again under today's policy, and the stricter plan masks the answer (A17).
+func (s *Service) readJob(ctx context.Context, w *walk, record jobs.Record, verified *jobs.Verification) outcome {
+	w.sql, w.approval, w.account = record.Query.SQL, record.Approval, record.Credential
+	w.job = record.Job
+	if w.op.Job.Location != "" && w.op.Job.Location != record.Job.Location {
+		return s.refuse(ctx, w, unknownJob(w.op.Job))
+	}
+	if verified != nil && verified.Broken != "" {
+		return s.refuse(ctx, w, &refusal{
+			message: "the result of this job is not readable: what BigQuery read is not what was decided on",
+			remedy:  "the same query again, under a new job id",
+		})
+	}
+	if w.op.Method == bigquery.MethodCancel {
+		w.decision.Mask = record.Plan
+		return s.forward(ctx, w, verdict.Forward{Record: record, Plan: record.Plan})
+	}
+	plan, err := s.judgeAgain(ctx, w, record)
+	if err != nil {
+		return s.refuse(ctx, w, err)
+	}
+	w.op.Job.Location = record.Job.Location // the client may not know it; BigQuery needs it outside US and EU
+	return s.forward(ctx, w, verdict.Forward{Record: record, Verified: verified != nil, Plan: plan})
+}
+
+// judgeAgain asks today's policy about a finished analysis, with today's schemas.
+func (s *Service) judgeAgain(ctx context.Context, w *walk, record jobs.Record) (masking.Plan, error) {
+	analysis := record.Analysis
+	schemas, err := s.schemas(ctx, record.Tables)
+	if err != nil {
+		return masking.Plan{}, fmt.Errorf("read schemas of job %s: %w", record.Job.JobID, err)
+	}
+	analysis.Tables = schemas
+	w.analysis = &analysis
+	ask := policies.Request{
+		Subject: w.subject, Method: string(w.op.Method), Project: record.Job.ProjectID, SQL: record.Query.SQL, Analysis: &analysis, Tables: schemas,
+	}
+	if record.Estimate != nil {
+		w.estimate = &policies.Estimate{Bytes: *record.Estimate}
+		ask.Estimate = w.estimate
+	} else if s.Policies().NeedsEstimate(ask) {
+		if ask.Estimate, err = s.estimate(ctx, w, recordedOperation(record)); err != nil {
+			return masking.Plan{}, err
+		}
+	}
+	w.decision = s.Policies().Decide(ask)
+	switch {
+	case w.decision.Effect == policies.Allow:
+	case w.decision.Effect == policies.Hold && record.Approval != "": // results of approved runs can be read
+	case w.decision.Effect == policies.Hold:
+		return masking.Plan{}, &refusal{
+			message: "the policy has changed since this query ran: its result now needs approval", rule: w.decision.Rule,
+			remedy: "the same query again, which asks for approval",
+		}
+	default:
+		return masking.Plan{}, denied(w.decision)
+	}
+	plan, err := masking.StricterPlan(record.Plan, w.decision.Mask)
+	if err != nil {
+		return masking.Plan{}, &refusal{message: "the shape of this result no longer agrees with its tables", remedy: "the same query again"}
+	}
+	w.decision.Mask = plan
+	return plan, nil
+}
+
+// schemas reads the tables as they are now.
+func (s *Service) schemas(ctx context.Context, names []string) (map[string]*bigquery.Table, error) {
+	out := make(map[string]*bigquery.Table, len(names))
+	for _, name := range names {
+		parts := strings.SplitN(name, ".", 3)
+		if len(parts) != 3 {
+			return nil, fmt.Errorf("table %q: want project.dataset.table", name)
+		}
+		t, err := s.Catalog.Table(ctx, bigquery.TableID{Project: parts[0], Dataset: parts[1], Table: parts[2]})
+		if errors.Is(err, googlesql.ErrNotFound) {
+			return nil, &refusal{message: "a table of this result does not exist any more", remedy: "a query of tables that exist"}
+		}
+		if err != nil {
+			return nil, err
+		}
+		out[name] = t
+	}
+	return out, nil
+}
+
+func recordedOperation(r jobs.Record) bigquery.Operation {
+	return bigquery.Operation{Method: bigquery.MethodInsert, Job: bigquery.JobReference{ProjectID: r.Job.ProjectID, Location: r.Job.Location}, Query: &r.Query}
+}
+
+func unknownJob(ref bigquery.JobReference) *refusal {
+	return &refusal{
+		message: fmt.Sprintf("job %s:%s is not a job of yours that bqgate knows", ref.ProjectID, ref.JobID),
+		remedy:  "reading jobs that the same workload run created through this gateway",
+	}
+}
+
+// readHeld answers reads of a job that waits for a person, and releases it when a person has said yes.
+func (s *Service) readHeld(ctx context.Context, w *walk) outcome {
+	r, held, err := s.Approvals.ByJob(ctx, w.subject.Owner, w.op.Job.ProjectID, w.op.Job.Location, w.op.Job.JobID)
+	if errors.Is(err, approvals.ErrNotFound) {
+		return s.refuse(ctx, w, unknownJob(w.op.Job))
+	}
+	if err != nil {
+		return s.refuse(ctx, w, fmt.Errorf("read held job: %w", err))
+	}
+	w.approval, w.job, w.sql = r.ID, held.Job, held.Operation.Query.SQL
+	if w.op.Method == bigquery.MethodCancel {
+		return s.cancelHeld(ctx, w, r, held)
+	}
+	if w.op.Method == bigquery.MethodGetQueryResults {
+		if r, err = s.Approvals.Wait(ctx, r.ID, s.longPoll(w.op.Read.TimeoutMs)); err != nil {
+			return s.refuse(ctx, w, fmt.Errorf("wait for a decision: %w", err))
+		}
+	}
+	switch r.State {
+	case approvals.StateApproved:
+		return s.release(ctx, w, r, held)
+	case approvals.StatePending:
+		return s.pending(ctx, w, held)
+	default:
+		return s.ended(ctx, w, r, held)
+	}
+}

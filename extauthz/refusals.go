@@ -1,0 +1,113 @@
+package extauthz
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/bqgate/bqgate/internal/approvals"
+	"github.com/bqgate/bqgate/internal/audit"
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/googlesql"
+	"github.com/bqgate/bqgate/internal/identity"
+	"github.com/bqgate/bqgate/policies"
+)
+
+// refusal is a request that is not served, in the words the agent reads.
+type refusal struct {
+	status  int    // 0 means 403
+	reason  string // "" means accessDenied
+	message string // without the "bqgate: refused: " prefix
+	rule    policies.RuleRef
+	remedy  string
+	bare    bool // the message stands as it is, after "bqgate: "
+}
+
+func (r *refusal) Error() string { return r.message }
+
+// denied is the refusal that a policy's Decision says.
+func denied(d policies.Decision) *refusal {
+	return &refusal{message: d.Message, rule: d.Rule, remedy: d.Remedy}
+}
+
+// text is what the client reads: what was refused, by which rule, what would pass, and the decision's id.
+func (r *refusal) text(decision string) string {
+	var b strings.Builder
+	b.WriteString("bqgate: ")
+	if !r.bare {
+		b.WriteString("refused: ")
+	}
+	b.WriteString(strings.TrimSuffix(r.message, "."))
+	b.WriteString(".")
+	if id := r.rule.ID(); id != "" {
+		fmt.Fprintf(&b, "\nRule %s (%s:%d).", id, r.rule.File, r.rule.Line)
+	}
+	if r.remedy != "" {
+		fmt.Fprintf(&b, "\nWhat would pass: %s.", strings.TrimSuffix(r.remedy, "."))
+	}
+	fmt.Fprintf(&b, "\nDecision %s.", decision)
+	return b.String()
+}
+
+// asRefusal maps every error that a step can end with to what the client reads. An error that is not known is a fault, never an allowance.
+func asRefusal(err error) (*refusal, bool) {
+	var (
+		r   *refusal
+		req *bigquery.RequestError
+		id  *identity.Error
+		sql *googlesql.Error
+	)
+	switch {
+	case errors.As(err, &r):
+		return r, true
+	case errors.As(err, &id):
+		return &refusal{status: id.Status, reason: id.Reason, message: id.Message}, true
+	case errors.As(err, &req):
+		return &refusal{status: req.Status, reason: req.Reason, message: req.Message}, true
+	case errors.As(err, &sql):
+		return &refusal{message: sql.Message}, sql.Code != googlesql.ErrorUnavailable
+	case errors.Is(err, approvals.ErrTooMany):
+		return &refusal{message: err.Error(), remedy: "fewer queries waiting at once"}, true
+	default:
+		return nil, false
+	}
+}
+
+// refuse records a refusal and answers it.
+func (s *Service) refuse(ctx context.Context, w *walk, err error) outcome {
+	r, known := asRefusal(err)
+	if !known {
+		s.Log.Error("no decision could be made", "decision", w.id, "error", err)
+		s.recordFault(ctx, w, err)
+		return outcome{fault: true}
+	}
+	if r.status == 0 {
+		r.status = 403
+	}
+	if r.reason == "" {
+		r.reason = "accessDenied"
+	}
+	if w.decision.Rule.ID() == "" {
+		w.decision.Rule = r.rule
+	}
+	if err := s.record(ctx, w, audit.EffectRefuse, r.message); err != nil {
+		return s.unrecorded(w, err)
+	}
+	return outcome{status: r.status, body: bigquery.ErrorBody(r.status, r.reason, r.text(w.id))}
+}
+
+func (s *Service) unrecorded(w *walk, err error) outcome {
+	s.Log.Error("decision not recorded", "decision", w.id, "error", err)
+	return outcome{fault: true}
+}
+
+// recordFault writes down that nothing was decided. It is not waited for by anybody's answer, which is a 503 in any case.
+func (s *Service) recordFault(ctx context.Context, w *walk, cause error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if err := s.record(ctx, w, effectFault, cause.Error()); err != nil {
+		s.Log.Error("fault not recorded", "decision", w.id, "error", err)
+	}
+}

@@ -1,0 +1,114 @@
+package extauthz
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/bqgate/bqgate/internal/approvals"
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/policies"
+)
+
+// release runs an approved query at its owner's poll, and answers the poll.
+//
+// The order is what makes a grant single-use (A9): claim the grant → decide again, whole → decision durable → insert under the job id that
+// was fixed when the query was held → record the job → mark the grant used. Whoever dies in between leaves a claim whose lease runs out; the next poll
+// walks the same steps, and BigQuery's 409 on the fixed job id says whether the query already ran.
+func (s *Service) release(ctx context.Context, w *walk, r approvals.Request, held approvals.Held) outcome {
+	lease, err := s.Approvals.BeginRelease(ctx, r.ID, w.subject.Owner)
+	if errors.Is(err, approvals.ErrReleasing) {
+		return s.pending(ctx, w, held) // another poll of the same client is at it
+	}
+	if err != nil {
+		return s.refuse(ctx, w, fmt.Errorf("begin release of request %s: %w", r.ID, err))
+	}
+	record, err := s.submit(ctx, w, held)
+	if err != nil {
+		result := approvals.Failed(err.Error())
+		if _, final := asRefusal(err); final {
+			result = approvals.Lapsed(err.Error()) // what was approved can no longer be run; asking again is the way
+		}
+		if ferr := s.Approvals.FinishRelease(ctx, lease, result); ferr != nil {
+			s.Log.Error("release not closed", "request", r.ID, "error", ferr)
+		}
+		return s.refuse(ctx, w, err)
+	}
+	if err := s.Approvals.FinishRelease(ctx, lease, approvals.Ran()); err != nil {
+		return s.refuse(ctx, w, fmt.Errorf("close release of request %s: %w", r.ID, err))
+	}
+	return s.readJob(ctx, s.next(w), record, nil)
+}
+
+// next is a new walk for the read that follows a release in the same request: it is a decision of its own.
+func (s *Service) next(w *walk) *walk {
+	n := newWalk()
+	n.request, n.op, n.subject = w.request, w.op, w.subject
+	return n
+}
+
+// submit decides again and runs the query by the gateway's own hand. It returns the record under which the job may be read.
+func (s *Service) submit(ctx context.Context, w *walk, held approvals.Held) (jobs.Record, error) {
+	op := held.Operation
+	op.Job = held.Job
+	poll := w.op
+	defer func() { w.op = poll }()
+	w.op = op
+	if err := s.judge(ctx, w, op); err != nil {
+		return jobs.Record{}, err
+	}
+	if w.decision.Effect == policies.Refuse {
+		return jobs.Record{}, denied(w.decision)
+	}
+	digest, err := s.reviewed(w, op.Query)
+	if err != nil {
+		return jobs.Record{}, err
+	}
+	if digest != held.Digest {
+		return jobs.Record{}, &refusal{
+			message: "the tables, the policy or the request changed after the query was approved", rule: w.decision.Rule, remedy: "the same query again, which asks for approval again",
+		}
+	}
+	m := bigquery.Mutation{
+		Decision: jobs.LabelValue(held.Decision), JobID: held.Job.JobID, Location: held.Job.Location, MaximumBytesBilled: w.bytesCap(op.Query),
+	}
+	if held.MaxBytes > 0 && (m.MaximumBytesBilled == 0 || held.MaxBytes < m.MaximumBytesBilled) {
+		m.MaximumBytesBilled = held.MaxBytes // what the reviewer saw
+	}
+	body, err := bigquery.EncodeInsert(op, m)
+	if err != nil {
+		return jobs.Record{}, fmt.Errorf("encode the approved query: %w", err)
+	}
+	if err := s.record(ctx, w, effectRelease, ""); err != nil {
+		return jobs.Record{}, fmt.Errorf("record the release: %w", err)
+	}
+	token, err := s.Credentials.Mint(ctx, w.account, w.subject.Owner)
+	if err != nil {
+		return jobs.Record{}, fmt.Errorf("mint token: %w", err)
+	}
+	_, err = s.Upstream.InsertJob(ctx, token.Bearer(), op.Job.ProjectID, body)
+	var api *bigquery.APIError
+	switch {
+	case err == nil:
+	case errors.As(err, &api) && api.Status == 409: // it ran before, or the id is somebody else's: jobs.get says which
+	case errors.As(err, &api) && api.Status < 500:
+		return jobs.Record{}, &refusal{status: api.Status, reason: api.Reason, message: "BigQuery did not accept the approved query"}
+	default:
+		return jobs.Record{}, fmt.Errorf("submit the approved query: %w", err)
+	}
+	record := s.draft(w, op.Query)
+	record.Job, record.Decision = held.Job, held.Decision
+	job, err := s.Upstream.GetJob(ctx, held.Job)
+	if err != nil {
+		return jobs.Record{}, fmt.Errorf("check the approved job: %w", err)
+	}
+	record, err = s.Jobs.Adopt(ctx, record, job)
+	if errors.Is(err, jobs.ErrMismatch) {
+		return jobs.Record{}, &refusal{status: 409, reason: "duplicate", message: "a job of this id existed before the query was approved", remedy: "the same query again, under a new job id"}
+	}
+	if err != nil {
+		return jobs.Record{}, fmt.Errorf("record the approved job: %w", err)
+	}
+	return record, nil
+}

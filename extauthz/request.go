@@ -1,0 +1,47 @@
+package extauthz
+
+import (
+	"strings"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+
+	"github.com/bqgate/bqgate/internal/bigquery"
+)
+
+// request is a CheckRequest without Envoy in it.
+type request struct {
+	http          bigquery.Request
+	authorization []string // every Authorization value, as it arrived
+	names         []string // names of all headers but pseudo-headers, for removal
+}
+
+// translate reads a CheckRequest that Envoy packed with encode_raw_headers and pack_as_bytes. Missing parts stay empty, and empty is refused
+// further on.
+func translate(in *authv3.CheckRequest) request {
+	h := in.GetAttributes().GetRequest().GetHttp()
+	r := request{http: bigquery.Request{Verb: h.GetMethod(), Path: h.GetPath(), Body: h.GetRawBody(), Header: map[string][]string{}}}
+	add := func(name, value string) {
+		name = strings.ToLower(name)
+		if strings.HasPrefix(name, ":") {
+			return
+		}
+		if name == "authorization" {
+			r.authorization = append(r.authorization, value)
+		}
+		if _, seen := r.http.Header[name]; !seen {
+			r.names = append(r.names, name)
+		}
+		r.http.Header[name] = append(r.http.Header[name], value)
+	}
+	for _, v := range h.GetHeaderMap().GetHeaders() {
+		value := v.GetValue()
+		if len(v.GetRawValue()) > 0 {
+			value = string(v.GetRawValue())
+		}
+		add(v.GetKey(), value)
+	}
+	for name, value := range h.GetHeaders() { // without encode_raw_headers; lint asks for it, but nothing here depends on it
+		add(name, value)
+	}
+	return r
+}

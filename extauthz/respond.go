@@ -1,0 +1,141 @@
+package extauthz
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/genproto/googleapis/rpc/code"
+	"google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/credentials"
+	"github.com/bqgate/bqgate/internal/verdict"
+)
+
+// outcome is the verdict of one request: a forward with its token, or a reply that Envoy sends itself. The zero outcome is a refusal.
+type outcome struct {
+	forward *verdict.Forward
+	token   credentials.Token
+	status  int
+	body    []byte
+	fault   bool // no decision could be made or recorded
+}
+
+func (o outcome) String() string {
+	switch {
+	case o.forward != nil:
+		return "forward"
+	case o.fault:
+		return "fault"
+	default:
+		return fmt.Sprintf("reply %d", o.status)
+	}
+}
+
+// respond is the only place that makes CheckResponses of outcomes.
+func (s *Service) respond(w *walk, o outcome) (*authv3.CheckResponse, error) {
+	switch {
+	case o.forward != nil:
+		text, err := verdict.Seal(s.Keys, *o.forward)
+		if err != nil {
+			s.Log.Error("verdict not sealed", "decision", w.id, "error", err)
+			return unavailable(w.id), nil
+		}
+		return ok(w, o, text), nil
+	case o.fault || o.status == 0:
+		return unavailable(w.id), nil
+	default:
+		return reply(o.status, o.body), nil
+	}
+}
+
+// ok lets the request through: all headers but an allow-list go, the caller's credential is overwritten by the minted one, and only the decided query parameters
+// stay.
+func ok(w *walk, o outcome, sealed string) *authv3.CheckResponse {
+	set, remove := queryMutation(w.request.http.Path, o.forward.Query)
+	return &authv3.CheckResponse{
+		Status: &status.Status{Code: int32(code.Code_OK)},
+		HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: &authv3.OkHttpResponse{
+			Headers: []*corev3.HeaderValueOption{{
+				// `value`, not raw_value: Envoy takes raw_value here as empty.
+				Header:       &corev3.HeaderValue{Key: "authorization", Value: "Bearer " + o.token.Bearer()},
+				AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+			}},
+			HeadersToRemove:         headersToRemove(w.request.names),
+			QueryParametersToSet:    set,
+			QueryParametersToRemove: remove,
+		}},
+		DynamicMetadata: &structpb.Struct{Fields: map[string]*structpb.Value{verdict.Key: structpb.NewStringValue(sealed)}},
+	}
+}
+
+func headersToRemove(names []string) []string {
+	var remove []string
+	for _, n := range names {
+		if n != "authorization" && n != "host" && !slices.Contains(bigquery.ForwardHeaders, n) {
+			remove = append(remove, n)
+		}
+	}
+	return remove
+}
+
+// queryMutation turns the parameters a request came with into the ones that were decided on.
+func queryMutation(path, want string) (set []*corev3.QueryParameter, remove []string) {
+	wanted := bigquery.QueryValues(want)
+	_, have, _ := strings.Cut(path, "?")
+	for _, name := range bigquery.QueryNames(have) {
+		if !wanted.Has(name) {
+			remove = append(remove, name)
+		}
+	}
+	names := make([]string, 0, len(wanted))
+	for name := range wanted {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		set = append(set, &corev3.QueryParameter{Key: name, Value: wanted.Get(name)})
+	}
+	return set, remove
+}
+
+// reply is sent by Envoy itself; the upstream never hears of the request. A pending job is a reply with status 200.
+func reply(code int, body []byte) *authv3.CheckResponse {
+	return &authv3.CheckResponse{
+		Status: &status.Status{Code: 7 /* PERMISSION_DENIED */},
+		HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{
+			Status: &typev3.HttpStatus{Code: typev3.StatusCode(code)},
+			Headers: []*corev3.HeaderValueOption{
+				header("content-type", "application/json; charset=UTF-8"),
+				header("cache-control", "no-store"),
+			},
+			Body: string(body),
+		}},
+	}
+}
+
+// unavailable is an answer for faults of the gateway itself, which Envoy counts as an error: a 503 that clients retry.
+func unavailable(decision string) *authv3.CheckResponse {
+	body := bigquery.ErrorBody(503, "backendError", "bqgate: the gateway could not decide about the request or could not record its decision; nothing was sent to BigQuery. "+
+		"Try again; if it stays, give this id to the operator: decision "+decision+".")
+	return &authv3.CheckResponse{
+		Status: &status.Status{Code: int32(code.Code_UNAVAILABLE)},
+		HttpResponse: &authv3.CheckResponse_ErrorResponse{ErrorResponse: &authv3.DeniedHttpResponse{
+			Status:  &typev3.HttpStatus{Code: typev3.StatusCode_ServiceUnavailable},
+			Headers: []*corev3.HeaderValueOption{header("content-type", "application/json; charset=UTF-8")},
+			Body:    string(body),
+		}},
+	}
+}
+
+func header(name, value string) *corev3.HeaderValueOption {
+	return &corev3.HeaderValueOption{
+		Header:       &corev3.HeaderValue{Key: name, Value: value},
+		AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+	}
+}

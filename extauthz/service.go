@@ -1,0 +1,91 @@
+package extauthz
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+
+	"github.com/bqgate/bqgate/internal/approvals"
+	"github.com/bqgate/bqgate/internal/audit"
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/credentials"
+	"github.com/bqgate/bqgate/internal/googlesql"
+	"github.com/bqgate/bqgate/internal/identity"
+	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/sealed"
+	"github.com/bqgate/bqgate/policies"
+)
+
+// The parts that Check asks, one a step.
+type (
+	// Authenticator turns the Authorization header values of a request into a Subject.
+	Authenticator interface {
+		Authenticate(ctx context.Context, authorization []string) (identity.Subject, error)
+	}
+	// Analyzer understands SQL.
+	Analyzer interface {
+		Analyze(ctx context.Context, r googlesql.Request) (*googlesql.Analysis, error)
+	}
+	// Broker mints tokens.
+	Broker interface {
+		Mint(ctx context.Context, account, owner string) (credentials.Token, error)
+	}
+	// Upstream is BigQuery as the gateway itself talks to it.
+	Upstream interface {
+		jobs.Upstream
+		DryRun(ctx context.Context, op bigquery.Operation) (bigquery.DryRun, error)
+		InsertJob(ctx context.Context, bearer, project string, body []byte) (bigquery.Job, error)
+	}
+	// Journal is the audit journal: Append returns when the record is durable.
+	Journal interface {
+		Append(ctx context.Context, r audit.Record) (audit.Position, error)
+	}
+)
+
+// Service implements envoy.service.auth.v3.Authorization.
+type Service struct {
+	authv3.UnimplementedAuthorizationServer
+
+	Identity    Authenticator
+	Analyzer    Analyzer
+	Catalog     googlesql.Catalog
+	Policies    func() *policies.Set
+	Approvals   *approvals.Store
+	Jobs        *jobs.Store
+	Credentials Broker
+	Upstream    Upstream
+	Journal     Journal
+	Keys        *sealed.Keyring
+	Log         *slog.Logger
+
+	// Location is given to held jobs whose tables do not say where they are ("US").
+	Location string
+	// LongPoll bounds how long a poll of a held job waits. Default 10 s.
+	LongPoll time.Duration
+	// Price is what a tebibyte costs, for the reviewer ("6.25" USD). Zero shows no price.
+	Price float64
+
+	estimates estimates
+}
+
+// Check decides about one request. It returns a gRPC error only when no answer can be trusted, which Envoy turns into a 503.
+func (s *Service) Check(ctx context.Context, in *authv3.CheckRequest) (out *authv3.CheckResponse, err error) {
+	w := newWalk()
+	defer func() {
+		if p := recover(); p != nil {
+			s.Log.Error("Check panicked; the request is refused", "decision", w.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			out, err = unavailable(w.id), nil
+		}
+	}()
+	v := s.decide(ctx, w, translate(in))
+	if ctx.Err() != nil {
+		return unavailable(w.id), nil // decided too late: nobody may act on it
+	}
+	s.Log.Info("decision", "decision", w.id, "subject", w.subject, "method", w.op.Method, "verdict", v.String(), "rule", w.decision.Rule.ID(),
+		"took", time.Since(w.started))
+	return s.respond(w, v)
+}

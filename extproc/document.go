@@ -1,0 +1,64 @@
+package extproc
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/verdict"
+)
+
+// documentLimit bounds answers that are read whole: jobs and errors.
+const documentLimit = 8 << 20
+
+// document rebuilds a small answer by allow-list: a Job, or an error.
+type document struct {
+	service *Service
+	forward *verdict.Forward
+	code    int
+	body    []byte
+	about   bigquery.JobReference
+}
+
+func (d *document) rows() uint64               { return 0 }
+func (d *document) job() bigquery.JobReference { return d.about }
+
+func (d *document) write(_ context.Context, p []byte) ([]byte, error) {
+	if len(d.body)+len(p) > documentLimit {
+		return nil, fmt.Errorf("the answer is larger than %d bytes", documentLimit)
+	}
+	d.body = append(d.body, p...)
+	return nil, nil
+}
+
+func (d *document) close(ctx context.Context) ([]byte, error) {
+	f := d.forward
+	if d.code >= 400 {
+		_, out := bigquery.FilterError(d.code, d.body, bigquery.ErrorView{Sensitive: f.Plan.Sensitive})
+		return out, nil
+	}
+	job, err := bigquery.ParseJob(d.body, f.Method == bigquery.MethodCancel)
+	if err != nil {
+		return nil, fmt.Errorf("read the job of the answer: %w", err)
+	}
+	d.about = job.Reference
+	if f.Creates {
+		if err := clearJob(ctx, d.service, f, job.Reference, false); err != nil {
+			return nil, err
+		}
+	} else if err := jobs.CheckCreated(f.Record, job); err != nil {
+		return nil, &mismatch{err}
+	}
+	out, err := bigquery.FilterJob(d.body, bigquery.JobView{
+		SQL: f.Record.Query.SQL, Labels: f.Record.Query.Labels, Sensitive: f.Plan.Sensitive, Wrapped: f.Method == bigquery.MethodCancel,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("filter the job of the answer: %w", err)
+	}
+	fields, err := bigquery.ParseFieldMask(f.Fields)
+	if err != nil {
+		return nil, fmt.Errorf("fields of the request: %w", err)
+	}
+	return fields.Apply(out)
+}

@@ -1,0 +1,332 @@
+package extproc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	procv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+
+	"github.com/bqgate/bqgate/internal/audit"
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/verdict"
+)
+
+// exchange is the state of one stream. Its zero value lets nothing pass.
+type exchange struct {
+	service *Service
+	forward *verdict.Forward // nil until request headers brought a valid verdict
+	sent    bool             // the request's body, where it has one, went out as decided
+
+	answer   answer                     // who makes the body that goes back; nil until response headers
+	held     *procv3.ProcessingResponse // the answer to response headers, withheld until the body may follow
+	released bool                       // a byte of the response went to Envoy: from here on only breaking off is left
+	finished bool                       // the response is complete, or was replaced
+	status   int                        // of the upstream answer
+	frames   uint64
+	bytes    uint64
+}
+
+// answer turns what arrives into what may leave.
+type answer interface {
+	// write takes a piece of the body and returns what may be released now.
+	write(ctx context.Context, p []byte) ([]byte, error)
+	// close takes the end of the body and returns the rest.
+	close(ctx context.Context) ([]byte, error)
+	// rows is how many result rows went through.
+	rows() uint64
+	// job is the job that the answer is about, as far as it is known.
+	job() bigquery.JobReference
+}
+
+// handle takes one message of Envoy and returns the replies to it, none for a piece that is withheld.
+func (x *exchange) handle(ctx context.Context, r *procv3.ProcessingRequest) ([]*procv3.ProcessingResponse, error) {
+	if x.finished {
+		return nil, errors.New("a message after the end of the exchange")
+	}
+	switch m := r.GetRequest().(type) {
+	case *procv3.ProcessingRequest_RequestHeaders:
+		return x.requestHeaders(r, m.RequestHeaders)
+	case *procv3.ProcessingRequest_RequestBody:
+		return x.requestBody(m.RequestBody)
+	case *procv3.ProcessingRequest_ResponseHeaders:
+		return x.responseHeaders(ctx, r, m.ResponseHeaders)
+	case *procv3.ProcessingRequest_ResponseBody:
+		return x.responseBody(ctx, m.ResponseBody)
+	case *procv3.ProcessingRequest_ResponseTrailers:
+		return x.responseTrailers(ctx, m.ResponseTrailers)
+	default:
+		return nil, fmt.Errorf("unexpected message %T", m)
+	}
+}
+
+func (x *exchange) requestHeaders(r *procv3.ProcessingRequest, h *procv3.HttpHeaders) ([]*procv3.ProcessingResponse, error) {
+	if x.forward != nil || x.answer != nil {
+		return nil, errors.New("request headers arrived twice or late")
+	}
+	f, err := verdict.Open(x.service.Keys, sealedVerdict(r), time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("open verdict: %w", err)
+	}
+	path, query, _ := strings.Cut(header(h, ":path"), "?")
+	if header(h, ":method") != f.Verb || path != f.Path || !bigquery.SameQuery(query, f.Query) {
+		return nil, errors.New("the request is not the one that was decided on")
+	}
+	if h.GetEndOfStream() != (f.RequestDigest == "") {
+		return nil, errors.New("the request has a body where none was decided on, or lost it")
+	}
+	x.forward = f
+	x.sent = h.GetEndOfStream()
+	return one(continueRequestHeaders()), nil
+}
+
+// requestBody replaces the client's bytes by the re-serialised request. Both must have the digests that ext_authz decided on, so the two services cannot
+// disagree about what is asked.
+func (x *exchange) requestBody(b *procv3.HttpBody) ([]*procv3.ProcessingResponse, error) {
+	f := x.forward
+	if f == nil || x.sent || !b.GetEndOfStream() {
+		return nil, errors.New("request body out of order")
+	}
+	if verdict.Digest(b.GetBody()) != f.RequestDigest {
+		return nil, errors.New("the request's body is not the one that was decided on")
+	}
+	op, err := bigquery.Decode(bigquery.Request{
+		Verb: f.Verb, Path: f.Path, Body: b.GetBody(),
+		Header: map[string][]string{"content-type": {"application/json"}},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("decode request again: %w", err)
+	}
+	body, err := bigquery.Encode(op, f.Mutation)
+	if err != nil {
+		return nil, fmt.Errorf("encode request again: %w", err)
+	}
+	if verdict.Digest(body) != f.BodyDigest {
+		return nil, errors.New("the request to forward is not the one that was decided on")
+	}
+	x.sent = true
+	return one(replaceRequestBody(body)), nil
+}
+
+// Envoy's response.code_details for the two answers that this service lets pass; every other answer is replaced.
+// https://www.envoyproxy.io/docs/envoy/v1.40.0/configuration/http/http_conn_man/response_code_details
+const (
+	viaUpstream    = "via_upstream"
+	extAuthzDenied = "ext_authz_denied"
+)
+
+func (x *exchange) responseHeaders(ctx context.Context, r *procv3.ProcessingRequest, h *procv3.HttpHeaders) ([]*procv3.ProcessingResponse, error) {
+	if x.answer != nil {
+		return nil, errors.New("response headers arrived twice")
+	}
+	code, err := strconv.Atoi(header(h, ":status"))
+	if err != nil {
+		return nil, fmt.Errorf("response status %q: %w", header(h, ":status"), err)
+	}
+	switch details := attribute(r, "response.code_details"); details {
+	case viaUpstream:
+		if x.forward == nil || !x.sent {
+			return nil, errors.New("an upstream answer to a request that was not decided on")
+		}
+	case extAuthzDenied:
+		x.answer, x.released = own{}, true // ext_authz's own words: recorded with the decision
+		if h.GetEndOfStream() {
+			x.finished = true
+		}
+		return one(responseHeaders(nil)), nil
+	default:
+		x.finished = true
+		status, body := envoyError(code, details)
+		return one(immediate(status, body)), nil
+	}
+	if enc := header(h, "content-encoding"); enc != "" && enc != "identity" {
+		return nil, fmt.Errorf("the answer has content-encoding %q, which cannot be read", enc)
+	}
+	if ct := header(h, "content-type"); !strings.HasPrefix(ct, "application/json") {
+		return nil, fmt.Errorf("the answer has content-type %q, want application/json", ct)
+	}
+	if code >= 300 && code < 400 || code < 200 {
+		return nil, fmt.Errorf("the answer has status %d, which is not BigQuery's", code)
+	}
+	x.status, x.answer = code, x.newAnswer(code)
+	x.held = responseHeaders(headersBut(h, bigquery.ResponseHeaders))
+	if h.GetEndOfStream() {
+		return x.finish(ctx)
+	}
+	return nil, nil
+}
+
+func (x *exchange) newAnswer(code int) answer {
+	f := x.forward
+	rows := f.Method == bigquery.MethodQuery || f.Method == bigquery.MethodGetQueryResults
+	if rows && code == 200 {
+		return newResults(x.service, f)
+	}
+	return &document{service: x.service, forward: f, code: code}
+}
+
+func (x *exchange) responseBody(ctx context.Context, b *procv3.HttpBody) ([]*procv3.ProcessingResponse, error) {
+	if x.answer == nil {
+		return nil, errors.New("response body before response headers")
+	}
+	out, err := x.answer.write(ctx, b.GetBody())
+	if err != nil {
+		return nil, err
+	}
+	if b.GetEndOfStream() {
+		// out is only valid until the next call of the answer: release it first.
+		replies, err := x.release(ctx, out, false)
+		if err != nil {
+			return nil, err
+		}
+		rest, err := x.finish(ctx)
+		return append(replies, rest...), err
+	}
+	return x.release(ctx, out, false)
+}
+
+// finish ends the answer at the end of the body.
+func (x *exchange) finish(ctx context.Context) ([]*procv3.ProcessingResponse, error) {
+	rest, err := x.answer.close(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := x.outcome(ctx, rest); err != nil {
+		return nil, err
+	}
+	replies, err := x.release(ctx, rest, true)
+	if err != nil {
+		return nil, err
+	}
+	x.finished = true
+	return replies, nil
+}
+
+func (x *exchange) responseTrailers(ctx context.Context, t *procv3.HttpTrailers) ([]*procv3.ProcessingResponse, error) {
+	if x.answer == nil {
+		return nil, errors.New("trailers before response headers")
+	}
+	var names []string
+	for _, h := range t.GetTrailers().GetHeaders() {
+		names = append(names, h.GetKey())
+	}
+	rest, err := x.answer.close(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := x.outcome(ctx, rest); err != nil {
+		return nil, err
+	}
+	replies, err := x.release(ctx, rest, false)
+	if err != nil {
+		return nil, err
+	}
+	x.finished = true
+	return append(replies, responseTrailers(names)), nil
+}
+
+// release makes the record of a piece durable and only then hands the piece over.
+func (x *exchange) release(ctx context.Context, out []byte, end bool) ([]*procv3.ProcessingResponse, error) {
+	_, mine := x.answer.(own)
+	if len(out) > 0 && !mine {
+		frame := audit.Frame{Decision: x.forward.Decision, Seq: x.frames, Bytes: out}
+		if _, err := x.service.Journal.Append(ctx, frame); err != nil {
+			return nil, fmt.Errorf("record the answer: %w", err)
+		}
+		x.frames++
+		x.bytes += uint64(len(out))
+	}
+	if len(out) == 0 && !end {
+		return nil, nil
+	}
+	var replies []*procv3.ProcessingResponse
+	if x.held != nil {
+		replies = append(replies, x.held)
+		x.held = nil
+	}
+	x.released = true
+	return append(replies, responseBody(out, end)...), nil
+}
+
+// outcome records that the answer is whole, before its last piece leaves.
+func (x *exchange) outcome(ctx context.Context, last []byte) error {
+	if _, mine := x.answer.(own); mine {
+		return nil
+	}
+	_, err := x.service.Journal.Append(ctx, audit.Outcome{
+		Decision: x.forward.Decision, State: audit.StateComplete, Status: x.status,
+		Rows: x.answer.rows(), Bytes: x.bytes + uint64(len(last)), Job: auditJob(x.answer.job()),
+	})
+	if err != nil {
+		return fmt.Errorf("record the outcome: %w", err)
+	}
+	return nil
+}
+
+// refuse turns an error into a refusal body while nothing has been released, and into nil, which breaks the response off, afterwards.
+func (x *exchange) refuse(err error) *procv3.ProcessingResponse {
+	x.service.Log.Warn("answer withheld", "decision", x.decision(), "released_bytes", x.bytes, "error", err)
+	x.broken(err)
+	if x.released || x.finished {
+		x.finished = true
+		return nil
+	}
+	x.finished = true
+	status, body := refusalBody(err, x.decision())
+	return immediate(status, body)
+}
+
+func (x *exchange) decision() string {
+	if x.forward == nil {
+		return ""
+	}
+	return x.forward.Decision
+}
+
+// close is called when the stream ends, however it ends.
+func (x *exchange) close(err error) {
+	if x.forward == nil || x.finished {
+		return
+	}
+	if err == nil {
+		err = errors.New("the client or the upstream went away")
+	}
+	x.broken(err)
+	x.finished = true
+}
+
+// broken records that the agent did not get the whole answer. It is the one record that nothing waits for: there is nothing left to hold back.
+func (x *exchange) broken(cause error) {
+	if x.forward == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), x.service.stepTimeout())
+	defer cancel()
+	o := audit.Outcome{Decision: x.forward.Decision, State: audit.StateBroken, Status: x.status, Bytes: x.bytes, Reason: cause.Error()}
+	if x.answer != nil {
+		o.Rows, o.Job = x.answer.rows(), auditJob(x.answer.job())
+	}
+	_, err := x.service.Journal.Append(ctx, o)
+	if err != nil {
+		x.service.Log.Error("outcome not recorded", "decision", x.forward.Decision, "error", err)
+	}
+}
+
+// own passes what ext_authz itself answered.
+type own struct{}
+
+func (own) write(_ context.Context, p []byte) ([]byte, error) { return p, nil }
+func (own) close(context.Context) ([]byte, error)             { return nil, nil }
+func (own) rows() uint64                                      { return 0 }
+func (own) job() bigquery.JobReference                        { return bigquery.JobReference{} }
+
+func auditJob(ref bigquery.JobReference) audit.Job {
+	return audit.Job{ProjectID: ref.ProjectID, JobID: ref.JobID, Location: ref.Location}
+}
+
+func one(r *procv3.ProcessingResponse) []*procv3.ProcessingResponse {
+	return []*procv3.ProcessingResponse{r}
+}

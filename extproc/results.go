@@ -1,0 +1,145 @@
+package extproc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/masking"
+	"github.com/bqgate/bqgate/internal/verdict"
+)
+
+// withheldLimit bounds what is masked but not yet cleared: BigQuery caps a response at about 10 MB, and names the job before the rows.
+const withheldLimit = 32 << 20
+
+// results masks an answer of jobs.query or jobs.getQueryResults. Masked bytes are withheld until the job that the answer
+// names is cleared: recorded, when this request created it, and found to have read what the analysis named, when there are rows.
+type results struct {
+	service  *Service
+	forward  *verdict.Forward
+	masker   *masking.Results
+	withheld []byte
+	cleared  bool
+}
+
+func newResults(s *Service, f *verdict.Forward) *results {
+	salt := s.Keys.MAC("random_hash", f.Record.Decision)
+	o := masking.Options{Salt: salt[:], TimestampFormat: f.TimestampFormat}
+	if f.Fields != "" {
+		fields, err := bigquery.ParseFieldMask(f.Fields)
+		if err != nil {
+			o.Keep = func(string) bool { return false } // not reached: ext_authz has parsed it; a mask that cannot be read keeps nothing
+		} else {
+			o.Keep, o.Rewrite = fields.KeepsKey, project(fields)
+		}
+	}
+	return &results{service: s, forward: f, masker: masking.NewResults(f.Plan, o)}
+}
+
+// project applies the part of `fields=` that concerns one member of the answer.
+func project(fields *bigquery.FieldMask) func(string, []byte) ([]byte, error) {
+	return func(member string, value []byte) ([]byte, error) {
+		whole, err := json.Marshal(map[string]json.RawMessage{member: value})
+		if err != nil {
+			return nil, fmt.Errorf("project %s: %w", member, err)
+		}
+		kept, err := fields.Apply(whole)
+		if err != nil {
+			return nil, fmt.Errorf("project %s: %w", member, err)
+		}
+		var out map[string]json.RawMessage
+		if err := json.Unmarshal(kept, &out); err != nil {
+			return nil, fmt.Errorf("project %s: %w", member, err)
+		}
+		return out[member], nil
+	}
+}
+
+func (r *results) job() bigquery.JobReference {
+	return bigquery.JobReference(r.masker.Head().JobReference)
+}
+
+func (r *results) rows() uint64 { return r.masker.RowsSeen() }
+
+func (r *results) write(ctx context.Context, p []byte) ([]byte, error) {
+	out, err := r.masker.Write(p)
+	if err != nil {
+		return nil, fmt.Errorf("mask the answer: %w", err)
+	}
+	if r.cleared {
+		return out, nil
+	}
+	r.withheld = append(r.withheld, out...)
+	if len(r.withheld) > withheldLimit {
+		return nil, errors.New("the answer names no job within its first 32 MiB")
+	}
+	head := r.masker.Head()
+	if head.JobReference.JobID == "" || head.JobComplete == nil && r.masker.RowsSeen() == 0 {
+		return nil, nil
+	}
+	return r.clear(ctx)
+}
+
+func (r *results) close(ctx context.Context) ([]byte, error) {
+	if err := r.masker.Close(); err != nil {
+		return nil, fmt.Errorf("mask the answer: %w", err)
+	}
+	if r.cleared {
+		return nil, nil
+	}
+	return r.clear(ctx)
+}
+
+// clear decides whether the withheld bytes may leave, once.
+func (r *results) clear(ctx context.Context) ([]byte, error) {
+	head := r.masker.Head()
+	if head.JobReference.JobID == "" {
+		return nil, errors.New("the answer names no job")
+	}
+	complete := r.masker.RowsSeen() > 0 || head.JobComplete != nil && *head.JobComplete
+	if err := clearJob(ctx, r.service, r.forward, r.job(), complete); err != nil {
+		return nil, err
+	}
+	r.cleared = true
+	out := r.withheld
+	r.withheld = nil
+	return out, nil
+}
+
+// clearJob makes sure that the job an answer names is the one decided on, that its record is durable, and, before rows, that it read what the analysis
+// named.
+func clearJob(ctx context.Context, s *Service, f *verdict.Forward, ref bigquery.JobReference, complete bool) error {
+	record := f.Record
+	if ref.ProjectID != record.Job.ProjectID || record.Job.JobID != "" && ref.JobID != record.Job.JobID || ref.JobID == "" {
+		return &mismatch{fmt.Errorf("%w: the answer is about another job", jobs.ErrMismatch)}
+	}
+	if !f.Creates && (!complete || f.Verified) {
+		return nil
+	}
+	if f.Creates {
+		record.Job = ref
+	}
+	job, err := s.Upstream.GetJob(ctx, record.Job)
+	if err != nil {
+		return fmt.Errorf("check job %s: %w", ref.JobID, err)
+	}
+	if f.Creates {
+		if record, err = s.Jobs.Adopt(ctx, record, job); err != nil {
+			return clearing(err)
+		}
+	}
+	if !complete {
+		return nil
+	}
+	v, err := s.Jobs.Finish(ctx, record, job)
+	if err != nil {
+		return clearing(err)
+	}
+	if v.Broken != "" {
+		return &mismatch{errors.New(v.Broken)}
+	}
+	return nil
+}

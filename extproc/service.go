@@ -1,0 +1,131 @@
+package extproc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	procv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/bqgate/bqgate/internal/audit"
+	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/sealed"
+)
+
+// Journal is the part of the audit journal that ext_proc needs: Append returns when the record is durable.
+type Journal interface {
+	Append(ctx context.Context, r audit.Record) (audit.Position, error)
+}
+
+// Service implements envoy.service.ext_proc.v3.ExternalProcessor.
+type Service struct {
+	procv3.UnimplementedExternalProcessorServer
+
+	Keys     *sealed.Keyring
+	Journal  Journal
+	Jobs     *jobs.Store
+	Upstream jobs.Upstream
+	Log      *slog.Logger
+
+	// StepTimeout bounds one step: recording a chunk, checking a job. Default 10 s.
+	StepTimeout time.Duration
+	// IdleTimeout bounds the wait for Envoy's next message. Default 5 min.
+	IdleTimeout time.Duration
+}
+
+// Process serves one exchange. It returns an error on every path but one: when Envoy itself has closed the stream.
+func (s *Service) Process(stream procv3.ExternalProcessor_ProcessServer) (err error) {
+	x := &exchange{service: s}
+	defer func() {
+		if p := recover(); p != nil {
+			s.Log.Error("ext_proc panicked; the exchange is broken off", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			err = status.Error(codes.Internal, "internal error")
+		}
+		x.close(err)
+	}()
+	messages := receive(stream)
+	idle := time.NewTimer(s.idleTimeout())
+	defer idle.Stop()
+	for {
+		var m received
+		select {
+		case m = <-messages:
+		case <-idle.C:
+			return status.Error(codes.DeadlineExceeded, "no message from Envoy in time")
+		case <-stream.Context().Done():
+			return status.FromContextError(stream.Context().Err()).Err()
+		}
+		if errors.Is(m.err, io.EOF) {
+			return nil // Envoy hung up: the exchange is over, there is nobody left to fail open
+		}
+		if m.err != nil {
+			return m.err
+		}
+		ctx, cancel := context.WithTimeoutCause(stream.Context(), s.stepTimeout(), errStepTimeout)
+		replies, err := x.handle(ctx, m.request)
+		if err == nil && ctx.Err() != nil {
+			err = context.Cause(ctx) // what was decided after the deadline is not trusted
+		}
+		cancel()
+		if err != nil {
+			reply := x.refuse(err)
+			if reply == nil {
+				return status.Error(codes.Aborted, "response broken off")
+			}
+			replies = []*procv3.ProcessingResponse{reply}
+		}
+		for _, r := range replies {
+			if err := stream.Send(r); err != nil {
+				return err
+			}
+		}
+		idle.Reset(s.idleTimeout())
+	}
+}
+
+var errStepTimeout = errors.New("a step of the response took too long")
+
+type received struct {
+	request *procv3.ProcessingRequest
+	err     error
+}
+
+// receive moves Recv into a goroutine so that the watchdog can end a stream on which Envoy is silent. The goroutine ends with the stream's context,
+// which gRPC cancels when Process returns. It reads one message ahead at most, which keeps Envoy's flow control in force.
+func receive(stream procv3.ExternalProcessor_ProcessServer) <-chan received {
+	out := make(chan received)
+	go func() {
+		for {
+			r, err := stream.Recv()
+			select {
+			case out <- received{r, err}:
+			case <-stream.Context().Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return out
+}
+
+func (s *Service) stepTimeout() time.Duration {
+	if s.StepTimeout > 0 {
+		return s.StepTimeout
+	}
+	return 10 * time.Second
+}
+
+func (s *Service) idleTimeout() time.Duration {
+	if s.IdleTimeout > 0 {
+		return s.IdleTimeout
+	}
+	return 5 * time.Minute
+}

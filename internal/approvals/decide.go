@@ -1,0 +1,104 @@
+package approvals
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxReason is the length of a reason in characters.
+const maxReason = 1000
+
+// Decide casts one reviewer's vote. A request is approved when as many different people as its quorum have approved, and denied when one has denied.
+// When Decide returns without error, the vote is durable and in force; after ErrBusy or a failure of Redis or the Journal it is neither, or the next
+// look at the request says so.
+//
+// Errors: ErrNotFound (also for a request that d may not see), ErrOwn, ErrNoPerson, ErrDecided, ErrExpired, ErrReason.
+func (s *Store) Decide(ctx context.Context, id string, d Decider, verdict Verdict, reason string) (Request, error) {
+	if verdict != Approve && verdict != Deny {
+		return Request{}, fmt.Errorf("decide on request %s: verdict %q is not %s or %s", id, verdict, Approve, Deny)
+	}
+	r, now, err := s.transition(ctx, id, func(r *record, now time.Time) (Event, error) {
+		if err := s.mayDecide(*r, now, d); err != nil {
+			return Event{}, err
+		}
+		// Only now: who may not see the request learns nothing from what he wrote.
+		if err := checkReason(verdict, reason); err != nil {
+			return Event{}, err
+		}
+		return r.vote(d, verdict, reason, now)
+	})
+	if err != nil {
+		return Request{}, err
+	}
+	return s.view(r, now), nil
+}
+
+// mayDecide checks who, then when: an outsider learns nothing of a request. Who sees it and is not barred is one of its reviewers.
+func (s *Store) mayDecide(r record, now time.Time, d Decider) error {
+	request := s.view(r, now)
+	if !request.VisibleTo(d) {
+		return ErrNotFound
+	}
+	if err := request.barred(d); err != nil {
+		return err
+	}
+	switch request.State {
+	case StatePending:
+		return nil
+	case StateExpired:
+		return ErrExpired
+	default:
+		return fmt.Errorf("%w: the request is %s%s", ErrDecided, request.State, lastWord(request))
+	}
+}
+
+func lastWord(r Request) string {
+	if len(r.Decisions) == 0 {
+		return ""
+	}
+	return ", last decided by " + r.Decisions[len(r.Decisions)-1].By
+}
+
+// vote adds a vote to the record.
+func (r *record) vote(d Decider, verdict Verdict, reason string, now time.Time) (Event, error) {
+	v := vote{
+		Decision: Decision{By: displayName(d.Subject), Verdict: verdict, Reason: reason, At: now},
+		Issuer:   d.Subject.Issuer, Sub: d.Subject.Sub, People: persons(d.Subject.People),
+	}
+	if v.repeats(r.Votes) {
+		return Event{}, fmt.Errorf("%w: you have decided on this request before, and each person counts once; it waits for someone else", ErrDecided)
+	}
+	r.Votes = append(r.Votes, v)
+	kind := EventApprove
+	switch {
+	case verdict == Deny:
+		kind, r.State = EventDeny, StateDenied
+	case r.approvals() >= r.Held.Approval.Quorum:
+		r.State = StateApproved
+	}
+	e := Event{Kind: kind, Reason: reason}
+	e.by(d.Subject)
+	return e, nil
+}
+
+// checkReason keeps out what could pass for something else where the reason is shown: in an agent's error message, on a console, in a log.
+func checkReason(verdict Verdict, reason string) error {
+	switch {
+	case verdict == Deny && strings.TrimSpace(reason) == "":
+		return fmt.Errorf("%w; a denial needs one, it is what the requester reads", ErrReason)
+	case !utf8.ValidString(reason):
+		return fmt.Errorf("%w, in UTF-8", ErrReason)
+	case utf8.RuneCountInString(reason) > maxReason:
+		return fmt.Errorf("%w; this one has %d", ErrReason, utf8.RuneCountInString(reason))
+	}
+	for _, c := range reason {
+		if c != '\n' && c != '\t' && !unicode.IsPrint(c) && !unicode.Is(unicode.Zs, c) {
+			return fmt.Errorf("%w; it has the invisible character %U", ErrReason, c)
+		}
+	}
+	return nil
+}

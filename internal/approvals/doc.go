@@ -1,0 +1,22 @@
+// Package approvals holds queries until people have decided about them.
+//
+// A held query is one Request with one life:
+//
+//	pending ──approve (quorum)──▶ approved ──BeginRelease──▶ releasing ──Ran──▶ used
+//	   │ │                          │  ▲                        │  │
+//	   │ └─deny──▶ denied           │  └───────Failed───────────┘  └─Lapsed─▶ cancelled
+//	   └─Cancel──▶ cancelled ◀──────┘                      pending, approved and abandoned releases expire
+//
+// Replicas of the gateway meet in Redis. Every step is one Lua script there, under Redis's own clock, and goes through three hands (attack A12):
+//
+//	claim    one writer holds the request for a few seconds, at the version it read
+//	append   what it is about to do is durable in the Journal
+//	commit   the new state replaces the old one, if the claim still stands
+//
+// Who dies in between leaves the request as it was, once the claim has run out, and an attempt in the Journal that nothing follows.
+// The rule for readers of the Journal: an attempt counts only if an event with its nonce says "committed", or names that nonce as its previous one.
+//
+// Redis is believed in nothing that matters (attack A11). A Request is stored sealed by the gateway's Keyring, under its own id, with its state and version
+// inside; beside it stand the state and version in plain text, for scripts to compare. Where the two disagree, where a version goes backwards, or where the
+// seal is not the gateway's, there is no Request. Pub/Sub and the indexes are hints: they make nobody see or run what the sealed record does not say.
+package approvals

@@ -1,0 +1,62 @@
+package approvals
+
+import (
+	"context"
+	"time"
+
+	"github.com/bqgate/bqgate/internal/bigquery"
+)
+
+// Journal is the audit journal. ApprovalEvent returns when the event is durable; after an error nothing that it announces may happen.
+type Journal interface {
+	ApprovalEvent(ctx context.Context, e Event) error
+}
+
+// Kind says what happens to a request.
+type Kind string
+
+// Kinds of events.
+const (
+	EventHeld      Kind = "requested"
+	EventApprove   Kind = "approved"
+	EventDeny      Kind = "denied"
+	EventCancelled Kind = "cancelled"
+	EventReleasing Kind = "releasing" // its query is about to be submitted
+	EventUsed      Kind = "used"
+	EventFailed    Kind = "failed" // submitting failed; the approval stands
+	EventLapsed    Kind = "lapsed" // something changed since the review; the approval is void
+)
+
+// Phase tells an announcement from its fulfilment.
+type Phase string
+
+// Phases.
+const (
+	PhaseAttempt   Phase = "attempt"   // about to be committed. On its own it proves nothing
+	PhaseCommitted Phase = "committed" // it happened
+)
+
+// Event is one step in the life of a request, without its SQL. An attempt counts only if a committed event has its Nonce, or a later
+// event of the request has it as Previous.
+type Event struct {
+	At       time.Time // by the clock of Redis
+	Request  string    // id
+	Kind     Kind
+	Phase    Phase
+	Version  int64  // the version of the request that this step makes
+	Nonce    string // names the step
+	Previous string // nonce of the step it follows, "" for the first
+	State    State  // the state that this step leads to
+
+	Issuer string   // who acts: the reviewer, or the owner for everything else
+	Sub    string   //
+	People []string //
+	By     string   // how the reviewer is shown
+	Reason string   // the reviewer's words, or why it ended
+
+	Owner  string // whose request it is
+	Digest string // of what was reviewed
+	Job    bigquery.JobReference
+	// Decision is the id of the decision that held the query.
+	Decision string
+}

@@ -1,0 +1,43 @@
+-- Creates a request.
+-- KEYS: 1 its hash, 2 pending, 3 pending of the owner, 4 all, 5 sizes, 6… index entries
+-- ARGV: 1 id, 2 state, 3 version, 4 sealed, 5 expires ms, 6 garbage ms, 7 size, 8 cap of the owner, 9 cap of all pending, 10 cap of all bytes,
+--       11… what each index entry held when it was looked up, '' for nothing
+-- Returns 'ok', 'moved' (an index entry changed meanwhile), 'owner', 'pending' or 'bytes' (a cap is reached).
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+
+for i = 6, #KEYS do
+  local id = redis.pcall('GET', KEYS[i])
+  if type(id) ~= 'string' then id = '' end
+  if id ~= ARGV[i + 5] then return 'moved' end
+end
+if redis.call('EXISTS', KEYS[1]) == 1 then return 'moved' end
+
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now, 'LIMIT', 0, 100)) do
+  local size = tonumber(redis.call('HGET', KEYS[5], id) or '0') or 0
+  redis.call('HINCRBY', KEYS[5], 'total', -size)
+  redis.call('HDEL', KEYS[5], id)
+  redis.call('ZREM', KEYS[4], id)
+end
+
+if redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[8]) then return 'owner' end
+if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[9]) then return 'pending' end
+local total = tonumber(redis.call('HGET', KEYS[5], 'total') or '0') or 0
+if total + tonumber(ARGV[7]) > tonumber(ARGV[10]) then return 'bytes' end
+
+redis.call('HSET', KEYS[1], 'state', ARGV[2], 'version', ARGV[3], 'sealed', ARGV[4])
+redis.call('PEXPIREAT', KEYS[1], ARGV[6])
+redis.call('ZADD', KEYS[2], ARGV[5], ARGV[1])
+redis.call('ZADD', KEYS[3], ARGV[5], ARGV[1])
+local left = redis.call('PTTL', KEYS[3])
+if left < 0 or now + left < tonumber(ARGV[6]) then redis.call('PEXPIREAT', KEYS[3], ARGV[6]) end
+redis.call('ZADD', KEYS[4], ARGV[6], ARGV[1])
+redis.call('HSET', KEYS[5], ARGV[1], ARGV[7])
+redis.call('HINCRBY', KEYS[5], 'total', ARGV[7])
+for i = 6, #KEYS do
+  redis.call('SET', KEYS[i], ARGV[1])
+  redis.call('PEXPIREAT', KEYS[i], ARGV[6])
+end
+return 'ok'

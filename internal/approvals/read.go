@@ -1,0 +1,237 @@
+package approvals
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/bqgate/bqgate/internal/sealed"
+)
+
+// idPattern is "r-" and a ULID.
+var idPattern = regexp.MustCompile(`^r-[0-9A-HJKMNP-TV-Z]{26}$`)
+
+// ValidID says whether a text can be the id of a request.
+func ValidID(id string) bool { return idPattern.MatchString(id) }
+
+// Get returns a request. Whether the caller may see it is his question: Request.VisibleTo.
+func (s *Store) Get(ctx context.Context, id string) (Request, error) {
+	r, now, err := s.read(ctx, id)
+	if err != nil {
+		return Request{}, err
+	}
+	return s.view(r, now), nil
+}
+
+// ByJob returns the request that holds a job, and what is held. The project and the job id are the client's; an empty location means any. Jobs of other owners
+// do not exist. A request answers here also after it has been decided or used, until its retention ends.
+func (s *Store) ByJob(ctx context.Context, owner, project, location, jobID string) (Request, Held, error) {
+	ids, err := s.lookup(ctx, []string{s.jobKey(owner, project, jobID)})
+	if err != nil {
+		return Request{}, Held{}, err
+	}
+	r, now, err := s.read(ctx, ids[0])
+	if err != nil {
+		return Request{}, Held{}, err
+	}
+	job := r.Held.Job
+	if r.Held.Subject.Owner != owner || job.ProjectID != project || job.JobID != jobID {
+		s.tampered(r.ID, "the index of jobs points to a job of someone else")
+		return Request{}, Held{}, ErrTampered
+	}
+	if location != "" && job.Location != "" && !strings.EqualFold(location, job.Location) {
+		return Request{}, Held{}, ErrNotFound
+	}
+	return s.view(r, now), r.Held, nil
+}
+
+// Filter chooses requests. The zero Filter chooses all.
+type Filter struct {
+	State State              // "" for any
+	Match func(Request) bool // nil for any
+	Limit int                // at most so many; 0 means 500
+}
+
+// Listing is an answer of List.
+type Listing struct {
+	Requests []Request // newest first
+	More     bool      // true when there may be others that were left out
+}
+
+const (
+	listLimit = 500      // requests in an answer
+	listBytes = 16 << 20 // SQL and parameters in an answer
+	listScan  = 5_000    // requests looked at for one
+	readBatch = 16       // requests read by one script
+)
+
+// List returns the newest requests that the filter chooses. It looks at the newest 5,000 and ends an answer that grows over 16 MiB.
+func (s *Store) List(ctx context.Context, f Filter) (Listing, error) {
+	if f.Limit <= 0 {
+		f.Limit = listLimit
+	}
+	index := keyAll
+	if f.State == StatePending {
+		index = keyPending
+	}
+	ids, err := s.redis.ZRange(ctx, index, 0, -1).Result()
+	if err != nil {
+		return Listing{}, fmt.Errorf("list requests: %w", err)
+	}
+	ids = slices.DeleteFunc(ids, func(id string) bool { return !ValidID(id) })
+	slices.Sort(ids) // a ULID begins with its time
+	slices.Reverse(ids)
+	out := Listing{Requests: []Request{}, More: len(ids) > listScan}
+	ids = ids[:min(len(ids), listScan)]
+	size := 0
+	for batch := range slices.Chunk(ids, readBatch) {
+		records, now, err := s.readAll(ctx, batch)
+		if err != nil {
+			return Listing{}, err
+		}
+		for _, r := range records {
+			request := s.view(r, now)
+			if (f.State != "" && request.State != f.State) || (f.Match != nil && !f.Match(request)) {
+				continue
+			}
+			if len(out.Requests) == f.Limit || size > listBytes {
+				out.More = true
+				return out, nil
+			}
+			out.Requests = append(out.Requests, request)
+			size += len(request.SQL) + len(request.Parameters)
+		}
+	}
+	return out, nil
+}
+
+// read returns one record and Redis's time.
+func (s *Store) read(ctx context.Context, id string) (record, time.Time, error) {
+	if !ValidID(id) {
+		return record{}, time.Time{}, ErrNotFound
+	}
+	mark := s.seen.get(id)
+	values, now, err := s.fetch(ctx, []string{id})
+	if err != nil {
+		return record{}, time.Time{}, err
+	}
+	r, err := s.verify(id, values[0], mark)
+	return r, now, err
+}
+
+// readAll returns the records of those ids that have a good one.
+func (s *Store) readAll(ctx context.Context, ids []string) ([]record, time.Time, error) {
+	marks := make([]int64, len(ids))
+	for i, id := range ids {
+		marks[i] = s.seen.get(id)
+	}
+	values, now, err := s.fetch(ctx, ids)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	var records []record
+	for i, id := range ids {
+		r, err := s.verify(id, values[i], marks[i])
+		if errors.Is(err, ErrNotFound) { // gone meanwhile; or tampered with, and logged
+			continue
+		}
+		if err != nil {
+			return nil, time.Time{}, err
+		}
+		records = append(records, r)
+	}
+	return records, now, nil
+}
+
+func (s *Store) fetch(ctx context.Context, ids []string) ([]any, time.Time, error) {
+	keys := make([]string, len(ids))
+	for i, id := range ids {
+		keys[i] = requestKey(id)
+	}
+	v, err := s.run(ctx, scriptRead, keys)
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("read request %s: %w", ids[0], err)
+	}
+	values, err := reply{"read", v}.list(1 + len(ids))
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	now, err := instant(values[0])
+	return values[1:], now, err
+}
+
+// verify believes a stored entry only if the gateway sealed it, for this id, at the state and version that stand beside it, and not before a version already
+// seen. mark is the version seen before the entry was read.
+func (s *Store) verify(id string, v any, mark int64) (record, error) {
+	fields, ok := v.([]any)
+	if !ok || len(fields) != 3 {
+		return record{}, fmt.Errorf("read request %s: Redis answered %T", id, v)
+	}
+	if fields[0] == nil && fields[1] == nil && fields[2] == nil {
+		return record{}, ErrNotFound
+	}
+	state, _ := fields[0].(string)
+	version, _ := fields[1].(string)
+	text, _ := fields[2].(string)
+	r, err := s.unseal(id, text)
+	switch {
+	case errors.Is(err, sealed.ErrForged):
+		return record{}, s.tampered(id, "it was not sealed by this gateway for this id")
+	case err != nil:
+		return record{}, s.tampered(id, err.Error())
+	case string(r.State) != state:
+		return record{}, s.tampered(id, fmt.Sprintf("its plain state is %.20q, the sealed one %q", state, r.State))
+	case strconv.FormatInt(r.Version, 10) != version:
+		return record{}, s.tampered(id, fmt.Sprintf("its plain version is %.20q, the sealed one %d", version, r.Version))
+	case r.Version < mark:
+		return record{}, s.tampered(id, fmt.Sprintf("it is at version %d, but version %d has been seen", r.Version, mark))
+	}
+	s.seen.see(id, r.Version)
+	return r, nil
+}
+
+func (s *Store) tampered(id, why string) error {
+	s.log.Error("stored request for approval was tampered with; it is treated as not there", "request", id, "why", why)
+	return ErrTampered
+}
+
+// lookup returns the ids that index entries hold, "" where there is none.
+func (s *Store) lookup(ctx context.Context, keys []string) ([]string, error) {
+	ids, _, err := s.lookupAt(ctx, keys)
+	return ids, err
+}
+
+func (s *Store) lookupAt(ctx context.Context, keys []string) ([]string, time.Time, error) {
+	v, err := s.run(ctx, scriptLookup, keys)
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("look up held jobs: %w", err)
+	}
+	values, err := reply{"lookup", v}.list(1 + len(keys))
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	now, err := instant(values[0])
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	ids := make([]string, len(keys))
+	for i := range keys {
+		ids[i], _ = values[1+i].(string)
+	}
+	return ids, now, nil
+}
+
+// Ping says whether Redis answers.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.redis.Ping(ctx).Err(); err != nil && !errors.Is(err, redis.Nil) {
+		return fmt.Errorf("ping Redis: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,157 @@
+package approvals
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"time"
+)
+
+// record is a request as it is stored: the one value that is sealed.
+type record struct {
+	ID      string    `json:"id"`
+	Version int64     `json:"version"`
+	State   State     `json:"state"`
+	Nonce   string    `json:"nonce"` // of the transition that wrote this version
+	Created time.Time `json:"created"`
+	Expires time.Time `json:"expires"`
+
+	Held       Held   `json:"held"`
+	Parameters []byte `json:"parameters,omitempty"` // Held.Operation.Query.Parameters byte for byte; JSON inside JSON would be respelled
+
+	Votes   []vote   `json:"votes,omitempty"`
+	Release *release `json:"release,omitempty"`
+	Ended   string   `json:"ended,omitempty"`
+	Failure string   `json:"failure,omitempty"`
+}
+
+// vote is a Decision with what is needed to know the same person again.
+type vote struct {
+	Decision
+	Issuer string   `json:"issuer"`
+	Sub    string   `json:"sub"`
+	People []string `json:"people"`
+}
+
+// release is one attempt to submit the query.
+type release struct {
+	Nonce   string    `json:"nonce"`
+	Until   time.Time `json:"until"`
+	Attempt int       `json:"attempt"`
+}
+
+// purpose binds a sealed record to its id: copied under another id it opens nothing.
+func purpose(id string) string { return "approval/" + id }
+
+func (s *Store) seal(r record) (string, error) {
+	query := *r.Held.Operation.Query
+	r.Parameters, query.Parameters = query.Parameters, nil
+	r.Held.Operation.Query = &query
+	return s.keys.Seal(purpose(r.ID), r)
+}
+
+func (s *Store) unseal(id, text string) (record, error) {
+	var r record
+	if err := s.keys.Open(purpose(id), text, &r); err != nil {
+		return record{}, err
+	}
+	if r.ID != id || r.Held.Operation.Query == nil {
+		return record{}, fmt.Errorf("record of request %s is for %q", id, r.ID)
+	}
+	r.Held.Operation.Query.Parameters = json.RawMessage(r.Parameters)
+	r.Parameters = nil
+	return r, nil
+}
+
+// faithful makes sure that what will be run is what was asked: an operation that does not survive storage is not held.
+func (s *Store) faithful(r record, text string) error {
+	back, err := s.unseal(r.ID, text)
+	if err != nil {
+		return fmt.Errorf("hold: %w", err)
+	}
+	if !reflect.DeepEqual(back.Held.Operation, r.Held.Operation) {
+		return fmt.Errorf("hold: the operation does not survive storage")
+	}
+	return nil
+}
+
+// state is what the record says at a time of Redis's clock.
+func (r record) state(now time.Time) (state State, releasing bool) {
+	late := !now.Before(r.Expires)
+	switch r.State {
+	case StatePending, StateApproved:
+		if late {
+			return StateExpired, false
+		}
+		return r.State, false
+	case stateReleasing:
+		if r.Release != nil && now.Before(r.Release.Until) {
+			return StateApproved, true
+		}
+		if late { // the release was abandoned, and nothing may begin another
+			return StateExpired, false
+		}
+		return StateApproved, false
+	case StateDenied, StateCancelled, StateUsed:
+		return r.State, false
+	default:
+		return "", false
+	}
+}
+
+// approvals counts the distinct people who approved.
+func (r record) approvals() int {
+	var counted []vote
+	for _, v := range r.Votes {
+		if v.Verdict == Approve && !v.repeats(counted) {
+			counted = append(counted, v)
+		}
+	}
+	return len(counted)
+}
+
+func (v vote) repeats(others []vote) bool {
+	for _, o := range others {
+		if (v.Issuer == o.Issuer && v.Sub == o.Sub) || shareAPerson(v.People, o.People) {
+			return true
+		}
+	}
+	return false
+}
+
+// view is the record as reviewers see it.
+func (s *Store) view(r record, now time.Time) Request {
+	state, releasing := r.state(now)
+	h, q := r.Held, r.Held.Operation.Query
+	out := Request{
+		ID: r.ID, State: state, Releasing: releasing,
+		Subject: h.Subject.Sub, Issuer: h.Subject.Issuer, Workload: h.Subject.Workload, Groups: list(h.Groups), People: list(h.Subject.People),
+		PeopleKnown: h.Subject.Mapped, Claims: summary(h.Subject.Claims),
+		SQL: q.SQL, ParameterMode: q.ParameterMode, Parameters: q.Parameters, DefaultDataset: q.DefaultDataset,
+		Tables: list(h.Tables), SensitiveColumns: list(h.Sensitive), Currency: "USD", MaximumBytes: h.MaxBytes,
+		Project: h.Job.ProjectID, Location: h.Job.Location, JobID: h.Job.JobID,
+		Why: h.Approval.Why, Rule: h.Approval.Rule.ID(), Reviewers: list(h.Approval.Reviewers), Quorum: h.Approval.Quorum, Digest: h.Digest,
+		URL: s.url(r.ID), Created: r.Created, Expires: r.Expires, Decisions: []Decision{}, Ended: r.Ended, Failure: r.Failure, owner: h.Subject.Owner,
+	}
+	if h.Approval.Rule.File != "" {
+		out.RuleAt = fmt.Sprintf("%s:%d", h.Approval.Rule.File, h.Approval.Rule.Line)
+	}
+	if h.EstimatedBytes > 0 {
+		out.EstimatedBytes = &h.EstimatedBytes
+	}
+	if h.EstimatedCost > 0 {
+		out.EstimatedCost = &h.EstimatedCost
+	}
+	for _, v := range r.Votes {
+		out.Decisions = append(out.Decisions, v.Decision)
+	}
+	return out
+}
+
+// list keeps JSON lists from being null.
+func list(values []string) []string {
+	if values == nil {
+		return []string{}
+	}
+	return values
+}

@@ -1,0 +1,171 @@
+package approvals
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/identity"
+)
+
+// State is where a request stands. The zero State is none of them and opens nothing.
+type State string
+
+// States, as the approval HTTP endpoint spells them.
+const (
+	StatePending   State = "pending"
+	StateApproved  State = "approved" // also while the approved query is being submitted
+	StateDenied    State = "denied"
+	StateExpired   State = "expired"
+	StateCancelled State = "cancelled" // withdrawn by its owner, or lapsed because something changed
+	StateUsed      State = "used"      // the one run that was approved has been submitted
+
+	stateReleasing State = "releasing" // stored only; reported as approved
+)
+
+// States lists the states that a Request can report.
+func States() []State {
+	return []State{StatePending, StateApproved, StateDenied, StateExpired, StateCancelled, StateUsed}
+}
+
+// Verdict is one reviewer's word.
+type Verdict string
+
+// Verdicts.
+const (
+	Approve Verdict = "approve"
+	Deny    Verdict = "deny"
+)
+
+// Request is a held query as reviewers see it. Marshalled, it is the request of the approval HTTP endpoint.
+type Request struct {
+	ID        string `json:"id"`
+	State     State  `json:"state"`
+	Releasing bool   `json:"releasing,omitempty"` // approved, and just being submitted
+
+	Subject     string            `json:"subject"` // the token's `sub`
+	Issuer      string            `json:"issuer"`
+	Workload    bool              `json:"workload"`
+	Groups      []string          `json:"groups"`
+	People      []string          `json:"people"`       // the humans behind the request
+	PeopleKnown bool              `json:"people_known"` // false: there may be others
+	Claims      map[string]string `json:"claims"`       // repository, commit, run …, where the token has them
+
+	SQL            string                     `json:"sql"`
+	ParameterMode  string                     `json:"parameter_mode,omitempty"`
+	Parameters     json.RawMessage            `json:"parameters,omitempty"`
+	DefaultDataset *bigquery.DatasetReference `json:"default_dataset,omitempty"`
+
+	Tables           []string `json:"tables"`
+	SensitiveColumns []string `json:"sensitive_columns"`
+	EstimatedBytes   *int64   `json:"estimated_bytes"` // null where unknown
+	EstimatedCost    *float64 `json:"estimated_cost"`  // in Currency; null where unknown
+	Currency         string   `json:"currency"`
+	MaximumBytes     int64    `json:"maximum_bytes_billed,omitempty"` // what BigQuery will be told to stop at
+
+	Project  string `json:"project"`
+	Location string `json:"location"`
+	JobID    string `json:"job_id"`
+
+	Why       string   `json:"why"`     // why it was held, in one sentence
+	Rule      string   `json:"rule"`    // "policy/rule"
+	RuleAt    string   `json:"rule_at"` // "policies/finance.yaml:12"
+	Reviewers []string `json:"reviewers"`
+	Quorum    int      `json:"quorum"`
+	Digest    string   `json:"digest"` // of everything the approval is bound to
+	URL       string   `json:"url"`
+
+	Created   time.Time  `json:"created"`
+	Expires   time.Time  `json:"expires"`
+	Decisions []Decision `json:"decisions"`
+	Ended     string     `json:"ended,omitempty"`        // why it was cancelled
+	Failure   string     `json:"last_failure,omitempty"` // why the last attempt to submit it failed
+
+	// Repeated is set by Hold when the same query was held before under the same job id or requestId.
+	Repeated bool `json:"-"`
+
+	owner string
+}
+
+// Decision is one reviewer's vote.
+type Decision struct {
+	By      string    `json:"by"`
+	Verdict Verdict   `json:"verdict"`
+	Reason  string    `json:"reason"`
+	At      time.Time `json:"at"`
+}
+
+// Decider is who reads or decides through the console. Groups are the policy groups of the subject.
+type Decider struct {
+	Subject identity.Subject
+	Groups  []string
+}
+
+// VisibleTo says whether d may see the request: he is among its reviewers, or it is his own.
+// A workload's own requests are those of the same run: one `sub` is shared by all pull requests of a repository (attack A7).
+func (r Request) VisibleTo(d Decider) bool { return r.reviewedBy(d) || r.madeBy(d) }
+
+func (r Request) reviewedBy(d Decider) bool {
+	return slices.ContainsFunc(r.Reviewers, func(g string) bool { return slices.Contains(d.Groups, g) })
+}
+
+func (r Request) madeBy(d Decider) bool {
+	switch {
+	case d.Subject.Owner != "" && d.Subject.Owner == r.owner:
+		return true
+	case d.Subject.Workload:
+		return false
+	default:
+		return sameSubject(r.Issuer, r.Subject, d.Subject) || shareAPerson(r.People, d.Subject.People)
+	}
+}
+
+// barred says why d must not decide whatever his groups are, nil if nothing stands against it.
+func (r Request) barred(d Decider) error {
+	switch {
+	case d.Subject.Workload:
+		return fmt.Errorf("a workload never decides on a request: %w", ErrOwn)
+	case r.madeBy(d) || sameSubject(r.Issuer, r.Subject, d.Subject) || shareAPerson(r.People, d.Subject.People):
+		return ErrOwn
+	case len(persons(d.Subject.People)) == 0:
+		return ErrNoPerson
+	default:
+		return nil
+	}
+}
+
+func sameSubject(issuer, sub string, s identity.Subject) bool {
+	return issuer == s.Issuer && sub == s.Sub
+}
+
+func shareAPerson(a, b []string) bool {
+	known := persons(a)
+	return slices.ContainsFunc(persons(b), func(p string) bool { return slices.Contains(known, p) })
+}
+
+// persons spells names one way, so that a difference of case or space makes nobody a second person.
+func persons(names []string) []string {
+	var out []string
+	for _, name := range names {
+		if name = strings.ToLower(strings.TrimSpace(name)); name != "" {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// displayName is how a decision is signed: the e-mail address where there is one.
+func displayName(s identity.Subject) string {
+	for _, p := range s.People {
+		if strings.Contains(p, "@") {
+			return p
+		}
+	}
+	if len(s.People) > 0 {
+		return s.People[0]
+	}
+	return s.Sub
+}

@@ -1,0 +1,166 @@
+package approvals
+
+import (
+	"context"
+	"crypto/rand"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/bqgate/bqgate/internal/sealed"
+)
+
+// Options of a Store. Redis, Keys and Journal are needed; the rest has good defaults.
+type Options struct {
+	Redis   redis.UniversalClient
+	Keys    *sealed.Keyring
+	Journal Journal
+
+	ConsoleURL string       // where reviewers open a request: Request.URL is ConsoleURL + "/requests/" + id
+	Log        *slog.Logger // default slog.Default()
+
+	Retention    time.Duration // how long a request is kept after its expiry; default 26 h, as long as its job's record
+	ClaimLease   time.Duration // how long one writer may take from claim to commit; default 10 s
+	ReleaseLease time.Duration // how long submitting an approved query may take before another attempt may begin; default 60 s
+
+	MaxPerOwner     int   // pending requests of one owner; default 100
+	MaxPending      int   // pending requests of all; default 10,000
+	MaxRequestBytes int   // stored size of one request; default 2 MiB
+	MaxTotalBytes   int64 // stored size of all requests; default 1 GiB
+	MaxWaiting      int   // long polls at once in this process; default 2,000
+}
+
+func (o Options) withDefaults() Options {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	set(&o.Retention, 26*time.Hour)
+	set(&o.ClaimLease, 10*time.Second)
+	set(&o.ReleaseLease, 60*time.Second)
+	set(&o.MaxPerOwner, 100)
+	set(&o.MaxPending, 10_000)
+	set(&o.MaxRequestBytes, 2<<20)
+	set(&o.MaxTotalBytes, 1<<30)
+	set(&o.MaxWaiting, 2_000)
+	o.ConsoleURL = strings.TrimSuffix(o.ConsoleURL, "/")
+	return o
+}
+
+func set[T int | int64 | time.Duration](v *T, to T) {
+	if *v <= 0 {
+		*v = to
+	}
+}
+
+// Store keeps requests in Redis. It is safe for concurrent use by any number of processes that share the Keyring.
+type Store struct {
+	redis   redis.UniversalClient
+	keys    *sealed.Keyring
+	journal Journal
+	options Options
+	log     *slog.Logger
+	seen    marks
+	waiters waiters
+	looks   chan struct{} // a place for each wait that reads
+}
+
+// New makes a Store. It does not talk to Redis: CheckRedis does. Close it when nobody waits any more.
+func New(options Options) (*Store, error) {
+	o := options.withDefaults()
+	if o.Redis == nil || o.Keys == nil || o.Journal == nil {
+		return nil, errors.New("approvals need Redis, Keys and a Journal")
+	}
+	return &Store{redis: o.Redis, keys: o.Keys, journal: o.Journal, options: o, log: o.Log, looks: make(chan struct{}, looksAtOnce)}, nil
+}
+
+// Close ends the subscription to changes and every Wait, and waits until it has ended.
+func (s *Store) Close() { s.waiters.close() }
+
+func (s *Store) url(id string) string { return s.options.ConsoleURL + "/requests/" + id }
+
+// All keys share one hash tag, so that a script may touch several of them in a Redis cluster.
+const (
+	keyPrefix  = "bqgate:{approvals}:"
+	keyPending = keyPrefix + "pending" // sorted set of ids by expiry
+	keyAll     = keyPrefix + "all"     // sorted set of ids by the time they become garbage
+	keySizes   = keyPrefix + "sizes"   // hash of stored sizes by id, and their "total"
+	channel    = keyPrefix + "changed" // Pub/Sub: ids of requests that changed
+)
+
+func requestKey(id string) string { return keyPrefix + "request:" + id }
+
+// The other keys say who asks for what only to the gateway.
+func (s *Store) ownerKey(owner string) string { return s.hidden("owner", owner) }
+
+func (s *Store) jobKey(owner, project, jobID string) string {
+	return s.hidden("job", owner, project, jobID)
+}
+
+func (s *Store) requestIDKey(owner, project, requestID string) string {
+	return s.hidden("requestid", owner, project, requestID)
+}
+
+func (s *Store) hidden(kind string, parts ...string) string {
+	sum := s.keys.MAC("approvals/"+kind, parts...)
+	return keyPrefix + kind + ":" + hex.EncodeToString(sum[:])
+}
+
+//go:embed lua/*.lua
+var luaFiles embed.FS
+
+var (
+	scriptRead    = script("read")
+	scriptLookup  = script("lookup")
+	scriptHold    = script("hold")
+	scriptClaim   = script("claim")
+	scriptUnclaim = script("unclaim")
+	scriptCommit  = script("commit")
+)
+
+// script is evaluated at start: a missing file is a fault of the build.
+func script(name string) *redis.Script {
+	text, err := luaFiles.ReadFile("lua/" + name + ".lua")
+	if err != nil {
+		panic(err)
+	}
+	return redis.NewScript(string(text))
+}
+
+func (s *Store) run(ctx context.Context, script *redis.Script, keys []string, args ...any) (any, error) {
+	return script.Run(ctx, s.redis, keys, args...).Result()
+}
+
+func nonce() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails: crypto/rand
+	return hex.EncodeToString(b[:])
+}
+
+// reply reads what a script returned. A reply of another shape did not come from it.
+type reply struct {
+	name string
+	v    any
+}
+
+func (r reply) list(length int) ([]any, error) {
+	values, ok := r.v.([]any)
+	if !ok || len(values) != length {
+		return nil, fmt.Errorf("script %s answered %T, want a list of %d", r.name, r.v, length)
+	}
+	return values, nil
+}
+
+// instant is a time of Redis's clock.
+func instant(v any) (time.Time, error) {
+	ms, ok := v.(int64)
+	if !ok || ms <= 0 {
+		return time.Time{}, fmt.Errorf("Redis told the time as %v", v)
+	}
+	return time.UnixMilli(ms).UTC(), nil
+}

@@ -1,0 +1,167 @@
+package approvals
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/bqgate/bqgate/internal/identity"
+)
+
+// step changes a record and says what that is, or why it may not be. It is asked twice, with Redis's time before and after the claim, and must not keep
+// anything of the first time.
+type step func(r *record, now time.Time) (Event, error)
+
+// transition takes one step: claim, append, commit. It returns the record after the step and Redis's time.
+// Whoever is refused by the step changes nothing and leaves no trace.
+func (s *Store) transition(ctx context.Context, id string, do step) (record, time.Time, error) {
+	deadline := time.Now().Add(s.options.ClaimLease + time.Second) // longer than a claim of somebody who died
+	for {
+		before, now, err := s.read(ctx, id)
+		if err != nil {
+			return record{}, time.Time{}, err
+		}
+		trial := before.clone()
+		if _, err := do(&trial, now); err != nil {
+			return before, now, err
+		}
+		mine := nonce()
+		claimed, now, err := s.claim(ctx, before, mine)
+		if err != nil {
+			return record{}, time.Time{}, err
+		}
+		if claimed {
+			return s.carryOut(ctx, before, now, mine, do)
+		}
+		if time.Now().After(deadline) {
+			return record{}, time.Time{}, ErrBusy
+		}
+		select {
+		case <-ctx.Done():
+			return record{}, time.Time{}, fmt.Errorf("change request %s: %w", id, ctx.Err())
+		case <-time.After(5*time.Millisecond + rand.N(20*time.Millisecond)):
+		}
+	}
+}
+
+// carryOut appends and commits under a claim.
+func (s *Store) carryOut(ctx context.Context, before record, now time.Time, mine string, do step) (record, time.Time, error) {
+	// From here on a client that hangs up must not leave the step half done.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.ClaimLease)
+	defer cancel()
+	after := before.clone()
+	event, err := do(&after, now)
+	if err != nil {
+		s.unclaim(ctx, before.ID, mine)
+		return before, now, err
+	}
+	after.Version, after.Nonce = before.Version+1, mine
+	text, err := s.seal(after)
+	if err != nil {
+		s.unclaim(ctx, before.ID, mine)
+		return record{}, time.Time{}, err
+	}
+	event = s.complete(event, after, now, before.Nonce)
+	if err := s.announce(ctx, event); err != nil {
+		s.unclaim(ctx, before.ID, mine)
+		return record{}, time.Time{}, err
+	}
+	if err := s.commit(ctx, before, after, text); err != nil {
+		return record{}, time.Time{}, err
+	}
+	s.seen.see(after.ID, after.Version)
+	s.confirm(ctx, event)
+	return after, now, nil
+}
+
+func (s *Store) claim(ctx context.Context, r record, mine string) (bool, time.Time, error) {
+	v, err := s.run(ctx, scriptClaim, []string{requestKey(r.ID)}, string(r.State), strconv.FormatInt(r.Version, 10), mine, s.options.ClaimLease.Milliseconds())
+	if err != nil {
+		return false, time.Time{}, fmt.Errorf("claim request %s: %w", r.ID, err)
+	}
+	values, err := reply{"claim", v}.list(2)
+	if err != nil {
+		return false, time.Time{}, err
+	}
+	switch values[0] {
+	case "ok":
+		now, err := instant(values[1])
+		return err == nil, now, err
+	case "busy", "changed":
+		return false, time.Time{}, nil
+	default:
+		return false, time.Time{}, fmt.Errorf("claim request %s: script answered %v", r.ID, values[0])
+	}
+}
+
+// unclaim lets others on at once; without it they wait for the end of the lease.
+func (s *Store) unclaim(ctx context.Context, id, mine string) {
+	if _, err := s.run(ctx, scriptUnclaim, []string{requestKey(id)}, mine); err != nil {
+		s.log.Warn("claim not given back; it runs out by itself", "request", id, "error", err)
+	}
+}
+
+// commit replaces the record. When the answer is lost on the way, the record itself says whether it was replaced.
+func (s *Store) commit(ctx context.Context, before, after record, text string) error {
+	keys := []string{requestKey(after.ID), keyPending, s.ownerKey(after.Held.Subject.Owner)}
+	answer, err := s.run(ctx, scriptCommit, keys, after.Nonce, strconv.FormatInt(before.Version, 10), string(after.State),
+		strconv.FormatInt(after.Version, 10), text, after.ID, channel)
+	if err == nil && answer == "ok" {
+		return nil
+	}
+	if err == nil && answer != "lost" {
+		return fmt.Errorf("commit request %s: script answered %v", after.ID, answer)
+	}
+	// A retry of the client after a lost answer finds the claim gone by its own hand.
+	if r, _, rerr := s.read(ctx, after.ID); rerr == nil && r.Version == after.Version && r.Nonce == after.Nonce {
+		return nil
+	} else if err == nil && rerr == nil {
+		return fmt.Errorf("commit request %s: the claim ran out before the journal had written: %w", after.ID, ErrBusy)
+	} else {
+		return fmt.Errorf("commit request %s: whether it was committed is not known: %w", after.ID, errors.Join(err, rerr))
+	}
+}
+
+// clone copies what a step may change.
+func (r record) clone() record {
+	r.Votes = append([]vote(nil), r.Votes...)
+	if r.Release != nil {
+		release := *r.Release
+		r.Release = &release
+	}
+	return r
+}
+
+func (s *Store) event(r record, now time.Time, kind Kind, previous string) Event {
+	return s.complete(Event{Kind: kind}, r, now, previous)
+}
+
+func (s *Store) complete(e Event, r record, now time.Time, previous string) Event {
+	e.At, e.Request, e.Version, e.Nonce, e.Previous, e.State = now, r.ID, r.Version, r.Nonce, previous, r.State
+	e.Owner, e.Digest, e.Job, e.Decision = r.Held.Subject.Owner, r.Held.Digest, r.Held.Job, r.Held.Decision
+	return e
+}
+
+func (e *Event) by(s identity.Subject) {
+	e.Issuer, e.Sub, e.People, e.By = s.Issuer, s.Sub, s.People, displayName(s)
+}
+
+// announce makes the attempt durable. Without it nothing may be committed.
+func (s *Store) announce(ctx context.Context, e Event) error {
+	e.Phase = PhaseAttempt
+	if err := s.journal.ApprovalEvent(ctx, e); err != nil {
+		return fmt.Errorf("journal that request %s is %s: %w", e.Request, e.Kind, err)
+	}
+	return nil
+}
+
+// confirm says in the journal that it happened. If that fails, the next event of the request says it, by Previous.
+func (s *Store) confirm(ctx context.Context, e Event) {
+	e.Phase = PhaseCommitted
+	if err := s.journal.ApprovalEvent(ctx, e); err != nil {
+		s.log.Error("committed step not confirmed in the journal", "request", e.Request, "kind", e.Kind, "nonce", e.Nonce, "error", err)
+	}
+}

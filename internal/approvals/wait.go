@@ -1,0 +1,180 @@
+package approvals
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// rereadEvery bounds how late a Wait learns of a change whose announcement was lost.
+const rereadEvery = 3 * time.Second
+
+// looksAtOnce bounds the reads of all waits together.
+const looksAtOnce = 8
+
+// Wait returns the request as soon as it is decided or ended, or as it stands after max. While an approved query is being submitted it waits for how that ends.
+// Above the cap on long polls, and after Close, it returns at once.
+func (s *Store) Wait(ctx context.Context, id string, max time.Duration) (Request, error) {
+	deadline := time.NewTimer(max)
+	defer deadline.Stop()
+	var changed <-chan struct{}
+	for {
+		r, now, err := s.look(ctx, id)
+		if err != nil {
+			return Request{}, err
+		}
+		request := s.view(r, now)
+		if (request.State != StatePending && !request.Releasing) || max <= 0 {
+			return request, nil
+		}
+		if changed == nil {
+			wake, leave, ok := s.waiters.join(s.redis, id, s.options.MaxWaiting)
+			if !ok {
+				return request, nil
+			}
+			defer leave()
+			changed = wake
+			continue // what changed before we listened is read once more
+		}
+		select {
+		case <-ctx.Done():
+			return Request{}, ctx.Err()
+		case <-deadline.C:
+			return request, nil
+		case _, open := <-changed:
+			if !open {
+				return request, nil
+			}
+		case <-time.After(nextLook(r, now)):
+		}
+	}
+}
+
+// look is read for those who wait. Few look at once, so that a thousand who are woken together take no connection from those who have something to do.
+func (s *Store) look(ctx context.Context, id string) (record, time.Time, error) {
+	select {
+	case s.looks <- struct{}{}:
+		defer func() { <-s.looks }()
+		return s.read(ctx, id)
+	case <-ctx.Done():
+		return record{}, time.Time{}, ctx.Err()
+	}
+}
+
+// nextLook is when the request is looked at without being called: at its expiry, at the end of a release's lease, and every few seconds.
+func nextLook(r record, now time.Time) time.Duration {
+	next := rereadEvery
+	until := []time.Time{r.Expires}
+	if r.Release != nil {
+		until = append(until, r.Release.Until)
+	}
+	for _, t := range until {
+		if d := t.Sub(now); d > 0 {
+			next = min(next, d+time.Millisecond)
+		}
+	}
+	return next
+}
+
+// waiters shares one subscription among all long polls of the process. Its zero value is ready.
+type waiters struct {
+	mu     sync.Mutex
+	closed bool
+	count  int
+	byID   map[string]map[chan struct{}]struct{}
+	pubsub *redis.PubSub
+	done   chan struct{} // closed when the goroutine that listens has ended
+}
+
+// join registers a long poll. The channel gets a value after each announced change, and is closed by close.
+func (w *waiters) join(client redis.UniversalClient, id string, limit int) (wake <-chan struct{}, leave func(), ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed || w.count >= limit {
+		return nil, nil, false
+	}
+	if w.pubsub == nil {
+		w.pubsub, w.done = client.Subscribe(context.Background(), channel), make(chan struct{})
+		w.byID = make(map[string]map[chan struct{}]struct{})
+		go w.listen(w.pubsub, w.done)
+	}
+	c := make(chan struct{}, 1)
+	if w.byID[id] == nil {
+		w.byID[id] = make(map[chan struct{}]struct{})
+	}
+	w.byID[id][c] = struct{}{}
+	w.count++
+	return c, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.count--
+		delete(w.byID[id], c)
+		if len(w.byID[id]) == 0 {
+			delete(w.byID, id)
+		}
+	}, true
+}
+
+func (w *waiters) listen(pubsub *redis.PubSub, done chan struct{}) {
+	defer close(done)
+	for message := range pubsub.ChannelWithSubscriptions() {
+		switch m := message.(type) {
+		case *redis.Message:
+			w.wake(m.Payload)
+		case *redis.Subscription: // connected, perhaps again: what was announced meanwhile is lost
+			w.wakeAll()
+		}
+	}
+}
+
+func (w *waiters) wake(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for c := range w.byID[id] {
+		nudge(c)
+	}
+}
+
+func (w *waiters) wakeAll() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, channels := range w.byID {
+		for c := range channels {
+			nudge(c)
+		}
+	}
+}
+
+// nudge leaves a value in the channel, unless one lies there already.
+func nudge(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+func (w *waiters) close() {
+	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		return
+	}
+	w.closed = true
+	pubsub, done := w.pubsub, w.done
+	w.mu.Unlock()
+	if pubsub == nil {
+		return
+	}
+	_ = pubsub.Close() // ends listen; there is nothing to save
+	<-done
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, channels := range w.byID {
+		for c := range channels {
+			close(c)
+		}
+	}
+	w.byID = nil
+}

@@ -1,0 +1,119 @@
+package audit
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The environment of the child that appends until it is killed: the audit folder and its key file.
+const childDir, childKey = "BQGATE_TEST_AUDIT_DIR", "BQGATE_TEST_AUDIT_KEY"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childDir); dir != "" {
+		fmt.Fprintln(os.Stderr, appendForEver(dir, os.Getenv(childKey)))
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// appendForEver appends from several goroutines and prints each id when it is acknowledged.
+func appendForEver(dir, keyFile string) error {
+	key, err := LoadKey(keyFile)
+	if err != nil {
+		return err
+	}
+	j, err := Open(dir, key, Options{MaxFile: 256 << 10})
+	if err != nil {
+		return err
+	}
+	failed := make(chan error)
+	for w := range 8 {
+		go func() {
+			for i := 0; ; i++ {
+				id := fmt.Sprintf("d-%d-%d-%d", os.Getpid(), w, i)
+				if _, err := j.Append(context.Background(), Decision{ID: id, SQL: strings.Repeat("SELECT ", i%300)}); err != nil {
+					failed <- err
+					return
+				}
+				// One write a line: a line that the parent sees was acknowledged.
+				if _, err := os.Stdout.WriteString(id + "\n"); err != nil {
+					failed <- err
+					return
+				}
+			}
+		}()
+	}
+	return <-failed
+}
+
+// TestKill kills a process that appends, ten times at random moments: each record that was acknowledged is there, and the folder verifies.
+func TestKill(t *testing.T) {
+	dir, keyFile := t.TempDir(), filepath.Join(t.TempDir(), "key")
+	key, err := GenerateKey(keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	acked := map[string]bool{}
+	for range 10 {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), childDir+"="+dir, childKey+"="+keyFile)
+		cmd.Stderr = os.Stderr
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		r := bufio.NewReader(out)
+		kill := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+		for n := 0; ; n++ {
+			line, err := r.ReadString('\n')
+			if err == io.EOF {
+				break // a line that was cut was not acknowledged whole
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			acked[strings.TrimSpace(line)] = true
+			if n == 0 {
+				kill.Reset(time.Duration(rand.IntN(150)) * time.Millisecond)
+			}
+		}
+		if err := cmd.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
+			t.Fatalf("the child ended by itself: %v", err)
+		}
+	}
+	l, err := List(dir, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range l.Entries {
+		delete(acked, e.DecisionID)
+	}
+	if len(acked) > 0 {
+		t.Errorf("%d acknowledged records are lost", len(acked))
+	}
+	torn := 0
+	for _, f := range l.Files {
+		if f.Torn > 0 {
+			torn++
+		}
+	}
+	if _, err := Verify(dir); err != nil {
+		t.Error(err)
+	}
+	if len(l.Entries) < 100 {
+		t.Errorf("only %d records", len(l.Entries))
+	}
+	t.Logf("%d records in %d files, %d of them torn", len(l.Entries), len(l.Files), torn)
+}

@@ -1,0 +1,112 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestList joins what two processes wrote at the same time, in whatever order it stands there.
+func TestList(t *testing.T) {
+	dir, key := t.TempDir(), testKey(t)
+	one, two := open(t, dir, key, Options{}), open(t, dir, key, Options{})
+	later := func(s int) time.Time { return when.Add(time.Duration(s) * time.Second) }
+	appendAll(t, one,
+		Outcome{Time: later(9), Decision: "d-2", State: StateBroken, Status: 200, Rows: 3, Bytes: 40, Reason: "response broken off", Job: Job{"p", "late", "EU"}},
+		Decision{Time: later(5), ID: "d-2", Subject: Subject{Sub: "repo:x"}, Effect: EffectAllow, SQL: "SELECT\n 2", RequestID: "r-1"},
+		Frame{Decision: "d-2", Seq: 0, Bytes: make([]byte, 30)},
+		Frame{Decision: "d-2", Seq: 1, Bytes: make([]byte, 10)},
+		Approval{Time: later(4), RequestID: "r-1", Verdict: "approved", By: "dana", Reason: "ok"},
+		Outcome{Time: later(10), Decision: "d-2", State: StateUnknown},
+	)
+	appendAll(t, two,
+		Decision{Time: later(1), ID: "d-1", Subject: Subject{Sub: "evil\x1b[2J\nd-9  allow", Issuer: "i"}, Method: "jobs.query", Effect: EffectRefuse, Rule: "crm/read", Message: "no", SQL: "DROP TABLE x"},
+		Decision{Time: later(2), ID: "d-0", Subject: Subject{Sub: "repo:x"}, Effect: EffectHold, RequestID: "r-1", Masked: []string{"p.d.t.c"}, Tables: []string{"p.d.t"}, Job: Job{ProjectID: "p", JobID: "j"}},
+		Approval{Time: later(3), RequestID: "r-1", Verdict: "requested"},
+	)
+	if err := one.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := List(dir, key) // two is running still
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(l.Files) != 2 || !l.Files[0].Closed && !l.Files[1].Closed || l.Files[0].Closed && l.Files[1].Closed {
+		t.Errorf("files %+v", l.Files)
+	}
+	var b bytes.Buffer
+	if err := l.WriteJSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	var lines []map[string]any
+	for line := range strings.Lines(b.String()) {
+		var m map[string]any
+		if err := json.Unmarshal([]byte(line), &m); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range strings.Fields("time subject decision rule sql tables masked_columns bytes rows job_id request_id") { // contract 5
+			if v, ok := m[name]; !ok || v == nil {
+				t.Errorf("%s is missing in %s", name, line)
+			}
+		}
+		lines = append(lines, m)
+	}
+	want := []struct{ id, decision, request, job, outcome string }{
+		{"d-1", "refuse", "", "", ""}, {"d-0", "hold", "r-1", "j", ""}, {"d-2", "allow", "r-1", "late", "broken"},
+	}
+	if len(lines) != len(want) {
+		t.Fatalf("%d lines:\n%s", len(lines), b.String())
+	}
+	for i, w := range want {
+		m := lines[i]
+		if m["decision_id"] != w.id || m["decision"] != w.decision || m["request_id"] != w.request || m["job_id"] != w.job || m["outcome"] != w.outcome {
+			t.Errorf("line %d: %v, want %+v", i, m, w)
+		}
+	}
+	if e := l.Entries[2]; e.Rows != 3 || e.Bytes != 40 || e.Recorded != 40 || len(e.Approvals) != 2 || e.Approvals[0].Verdict != "requested" || e.Approvals[1].By != "dana" {
+		t.Errorf("%+v", e)
+	}
+
+	b.Reset()
+	if err := l.WriteTable(&b); err != nil {
+		t.Fatal(err)
+	}
+	table := b.String()
+	if strings.Contains(table, "\x1b") || strings.Count(table, "\n") != 4 || !strings.Contains(table, "SELECT 2") || !strings.Contains(table, "allow (broken)") {
+		t.Errorf("table:\n%s", table)
+	}
+	if err := two.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestListRefusesTwins(t *testing.T) {
+	dir, key := t.TempDir(), testKey(t)
+	j := open(t, dir, key, Options{})
+	appendAll(t, j, Decision{ID: "same", Effect: EffectRefuse}, Decision{ID: "same", Effect: EffectAllow})
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := List(dir, key); err == nil || !strings.Contains(err.Error(), "twice") {
+		t.Errorf("%+v, %v", l, err)
+	}
+}
+
+// TestTimeIsFilledIn: a record without a time gets the time at which it was appended.
+func TestTimeIsFilledIn(t *testing.T) {
+	dir, key := t.TempDir(), testKey(t)
+	j := open(t, dir, key, Options{now: func() time.Time { return when }})
+	if _, err := j.Append(context.Background(), Decision{ID: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	records, _ := readAll(t, dir, key)
+	if got := records[0].(Decision).Time; !got.Equal(when) {
+		t.Errorf("time %v", got)
+	}
+}

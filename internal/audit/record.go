@@ -1,0 +1,243 @@
+package audit
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/klauspost/compress/s2"
+)
+
+// maxRecord is the size of a record as it stands in the journal, before sealing. The SQL of a request and a frame of an answer are far below it.
+const maxRecord = 32 << 20
+
+// Record is one of Decision, Frame, Outcome, Approval and Session.
+type Record interface {
+	kind() string
+	stamp(now time.Time) Record // with its time set, if it had none
+}
+
+// Subject is who a record is about, without claims.
+type Subject struct {
+	Issuer  string   `json:"issuer"`
+	Sub     string   `json:"sub"`
+	Owner   string   `json:"owner,omitempty"`
+	People  []string `json:"people,omitempty"`
+	Groups  []string `json:"groups,omitempty"`
+	Session string   `json:"session,omitempty"`
+}
+
+// Job names a BigQuery job.
+type Job struct {
+	ProjectID string `json:"project_id"`
+	JobID     string `json:"job_id"`
+	Location  string `json:"location,omitempty"`
+}
+
+// Effects of a Decision.
+const (
+	EffectAllow  = "allow"
+	EffectHold   = "hold"
+	EffectRefuse = "refuse"
+)
+
+// Decision is a verdict about one request. It is durable before the verdict is given (invariant I1).
+type Decision struct {
+	Time    time.Time `json:"time"`
+	ID      string    `json:"id"`
+	Subject Subject   `json:"subject"`
+	Method  string    `json:"method"`            // "jobs.query"; "" where the request was not understood
+	Effect  string    `json:"effect"`            // EffectAllow, EffectHold or EffectRefuse
+	Rule    string    `json:"rule"`              // "policy/rule", "" if none matched
+	Place   string    `json:"place,omitempty"`   // the rule's file and line
+	Message string    `json:"message,omitempty"` // what the client was told
+
+	SQL          string   `json:"sql,omitempty"`           // as asked
+	ForwardedSQL string   `json:"forwarded_sql,omitempty"` // as forwarded, where it was rewritten
+	Tables       []string `json:"tables,omitempty"`
+	Sensitive    []string `json:"sensitive_columns,omitempty"` // columns touched, "project.dataset.table.column"
+	Masked       []string `json:"masked_columns,omitempty"`    // columns that the answer shows masked, named the same way
+	Credential   string   `json:"credential,omitempty"`        // name of the configured credential that the request ran with
+
+	EstimatedBytes int64  `json:"estimated_bytes,omitempty"`
+	EstimatedCost  string `json:"estimated_cost,omitempty"` // with its currency, as the reviewer saw it
+	Job            Job    `json:"job,omitzero"`
+	RequestID      string `json:"request_id,omitempty"` // of the approval that it waits for or ran under
+	Client         string `json:"client,omitempty"`     // the user agent
+}
+
+// Frame is a piece of an answer exactly as the agent gets it, after masking. It is durable before it is released (invariant I1).
+type Frame struct {
+	Time     time.Time `json:"time"`
+	Decision string    `json:"decision"`
+	Seq      uint64    `json:"seq"` // from 0, without gaps
+	Bytes    []byte    `json:"-"`
+}
+
+// How an answer ended.
+const (
+	StateComplete = "complete" // the agent got all of it
+	StateBroken   = "broken"   // it was broken off
+	StateUnknown  = "unknown"  // nobody can tell any more
+)
+
+// Outcome closes a Decision.
+type Outcome struct {
+	Time     time.Time `json:"time"`
+	Decision string    `json:"decision"`
+	State    string    `json:"state"`
+	Status   int       `json:"status"` // HTTP status that the agent got, 0 if none
+	Rows     uint64    `json:"rows"`
+	Bytes    uint64    `json:"bytes"` // of the answer's body, as released
+	Reason   string    `json:"reason,omitempty"`
+	Job      Job       `json:"job,omitzero"` // where the decision did not know it yet
+}
+
+// Approval is one thing done to an approval request.
+type Approval struct {
+	Time      time.Time `json:"time"`
+	RequestID string    `json:"request_id"`
+	Verdict   string    `json:"verdict"`         // held, approve, deny, cancelled, releasing, used, failed, lapsed
+	Phase     string    `json:"phase,omitempty"` // attempt or committed; an attempt alone proves nothing
+	By        string    `json:"by,omitempty"`
+	Reason    string    `json:"reason,omitempty"`
+	Decision  string    `json:"decision,omitempty"` // the decision that held it
+	Nonce     string    `json:"nonce,omitempty"`    // names the step
+	Previous  string    `json:"previous,omitempty"` // nonce of the step before, which it proves to have been committed
+	State     string    `json:"state,omitempty"`    // the state that the step leads to
+	Version   int64     `json:"version,omitempty"`  // of the request that the step makes
+	Owner     string    `json:"owner,omitempty"`
+	Digest    string    `json:"digest,omitempty"` // of what was reviewed
+	Job       Job       `json:"job,omitzero"`
+}
+
+// Session is one thing done to a gateway session.
+type Session struct {
+	Time    time.Time `json:"time"`
+	ID      string    `json:"id"`
+	Event   string    `json:"event"` // created, revoked, expired
+	Subject Subject   `json:"subject,omitzero"`
+	By      string    `json:"by,omitempty"`
+	Reason  string    `json:"reason,omitempty"`
+	Expires time.Time `json:"expires,omitzero"`
+}
+
+func (Decision) kind() string { return "decision" }
+func (Frame) kind() string    { return "frame" }
+func (Outcome) kind() string  { return "outcome" }
+func (Approval) kind() string { return "approval" }
+func (Session) kind() string  { return "session" }
+
+func at(t, now time.Time) time.Time {
+	if t.IsZero() {
+		t = now
+	}
+	return t.UTC()
+}
+
+func (r Decision) stamp(now time.Time) Record { r.Time = at(r.Time, now); return r }
+func (r Frame) stamp(now time.Time) Record    { r.Time = at(r.Time, now); return r }
+func (r Outcome) stamp(now time.Time) Record  { r.Time = at(r.Time, now); return r }
+func (r Approval) stamp(now time.Time) Record { r.Time = at(r.Time, now); return r }
+func (r Session) stamp(now time.Time) Record  { r.Time = at(r.Time, now); return r }
+
+// closing is the last record of a file that was ended in order.
+type closing struct {
+	Time time.Time `json:"time"`
+}
+
+func (closing) kind() string                 { return "closing" }
+func (r closing) stamp(now time.Time) Record { r.Time = at(r.Time, now); return r }
+
+// envelope is a record as it is sealed: the length of this JSON in four bytes, this JSON, and the body of a Frame.
+type envelope struct {
+	Kind     string          `json:"kind"`
+	Record   json.RawMessage `json:"record"`
+	Encoding string          `json:"encoding,omitempty"` // of the body: "" or "s2"
+}
+
+// encode is the plain text of a record.
+func encode(r Record) ([]byte, error) {
+	record, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s record: %w", r.kind(), err)
+	}
+	e := envelope{Kind: r.kind(), Record: record}
+	var body []byte
+	if frame, ok := r.(Frame); ok && len(frame.Bytes) > 0 {
+		e.Encoding, body = "s2", s2.Encode(nil, frame.Bytes)
+	}
+	head, err := json.Marshal(e)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s record: %w", r.kind(), err)
+	}
+	if len(head)+len(body) > maxRecord {
+		return nil, fmt.Errorf("encode %s record: %d bytes, more than %d", r.kind(), len(head)+len(body), maxRecord)
+	}
+	text := make([]byte, 0, 4+len(head)+len(body))
+	text = binary.BigEndian.AppendUint32(text, uint32(len(head)))
+	return append(append(text, head...), body...), nil
+}
+
+// decode reverses encode.
+func decode(text []byte) (Record, error) {
+	if len(text) < 4 {
+		return nil, errors.New("decode record: too short")
+	}
+	size := int(binary.BigEndian.Uint32(text))
+	if size > len(text)-4 {
+		return nil, errors.New("decode record: head is cut")
+	}
+	var e envelope
+	if err := json.Unmarshal(text[4:4+size], &e); err != nil {
+		return nil, fmt.Errorf("decode record: %w", err)
+	}
+	body := text[4+size:]
+	switch e.Kind {
+	case "decision":
+		return decodeAs[Decision](e)
+	case "outcome":
+		return decodeAs[Outcome](e)
+	case "approval":
+		return decodeAs[Approval](e)
+	case "session":
+		return decodeAs[Session](e)
+	case "closing":
+		return decodeAs[closing](e)
+	case "frame":
+		return decodeFrame(e, body)
+	default:
+		return nil, fmt.Errorf("decode record: unknown kind %q", e.Kind)
+	}
+}
+
+func decodeAs[T Record](e envelope) (Record, error) {
+	var r T
+	if err := json.Unmarshal(e.Record, &r); err != nil {
+		return nil, fmt.Errorf("decode %s record: %w", e.Kind, err)
+	}
+	return r, nil
+}
+
+func decodeFrame(e envelope, body []byte) (Record, error) {
+	var frame Frame
+	if err := json.Unmarshal(e.Record, &frame); err != nil {
+		return nil, fmt.Errorf("decode frame record: %w", err)
+	}
+	switch {
+	case e.Encoding == "" && len(body) == 0:
+		return frame, nil
+	case e.Encoding != "s2":
+		return nil, fmt.Errorf("decode frame record: unknown encoding %q", e.Encoding)
+	}
+	size, err := s2.DecodedLen(body)
+	if err != nil || size > maxRecord*4 {
+		return nil, fmt.Errorf("decode frame record: body of %d bytes: %w", size, err)
+	}
+	if frame.Bytes, err = s2.Decode(nil, body); err != nil {
+		return nil, fmt.Errorf("decode frame record: %w", err)
+	}
+	return frame, nil
+}

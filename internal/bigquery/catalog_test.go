@@ -1,0 +1,128 @@
+package bigquery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+type source struct {
+	calls atomic.Int64
+	get   func(ctx context.Context, id TableID) (*Table, error)
+}
+
+func (s *source) GetTable(ctx context.Context, id TableID) (*Table, error) {
+	s.calls.Add(1)
+	return s.get(ctx, id)
+}
+
+func catalogOf(t *testing.T, ttl time.Duration, get func(ctx context.Context, id TableID) (*Table, error)) (*Catalog, *source, *atomic.Int64) {
+	t.Helper()
+	s := &source{get: get}
+	c, err := NewCatalog(s, ttl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock := &atomic.Int64{}
+	c.now = func() time.Time { return time.Unix(0, clock.Load()) }
+	return c, s, clock
+}
+
+func TestNewCatalogRefuses(t *testing.T) {
+	for _, ttl := range []time.Duration{0, -1, MaxCatalogTTL + 1} {
+		if _, err := NewCatalog(&source{}, ttl); err == nil {
+			t.Errorf("ttl %s accepted", ttl)
+		}
+	}
+	if _, err := NewCatalog(nil, time.Second); err == nil {
+		t.Error("no source accepted")
+	}
+}
+
+func TestCatalogForgets(t *testing.T) {
+	id := TableID{"demo", "crm", "t"}
+	var fail error
+	c, s, clock := catalogOf(t, time.Minute, func(_ context.Context, id TableID) (*Table, error) {
+		return &Table{TableReference: id}, fail
+	})
+	ask := func(want int64, is error) {
+		t.Helper()
+		table, err := c.Table(t.Context(), id)
+		if !errors.Is(err, is) || is == nil && (err != nil || table.TableReference != id) {
+			t.Errorf("%v, %v; want %v", table, err, is)
+		}
+		if got := s.calls.Load(); got != want {
+			t.Errorf("%d calls, want %d", got, want)
+		}
+	}
+	ask(1, nil)
+	clock.Store(int64(time.Minute - 1))
+	ask(1, nil)
+	clock.Store(int64(time.Minute)) // the schema is too old now
+	fail = errors.New("boom")
+	ask(2, fail)
+	ask(3, fail) // a fault is not remembered, nor is the old schema believed again
+	fail = &APIError{Status: 404}
+	ask(4, ErrNotFound)
+	ask(4, ErrNotFound)
+	clock.Add(int64(notFoundTTL))
+	fail = nil
+	ask(5, nil)
+}
+
+func TestCatalogShares(t *testing.T) {
+	release := make(chan struct{})
+	c, s, _ := catalogOf(t, time.Minute, func(ctx context.Context, id TableID) (*Table, error) {
+		select {
+		case <-release:
+			return &Table{TableReference: id}, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	})
+	id := TableID{"demo", "crm", "t"}
+	// The first caller gives up; those who wait with it still get the table.
+	impatient, cancel := context.WithCancel(t.Context())
+	gone := make(chan error)
+	go func() {
+		_, err := c.Table(impatient, id)
+		gone <- err
+	}()
+	for s.calls.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	if err := <-gone; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			if table, err := c.Table(t.Context(), id); err != nil || table.TableReference != id {
+				t.Errorf("%v, %v", table, err)
+			}
+		})
+	}
+	time.Sleep(10 * time.Millisecond)
+	close(release)
+	wg.Wait()
+	if got := s.calls.Load(); got != 1 {
+		t.Errorf("%d calls, want 1", got)
+	}
+}
+
+func TestCatalogIsBounded(t *testing.T) {
+	c, _, _ := catalogOf(t, time.Minute, func(_ context.Context, id TableID) (*Table, error) { return nil, ErrNotFound })
+	for i := range catalogSize + 50 {
+		if _, err := c.Table(t.Context(), TableID{"demo", "crm", fmt.Sprint(i)}); !errors.Is(err, ErrNotFound) {
+			t.Fatal(err)
+		}
+	}
+	if n := len(c.entries); n > catalogSize {
+		t.Errorf("%d entries", n)
+	}
+}

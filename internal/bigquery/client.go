@@ -1,0 +1,262 @@
+package bigquery
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+)
+
+// ErrNotFound says that BigQuery knows no such table or job, or does not tell the gateway's identity of it.
+var ErrNotFound = errors.New("not found")
+
+// ErrNoEstimate says that a dry run did not say how much would be read, as for tables with row access policies.
+var ErrNoEstimate = errors.New("BigQuery gave no estimate")
+
+// APIError is an error answer of BigQuery. Message is BigQuery's own text: it may hold values of the query and of data, so it is for decisions, not for
+// clients and logs; Error leaves it out.
+type APIError struct {
+	Status  int
+	Reason  string // documented reasons only; knownReason otherwise
+	Message string
+}
+
+func (e *APIError) Error() string { return fmt.Sprintf("BigQuery answered %d %s", e.Status, e.Reason) }
+
+// Is makes a 404 recognisable as ErrNotFound.
+func (e *APIError) Is(target error) bool {
+	return target == ErrNotFound && e.Status == http.StatusNotFound
+}
+
+// ClientOptions configure a Client. Every field is needed.
+type ClientOptions struct {
+	BaseURL    string                                    // "https://bigquery.googleapis.com"; http on loopback only
+	HTTPClient *http.Client                              // transport and time-outs; redirects are never followed
+	Token      func(ctx context.Context) (string, error) // access token of the inspection identity
+}
+
+// Client is the gateway's own way to BigQuery. It reads schemas and jobs and makes dry runs under the inspection identity, whose token never passes Envoy, and
+// submits released queries under the token it is given. Rows are never read. Deadlines come from the context.
+type Client struct {
+	base  string
+	http  *http.Client
+	token func(ctx context.Context) (string, error)
+}
+
+// maxAnswer bounds an answer: a Table with 10,000 columns and their descriptions stays below it.
+const maxAnswer = 16 << 20
+
+// NewClient checks the options.
+func NewClient(o ClientOptions) (*Client, error) {
+	u, err := url.Parse(o.BaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("BigQuery URL %q: %w", o.BaseURL, err)
+	}
+	switch {
+	case u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "":
+		return nil, fmt.Errorf("BigQuery URL %q: want a scheme and a host, nothing else", o.BaseURL)
+	case u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())):
+		return nil, fmt.Errorf("BigQuery URL %q: want https (http on loopback only)", o.BaseURL)
+	case o.HTTPClient == nil || o.Token == nil:
+		return nil, errors.New("BigQuery client: HTTPClient and Token are needed")
+	}
+	h := *o.HTTPClient
+	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	h.Jar = nil
+	return &Client{base: u.Scheme + "://" + u.Host, http: &h, token: o.Token}, nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+type requestReasonKey struct{}
+
+// WithRequestReason makes calls under ctx carry X-Goog-Request-Reason, which Google writes into its own audit log: the decision's id.
+func WithRequestReason(ctx context.Context, reason string) context.Context {
+	return context.WithValue(ctx, requestReasonKey{}, reason)
+}
+
+// GetTable reads a table's schema (tables.get). A table that is not there is ErrNotFound.
+func (c *Client) GetTable(ctx context.Context, id TableID) (*Table, error) {
+	if !projectID.MatchString(id.Project) || !datasetID.MatchString(id.Dataset) || id.Table == "" || id.Table == "." || id.Table == ".." || strings.ContainsAny(id.Table, "$@*:") {
+		return nil, fmt.Errorf("get table %q: %w: not the name of a table", id, ErrNotFound)
+	}
+	path := "projects/" + id.Project + "/datasets/" + id.Dataset + "/tables/" + url.PathEscape(id.Table)
+	body, err := c.inspect(ctx, http.MethodGet, path, nil, nil)
+	if err != nil {
+		return nil, fmt.Errorf("get table %s: %w", id, err)
+	}
+	t := &Table{}
+	if err := json.Unmarshal(body, t); err != nil {
+		return nil, fmt.Errorf("get table %s: read answer: %w", id, err)
+	}
+	if t.TableReference != id {
+		return nil, fmt.Errorf("get table %s: BigQuery answered about %s", id, t.TableReference)
+	}
+	return t, nil
+}
+
+// GetJob reads a job (jobs.get) under the inspection identity.
+func (c *Client) GetJob(ctx context.Context, ref JobReference) (Job, error) {
+	path, query, err := jobPath(ref)
+	if err != nil {
+		return Job{}, fmt.Errorf("get job: %w", err)
+	}
+	body, err := c.inspect(ctx, http.MethodGet, path, query, nil)
+	if err != nil {
+		return Job{}, fmt.Errorf("get job %s: %w", ref.JobID, err)
+	}
+	return parseOwn(body, ref, false)
+}
+
+func jobPath(ref JobReference) (string, url.Values, error) {
+	if !projectID.MatchString(ref.ProjectID) || !jobID.MatchString(ref.JobID) {
+		return "", nil, fmt.Errorf("%w: not the reference of a job", ErrNotFound)
+	}
+	query := url.Values{}
+	if ref.Location != "" {
+		query.Set("location", ref.Location)
+	}
+	return "projects/" + ref.ProjectID + "/jobs/" + ref.JobID, query, nil
+}
+
+// parseOwn reads a Job and checks that it is the one asked for.
+func parseOwn(body []byte, ref JobReference, wrapped bool) (Job, error) {
+	j, err := ParseJob(body, wrapped)
+	if err != nil {
+		return Job{}, fmt.Errorf("job %s: %w", ref.JobID, err)
+	}
+	if j.Reference.ProjectID != ref.ProjectID || j.Reference.JobID != ref.JobID {
+		return Job{}, fmt.Errorf("job %s: BigQuery answered about %s:%s", ref.JobID, j.Reference.ProjectID, j.Reference.JobID)
+	}
+	return j, nil
+}
+
+// DryRun is what BigQuery says about a query without running it.
+type DryRun struct {
+	TotalBytesProcessed int64
+	Accuracy            string // PRECISE, LOWER_BOUND, UPPER_BOUND, UNKNOWN, or "" where BigQuery does not say
+	StatementType       string
+	ReferencedTables    []TableID // base tables after views are expanded; lists of 50 and more may be incomplete
+	Schema              Schema
+}
+
+// DryRun asks BigQuery, under the inspection identity and through jobs.insert, what the query of the operation would read. A query that BigQuery does not accept
+// is an *APIError of status 400; a missing estimate is ErrNoEstimate, with the rest of the answer.
+func (c *Client) DryRun(ctx context.Context, op Operation) (DryRun, error) {
+	request, err := EncodeDryRun(op)
+	if err != nil {
+		return DryRun{}, err
+	}
+	body, err := c.inspect(ctx, http.MethodPost, "projects/"+op.Job.ProjectID+"/jobs", nil, request)
+	if err != nil {
+		return DryRun{}, fmt.Errorf("dry run: %w", err)
+	}
+	j, err := ParseJob(body, false)
+	switch {
+	case err != nil:
+		return DryRun{}, fmt.Errorf("dry run: %w", err)
+	case !j.DryRun || j.Reference.ProjectID != op.Job.ProjectID:
+		return DryRun{}, errors.New("dry run: BigQuery's answer is not about a dry run of this project")
+	case j.Error != nil:
+		return DryRun{}, fmt.Errorf("dry run: %w", &APIError{Status: http.StatusBadRequest, Reason: knownReason(j.Error.Reason, http.StatusBadRequest), Message: j.Error.Message})
+	}
+	run := DryRun{Accuracy: j.Accuracy, StatementType: j.StatementType, ReferencedTables: j.ReferencedTables, Schema: j.Schema}
+	if j.TotalBytesProcessed == nil || *j.TotalBytesProcessed < 0 {
+		return run, fmt.Errorf("dry run: %w", ErrNoEstimate)
+	}
+	run.TotalBytesProcessed = *j.TotalBytesProcessed
+	return run, nil
+}
+
+// InsertJob submits a body of EncodeInsert under the given access token. A job id that is taken is an *APIError of status 409.
+func (c *Client) InsertJob(ctx context.Context, bearer, project string, body []byte) (Job, error) {
+	if !projectID.MatchString(project) {
+		return Job{}, errors.New("insert job: not a project id")
+	}
+	answer, err := c.call(ctx, bearer, http.MethodPost, "projects/"+project+"/jobs", nil, body)
+	if err != nil {
+		return Job{}, fmt.Errorf("insert job: %w", err)
+	}
+	j, err := ParseJob(answer, false)
+	if err == nil && j.Reference.ProjectID != project {
+		err = fmt.Errorf("BigQuery answered about project %s", j.Reference.ProjectID)
+	}
+	if err != nil {
+		return Job{}, fmt.Errorf("insert job: %w", err)
+	}
+	return j, nil
+}
+
+// CancelJob asks BigQuery to stop a job, under the given access token: the account that runs it may, the inspection identity may not.
+func (c *Client) CancelJob(ctx context.Context, bearer string, ref JobReference) (Job, error) {
+	path, query, err := jobPath(ref)
+	if err != nil {
+		return Job{}, fmt.Errorf("cancel job: %w", err)
+	}
+	body, err := c.call(ctx, bearer, http.MethodPost, path+"/cancel", query, nil)
+	if err != nil {
+		return Job{}, fmt.Errorf("cancel job %s: %w", ref.JobID, err)
+	}
+	return parseOwn(body, ref, true)
+}
+
+func (c *Client) inspect(ctx context.Context, verb, path string, query url.Values, body []byte) ([]byte, error) {
+	token, err := c.token(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("token of the inspection identity: %w", err)
+	}
+	return c.call(ctx, token, verb, path, query, body)
+}
+
+// call makes one request and reads its answer whole. There are no retries: whoever calls knows what a second try would mean.
+func (c *Client) call(ctx context.Context, bearer, verb, path string, query url.Values, body []byte) ([]byte, error) {
+	if bearer == "" {
+		return nil, errors.New("no access token")
+	}
+	values := url.Values{"alt": {"json"}, "prettyPrint": {"false"}}
+	for name, v := range query {
+		values[name] = v
+	}
+	r, err := http.NewRequestWithContext(ctx, verb, c.base+Root+path+"?"+values.Encode(), bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Authorization", "Bearer "+bearer)
+	if len(body) > 0 {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if reason, ok := ctx.Value(requestReasonKey{}).(string); ok && reason != "" {
+		r.Header.Set("X-Goog-Request-Reason", reason)
+	}
+	resp, err := c.http.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read answer: %w", err)
+	case len(answer) > maxAnswer:
+		return nil, fmt.Errorf("the answer is larger than %d bytes", maxAnswer)
+	case resp.StatusCode == http.StatusOK:
+		return answer, nil
+	case resp.StatusCode < 400:
+		return nil, fmt.Errorf("BigQuery answered with status %d", resp.StatusCode)
+	}
+	reason, message, err := readError(resp.StatusCode, answer)
+	if err != nil {
+		message = "" // no error of BigQuery's; the status says enough
+	}
+	return nil, &APIError{Status: resp.StatusCode, Reason: reason, Message: message}
+}

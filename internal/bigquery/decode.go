@@ -1,0 +1,263 @@
+package bigquery
+
+import (
+	"math"
+	"regexp"
+	"strings"
+)
+
+// Request is an HTTP request as it arrived: nothing decoded, nothing normalised.
+type Request struct {
+	Verb   string
+	Path   string              // raw, with the query
+	Header map[string][]string // lower-case names, every value as it arrived
+	Body   []byte
+}
+
+// Limits of a request. BigQuery takes 1 MiB of SQL.
+const (
+	MaxBody = 4 << 20
+	MaxSQL  = 1 << 20
+)
+
+// Decode reads a request by allow-list. The error is a *RequestError; the Operation then says no more than which method was meant and for which job, for the
+// record, and asks for nothing.
+func Decode(r Request) (Operation, error) {
+	path, query, _ := strings.Cut(r.Path, "?")
+	route, params, err := Match(r.Verb, path)
+	if err != nil {
+		return Operation{}, err
+	}
+	op := Operation{Method: route.Method, Job: JobReference{ProjectID: params["project"], JobID: params["job"]}}
+	if !route.Governed() {
+		return op, refuse(route.Method, "%s is not served: %s", route.Method, route.Refusal)
+	}
+	refused := op
+	if err := checkHeaders(route, r); err != nil {
+		return refused, err
+	}
+	if err := decodeQuery(&op, query); err != nil {
+		return refused, err
+	}
+	switch route.Method {
+	case MethodQuery:
+		err = decodeJobsQuery(&op, r.Body)
+	case MethodInsert:
+		err = decodeJobsInsert(&op, r.Body)
+	case MethodGetQueryResults, MethodGetJob, MethodCancel:
+		if len(r.Body) > 0 {
+			err = malformed(op.Method, "%s takes no body", op.Method)
+		}
+	default:
+		err = refuse(op.Method, "%s is not served", op.Method)
+	}
+	if err != nil {
+		return refused, err
+	}
+	return op, nil
+}
+
+var (
+	location  = pattern{regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]*$`), 64}
+	labelKey  = pattern{regexp.MustCompile(`^[a-z][a-z0-9_-]*$`), 63}
+	labelText = pattern{regexp.MustCompile(`^[a-z0-9_-]*$`), 63}
+	// A request id longer than BigQuery's 36 characters is sent by Go. It only ever is an input of the gateway's own id.
+	requestID    = pattern{regexp.MustCompile(`^[!-~]+$`), 128}
+	legacyPrefix = regexp.MustCompile(`(?i)#\s*legacysql`)
+)
+
+// maxLabels leaves room for the gateway's own label: BigQuery takes 64.
+const maxLabels = 63
+
+// LabelPrefix begins the names of the gateway's own labels.
+const LabelPrefix = "bqgate"
+
+// Fields of QueryRequest and JobConfigurationQuery that are understood and not served. A harmless value says what BigQuery would do anyway.
+var refusedFields = []struct {
+	name     string
+	why      string
+	harmless []string
+}{
+	{"destinationTable", "results are read with jobs.getQueryResults; leave it out", nil},
+	{"createDisposition", "there is no destination table to create; leave it out", []string{`"CREATE_IF_NEEDED"`}},
+	{"writeDisposition", "there is no destination table to write; leave it out", []string{`"WRITE_EMPTY"`}},
+	{"schemaUpdateOptions", "there is no destination table; leave it out", []string{`[]`}},
+	{"timePartitioning", "there is no destination table; leave it out", nil},
+	{"rangePartitioning", "there is no destination table; leave it out", nil},
+	{"clustering", "there is no destination table; leave it out", nil},
+	{"destinationEncryptionConfiguration", "there is no destination table; leave it out", nil},
+	{"tableDefinitions", "external tables cannot be governed; query tables of a dataset", []string{`{}`}},
+	{"userDefinedFunctionResources", "functions outside the query cannot be analysed; write them in GoogleSQL", []string{`[]`}},
+	{"connectionProperties", "sessions and other connection properties change what the query means; leave it out", []string{`[]`}},
+	{"createSession", "sessions keep state between queries; leave it out", []string{`false`}},
+	{"continuous", "continuous queries do not end; leave it out", []string{`false`}},
+	{"secureContext", "it would change row access policies; leave it out", nil},
+	{"systemVariables", "system variables are not served; leave it out", nil},
+	{"scriptOptions", "scripts are not served; leave it out", nil},
+	{"queryResultsFormat", "only JSON rows can be masked; leave it out", []string{`"STRUCT_ENCODING"`, `"QUERY_RESULTS_FORMAT_UNSPECIFIED"`}},
+	{"arrowSerializationOptions", "only JSON rows can be masked; leave it out", nil},
+	{"writeIncrementalResults", "results are read when the query is done; leave it out", []string{`false`}},
+	{"reservation", "the operator decides what pays for a query; leave it out", nil},
+	{"maxSlots", "the operator decides what pays for a query; leave it out", []string{`0`}},
+	{"maximumBillingTier", "set maximumBytesBilled instead", nil},
+	{"allowLargeResults", "it belongs to legacy SQL; leave it out", []string{`false`}},
+	{"flattenResults", "it belongs to legacy SQL; leave it out", []string{`true`}},
+	{"preserveNulls", "it belongs to legacy SQL; leave it out", []string{`true`}},
+}
+
+func decodeJobsQuery(op *Operation, body []byte) error {
+	var err error
+	o := readBody(op.Method, body, &err)
+	q := &QueryRequest{}
+	o.word("kind", "bigquery#queryRequest")
+	decodeShared(o, op, q)
+	decodeLabels(o, q)
+	if d := o.boolean("dryRun"); d != nil {
+		q.DryRun = *d
+	}
+	if n := o.integer("jobTimeoutMs", 0, math.MaxInt64); n != nil {
+		q.JobTimeoutMs = *n
+	}
+	op.Job.Location = o.pattern("location", location, "a location such as US or europe-west3")
+	q.RequestID = o.pattern("requestId", requestID, "at most 128 printable ASCII characters without spaces")
+	q.JobCreationMode = o.word("jobCreationMode", "JOB_CREATION_REQUIRED", "JOB_CREATION_OPTIONAL", "JOB_CREATION_MODE_UNSPECIFIED")
+	if n := o.integer("maxResults", 0, math.MaxUint32); n != nil {
+		limit := uint32(*n)
+		q.MaxResults = &limit
+	}
+	q.TimeoutMs = o.integer("timeoutMs", 0, math.MaxUint32)
+	if f, ok := o.object("formatOptions"); ok {
+		if b := f.boolean("useInt64Timestamp"); b != nil {
+			q.Format.UseInt64Timestamp = *b
+		}
+		q.Format.TimestampOutputFormat = f.word("timestampOutputFormat", timestampFormats...)
+		f.done()
+	}
+	o.done()
+	op.Query = q
+	return err
+}
+
+var timestampFormats = []string{"FLOAT64", "INT64", "ISO8601_STRING", "TIMESTAMP_OUTPUT_FORMAT_UNSPECIFIED"}
+
+func decodeJobsInsert(op *Operation, body []byte) error {
+	var err error
+	o := readBody(op.Method, body, &err)
+	o.word("kind", "bigquery#job")
+	if ref, ok := o.object("jobReference"); ok {
+		if p := ref.text("projectId"); p != "" && p != op.Job.ProjectID {
+			ref.fail("jobReference.projectId must be the project of the path")
+		}
+		op.Job.JobID = ref.pattern("jobId", jobID, "1 to 1024 letters, digits, '_' and '-'")
+		op.Job.Location = ref.pattern("location", location, "a location such as US or europe-west3")
+		ref.done()
+	}
+	c, found := o.object("configuration")
+	if !found {
+		o.fail("configuration is missing")
+		return err
+	}
+	op.Query = decodeConfiguration(c, op)
+	o.done()
+	return err
+}
+
+func decodeConfiguration(c *object, op *Operation) *QueryRequest {
+	q := &QueryRequest{}
+	kinds := 0
+	for _, kind := range []string{"query", "load", "copy", "extract"} {
+		if _, has := c.members[kind]; has {
+			kinds++
+		}
+	}
+	if kinds > 1 {
+		c.fail("configuration must hold one of query, load, copy and extract")
+	}
+	c.refused("load", noWrites)
+	c.refused("copy", noWrites)
+	c.refused("extract", "exports leave the gateway's sight; run a SELECT with jobs.query or jobs.insert")
+	c.word("jobType", "QUERY")
+	decodeLabels(c, q)
+	if d := c.boolean("dryRun"); d != nil {
+		q.DryRun = *d
+	}
+	if n := c.integer("jobTimeoutMs", 0, math.MaxInt64); n != nil {
+		q.JobTimeoutMs = *n
+	}
+	c.refused("reservation", "the operator decides what pays for a query; leave it out")
+	c.refused("maxSlots", "the operator decides what pays for a query; leave it out", `0`, `"0"`)
+	c.refused("properties", "connection properties change what the query means; leave it out", `{}`)
+	o, found := c.object("query")
+	if !found {
+		c.fail("configuration.query is missing")
+		return q
+	}
+	decodeShared(o, op, q)
+	q.Priority = o.word("priority", "INTERACTIVE", "BATCH")
+	o.done()
+	c.done()
+	return q
+}
+
+// decodeShared reads what QueryRequest and JobConfigurationQuery have in common, and refuses by name what neither may hold.
+func decodeShared(o *object, op *Operation, q *QueryRequest) {
+	q.SQL = o.text("query")
+	switch {
+	case strings.TrimSpace(q.SQL) == "":
+		o.fail("%s is missing: it holds the SQL", o.at("query"))
+	case len(q.SQL) > MaxSQL:
+		o.fail("%s is longer than %d bytes", o.at("query"), MaxSQL)
+	case strings.ContainsRune(q.SQL, 0):
+		o.fail("%s holds a NUL character", o.at("query"))
+	case legacyPrefix.MatchString(q.SQL) && *o.err == nil:
+		*o.err = refuse(o.method, "the query holds #legacySQL, and legacy SQL is not served: write GoogleSQL")
+	}
+	o.refused("useLegacySql", "write GoogleSQL and set it to false", `false`)
+	q.UseQueryCache = o.boolean("useQueryCache")
+	if n := o.integer("maximumBytesBilled", 0, math.MaxInt64); n != nil {
+		q.MaximumBytesBilled = *n
+	}
+	if d, ok := o.object("defaultDataset"); ok {
+		ref := &DatasetReference{ProjectID: d.text("projectId"), DatasetID: d.pattern("datasetId", datasetID, "1 to 1024 letters, digits and '_'")}
+		if ref.ProjectID == "" {
+			ref.ProjectID = op.Job.ProjectID
+		}
+		if err := checkProject(o.method, ref.ProjectID); err != nil && *o.err == nil {
+			*o.err = err
+		}
+		if ref.DatasetID == "" {
+			d.fail("%s is missing", d.at("datasetId"))
+		}
+		d.done()
+		q.DefaultDataset = ref
+	}
+	decodeParameters(o, q)
+	for _, f := range refusedFields {
+		o.refused(f.name, f.why, f.harmless...)
+	}
+}
+
+func decodeLabels(o *object, q *QueryRequest) {
+	labels, found := o.object("labels")
+	if !found || len(labels.names) == 0 {
+		return
+	}
+	if len(labels.names) > maxLabels {
+		labels.fail("%s: at most %d labels are served", labels.path, maxLabels)
+		return
+	}
+	q.Labels = map[string]string{}
+	for _, key := range labels.names {
+		value := labels.text(key)
+		switch {
+		case strings.HasPrefix(strings.ToLower(key), LabelPrefix):
+			if *o.err == nil {
+				*o.err = refuse(o.method, "labels that begin with %q are the gateway's own: name it otherwise", LabelPrefix)
+			}
+		case !labelKey.MatchString(key) || !labelText.MatchString(value):
+			labels.fail("label %q: keys and values are at most 63 lower case letters, digits, '_' and '-', and a key begins with a letter", shorten(key))
+		default:
+			q.Labels[key] = value
+		}
+	}
+}

@@ -1,0 +1,118 @@
+package bigquery
+
+import "encoding/json"
+
+// Method is the id of a BigQuery REST method, as the v2 discovery document spells it ("jobs.query").
+type Method string
+
+// The methods this version governs. Every other method of the route table is refused.
+const (
+	MethodQuery           Method = "jobs.query"
+	MethodInsert          Method = "jobs.insert"
+	MethodGetQueryResults Method = "jobs.getQueryResults"
+	MethodGetJob          Method = "jobs.get"
+	MethodCancel          Method = "jobs.cancel"
+)
+
+// Operation is what a request asks of BigQuery, decoded once, strictly, at the edge. Nothing behind it sees HTTP.
+// It cannot express what bqgate does not understand: legacy SQL, destination tables, sessions, external tables,
+// connection properties, foreign encodings.
+//
+// Exactly one of Query and Read is set for a method that works; the zero Operation asks for nothing and is refused.
+type Operation struct {
+	Method Method
+	Job    JobReference // Project always set; JobID and Location as the client gave them, may be empty for jobs.query and jobs.insert
+	Query  *QueryRequest
+	Read   *ReadRequest
+	Fields *FieldMask // the client's `fields=`, applied to the answer by ext_proc and never forwarded; nil means everything
+	Pretty bool       // prettyPrint, default true as at Google
+}
+
+// JobReference names a job. Location is as BigQuery spells it ("US", "europe-west3"); empty where unknown.
+type JobReference struct {
+	ProjectID string `json:"projectId"`
+	JobID     string `json:"jobId"`
+	Location  string `json:"location,omitempty"`
+}
+
+// QueryRequest is the SQL job that jobs.query or jobs.insert asks for: the fields of QueryRequest and of
+// JobConfigurationQuery that are allowed, under one shape.
+type QueryRequest struct {
+	SQL                string
+	ParameterMode      string            // "", "NAMED" or "POSITIONAL"
+	Parameters         json.RawMessage   // queryParameters, canonical JSON; nil if none
+	DefaultDataset     *DatasetReference // nil if none
+	MaximumBytesBilled int64             // 0 if the client set none
+	UseQueryCache      *bool
+	DryRun             bool
+	JobTimeoutMs       int64  // 0 if none
+	Priority           string // "", "INTERACTIVE" or "BATCH" (jobs.insert only)
+	Labels             map[string]string
+	RequestID          string        // jobs.query only
+	JobCreationMode    string        // jobs.query only; forwarded as JOB_CREATION_REQUIRED always
+	MaxResults         *uint32       // jobs.query only
+	TimeoutMs          *int64        // jobs.query only
+	Format             FormatOptions // jobs.query only
+}
+
+// DatasetReference names a dataset; ProjectID is filled from the request's project where the client left it out.
+type DatasetReference struct {
+	ProjectID string `json:"projectId"`
+	DatasetID string `json:"datasetId"`
+}
+
+// FormatOptions is DataFormatOptions: how TIMESTAMP cells are written. Only allowed members exist.
+type FormatOptions struct {
+	UseInt64Timestamp     bool
+	TimestampOutputFormat string // "", "FLOAT64", "INT64" or "ISO8601_STRING"
+}
+
+// ReadRequest holds the query parameters of jobs.getQueryResults, jobs.get and jobs.cancel.
+type ReadRequest struct {
+	MaxResults *uint32
+	StartIndex *uint64
+	PageToken  string
+	TimeoutMs  *int64
+	Format     FormatOptions
+	Projection string // jobs.get: "", "full" or "minimal"; ignored by BigQuery, accepted because clients send it
+}
+
+// TableID is a table's full name. Case is kept: BigQuery table names are case-sensitive.
+type TableID struct {
+	Project string `json:"projectId"`
+	Dataset string `json:"datasetId"`
+	Table   string `json:"tableId"`
+}
+
+// String is the dotted form "project.dataset.table", as policies and audit records spell it.
+func (t TableID) String() string { return t.Project + "." + t.Dataset + "." + t.Table }
+
+// Field is TableFieldSchema: one column, or one leaf of a RECORD, of a table or of a result.
+type Field struct {
+	Name        string  `json:"name"`
+	Type        string  `json:"type"`           // API spelling: STRING, INTEGER, FLOAT, BOOLEAN, RECORD, …; INT64 and STRUCT are accepted too
+	Mode        string  `json:"mode,omitempty"` // NULLABLE, REQUIRED, REPEATED; empty means NULLABLE
+	Fields      []Field `json:"fields,omitempty"`
+	Description string  `json:"description,omitempty"`
+}
+
+// Schema is TableSchema.
+type Schema struct {
+	Fields []Field `json:"fields"`
+}
+
+// Table is the part of a Table resource that analysis needs (tables.get, `bq show --format=json`).
+type Table struct {
+	TableReference TableID `json:"tableReference"`
+	Type           string  `json:"type"` // TABLE, VIEW, MATERIALIZED_VIEW, EXTERNAL, SNAPSHOT, CLONE
+	Location       string  `json:"location,omitempty"`
+	Etag           string  `json:"etag,omitempty"`
+	Schema         Schema  `json:"schema"`
+	View           *View   `json:"view,omitempty"`
+}
+
+// View is ViewDefinition.
+type View struct {
+	Query        string `json:"query"`
+	UseLegacySQL *bool  `json:"useLegacySql,omitempty"`
+}

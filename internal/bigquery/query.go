@@ -1,0 +1,274 @@
+package bigquery
+
+import (
+	"math"
+	"net/url"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Query parameters that are decoded, by method. Those of commonParameters go with every method.
+var (
+	commonParameters = []string{"alt", "fields", "prettyPrint"}
+	methodParameters = map[Method][]string{
+		MethodQuery:  {},
+		MethodInsert: {},
+		MethodGetQueryResults: {
+			"formatOptions.timestampOutputFormat", "formatOptions.useInt64Timestamp", "location", "maxResults", "pageToken", "startIndex", "timeoutMs",
+		},
+		MethodGetJob: {"location", "projection"},
+		MethodCancel: {"location"},
+	}
+	// Parameters that Google's front end understands for every method, and why they are refused.
+	refusedParameters = map[string]string{
+		"access_token":    "credentials go into the Authorization header",
+		"oauth_token":     "credentials go into the Authorization header",
+		"key":             "API keys are not served",
+		"callback":        "JSONP is not served",
+		"quotaUser":       "the quota is the gateway's own",
+		"userIp":          "the quota is the gateway's own",
+		"uploadType":      "uploads are not served",
+		"upload_protocol": "uploads are not served",
+	}
+	// A page token goes into the path of the forwarded request as it stands.
+	pageToken = pattern{regexp.MustCompile(`^[A-Za-z0-9._~+/=:-]+$`), 4096}
+)
+
+// maxQuery bounds the query of a request; Google's own limit for a whole URL is 2 KiB without method override.
+const maxQuery = 8 << 10
+
+// decodeQuery reads the query parameters into the operation. Names are taken literally: an escaped one is an unknown one, here as in the
+// proxy that removes parameters by name.
+func decodeQuery(op *Operation, raw string) error {
+	m := op.Method
+	values, err := splitQuery(m, raw)
+	if err != nil {
+		return err
+	}
+	allowed := slices.Concat(commonParameters, methodParameters[m])
+	for _, name := range sortedKeys(values) {
+		if why, known := refusedParameters[name]; known {
+			return refuse(m, "query parameter %q is not served: %s", name, why)
+		}
+		if strings.HasPrefix(name, "$") {
+			return refuse(m, "query parameter %q is not served: system parameters change the answer's form", shorten(name))
+		}
+		if !slices.Contains(allowed, name) {
+			slices.Sort(allowed)
+			return malformed(m, "query parameter %q is not one of %s: %s", shorten(name), m, strings.Join(allowed, ", "))
+		}
+	}
+	p := parameters{method: m, values: values}
+	if alt := p.text("alt"); alt != "" && alt != "json" {
+		p.err = refuse(m, "query parameter alt=%s is not served: only JSON can be masked", shorten(alt))
+	}
+	op.Pretty = true
+	if b := p.boolean("prettyPrint"); b != nil {
+		op.Pretty = *b
+	}
+	if fields, err := ParseFieldMask(p.text("fields")); err != nil {
+		p.fail("query parameter fields: %s", err)
+	} else {
+		op.Fields = fields
+	}
+	if loc := p.text("location"); loc != "" && loc != "None" { // the Python client writes its None out
+		if !location.MatchString(loc) {
+			p.fail("query parameter location must be a location such as US or europe-west3")
+		}
+		op.Job.Location = loc
+	}
+	if m == MethodGetQueryResults || m == MethodGetJob || m == MethodCancel {
+		op.Read = decodeRead(&p)
+	}
+	return p.problem()
+}
+
+func decodeRead(p *parameters) *ReadRequest {
+	r := &ReadRequest{PageToken: p.text("pageToken"), Projection: p.text("projection")}
+	if r.PageToken != "" && !pageToken.MatchString(r.PageToken) {
+		p.fail("query parameter pageToken is not one that BigQuery gave")
+	}
+	if r.Projection != "" && r.Projection != "full" && r.Projection != "minimal" {
+		p.fail("query parameter projection must be full or minimal")
+	}
+	if n := p.number("maxResults", math.MaxUint32); n != nil {
+		limit := uint32(*n)
+		r.MaxResults = &limit
+	}
+	r.StartIndex = p.number("startIndex", math.MaxInt64)
+	if n := p.number("timeoutMs", math.MaxUint32); n != nil {
+		wait := int64(*n)
+		r.TimeoutMs = &wait
+	}
+	if b := p.boolean("formatOptions.useInt64Timestamp"); b != nil {
+		r.Format.UseInt64Timestamp = *b
+	}
+	f := p.text("formatOptions.timestampOutputFormat")
+	switch {
+	case strings.HasSuffix(f, "_UNSPECIFIED") && slices.Contains(timestampFormats, f), f == "":
+	case slices.Contains(timestampFormats, f):
+		r.Format.TimestampOutputFormat = f
+	default:
+		p.fail("query parameter formatOptions.timestampOutputFormat must be FLOAT64, INT64 or ISO8601_STRING")
+	}
+	return r
+}
+
+// splitQuery takes a query apart: each name once, values unescaped.
+func splitQuery(m Method, raw string) (map[string]string, error) {
+	values := map[string]string{}
+	if raw == "" {
+		return values, nil
+	}
+	if len(raw) > maxQuery {
+		return nil, malformed(m, "the query of the URL is longer than %d bytes", maxQuery)
+	}
+	if strings.ContainsAny(raw, ";#") {
+		return nil, malformed(m, "the query of the URL holds ';' or '#': separate parameters with '&'")
+	}
+	for part := range strings.SplitSeq(raw, "&") {
+		name, escaped, _ := strings.Cut(part, "=")
+		if name == "" {
+			return nil, malformed(m, "the query of the URL holds a parameter without a name")
+		}
+		if _, twice := values[name]; twice {
+			return nil, malformed(m, "query parameter %q appears twice", shorten(name))
+		}
+		value, err := url.QueryUnescape(escaped)
+		if err != nil || !utf8.ValidString(value) || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			return nil, malformed(m, "query parameter %q is not properly escaped", shorten(name))
+		}
+		values[name] = value
+	}
+	return values, nil
+}
+
+// parameters gives the values of a query, the first error sticking.
+type parameters struct {
+	method Method
+	values map[string]string
+	err    *RequestError
+}
+
+func (p *parameters) fail(format string, args ...any) {
+	if p.err == nil {
+		p.err = malformed(p.method, format, args...)
+	}
+}
+
+func (p *parameters) problem() error {
+	if p.err == nil {
+		return nil
+	}
+	return p.err
+}
+
+func (p *parameters) text(name string) string { return p.values[name] }
+
+func (p *parameters) boolean(name string) *bool {
+	value, found := p.values[name]
+	if !found {
+		return nil
+	}
+	switch value {
+	case "true", "True", "false", "False": // Python writes its own spelling
+		b := value[0] == 't' || value[0] == 'T'
+		return &b
+	default:
+		p.fail("query parameter %s must be true or false", name)
+		return nil
+	}
+}
+
+func (p *parameters) number(name string, high uint64) *uint64 {
+	value, found := p.values[name]
+	if !found {
+		return nil
+	}
+	n, err := strconv.ParseUint(value, 10, 64)
+	if err != nil || n > high || !wholeNumber.MatchString(value) {
+		p.fail("query parameter %s must be a whole number between 0 and %d", name, high)
+		return nil
+	}
+	return &n
+}
+
+// ForwardQuery is the whole query of the forwarded request: what the operation says, never `fields`, and always JSON in its compact form.
+func ForwardQuery(op Operation) url.Values {
+	q := url.Values{"alt": {"json"}, "prettyPrint": {"false"}}
+	set := func(name, value string) {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	if op.Read == nil {
+		return q
+	}
+	r := op.Read
+	set("location", op.Job.Location)
+	if op.Method != MethodGetQueryResults {
+		return q
+	}
+	set("pageToken", r.PageToken)
+	if r.MaxResults != nil {
+		set("maxResults", strconv.FormatUint(uint64(*r.MaxResults), 10))
+	}
+	if r.StartIndex != nil {
+		set("startIndex", strconv.FormatUint(*r.StartIndex, 10))
+	}
+	if r.TimeoutMs != nil {
+		set("timeoutMs", strconv.FormatInt(*r.TimeoutMs, 10))
+	}
+	if r.Format.UseInt64Timestamp {
+		set("formatOptions.useInt64Timestamp", "true")
+	}
+	set("formatOptions.timestampOutputFormat", r.Format.TimestampOutputFormat)
+	return q
+}
+
+// QueryValues takes an encoded query, as ForwardQuery gives it, apart into values as they stand in a URL, still escaped: Envoy writes query parameters that
+// an authorization service sets into the path as they are.
+func QueryValues(encoded string) url.Values {
+	q := url.Values{}
+	for part := range strings.SplitSeq(encoded, "&") {
+		if name, value, _ := strings.Cut(part, "="); name != "" {
+			q.Add(name, value)
+		}
+	}
+	return q
+}
+
+// QueryNames lists the names in a raw query as they stand there, each once, in order of appearance.
+func QueryNames(raw string) []string {
+	var names []string
+	for part := range strings.SplitSeq(raw, "&") {
+		if name, _, _ := strings.Cut(part, "="); name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// SameQuery says whether two raw queries hold the same parameters with the same values, whatever their order. A query that Decode would not
+// take apart is the same as none.
+func SameQuery(a, b string) bool {
+	left, err := splitQuery("", a)
+	if err != nil {
+		return false
+	}
+	right, err := splitQuery("", b)
+	return err == nil && reflect.DeepEqual(left, right)
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,290 @@
+package bigquery
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// maxDepth bounds the nesting of JSON that is read from anybody. BigQuery's own limit for nested columns is 15.
+const maxDepth = 64
+
+// object is one JSON object whose members are taken one by one, by name. What was not taken when done is called was not understood, and is an error. The
+// first error sticks, so that a decoder reads as a list of fields.
+type object struct {
+	method  Method
+	path    string // "configuration.query", "" for the body itself
+	names   []string
+	members map[string]jsontext.Value
+	err     *error
+}
+
+// readBody reads the one JSON object of a request body: no duplicate name at any depth, valid UTF-8, nothing behind it.
+func readBody(m Method, body []byte, err *error) *object {
+	o := &object{method: m, err: err}
+	if text, problem := oneValue(body); problem != nil {
+		o.fail("the body is not acceptable JSON: %s", problem)
+	} else {
+		o.read(text)
+	}
+	return o
+}
+
+// oneValue checks that a text is exactly one JSON value, of limited depth, without duplicate names and invalid UTF-8.
+func oneValue(text []byte) (jsontext.Value, error) {
+	d := jsontext.NewDecoder(bytes.NewReader(text))
+	for {
+		if _, err := d.ReadToken(); err != nil {
+			return nil, describe(err)
+		}
+		if d.StackDepth() > maxDepth {
+			return nil, fmt.Errorf("it is nested deeper than %d levels", maxDepth)
+		}
+		if d.StackDepth() == 0 {
+			break
+		}
+	}
+	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("something follows the JSON value")
+	}
+	return jsontext.Value(text), nil
+}
+
+// describe says where JSON is wrong without repeating values of the text.
+func describe(err error) error {
+	var syntactic *jsontext.SyntacticError
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("it ends too early")
+	case errors.As(err, &syntactic) && errors.Is(err, jsontext.ErrDuplicateName):
+		return fmt.Errorf("the key %q appears twice", shorten(string(syntactic.JSONPointer)))
+	case errors.As(err, &syntactic):
+		return fmt.Errorf("byte %d: %w", syntactic.ByteOffset, syntactic.Err)
+	default:
+		return err
+	}
+}
+
+// shorten keeps a client's text small enough to be repeated in a message.
+func shorten(s string) string {
+	if len(s) > 100 {
+		return strings.ToValidUTF8(s[:100], "") + "…"
+	}
+	return s
+}
+
+// read splits an object into its members. The text is valid JSON already.
+func (o *object) read(text jsontext.Value) {
+	if text.Kind() != '{' {
+		o.fail("%s must be an object", o.at(""))
+		return
+	}
+	o.members = map[string]jsontext.Value{}
+	d := jsontext.NewDecoder(bytes.NewReader(text))
+	_, err := d.ReadToken()
+	for err == nil && d.PeekKind() != '}' {
+		var name jsontext.Token
+		if name, err = d.ReadToken(); err != nil {
+			break
+		}
+		key := name.String()
+		var value jsontext.Value
+		if value, err = d.ReadValue(); err != nil {
+			break
+		}
+		o.names = append(o.names, key)
+		o.members[key] = value.Clone()
+	}
+	if err != nil {
+		o.fail("%s: %s", o.at(""), describe(err))
+	}
+}
+
+// at names a member in messages: "configuration.query.labels".
+func (o *object) at(name string) string {
+	switch {
+	case o.path == "" && name == "":
+		return "the body"
+	case o.path == "":
+		return name
+	case name == "":
+		return o.path
+	default:
+		return o.path + "." + name
+	}
+}
+
+func (o *object) fail(format string, args ...any) {
+	if *o.err == nil {
+		*o.err = malformed(o.method, format, args...)
+	}
+}
+
+// take removes a member. As in proto JSON, null says the same as absence.
+func (o *object) take(name string) (jsontext.Value, bool) {
+	value, found := o.members[name]
+	if !found {
+		return nil, false
+	}
+	delete(o.members, name)
+	return value, value.Kind() != 'n'
+}
+
+// done refuses every member that nobody took.
+func (o *object) done() {
+	for _, name := range o.names {
+		if _, left := o.members[name]; left {
+			o.fail("%s is not a field that bqgate knows%s", o.at(strconv.Quote(shorten(name))), hint(name))
+			return
+		}
+	}
+}
+
+// hint recognises the snake_case alias of proto JSON and other spellings of a name.
+func hint(name string) string {
+	if strings.Contains(name, "_") {
+		return ": names are written in camelCase"
+	}
+	return ""
+}
+
+// refused takes members that bqgate does not serve. A value among harmless says the same as absence.
+func (o *object) refused(name, why string, harmless ...string) {
+	value, found := o.take(name)
+	if !found {
+		return
+	}
+	if compact := value.Clone(); compact.Compact() == nil && slices.Contains(harmless, string(compact)) {
+		return
+	}
+	if *o.err == nil {
+		*o.err = refuse(o.method, "%s is not served: %s", o.at(name), why)
+	}
+}
+
+func (o *object) object(name string) (*object, bool) {
+	value, found := o.take(name)
+	if !found {
+		return nil, false
+	}
+	sub := &object{method: o.method, path: o.at(name), err: o.err}
+	sub.read(value)
+	return sub, *o.err == nil
+}
+
+// list gives the elements of an array.
+func (o *object) list(name string) ([]jsontext.Value, bool) {
+	value, found := o.take(name)
+	if !found {
+		return nil, false
+	}
+	if value.Kind() != '[' {
+		o.fail("%s must be a list", o.at(name))
+		return nil, false
+	}
+	var all []jsontext.Value
+	d := jsontext.NewDecoder(bytes.NewReader(value))
+	_, err := d.ReadToken()
+	for err == nil && d.PeekKind() != ']' {
+		var v jsontext.Value
+		if v, err = d.ReadValue(); err == nil {
+			all = append(all, v.Clone())
+		}
+	}
+	if err != nil {
+		o.fail("%s: %s", o.at(name), describe(err))
+		return nil, false
+	}
+	return all, true
+}
+
+func (o *object) text(name string) string {
+	value, found := o.take(name)
+	if !found {
+		return ""
+	}
+	if value.Kind() != '"' {
+		o.fail("%s must be a string", o.at(name))
+		return ""
+	}
+	return unquote(value)
+}
+
+func unquote(v jsontext.Value) string {
+	s, err := jsontext.AppendUnquote(nil, v)
+	if err != nil { // not reached: the text was checked before
+		return ""
+	}
+	return string(s)
+}
+
+// word is a string out of a list; the empty string and the names in none say the same as absence.
+func (o *object) word(name string, allowed ...string) string {
+	s := o.text(name)
+	if s == "" || strings.HasSuffix(s, "_UNSPECIFIED") && slices.Contains(allowed, s) {
+		return ""
+	}
+	if !slices.Contains(allowed, s) {
+		o.fail("%s must be one of %s", o.at(name), strings.Join(allowed, ", "))
+		return ""
+	}
+	return s
+}
+
+func (o *object) pattern(name string, p pattern, want string) string {
+	s := o.text(name)
+	if s != "" && !p.MatchString(s) {
+		o.fail("%s must be %s", o.at(name), want)
+		return ""
+	}
+	return s
+}
+
+func (o *object) boolean(name string) *bool {
+	value, found := o.take(name)
+	if !found {
+		return nil
+	}
+	b := value.Kind() == 't'
+	if !b && value.Kind() != 'f' {
+		o.fail("%s must be true or false", o.at(name))
+		return nil
+	}
+	return &b
+}
+
+// wholeNumber is how JSON and Google write integers: no sign but a minus, no leading zero, no fraction and no exponent.
+var wholeNumber = regexp.MustCompile(`^(0|-?[1-9][0-9]{0,18})$`)
+
+// integer reads an int64, as a number or, as Google writes them, as a string.
+func (o *object) integer(name string, low, high int64) *int64 {
+	value, found := o.take(name)
+	if !found {
+		return nil
+	}
+	s := string(value)
+	if value.Kind() == '"' {
+		s = unquote(value)
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if !wholeNumber.MatchString(s) || err != nil || n < low || n > high {
+		o.fail("%s must be a whole number%s", o.at(name), between(low, high))
+		return nil
+	}
+	return &n
+}
+
+func between(low, high int64) string {
+	if high == math.MaxInt64 {
+		return fmt.Sprintf(" of at least %d", low)
+	}
+	return fmt.Sprintf(" between %d and %d", low, high)
+}

@@ -1,0 +1,163 @@
+// Package config reads the one file that `bqgate serve` takes: listeners, issuers, Redis, upstream, credentials, audit, policies and the Envoy it stands behind.
+//
+// The file is strict: an unknown key, a missing value or a wrong type is an error with the line and an excerpt.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/bqgate/bqgate/envoy"
+	"github.com/bqgate/bqgate/internal/credentials"
+	"github.com/bqgate/bqgate/internal/identity"
+)
+
+// Version is the only value of `version`.
+const Version = "bqgate/v1"
+
+// Config is the file. Relative paths are taken from the file's own folder.
+type Config struct {
+	Version        string             `yaml:"version"`
+	Sockets        Sockets            `yaml:"sockets"`
+	Console        Console            `yaml:"console"`
+	Identity       identity.Config    `yaml:"identity"`
+	Redis          Redis              `yaml:"redis"`
+	SealingKeyFile string             `yaml:"sealing_key_file"` // 32 bytes in base64, the same on all replicas: openssl rand -base64 32
+	Upstream       Upstream           `yaml:"upstream"`
+	Credentials    credentials.Config `yaml:"credentials"`
+	Audit          Audit              `yaml:"audit"`
+	Policies       []string           `yaml:"policies"`
+	SQL            SQL                `yaml:"sql"`
+	Approvals      Approvals          `yaml:"approvals"`
+	Envoy          envoy.Config       `yaml:"envoy"` // what `bqgate envoy render` prints
+}
+
+// Sockets says where Envoy finds the inner services: DIR/ext_authz.sock, DIR/ext_proc.sock and DIR/token.sock.
+type Sockets struct {
+	Dir      string `yaml:"dir"`                 // made with mode 0700
+	EnvoyUID []int  `yaml:"envoy_uid,omitempty"` // further user ids that may connect, where Envoy does not run as bqgate's own user
+}
+
+// Console is the approval HTTP endpoint. It must never be reachable through the agents' listener.
+type Console struct {
+	Address string `yaml:"address"`       // host:port
+	URL     string `yaml:"url,omitempty"` // how people reach it, for links; default http://ADDRESS
+}
+
+// Redis holds approvals, sessions and job records.
+type Redis struct {
+	URL          string `yaml:"url"` // redis://[user@]host:port/db, rediss:// for TLS, unix:///path
+	PasswordFile string `yaml:"password_file,omitempty"`
+	// Embedded tolerates a server that does not answer CONFIG: the demo's own. Never set it for a real Redis.
+	Embedded bool `yaml:"embedded,omitempty"`
+}
+
+// Upstream is BigQuery as the gateway itself reaches it; Envoy's own way is in Envoy.
+type Upstream struct {
+	URL      string `yaml:"url,omitempty"`      // default https://bigquery.googleapis.com
+	Address  string `yaml:"address,omitempty"`  // host:port to connect to, where it is not the URL's own
+	CAFile   string `yaml:"ca_file,omitempty"`  // default: the system's
+	Location string `yaml:"location,omitempty"` // for jobs whose tables do not say; default US
+}
+
+// Audit is the journal.
+type Audit struct {
+	Dir     string `yaml:"dir"`
+	KeyFile string `yaml:"key_file"` // made by `bqgate audit keygen`
+}
+
+// SQL bounds the analysis of statements.
+type SQL struct {
+	Workers  int           `yaml:"workers,omitempty"`  // default: one a core
+	Deadline time.Duration `yaml:"deadline,omitempty"` // for one statement; default 2s
+}
+
+// Approvals tunes the waiting.
+type Approvals struct {
+	LongPoll     time.Duration `yaml:"long_poll,omitempty"`      // default 10s
+	PricePerTiB  float64       `yaml:"price_per_tib,omitempty"`  // shown to reviewers; default 6.25
+	MaxWaiting   int           `yaml:"max_waiting,omitempty"`    // polls that wait at once; above it they are answered at once
+	MaxPerClient int           `yaml:"max_per_client,omitempty"` // held queries a client may have at once
+}
+
+// Load reads, checks and completes a file.
+func Load(path string) (*Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	var c Config
+	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&c); err != nil {
+		return nil, fmt.Errorf("%s: %s", path, yaml.FormatError(err, false, true))
+	}
+	c.complete(filepath.Dir(path))
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &c, nil
+}
+
+func (c *Config) complete(dir string) {
+	abs := func(p *string) {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(dir, *p)
+		}
+	}
+	for _, p := range []*string{
+		&c.Sockets.Dir, &c.SealingKeyFile, &c.Audit.Dir, &c.Audit.KeyFile, &c.Upstream.CAFile, &c.Redis.PasswordFile,
+	} {
+		abs(p)
+	}
+	for i := range c.Policies {
+		abs(&c.Policies[i])
+	}
+	set := func(p *string, v string) {
+		if *p == "" {
+			*p = v
+		}
+	}
+	set(&c.Upstream.URL, "https://bigquery.googleapis.com")
+	set(&c.Upstream.Location, "US")
+	set(&c.Console.URL, "http://"+c.Console.Address)
+	if c.Approvals.PricePerTiB == 0 {
+		c.Approvals.PricePerTiB = 6.25
+	}
+}
+
+func (c *Config) check() error {
+	var errs []error
+	need := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	need(c.Version == Version, "version is %q, want %q", c.Version, Version)
+	need(c.Sockets.Dir != "", "sockets.dir is missing: the folder for the sockets that Envoy connects to")
+	need(c.Console.Address != "", "console.address is missing: host:port of the approval endpoint")
+	need(c.Redis.URL != "", "redis.url is missing")
+	need(c.SealingKeyFile != "", "sealing_key_file is missing: make one with `openssl rand -base64 32`")
+	need(c.Audit.Dir != "", "audit.dir is missing: without an audit journal nothing is answered")
+	need(c.Audit.KeyFile != "", "audit.key_file is missing: make one with `bqgate audit keygen`")
+	need(len(c.Policies) > 0, "policies is empty: without a policy everything is refused; name at least one file")
+	return errors.Join(errs...)
+}
+
+// EnvoyConfig is what Envoy needs, with the inner services at the sockets of this configuration where it names no others.
+func (c *Config) EnvoyConfig() envoy.Config {
+	e := c.Envoy
+	for _, s := range []struct {
+		service *envoy.Service
+		name    string
+	}{{&e.ExtAuthz, "ext_authz.sock"}, {&e.ExtProc, "ext_proc.sock"}, {&e.TokenEndpoint, "token.sock"}} {
+		if *s.service == (envoy.Service{}) {
+			s.service.Socket = filepath.Join(c.Sockets.Dir, s.name)
+		}
+	}
+	return e
+}

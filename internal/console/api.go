@@ -1,0 +1,183 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"github.com/bqgate/bqgate/internal/approvals"
+	"github.com/bqgate/bqgate/internal/identity"
+)
+
+// Verifier turns a raw OIDC token into a Subject. *identity.Verifier is one.
+type Verifier interface {
+	Verify(ctx context.Context, raw, audience string) (identity.Subject, error)
+}
+
+// Options are the parts of the endpoint. All but Log are needed.
+type Options struct {
+	Approvals *approvals.Store
+	Verifier  Verifier
+	Groups    func(identity.Subject) []string // policy groups of a subject
+	Known     func(groups []string) bool      // whether any of the groups plays a part in the policy: reads, or reviews
+	Audience  string                          // of reviewers' tokens ("bqgate-console")
+	Log       *slog.Logger                    // default slog.Default()
+}
+
+type api struct {
+	Options
+}
+
+// NewAPI makes the endpoint. A handler whose parts are missing refuses everything with 503.
+func NewAPI(o Options) http.Handler {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	a := &api{o}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", a.health)
+	mux.HandleFunc("GET /{$}", a.page)
+	mux.HandleFunc("GET /requests/{id}", a.page)
+	mux.HandleFunc("GET /style.css", a.style)
+	mux.Handle("GET /api/v1/requests", a.as(a.list))
+	mux.Handle("GET /api/v1/requests/{id}", a.as(a.get))
+	mux.Handle("POST /api/v1/requests/{id}/approve", a.as(a.decide(approvals.Approve)))
+	mux.Handle("POST /api/v1/requests/{id}/deny", a.as(a.decide(approvals.Deny)))
+	for path, method := range map[string]string{
+		"/healthz": "GET", "/{$}": "GET", "/requests/{id}": "GET", "/style.css": "GET", "/api/v1/requests": "GET", "/api/v1/requests/{id}": "GET",
+		"/api/v1/requests/{id}/approve": "POST", "/api/v1/requests/{id}/deny": "POST",
+	} {
+		mux.HandleFunc(path, wrongMethod(method))
+	}
+	mux.HandleFunc("/", unknownPath)
+
+	// Browsers carry no credential here that a foreign page could use; a request from one is a mistake or worse all the same.
+	crossOrigin := http.NewCrossOriginProtection()
+	crossOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fail(w, http.StatusForbidden, "crossOrigin", "requests from pages of another origin are refused; call the endpoint directly")
+	}))
+	return headers(crossOrigin.Handler(mux))
+}
+
+// handler serves an authenticated caller.
+type handler func(w http.ResponseWriter, r *http.Request, caller approvals.Decider)
+
+// as finds out who calls before h is asked.
+func (a *api) as(h handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.Approvals == nil || a.Verifier == nil || a.Groups == nil || a.Known == nil || a.Audience == "" {
+			a.fault(w, r, errors.New("the approval endpoint is not configured"))
+			return
+		}
+		caller, refused := a.authenticate(r)
+		if refused != nil {
+			refused.write(w)
+			return
+		}
+		h(w, r, caller)
+	})
+}
+
+func (a *api) list(w http.ResponseWriter, r *http.Request, caller approvals.Decider) {
+	state, err := stateParameter(r)
+	if err != nil {
+		fail(w, http.StatusBadRequest, "invalid", err.Error())
+		return
+	}
+	found, err := a.Approvals.List(r.Context(), approvals.Filter{State: state, Match: func(q approvals.Request) bool { return q.VisibleTo(caller) }})
+	if err != nil {
+		a.fault(w, r, err)
+		return
+	}
+	a.answer(w, r, struct {
+		Requests []approvals.Request `json:"requests"`
+		More     bool                `json:"more,omitempty"` // older ones were left out
+	}{found.Requests, found.More})
+}
+
+func (a *api) get(w http.ResponseWriter, r *http.Request, caller approvals.Decider) {
+	if err := noParameters(r); err != nil {
+		fail(w, http.StatusBadRequest, "invalid", err.Error())
+		return
+	}
+	id := r.PathValue("id")
+	request, err := a.Approvals.Get(r.Context(), id)
+	if err == nil && !request.VisibleTo(caller) {
+		err = approvals.ErrNotFound
+	}
+	if err != nil {
+		a.refuse(w, r, id, err)
+		return
+	}
+	a.answer(w, r, request)
+}
+
+func (a *api) decide(verdict approvals.Verdict) handler {
+	return func(w http.ResponseWriter, r *http.Request, caller approvals.Decider) {
+		id := r.PathValue("id")
+		if err := noParameters(r); err != nil {
+			fail(w, http.StatusBadRequest, "invalid", err.Error())
+			return
+		}
+		reason, refused := readReason(w, r)
+		if refused != nil {
+			refused.write(w)
+			return
+		}
+		request, err := a.Approvals.Decide(r.Context(), id, caller, verdict, reason)
+		if err != nil {
+			a.Log.Info("decision refused", "request", loggable(id), "verdict", verdict, "subject", caller.Subject, "why", err)
+			a.refuse(w, r, id, err)
+			return
+		}
+		a.Log.Info("decision", "request", id, "verdict", verdict, "subject", caller.Subject, "state", request.State)
+		a.answer(w, r, request)
+	}
+}
+
+// loggable keeps text of the caller's own making out of the log.
+func loggable(id string) string {
+	if !approvals.ValidID(id) {
+		return "(not an id)"
+	}
+	return id
+}
+
+// refuse maps what approvals said to a status. What is not known here is a fault, and no decision.
+func (a *api) refuse(w http.ResponseWriter, r *http.Request, id string, err error) {
+	switch {
+	case errors.Is(err, approvals.ErrNotFound):
+		fail(w, http.StatusNotFound, "notFound", "there is no such request among those you may see; GET /api/v1/requests lists them")
+	case errors.Is(err, approvals.ErrOwn):
+		fail(w, http.StatusForbidden, "ownRequest", err.Error())
+	case errors.Is(err, approvals.ErrNoPerson):
+		fail(w, http.StatusForbidden, "forbidden", err.Error())
+	case errors.Is(err, approvals.ErrDecided):
+		fail(w, http.StatusConflict, "alreadyDecided", fmt.Sprintf("%v; GET /api/v1/requests/%s shows it", err, id))
+	case errors.Is(err, approvals.ErrExpired):
+		fail(w, http.StatusConflict, "expired", "the request has expired and can no longer be decided on; the requester may run the query again to ask again")
+	case errors.Is(err, approvals.ErrReason):
+		fail(w, http.StatusBadRequest, "invalid", err.Error())
+	default:
+		a.fault(w, r, err)
+	}
+}
+
+// health says that the process serves. It asks nobody else: a Redis that is down is no reason to restart the gateway.
+func (a *api) health(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte("ok\n")) // the caller has gone
+}
+
+func unknownPath(w http.ResponseWriter, _ *http.Request) {
+	fail(w, http.StatusNotFound, "notFound", "there is nothing under this path; / says what there is")
+}
+
+func wrongMethod(allowed string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Allow", allowed)
+		fail(w, http.StatusMethodNotAllowed, "methodNotAllowed", "this path takes "+allowed)
+	}
+}

@@ -1,0 +1,131 @@
+package credentials
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Bounds and defaults of a token's life. IAM gives at most an hour without an organisation's leave.
+const (
+	DefaultLifetime = 10 * time.Minute
+	MinLifetime     = 2 * time.Minute
+	MaxLifetime     = time.Hour
+)
+
+// Config says as whom the gateway asks for tokens, and for which accounts. It is part of the gateway's configuration file.
+type Config struct {
+	Source Source `yaml:"source"`
+	// IAMEndpoint replaces iamcredentials.googleapis.com, for a private endpoint or a test.
+	IAMEndpoint *Endpoint `yaml:"iam_endpoint,omitempty"`
+	// Accounts are the service accounts that may be impersonated, by the name that policies use (`credential: crm-reader`).
+	Accounts map[string]Account `yaml:"accounts"`
+	// Inspection names the account for schemas, dry runs and checks. It is nobody's to run a query with.
+	Inspection string `yaml:"inspection"`
+}
+
+// Source is the gateway's own Google identity. Exactly one way must be chosen.
+type Source struct {
+	// CredentialsFile is an external_account file (workload identity federation), as `gcloud iam workload-identity-pools create-cred-config` writes it.
+	CredentialsFile string `yaml:"credentials_file,omitempty"`
+	// ApplicationDefault takes the identity of the machine: Application Default Credentials.
+	ApplicationDefault bool `yaml:"application_default,omitempty"`
+	// CAFile holds PEM certificates to trust for the token endpoint beside the system's.
+	CAFile string `yaml:"ca_file,omitempty"`
+}
+
+// Endpoint is a gRPC server reached by TLS.
+type Endpoint struct {
+	Address    string `yaml:"address"`               // host:port
+	CAFile     string `yaml:"ca_file,omitempty"`     // PEM; the system's roots if empty
+	ServerName string `yaml:"server_name,omitempty"` // expected in the certificate; the host of Address if empty
+}
+
+// Account is one service account.
+type Account struct {
+	ServiceAccount string        `yaml:"service_account"` // its e-mail
+	Lifetime       time.Duration `yaml:"lifetime,omitempty"`
+}
+
+var (
+	accountName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+	// accountEmail leaves out the numeric unique id, which would make two names of one account look like two accounts.
+	accountEmail = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]*@[a-z0-9][a-z0-9.-]*\.[a-z0-9-]+$`)
+)
+
+// WithDefaults returns the configuration with every value that was left out filled in.
+func (c Config) WithDefaults() Config {
+	accounts := make(map[string]Account, len(c.Accounts))
+	for name, account := range c.Accounts {
+		if account.Lifetime == 0 {
+			account.Lifetime = DefaultLifetime
+		}
+		accounts[name] = account
+	}
+	c.Accounts = accounts
+	return c
+}
+
+// Validate reports every mistake in the configuration.
+func (c Config) Validate() error {
+	c = c.WithDefaults()
+	var errs []error
+	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	switch {
+	case c.Source.CredentialsFile == "" && !c.Source.ApplicationDefault:
+		add("source: choose credentials_file (an external_account file) or application_default: true")
+	case c.Source.CredentialsFile != "" && c.Source.ApplicationDefault:
+		add("source: choose one of credentials_file and application_default, not both")
+	}
+	if c.IAMEndpoint != nil {
+		if host, port, err := net.SplitHostPort(c.IAMEndpoint.Address); err != nil || host == "" || port == "" {
+			add("iam_endpoint: address %q is not host:port", c.IAMEndpoint.Address)
+		}
+	}
+	for _, name := range c.names() {
+		account := c.Accounts[name]
+		if !accountName.MatchString(name) {
+			add("accounts: name %q must be lower-case letters, digits, - and _", name)
+		}
+		if !accountEmail.MatchString(account.ServiceAccount) {
+			add("accounts.%s: service_account %q is not a service account's e-mail in lower case", name, account.ServiceAccount)
+		}
+		if account.Lifetime < MinLifetime || account.Lifetime > MaxLifetime {
+			add("accounts.%s: lifetime is %s; it must be between %s and %s", name, account.Lifetime, MinLifetime, MaxLifetime)
+		}
+	}
+	inspection, ok := c.Accounts[c.Inspection]
+	switch {
+	case c.Inspection == "":
+		add("inspection: name the account that reads schemas and makes dry runs")
+	case !ok:
+		add("inspection: no account is called %q; there are: %s", c.Inspection, strings.Join(c.names(), ", "))
+	case len(c.Accounts) == 1:
+		add("accounts: %q is for inspection only; name at least one account to run queries with", c.Inspection)
+	default:
+		for _, name := range c.names() {
+			if name != c.Inspection && c.Accounts[name].ServiceAccount == inspection.ServiceAccount {
+				add("accounts.%s: %s is the inspection account; queries must run with another, or its token passes Envoy", name, inspection.ServiceAccount)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Runs returns the names of the accounts that queries can run with, sorted: all but the inspection account. Policies may name these.
+func (c Config) Runs() []string {
+	return slices.DeleteFunc(c.names(), func(name string) bool { return name == c.Inspection })
+}
+
+func (c Config) names() []string {
+	names := make([]string, 0, len(c.Accounts))
+	for name := range c.Accounts {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,104 @@
+package credentials
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"time"
+
+	"cloud.google.com/go/auth"
+	"cloud.google.com/go/auth/credentials"
+)
+
+// scopeIAM is what the source token needs to impersonate. IAM Credentials accepts nothing narrower.
+const scopeIAM = "https://www.googleapis.com/auth/cloud-platform"
+
+// silent is the logger of Google's libraries. Their default one writes whole token answers once GOOGLE_SDK_GO_LOGGING_LEVEL is set (A14).
+var silent = slog.New(slog.DiscardHandler)
+
+// source reads the gateway's own identity. It contacts nobody yet.
+func source(config Source) (*auth.Credentials, error) {
+	roots, err := rootsWith(config.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("source: %w", err)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
+	options := &credentials.DetectOptions{
+		Scopes: []string{scopeIAM}, Logger: silent,
+		Client: &http.Client{Transport: transport, Timeout: 10 * time.Second},
+	}
+	if config.ApplicationDefault {
+		creds, err := credentials.DetectDefault(options)
+		if err != nil {
+			return nil, fmt.Errorf("source: find Application Default Credentials: %s", clean(err))
+		}
+		return creds, nil
+	}
+	text, err := os.ReadFile(config.CredentialsFile)
+	if err != nil {
+		return nil, fmt.Errorf("source: read credentials_file: %w", err)
+	}
+	if err := checkFile(text); err != nil {
+		return nil, fmt.Errorf("source: credentials_file %s: %w", config.CredentialsFile, err)
+	}
+	creds, err := credentials.NewCredentialsFromJSON(credentials.ExternalAccount, text, options)
+	if err != nil {
+		return nil, fmt.Errorf("source: credentials_file %s: %s", config.CredentialsFile, clean(err))
+	}
+	return creds, nil
+}
+
+// checkFile refuses a file that is a secret itself, and endpoints that the gateway's own token would reach in plain text.
+func checkFile(text []byte) error {
+	var file struct {
+		Type             string `json:"type"`
+		TokenURL         string `json:"token_url"`
+		ImpersonationURL string `json:"service_account_impersonation_url"`
+	}
+	if err := json.Unmarshal(text, &file); err != nil {
+		return fmt.Errorf("is not a JSON object: %s", clean(err))
+	}
+	if file.Type != string(credentials.ExternalAccount) {
+		return fmt.Errorf("has type %q; it must be %q (workload identity federation): a key in plain text is what bqgate takes away", file.Type, credentials.ExternalAccount)
+	}
+	for name, raw := range map[string]string{"token_url": file.TokenURL, "service_account_impersonation_url": file.ImpersonationURL} {
+		if raw == "" {
+			continue
+		}
+		u, err := url.Parse(raw)
+		if err != nil || u.Host == "" {
+			return fmt.Errorf("%s is not a URL", name)
+		}
+		addr, err := netip.ParseAddr(u.Hostname())
+		if u.Scheme != "https" && !(u.Scheme == "http" && err == nil && addr.IsLoopback()) {
+			return fmt.Errorf("%s must be https", name)
+		}
+	}
+	return nil
+}
+
+// rootsWith returns the system's certificate roots and those of a PEM file; nil, which means the system's, without a file.
+func rootsWith(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read ca_file: %w", err)
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("ca_file %s holds no PEM certificate", file)
+	}
+	return roots, nil
+}

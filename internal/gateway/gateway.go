@@ -1,0 +1,225 @@
+// Package gateway wires the parts of `bqgate serve` together: every part a value, one group of goroutines, nothing global.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	procv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+
+	"github.com/bqgate/bqgate/extauthz"
+	"github.com/bqgate/bqgate/extproc"
+	"github.com/bqgate/bqgate/internal/approvals"
+	"github.com/bqgate/bqgate/internal/audit"
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/config"
+	"github.com/bqgate/bqgate/internal/console"
+	"github.com/bqgate/bqgate/internal/credentials"
+	"github.com/bqgate/bqgate/internal/googlesql"
+	"github.com/bqgate/bqgate/internal/innerlink"
+	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/sealed"
+	"github.com/bqgate/bqgate/policies"
+)
+
+// Run serves until ctx ends or a part fails. It returns nil after an orderly stop.
+func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
+	keys, err := sealed.Load(c.SealingKeyFile)
+	if err != nil {
+		return err
+	}
+	store, err := connect(ctx, c.Redis)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	journal, err := openJournal(c.Audit)
+	if err != nil {
+		return err
+	}
+	defer journal.Close()
+
+	who, err := identities(c.Identity, store, keys, log)
+	if err != nil {
+		return err
+	}
+	defer who.verifier.Close()
+	broker, err := credentials.New(ctx, c.Credentials)
+	if err != nil {
+		return fmt.Errorf("credentials: %w", err)
+	}
+	defer broker.Close()
+	upstream, err := dialUpstream(c.Upstream, broker)
+	if err != nil {
+		return err
+	}
+	catalog, err := bigquery.NewCatalog(upstream, bigquery.MaxCatalogTTL)
+	if err != nil {
+		return err
+	}
+	set, err := policies.Load(c.Policies, policies.Options{Issuers: issuerNames(c.Identity), Credentials: c.Credentials.Runs()})
+	if err != nil {
+		return err
+	}
+	pool, err := startWorkers(ctx, c.SQL)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+
+	holds, err := approvals.New(approvals.Options{
+		Redis: store, Keys: keys, Journal: approvalJournal{journal}, ConsoleURL: c.Console.URL, Log: log,
+		MaxWaiting: c.Approvals.MaxWaiting, MaxPerOwner: c.Approvals.MaxPerClient,
+	})
+	if err != nil {
+		return err
+	}
+	defer holds.Close()
+	if err := holds.CheckRedis(ctx, !c.Redis.Embedded); err != nil {
+		return err
+	}
+	records := jobs.NewStore(store, keys)
+
+	authz := &extauthz.Service{
+		Identity: who.authenticator, Analyzer: googlesql.New(pool, googlesql.Limits{}), Catalog: catalog,
+		Policies: func() *policies.Set { return set }, Approvals: holds, Jobs: records, Credentials: broker, Upstream: upstream, Journal: journal,
+		Keys: keys, Log: log, Location: c.Upstream.Location, LongPoll: c.Approvals.LongPoll, Price: c.Approvals.PricePerTiB,
+	}
+	proc := &extproc.Service{Keys: keys, Journal: journal, Jobs: records, Upstream: upstream, Log: log}
+	api := console.NewAPI(console.Options{
+		Approvals: holds, Verifier: who.verifier, Groups: set.Groups, Known: set.Known, Audience: c.Identity.WithDefaults().ConsoleAudience, Log: log,
+	})
+	g, ctx := errgroup.WithContext(ctx)
+	if err := serveInner(ctx, g, c, log, authz, proc, who.tokens); err != nil {
+		return err
+	}
+	if err := serveConsole(ctx, g, c.Console.Address, api); err != nil {
+		return err
+	}
+	log.Info("serving", "sockets", c.Sockets.Dir, "console", c.Console.Address, "policies", len(c.Policies), "policy_digest", set.Digest())
+	return g.Wait()
+}
+
+// serveInner serves the three sockets that Envoy connects to.
+func serveInner(ctx context.Context, g *errgroup.Group, c *config.Config, log *slog.Logger, authz *extauthz.Service, proc *extproc.Service, tokens http.Handler) error {
+	for name, register := range map[string]func(*grpc.Server){
+		"ext_authz.sock": func(s *grpc.Server) { authv3.RegisterAuthorizationServer(s, authz) },
+		"ext_proc.sock":  func(s *grpc.Server) { procv3.RegisterExternalProcessorServer(s, proc) },
+	} {
+		l, err := innerlink.Listen(filepath.Join(c.Sockets.Dir, name), c.Sockets.EnvoyUID, log)
+		if err != nil {
+			return err
+		}
+		s := grpc.NewServer(grpcOptions()...)
+		register(s)
+		g.Go(func() error { return s.Serve(l) })
+		g.Go(func() error { <-ctx.Done(); stop(s); return nil })
+	}
+	l, err := innerlink.Listen(filepath.Join(c.Sockets.Dir, "token.sock"), c.Sockets.EnvoyUID, log)
+	if err != nil {
+		return err
+	}
+	serveHTTP(ctx, g, l, tokens)
+	return nil
+}
+
+func serveConsole(ctx context.Context, g *errgroup.Group, address string, h http.Handler) error {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("console: %w", err)
+	}
+	serveHTTP(ctx, g, l, h)
+	return nil
+}
+
+func serveHTTP(ctx context.Context, g *errgroup.Group, l net.Listener, h http.Handler) {
+	s := &http.Server{
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: 60 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		BaseContext: func(net.Listener) context.Context { return ctx },
+	}
+	g.Go(func() error {
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-ctx.Done()
+		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+		defer cancel()
+		if err := s.Shutdown(stopCtx); err != nil {
+			return s.Close()
+		}
+		return nil
+	})
+}
+
+// stop lets running calls end for a moment and then ends them: an abrupt end is an error to Envoy, which fails closed.
+func stop(s *grpc.Server) {
+	timer := time.AfterFunc(3*time.Second, s.Stop)
+	defer timer.Stop()
+	s.GracefulStop()
+}
+
+func connect(ctx context.Context, c config.Redis) (redis.UniversalClient, error) {
+	o, err := redis.ParseURL(c.URL)
+	if err != nil {
+		return nil, fmt.Errorf("redis.url: %w", err)
+	}
+	if c.PasswordFile != "" {
+		secret, err := os.ReadFile(c.PasswordFile)
+		if err != nil {
+			return nil, fmt.Errorf("redis.password_file: %w", err)
+		}
+		o.Password = strings.TrimSpace(string(secret))
+	}
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = 2*time.Second, 2*time.Second, 2*time.Second
+	o.ContextTimeoutEnabled = true
+	client := redis.NewClient(o)
+	ping, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	for {
+		if err = client.Ping(ping).Err(); err == nil {
+			return client, nil
+		}
+		select {
+		case <-ping.Done():
+			client.Close()
+			return nil, fmt.Errorf("redis at %s does not answer: %w", o.Addr, err)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func openJournal(c config.Audit) (*audit.Journal, error) {
+	key, err := audit.LoadKey(c.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	return audit.Open(c.Dir, key, audit.Options{})
+}
+
+func startWorkers(ctx context.Context, c config.SQL) (*googlesql.Pool, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find own binary: %w", err)
+	}
+	workers := c.Workers
+	if workers == 0 {
+		workers = runtime.NumCPU()
+	}
+	return googlesql.NewPool(ctx, googlesql.PoolOptions{Command: []string{self, "sql-worker"}, Workers: workers, Deadline: c.Deadline})
+}

@@ -1,0 +1,104 @@
+package googlesql
+
+import "github.com/bqgate/bqgate/internal/bigquery"
+
+// Analysis is what a script means: its statements in text order. Marshalled, it is the JSON of `bqgate sql explain`.
+// The zero Analysis has no statement and is refused by every policy.
+type Analysis struct {
+	Statements []Statement `json:"statements"`
+	Error      *Error      `json:"error,omitempty"` // set when the script was not understood; nothing in it may then be allowed
+
+	// Tables are the resources that the analysis rests on, by "project.dataset.table": what was read when the SQL was understood.
+	Tables map[string]*bigquery.Table `json:"-"`
+}
+
+// Statement is one statement. Lists are sorted and unique.
+type Statement struct {
+	Kind      string   `json:"kind"`      // BigQuery's statementType: SELECT, INSERT, DROP_TABLE, ALTER_DATABASE, SCRIPT, …
+	Tables    []string `json:"tables"`    // "project.dataset.table": base tables and the views named
+	Targets   []string `json:"targets"`   // tables (or datasets, "project.dataset") that DDL or DML would change
+	Routines  []string `json:"routines"`  // user-defined functions and procedures
+	Functions []string `json:"functions"` // built-in functions, upper case
+	Columns   []Column `json:"columns"`   // output columns, in order; empty where the statement returns no rows
+	Uses      []Use    `json:"uses"`      // columns that steer the result other than by being carried
+
+	References []Reference `json:"-"` // every table reference in the text, for messages and for rewriting
+	Span       Span        `json:"-"` // the statement in the text
+}
+
+// Column is one output column. No sources means: proven to be made of constants only.
+type Column struct {
+	Name    string   `json:"name"` // "" for an anonymous column
+	Type    string   `json:"type"` // GoogleSQL type: STRING, ARRAY<STRUCT<kind STRING, number STRING>>, …
+	Sources []Source `json:"sources"`
+}
+
+// Carry says how a source column reaches an output column.
+type Carry string
+
+// Carries. An unknown Carry counts as CarryDerived.
+const (
+	CarryDirect  Carry = "direct"  // the value unchanged: reference, rename, field access, UNNEST, struct and array construction, UNION ALL
+	CarryDerived Carry = "derived" // through a function, operator, aggregate, analytic function or CASE
+)
+
+// Source is one source of (a leaf of) an output column.
+type Source struct {
+	Path   string `json:"path"`   // dotted path inside the output column, "" for the whole
+	Column string `json:"column"` // "project.dataset.table.column[.field…]"; "" for a literal, parameter or generated value
+	Carry  Carry  `json:"carry"`
+}
+
+// Use is a column that decides about the result without being carried.
+type Use struct {
+	Column string `json:"column"`
+	In     UseIn  `json:"in"`
+	Offset int    `json:"-"` // byte offset of the use in the text, -1 where unknown
+}
+
+// UseIn says where a column is used.
+type UseIn string
+
+// Uses, as the contract names them.
+const (
+	UseFilter     UseIn = "filter"     // WHERE, HAVING, ON of semi-joins, QUALIFY, IN, EXISTS
+	UseJoin       UseIn = "join"       // ON, USING
+	UseGroup      UseIn = "group"      // GROUP BY, DISTINCT, distinct set operations, PIVOT FOR
+	UseOrder      UseIn = "order"      // ORDER BY
+	UseWindow     UseIn = "window"     // PARTITION BY, window ORDER BY, frame
+	UseAggregate  UseIn = "aggregate"  // inner ORDER BY, HAVING MAX, FILTER
+	UseExpression UseIn = "expression" // read by an operator or condition without flowing into the output
+	UseOther      UseIn = "other"
+)
+
+// Reference is one table reference in the text.
+type Reference struct {
+	Table string // "project.dataset.table"
+	Span  Span
+}
+
+// Span is a half-open byte range of the original text.
+type Span struct{ Start, End int }
+
+// Error says why a script was not understood. It is written for the author of the SQL.
+type Error struct {
+	Code    ErrorCode `json:"code"`
+	Message string    `json:"message"`          // one sentence; names what was not understood and what would be
+	Line    int       `json:"line,omitempty"`   // 1-based; 0 where unknown
+	Column  int       `json:"column,omitempty"` // 1-based, in characters
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// ErrorCode sorts analysis errors by what the caller can do about them.
+type ErrorCode string
+
+// Codes.
+const (
+	ErrorSyntax      ErrorCode = "syntax"      // the text is not GoogleSQL, or names do not resolve
+	ErrorNotFound    ErrorCode = "notFound"    // a table, column or function does not exist
+	ErrorUnsupported ErrorCode = "unsupported" // valid, but not understood well enough to be allowed
+	ErrorLimit       ErrorCode = "limit"       // too long, deep or wide
+	ErrorDeadline    ErrorCode = "deadline"    // analysis took too long or ran out of memory
+	ErrorUnavailable ErrorCode = "unavailable" // the catalog or the workers could not answer; retry
+)

@@ -1,0 +1,176 @@
+package googlesql
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/googlesql/wire"
+)
+
+// ErrNotFound is what a Catalog returns, wrapped or not, for a table that does not exist. A bigquery.Catalog returns it as it is.
+var ErrNotFound = bigquery.ErrNotFound
+
+// Catalog knows tables. It must answer for exactly the table asked for: names are case-sensitive.
+type Catalog interface {
+	Table(ctx context.Context, id bigquery.TableID) (*bigquery.Table, error)
+}
+
+// Request is a SQL text with everything that its meaning depends on.
+type Request struct {
+	SQL            string
+	Project        string                     // the job's project: where names of two parts live
+	DefaultDataset *bigquery.DatasetReference // where names of one part live; nil for none
+	ParameterMode  string                     // "", "NAMED" or "POSITIONAL"
+	Parameters     json.RawMessage            // queryParameters, as in the BigQuery API; nil for none
+	Catalog        Catalog
+	Caller         string // whose turn this takes in the workers' queue
+}
+
+// Limits bound what is analysed. Zero fields take the defaults that are named beside them.
+type Limits struct {
+	Text       int // bytes of SQL; 256 KiB
+	Depth      int // nested syntax elements; 500
+	Nodes      int // syntax elements; 50,000
+	Statements int // 200
+	Tables     int // table names in a statement; 200
+	Columns    int // output columns and their leaves; 10,000
+	Cache      int // analyses kept; 10,000. Negative for none
+}
+
+func (l Limits) withDefaults() Limits {
+	set(&l.Text, 256<<10)
+	set(&l.Depth, 500)
+	set(&l.Nodes, 50_000)
+	set(&l.Statements, 200)
+	set(&l.Tables, 200)
+	set(&l.Columns, 10_000)
+	set(&l.Cache, 10_000)
+	return l
+}
+
+// Analyzer says what SQL texts mean. It is safe for concurrent use.
+type Analyzer struct {
+	pool   *Pool
+	limits Limits
+	cache  *cache
+}
+
+// New returns an Analyzer that asks the pool's workers. The pool stays the caller's to close.
+func New(pool *Pool, limits Limits) *Analyzer {
+	limits = limits.withDefaults()
+	return &Analyzer{pool: pool, limits: limits, cache: newCache(limits.Cache)}
+}
+
+// Analyze says what the request's SQL means. An Analysis without Error is understood completely; one with Error still lists the
+// statements with the kinds and names that are known. It is shared and must not be changed. The Go error is of the context (or of a request without a catalog): what
+// else goes wrong is in Analysis.Error, so that nothing is mistaken for an answer.
+func (a *Analyzer) Analyze(ctx context.Context, request Request) (*Analysis, error) {
+	if request.Catalog == nil {
+		return nil, errors.New("analysing SQL: the request has no catalog")
+	}
+	if refused := a.checkText(request.SQL); refused != nil {
+		return refusal(refused), nil
+	}
+	job := &job{Analyzer: a, ctx: ctx, request: request, tables: map[bigquery.TableID]*bigquery.Table{}, views: map[bigquery.TableID]*Statement{}}
+	key := requestKey(request, a.pool.Engine())
+	if known, ok := a.cache.get(key); ok {
+		fresh, err := job.unchanged(known)
+		if err != nil {
+			return nil, err
+		}
+		if fresh {
+			analysis := *known.analysis
+			analysis.Tables = job.resources()
+			return &analysis, nil
+		}
+	}
+	analysis, err := job.run()
+	if err != nil {
+		return nil, err
+	}
+	if analysis.Error == nil || lasting(analysis.Error.Code) {
+		a.cache.put(key, &entry{analysis: analysis, tables: job.digests()})
+	}
+	return analysis, nil
+}
+
+// lasting reports whether the same question would end in the same error.
+func lasting(code ErrorCode) bool {
+	switch code {
+	case ErrorSyntax, ErrorNotFound, ErrorUnsupported, ErrorLimit:
+		return true
+	default:
+		return false
+	}
+}
+
+func refusal(e *Error) *Analysis { return &Analysis{Statements: []Statement{}, Error: e} }
+
+// checkText refuses what the engine should not see.
+func (a *Analyzer) checkText(text string) *Error {
+	switch {
+	case len(text) > a.limits.Text:
+		return &Error{Code: ErrorLimit, Message: fmt.Sprintf("the SQL is %d bytes long; the limit is %d", len(text), a.limits.Text)}
+	case !utf8.ValidString(text):
+		return &Error{Code: ErrorSyntax, Message: "the SQL is not valid UTF-8"}
+	case strings.ContainsRune(text, 0):
+		return &Error{Code: ErrorSyntax, Message: "the SQL contains a NUL character"}
+	}
+	// BigQuery obeys this comment at the head of a text. Nothing honest says it elsewhere.
+	if i := strings.Index(strings.ToLower(text), "#legacysql"); i >= 0 {
+		e := &Error{Code: ErrorUnsupported, Message: "legacy SQL is not supported; write GoogleSQL"}
+		e.Line, e.Column = Span{i, i}.LineColumn(text)
+		return e
+	}
+	return nil
+}
+
+// failure turns the error of Pool.ask into an Analysis error; a context's error stays what it is.
+func failure(err error) (*Error, error) {
+	var e *Error
+	if errors.As(err, &e) {
+		return e, nil
+	}
+	return nil, err
+}
+
+// outline asks for the outline of a text.
+func (a *Analyzer) outline(ctx context.Context, request Request) (*wire.Script, *Error, error) {
+	reply, err := a.pool.ask(ctx, request.Caller, &wire.Request{Parse: &wire.ParseRequest{
+		SQL: request.SQL, MaxDepth: a.limits.Depth, MaxNodes: a.limits.Nodes, MaxStatements: a.limits.Statements,
+	}})
+	if err != nil {
+		refused, err := failure(err)
+		return nil, refused, err
+	}
+	var refused *Error
+	if reply.Error != nil {
+		refused = located(reply.Error, request.SQL, identity)
+	}
+	if reply.Script == nil && refused == nil {
+		refused = &Error{Code: ErrorUnavailable, Message: "the SQL analysis failed; try again"}
+	}
+	return reply.Script, refused, nil
+}
+
+func identity(offset int) int { return offset }
+
+// located gives a worker's error its place in the author's text.
+func located(e *wire.Error, text string, original func(int) int) *Error {
+	result := &Error{Code: ErrorCode(e.Code), Message: e.Message}
+	if e.Offset >= 0 {
+		at := original(e.Offset)
+		result.Line, result.Column = Span{at, at}.LineColumn(text)
+	}
+	switch result.Code {
+	case ErrorSyntax, ErrorNotFound, ErrorUnsupported, ErrorLimit, ErrorDeadline:
+	default:
+		result.Code = ErrorUnavailable
+	}
+	return result
+}

@@ -1,0 +1,158 @@
+package googlesql
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/googlesql/enginetest"
+)
+
+var update = flag.Bool("update", false, "write what the analysis says into testdata/corpus; read the difference before you keep it")
+
+var sharedPool = sync.OnceValues(func() (*Pool, error) {
+	return NewPool(context.Background(), PoolOptions{Command: workerCommand})
+})
+
+var workerCommand []string
+
+func testPool(t testing.TB) *Pool {
+	t.Helper()
+	workerCommand = enginetest.Worker(t)
+	pool, err := sharedPool()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pool
+}
+
+func testAnalyzer(t testing.TB) *Analyzer { return New(testPool(t), Limits{}) }
+
+// TestCorpus runs every case of testdata/corpus: `name.sql` and beside it `name.want`. Cases of a file whose comment says
+// "default dataset: p.d" have that one.
+func TestCorpus(t *testing.T) {
+	files, err := filepath.Glob("testdata/corpus/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no corpus: %v", err)
+	}
+	analyzer, cases := testAnalyzer(t), 0
+	for _, file := range files {
+		archive, err := txtar.ParseFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request := Request{Project: "demo", Catalog: Files{"testdata/catalog"}, Caller: "test"}
+		for line := range strings.Lines(string(archive.Comment)) {
+			if name, ok := strings.CutPrefix(strings.TrimSpace(line), "default dataset: "); ok {
+				project, dataset, _ := strings.Cut(name, ".")
+				request.Project = project
+				request.DefaultDataset = &bigquery.DatasetReference{ProjectID: project, DatasetID: dataset}
+			}
+		}
+		var out txtar.Archive
+		out.Comment = archive.Comment
+		want := map[string]string{}
+		for _, f := range archive.Files {
+			if name, ok := strings.CutSuffix(f.Name, ".want"); ok {
+				want[name] = string(f.Data)
+			}
+		}
+		for _, f := range archive.Files {
+			name, ok := strings.CutSuffix(f.Name, ".sql")
+			if !ok {
+				continue
+			}
+			cases++
+			r := request
+			r.SQL = strings.TrimSuffix(string(f.Data), "\n")
+			analysis, err := analyzer.Analyze(t.Context(), r)
+			if err != nil {
+				t.Errorf("%s: %s: %v", file, name, err)
+				continue
+			}
+			got := render(analysis)
+			out.Files = append(out.Files, f, txtar.File{Name: name + ".want", Data: []byte(got)})
+			if !*update && got != want[name] {
+				t.Errorf("%s: %s\n%s\ngot:\n%swant:\n%s", file, name, r.SQL, got, want[name])
+			}
+		}
+		if *update {
+			if err := os.WriteFile(file, txtar.Format(&out), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	t.Logf("%d cases", cases)
+}
+
+// corpusTexts are the SQL texts of the corpus.
+func corpusTexts(t testing.TB) []string {
+	t.Helper()
+	files, err := filepath.Glob("testdata/corpus/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var texts []string
+	for _, file := range files {
+		archive, err := txtar.ParseFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range archive.Files {
+			if strings.HasSuffix(f.Name, ".sql") {
+				texts = append(texts, string(f.Data))
+			}
+		}
+	}
+	return texts
+}
+
+// render is an analysis in the few words of a .want file.
+func render(a *Analysis) string {
+	var b strings.Builder
+	for _, s := range a.Statements {
+		fmt.Fprintf(&b, "%s", s.Kind)
+		for _, list := range []struct {
+			word  string
+			names []string
+		}{{"reads", s.Tables}, {"changes", s.Targets}, {"routines", s.Routines}, {"calls", s.Functions}} {
+			if len(list.names) > 0 {
+				fmt.Fprintf(&b, " %s %s;", list.word, strings.Join(list.names, " "))
+			}
+		}
+		b.WriteByte('\n')
+		for _, c := range s.Columns {
+			fmt.Fprintf(&b, "  %q %s\n", c.Name, c.Type)
+			for _, source := range c.Sources {
+				fmt.Fprintf(&b, "    %s", source.Carry)
+				if source.Path != "" {
+					fmt.Fprintf(&b, " .%s", source.Path)
+				}
+				if source.Column == "" {
+					b.WriteString(" (generated)\n")
+				} else {
+					fmt.Fprintf(&b, " %s\n", source.Column)
+				}
+			}
+		}
+		for _, u := range s.Uses {
+			fmt.Fprintf(&b, "  uses %s in %s", u.Column, u.In)
+			if u.Offset < 0 {
+				b.WriteString(" somewhere")
+			}
+			b.WriteByte('\n')
+		}
+	}
+	if e := a.Error; e != nil {
+		fmt.Fprintf(&b, "%s at %d:%d: %s\n", e.Code, e.Line, e.Column, e.Message)
+	}
+	return b.String()
+}

@@ -1,0 +1,247 @@
+package engine
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	gsql "github.com/goccy/go-googlesql"
+
+	"github.com/bqgate/bqgate/internal/googlesql"
+	"github.com/bqgate/bqgate/internal/googlesql/wire"
+)
+
+// analyze resolves one statement against the request's tables and computes its lineage.
+func (e *engine) analyze(request *wire.AnalyzeRequest) (*wire.Analysis, *wire.Error) {
+	options := e.options
+	if len(request.Named)+len(request.Positional) > 0 {
+		options = e.newOptions()
+		defer freeAnalyzerOptions(options)
+		if len(request.Positional) > 0 {
+			check(options.SetParameterMode(gsql.ParameterModeParameterPositional))
+		}
+		for _, p := range request.Named {
+			check(options.AddQueryParameter(p.Name, e.typeOf(p.Type, "@"+p.Name)))
+		}
+		for i, p := range request.Positional {
+			check(options.AddPositionalQueryParameter(e.typeOf(p, fmt.Sprintf("parameter %d", i+1))))
+		}
+	}
+	e.prepare(request)
+	output, err := gsql.AnalyzeStatement(request.SQL, options, e.catalog, e.factory)
+	if err != nil {
+		if e.lookup.missing != "" {
+			return &wire.Analysis{Missing: e.lookup.missing}, nil
+		}
+		return nil, e.textError(request.SQL, err)
+	}
+	defer freeAnalyzerOutput(output)
+	w := &walk{
+		columns: map[int32]*value{}, origins: map[string]*origin{}, tables: map[string][]*value{}, withs: map[string][]*value{},
+		functions: map[string]bool{}, limit: request.MaxColumns,
+	}
+	statement := must(output.ResolvedStatement())
+	if query, ok := statement.(*gsql.ResolvedQueryStmt); ok {
+		w.query(query)
+		w.verify(statement)
+	} else {
+		w.flow(statement)
+	}
+	return w.analysis(), nil
+}
+
+// walk is the state of one statement's analysis.
+type walk struct {
+	columns   map[int32]*value // by column id
+	origins   map[string]*origin
+	tables    map[string][]*value // column values of a table, by full name
+	withs     map[string][]*value // column values of a WITH query, by its unique name
+	recursive []*value            // of the recursive query being walked
+	functions map[string]bool
+	limit     int
+	repeat    bool // this part was walked before: nothing is counted again
+
+	scans  []wire.Scan
+	refs   int // column references visited
+	output []wire.Column
+	out    []*value
+	uses   []use
+	reads  []read
+	arrays []read // arrays that were unnested
+}
+
+// use is an origin that steers the result.
+type use struct {
+	*origin
+	in     googlesql.UseIn
+	offset int
+}
+
+// read is a value that an operator, a condition or UNNEST took; what does not flow into the output from it is a use.
+type read struct {
+	value  *value
+	offset int
+}
+
+func (w *walk) use(in googlesql.UseIn, v *value, offset int) {
+	v.each(func(s source) {
+		if s.origin != generated {
+			w.uses = append(w.uses, use{s.origin, in, offset})
+		}
+	})
+}
+
+func (w *walk) query(q *gsql.ResolvedQueryStmt) {
+	w.scan(must(q.Query()))
+	columns := must(q.OutputColumnList())
+	if must(q.IsValueTable()) {
+		if len(columns) != 1 {
+			refuse(-1, "a value table with %d columns is not analysed", len(columns))
+		}
+		w.valueTable(columns[0])
+		return
+	}
+	for _, c := range columns {
+		column := must(c.Column())
+		w.emit(must(c.Name()), must(column.Type()), w.column(column))
+	}
+}
+
+// valueTable is the output of SELECT AS STRUCT and SELECT AS VALUE: BigQuery answers with one column for each field.
+func (w *walk) valueTable(c *gsql.ResolvedOutputColumn) {
+	column := must(c.Column())
+	kind, v := must(column.Type()), w.column(column)
+	structure := must(kind.AsStruct())
+	if structure == nil {
+		w.emit("", kind, v)
+		return
+	}
+	for i, f := range must(structure.Fields()) {
+		w.emit(f.Name, f.Type_, v.field(i))
+	}
+}
+
+// emit adds an output column. Names that the engine made up begin with a dollar sign.
+func (w *walk) emit(name string, kind gsql.Googlesql_TypeNode, v *value) {
+	if strings.HasPrefix(name, "$") {
+		name = ""
+	}
+	column := wire.Column{Name: name, Type: typeName(kind), Sources: []wire.Source{}}
+	var leaves func(v *value, path string)
+	leaves = func(v *value, path string) {
+		if w.limit--; w.limit < 0 {
+			panic(refusal{&wire.Error{Code: codeLimit, Message: "the result has too many columns and fields", Offset: -1}})
+		}
+		for _, s := range v.own {
+			column.Sources = append(column.Sources, wire.Source{Path: path, Column: s.name, Derived: s.derived})
+		}
+		for i, f := range v.fields {
+			leaves(f, join(path, fieldName(v.names, i)))
+		}
+		if v.element != nil {
+			leaves(v.element, path)
+		}
+	}
+	leaves(v, "")
+	slices.SortFunc(column.Sources, func(a, b wire.Source) int {
+		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Column, b.Column), compareBool(a.Derived, b.Derived))
+	})
+	column.Sources = slices.Compact(column.Sources)
+	w.output = append(w.output, column)
+	w.out = append(w.out, v)
+}
+
+// fieldName is the name of a field in a result: BigQuery calls anonymous ones by position.
+func fieldName(names []string, i int) string {
+	if i < len(names) && names[i] != "" {
+		return names[i]
+	}
+	return fmt.Sprintf("_field_%d", i+1)
+}
+
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	default:
+		return 1
+	}
+}
+
+// verify refuses the statement if the walk did not see all of it.
+func (w *walk) verify(s gsql.ResolvedStatementNode) {
+	if err := s.CheckFieldsAccessed(); err != nil {
+		refuse(-1, "%s", unread(err.Error()))
+	}
+	tree := must(s.DebugString())
+	if strings.Count(tree, "TableScan(") != len(w.scans) || strings.Count(tree, "ColumnRef(") != w.refs {
+		refuse(-1, "a part of this statement is not known to bqgate")
+	}
+}
+
+// analysis turns the walk into the reply.
+func (w *walk) analysis() *wire.Analysis {
+	carried, derived := map[*origin]bool{}, map[*origin]bool{}
+	for _, v := range w.out {
+		v.each(func(s source) {
+			carried[s.origin] = true
+			derived[s.origin] = derived[s.origin] || s.derived
+		})
+	}
+	for _, u := range w.uses {
+		derived[u.origin] = true
+	}
+	for _, r := range w.reads {
+		r.value.each(func(s source) {
+			if s.origin != generated && !derived[s.origin] {
+				w.uses = append(w.uses, use{s.origin, googlesql.UseExpression, r.offset})
+			}
+		})
+	}
+	for _, u := range w.uses {
+		carried[u.origin] = true
+	}
+	for _, a := range w.arrays {
+		// The number of rows tells the length of an array of which nothing else is read.
+		touched := false
+		a.value.each(func(s source) { touched = touched || carried[s.origin] })
+		if !touched {
+			w.use(googlesql.UseJoin, a.value, a.offset)
+		}
+	}
+	result := &wire.Analysis{Scans: w.scans, Columns: w.output}
+	slices.SortStableFunc(w.uses, func(a, b use) int {
+		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.in, b.in), cmp.Compare(uint(a.offset), uint(b.offset)))
+	})
+	for i, u := range w.uses {
+		if i == 0 || w.uses[i-1].name != u.name || w.uses[i-1].in != u.in {
+			result.Uses = append(result.Uses, wire.Use{Column: u.name, In: string(u.in), Offset: u.offset})
+		}
+	}
+	for f := range w.functions {
+		result.Functions = append(result.Functions, f)
+	}
+	slices.Sort(result.Functions)
+	return result
+}
+
+var unreadField = regexp.MustCompile(`Resolved(\w+)::(\w+)`)
+
+// unread words the engine's complaint that a field with meaning was not looked at.
+func unread(complaint string) string {
+	if m := unreadField.FindStringSubmatch(complaint); m != nil {
+		return fmt.Sprintf("this statement uses something that is not analysed (%s of %s)", strings.ReplaceAll(m[2], "_", " "), m[1])
+	}
+	return "this statement uses something that is not analysed"
+}

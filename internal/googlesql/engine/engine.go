@@ -1,0 +1,116 @@
+package engine
+
+import (
+	"fmt"
+
+	gsql "github.com/goccy/go-googlesql"
+)
+
+// Revision names the SQL engine and the version of bqgate's reading of it. It is part of every cache key.
+const Revision = "googlesql-36dd14aa/go-googlesql-0.4.0/lineage-1"
+
+// engine holds what a worker sets up once. The process has one; the binding cannot make two.
+type engine struct {
+	language *gsql.LanguageOptions
+	options  *gsql.AnalyzerOptions // for statements without parameters, and for making parser options
+	factory  *gsql.TypeFactory
+	builtins *gsql.SimpleCatalog
+	lookup   *lookup
+	catalog  gsql.CatalogNode
+
+	scalars map[string]gsql.Googlesql_TypeNode
+	tables  map[string]*gsql.SimpleTable // by digest
+	columns int                          // of all these tables
+
+	// pinned keeps Go wrappers reachable whose C++ objects the catalog points to: the binding's finalizers would free them.
+	pinned  []any
+	tainted bool // the engine has trapped: the process must be replaced
+}
+
+func newEngine() (e *engine, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the engine failed while starting: %v", r)
+		}
+	}()
+	if err := gsql.Init(); err != nil {
+		return nil, err
+	}
+	e = &engine{scalars: map[string]gsql.Googlesql_TypeNode{}, tables: map[string]*gsql.SimpleTable{}}
+	e.language = bigqueryLanguage()
+	e.options = e.newOptions()
+	e.factory = start(gsql.NewTypeFactory())
+	e.builtins = start(gsql.NewSimpleCatalog("builtin", e.factory))
+	startup(e.builtins.AddBuiltinFunctionsAndTypes(&gsql.BuiltinFunctionOptions{LanguageOptions: e.language}))
+	e.lookup = &lookup{}
+	named := start(gsql.NewCatalogFromImpl(e.lookup))
+	e.catalog = start(gsql.NewMultiCatalogCreate("bigquery", []gsql.CatalogNode{e.builtins, named}))
+	e.pinned = append(e.pinned, named)
+	for _, name := range scalarTypes {
+		e.scalars[name] = start(gsql.AnalyzeType(name, e.options, e.builtins, e.factory))
+	}
+	e.addBigQueryFunctions()
+	return e, nil
+}
+
+// bigqueryLanguage is GoogleSQL as BigQuery speaks it, as nearly as the engine's switches allow. What BigQuery would not accept it
+// refuses itself; what matters is that nothing both accept means something else here.
+func bigqueryLanguage() *gsql.LanguageOptions {
+	l := start(gsql.NewLanguageOptions())
+	startup(l.EnableMaximumLanguageFeatures())
+	for _, feature := range previews {
+		startup(l.EnableLanguageFeature(feature))
+	}
+	for _, feature := range notBigQuery {
+		startup(l.DisableLanguageFeature(feature))
+	}
+	startup(l.SetProductMode(gsql.ProductModeProductExternal))
+	startup(l.SetSupportsAllStatementKinds())
+	startup(l.EnableAllReservableKeywords(false))
+	for _, keyword := range []string{"QUALIFY", "GRAPH_TABLE", "MATCH_RECOGNIZE"} {
+		startup(l.EnableReservableKeyword(keyword, true))
+	}
+	startup(l.SetSupportedGenericEntityTypes([]string{"PROJECT", "ORGANIZATION", "BI_CAPACITY", "CAPACITY", "RESERVATION", "ASSIGNMENT", "DATA_POLICY"}))
+	startup(l.SetSupportedGenericSubEntityTypes([]string{"REPLICA"}))
+	return l
+}
+
+// previews are features that BigQuery has and the engine counts as unfinished. They are refused later, with a better sentence.
+var previews = []gsql.LanguageFeature{
+	gsql.LanguageFeatureFeatureDifferentialPrivacy,
+	gsql.LanguageFeatureFeatureAnonymization,
+}
+
+// notBigQuery are released GoogleSQL features that BigQuery does not have and that change what a name means.
+var notBigQuery = []gsql.LanguageFeature{
+	gsql.LanguageFeatureFeatureLateralColumnReferences,
+	gsql.LanguageFeatureFeatureAllowSlashPaths,
+	gsql.LanguageFeatureFeatureWithGroupRows,
+}
+
+// newOptions makes analyzer options: rewrites off, so that the tree says what the author wrote; a location on every node.
+func (e *engine) newOptions() *gsql.AnalyzerOptions {
+	o := start(gsql.NewAnalyzerOptions2())
+	startup(o.SetLanguage(e.language))
+	startup(o.SetParseLocationRecordType(gsql.ParseLocationRecordTypeParseLocationRecordFullNodeScope))
+	startup(o.SetPruneUnusedColumns(true))
+	startup(o.SetErrorMessageMode(gsql.ErrorMessageModeErrorMessageOneLine))
+	for rewrite := gsql.ResolvedASTRewrite(1); rewrite < 64; rewrite++ {
+		_ = o.EnableRewrite(rewrite, false) // numbers without a rewrite answer with an error, which says nothing
+	}
+	return o
+}
+
+// start and startup are must and check for the set-up, where the engine's own words are wanted.
+func start[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func startup(err error) {
+	if err != nil {
+		panic(err)
+	}
+}

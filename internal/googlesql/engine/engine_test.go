@@ -1,0 +1,141 @@
+package engine
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	gsql "github.com/goccy/go-googlesql"
+
+	"github.com/bqgate/bqgate/internal/googlesql/wire"
+)
+
+var shared = sync.OnceValues(newEngine)
+
+func testEngine(t *testing.T) *engine {
+	t.Helper()
+	e, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+var people = wire.Table{Name: "p.d.people", Digest: "1", Columns: []wire.Field{
+	{Name: "id", Type: wire.Type{Name: "INT64"}}, {Name: "ssn", Type: wire.Type{Name: "STRING"}},
+}}
+
+func ask(sql string) *wire.Request {
+	return &wire.Request{Analyze: &wire.AnalyzeRequest{SQL: sql, Tables: []wire.Table{people}, Project: "p", MaxColumns: 1000}}
+}
+
+// verify is what stands between a node the walk forgot and a wrong answer: a walk that saw nothing must be refused.
+func TestVerifyRefusesWhatWasNotWalked(t *testing.T) {
+	e := testEngine(t)
+	for _, sql := range []string{
+		"SELECT ssn FROM d.people", "SELECT 1 AS a", "SELECT id FROM d.people WHERE ssn = '1'", "SELECT id FROM d.people TABLESAMPLE SYSTEM (10 PERCENT)",
+	} {
+		e.prepare(ask(sql).Analyze)
+		output, err := gsql.AnalyzeStatement(sql, e.options, e.catalog, e.factory)
+		if err != nil {
+			t.Fatal(err)
+		}
+		refused := func() (refused bool) {
+			defer func() { refused = recover() != nil }()
+			(&walk{}).verify(must(output.ResolvedStatement()))
+			return false
+		}()
+		freeAnalyzerOutput(output)
+		if !refused {
+			t.Errorf("%s: a walk that saw nothing was believed", sql)
+		}
+	}
+}
+
+// The engine traps when a catalog answers with nil. Every kind of lookup must be an error instead, and leave the engine healthy.
+func TestAbsentObjects(t *testing.T) {
+	e := testEngine(t)
+	for _, sql := range []string{
+		"SELECT * FROM d.tvf(1)", "SELECT d.f(1)", "SELECT nope(1)", "CALL d.p()", "SELECT CAST(1 AS d.t)", "SELECT a.b.c", "GRAPH d.g MATCH (n) RETURN 1 AS x",
+		"SELECT * FROM ML.PREDICT(MODEL d.m, TABLE d.people)", "CREATE MODEL d.m REMOTE WITH CONNECTION us.c OPTIONS(endpoint='x')", "SELECT * FROM d.nope",
+		"EXPORT DATA WITH CONNECTION us.c OPTIONS(uri='x') AS SELECT 1 AS a",
+	} {
+		reply := e.answer(ask(sql))
+		if reply.Error == nil && (reply.Analysis == nil || reply.Analysis.Missing == "") {
+			t.Errorf("%s: was understood: %+v", sql, reply.Analysis)
+		}
+		if reply.Retire {
+			t.Errorf("%s: trapped: %+v", sql, reply.Error)
+		}
+	}
+}
+
+func TestEmptyRequestIsRefused(t *testing.T) {
+	if reply := testEngine(t).answer(&wire.Request{ID: 7}); reply.Error == nil || reply.ID != 7 {
+		t.Errorf("reply = %+v, want an error with the request's id", reply)
+	}
+}
+
+// Memory must not grow with the number of statements: outputs, parsers and their options are freed by hand.
+func TestMemoryIsFlat(t *testing.T) {
+	e := testEngine(t)
+	round := func(n int) {
+		for i := range n {
+			sql := fmt.Sprintf("SELECT ssn, %d AS n FROM d.people WHERE id IN (%s1)", i, strings.Repeat("1, ", 50))
+			if reply := e.answer(&wire.Request{Parse: &wire.ParseRequest{SQL: sql, MaxDepth: 100, MaxNodes: 1000, MaxStatements: 9}}); reply.Error != nil {
+				t.Fatal(reply.Error)
+			}
+			if reply := e.answer(ask(sql)); reply.Error != nil {
+				t.Fatal(reply.Error)
+			}
+		}
+	}
+	round(300)
+	before := resident()
+	round(1500)
+	if grown := resident() - before; grown > 40<<20 {
+		t.Errorf("1,500 statements left %d MiB behind", grown>>20)
+	}
+}
+
+func TestOffsetOf(t *testing.T) {
+	for _, test := range []struct {
+		text         string
+		line, column int
+		want         int
+	}{
+		{"abc", 1, 1, 0}, {"abc", 1, 3, 2}, {"abc", 1, 9, 3}, {"a\nb", 2, 1, 2}, {"a\r\nb", 2, 1, 3}, {"a\rb", 2, 1, 2}, {"éx", 1, 2, 2}, {"😀x", 1, 2, 4},
+		{"\tx", 1, 9, 1}, {"ab\tx", 1, 9, 3}, {"a", 5, 1, -1},
+	} {
+		if got := offsetOf(test.text, test.line, test.column); got != test.want {
+			t.Errorf("offsetOf(%q, %d, %d) = %d, want %d", test.text, test.line, test.column, got, test.want)
+		}
+	}
+}
+
+func TestMerge(t *testing.T) {
+	a, b := &value{own: []source{{origin: &origin{"a"}}}}, &value{own: []source{{origin: &origin{"b"}}}}
+	spell := func(v *value) string {
+		var words []string
+		v.each(func(s source) { words = append(words, fmt.Sprintf("%s/%t", s.name, s.derived)) })
+		return strings.Join(words, " ")
+	}
+	for name, test := range map[string]struct {
+		v    *value
+		want string
+	}{
+		"two columns":         {merge(a, b), "a/false b/false"},
+		"column and constant": {merge(a, constant), "/true a/false"},
+		"constants":           {merge(constant, constant), ""},
+		"derived too":         {merge(a, derive(a)), "a/false a/true"},
+		"struct and constant": {merge(&value{fields: []*value{a, constant}, names: []string{"x", "y"}}, constant), "/true a/false"},
+		"array and column":    {merge(&value{element: a}, derive(b)), "a/false b/true"},
+		"field of derived":    {derive(a).field(3), "a/true"},
+		"item of constant":    {constant.item(), ""},
+	} {
+		if got := spell(test.v); got != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+}

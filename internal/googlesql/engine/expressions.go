@@ -1,0 +1,338 @@
+package engine
+
+import (
+	"strings"
+
+	gsql "github.com/goccy/go-googlesql"
+
+	"github.com/bqgate/bqgate/internal/googlesql"
+)
+
+// steer evaluates an expression that decides about rows.
+func (w *walk) steer(in googlesql.UseIn, e gsql.ResolvedExprNode) {
+	w.use(in, w.expression(e), location(e))
+}
+
+func (w *walk) optional(in googlesql.UseIn, e gsql.ResolvedExprNode) {
+	if e != nil {
+		w.steer(in, e)
+	}
+}
+
+// correlated counts references that only announce columns of an outer query; their values are known.
+func (w *walk) correlated(refs []*gsql.ResolvedColumnRef) {
+	for _, r := range refs {
+		w.expression(r)
+	}
+}
+
+func (w *walk) ordering(in googlesql.UseIn, items []*gsql.ResolvedOrderByItem) {
+	for _, item := range items {
+		ref := must(item.ColumnRef())
+		w.use(in, w.expression(ref), near(ref, item))
+		if must(item.CollationName()) != nil || collates(must(item.Collation())) {
+			refuse(location(ref), "collations are not analysed")
+		}
+		must(item.IsDescending())
+		must(item.NullOrder())
+	}
+}
+
+// collates reports whether a collation is there: comparisons with one are not those of the bytes.
+func collates(c *gsql.ResolvedCollation) bool { return c != nil && !must(c.Empty()) }
+
+// computed evaluates and defines a computed column.
+func (w *walk) computed(c gsql.ResolvedComputedColumnBaseNode) *value {
+	switch x := c.(type) {
+	case *gsql.ResolvedComputedColumn:
+		v := w.expression(must(x.Expr()))
+		w.define(must(x.Column()), v)
+		return v
+	case *gsql.ResolvedDeferredComputedColumn:
+		v := w.expression(must(x.Expr()))
+		w.define(must(x.Column()), v)
+		w.define(must(x.SideEffectColumn()), derive(v))
+		return v
+	}
+	refuse(-1, "a part of this statement is not known to bqgate")
+	return nil
+}
+
+// operands evaluates what an operator takes. What it reads unchanged is noted: if it does not flow into the output it is a use.
+func (w *walk) operands(expressions []gsql.ResolvedExprNode) []*value {
+	values := make([]*value, len(expressions))
+	for i, e := range expressions {
+		values[i] = w.operand(e)
+	}
+	return values
+}
+
+func (w *walk) operand(e gsql.ResolvedExprNode) *value {
+	v := w.expression(e)
+	direct := false
+	v.each(func(s source) { direct = direct || !s.derived })
+	if direct {
+		w.reads = append(w.reads, read{v, location(e)})
+	}
+	return v
+}
+
+// expression is what an expression carries.
+func (w *walk) expression(e gsql.ResolvedExprNode) *value {
+	switch n := e.(type) {
+	case *gsql.ResolvedColumnRef:
+		if !w.repeat {
+			w.refs++
+		}
+		must(n.IsCorrelated())
+		return w.column(must(n.Column()))
+	case *gsql.ResolvedLiteral:
+		check(n.MarkFieldsAccessed()) // a literal is its value, whatever it says of itself
+		return constant
+	case *gsql.ResolvedParameter:
+		check(n.MarkFieldsAccessed())
+		return constant
+	case *gsql.ResolvedGetStructField:
+		must(n.FieldExprIsPositional())
+		return w.expression(must(n.Expr())).field(int(must(n.FieldIdx())))
+	case *gsql.ResolvedGetJsonField:
+		must(n.FieldName())
+		return derive(w.operand(must(n.Expr())))
+	case *gsql.ResolvedMakeStruct:
+		return w.makeStruct(n)
+	case *gsql.ResolvedCast:
+		return w.cast(n)
+	case *gsql.ResolvedSubqueryExpr:
+		return w.subquery(n)
+	case *gsql.ResolvedFunctionCall:
+		return w.call(n)
+	case *gsql.ResolvedAggregateFunctionCall:
+		return w.aggregate(n)
+	case *gsql.ResolvedAnalyticFunctionCall:
+		return w.analytic(n)
+	case *gsql.ResolvedWithExpr:
+		for _, a := range must(n.AssignmentList()) {
+			w.computed(a)
+		}
+		return w.expression(must(n.Expr()))
+	case nil:
+		refuse(-1, "a part of this statement is not known to bqgate")
+	case *gsql.ResolvedSystemVariable:
+		refuse(location(n), "system variables (@@%s) are not analysed", strings.Join(must(n.NamePath()), "."))
+	default:
+		refuse(location(e), "%s expressions are not analysed", must(e.NodeKindString()))
+	}
+	return nil
+}
+
+func (w *walk) makeStruct(n *gsql.ResolvedMakeStruct) *value {
+	kind := must(must(n.Type()).AsStruct())
+	list := must(n.FieldList())
+	if kind == nil || len(must(kind.Fields())) != len(list) {
+		refuse(location(n), "this STRUCT is not analysed")
+	}
+	v := &value{names: make([]string, len(list)), fields: make([]*value, len(list))}
+	for i, f := range must(kind.Fields()) {
+		v.names[i], v.fields[i] = f.Name, w.expression(list[i])
+	}
+	return v
+}
+
+func (w *walk) cast(n *gsql.ResolvedCast) *value {
+	values := []*value{w.operand(must(n.Expr()))}
+	for _, e := range []gsql.ResolvedExprNode{must(n.Format()), must(n.TimeZone())} {
+		if e != nil {
+			values = append(values, w.operand(e))
+		}
+	}
+	if must(n.ExtendedCast()) != nil {
+		refuse(location(n), "this CAST is not analysed")
+	}
+	must(n.ReturnNullOnError())
+	must(n.TypeModifiers())
+	return derive(values...)
+}
+
+// subquery walks a query used as an expression. Its outer columns are known by then.
+func (w *walk) subquery(n *gsql.ResolvedSubqueryExpr) *value {
+	w.correlated(must(n.ParameterList()))
+	query := must(n.Subquery())
+	w.scan(query)
+	if must(n.HintListSize()) > 0 || collates(must(n.InCollation())) {
+		refuse(location(n), "hints and collations are not analysed")
+	}
+	kind := must(n.SubqueryType())
+	if kind == gsql.ResolvedSubqueryExprEnums_SubqueryTypeExists {
+		return constant
+	}
+	columns := listed(query)
+	if len(columns) != 1 {
+		refuse(location(n), "a subquery with %d columns is not analysed", len(columns))
+	}
+	v := w.column(columns[0])
+	switch kind {
+	case gsql.ResolvedSubqueryExprEnums_SubqueryTypeScalar:
+		return v
+	case gsql.ResolvedSubqueryExprEnums_SubqueryTypeArray:
+		return &value{element: v}
+	default: // IN, LIKE ANY and the like compare with each row
+		needle := w.expression(must(n.InExpr()))
+		w.use(googlesql.UseFilter, v, location(n))
+		w.use(googlesql.UseFilter, needle, location(n))
+		return derive(v, needle)
+	}
+}
+
+// function notes a function's name and returns the engine's own name for it, lower case.
+func (w *walk) function(f *gsql.Function) string {
+	if group := must(f.GetGroup()); group != builtinGroup {
+		refuse(-1, "the function %s is not analysed", must(f.FullName(false)))
+	}
+	name := strings.ToLower(must(f.FullName(false)))
+	switch {
+	case !strings.HasPrefix(name, "$"):
+		w.functions[strings.ToUpper(name)] = true
+	case strings.HasPrefix(name, "$extract"):
+		w.functions["EXTRACT"] = true
+	case name == "$count_star":
+		w.functions["COUNT"] = true
+	}
+	return name
+}
+
+func (w *walk) call(n *gsql.ResolvedFunctionCall) *value {
+	name := w.function(must(n.Function()))
+	must(n.Signature())
+	must(n.ErrorMode())
+	check(noExtras(n, must(n.HintListSize()), must(n.CollationListSize())))
+	arguments := must(n.ArgumentList())
+	switch name {
+	case "$array_at_offset", "$array_at_ordinal", "$safe_array_at_offset", "$safe_array_at_ordinal":
+		if len(arguments) == 2 {
+			array := w.expression(arguments[0])
+			index := w.expression(arguments[1])
+			w.use(googlesql.UseExpression, index, location(arguments[1]))
+			return array.item()
+		}
+	case "$make_array":
+		values := make([]*value, len(arguments))
+		for i, a := range arguments {
+			values[i] = w.expression(a)
+		}
+		if len(values) == 0 {
+			return constant
+		}
+		return &value{element: merge(values...)}
+	}
+	values := w.operands(arguments)
+	// Lambdas come with their call's arguments in a list of their own; their parameters range over the arrays among them.
+	generic := must(n.GenericArgumentList())
+	for _, g := range generic {
+		if x := must(g.Expr()); x != nil {
+			values = append(values, w.operand(x))
+		}
+	}
+	for _, g := range generic {
+		if x := must(g.Expr()); x != nil {
+			continue
+		}
+		lambda := must(g.InlineLambda())
+		if lambda == nil {
+			refuse(location(n), "an argument of %s is not analysed", strings.ToUpper(name))
+		}
+		w.correlated(must(lambda.ParameterList()))
+		parameter := derive(values...)
+		for _, c := range must(lambda.ArgumentList()) {
+			w.define(c, parameter)
+		}
+		values = append(values, w.operand(must(lambda.Body())))
+	}
+	return derive(values...)
+}
+
+// near is the place of the first of these nodes whose place is known: the engine computes what is ordered or grouped elsewhere.
+func near(nodes ...gsql.ResolvedNode) int {
+	for _, n := range nodes {
+		if at := location(n); at >= 0 {
+			return at
+		}
+	}
+	return -1
+}
+
+// place is where a computed column's expression stands.
+func place(c *gsql.ResolvedComputedColumn) int { return location(must(c.Expr())) }
+
+func noExtras(n gsql.ResolvedNode, hints, collations int32) error {
+	if hints > 0 {
+		refuse(location(n), "hints are not analysed; leave them out")
+	}
+	if collations > 0 {
+		refuse(location(n), "collations are not analysed")
+	}
+	return nil
+}
+
+func (w *walk) aggregate(n *gsql.ResolvedAggregateFunctionCall) *value {
+	w.function(must(n.Function()))
+	must(n.Signature())
+	must(n.ErrorMode())
+	must(n.Distinct())
+	must(n.NullHandlingModifier())
+	check(noExtras(n, must(n.HintListSize()), must(n.CollationListSize())))
+	if must(n.GroupByListSize())+must(n.GroupByAggregateListSize())+must(n.GenericArgumentListSize()) > 0 {
+		refuse(location(n), "this form of aggregation is not analysed")
+	}
+	values := w.operands(must(n.ArgumentList()))
+	w.optional(googlesql.UseAggregate, must(n.WhereExpr()))
+	w.optional(googlesql.UseAggregate, must(n.HavingExpr()))
+	w.optional(googlesql.UseAggregate, must(n.Limit()))
+	if h := must(n.HavingModifier()); h != nil {
+		must(h.Kind())
+		w.steer(googlesql.UseAggregate, must(h.HavingExpr()))
+	}
+	w.ordering(googlesql.UseAggregate, must(n.OrderByItemList()))
+	return derive(values...)
+}
+
+// windows evaluates the analytic functions that share a window.
+func (w *walk) windows(g *gsql.ResolvedAnalyticFunctionGroup) {
+	if p := must(g.PartitionBy()); p != nil {
+		for _, ref := range must(p.PartitionByList()) {
+			w.use(googlesql.UseWindow, w.expression(ref), near(ref, p, g))
+		}
+		check(noExtras(p, must(p.HintListSize()), must(p.CollationListSize())))
+	}
+	if o := must(g.OrderBy()); o != nil {
+		w.ordering(googlesql.UseWindow, must(o.OrderByItemList()))
+		check(noExtras(o, must(o.HintListSize()), 0))
+	}
+	for _, c := range must(g.AnalyticFunctionList()) {
+		w.computed(c)
+	}
+}
+
+func (w *walk) analytic(n *gsql.ResolvedAnalyticFunctionCall) *value {
+	w.function(must(n.Function()))
+	must(n.Signature())
+	must(n.ErrorMode())
+	must(n.Distinct())
+	must(n.NullHandlingModifier())
+	check(noExtras(n, must(n.HintListSize()), must(n.CollationListSize())))
+	if must(n.GenericArgumentListSize()) > 0 {
+		refuse(location(n), "this form of analytic function is not analysed")
+	}
+	values := w.operands(must(n.ArgumentList()))
+	w.optional(googlesql.UseWindow, must(n.WhereExpr()))
+	if f := must(n.WindowFrame()); f != nil {
+		must(f.FrameUnit())
+		for _, bound := range []*gsql.ResolvedWindowFrameExpr{must(f.StartExpr()), must(f.EndExpr())} {
+			if bound == nil {
+				continue
+			}
+			must(bound.BoundaryType())
+			w.optional(googlesql.UseWindow, must(bound.Expression()))
+		}
+	}
+	return derive(values...)
+}

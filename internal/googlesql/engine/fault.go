@@ -1,0 +1,108 @@
+package engine
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/bqgate/bqgate/internal/googlesql"
+	"github.com/bqgate/bqgate/internal/googlesql/wire"
+)
+
+const (
+	codeSyntax      = string(googlesql.ErrorSyntax)
+	codeNotFound    = string(googlesql.ErrorNotFound)
+	codeUnsupported = string(googlesql.ErrorUnsupported)
+	codeLimit       = string(googlesql.ErrorLimit)
+	codeDeadline    = string(googlesql.ErrorDeadline)
+	codeUnavailable = string(googlesql.ErrorUnavailable)
+)
+
+const tooLarge = "the statement is too deep or too large to analyse"
+
+// refusal ends the analysis of a statement from anywhere in the walk. The walk visits hundreds of accessors, each of which may
+// fail: panicking with a refusal keeps the one line per field readable, and answer turns it into the reply's Error.
+type refusal struct{ *wire.Error }
+
+func refuse(offset int, format string, args ...any) {
+	panic(refusal{&wire.Error{Code: codeUnsupported, Message: fmt.Sprintf(format, args...), Offset: offset}})
+}
+
+// must unwraps an accessor of the binding. An accessor fails only when the engine is broken or meets a node it has no Go type for.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(refusal{&wire.Error{Code: codeUnsupported, Message: "a part of this statement is not known to bqgate", Offset: -1}})
+	}
+	return v
+}
+
+func check(err error) {
+	must(struct{}{}, err)
+}
+
+func faultError(r any) *wire.Error {
+	if x, ok := r.(refusal); ok {
+		return x.Error
+	}
+	// A run-time error of the engine: it ran off its stack or hit a trap.
+	return &wire.Error{Code: codeDeadline, Message: tooLarge, Offset: -1}
+}
+
+var errorLocation = regexp.MustCompile(`^(?s)(.*?)\s*\[at (\d+):(\d+)\]$`)
+
+// textError translates the engine's message about text, "… [at line:column]", into an Error with a byte offset.
+func (e *engine) textError(text string, err error) *wire.Error {
+	message := strings.TrimSpace(err.Error())
+	for _, prefix := range []string{"INVALID_ARGUMENT: ", "generic::invalid_argument: ", "NOT_FOUND: ", "UNIMPLEMENTED: ", "INTERNAL: "} {
+		message = strings.TrimPrefix(message, prefix)
+	}
+	result := &wire.Error{Code: codeSyntax, Message: message, Offset: -1}
+	if m := errorLocation.FindStringSubmatch(message); m != nil {
+		line, _ := strconv.Atoi(m[2])
+		column, _ := strconv.Atoi(m[3])
+		result.Message, result.Offset = m[1], offsetOf(text, line, column)
+	}
+	lower := strings.ToLower(result.Message)
+	switch {
+	case strings.Contains(lower, "ret_check"):
+		// Internal checks of the engine print C++ source; that is nothing for a client.
+		result.Code, result.Message = codeUnsupported, "the SQL engine cannot analyse this statement"
+	case strings.Contains(lower, "trap") || strings.Contains(lower, "out of bounds") || strings.Contains(lower, "fault address") ||
+		strings.Contains(lower, "stack"):
+		e.tainted = true
+		result.Code, result.Message = codeDeadline, tooLarge
+	case strings.Contains(lower, "not found") || strings.Contains(lower, "unrecognized name"):
+		result.Code = codeNotFound
+	case strings.Contains(lower, "not supported") || strings.Contains(lower, "unimplemented"):
+		result.Code = codeUnsupported
+	}
+	return result
+}
+
+// offsetOf inverts the engine's positions: lines end at \n, \r or \r\n, columns count characters, a tab runs to the next multiple
+// of eight.
+func offsetOf(text string, line, column int) int {
+	offset := 0
+	for ; line > 1; line-- {
+		i := strings.IndexAny(text[offset:], "\r\n")
+		if i < 0 {
+			return -1
+		}
+		offset += i + 1
+		if text[offset-1] == '\r' && offset < len(text) && text[offset] == '\n' {
+			offset++
+		}
+	}
+	for at := 1; at < column && offset < len(text); {
+		r, size := utf8.DecodeRuneInString(text[offset:])
+		if r == '\t' {
+			at += 8 - (at-1)%8
+		} else {
+			at++
+		}
+		offset += size
+	}
+	return offset
+}

@@ -1,0 +1,93 @@
+package engine
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/bqgate/bqgate/internal/googlesql/wire"
+)
+
+// A worker asks to be replaced once it holds so many columns of tables, which the engine keeps for life, or so many bytes in memory: a
+// large statement leaves its size behind.
+const (
+	maxColumns  = 50_000
+	maxResident = 300 << 20
+)
+
+// Main is the worker's loop: it answers frames from stdin on stdout until stdin ends. It must run in a process of its own, whose
+// memory limit and (empty) environment its parent has set. A returned error means that the process must end.
+func Main(stdin io.Reader, stdout io.Writer) error {
+	runtime.GOMAXPROCS(2) // one for the engine, one that notices the parent's death while the engine is busy
+	debug.SetGCPercent(50)
+	debug.SetPanicOnFault(true) // the engine runs off its stack on deep input; without this the fault kills the process, with it the statement
+
+	e, err := newEngine()
+	if err != nil {
+		return fmt.Errorf("starting the GoogleSQL engine: %w", err)
+	}
+	if err := wire.WriteFrame(stdout, wire.Hello{Version: wire.Version, Engine: Revision}); err != nil {
+		return err
+	}
+	requests := make(chan *wire.Request)
+	go func() {
+		in := bufio.NewReaderSize(stdin, 64<<10)
+		for {
+			var request wire.Request
+			if err := wire.ReadFrame(in, &request); err != nil {
+				// The parent is gone, or talks nonsense. A statement in flight has nobody to answer to.
+				if errors.Is(err, io.EOF) {
+					os.Exit(0)
+				}
+				os.Exit(3)
+			}
+			requests <- &request
+		}
+	}()
+	for request := range requests {
+		if err := wire.WriteFrame(stdout, e.answer(request)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// answer never panics: what the engine or the walk trips over becomes an error of this statement, and the worker retires.
+func (e *engine) answer(request *wire.Request) (reply *wire.Reply) {
+	reply = &wire.Reply{ID: request.ID}
+	defer func() {
+		if r := recover(); r != nil {
+			reply.Script, reply.Analysis = nil, nil
+			reply.Error = faultError(r)
+			_, known := r.(refusal)
+			reply.Retire = !known || e.tainted
+		}
+	}()
+	switch {
+	case request.Parse != nil:
+		reply.Script, reply.Error = e.parse(request.Parse)
+	case request.Analyze != nil:
+		reply.Analysis, reply.Error = e.analyze(request.Analyze)
+	default:
+		reply.Error = &wire.Error{Code: codeUnavailable, Message: "an empty request", Offset: -1}
+	}
+	reply.Retire = e.tainted || e.columns > maxColumns || resident() > maxResident
+	return reply
+}
+
+// resident is the size of the process in memory, in bytes. Where it is not known it counts as too large.
+func resident() int {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return maxResident + 1
+	}
+	var size, pages int
+	if _, err := fmt.Sscan(string(text), &size, &pages); err != nil {
+		return maxResident + 1
+	}
+	return pages * os.Getpagesize()
+}

@@ -1,0 +1,193 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	gsql "github.com/goccy/go-googlesql"
+
+	"github.com/bqgate/bqgate/internal/googlesql/wire"
+)
+
+// parse outlines a text. On a syntax error there is no script; over a limit, there is one, cut off where the limit was met.
+func (e *engine) parse(request *wire.ParseRequest) (*wire.Script, *wire.Error) {
+	// Options, and with them the arenas, live for one call: a shared one leaks its trees.
+	options := must(e.options.GetParserOptions())
+	defer freeParserOptions(options)
+	check(options.CreateDefaultArenasIfNotSet())
+	output, err := gsql.ParseScript(request.SQL, options, &gsql.ErrorMessageOptions{
+		Mode: gsql.ErrorMessageModeErrorMessageOneLine, Stability: gsql.ErrorMessageStabilityProduction,
+	})
+	if err != nil {
+		return nil, e.textError(request.SQL, err)
+	}
+	defer freeParserOutput(output)
+	o := &outline{request: request, script: &wire.Script{Statements: []wire.Statement{}}}
+	limit := o.children(must(must(output.Script()).StatementListNode()), -1, 0)
+	for i := range o.script.Statements {
+		s := &o.script.Statements[i]
+		slices.Sort(s.Names)
+		s.Names = slices.Compact(s.Names)
+	}
+	return o.script, limit
+}
+
+// outline is a walk over a syntax tree. Statements are addressed by index: the slice grows as the walk goes on.
+type outline struct {
+	request *wire.ParseRequest
+	script  *wire.Script
+}
+
+func (o *outline) children(n gsql.ASTNode, statement, depth int) *wire.Error {
+	count := must(n.NumChildren())
+	for i := int32(0); i < count; i++ {
+		if err := o.node(must(n.Child(i)), statement, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *outline) node(n gsql.ASTNode, statement, depth int) *wire.Error {
+	o.script.Nodes++
+	o.script.Depth = max(o.script.Depth, depth)
+	switch {
+	case o.script.Nodes > o.request.MaxNodes:
+		return limitError(n, "the text has more than %d syntax elements", o.request.MaxNodes)
+	case depth > o.request.MaxDepth:
+		return limitError(n, "expressions or queries are nested more than %d deep", o.request.MaxDepth)
+	}
+	if s, ok := n.(gsql.ASTStatementNode); ok {
+		if len(o.script.Statements) >= o.request.MaxStatements {
+			return limitError(n, "the script has more than %d statements", o.request.MaxStatements)
+		}
+		start, end := span(n)
+		o.script.Statements = append(o.script.Statements, wire.Statement{Kind: kindOf(s), Start: start, End: end, Nested: statement >= 0})
+		statement = len(o.script.Statements) - 1
+		o.targets(s, &o.script.Statements[statement])
+	}
+	if statement >= 0 {
+		o.collect(n, &o.script.Statements[statement])
+	}
+	return o.children(n, statement, depth)
+}
+
+// targets takes what a statement changes. By the grammar the first name that is a direct child of a statement other than a query is its
+// target, and the others are read; the statements about parts of a table name the table second.
+func (o *outline) targets(n gsql.ASTStatementNode, s *wire.Statement) {
+	var table *gsql.ASTPathExpression
+	switch x := n.(type) {
+	case *gsql.ASTQueryStatement, *gsql.ASTCallStatement:
+		return
+	case *gsql.ASTCreateRowAccessPolicyStatement:
+		table = must(x.TargetPath())
+	case *gsql.ASTDropRowAccessPolicyStatement:
+		table = must(x.TableName())
+	case *gsql.ASTCreateIndexStatement:
+		table = must(x.TableName())
+	case *gsql.ASTDropSearchIndexStatement:
+		table = must(x.TableName())
+	case *gsql.ASTDropVectorIndexStatement:
+		table = must(x.TableName())
+	}
+	if table != nil {
+		s.Paths = append(s.Paths, pathOf(wire.RoleTarget, table))
+		return
+	}
+	role := wire.RoleTarget
+	count := must(n.NumChildren())
+	for i := int32(0); i < count; i++ {
+		switch x := must(n.Child(i)).(type) {
+		case *gsql.ASTPathExpression:
+			s.Paths = append(s.Paths, pathOf(role, x))
+			role = wire.RoleTable
+		case *gsql.ASTFunctionDeclaration:
+			s.Paths = append(s.Paths, pathOf(role, must(x.Name())))
+			role = wire.RoleTable
+		}
+	}
+}
+
+// collect notes what a node names.
+func (o *outline) collect(n gsql.ASTNode, s *wire.Statement) {
+	switch x := n.(type) {
+	case *gsql.ASTTablePathExpression:
+		if path := must(x.PathExpr()); path != nil {
+			s.Paths = append(s.Paths, pathOf(wire.RoleTable, path))
+		}
+	case *gsql.ASTTableClause:
+		if path := must(x.TablePath()); path != nil {
+			s.Paths = append(s.Paths, pathOf(wire.RoleTable, path))
+		}
+	case *gsql.ASTCopyDataSource:
+		if path := must(x.PathExpr()); path != nil {
+			s.Paths = append(s.Paths, pathOf(wire.RoleTable, path))
+		}
+	case *gsql.ASTCloneDataSource:
+		if path := must(x.PathExpr()); path != nil {
+			s.Paths = append(s.Paths, pathOf(wire.RoleTable, path))
+		}
+	case *gsql.ASTTVF:
+		s.Paths = append(s.Paths, pathOf(wire.RoleTVF, must(x.Name())))
+	case *gsql.ASTCallStatement:
+		s.Paths = append(s.Paths, pathOf(wire.RoleProcedure, must(x.ProcedureName())))
+	case *gsql.ASTModelClause:
+		s.Paths = append(s.Paths, pathOf(wire.RoleModel, must(x.ModelPath())))
+	case *gsql.ASTConnectionClause:
+		if path, ok := must(x.ConnectionPath()).(*gsql.ASTPathExpression); ok {
+			s.Paths = append(s.Paths, pathOf(wire.RoleConnection, path))
+		}
+	case *gsql.ASTFunctionCall:
+		path := pathOf(wire.RoleBuiltin, must(x.Function()))
+		if userDefined(path.Parts) {
+			path.Role = wire.RoleFunction
+		}
+		s.Paths = append(s.Paths, path)
+	case *gsql.ASTAliasedQuery:
+		s.Names = append(s.Names, strings.ToLower(must(must(x.Alias()).GetAsString())))
+	case *gsql.ASTAlias:
+		s.Names = append(s.Names, strings.ToLower(must(x.GetAsString())))
+	case *gsql.ASTParameterExpr:
+		s.Parameters++
+	}
+}
+
+// userDefined reports whether a function's name can only be a routine of a dataset. One-part names are built-in or temporary.
+func userDefined(parts []string) bool {
+	if len(parts) == 2 {
+		switch strings.ToUpper(parts[0]) {
+		case "SAFE", "NET", "KEYS", "AEAD", "HLL_COUNT", "D3A_COUNT", "KLL_QUANTILES", "ML", "AI", "OBJ", "BQ", "APPROX":
+			return false
+		}
+	}
+	return len(parts) > 1 && !(len(parts) == 3 && strings.EqualFold(parts[0], "SAFE"))
+}
+
+func pathOf(role wire.Role, n *gsql.ASTPathExpression) wire.Path {
+	start, end := span(n)
+	p := wire.Path{Role: role, Start: start, End: end}
+	count := must(n.NumNames())
+	for i := int32(0); i < count; i++ {
+		id := must(n.Name(i))
+		name := must(id.GetAsString())
+		if strings.Contains(name, ".") {
+			from, to := span(id)
+			p.Quoted = append(p.Quoted, wire.Quoted{Name: name, Start: from, End: to})
+			p.Parts = append(p.Parts, strings.Split(name, ".")...)
+			continue
+		}
+		p.Parts = append(p.Parts, name)
+	}
+	return p
+}
+
+func span(n gsql.ASTNode) (start, end int) {
+	r := must(n.GetParseLocationRange())
+	return int(must(must(r.Start()).GetByteOffset())), int(must(must(r.End()).GetByteOffset()))
+}
+
+func limitError(n gsql.ASTNode, format string, args ...any) *wire.Error {
+	start, _ := span(n)
+	return &wire.Error{Code: codeLimit, Message: fmt.Sprintf(format, args...), Offset: start}
+}

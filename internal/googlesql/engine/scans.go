@@ -1,0 +1,383 @@
+package engine
+
+import (
+	"strings"
+
+	gsql "github.com/goccy/go-googlesql"
+
+	"github.com/bqgate/bqgate/internal/googlesql"
+	"github.com/bqgate/bqgate/internal/googlesql/wire"
+)
+
+// maxRounds bounds how often a recursive query is walked until its lineage no longer grows.
+const maxRounds = 64
+
+// column is the value of a column that some scan has made.
+func (w *walk) column(c *gsql.ResolvedColumn) *value {
+	v, ok := w.columns[must(c.ColumnId())]
+	if !ok {
+		refuse(-1, "the origin of the column %s is not known to bqgate", must(c.Name()))
+	}
+	return v
+}
+
+func (w *walk) define(c *gsql.ResolvedColumn, v *value) { w.columns[must(c.ColumnId())] = v }
+
+func (w *walk) columnsOf(columns []*gsql.ResolvedColumn) []*value {
+	values := make([]*value, len(columns))
+	for i, c := range columns {
+		values[i] = w.column(c)
+	}
+	return values
+}
+
+type scanColumns interface {
+	ColumnList() ([]*gsql.ResolvedColumn, error)
+}
+
+func listed(s gsql.ResolvedScanNode) []*gsql.ResolvedColumn {
+	c, ok := s.(scanColumns)
+	if !ok {
+		refuse(-1, "a part of this statement is not known to bqgate")
+	}
+	return must(c.ColumnList())
+}
+
+// scan walks one relational operator after what it reads, and defines the columns that it makes.
+func (w *walk) scan(s gsql.ResolvedScanNode) {
+	switch n := s.(type) {
+	case *gsql.ResolvedTableScan:
+		w.tableScan(n)
+	case *gsql.ResolvedSingleRowScan:
+	case *gsql.ResolvedProjectScan:
+		w.scan(must(n.InputScan()))
+		for _, c := range must(n.ExprList()) {
+			w.computed(c)
+		}
+	case *gsql.ResolvedFilterScan:
+		w.scan(must(n.InputScan()))
+		w.steer(googlesql.UseFilter, must(n.FilterExpr()))
+	case *gsql.ResolvedJoinScan:
+		w.scan(must(n.LeftScan()))
+		w.correlated(must(n.ParameterList()))
+		w.scan(must(n.RightScan()))
+		w.optional(googlesql.UseJoin, must(n.JoinExpr()))
+		must(n.JoinType())
+		must(n.HasUsing())
+		must(n.IsLateral())
+	case *gsql.ResolvedArrayScan:
+		w.arrayScan(n)
+	case *gsql.ResolvedAggregateScan:
+		w.aggregateScan(n)
+	case *gsql.ResolvedAnalyticScan:
+		w.scan(must(n.InputScan()))
+		for _, g := range must(n.FunctionGroupList()) {
+			w.windows(g)
+		}
+	case *gsql.ResolvedOrderByScan:
+		w.scan(must(n.InputScan()))
+		w.ordering(googlesql.UseOrder, must(n.OrderByItemList()))
+	case *gsql.ResolvedLimitOffsetScan:
+		w.scan(must(n.InputScan()))
+		w.optional(googlesql.UseOther, must(n.Limit()))
+		w.optional(googlesql.UseOther, must(n.Offset()))
+	case *gsql.ResolvedSetOperationScan:
+		w.setOperation(n)
+	case *gsql.ResolvedWithScan:
+		w.with(n)
+	case *gsql.ResolvedWithRefScan:
+		name := must(n.WithQueryName())
+		w.alias(n, w.withs[name], name)
+	case *gsql.ResolvedRecursiveScan:
+		w.recursion(n)
+	case *gsql.ResolvedRecursiveRefScan:
+		w.alias(n, w.recursive, "a recursive query")
+	case *gsql.ResolvedPivotScan:
+		w.pivot(n)
+	case *gsql.ResolvedUnpivotScan:
+		w.unpivot(n)
+	case *gsql.ResolvedBarrierScan:
+		w.scan(must(n.InputScan()))
+	case nil:
+		refuse(-1, "a part of this statement is not known to bqgate")
+	default:
+		kind := must(s.NodeKindString())
+		sentence, ok := refusedScans[kind]
+		if !ok {
+			sentence = strings.TrimSuffix(kind, "Scan") + " is not analysed"
+		}
+		refuse(near(append([]gsql.ResolvedNode{s}, must(s.GetChildNodes())...)...), "%s", sentence)
+	}
+	hints(s)
+}
+
+var refusedScans = map[string]string{
+	"TVFScan":                           "table-valued functions are not analysed; read the tables themselves",
+	"SampleScan":                        "TABLESAMPLE is not analysed; leave it out",
+	"MatchRecognizeScan":                "MATCH_RECOGNIZE is not analysed",
+	"GraphTableScan":                    "property graphs are not analysed; read the tables themselves",
+	"AnonymizedAggregateScan":           "WITH ANONYMIZATION is not analysed",
+	"DifferentialPrivacyAggregateScan":  "WITH DIFFERENTIAL_PRIVACY is not analysed",
+	"AggregationThresholdAggregateScan": "WITH AGGREGATION_THRESHOLD is not analysed",
+	"PipeExportDataScan":                "|> EXPORT DATA is not allowed inside a query",
+	"PipeCreateTableScan":               "|> CREATE TABLE is not allowed inside a query",
+	"PipeInsertScan":                    "|> INSERT is not allowed inside a query",
+}
+
+type hinted interface{ HintListSize() (int32, error) }
+
+func hints(s gsql.ResolvedScanNode) {
+	if h, ok := s.(hinted); !ok || must(h.HintListSize()) > 0 {
+		refuse(location(s), "hints are not analysed; leave them out")
+	}
+}
+
+// location is a node's byte offset in the text, -1 where unknown.
+func location(n gsql.ResolvedNode) int {
+	r := must(n.GetParseLocationRangeOrNULL())
+	if r == nil {
+		return -1
+	}
+	return int(must(must(r.Start()).GetByteOffset()))
+}
+
+func (w *walk) tableScan(n *gsql.ResolvedTableScan) {
+	table := must(n.Table())
+	name := must(table.FullName())
+	if must(n.ForSystemTimeExpr()) != nil {
+		refuse(location(n), "FOR SYSTEM_TIME AS OF is not analysed; read the table as it is now")
+	}
+	if must(n.ReadAsRowType()) || must(n.LockMode()) != nil {
+		refuse(location(n), "this way of reading a table is not analysed")
+	}
+	must(n.Alias())
+	if !w.repeat {
+		w.scans = append(w.scans, wire.Scan{Table: name, Start: location(n)})
+	}
+	indexes, columns := must(n.ColumnIndexList()), must(n.ColumnList())
+	if len(indexes) != len(columns) {
+		refuse(location(n), "the columns of %s are not known to bqgate", name)
+	}
+	for i, c := range columns {
+		column := must(must(table.GetColumn(indexes[i])).Name())
+		w.define(c, w.base(name+"."+column, must(c.Type())))
+	}
+}
+
+// base is the value of a base column: each leaf carries itself.
+func (w *walk) base(name string, kind gsql.Googlesql_TypeNode) *value {
+	if a := must(kind.AsArray()); a != nil {
+		return &value{element: w.base(name, must(a.ElementType()))}
+	}
+	if s := must(kind.AsStruct()); s != nil {
+		fields := must(s.Fields())
+		v := &value{names: make([]string, len(fields)), fields: make([]*value, len(fields))}
+		for i, f := range fields {
+			v.names[i], v.fields[i] = f.Name, w.base(name+"."+f.Name, f.Type_)
+		}
+		return v
+	}
+	o, ok := w.origins[name]
+	if !ok {
+		o = &origin{name}
+		w.origins[name] = o
+	}
+	return &value{own: []source{{origin: o}}}
+}
+
+func (w *walk) arrayScan(n *gsql.ResolvedArrayScan) {
+	if input := must(n.InputScan()); input != nil {
+		w.scan(input)
+	}
+	arrays, elements := must(n.ArrayExprList()), must(n.ElementColumnList())
+	if len(arrays) != len(elements) {
+		refuse(location(n), "this UNNEST is not analysed")
+	}
+	for i, c := range elements {
+		v := w.expression(arrays[i])
+		w.define(c, v.item())
+		w.arrays = append(w.arrays, read{v, location(arrays[i])})
+	}
+	if offset := must(n.ArrayOffsetColumn()); offset != nil {
+		w.define(must(offset.Column()), constant)
+	}
+	w.optional(googlesql.UseOther, must(n.ArrayZipMode()))
+	w.optional(googlesql.UseJoin, must(n.JoinExpr()))
+	must(n.IsOuter())
+}
+
+func (w *walk) aggregateScan(n *gsql.ResolvedAggregateScan) {
+	w.scan(must(n.InputScan()))
+	for _, c := range must(n.GroupByList()) {
+		w.use(googlesql.UseGroup, w.computed(c), place(c))
+	}
+	for _, c := range must(n.AggregateList()) {
+		w.computed(c)
+	}
+	for _, set := range must(n.GroupingSetList()) {
+		switch x := set.(type) {
+		case *gsql.ResolvedGroupingSet:
+			w.correlated(must(x.GroupByColumnList()))
+		case *gsql.ResolvedRollup:
+			for _, c := range must(x.RollupColumnList()) {
+				w.correlated(must(c.ColumnList()))
+			}
+		case *gsql.ResolvedCube:
+			for _, c := range must(x.CubeColumnList()) {
+				w.correlated(must(c.ColumnList()))
+			}
+		default:
+			refuse(location(n), "these grouping sets are not analysed")
+		}
+	}
+	w.correlated(must(n.RollupColumnList()))
+	for _, g := range must(n.GroupingCallList()) {
+		w.define(must(g.OutputColumn()), derive(w.expression(must(g.GroupByColumn()))))
+	}
+	if must(n.CollationListSize()) > 0 {
+		refuse(location(n), "collations are not analysed")
+	}
+}
+
+// setOperation carries each column from the inputs by position. Anything but UNION ALL compares whole rows.
+func (w *walk) setOperation(n *gsql.ResolvedSetOperationScan) {
+	var inputs [][]*value
+	for _, item := range must(n.InputItemList()) {
+		w.scan(must(item.Scan()))
+		inputs = append(inputs, w.columnsOf(must(item.OutputColumnList())))
+	}
+	merged := w.stack(listed(n), inputs)
+	switch must(n.OpType()) {
+	case gsql.ResolvedSetOperationScanEnums_SetOperationTypeUnionAll:
+	default:
+		for _, v := range merged {
+			w.use(googlesql.UseGroup, v, location(n))
+		}
+	}
+	must(n.ColumnMatchMode())
+	must(n.ColumnPropagationMode())
+}
+
+// stack defines columns as one of each input's, by position.
+func (w *walk) stack(columns []*gsql.ResolvedColumn, inputs [][]*value) []*value {
+	merged := make([]*value, len(columns))
+	for i, c := range columns {
+		var parts []*value
+		for _, input := range inputs {
+			if i >= len(input) {
+				refuse(-1, "a set operation whose inputs have different numbers of columns is not analysed")
+			}
+			parts = append(parts, input[i])
+		}
+		merged[i] = merge(parts...)
+		w.define(c, merged[i])
+	}
+	return merged
+}
+
+func (w *walk) with(n *gsql.ResolvedWithScan) {
+	must(n.Recursive())
+	for _, entry := range must(n.WithEntryList()) {
+		query := must(entry.WithSubquery())
+		w.scan(query)
+		w.withs[must(entry.WithQueryName())] = w.columnsOf(listed(query))
+	}
+	w.scan(must(n.Query()))
+}
+
+// alias defines the columns of a reference to a WITH query.
+func (w *walk) alias(n gsql.ResolvedScanNode, values []*value, name string) {
+	columns := listed(n)
+	if len(columns) != len(values) {
+		refuse(-1, "the columns of %s are not known to bqgate", name)
+	}
+	for i, c := range columns {
+		w.define(c, values[i])
+	}
+}
+
+// recursion walks the recursive term until what its columns carry no longer grows.
+func (w *walk) recursion(n *gsql.ResolvedRecursiveScan) {
+	if must(n.RecursionDepthModifier()) != nil {
+		refuse(location(n), "WITH DEPTH is not analysed")
+	}
+	first, term := must(n.NonRecursiveTerm()), must(n.RecursiveTerm())
+	w.scan(must(first.Scan()))
+	columns, start := listed(n), w.columnsOf(must(first.OutputColumnList()))
+	current := start
+	outer, repeat := w.recursive, w.repeat
+	for round := 0; ; round++ {
+		if round == maxRounds {
+			refuse(location(n), "this recursive query is not analysed")
+		}
+		w.recursive, w.repeat = current, repeat || round > 0
+		w.scan(must(term.Scan()))
+		next := w.stack(columns, [][]*value{start, w.columnsOf(must(term.OutputColumnList()))})
+		stable := true
+		for i := range next {
+			stable = stable && equal(next[i], current[i])
+		}
+		if current = next; stable {
+			break
+		}
+	}
+	w.recursive, w.repeat = outer, repeat
+	if must(n.OpType()) != gsql.ResolvedRecursiveScanEnums_RecursiveSetOperationTypeUnionAll {
+		for _, v := range current {
+			w.use(googlesql.UseGroup, v, location(n))
+		}
+	}
+}
+
+func (w *walk) pivot(n *gsql.ResolvedPivotScan) {
+	w.scan(must(n.InputScan()))
+	for _, c := range must(n.GroupByList()) {
+		w.use(googlesql.UseGroup, w.computed(c), place(c))
+	}
+	w.steer(googlesql.UseGroup, must(n.ForExpr()))
+	for _, v := range must(n.PivotValueList()) {
+		w.steer(googlesql.UseGroup, v)
+	}
+	var aggregates []*value
+	for _, e := range must(n.PivotExprList()) {
+		aggregates = append(aggregates, w.expression(e))
+	}
+	for _, c := range must(n.PivotColumnList()) {
+		must(c.PivotValueIndex())
+		index := int(must(c.PivotExprIndex()))
+		if index < 0 || index >= len(aggregates) {
+			refuse(location(n), "this PIVOT is not analysed")
+		}
+		w.define(must(c.Column()), aggregates[index])
+	}
+}
+
+func (w *walk) unpivot(n *gsql.ResolvedUnpivotScan) {
+	w.scan(must(n.InputScan()))
+	for _, c := range must(n.ProjectedInputColumnList()) {
+		w.computed(c)
+	}
+	values := must(n.ValueColumnList())
+	parts := make([][]*value, len(values))
+	for _, argument := range must(n.UnpivotArgList()) {
+		columns := must(argument.ColumnList())
+		if len(columns) != len(values) {
+			refuse(location(n), "this UNPIVOT is not analysed")
+		}
+		for i, c := range columns {
+			parts[i] = append(parts[i], w.expression(c))
+		}
+	}
+	dropsNulls := !must(n.IncludeNulls())
+	for i, c := range values {
+		v := merge(parts[i]...)
+		w.define(c, v)
+		if dropsNulls {
+			w.use(googlesql.UseFilter, v, location(n)) // whether a row is there tells whether its value is NULL
+		}
+	}
+	for _, l := range must(n.LabelList()) {
+		w.expression(l)
+	}
+	w.define(must(n.LabelColumn()), constant)
+}

@@ -1,0 +1,351 @@
+package googlesql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/googlesql/wire"
+)
+
+// job is the analysis of one text.
+type job struct {
+	*Analyzer
+	ctx        context.Context
+	request    Request
+	named      []wire.Parameter
+	positional []wire.Type
+
+	tables map[bigquery.TableID]*bigquery.Table // what the catalog said; nil for a table that does not exist
+	views  map[bigquery.TableID]*Statement      // what the views among them mean
+	within []bigquery.TableID                   // the views whose query this is
+}
+
+// run analyses the text from its outline on.
+func (j *job) run() (*Analysis, error) {
+	script, refused, err := j.outline(j.ctx, j.request)
+	if err != nil {
+		return nil, err
+	}
+	analysis := refusal(refused)
+	if script == nil {
+		return analysis, nil
+	}
+	for i := range script.Statements {
+		analysis.Statements = append(analysis.Statements, j.outlined(&script.Statements[i]))
+	}
+	if analysis.Error == nil {
+		analysis.Error, err = j.statements(script, analysis)
+		if err != nil {
+			return nil, err
+		}
+	}
+	analysis.Tables = j.resources()
+	return analysis, nil
+}
+
+// resources are the tables the job has read.
+func (j *job) resources() map[string]*bigquery.Table {
+	found := map[string]*bigquery.Table{}
+	for id, table := range j.tables {
+		if table != nil {
+			found[id.String()] = table
+		}
+	}
+	return found
+}
+
+// outlined is what the outline alone says of a statement.
+func (j *job) outlined(s *wire.Statement) Statement {
+	result := Statement{
+		Kind: s.Kind, Span: Span{s.Start, s.End}, Functions: []string{},
+		Tables: []string{}, Targets: []string{}, Routines: []string{}, Columns: []Column{}, Uses: []Use{},
+	}
+	for i := range s.Paths {
+		p := &s.Paths[i]
+		switch p.Role {
+		case wire.RoleTable:
+			if hidden(s, p) {
+				continue
+			}
+			if id, refused := j.tableID(p.Parts); refused == nil {
+				result.Tables = append(result.Tables, id.String())
+			} else {
+				result.Tables = append(result.Tables, strings.Join(p.Parts, "."))
+			}
+		case wire.RoleTarget:
+			name := j.target(s.Kind, p.Parts)
+			result.Targets = append(result.Targets, name)
+			if existing(s.Kind) {
+				result.Tables = append(result.Tables, name)
+			}
+			if strings.HasSuffix(s.Kind, "FUNCTION") || strings.HasSuffix(s.Kind, "PROCEDURE") {
+				result.Routines = append(result.Routines, name)
+			}
+		case wire.RoleBuiltin:
+			result.Functions = append(result.Functions, strings.ToUpper(strings.Join(p.Parts, ".")))
+		case wire.RoleFunction, wire.RoleTVF, wire.RoleProcedure:
+			result.Routines = append(result.Routines, strings.Join(p.Parts, "."))
+		}
+	}
+	result.Tables, result.Targets = sorted(result.Tables), sorted(result.Targets)
+	result.Routines, result.Functions = sorted(result.Routines), sorted(result.Functions)
+	return result
+}
+
+func sorted(names []string) []string {
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// hidden reports whether a table's name may be that of a WITH query, or an array of an aliased row.
+func hidden(s *wire.Statement, p *wire.Path) bool {
+	return slices.Contains(s.Names, strings.ToLower(p.Parts[0])) && len(p.Parts) < 3
+}
+
+// statements decides each statement, and analyses those that can be. The first that is not understood is the script's error.
+func (j *job) statements(script *wire.Script, analysis *Analysis) (*Error, error) {
+	if len(script.Statements) == 0 {
+		return &Error{Code: ErrorSyntax, Message: "there is no statement in the SQL"}, nil
+	}
+	parameters := 0
+	for i := range script.Statements {
+		s := &script.Statements[i]
+		parameters += s.Parameters
+		if refused := j.understood(s); refused != nil {
+			return refused, nil
+		}
+	}
+	if err := j.parameters(); err != nil {
+		return err, nil
+	}
+	if len(script.Statements) > 1 && parameters > 0 && len(j.positional) > 0 {
+		return &Error{Code: ErrorUnsupported, Message: "positional parameters are not analysed in a script; name them"}, nil
+	}
+	changed := ""
+	for i := range script.Statements {
+		s := &script.Statements[i]
+		if !structural(s) {
+			if changed != "" && len(analysis.Statements[i].Tables) > 0 {
+				return j.at(s.Start, ErrorUnsupported, "this %s follows %s, which may change what it reads; send them one by one", s.Kind, changed), nil
+			}
+			refused, err := j.data(s, &analysis.Statements[i])
+			if refused != nil || err != nil {
+				return refused, err
+			}
+		}
+		if s.Kind != "SELECT" {
+			changed = s.Kind
+		}
+	}
+	return nil, nil
+}
+
+func (j *job) at(offset int, code ErrorCode, format string, args ...any) *Error {
+	e := &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+	e.Line, e.Column = Span{offset, offset}.LineColumn(j.request.SQL)
+	return e
+}
+
+// data analyses one statement that reads tables: they are fetched as it names them, and as the engine then asks for more.
+func (j *job) data(s *wire.Statement, result *Statement) (*Error, error) {
+	wanted, references := map[string]bigquery.TableID{}, 0
+	for i := range s.Paths {
+		if s.Paths[i].Role == wire.RoleTable {
+			references++
+		}
+		if p := &s.Paths[i]; p.Role == wire.RoleTable && !hidden(s, p) || p.Role == wire.RoleTarget && existing(s.Kind) {
+			id, refused := j.tableID(p.Parts)
+			if refused != nil {
+				return j.at(p.Start, refused.Code, "%s", refused.Message), nil
+			}
+			wanted[id.String()] = id
+		}
+	}
+	if references > j.limits.Tables {
+		return j.at(s.Start, ErrorLimit, "the statement names more than %d tables", j.limits.Tables), nil
+	}
+	text := normalize(j.request.SQL, s)
+	ask := &wire.AnalyzeRequest{
+		SQL: text.sql, Project: j.request.Project, Named: j.named, Positional: j.positional, MaxColumns: j.limits.Columns,
+	}
+	if d := j.request.DefaultDataset; d != nil {
+		ask.Dataset = d.ProjectID + "." + d.DatasetID
+	}
+	for round := 1; ; round++ {
+		if len(wanted) > j.limits.Tables {
+			return j.at(s.Start, ErrorLimit, "the statement reads more than %d tables", j.limits.Tables), nil
+		}
+		var refused *Error
+		var err error
+		if ask.Tables, refused, err = j.fetch(s, wanted); refused != nil || err != nil {
+			return refused, err
+		}
+		reply, err := j.pool.ask(j.ctx, j.request.Caller, &wire.Request{Analyze: ask})
+		if err != nil {
+			return failure(err)
+		}
+		switch {
+		case reply.Error != nil:
+			if refused := j.unknownFunction(s, reply.Error); refused != nil {
+				return refused, nil
+			}
+			return located(reply.Error, j.request.SQL, text.original), nil
+		case reply.Analysis == nil:
+			return &Error{Code: ErrorUnavailable, Message: "the SQL analysis failed; try again"}, nil
+		case reply.Analysis.Missing != "":
+			id, refused := j.tableID(strings.Split(reply.Analysis.Missing, "."))
+			if refused != nil {
+				return refused, nil
+			}
+			if _, asked := wanted[id.String()]; asked || round > 2 {
+				return j.at(j.pathStart(s, id), ErrorNotFound, "table %s was not found", id), nil
+			}
+			// A name that could have been hidden is a table after all. The engine stops at the first one: take them all.
+			wanted[id.String()] = id
+			for i := range s.Paths {
+				if p := &s.Paths[i]; p.Role == wire.RoleTable {
+					if id, refused := j.tableID(p.Parts); refused == nil {
+						wanted[id.String()] = id
+					}
+				}
+			}
+		default:
+			return j.accept(s, text, reply.Analysis, result), nil
+		}
+	}
+}
+
+// unknownFunction gives the engine's complaint about a function its place; the engine does not say it itself.
+func (j *job) unknownFunction(s *wire.Statement, e *wire.Error) *Error {
+	name, ok := strings.CutPrefix(e.Message, "Function not found: ")
+	if !ok {
+		return nil
+	}
+	for i := range s.Paths {
+		if p := &s.Paths[i]; p.Role == wire.RoleBuiltin && strings.EqualFold(strings.Join(p.Parts, "."), name) {
+			return j.at(p.Start, ErrorNotFound, "the function %s is not known to bqgate", strings.ToUpper(name))
+		}
+	}
+	return nil
+}
+
+// pathStart is where the statement names a table.
+func (j *job) pathStart(s *wire.Statement, id bigquery.TableID) int {
+	for i := range s.Paths {
+		if p := &s.Paths[i]; p.Role == wire.RoleTable {
+			if named, refused := j.tableID(p.Parts); refused == nil && named == id {
+				return p.Start
+			}
+		}
+	}
+	return s.Start
+}
+
+// accept checks the engine's answer against the outline, and makes it the statement's.
+func (j *job) accept(s *wire.Statement, text normalized, found *wire.Analysis, result *Statement) *Error {
+	tables := []string{}
+	for _, scan := range found.Scans {
+		start := text.original(scan.Start)
+		i := slices.IndexFunc(s.Paths, func(p wire.Path) bool {
+			return (p.Role == wire.RoleTable || p.Role == wire.RoleTarget) && p.Start == start
+		})
+		if i < 0 {
+			return j.at(start, ErrorUnsupported, "the table %s is read in a way that is not analysed", scan.Table)
+		}
+		id, refused := j.tableID(s.Paths[i].Parts)
+		if refused != nil || id.String() != scan.Table {
+			return j.at(start, ErrorUnsupported, "the table %s is read in a way that is not analysed", scan.Table)
+		}
+		tables = append(tables, scan.Table)
+		result.References = append(result.References, Reference{Table: scan.Table, Span: Span{s.Paths[i].Start, s.Paths[i].End}})
+	}
+	if existing(s.Kind) {
+		tables = append(tables, result.Targets...)
+	}
+	result.Tables, result.Functions = sorted(tables), found.Functions
+	if result.Functions == nil {
+		result.Functions = []string{}
+	}
+	for _, c := range found.Columns {
+		column := Column{Name: c.Name, Type: c.Type, Sources: []Source{}}
+		for _, source := range c.Sources {
+			carry := CarryDirect
+			if source.Derived {
+				carry = CarryDerived
+			}
+			column.Sources = append(column.Sources, Source{Path: source.Path, Column: source.Column, Carry: carry})
+		}
+		result.Columns = append(result.Columns, column)
+	}
+	for _, u := range found.Uses {
+		offset := -1
+		if u.Offset >= 0 {
+			offset = text.original(u.Offset)
+		}
+		result.Uses = append(result.Uses, Use{Column: u.Column, In: UseIn(u.In), Offset: offset})
+	}
+	return j.throughViews(result)
+}
+
+// fetch gets the wanted tables from the catalog. One that does not exist is left out: the name may turn out to mean something else.
+func (j *job) fetch(s *wire.Statement, wanted map[string]bigquery.TableID) ([]wire.Table, *Error, error) {
+	names := make([]string, 0, len(wanted))
+	for name := range wanted {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	var tables []wire.Table
+	for _, name := range names {
+		id := wanted[name]
+		table, known := j.tables[id]
+		if !known {
+			var refused *Error
+			var err error
+			if table, refused, err = j.read(id); refused != nil || err != nil {
+				if refused != nil {
+					refused = j.at(j.pathStart(s, id), refused.Code, "%s", refused.Message)
+				}
+				return nil, refused, err
+			}
+			j.tables[id] = table
+		}
+		if table == nil {
+			continue
+		}
+		described, refused := describe(table)
+		if refused != nil {
+			return nil, j.at(j.pathStart(s, id), refused.Code, "%s", refused.Message), nil
+		}
+		if table.Type == "VIEW" {
+			_, refused, err := j.view(table, described)
+			if err != nil {
+				return nil, nil, err
+			}
+			if refused != nil {
+				return nil, j.at(j.pathStart(s, id), refused.Code, "%s", refused.Message), nil
+			}
+		}
+		tables = append(tables, described)
+	}
+	return tables, nil, nil
+}
+
+// read asks the catalog for a table; nil for one that does not exist.
+func (j *job) read(id bigquery.TableID) (*bigquery.Table, *Error, error) {
+	table, err := j.request.Catalog.Table(j.ctx, id)
+	switch {
+	case j.ctx.Err() != nil:
+		return nil, nil, j.ctx.Err()
+	case errors.Is(err, ErrNotFound):
+		return nil, nil, nil
+	case err != nil || table == nil:
+		return nil, &Error{Code: ErrorUnavailable, Message: fmt.Sprintf("the schema of %s could not be read; try again", id)}, nil
+	case table.TableReference != id:
+		return nil, &Error{Code: ErrorUnavailable, Message: fmt.Sprintf("the schema of %s could not be read: the answer was for another table", id)}, nil
+	}
+	return table, nil, nil
+}

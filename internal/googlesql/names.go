@@ -1,0 +1,134 @@
+package googlesql
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/googlesql/wire"
+)
+
+var (
+	projectName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,61}[a-z0-9]$|^[a-z]$`)
+	datasetName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]*$`)
+	// Letters, marks, numbers, connectors, dashes and spaces, as the BigQuery documentation allows them in table names.
+	tableName = regexp.MustCompile(`^[\pL\pM\pN\p{Pc}\p{Pd} ]+$`)
+)
+
+// tableID completes a table's name. What BigQuery reads as something else than one table is refused with a sentence.
+func (j *job) tableID(parts []string) (bigquery.TableID, *Error) {
+	written := strings.Join(parts, ".")
+	unsupported := func(format string, args ...any) (bigquery.TableID, *Error) {
+		return bigquery.TableID{}, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf(format, args...)}
+	}
+	if slices.ContainsFunc(parts, func(p string) bool { return strings.EqualFold(p, "INFORMATION_SCHEMA") }) {
+		return unsupported("INFORMATION_SCHEMA is not supported (%s); name the tables you need", written)
+	}
+	if strings.Contains(written, "*") {
+		return unsupported("wildcard tables are not supported (%s); name each table", written)
+	}
+	if strings.ContainsAny(written, "$@") {
+		return unsupported("table decorators are not supported (%s); filter in WHERE instead", written)
+	}
+	if strings.Contains(written, ":") {
+		return unsupported("project names with a domain are not supported (%s)", written)
+	}
+	var id bigquery.TableID
+	switch len(parts) {
+	case 1:
+		d := j.request.DefaultDataset
+		if d == nil {
+			return bigquery.TableID{}, &Error{Code: ErrorNotFound, Message: fmt.Sprintf("table %q must be qualified with a dataset (e.g. dataset.table)", written)}
+		}
+		id = bigquery.TableID{Project: d.ProjectID, Dataset: d.DatasetID, Table: parts[0]}
+	case 2:
+		if d := j.request.DefaultDataset; d != nil && d.ProjectID != j.request.Project {
+			return unsupported("%s could be in project %s or %s; write the project too", written, j.request.Project, d.ProjectID)
+		}
+		if j.request.Project == "" {
+			return bigquery.TableID{}, &Error{Code: ErrorNotFound, Message: fmt.Sprintf("table %s must be qualified with a project: there is no default one", written)}
+		}
+		id = bigquery.TableID{Project: j.request.Project, Dataset: parts[0], Table: parts[1]}
+	case 3:
+		id = bigquery.TableID{Project: parts[0], Dataset: parts[1], Table: parts[2]}
+	default:
+		return unsupported("%s is not a table's name (project.dataset.table)", written)
+	}
+	switch {
+	case !projectName.MatchString(id.Project) || !datasetName.MatchString(id.Dataset) || !tableName.MatchString(id.Table) || len(id.Table) > 1024:
+		return unsupported("%s is not a table's name (project.dataset.table)", id)
+	case strings.HasPrefix(id.Table, "__"):
+		return unsupported("meta-tables are not supported (%s)", id)
+	}
+	return id, nil
+}
+
+// target completes the name of what a statement changes: datasets have one part less than tables.
+func (j *job) target(kind string, parts []string) string {
+	switch {
+	case strings.HasSuffix(kind, "_SCHEMA"):
+		if len(parts) == 1 {
+			return j.request.Project + "." + parts[0]
+		}
+	case strings.HasSuffix(kind, "_DATABASE"), strings.HasSuffix(kind, "_PROJECT"), strings.HasSuffix(kind, "_ORGANIZATION"),
+		strings.HasSuffix(kind, "_CAPACITY"), strings.HasSuffix(kind, "_RESERVATION"), strings.HasSuffix(kind, "_ASSIGNMENT"):
+	default:
+		if id, refused := j.tableID(parts); refused == nil {
+			return id.String()
+		}
+	}
+	return strings.Join(parts, ".")
+}
+
+// normalized is a statement's text with back-quoted dotted names split into their parts: BigQuery reads `p.d.t` as three names, the
+// engine as one.
+type normalized struct {
+	sql   string
+	start int // of the statement in the author's text
+	edits []edit
+}
+
+// edit replaced the author's text at [start, end) by a text that stands at [from, to) of the statement.
+type edit struct{ start, end, from, to int }
+
+func normalize(text string, s *wire.Statement) normalized {
+	var quoted []wire.Quoted
+	for i := range s.Paths {
+		quoted = append(quoted, s.Paths[i].Quoted...)
+	}
+	slices.SortFunc(quoted, func(a, b wire.Quoted) int { return a.Start - b.Start })
+	n := normalized{start: s.Start}
+	var b strings.Builder
+	at := s.Start
+	for _, q := range quoted {
+		if q.Start < at { // the same name in two roles
+			continue
+		}
+		b.WriteString(text[at:q.Start])
+		e := edit{start: q.Start, end: q.End, from: b.Len()}
+		b.WriteString("`" + strings.ReplaceAll(q.Name, ".", "`.`") + "`")
+		e.to = b.Len()
+		n.edits = append(n.edits, e)
+		at = q.End
+	}
+	b.WriteString(text[at:s.End])
+	n.sql = b.String()
+	return n
+}
+
+// original is the place in the author's text of an offset in the statement.
+func (n normalized) original(offset int) int {
+	shift := n.start
+	for _, e := range n.edits {
+		switch {
+		case offset < e.from:
+			return offset + shift
+		case offset < e.to:
+			return e.start
+		}
+		shift = e.end - e.to
+	}
+	return offset + shift
+}

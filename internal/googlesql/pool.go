@@ -1,0 +1,266 @@
+package googlesql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/bqgate/bqgate/internal/googlesql/wire"
+)
+
+// PoolOptions are the limits of a Pool. Zero fields take the defaults that are named beside them.
+type PoolOptions struct {
+	Command     []string      // the worker's command line, normally {"/proc/self/exe", "worker"}; required
+	Workers     int           // processes; 2
+	Deadline    time.Duration // for one question, from the moment a worker takes it; 2 s
+	MemoryLimit int64         // bytes of data a worker may allocate (RLIMIT_DATA); 768 MiB
+	Recycle     int           // questions after which a worker is replaced; 10,000
+	QueueLimit  int           // questions waiting for a worker, over all callers; 256
+	QueueWait   time.Duration // how long a question waits for a worker; 5 s
+}
+
+func (o PoolOptions) withDefaults() PoolOptions {
+	set(&o.Workers, 2)
+	set(&o.Deadline, 2*time.Second)
+	set(&o.MemoryLimit, 768<<20)
+	set(&o.Recycle, 10_000)
+	set(&o.QueueLimit, 256)
+	set(&o.QueueWait, 5*time.Second)
+	return o
+}
+
+func set[T int | int64 | time.Duration](field *T, value T) {
+	if *field == 0 {
+		*field = value
+	}
+}
+
+// Pool keeps SQL worker processes and hands them questions, one at a time each. Questions of different callers take turns, so that one
+// caller's flood does not keep the others waiting. It is safe for concurrent use.
+type Pool struct {
+	options PoolOptions
+	command []string
+	engine  string // of the workers' Hello; one binary, so one engine
+
+	life context.Context // ends with Close
+	end  context.CancelFunc
+	wait sync.WaitGroup // processes being started, asked or stopped
+
+	mu     sync.Mutex
+	idle   []*process
+	queue  turns
+	closed bool
+}
+
+// NewPool starts the workers and returns when all of them are ready.
+func NewPool(ctx context.Context, options PoolOptions) (*Pool, error) {
+	options = options.withDefaults()
+	if len(options.Command) == 0 {
+		return nil, errors.New("starting SQL workers: no command is configured")
+	}
+	path, err := exec.LookPath(options.Command[0])
+	if err != nil {
+		return nil, fmt.Errorf("starting SQL workers: %w", err)
+	}
+	// Workers run in another directory. /proc/self/exe stays as it is: it names the new process's own image.
+	if path, err = filepath.Abs(path); err != nil {
+		return nil, fmt.Errorf("starting SQL workers: %w", err)
+	}
+	p := &Pool{options: options}
+	p.life, p.end = context.WithCancel(context.Background())
+	p.command = append([]string{path}, options.Command[1:]...)
+	p.queue.limit = options.QueueLimit
+
+	started, failed := make(chan *process), make(chan error)
+	for range options.Workers {
+		go func() {
+			w, err := startProcess(ctx, p.command, options.MemoryLimit)
+			if err != nil {
+				failed <- err
+				return
+			}
+			started <- w
+		}()
+	}
+	var first error
+	for range options.Workers {
+		select {
+		case w := <-started:
+			p.engine = w.hello.Engine
+			p.idle = append(p.idle, w)
+		case err := <-failed:
+			first = errors.Join(first, err)
+		}
+	}
+	if first != nil {
+		_ = p.Close()
+		return nil, fmt.Errorf("starting %d SQL workers: %w", options.Workers, first)
+	}
+	return p, nil
+}
+
+// Engine names the SQL engine and its version.
+func (p *Pool) Engine() string { return p.engine }
+
+// Close kills the workers and waits for them. Questions under way and later ones end with ErrorUnavailable.
+func (p *Pool) Close() error {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		p.wait.Wait()
+		return nil
+	}
+	p.closed = true
+	p.end()
+	idle := p.idle
+	p.idle = nil
+	waiting := p.queue.drain()
+	p.mu.Unlock()
+	for _, t := range waiting {
+		close(t.ready)
+	}
+	for _, w := range idle {
+		w.kill()
+	}
+	p.wait.Wait()
+	return nil
+}
+
+func errBusy() *Error {
+	return &Error{Code: ErrorUnavailable, Message: "the SQL analysis is busy; try again"}
+}
+
+// ask puts a question to a worker. It returns the worker's reply, an *Error when there is none to be had (the deadline passed, the
+// worker died, the queue is full, the pool is closed), or ctx's error.
+func (p *Pool) ask(ctx context.Context, caller string, request *wire.Request) (*wire.Reply, error) {
+	w, err := p.acquire(ctx, caller)
+	if err != nil {
+		return nil, err
+	}
+	// The worker is in our hands; whoever stops waiting for it must not leave a reply behind in its pipe, so the exchange always runs
+	// to its end: the reply, or the deadline and a kill.
+	type outcome struct {
+		reply *wire.Reply
+		err   error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		defer p.wait.Done()
+		reply, err := w.exchange(request, p.options.Deadline, p.life.Done())
+		done <- outcome{reply, err}
+		switch {
+		case err != nil:
+			p.replace(w)
+		case reply.Retire || w.asked >= p.options.Recycle:
+			p.replace(w)
+		default:
+			p.release(w)
+		}
+	}()
+	select {
+	case o := <-done:
+		return o.reply, o.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// acquire takes a worker, waiting for the caller's turn. The wait group then counts one exchange for it.
+func (p *Pool) acquire(ctx context.Context, caller string) (*process, error) {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return nil, &Error{Code: ErrorUnavailable, Message: "the SQL analysis is shutting down"}
+	}
+	if n := len(p.idle); n > 0 {
+		w := p.idle[n-1]
+		p.idle = p.idle[:n-1]
+		p.wait.Add(1)
+		p.mu.Unlock()
+		return w, nil
+	}
+	ticket, evicted := p.queue.push(caller)
+	p.mu.Unlock()
+	if evicted != nil {
+		close(evicted.ready)
+	}
+	if ticket == nil {
+		return nil, errBusy()
+	}
+	timer := time.NewTimer(p.options.QueueWait)
+	defer timer.Stop()
+	var err error
+	select {
+	case w, ok := <-ticket.ready:
+		if !ok {
+			return nil, errBusy()
+		}
+		return w, nil
+	case <-timer.C:
+		err = errBusy()
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	p.mu.Lock()
+	p.queue.remove(ticket)
+	p.mu.Unlock()
+	// A worker may have been handed over in the meantime.
+	select {
+	case w, ok := <-ticket.ready:
+		if ok {
+			p.wait.Done()
+			p.release(w)
+		}
+	default:
+	}
+	return nil, err
+}
+
+// release gives a healthy worker to the next in turn.
+func (p *Pool) release(w *process) {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		w.kill()
+		return
+	}
+	if t := p.queue.pop(); t != nil {
+		p.wait.Add(1)
+		t.ready <- w // buffered
+		p.mu.Unlock()
+		return
+	}
+	p.idle = append(p.idle, w)
+	p.mu.Unlock()
+}
+
+// replace kills a worker and starts another in its place, again and again until one starts or the pool closes.
+func (p *Pool) replace(w *process) {
+	w.kill()
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return
+	}
+	p.wait.Add(1)
+	p.mu.Unlock()
+	go func() {
+		defer p.wait.Done()
+		for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+			fresh, err := startProcess(p.life, p.command, p.options.MemoryLimit)
+			if err == nil {
+				p.release(fresh)
+				return
+			}
+			select {
+			case <-p.life.Done():
+				return
+			case <-time.After(pause):
+			}
+		}
+	}()
+}

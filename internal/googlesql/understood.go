@@ -1,0 +1,93 @@
+package googlesql
+
+import (
+	"strings"
+
+	"github.com/bqgate/bqgate/internal/googlesql/wire"
+)
+
+// understood refuses a statement whose outline already says that it cannot be understood.
+func (j *job) understood(s *wire.Statement) *Error {
+	if s.Nested {
+		return j.at(s.Start, ErrorUnsupported, "%s inside another statement is not analysed; send one SELECT", s.Kind)
+	}
+	for i := range s.Paths {
+		p := &s.Paths[i]
+		for _, q := range p.Quoted {
+			if strings.ContainsAny(q.Name, "`\\\n\r") || !plainlyQuoted(j.request.SQL[q.Start:q.End], q.Name) {
+				return j.at(p.Start, ErrorUnsupported, "this name is not supported; write `project`.`dataset`.`table` without escapes")
+			}
+		}
+	}
+	switch {
+	case structural(s):
+		return nil
+	case dataflow(s.Kind):
+		return j.understoodNames(s)
+	case s.Kind == "SCRIPT", s.Kind == "DECLARE", s.Kind == "SET", s.Kind == "CALL", s.Kind == "EXECUTE_IMMEDIATE":
+		return j.at(s.Start, ErrorUnsupported, "scripts are not analysed (%s); send one SELECT", s.Kind)
+	default:
+		return j.at(s.Start, ErrorUnsupported, "%s is recognised, but what it does with data is not analysed", s.Kind)
+	}
+}
+
+func plainlyQuoted(text, name string) bool { return text == "`"+name+"`" }
+
+// dataflow reports whether the engine analyses how a statement of this kind moves data.
+func dataflow(kind string) bool {
+	switch kind {
+	case "SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "CREATE_TABLE_AS_SELECT", "CREATE_VIEW", "CREATE_MATERIALIZED_VIEW", "EXPORT_DATA", "ASSERT":
+		return true
+	default:
+		return false
+	}
+}
+
+// understoodNames refuses what a statement names besides tables.
+func (j *job) understoodNames(s *wire.Statement) *Error {
+	for i := range s.Paths {
+		p := &s.Paths[i]
+		name := strings.Join(p.Parts, ".")
+		switch p.Role {
+		case wire.RoleTable, wire.RoleTarget, wire.RoleBuiltin:
+		case wire.RoleTVF:
+			if strings.EqualFold(name, "EXTERNAL_QUERY") {
+				return j.at(p.Start, ErrorUnsupported, "EXTERNAL_QUERY is not supported: what it reads is outside BigQuery")
+			}
+			return j.at(p.Start, ErrorUnsupported, "table-valued functions are not supported (%s); read the tables themselves", name)
+		case wire.RoleFunction:
+			return j.at(p.Start, ErrorUnsupported, "user-defined functions are not supported (%s)", name)
+		case wire.RoleModel:
+			return j.at(p.Start, ErrorUnsupported, "models are not supported (%s)", name)
+		default:
+			return j.at(p.Start, ErrorUnsupported, "%s is not supported in a %s", name, s.Kind)
+		}
+	}
+	return nil
+}
+
+// structural reports whether a statement only changes what exists: its kind and target say all of it, no data flows.
+func structural(s *wire.Statement) bool {
+	for i := range s.Paths {
+		if role := s.Paths[i].Role; role != wire.RoleTarget && role != wire.RoleBuiltin {
+			return false
+		}
+	}
+	switch s.Kind {
+	case "CREATE_SCHEMA", "CREATE_TABLE", "TRUNCATE_TABLE", "GRANT", "REVOKE", "RENAME",
+		"BEGIN_TRANSACTION", "COMMIT_TRANSACTION", "ROLLBACK_TRANSACTION":
+		return true
+	}
+	return strings.HasPrefix(s.Kind, "DROP_") || strings.HasPrefix(s.Kind, "UNDROP_") || strings.HasPrefix(s.Kind, "ALTER_")
+}
+
+// existing reports whether the target of a kind is a table that is there before the statement runs.
+func existing(kind string) bool {
+	switch kind {
+	case "INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE_TABLE", "DROP_TABLE", "DROP_EXTERNAL_TABLE", "DROP_VIEW", "DROP_MATERIALIZED_VIEW",
+		"DROP_SNAPSHOT_TABLE", "ALTER_TABLE", "ALTER_VIEW", "ALTER_MATERIALIZED_VIEW":
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,165 @@
+package wire
+
+// Hello is the first frame of a worker. A worker whose Version differs from the gateway's own is not used.
+type Hello struct {
+	Version string `json:"version"` // Version of the binary that wrote it
+	Engine  string `json:"engine"`  // the SQL engine's name and revision; part of every cache key
+}
+
+// Version changes whenever frames or the meaning of an analysis change.
+const Version = "bqgate-sql/1"
+
+// Request is one question. Exactly one of Parse and Analyze is set.
+type Request struct {
+	ID      uint64          `json:"id"`
+	Parse   *ParseRequest   `json:"parse,omitempty"`
+	Analyze *AnalyzeRequest `json:"analyze,omitempty"`
+}
+
+// Reply answers the request of the same ID. Error is set when the question was understood and the SQL was not.
+type Reply struct {
+	ID       uint64    `json:"id"`
+	Script   *Script   `json:"script,omitempty"`
+	Analysis *Analysis `json:"analysis,omitempty"`
+	Error    *Error    `json:"error,omitempty"`
+	Retire   bool      `json:"retire,omitempty"` // the worker asks to be replaced before the next request
+}
+
+// Error says what the engine found wrong. Offset is a byte offset in the request's SQL, -1 where unknown.
+type Error struct {
+	Code    string `json:"code"` // a googlesql.ErrorCode
+	Message string `json:"message"`
+	Offset  int    `json:"offset"`
+}
+
+// ParseRequest asks for the syntax tree's outline. Nothing is resolved.
+type ParseRequest struct {
+	SQL           string `json:"sql"`
+	MaxDepth      int    `json:"maxDepth"`      // of nested syntax nodes
+	MaxNodes      int    `json:"maxNodes"`      // syntax nodes in all
+	MaxStatements int    `json:"maxStatements"` // statements, nested ones included
+}
+
+// Script is the outline of a text: its statements in text order, those inside blocks, loops and procedures after the
+// statement that holds them. It is complete only if the reply has no Error.
+type Script struct {
+	Statements []Statement `json:"statements"`
+	Nodes      int         `json:"nodes"`
+	Depth      int         `json:"depth"`
+}
+
+// Statement outlines one statement.
+type Statement struct {
+	Kind       string   `json:"kind"` // BigQuery's statementType word
+	Start      int      `json:"start"`
+	End        int      `json:"end"`
+	Nested     bool     `json:"nested,omitempty"` // inside another statement
+	Paths      []Path   `json:"paths,omitempty"`
+	Names      []string `json:"names,omitempty"` // names that hide tables: CTEs and aliases, lower case
+	Parameters int      `json:"parameters,omitempty"`
+}
+
+// Path is a name of something in the catalog, as written.
+type Path struct {
+	Role  Role     `json:"role"`
+	Parts []string `json:"parts"`
+	Start int      `json:"start"`
+	End   int      `json:"end"`
+	// Quoted holds the spans of back-quoted parts that contain dots, each to be split before analysis.
+	Quoted []Quoted `json:"quoted,omitempty"`
+}
+
+// Quoted is one back-quoted identifier with dots in it.
+type Quoted struct {
+	Name  string `json:"name"`
+	Start int    `json:"start"`
+	End   int    `json:"end"`
+}
+
+// Role says what a Path names.
+type Role string
+
+// Roles.
+const (
+	RoleTable      Role = "table"      // read: FROM, JOIN, LIKE, CLONE …
+	RoleTarget     Role = "target"     // what DDL, DML or DCL changes
+	RoleBuiltin    Role = "builtin"    // a function of the built-in name spaces, or a temporary one
+	RoleFunction   Role = "function"   // a function of a dataset
+	RoleTVF        Role = "tvf"        // a table-valued function
+	RoleProcedure  Role = "procedure"  // CALL
+	RoleModel      Role = "model"      // MODEL clause
+	RoleConnection Role = "connection" // WITH CONNECTION
+)
+
+// AnalyzeRequest asks what one statement means, given exactly these tables.
+type AnalyzeRequest struct {
+	SQL        string      `json:"sql"`
+	Tables     []Table     `json:"tables"`
+	Project    string      `json:"project"`           // where two-part names live
+	Dataset    string      `json:"dataset,omitempty"` // "project.dataset" of one-part names; empty for none
+	Named      []Parameter `json:"named,omitempty"`
+	Positional []Type      `json:"positional,omitempty"`
+	MaxColumns int         `json:"maxColumns"` // output columns, and leaves of all of them together
+}
+
+// Parameter is a named query parameter.
+type Parameter struct {
+	Name string `json:"name"`
+	Type Type   `json:"type"`
+}
+
+// Table is a table with its columns. Digest identifies name and columns together.
+type Table struct {
+	Name    string  `json:"name"` // project.dataset.table
+	Digest  string  `json:"digest"`
+	Columns []Field `json:"columns"`
+}
+
+// Field is a column, or a field of a STRUCT.
+type Field struct {
+	Name string `json:"name"`
+	Type Type   `json:"type"`
+}
+
+// Type is a GoogleSQL type. For ARRAY Element is set, for STRUCT Fields, otherwise Name is a scalar type's name.
+type Type struct {
+	Name    string  `json:"name"`
+	Element *Type   `json:"element,omitempty"`
+	Fields  []Field `json:"fields,omitempty"`
+}
+
+// Analysis is what one statement means. Offsets are byte offsets in the request's SQL.
+type Analysis struct {
+	Missing   string   `json:"missing,omitempty"` // a table the statement reads that was not in the request; nothing else is then set
+	Scans     []Scan   `json:"scans,omitempty"`
+	Functions []string `json:"functions,omitempty"`
+	Columns   []Column `json:"columns,omitempty"`
+	Uses      []Use    `json:"uses,omitempty"`
+}
+
+// Scan is one place where a table is read.
+type Scan struct {
+	Table string `json:"table"`
+	Start int    `json:"start"`
+}
+
+// Column is an output column.
+type Column struct {
+	Name    string   `json:"name"`
+	Type    string   `json:"type"`
+	Sources []Source `json:"sources,omitempty"`
+}
+
+// Source is a source of an output column; see googlesql.Source.
+type Source struct {
+	Path    string `json:"path,omitempty"`
+	Column  string `json:"column,omitempty"`
+	Derived bool   `json:"derived,omitempty"`
+}
+
+// Use is a column that steers the result; see googlesql.Use.
+type Use struct {
+	Column string `json:"column"`
+	In     string `json:"in"`
+	Offset int    `json:"offset"`
+}

@@ -1,0 +1,140 @@
+package identity
+
+import (
+	"encoding/json"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// kind is which family of claims a token carries. It gives the defaults of Owner, Grant and People.
+type kind struct {
+	marks  []string // a token with all these claims is of this kind, and a workload's
+	owner  []string
+	grant  []string
+	people []string
+}
+
+var kinds = []kind{
+	{ // https://docs.github.com/actions/reference/openid-connect-reference
+		marks:  []string{"repository_id", "run_id"},
+		owner:  []string{"repository_id", "run_id", "run_attempt"},
+		grant:  []string{"repository_id", "workflow_ref", "environment|ref"},
+		people: []string{"actor"},
+	},
+	{ // https://docs.gitlab.com/ci/secrets/id_token_authentication/
+		marks:  []string{"project_id", "pipeline_id"},
+		owner:  []string{"project_id", "pipeline_id"},
+		grant:  []string{"project_id", "ci_config_ref_uri", "environment|ref_path|ref"},
+		people: []string{"user_email|user_login"},
+	},
+}
+
+// human is what a token of a person is read as.
+var human = kind{people: []string{"sub|email|preferred_username"}}
+
+func kindOf(claims map[string]any) (kind, bool) {
+	for _, k := range kinds {
+		if !slices.ContainsFunc(k.marks, func(name string) bool { return claims[name] == nil }) {
+			return k, true
+		}
+	}
+	return kind{}, false
+}
+
+// subject computes the Subject of a verified token.
+func (i *issuer) subject(token *token) (Subject, *Error) {
+	sub := token.text("sub")
+	if sub == "" || len(sub) > 1024 || strings.ContainsFunc(sub, isControl) {
+		return Subject{}, refuse(CodeClaims, nil, "the token has no usable sub claim; bqgate must know whom it stands for")
+	}
+	if token.claims["cnf"] != nil {
+		// RFC 7800: usable only with a proof of possession, which is not checked here.
+		return Subject{}, refuse(CodeClaims, nil, "the token is bound to a key (cnf); request a plain bearer token")
+	}
+	kind, known := kindOf(token.claims)
+	workload := i.Workload || known
+	if !workload {
+		kind = human
+	}
+	owner, grant := orDefault(i.Owner, kind.owner), orDefault(i.Grant, kind.grant)
+	if workload && (len(owner) == 0 || len(grant) == 0) {
+		return Subject{}, refuse(CodeClaims, nil, "the token of workload issuer %s has neither GitHub's nor GitLab's claims; its `owner` and `grant` claims must be configured at the gateway", i.Name)
+	}
+	if len(grant) == 0 {
+		grant = []string{"sub"}
+	}
+	ownerKey, missing := i.key(token, append([]string{"sub"}, owner...))
+	if missing != "" {
+		return Subject{}, missingClaim(i.Name, "owner", missing)
+	}
+	grantKey, missing := i.key(token, grant)
+	if missing != "" {
+		return Subject{}, missingClaim(i.Name, "grant", missing)
+	}
+	people, mapped := i.peopleOf(token, orDefault(i.People, kind.people), workload)
+	expiry, _ := token.date("exp")
+	claims, _ := plain(token.claims).(map[string]any)
+	return Subject{
+		Issuer: i.URL, Name: i.Name, Sub: sub,
+		Owner: ownerKey, Grant: grantKey, People: people, Mapped: mapped,
+		Workload: workload, Groups: texts(token.claims["groups"]), Claims: claims, Expiry: expiry.UTC(),
+	}, nil
+}
+
+func missingClaim(name, key, claim string) *Error {
+	return refuse(CodeClaims, nil, "the token of issuer %s lacks the claim %s, which its `%s` key needs; request a token that has it", name, claim, key)
+}
+
+func orDefault(configured, fallback []string) []string {
+	if len(configured) > 0 {
+		return configured
+	}
+	return fallback
+}
+
+// key spells claims as one text that two different sets of values never share: "https://iss#sub=…&run_id=…", values escaped as in a query. It returns the entry for
+// which the token has no value, if there is one.
+func (i *issuer) key(token *token, entries []string) (key, missing string) {
+	var b strings.Builder
+	b.WriteString(i.URL) // has no "#": checkEndpoint
+	separator := "#"
+	for _, entry := range entries {
+		name, value := firstOf(token.claims, entry)
+		if name == "" {
+			return "", entry
+		}
+		b.WriteString(separator + url.QueryEscape(name) + "=" + url.QueryEscape(value))
+		separator = "&"
+	}
+	return b.String(), ""
+}
+
+// firstOf returns the first of the alternatives of an entry that has a value.
+func firstOf(claims map[string]any, entry string) (name, value string) {
+	for name := range strings.SplitSeq(entry, "|") {
+		if value := scalar(claims[name]); value != "" {
+			return name, value
+		}
+	}
+	return "", ""
+}
+
+// scalar is the text of a string, number or boolean; "" for anything else, which no key can be made of.
+func scalar(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case json.Number:
+		return v.String()
+	case bool:
+		if v {
+			return "true"
+		}
+		return "false"
+	default:
+		return ""
+	}
+}
+
+func isControl(r rune) bool { return r < 0x20 || r == 0x7f }

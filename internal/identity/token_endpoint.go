@@ -1,0 +1,207 @@
+package identity
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// Names of RFC 8693.
+const (
+	grantTokenExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
+	typeAccessToken    = "urn:ietf:params:oauth:token-type:access_token"
+	typeJWT            = "urn:ietf:params:oauth:token-type:jwt"
+	typeIDToken        = "urn:ietf:params:oauth:token-type:id_token"
+)
+
+// TokenPath is where the token endpoint answers, as at Google's STS.
+const TokenPath = "/v1/token"
+
+const maxForm = 64 << 10 // bytes; a token of 16 KiB may arrive percent-encoded
+
+// tokenEndpoint is the RFC 8693 token exchange that stock Google clients call with an `external_account` credentials file: an OIDC token becomes a gateway session.
+type tokenEndpoint struct {
+	verifier *Verifier
+	sessions *Sessions
+	log      *slog.Logger
+}
+
+// TokenHandler makes the token endpoint. It answers POST /v1/token and nothing else.
+func TokenHandler(verifier *Verifier, sessions *Sessions, log *slog.Logger) (http.Handler, error) {
+	if verifier == nil || sessions == nil || log == nil {
+		return nil, errors.New("token endpoint needs a verifier, sessions and a logger")
+	}
+	return &tokenEndpoint{verifier: verifier, sessions: sessions, log: log}, nil
+}
+
+// oauthError is an error answer of RFC 6749 section 5.2.
+type oauthError struct {
+	status      int
+	code        string
+	description string
+}
+
+func badRequest(description string) *oauthError {
+	return &oauthError{http.StatusBadRequest, "invalid_request", description}
+}
+
+type tokenAnswer struct {
+	AccessToken     string `json:"access_token"`
+	IssuedTokenType string `json:"issued_token_type"`
+	TokenType       string `json:"token_type"`
+	ExpiresIn       int64  `json:"expires_in"` // seconds
+}
+
+func (e *tokenEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	answer, refused := e.exchange(w, r)
+	header := w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set("Cache-Control", "no-store") // RFC 6749 section 5.1
+	header.Set("Pragma", "no-cache")
+	header.Set("X-Content-Type-Options", "nosniff")
+	var body any = answer
+	if refused != nil {
+		body = map[string]string{"error": refused.code, "error_description": describable(refused.description)}
+		switch refused.status {
+		case http.StatusMethodNotAllowed:
+			header.Set("Allow", http.MethodPost)
+		case http.StatusServiceUnavailable:
+			header.Set("Retry-After", "2")
+		}
+		w.WriteHeader(refused.status)
+	}
+	if err := json.NewEncoder(w).Encode(body); err != nil {
+		e.log.Info("token answer not delivered", "error", err)
+	}
+}
+
+func (e *tokenEndpoint) exchange(w http.ResponseWriter, r *http.Request) (*tokenAnswer, *oauthError) {
+	form, refused := readForm(w, r)
+	if refused != nil {
+		return nil, refused
+	}
+	if refused := checkForm(form); refused != nil {
+		return nil, refused
+	}
+	raw := form.Get("subject_token")
+	subject, err := e.verifier.Verify(r.Context(), raw, e.verifier.config.Audience)
+	if err != nil {
+		return nil, e.refusal(err)
+	}
+	access, session, err := e.sessions.create(r.Context(), subject, raw)
+	switch {
+	case errors.Is(err, errTooMany):
+		e.log.Warn("subject token exchanged too often", "subject", subject)
+		return nil, badRequest("the subject_token was exchanged too often; request a new one from your identity provider")
+	case err != nil:
+		e.log.Error("session not opened", "subject", subject, "error", err)
+		return nil, &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", "no session can be opened now; try again in a moment"}
+	}
+	e.log.Info("session opened", "session", session.ID, "subject", subject, "expiry", session.Expiry)
+	return &tokenAnswer{
+		AccessToken: access, IssuedTokenType: typeAccessToken, TokenType: "Bearer",
+		ExpiresIn: int64(session.Expiry.Sub(session.Created).Seconds()),
+	}, nil
+}
+
+// refusal turns a refused subject token into invalid_request, which RFC 8693 section 2.2.2 demands.
+func (e *tokenEndpoint) refusal(err error) *oauthError {
+	var identity *Error
+	if !errors.As(err, &identity) {
+		e.log.Error("subject token not verified", "error", err)
+		return &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", "the subject_token cannot be verified now; try again in a moment"}
+	}
+	e.log.Info("subject token refused", "code", string(identity.Code), "error", identity.Err)
+	if identity.Code == CodeUnavailable {
+		return &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", identity.Message}
+	}
+	return badRequest("subject_token: " + identity.Message)
+}
+
+// readForm reads the request strictly: one way to send each parameter, and none that ends in a server's access log.
+func readForm(w http.ResponseWriter, r *http.Request) (url.Values, *oauthError) {
+	switch {
+	case r.URL.Path != TokenPath:
+		return nil, &oauthError{http.StatusNotFound, "invalid_request", "only POST " + TokenPath + " is served here"}
+	case r.Method != http.MethodPost:
+		return nil, &oauthError{http.StatusMethodNotAllowed, "invalid_request", "send POST"}
+	case r.URL.RawQuery != "" || r.URL.ForceQuery:
+		return nil, badRequest("parameters belong into the body, not into the URL")
+	case len(r.Header.Values("Authorization")) > 0:
+		return nil, badRequest("clients do not authenticate here; leave client_id and client_secret out of the credentials file")
+	case r.Header.Get("Content-Encoding") != "":
+		return nil, badRequest("send the body without Content-Encoding")
+	}
+	types := r.Header.Values("Content-Type")
+	if len(types) != 1 {
+		return nil, badRequest("send one Content-Type: application/x-www-form-urlencoded")
+	}
+	if kind, _, err := mime.ParseMediaType(types[0]); err != nil || kind != "application/x-www-form-urlencoded" {
+		return nil, badRequest("send Content-Type: application/x-www-form-urlencoded")
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
+	if err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return nil, &oauthError{http.StatusRequestEntityTooLarge, "invalid_request", "the body is longer than 64 KiB"}
+		}
+		return nil, badRequest("the body could not be read")
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, badRequest("the body is not form-encoded")
+	}
+	return form, nil
+}
+
+// checkForm accepts what stock clients send. Audience and scope are theirs to choose and give nothing here: a session is always for this gateway, and what it may do is
+// decided at each query.
+func checkForm(form url.Values) *oauthError {
+	for name, values := range form {
+		switch name {
+		case "grant_type", "subject_token", "subject_token_type", "requested_token_type", "audience", "scope":
+		case "actor_token", "actor_token_type":
+			return badRequest("delegation (actor_token) is not supported; send the subject_token alone")
+		case "resource":
+			return &oauthError{http.StatusBadRequest, "invalid_target", "resource is not supported; leave it out"}
+		default:
+			return badRequest("parameter " + quote(name) + " is not understood; leave it out")
+		}
+		// RFC 8693 allows several audiences; which of two other values counts must never be a question.
+		if len(values) > 1 && name != "audience" {
+			return badRequest("parameter " + name + " is given twice")
+		}
+	}
+	if grant := form.Get("grant_type"); grant != grantTokenExchange {
+		return &oauthError{http.StatusBadRequest, "unsupported_grant_type", "grant_type must be " + grantTokenExchange}
+	}
+	if kind := form.Get("subject_token_type"); kind != typeJWT && kind != typeIDToken {
+		return badRequest("subject_token_type must be " + typeJWT + " or " + typeIDToken)
+	}
+	if kind := form.Get("requested_token_type"); kind != "" && kind != typeAccessToken {
+		return badRequest("requested_token_type must be " + typeAccessToken + " or left out")
+	}
+	if form.Get("subject_token") == "" {
+		return badRequest("subject_token is missing; send the OIDC token of your identity provider")
+	}
+	return nil
+}
+
+// describable keeps to the characters that RFC 6749 section 5.2 allows in error_description.
+func describable(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '"' || r == '\\':
+			return '\''
+		case r < 0x20 || r > 0x7e:
+			return '?'
+		default:
+			return r
+		}
+	}, s)
+}

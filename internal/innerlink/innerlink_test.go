@@ -1,0 +1,135 @@
+package innerlink_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/bqgate/bqgate/internal/innerlink"
+)
+
+var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+const attackEnv = "INNERLINK_TEST_ATTACK"
+
+// TestMain is also the attacker's program: it connects, listens and expects to be hung up on.
+func TestMain(m *testing.M) {
+	path := os.Getenv(attackEnv)
+	if path == "" {
+		os.Exit(m.Run())
+	}
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if n, err := c.Read(make([]byte, 1)); n != 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+		fmt.Fprintln(os.Stderr, "still connected:", n, err)
+		os.Exit(1)
+	}
+}
+
+func TestListenRefusesAnOpenFolder(t *testing.T) {
+	for _, mode := range []os.FileMode{0o755, 0o750, 0o701, 0o777} {
+		dir := t.TempDir()
+		if err := os.Chmod(dir, mode); err != nil {
+			t.Fatal(err)
+		}
+		l, err := innerlink.Listen(filepath.Join(dir, "s"), nil, quiet)
+		if err == nil {
+			l.Close()
+			t.Fatalf("mode %o: a folder that others may enter was accepted", mode)
+		}
+		if !strings.Contains(err.Error(), "chmod 700") {
+			t.Errorf("mode %o: %v: want the cure in the message", mode, err)
+		}
+	}
+}
+
+func TestOwnUserIsServed(t *testing.T) {
+	l, err := innerlink.Listen(filepath.Join(t.TempDir(), "in", "s"), nil, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		c, err := l.Accept()
+		if err == nil {
+			c.Write([]byte("hello"))
+			c.Close()
+		}
+	}()
+	c, err := net.Dial("unix", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(c)
+	if err != nil || string(got) != "hello" {
+		t.Fatalf("got %q, %v", got, err)
+	}
+}
+
+// An attacker on the same host, as another user, finds a socket that he can reach (the folder's mode was loosened after the start): he is hung up on before he
+// can say a word (A1).
+func TestAnotherUserIsHungUpOn(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Log("not root: cannot become another user; the refusal is by the folder's mode alone here")
+		return
+	}
+	dir, err := os.MkdirTemp("/tmp", "innerlink")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	l, err := innerlink.Listen(filepath.Join(dir, "s"), nil, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	accepted := make(chan struct{}, 1)
+	go func() {
+		if _, err := l.Accept(); err == nil {
+			accepted <- struct{}{}
+		}
+	}()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(l.Addr().String(), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(dir, "attacker") // a copy of this test, where the other user may read it
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	image, err := os.ReadFile(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(program, image, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	attack := exec.Command(program)
+	attack.Dir = dir
+	attack.Env = []string{attackEnv + "=" + l.Addr().String()}
+	attack.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	if out, err := attack.CombinedOutput(); err != nil {
+		t.Fatalf("attacker was not hung up on: %v\n%s", err, out)
+	}
+	select {
+	case <-accepted:
+		t.Fatal("the attacker's connection reached the service")
+	case <-time.After(200 * time.Millisecond):
+	}
+}

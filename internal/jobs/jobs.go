@@ -1,0 +1,156 @@
+// Package jobs welds a masking plan to a BigQuery job.
+//
+// A result page often carries no schema, a job id is chosen by the client, and BigQuery hands the same result table to everybody who
+// asks the same question. So what a reader may see is never taken from a response: it is taken from the job's Record, which the gateway writes
+// once, for one owner, after its own jobs.get has shown that the job is the one that was decided on (attacks A5, A6, A19). Rows additionally
+// need a Verification: the finished job must have read exactly the tables that the analysis named (A8).
+//
+// Records live in Redis, sealed: a planted, altered or copied record opens nothing (A11), a lost one makes its job unreadable.
+package jobs
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/googlesql"
+	"github.com/bqgate/bqgate/internal/masking"
+	"github.com/bqgate/bqgate/internal/sealed"
+)
+
+// Retention is how long a record is kept: BigQuery keeps an anonymous result table for about 24 hours.
+const Retention = 26 * time.Hour
+
+// Label is the job label that carries the id of the decision a job was created under, or of the request whose approval released it.
+const Label = bigquery.DecisionLabel
+
+var (
+	// ErrNotFound is returned for a job that this owner has no record of, whoever else may have one.
+	ErrNotFound = errors.New("no record of this job for this owner")
+	// ErrExists is returned by Create when the owner already has a record under this project and job id.
+	ErrExists = errors.New("a record of this job exists already")
+)
+
+// Record is what the gateway knows about a job it let through. It is written once and never changed.
+type Record struct {
+	Job      bigquery.JobReference `json:"job"`
+	Owner    string                `json:"owner"`
+	Decision string                `json:"decision"` // id of the decision; the job's label Label carries it
+
+	Query     bigquery.QueryRequest `json:"query"`      // as the client asked; its SQL is shown wherever the job's SQL is shown
+	SQLDigest string                `json:"sql_digest"` // hex SHA-256 of the text that was forwarded
+	Analysis  googlesql.Analysis    `json:"analysis"`   // for deciding again at every read
+	Tables    []string              `json:"tables"`     // base tables that the run may have read, sorted
+	Plan      masking.Plan          `json:"plan"`
+
+	Credential string    `json:"credential"`         // account the job runs under; reads use the same one
+	Approval   string    `json:"approval,omitempty"` // id of the approved request, when the run needed one
+	Estimate   *int64    `json:"estimate,omitempty"` // bytes, when a dry run was made
+	Created    time.Time `json:"created"`
+}
+
+// Verification is the result of comparing the finished job with its record. It is written once.
+type Verification struct {
+	Broken      string           `json:"broken,omitempty"` // why no row of this job may ever be released; "" when it agreed
+	Destination bigquery.TableID `json:"destination"`      // the anonymous result table
+	At          time.Time        `json:"at"`
+}
+
+// Digest is the hex SHA-256 of a text.
+func Digest(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
+// Store keeps records in Redis.
+type Store struct {
+	redis redis.UniversalClient
+	keys  *sealed.Keyring
+}
+
+// NewStore makes a Store.
+func NewStore(client redis.UniversalClient, keys *sealed.Keyring) *Store {
+	return &Store{redis: client, keys: keys}
+}
+
+// Create writes the record, once. It returns ErrExists when the owner already has one for the project and job id.
+func (s *Store) Create(ctx context.Context, r Record) error {
+	if r.Owner == "" || r.Job.ProjectID == "" || r.Job.JobID == "" || r.Decision == "" {
+		return fmt.Errorf("record of job %q: owner, project, job id and decision must be set", r.Job.JobID)
+	}
+	key := s.key(r.Owner, r.Job.ProjectID, r.Job.JobID)
+	return s.putOnce(ctx, key, r)
+}
+
+// Get returns the owner's record of a job, and its verification where there is one.
+func (s *Store) Get(ctx context.Context, owner, project, jobID string) (Record, *Verification, error) {
+	key := s.key(owner, project, jobID)
+	values, err := s.redis.MGet(ctx, key, key+":verified").Result()
+	if err != nil {
+		return Record{}, nil, fmt.Errorf("read record of job %s: %w", jobID, err)
+	}
+	text, ok := values[0].(string)
+	if !ok {
+		return Record{}, nil, ErrNotFound
+	}
+	var r Record
+	if err := s.keys.Open(key, text, &r); err != nil {
+		return Record{}, nil, fmt.Errorf("record of job %s: %w", jobID, err)
+	}
+	if r.Owner != owner || r.Job.ProjectID != project || r.Job.JobID != jobID {
+		return Record{}, nil, fmt.Errorf("record of job %s: %w", jobID, sealed.ErrForged)
+	}
+	text, ok = values[1].(string)
+	if !ok {
+		return r, nil, nil
+	}
+	var v Verification
+	if err := s.keys.Open(key+":verified", text, &v); err != nil {
+		return Record{}, nil, fmt.Errorf("verification of job %s: %w", jobID, err)
+	}
+	return r, &v, nil
+}
+
+// Verify writes the verification, once, and returns the one that stands.
+func (s *Store) Verify(ctx context.Context, r Record, v Verification) (Verification, error) {
+	key := s.key(r.Owner, r.Job.ProjectID, r.Job.JobID)
+	err := s.putOnce(ctx, key+":verified", v)
+	if !errors.Is(err, ErrExists) {
+		return v, err
+	}
+	_, standing, err := s.Get(ctx, r.Owner, r.Job.ProjectID, r.Job.JobID)
+	if err != nil {
+		return Verification{}, err
+	}
+	if standing == nil {
+		return Verification{}, fmt.Errorf("verification of job %s: %w", r.Job.JobID, ErrNotFound)
+	}
+	return *standing, nil
+}
+
+func (s *Store) putOnce(ctx context.Context, key string, v any) error {
+	text, err := s.keys.Seal(key, v)
+	if err != nil {
+		return err
+	}
+	set, err := s.redis.SetNX(ctx, key, text, Retention).Result()
+	if err != nil {
+		return fmt.Errorf("write %s: %w", key, err)
+	}
+	if !set {
+		return ErrExists
+	}
+	return nil
+}
+
+// key hides who owns which job from readers of Redis and keeps one owner's ids apart from every other's.
+func (s *Store) key(owner, project, jobID string) string {
+	sum := s.keys.MAC("job", owner, project, jobID)
+	return "bqgate:job:" + hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,110 @@
+package masking
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	json "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// shape is what a member's value must be.
+type shape uint8
+
+const (
+	word   shape = iota + 1 // a string
+	number                  // an unsigned 64-bit integer, which the API writes as a string
+	truth                   // true or false
+	object                  // checked by its own code
+)
+
+// members are the members of an answer that may pass. All others are dropped: `errors` quotes values, `dmlStats` and statistics of stages count rows that
+// the agent does not see, and what is new is not known.
+var members = map[string]shape{
+	"kind": word, "etag": word, "pageToken": word, "queryId": word, "location": word,
+	"totalRows": number, "totalBytesProcessed": number, "totalBytesBilled": number,
+	"jobComplete": truth, "cacheHit": truth,
+	"jobReference": object, "jobCreationReason": object, "schema": object, "rows": object,
+}
+
+func (m *Results) keeps(name string) bool {
+	if _, ok := members[name]; !ok {
+		return false
+	}
+	// An etag is a digest of the raw answer: with it, a guess of the masked values could be checked.
+	if name == "etag" && m.masks {
+		return false
+	}
+	return m.options.Keep == nil || m.options.Keep(name)
+}
+
+// learn checks a known member and remembers what it says. Dropped members are checked as well: the answer is believed whole or not at all.
+func (m *Results) learn(name string) error {
+	value := jsontext.Value(m.value)
+	var err error
+	switch members[name] {
+	case word:
+		var text string
+		if err = json.Unmarshal(value, &text); err == nil && value.Kind() != '"' {
+			err = errors.New("not a string")
+		}
+		if name == "pageToken" {
+			m.head.PageToken = text
+		}
+	case number:
+		var n uint64
+		if n, err = readNumber(value); err == nil && name == "totalRows" {
+			m.head.TotalRows = &n
+		}
+	case truth:
+		var yes bool
+		if err = json.Unmarshal(value, &yes); err == nil && value.Kind() == 'n' {
+			err = errors.New("not a boolean")
+		}
+		if name == "jobComplete" {
+			m.head.JobComplete = &yes
+		}
+	case object:
+		err = m.learnObject(name, value)
+	}
+	if err != nil {
+		return fmt.Errorf("member %q: %w", name, err)
+	}
+	return nil
+}
+
+func readNumber(value jsontext.Value) (uint64, error) {
+	text := string(value)
+	if value.Kind() == '"' {
+		if err := json.Unmarshal(value, &text); err != nil {
+			return 0, err
+		}
+	}
+	return strconv.ParseUint(text, 10, 64)
+}
+
+func (m *Results) learnObject(name string, value jsontext.Value) error {
+	if value.Kind() != '{' {
+		return errors.New("not an object")
+	}
+	switch name {
+	case "jobReference":
+		return json.Unmarshal(value, &m.head.JobReference, json.RejectUnknownMembers(true))
+	case "jobCreationReason":
+		var reason struct {
+			Code string `json:"code"`
+		}
+		return json.Unmarshal(value, &reason, json.RejectUnknownMembers(true))
+	case "schema":
+		var schema struct {
+			Fields []schemaField `json:"fields"`
+		}
+		if err := json.Unmarshal(value, &schema, json.RejectUnknownMembers(true)); err != nil {
+			return err
+		}
+		m.head.HasSchema = true
+		return matchSchema(schema.Fields, m.plan.Columns, false)
+	}
+	return nil
+}

@@ -1,0 +1,525 @@
+package masking
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	json "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// oracle masks a document the obvious way: decode it whole, walk the tree by the plan, make each cell with plain string functions. It shares no code with
+// the masker but matchSchema and the tables of constants.
+func oracle(plan Plan, salt, doc []byte) (any, error) {
+	var top map[string]jsontext.Value
+	if jsontext.Value(doc).Kind() != '{' {
+		return nil, errors.New("no object")
+	}
+	if err := json.Unmarshal(doc, &top); err != nil {
+		return nil, err
+	}
+	if err := plainNames(doc); err != nil {
+		return nil, err
+	}
+	result := map[string]any{}
+	for name, raw := range top {
+		value, err := oracleMember(plan, salt, name, raw)
+		if err != nil {
+			return nil, err
+		}
+		known := slices.Contains(strings.Fields("kind etag schema jobReference jobComplete totalRows pageToken rows totalBytesProcessed totalBytesBilled cacheHit queryId location jobCreationReason"), name)
+		if known && !(name == "etag" && plan.Masks()) {
+			result[name] = value
+		}
+	}
+	return result, nil
+}
+
+// plainNames holds the few rules about the text that a decoded tree does not show: names of the top level and of rows are plain words, and depth is limited.
+func plainNames(doc []byte) error {
+	d := jsontext.NewDecoder(bytes.NewReader(doc))
+	rows, blanks := false, 0
+	for {
+		from := d.InputOffset()
+		kind, length := d.StackIndex(d.StackDepth())
+		isName := kind == '{' && length%2 == 0 && d.PeekKind() == '"'
+		if isName && (d.StackDepth() == 1 || rows) {
+			v, err := d.ReadValue()
+			if err != nil {
+				return err
+			}
+			word := string(v[1 : len(v)-1])
+			if d.StackDepth() == 1 {
+				rows = word == "rows"
+				if len(word) > 64 || strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") != "" {
+					return errors.New("name")
+				}
+			} else if word != "f" && word != "v" {
+				return errors.New("name in rows")
+			}
+			continue
+		}
+		if _, err := d.ReadToken(); err != nil {
+			return nil // the end; validity was checked before
+		}
+		if !rows && d.StackDepth() > maxNested+1 {
+			return errors.New("depth")
+		}
+		if blanks = int(d.InputOffset() - from); blanks > maxHead {
+			return errors.New("long")
+		}
+	}
+}
+
+func oracleMember(plan Plan, salt []byte, name string, raw jsontext.Value) (any, error) {
+	var value any
+	if err := json.Unmarshal(raw, &value); err != nil {
+		return nil, err
+	}
+	bad := fmt.Errorf("%s is not as it should be", name)
+	switch name {
+	case "kind", "etag", "pageToken", "queryId", "location":
+		if _, ok := value.(string); !ok {
+			return nil, bad
+		}
+	case "jobComplete", "cacheHit":
+		if _, ok := value.(bool); !ok {
+			return nil, bad
+		}
+	case "totalRows", "totalBytesProcessed", "totalBytesBilled":
+		text, quoted := value.(string)
+		if !quoted {
+			text = strings.TrimSpace(string(raw))
+		}
+		var n uint64
+		if _, err := fmt.Sscanf(text, "%d", &n); err != nil || strings.Trim(text, "0123456789") != "" {
+			return nil, bad
+		}
+	case "jobReference":
+		return value, onlyStrings(value, "projectId", "jobId", "location")
+	case "jobCreationReason":
+		return value, onlyStrings(value, "code")
+	case "schema":
+		var schema struct {
+			Fields []schemaField `json:"fields"`
+		}
+		if raw.Kind() != '{' {
+			return nil, bad
+		}
+		if err := json.Unmarshal(raw, &schema, json.RejectUnknownMembers(true)); err != nil {
+			return nil, err
+		}
+		return value, matchSchema(schema.Fields, plan.Columns, false)
+	case "rows":
+		list, ok := value.([]any)
+		if !ok {
+			return nil, bad
+		}
+		if len(list) > 0 && len(plan.Columns) == 0 {
+			return nil, errors.New("rows without a plan")
+		}
+		for i := range list {
+			var err error
+			if list[i], err = oracleFields(plan.Columns, Clear, salt, list[i]); err != nil {
+				return nil, err
+			}
+		}
+		return list, nil
+	}
+	return value, nil
+}
+
+func onlyStrings(value any, names ...string) error {
+	object, ok := value.(map[string]any)
+	if !ok {
+		return errors.New("no object")
+	}
+	for name, v := range object {
+		// Null decodes into an empty string.
+		if _, ok := v.(string); !ok && v != nil || !slices.Contains(names, name) {
+			return errors.New("no such string")
+		}
+	}
+	return nil
+}
+
+// only returns the single member of an object.
+func only(value any, name string) (any, error) {
+	object, ok := value.(map[string]any)
+	v, has := object[name]
+	if !ok || !has || len(object) != 1 {
+		return nil, fmt.Errorf("no object of %s alone", name)
+	}
+	return v, nil
+}
+
+func oracleFields(columns []Column, over Rule, salt []byte, value any) (any, error) {
+	f, err := only(value, "f")
+	if err != nil {
+		return nil, err
+	}
+	list, ok := f.([]any)
+	if !ok || len(list) != len(columns) {
+		return nil, errors.New("arity")
+	}
+	for i, cell := range list {
+		v, err := only(cell, "v")
+		if err != nil {
+			return nil, err
+		}
+		if v, err = oracleValue(columns[i], over, salt, v); err != nil {
+			return nil, err
+		}
+		list[i] = map[string]any{"v": v}
+	}
+	return map[string]any{"f": list}, nil
+}
+
+func oracleValue(c Column, over Rule, salt []byte, value any) (any, error) {
+	rule := Stricter(over, c.Mask)
+	if c.Type == "STRUCT" && c.Mask == "" {
+		rule = over
+	}
+	if !c.Repeated {
+		return oracleOne(c, rule, salt, value)
+	}
+	list, ok := value.([]any)
+	if !ok && value != nil {
+		return nil, errors.New("no array")
+	}
+	for i, element := range list {
+		v, err := only(element, "v")
+		if err != nil {
+			return nil, err
+		}
+		if v, err = oracleOne(c, rule, salt, v); err != nil {
+			return nil, err
+		}
+		list[i] = map[string]any{"v": v}
+	}
+	if c.Type != "STRUCT" {
+		rule = rule.For(c.Type)
+	}
+	if rule == AlwaysNull || rule == DefaultMaskingValue {
+		return []any{}, nil
+	}
+	return value, nil
+}
+
+func oracleOne(c Column, rule Rule, salt []byte, value any) (any, error) {
+	if c.Type == "STRUCT" {
+		var err error
+		if value != nil {
+			if value, err = oracleFields(c.Fields, rule, salt, value); err != nil {
+				return nil, err
+			}
+		}
+		switch rule {
+		case AlwaysNull:
+			return nil, nil
+		case DefaultMaskingValue:
+			blank := make([]any, len(c.Fields))
+			for i, field := range c.Fields {
+				v := any(nil)
+				if field.Repeated {
+					v = []any{}
+				} else if field.Type == "STRUCT" {
+					v, _ = oracleOne(field, Stricter(rule, cover(field)), salt, nil)
+				} else if Stricter(rule, field.Mask) == DefaultMaskingValue {
+					v = oracleCell(DefaultMaskingValue, field.Type, "", salt)
+				}
+				blank[i] = map[string]any{"v": v}
+			}
+			return map[string]any{"f": blank}, nil
+		}
+		return value, nil
+	}
+	text, ok := value.(string)
+	if !ok && value != nil {
+		return nil, errors.New("no string")
+	}
+	rule = rule.For(c.Type)
+	if value == nil && rule != DefaultMaskingValue {
+		return nil, nil
+	}
+	return oracleCell(rule, c.Type, text, salt), nil
+}
+
+func oracleCell(rule Rule, typ, text string, salt []byte) any {
+	blank := strings.Trim(constants[typ], `"`)
+	if typ == "TIMESTAMP" {
+		blank = "0"
+	}
+	sum := func(s string) any { h := sha256.Sum256([]byte(s)); return base64.StdEncoding.EncodeToString(h[:]) }
+	runes := []rune(text)
+	switch rule {
+	case Clear:
+		return text
+	case AlwaysNull:
+		return nil
+	case DefaultMaskingValue:
+		return blank
+	case SHA256, RandomHash:
+		if typ == "BYTES" {
+			b, err := base64.StdEncoding.DecodeString(text)
+			if err != nil {
+				return blank
+			}
+			text = string(b)
+		}
+		if rule == SHA256 {
+			return sum(text)
+		}
+		h := hmac.New(sha256.New, salt)
+		h.Write([]byte(text))
+		return base64.StdEncoding.EncodeToString(h.Sum(nil))
+	case LastFourCharacters:
+		if len(runes) > 4 {
+			return "XXXXX" + string(runes[len(runes)-4:])
+		}
+		return sum(text)
+	case FirstFourCharacters:
+		if len(runes) > 4 {
+			return string(runes[:4]) + "XXXXX"
+		}
+		return sum(text)
+	case EmailMask:
+		if at, ok := emailAt([]byte(text)); ok { // its own table of cases tests emailAt
+			return "XXXXX" + text[at:]
+		}
+		return sum(text)
+	case DateYearMask:
+		if typ != "TIMESTAMP" && yearPrefix([]byte(text)) {
+			return text[:4] + map[string]string{"DATE": "-01-01", "DATETIME": "-01-01T00:00:00"}[typ]
+		}
+		if typ == "TIMESTAMP" {
+			var c cells // TestCells tests the shapes of a TIMESTAMP
+			n := node{typ: typ, constant: []byte(`"0"`)}
+			return strings.Trim(string(c.appendYear(nil, &n, []byte(text))), `"`)
+		}
+		return blank
+	}
+	panic("unknown rule")
+}
+
+// compare runs both over a document and says where they differ.
+func compare(t *testing.T, plan Plan, doc []byte, r *rand.Rand) {
+	t.Helper()
+	salt := []byte("salt")
+	want, wantErr := oracle(plan, salt, bytes.Clone(doc))
+	size := 1 + r.IntN(len(doc)+1)
+	m := NewResults(plan, Options{Salt: salt})
+	m.rows.off = r.IntN(3) == 0
+	got, err := maskWith(m, string(doc), func() int { return 1 + r.IntN(size) })
+	if (err == nil) != (wantErr == nil) {
+		t.Fatalf("masker: %v\noracle: %v\ndocument %q\noutput %s", err, wantErr, doc, got)
+	}
+	if err != nil {
+		return
+	}
+	var tree any
+	if err := json.Unmarshal([]byte(got), &tree); err != nil {
+		t.Fatalf("output is not valid: %v\ndocument %q\noutput %s", err, doc, got)
+	}
+	if !reflect.DeepEqual(tree, want) {
+		t.Fatalf("masker and oracle differ\ndocument %q\noutput %s\noracle %v", doc, got, want)
+	}
+}
+
+// fuzzPlans are shapes that together have every rule, type and nesting.
+var fuzzPlans = func() []Plan {
+	plans := []Plan{{}, customers}
+	for _, typ := range []string{"STRING", "BYTES", "INT64", "TIMESTAMP", "DATE", "DATETIME", "JSON"} {
+		var plan Plan
+		for i, rule := range append(Rules(), Clear) {
+			plan.Columns = append(plan.Columns, Column{Name: fmt.Sprintf("c%d", i), Type: typ, Mask: rule})
+		}
+		plans = append(plans, plan)
+	}
+	for _, over := range append(Rules(), Clear, "") {
+		inner := []Column{{Name: "a", Type: "STRING", Mask: Clear}, {Name: "b", Type: "STRING", Repeated: true, Mask: LastFourCharacters},
+			{Name: "s", Type: "STRUCT", Fields: []Column{{Name: "t", Type: "TIMESTAMP", Mask: Clear}}}}
+		plans = append(plans,
+			Plan{Columns: []Column{{Name: "x", Type: "STRUCT", Mask: over, Fields: inner}}},
+			Plan{Columns: []Column{{Name: "x", Type: "STRUCT", Repeated: true, Mask: over, Fields: inner}, {Name: "y", Type: "INT64", Mask: Clear}}},
+			Plan{Columns: []Column{{Name: "x", Type: "STRING", Repeated: true, Mask: over}}},
+			Plan{Columns: []Column{{Name: "x", Type: "STRING", Mask: over}}},
+		)
+	}
+	return plans
+}()
+
+// generate writes a valid answer for a plan with random cells and blanks.
+type generate struct {
+	r *rand.Rand
+	strings.Builder
+	pretty int // 0: no blanks, 1: random ones
+}
+
+var samples = []string{
+	"", "a", "1234", "12345", "123-45-6789", "äöü€x", "😀😀😀😀😀", `q\"uo\\te`, `\u0041\u00e4\ud83d\ude00xyz`, "a@b.de", "x@y", "YWJj", "2024-07-13", "2024-07-13T01:02:03", "2024-07-13T01:02:03.5Z",
+	"1.7E9", "1720874096000000", "-5", "{\\\"a\\\":1}", "<script>", "plain words that are a little longer than eight bytes",
+}
+
+func (g *generate) token(s string) {
+	if g.pretty > 0 && g.r.IntN(4) == 0 {
+		g.WriteString(strings.Repeat(string(" \n\t\r"[g.r.IntN(4)]), g.r.IntN(3)))
+	}
+	g.WriteString(s)
+}
+
+func (g *generate) fields(columns []Column) {
+	g.token("{")
+	g.token(`"f"`)
+	g.token(":")
+	g.token("[")
+	for i, c := range columns {
+		if i > 0 {
+			g.token(",")
+		}
+		if !c.Repeated {
+			g.cell(c)
+			continue
+		}
+		g.token(`{"v":[`)
+		for k := range g.r.IntN(4) {
+			if k > 0 {
+				g.token(",")
+			}
+			g.cell(c)
+		}
+		g.token("]}")
+	}
+	g.token("]")
+	g.token("}")
+}
+
+func (g *generate) cell(c Column) {
+	g.token("{")
+	g.token(`"v"`)
+	g.token(":")
+	switch {
+	case g.r.IntN(8) == 0:
+		g.token("null")
+	case c.Type == "STRUCT":
+		g.fields(c.Fields)
+	default:
+		g.token(`"` + samples[g.r.IntN(len(samples))] + `"`)
+	}
+	g.token("}")
+}
+
+func (g *generate) document(plan Plan) []byte {
+	g.token(`{"kind":"x","etag":"e","rows":`)
+	g.token("[")
+	for i := range g.r.IntN(7) {
+		if i > 0 {
+			g.token(",")
+		}
+		g.fields(plan.Columns)
+	}
+	g.token("]")
+	g.token(`,"errors":[{"message":"m"}],"totalRows":"7"`)
+	g.token("}")
+	return []byte(g.String())
+}
+
+// TestAgainstOracle compares on thousands of generated answers, valid ones and ones with a byte changed.
+func TestAgainstOracle(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	for i := range 4000 {
+		plan := fuzzPlans[1+r.IntN(len(fuzzPlans)-1)]
+		g := generate{r: r, pretty: i % 2}
+		doc := g.document(plan)
+		if _, err := oracle(plan, []byte("salt"), bytes.Clone(doc)); err != nil {
+			t.Fatalf("the generator made %s: %v", doc, err)
+		}
+		if i%3 == 0 {
+			at := r.IntN(len(doc))
+			doc[at] = "{}[]\",:\\vf0n \xff"[r.IntN(14)]
+		}
+		compare(t, plan, doc, r)
+	}
+}
+
+func FuzzResults(f *testing.F) {
+	f.Add([]byte(customersDoc), uint8(1), uint64(1))
+	r := rand.New(rand.NewPCG(1, 1))
+	for i, plan := range fuzzPlans {
+		if i%5 == 0 {
+			g := generate{r: r, pretty: i % 2}
+			f.Add(g.document(plan), uint8(i), uint64(i))
+		}
+	}
+	f.Fuzz(func(t *testing.T, doc []byte, which uint8, seed uint64) {
+		compare(t, fuzzPlans[int(which)%len(fuzzPlans)], doc, rand.New(rand.NewPCG(seed, 0)))
+	})
+}
+
+// TestCanary: no piece of a masked value longer than its rule shows is in any output, whatever the chunks, and not in what came before an error either.
+func TestCanary(t *testing.T) {
+	const canary = "CANARY-7f3a9c"
+	plan := Plan{Columns: []Column{
+		{Name: "a", Type: "STRING", Mask: AlwaysNull}, {Name: "b", Type: "STRING", Mask: DefaultMaskingValue}, {Name: "c", Type: "STRING", Mask: SHA256},
+		{Name: "d", Type: "STRING", Mask: LastFourCharacters}, {Name: "e", Type: "STRING", Mask: FirstFourCharacters}, {Name: "f", Type: "STRING", Mask: EmailMask},
+		{Name: "g", Type: "BYTES", Mask: SHA256}, {Name: "h", Type: "INT64", Mask: EmailMask}, {Name: "i", Type: "STRING", Repeated: true, Mask: RandomHash},
+		{Name: "j", Type: "STRUCT", Mask: AlwaysNull, Fields: []Column{{Name: "k", Type: "STRING", Mask: Clear}}}, {Name: "l", Type: "STRING", Mask: Clear},
+	}}
+	v := `{"v":"` + canary + `"}`
+	row := `{"f":[` + strings.Repeat(v+",", 8) + `{"v":[` + v + `,` + v + `]},{"v":{"f":[` + v + `]}},{"v":"fine"}]}`
+	doc := `{"errors":["` + canary + `"],"rows":[` + row + `,` + row + `,` + row + `,` + row + `],"dmlStats":"` + canary + `"}`
+	secret := []string{canary, "CANARY", "ANARY", "7f3a9", "-7f3", "f3a9"}
+	r := rand.New(rand.NewPCG(5, 6))
+	for range 3000 {
+		text := []byte(doc)
+		broken := r.IntN(2) == 0
+		if broken {
+			text[r.IntN(len(text))] ^= 1 << r.IntN(8)
+		}
+		size := 1 + r.IntN(60)
+		out, err := maskWith(NewResults(plan, Options{Salt: []byte("s")}), string(text), func() int { return 1 + r.IntN(size) })
+		if !broken && err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range secret {
+			if strings.Contains(out, s) {
+				t.Fatalf("%q is in %s", s, out)
+			}
+		}
+	}
+}
+
+// TestNoAllocationPerRow: ten times the rows cost no more allocations.
+func TestNoAllocationPerRow(t *testing.T) {
+	for _, generic := range []bool{false, true} {
+		count := func(rows int) float64 {
+			doc := benchDoc(rows, false)
+			return testing.AllocsPerRun(5, func() {
+				m := NewResults(benchPlan(benchFour), Options{})
+				m.rows.off = generic
+				for p := doc; len(p) > 0; {
+					n := min(16<<10, len(p))
+					if _, err := m.Write(p[:n]); err != nil {
+						t.Fatal(err)
+					}
+					p = p[n:]
+				}
+			})
+		}
+		few, many := count(1000), count(10000)
+		if many > few+2 {
+			t.Errorf("generic=%t: %v allocations for 1,000 rows, %v for 10,000", generic, few, many)
+		}
+	}
+}

@@ -1,0 +1,35 @@
+package masking
+
+// Rule is a mask rule by BigQuery's own name (DataMaskingPolicy.PredefinedExpression).
+type Rule string
+
+// Rules. Clear is not a rule of BigQuery: it says that a cell may pass as it is.
+// The zero Rule is not Clear: an unset rule masks with the strictest one.
+const (
+	Clear               Rule = "CLEAR"
+	SHA256              Rule = "SHA256"
+	AlwaysNull          Rule = "ALWAYS_NULL"
+	DefaultMaskingValue Rule = "DEFAULT_MASKING_VALUE"
+	LastFourCharacters  Rule = "LAST_FOUR_CHARACTERS"
+	FirstFourCharacters Rule = "FIRST_FOUR_CHARACTERS"
+	EmailMask           Rule = "EMAIL_MASK"
+	DateYearMask        Rule = "DATE_YEAR_MASK"
+	RandomHash          Rule = "RANDOM_HASH"
+)
+
+// Plan says what every cell of a result may show. It is bound to one job and is the only thing that says what is in a
+// column: a response's own schema is never believed. A Plan without columns allows no row.
+type Plan struct {
+	Columns []Column `json:"columns"`
+	// Sensitive is true when the query touches a sensitive column: run-time error text is then replaced.
+	Sensitive bool `json:"sensitive,omitempty"`
+}
+
+// Column is one output column, or one field of a STRUCT.
+type Column struct {
+	Name     string   `json:"name"`               // as BigQuery names it in the result ("f0_" for anonymous columns); checked against the answer's schema
+	Type     string   `json:"type"`               // scalar GoogleSQL type name (STRING, INT64, …) or "STRUCT"
+	Repeated bool     `json:"repeated,omitempty"` // ARRAY of Type
+	Mask     Rule     `json:"mask,omitempty"`     // for scalars; on a STRUCT or an array it covers everything below
+	Fields   []Column `json:"fields,omitempty"`   // of a STRUCT, in order
+}

@@ -1,0 +1,83 @@
+// Package verdict is the one thing that ext_authz tells ext_proc: a Forward, sealed into Envoy's dynamic metadata.
+//
+// ext_proc trusts nothing else about a request: no header, no path, no response. A Forward says which bytes may go upstream, how the answer is masked, and
+// which job the answer must belong to. It is bound to one decision and one request, and is good for a minute (attack A1).
+package verdict
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/masking"
+	"github.com/bqgate/bqgate/internal/sealed"
+)
+
+const (
+	// Namespace is where Envoy puts the dynamic metadata of an ext_authz answer.
+	Namespace = "envoy.filters.http.ext_authz"
+	// Key is the member of Namespace that holds the sealed Forward.
+	Key = "bqgate"
+	// Lifetime is how long a Forward may be begun with after the decision.
+	Lifetime = 60 * time.Second
+
+	purpose = "envoy/dynamic_metadata/forward"
+)
+
+// ErrExpired is returned for a Forward that is older than Lifetime.
+var ErrExpired = errors.New("verdict has expired")
+
+// Forward is a request that may go upstream.
+type Forward struct {
+	Decision string          `json:"decision"`
+	Expires  time.Time       `json:"expires"`
+	Method   bigquery.Method `json:"method"`
+
+	Verb string `json:"verb"` // the request's method
+	Path string `json:"path"` // path without query, as decided
+	// Query holds the query parameters that are forwarded, encoded and sorted; ext_proc refuses to let anything else go.
+	Query string `json:"query"`
+
+	RequestDigest string            `json:"request_digest,omitempty"` // hex SHA-256 of the client's body, "" for none
+	Mutation      bigquery.Mutation `json:"mutation"`
+	BodyDigest    string            `json:"body_digest,omitempty"` // hex SHA-256 of the body that goes upstream
+
+	Fields          string `json:"fields,omitempty"` // the client's `fields=`, applied to the answer
+	TimestampFormat string `json:"timestamp_format,omitempty"`
+
+	// Record is the job's record: a draft where the request creates the job (Creates), the stored one otherwise.
+	Record  jobs.Record `json:"record"`
+	Creates bool        `json:"creates,omitempty"`
+	// Verified is true when the finished job has already been found to have read what the analysis named.
+	Verified bool `json:"verified,omitempty"`
+	// Plan masks this answer: the record's, or a stricter one under today's policy.
+	Plan masking.Plan `json:"plan"`
+}
+
+// Digest is the hex SHA-256 of a body, "" for an empty one.
+func Digest(body []byte) string {
+	if len(body) == 0 {
+		return ""
+	}
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:])
+}
+
+// Seal makes the text that goes into the metadata.
+func Seal(keys *sealed.Keyring, f Forward) (string, error) { return keys.Seal(purpose, f) }
+
+// Open reverses Seal and checks the expiry against now.
+func Open(keys *sealed.Keyring, text string, now time.Time) (*Forward, error) {
+	var f Forward
+	if err := keys.Open(purpose, text, &f); err != nil {
+		return nil, err
+	}
+	if f.Decision == "" || !now.Before(f.Expires) {
+		return nil, fmt.Errorf("decision %s: %w", f.Decision, ErrExpired)
+	}
+	return &f, nil
+}

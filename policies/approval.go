@@ -1,0 +1,182 @@
+package policies
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// size: the byte limit, and the approvals that hold the query. It is the last question and sets the effect.
+func (w *walk) size() error {
+	applying := w.applying()
+	bytes, err := w.bytes(applying)
+	if err != nil {
+		return err
+	}
+	held, err := w.holding(applying, bytes)
+	if err != nil {
+		return err
+	}
+	d := &w.decision
+	if d.MaxBytes > 0 && bytes > d.MaxBytes {
+		if !slices.ContainsFunc(held, func(a *approval) bool { return a.when.estimate }) {
+			return refuse(w.limiting(), fmt.Sprintf("a query that reads at most %s: fewer columns, or a condition on the partition", formatSize(d.MaxBytes)),
+				"the query would read %s, and at most %s are allowed", formatSize(bytes), formatSize(d.MaxBytes))
+		}
+		d.MaxBytes = 0 // the reviewers decide on the estimate, which bounds what is forwarded
+	}
+	if len(held) == 0 {
+		d.Effect = Allow
+		return nil
+	}
+	merged, err := w.merge(held, bytes)
+	if err != nil {
+		return err
+	}
+	w.cite(d.Rule)
+	d.Rule, d.Approval, d.Effect = merged.Rule, &merged, Hold
+	return nil
+}
+
+// applying are the approvals that ask for this subject's groups.
+func (w *walk) applying() []*approval {
+	var all []*approval
+	for i := range w.set.approvals {
+		a := &w.set.approvals[i]
+		if len(a.groups) == 0 || anyOf(a.groups, w.decision.Groups) {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// bytes is the estimate. A query that reads no table reads nothing.
+func (w *walk) bytes(applying []*approval) (int64, error) {
+	e := w.request.Estimate
+	switch {
+	case e != nil && e.Bytes < 0:
+		return 0, fmt.Errorf("the estimate of %d bytes is not one", e.Bytes)
+	case e != nil:
+		return e.Bytes, nil
+	case len(w.tables) == 0:
+		return 0, nil
+	case w.decision.MaxBytes > 0 || slices.ContainsFunc(applying, func(a *approval) bool { return a.when.estimate }) || len(w.highValue()) > 0:
+		return 0, errEstimate
+	default:
+		return 0, nil
+	}
+}
+
+func (w *walk) highValue() []string {
+	var names []string
+	for _, v := range w.tables {
+		if v.highValue {
+			names = append(names, w.request.short(v.name))
+		}
+	}
+	return names
+}
+
+// holding are the approvals whose condition is true. One that cannot be evaluated refuses.
+func (w *walk) holding(applying []*approval, bytes int64) ([]*approval, error) {
+	if len(applying) == 0 {
+		return nil, nil
+	}
+	tables := make([]Table, len(w.tables))
+	for i, v := range w.tables {
+		tables[i] = Table{Name: v.name, Project: v.id.Project, Dataset: v.id.Dataset, Table: v.id.Table, HighValue: v.highValue}
+	}
+	values := w.approvalValues(tables, bytes)
+	var held []*approval
+	for _, a := range applying {
+		holds, err := a.when.eval(values)
+		if err != nil {
+			return nil, refuse(a.ref, "", "the condition of approval %s could not be evaluated", a.ref.Name)
+		}
+		if holds {
+			held = append(held, a)
+		}
+	}
+	return held, nil
+}
+
+func (w *walk) approvalValues(tables []Table, bytes int64) map[string]any {
+	values := subjectValues(w.request.Subject)
+	maps.Copy(values, map[string]any{"tables": tables, "estimate.bytes": bytes, "kinds": []string{selectKind}, "groups": w.decision.Groups})
+	return values
+}
+
+// limiting is the rule with the smallest byte limit.
+func (w *walk) limiting() RuleRef {
+	for _, r := range w.covering {
+		if r.maxBytes == w.decision.MaxBytes {
+			return r.ref
+		}
+	}
+	return w.decision.Rule
+}
+
+// merge makes one approval of all that hold the query: reviewers that each of them names, the largest quorum, the shortest wait.
+func (w *walk) merge(held []*approval, bytes int64) (Approval, error) {
+	first := held[0]
+	for _, a := range held[1:] {
+		if a.quorum > first.quorum {
+			first = a
+		}
+	}
+	m := Approval{Rule: first.ref, Reviewers: slices.Clone(first.reviewers), Quorum: first.quorum, Expires: first.expires, Why: w.why(held, bytes)}
+	for _, a := range held {
+		m.Expires = min(m.Expires, a.expires)
+		m.Reviewers = slices.DeleteFunc(m.Reviewers, func(name string) bool { return !slices.Contains(a.reviewers, name) })
+		if a != first {
+			w.cite(a.ref)
+		}
+	}
+	if len(m.Reviewers) == 0 {
+		return m, refuse(first.ref, "a query that only one of these approvals holds", "%s this query, and no group of reviewers may decide on all of them", names(held))
+	}
+	if s := w.request.Subject; s.Workload && !s.Mapped {
+		m.Quorum = max(m.Quorum, 2) // nobody knows who is behind the workload: a second person must look (A7)
+	}
+	if m.Quorum < 1 || m.Expires < time.Second {
+		return m, refuse(first.ref, "", "approval %s has no quorum or no time", first.ref.Name)
+	}
+	slices.Sort(m.Reviewers)
+	return m, nil
+}
+
+// names is "approval payroll holds" or "approvals payroll and big-scans hold".
+func names(held []*approval) string {
+	all := make([]string, len(held))
+	for i, a := range held {
+		all[i] = a.ref.Name
+	}
+	if len(all) == 1 {
+		return "approval " + all[0] + " holds"
+	}
+	return "approvals " + strings.Join(all, " and ") + " hold"
+}
+
+// why is one sentence for the reviewer: what of the query each condition looks at.
+func (w *walk) why(held []*approval, bytes int64) string {
+	var facts []string
+	if high := w.highValue(); len(high) > 0 && slices.ContainsFunc(held, func(a *approval) bool { return a.when.tableSubject }) {
+		facts = append(facts, "reads the high-value "+plural("table", len(high))+" "+strings.Join(high, ", "))
+	}
+	if slices.ContainsFunc(held, func(a *approval) bool { return a.when.estimate }) {
+		facts = append(facts, "is estimated to read "+formatSize(bytes))
+	}
+	if len(facts) == 0 {
+		return names(held) + " this query"
+	}
+	return fmt.Sprintf("%s this query: it %s", names(held), strings.Join(facts, " and "))
+}
+
+func plural(word string, n int) string {
+	if n == 1 {
+		return word
+	}
+	return word + "s"
+}

@@ -1,0 +1,303 @@
+package policies
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bqgate/bqgate/internal/googlesql"
+)
+
+// Decide answers a request. It refuses whatever it cannot prove to be allowed.
+func (s *Set) Decide(r Request) Decision {
+	w := s.walk(&r)
+	return w.decision
+}
+
+// NeedsEstimate says whether Decide would refuse this request only for want of an estimate: a rule or an approval that applies looks at the query's size, or a
+// high-value table is read. What is refused anyway needs none, so that BigQuery is never asked about what the subject may not know.
+func (s *Set) NeedsEstimate(r Request) bool {
+	r.Estimate = nil
+	w := s.walk(&r)
+	return w.needsEstimate
+}
+
+// walk is one request on its way through the questions.
+type walk struct {
+	set       *Set
+	request   *Request
+	rules     []*rule // of the subject's groups
+	statement *googlesql.Statement
+	tables    []*view
+	covering  []*rule // rules that cover a table, in the order of the files
+	decision  Decision
+
+	needsEstimate bool
+}
+
+func (s *Set) walk(r *Request) *walk {
+	w := &walk{set: s, request: r}
+	err := w.decide()
+	w.decision.Cites = slices.DeleteFunc(w.decision.Cites, func(ref RuleRef) bool { return ref == w.decision.Rule })
+	if err == nil {
+		return w
+	}
+	// A refusal keeps what explains it and nothing that could be used to run the query.
+	d := Decision{Message: err.Error(), Groups: w.decision.Groups, Sensitive: w.decision.Sensitive}
+	d.Mask.Sensitive = w.decision.Mask.Sensitive
+	var known *refusal
+	if errors.As(err, &known) {
+		d.Rule, d.Remedy = known.rule, known.remedy
+	}
+	for _, ref := range w.decision.Cites {
+		if ref != d.Rule {
+			d.Cites = append(d.Cites, ref)
+		}
+	}
+	w.decision = d
+	w.needsEstimate = errors.Is(err, errEstimate)
+	return w
+}
+
+// decide asks the questions in the order of the package's documentation.
+func (w *walk) decide() error {
+	for _, question := range []func() error{w.who, w.kind, w.cover, w.understood, w.schemas, w.limits, w.masks, w.size} {
+		if err := question(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// who: the zero Subject is in no group.
+func (w *walk) who() error {
+	if w.set == nil {
+		return errors.New("no policy is loaded")
+	}
+	if !w.request.governed() {
+		return fmt.Errorf("the policy does not speak of %q", shorten(w.request.Method))
+	}
+	subject := w.request.Subject
+	w.decision.Groups = w.set.Groups(subject)
+	w.rules = w.set.rulesOf(w.decision.Groups)
+	if len(w.rules) == 0 {
+		return fmt.Errorf("no policy lets %s of issuer %s read anything", quoteName(subject.Sub), quoteName(subject.Name))
+	}
+	return nil
+}
+
+func quoteName(name string) string {
+	if name == "" {
+		return "an unnamed subject"
+	}
+	return shorten(fmt.Sprintf("%q", name))
+}
+
+// kind: exactly one statement, and that a SELECT.
+func (w *walk) kind() error {
+	a := w.request.Analysis
+	if a == nil {
+		return errors.New("the SQL was not analysed")
+	}
+	worst := worstStatement(a.Statements)
+	switch {
+	case worst != nil:
+		what := cmp.Or(worst.Kind, "a statement of unknown kind")
+		on, ref := w.targets(worst.Targets)
+		if len(a.Statements) > 1 {
+			return w.forbidden(ref, "a script that contains %s%s is not allowed", what, on)
+		}
+		return w.forbidden(ref, "%s is not allowed%s", what, on)
+	case len(a.Statements) > 1:
+		return w.forbidden(w.rules[0].ref, "a script of %d statements is not allowed", len(a.Statements))
+	case len(a.Statements) == 1:
+		w.statement = &a.Statements[0]
+	case a.Error == nil:
+		return errors.New("the SQL has no statement")
+	}
+	return nil
+}
+
+// targets names what a statement would change, and the subject's rule that speaks of it.
+func (w *walk) targets(targets []string) (on string, ref RuleRef) {
+	ref = w.rules[0].ref
+	for _, target := range targets {
+		on += ", " + w.request.short(target)
+		if id, ok := parseTable(target); ok {
+			if covering := covering(w.rules, id); len(covering) > 0 {
+				ref = covering[0].ref
+			}
+		}
+	}
+	if on != "" {
+		on = " on " + shorten(strings.TrimPrefix(on, ", "))
+	}
+	return on, ref
+}
+
+// forbidden says what was asked, the rule that allows less, and what would pass.
+func (w *walk) forbidden(ref RuleRef, format string, args ...any) error {
+	return refuse(ref, w.remedy(), format+": only a single SELECT is", args...)
+}
+
+// cover: each table is covered by a rule of the subject's groups. The words are the same for a table that nobody may read and one that does not exist.
+func (w *walk) cover() error {
+	var closed []string
+	seen := map[*rule]bool{}
+	for i := range w.request.Analysis.Statements {
+		st := &w.request.Analysis.Statements[i]
+		for _, name := range st.Tables {
+			id, ok := parseTable(name)
+			rules := covering(w.rules, id)
+			if !ok || len(rules) == 0 {
+				closed = append(closed, w.request.short(name))
+				continue
+			}
+			for _, r := range rules {
+				seen[r] = true
+			}
+		}
+	}
+	if len(closed) > 0 {
+		verb := "does"
+		if len(closed) > 1 {
+			verb = "do"
+		}
+		return refuse(RuleRef{}, w.remedy(), "%s %s not exist or no policy lets you read it", strings.Join(closed, ", "), verb)
+	}
+	for _, r := range w.rules {
+		if seen[r] || len(seen) == 0 { // without a table every rule of the subject counts
+			w.covering = append(w.covering, r)
+		}
+	}
+	return nil
+}
+
+func covering(rules []*rule, id tableID) []*rule {
+	var all []*rule
+	for _, r := range rules {
+		if slices.ContainsFunc(r.read, func(p pattern) bool { return p.coversTable(id) }) {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+// understood comes after cover: what an analysis complains about may tell of tables that the subject must not know.
+func (w *walk) understood() error {
+	a := w.request.Analysis
+	if a.Error != nil {
+		at := ""
+		if a.Error.Line > 0 {
+			at = fmt.Sprintf(" (line %d, column %d)", a.Error.Line, a.Error.Column)
+			if strings.Contains(a.Error.Message, fmt.Sprintf("line %d", a.Error.Line)) {
+				at = ""
+			}
+		}
+		message := strings.TrimSuffix(a.Error.Message, ".")
+		switch a.Error.Code {
+		case googlesql.ErrorSyntax:
+			return refuse(RuleRef{}, "", "the SQL is not valid: %s%s", message, at)
+		case googlesql.ErrorUnavailable, googlesql.ErrorDeadline:
+			return refuse(RuleRef{}, "", "the SQL could not be checked: %s%s", message, at)
+		case googlesql.ErrorNotFound:
+			if !w.namesTables() {
+				return errors.New("something that the SQL names does not exist or no policy lets you read it")
+			}
+			return refuse(RuleRef{}, "", "the SQL names something that does not exist: %s%s", message, at)
+		default:
+			return refuse(RuleRef{}, "", "the SQL was not understood: %s%s", message, at)
+		}
+	}
+	if w.statement == nil {
+		return errors.New("the SQL has no statement")
+	}
+	if len(w.statement.Routines) > 0 {
+		return refuse(RuleRef{}, "the same query with built-in functions only", "%s is a user-defined routine; no policy can allow it yet", w.request.short(w.statement.Routines[0]))
+	}
+	return nil
+}
+
+// namesTables says whether the tables that the SQL names are known, so that cover has looked at them.
+func (w *walk) namesTables() bool {
+	return slices.ContainsFunc(w.request.Analysis.Statements, func(st googlesql.Statement) bool { return len(st.Tables) > 0 })
+}
+
+// schemas: nothing is said of a table whose columns are not known.
+func (w *walk) schemas() error {
+	for _, name := range w.statement.Tables {
+		table := w.request.Tables[name]
+		if table == nil || table.TableReference.String() != name || len(table.Schema.Fields) == 0 {
+			return fmt.Errorf("the columns of %s are not known", w.request.short(name))
+		}
+		switch table.Type {
+		case "TABLE", "SNAPSHOT", "CLONE", "VIEW", "":
+		default:
+			return fmt.Errorf("%s is of type %s, which no policy can allow yet", w.request.short(name), shorten(table.Type))
+		}
+		w.tables = append(w.tables, w.set.view(table, covering(w.covering, table.TableReference)))
+	}
+	return nil
+}
+
+// limits: of several rules the smallest limit and the shortest session; one credential must do for all tables.
+func (w *walk) limits() error {
+	d := &w.decision
+	for _, r := range w.covering {
+		d.MaxBytes = leastSet(d.MaxBytes, r.maxBytes)
+		d.MaxSession = time.Duration(leastSet(int64(d.MaxSession), int64(r.session)))
+	}
+	for _, r := range w.covering {
+		if w.reads(r.credential) {
+			d.Credential, d.Rule = r.credential, r.ref
+			break
+		}
+	}
+	if d.Credential == "" {
+		return refuse(w.covering[0].ref, "a query of its own for the tables of each rule", "no single credential reads all of these tables")
+	}
+	for _, r := range w.covering {
+		if r.ref != d.Rule {
+			w.cite(r.ref)
+		}
+	}
+	return nil
+}
+
+// reads says whether rules with this credential cover every table.
+func (w *walk) reads(credential string) bool {
+	return !slices.ContainsFunc(w.tables, func(v *view) bool {
+		return !slices.ContainsFunc(covering(w.covering, v.id), func(r *rule) bool { return r.credential == credential })
+	})
+}
+
+// leastSet is the smaller of two limits, where 0 is none.
+func leastSet(a, b int64) int64 {
+	switch {
+	case a == 0:
+		return b
+	case b == 0:
+		return a
+	default:
+		return min(a, b)
+	}
+}
+
+func (w *walk) cite(ref RuleRef) {
+	if ref != (RuleRef{}) && !slices.Contains(w.decision.Cites, ref) {
+		w.decision.Cites = append(w.decision.Cites, ref)
+	}
+}
+
+// view finds the table of a column's full name, and the column's path in it.
+func (w *walk) view(column string) (*view, []string) {
+	for _, v := range w.tables {
+		if rest, ok := strings.CutPrefix(column, v.name+"."); ok && rest != "" {
+			return v, strings.Split(rest, ".")
+		}
+	}
+	return nil, nil
+}

@@ -1,0 +1,74 @@
+package policies
+
+import (
+	"time"
+
+	"github.com/bqgate/bqgate/internal/masking"
+)
+
+// Effect is what happens to a request.
+type Effect int
+
+// Effects. The zero Effect refuses.
+const (
+	Refuse Effect = iota
+	Hold          // a person must approve first
+	Allow
+)
+
+// String is "refuse", "hold" or "allow".
+func (e Effect) String() string {
+	switch e {
+	case Allow:
+		return "allow"
+	case Hold:
+		return "hold"
+	default:
+		return "refuse"
+	}
+}
+
+// Decision is the answer of a policy to one analysed request. The zero Decision refuses.
+type Decision struct {
+	Effect  Effect
+	Rule    RuleRef   // the rule that decided; zero when no rule matched
+	Message string    // for a refusal: what was refused and why, in the words an agent reads, without the "bqgate: " prefix
+	Remedy  string    // what would pass, "" where unknown
+	Cites   []RuleRef // every other rule that took part (masks, exemptions, approvals), for explain and reviewers
+
+	Groups     []string      // policy groups the subject is in, sorted
+	Credential string        // name of the configured credential to run with
+	MaxBytes   int64         // upper bound for maximumBytesBilled, 0 for none
+	MaxSession time.Duration // how long a session under this rule lasts, 0 for the default
+
+	Mask      masking.Plan // how the answer is masked; complete for Allow and Hold
+	Sensitive []string     // sensitive columns touched, "project.dataset.table.column", sorted
+	Masked    []string     // those of them that the answer shows masked, sorted
+
+	Approval *Approval // set for Hold
+}
+
+// Approval says who may release a held request.
+type Approval struct {
+	Rule      RuleRef
+	Why       string   // one sentence for the reviewer and the agent: why it was held
+	Reviewers []string // policy groups, any member of which may decide
+	Quorum    int      // approvals needed, at least 1
+	Expires   time.Duration
+}
+
+// RuleRef names a rule: policy file, line and the rule's name, as people find it ("agents-read-crm (policies/crm.yaml:31)").
+type RuleRef struct {
+	Policy string // policy name: the file's base name without extension
+	Name   string
+	File   string
+	Line   int
+}
+
+// ID is "policy/rule", or "" for the zero RuleRef.
+func (r RuleRef) ID() string {
+	if r.Name == "" {
+		return ""
+	}
+	return r.Policy + "/" + r.Name
+}

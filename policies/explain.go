@@ -1,0 +1,135 @@
+package policies
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/bqgate/bqgate/internal/masking"
+)
+
+// Explanation is a Decision for people and tools: what would happen, by which rules, and what the answer would show.
+type Explanation struct {
+	Effect     string               `json:"effect"` // "allow", "hold" or "refuse"
+	Rule       string               `json:"rule,omitempty"`
+	At         string               `json:"at,omitempty"` // file:line of the rule
+	Message    string               `json:"message,omitempty"`
+	Remedy     string               `json:"remedy,omitempty"`
+	Groups     []string             `json:"groups"`
+	Also       []string             `json:"also,omitempty"` // other rules that took part, "policy/rule (file:line)"
+	Credential string               `json:"credential,omitempty"`
+	MaxBytes   int64                `json:"max_bytes,omitempty"`
+	Session    string               `json:"session,omitempty"`
+	Columns    []ExplainedColumn    `json:"columns,omitempty"` // leaves of the result, in order
+	Sensitive  []string             `json:"sensitive_columns,omitempty"`
+	Approval   *ExplanationApproval `json:"approval,omitempty"`
+}
+
+// ExplainedColumn is a leaf of the result and the rule that masks it; CLEAR passes as it is.
+type ExplainedColumn struct {
+	Name string       `json:"name"` // dotted path
+	Type string       `json:"type"`
+	Mask masking.Rule `json:"mask"`
+}
+
+// ExplanationApproval is who must approve.
+type ExplanationApproval struct {
+	Why       string   `json:"why"`
+	Reviewers []string `json:"reviewers"`
+	Quorum    int      `json:"quorum"`
+	Expires   string   `json:"expires"`
+}
+
+// Explain puts a Decision into words. Its String is what `bqgate policy explain` prints on a terminal, its JSON what it prints otherwise.
+func Explain(d Decision) Explanation {
+	e := Explanation{
+		Effect: d.Effect.String(), Rule: d.Rule.ID(), Message: d.Message, Remedy: d.Remedy, Groups: append([]string{}, d.Groups...), Credential: d.Credential,
+		MaxBytes: d.MaxBytes, Sensitive: slices.Clone(d.Sensitive),
+	}
+	if e.Rule != "" {
+		e.At = fmt.Sprintf("%s:%d", d.Rule.File, d.Rule.Line)
+	}
+	for _, ref := range d.Cites {
+		e.Also = append(e.Also, ref.describe())
+	}
+	if d.MaxSession > 0 {
+		e.Session = d.MaxSession.String()
+	}
+	e.columns("", d.Mask.Columns)
+	if a := d.Approval; a != nil {
+		e.Approval = &ExplanationApproval{Why: a.Why, Reviewers: slices.Clone(a.Reviewers), Quorum: a.Quorum, Expires: a.Expires.String()}
+	}
+	return e
+}
+
+func (e *Explanation) columns(prefix string, columns []masking.Column) {
+	for _, c := range columns {
+		if len(c.Fields) > 0 {
+			e.columns(prefix+c.Name+".", c.Fields)
+			continue
+		}
+		typ := c.Type
+		if c.Repeated {
+			typ = "ARRAY<" + typ + ">"
+		}
+		e.Columns = append(e.Columns, ExplainedColumn{prefix + c.Name, typ, c.Mask})
+	}
+}
+
+// describe is "policy/rule (file:line)".
+func (r RuleRef) describe() string { return fmt.Sprintf("%s (%s:%d)", r.ID(), r.File, r.Line) }
+
+// String is the explanation as lines of text.
+func (e Explanation) String() string {
+	var b strings.Builder
+	line := func(label, format string, args ...any) {
+		fmt.Fprintf(&b, "%-12s", label)
+		fmt.Fprintf(&b, format, args...)
+		b.WriteByte('\n')
+	}
+	line("decision", "%s", e.Effect)
+	if e.Message != "" {
+		line("because", "%s", e.Message)
+	}
+	if e.Rule != "" {
+		line("rule", "%s (%s)", e.Rule, e.At)
+	}
+	if e.Remedy != "" {
+		line("would pass", "%s", e.Remedy)
+	}
+	if len(e.Groups) > 0 {
+		line("groups", "%s", strings.Join(e.Groups, ", "))
+	} else {
+		line("groups", "none")
+	}
+	if a := e.Approval; a != nil {
+		line("approval", "%s", a.Why)
+		line("", "%d of %s, within %s", a.Quorum, strings.Join(a.Reviewers, ", "), a.Expires)
+	}
+	if e.Credential != "" {
+		line("credential", "%s", e.Credential)
+	}
+	if e.MaxBytes > 0 {
+		line("at most", "%s", formatSize(e.MaxBytes))
+	}
+	if e.Session != "" {
+		line("session", "%s", e.Session)
+	}
+	for i, c := range e.Columns {
+		label, shown := "", string(c.Mask)
+		if i == 0 {
+			label = "result"
+		}
+		if c.Mask == masking.Clear {
+			shown = "as it is"
+		}
+		line(label, "%-30s %-16s %s", c.Name, c.Type, shown)
+	}
+	if len(e.Sensitive) > 0 {
+		line("sensitive", "%s", strings.Join(e.Sensitive, ", "))
+	}
+	if len(e.Also) > 0 {
+		line("also by", "%s", strings.Join(e.Also, ", "))
+	}
+	return b.String()
+}

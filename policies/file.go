@@ -1,0 +1,57 @@
+package policies
+
+// Version is the only value of `version`.
+const Version = "bqgate/v1"
+
+// File is one policy file as it is written. policy.schema.json is made of it, for editors.
+type File struct {
+	Version   string                `yaml:"version" jsonschema:"required,enum=bqgate/v1" jsonschema_description:"Version of the policy language."`
+	Groups    map[string]GroupEntry `yaml:"groups" jsonschema_description:"Who: groups of subjects by name."`
+	Columns   []ColumnEntry         `yaml:"columns" jsonschema_description:"What is sensitive, said once of the data."`
+	Tables    []TableEntry          `yaml:"tables" jsonschema_description:"What is said of whole tables."`
+	Rules     []RuleEntry           `yaml:"rules" jsonschema_description:"What a group may read. What no rule allows is refused."`
+	Approvals []ApprovalEntry       `yaml:"approvals" jsonschema_description:"What needs a person first. Every approval whose condition is true applies."`
+}
+
+// GroupEntry says who is in a group: subjects of one issuer for whom a condition is true.
+type GroupEntry struct {
+	Issuer string `yaml:"issuer" jsonschema_description:"Name of a configured issuer. May be left out only if exactly one is configured."`
+	When   string `yaml:"when" jsonschema:"required" jsonschema_description:"CEL condition over claims, subject.sub, subject.issuer, subject.workload, subject.mapped and subject.people. A claim that is missing means: not in the group."`
+}
+
+// ColumnEntry says that columns are sensitive, or that they are known not to be.
+type ColumnEntry struct {
+	Match                  string `yaml:"match" jsonschema:"required" jsonschema_description:"project.dataset.table.column[.field…]; * stands for any text within one part. Covers everything below it."`
+	Mask                   string `yaml:"mask" jsonschema:"enum=ALWAYS_NULL,enum=DEFAULT_MASKING_VALUE,enum=RANDOM_HASH,enum=SHA256,enum=DATE_YEAR_MASK,enum=EMAIL_MASK,enum=LAST_FOUR_CHARACTERS,enum=FIRST_FOUR_CHARACTERS" jsonschema_description:"BigQuery's predefined masking rule that hides the values."`
+	OtherUse               string `yaml:"other_use" jsonschema:"enum=deny" jsonschema_description:"What happens to a query that uses the column other than by selecting it as it is. Default deny."`
+	ReversibleByDictionary string `yaml:"reversible_by_dictionary" jsonschema:"enum=accepted" jsonschema_description:"Needed for SHA256: whoever can guess the values can find them by hashing the guesses."`
+	Clear                  bool   `yaml:"clear" jsonschema_description:"true: these columns are known not to be sensitive. A mask that matches too still wins."`
+}
+
+// TableEntry says things of whole tables.
+type TableEntry struct {
+	Match     string `yaml:"match" jsonschema:"required" jsonschema_description:"project.dataset.table; * stands for any text within one part."`
+	HighValue bool   `yaml:"high_value" jsonschema_description:"Conditions of approvals see this as t.high_value."`
+	Unlisted  string `yaml:"unlisted" jsonschema:"enum=mask,enum=clear" jsonschema_description:"Columns that no entry of columns matches. Default beside sensitive columns: mask (DEFAULT_MASKING_VALUE)."`
+}
+
+// RuleEntry lets groups read tables.
+type RuleEntry struct {
+	Name       string   `yaml:"name" jsonschema:"required" jsonschema_description:"Unique in all files. People see it in refusals."`
+	Groups     []string `yaml:"groups" jsonschema:"required,minItems=1" jsonschema_description:"Groups that the rule is for."`
+	Read       []string `yaml:"read" jsonschema:"required,minItems=1" jsonschema_description:"Tables: project.dataset.table; * stands for any text within one part."`
+	Clear      []string `yaml:"clear" jsonschema_description:"Exemptions: sensitive columns that these groups see unmasked."`
+	For        string   `yaml:"for" jsonschema_description:"Length of a session, such as 1h. The shortest wins."`
+	MaxBytes   string   `yaml:"max_bytes" jsonschema_description:"Most that a query may read, such as 200GiB. The smallest wins."`
+	Credential string   `yaml:"credential" jsonschema_description:"Name of the configured credential to run with. Default: default."`
+}
+
+// ApprovalEntry holds queries until somebody approves them.
+type ApprovalEntry struct {
+	Name      string   `yaml:"name" jsonschema:"required" jsonschema_description:"Unique in all files. Reviewers see it."`
+	When      string   `yaml:"when" jsonschema:"required" jsonschema_description:"CEL condition over tables (name, project, dataset, table, high_value), estimate.bytes, subject.*, groups and kinds, with KiB(n), MiB(n), GiB(n), TiB(n)."`
+	Groups    []string `yaml:"groups" jsonschema_description:"Groups whose queries are held. Default: everybody's."`
+	Reviewers []string `yaml:"reviewers" jsonschema:"required,minItems=1" jsonschema_description:"Groups, any member of which may decide, except on a request of their own."`
+	Quorum    int      `yaml:"quorum" jsonschema:"minimum=1,maximum=10" jsonschema_description:"How many people must approve. Default 1."`
+	Expires   string   `yaml:"expires" jsonschema_description:"How long a request waits and, once approved, may be used. Default 1h."`
+}

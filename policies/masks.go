@@ -1,0 +1,247 @@
+package policies
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/bqgate/bqgate/internal/googlesql"
+	"github.com/bqgate/bqgate/internal/masking"
+)
+
+// masks: builds the plan of the answer. A sensitive column may only be carried into the result as it is, alone, so that masking the cells hides all of it;
+// everything else would compute on raw values, and the errors, counts, order or time of that tell them bit by bit (A2 to A4).
+func (w *walk) masks() error {
+	d := &w.decision
+	for _, v := range w.tables {
+		d.Mask.Sensitive = d.Mask.Sensitive || v.sensitive()
+	}
+	columns := make([][]carried, len(w.statement.Columns))
+	for i, c := range w.statement.Columns {
+		for _, source := range c.Sources {
+			all, err := w.carried(source)
+			if err != nil {
+				return err
+			}
+			columns[i] = append(columns[i], all...)
+		}
+	}
+	used := w.uses()
+	slices.Sort(d.Sensitive)
+	d.Sensitive = slices.Compact(d.Sensitive)
+	if used != nil {
+		return used
+	}
+	if len(columns) == 0 {
+		return errors.New("the statement returns no columns")
+	}
+	anonymous := 0
+	for i, c := range w.statement.Columns {
+		name := c.Name
+		if name == "" {
+			name = fmt.Sprintf("f%d_", anonymous)
+			anonymous++
+		}
+		column, err := w.column(name, c, columns[i])
+		if err != nil {
+			return err
+		}
+		d.Mask.Columns = append(d.Mask.Columns, column)
+	}
+	if err := d.Mask.Check(); err != nil {
+		d.Mask = masking.Plan{Sensitive: d.Mask.Sensitive}
+		return fmt.Errorf("the result cannot be masked: %w", err)
+	}
+	return nil
+}
+
+// carried is a leaf column at a place inside an output column.
+type carried struct {
+	path   []string // folded
+	column string   // full name; "" for a literal, parameter or generated value
+	direct bool
+	leaf   leaf
+}
+
+// carried looks a source up. A whole STRUCT that is carried as it is becomes its leaves, each at its own place.
+func (w *walk) carried(source googlesql.Source) ([]carried, error) {
+	var path []string
+	if source.Path != "" {
+		path = foldAll(strings.Split(source.Path, "."))
+	}
+	direct := source.Carry == googlesql.CarryDirect
+	if source.Column == "" {
+		return []carried{{path: path, leaf: leaf{rule: masking.Clear}}}, nil
+	}
+	v, in := w.view(source.Column)
+	if err := w.traced(v, source.Column); err != nil {
+		return nil, err
+	}
+	var all []carried
+	for _, l := range v.at(in) {
+		c := carried{path: path, column: v.name + "." + strings.Join(l.path, "."), direct: direct, leaf: l}
+		if direct && len(l.path) > len(in) {
+			c.path = append(path[:len(path):len(path)], foldAll(l.path[len(in):])...)
+		}
+		w.touch(c.column, l)
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+// traced refuses a column that lineage did not follow to a stored table that the query is known to read.
+func (w *walk) traced(v *view, column string) error {
+	switch {
+	case v == nil:
+		return fmt.Errorf("%s is a column of a table that the query is not known to read", w.request.short(column))
+	case !v.stored:
+		return fmt.Errorf("%s is a view whose columns are not traced to their tables", w.request.short(v.name))
+	default:
+		return nil
+	}
+}
+
+// touch notes a sensitive column for reviewers and the record, also one that the subject may see.
+func (w *walk) touch(column string, l leaf) {
+	if l.rule == masking.Clear {
+		return
+	}
+	w.decision.Sensitive = append(w.decision.Sensitive, column)
+	w.cite(l.ref)
+	if l.exempt {
+		w.cite(l.grant)
+	}
+}
+
+// uses refuses a sensitive column that decides about the result. Of several the first in the text is named.
+func (w *walk) uses() error {
+	all := slices.Clone(w.statement.Uses)
+	slices.SortStableFunc(all, func(a, b googlesql.Use) int { return cmp.Compare(a.Offset, b.Offset) })
+	var first error
+	for _, use := range all {
+		v, in := w.view(use.Column)
+		if err := w.traced(v, use.Column); err != nil {
+			return err
+		}
+		for _, l := range v.at(in) {
+			column := v.name + "." + strings.Join(l.path, ".")
+			w.touch(column, l)
+			if l.masked() == masking.Clear || first != nil {
+				continue
+			}
+			where, remedy := w.useWords(use.In)
+			first = refuse(l.ref, remedy, "%s is used in %s%s; %s", w.request.short(column), where, w.request.place(use.Offset), why(l))
+		}
+	}
+	return first
+}
+
+// why says what makes the column sensitive.
+func why(l leaf) string {
+	if l.unlisted {
+		return "it stands beside sensitive columns and the policy does not list it as clear"
+	}
+	return "it is sensitive and its rule is `deny` outside the select list"
+}
+
+var filterWord = regexp.MustCompile(`(?i)\b(WHERE|HAVING|QUALIFY|ON)\b`)
+
+// useWords names a use in the words of SQL, and what would pass instead.
+func (w *walk) useWords(in googlesql.UseIn) (where, remedy string) {
+	switch in {
+	case googlesql.UseFilter:
+		words := map[string]bool{}
+		for _, word := range filterWord.FindAllString(w.request.SQL, -1) {
+			words[strings.ToUpper(word)] = true
+		}
+		where = "a filter (WHERE, HAVING, QUALIFY, IN or EXISTS)"
+		for word := range words {
+			if len(words) == 1 {
+				where = word
+			}
+		}
+		return where, "the same query without that condition"
+	case googlesql.UseJoin:
+		return "a join condition", "the same query joined on another column"
+	case googlesql.UseGroup:
+		return "GROUP BY, DISTINCT, PIVOT or a set operation", "the same query grouped by another column"
+	case googlesql.UseOrder:
+		return "ORDER BY", "the same query ordered by another column"
+	case googlesql.UseWindow:
+		return "a window (PARTITION BY, ORDER BY)", "the same query with a window over other columns"
+	case googlesql.UseAggregate:
+		return "an aggregate's ORDER BY, HAVING or filter", "the same query without it"
+	case googlesql.UseExpression:
+		return "an expression", "the same query without that expression"
+	default:
+		return "a part of the query other than its select list", "the same query without it"
+	}
+}
+
+// column masks one output column, leaf by leaf.
+func (w *walk) column(name string, c googlesql.Column, sources []carried) (masking.Column, error) {
+	column, err := columnOf(name, c.Type)
+	if err != nil {
+		return column, fmt.Errorf("the type of output column %q is not understood: %w", shorten(name), err)
+	}
+	placed := make([]bool, len(sources))
+	var mask func(c *masking.Column, path []string) error
+	mask = func(c *masking.Column, path []string) error {
+		if len(c.Fields) > 0 {
+			for i := range c.Fields {
+				if err := mask(&c.Fields[i], append(path[:len(path):len(path)], fold(c.Fields[i].Name))); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		var here []carried
+		for i, source := range sources {
+			if isPrefix(source.path, path) || isPrefix(path, source.path) {
+				here, placed[i] = append(here, source), true
+			}
+		}
+		rule, err := w.leafRule(name, here)
+		if err != nil {
+			return err
+		}
+		c.Mask = rule.For(c.Type)
+		return nil
+	}
+	if err := mask(&column, nil); err != nil {
+		return column, err
+	}
+	if i := slices.Index(placed, false); i >= 0 {
+		return column, fmt.Errorf("the lineage of output column %q does not fit its type %s", shorten(name), shorten(c.Type))
+	}
+	return column, nil
+}
+
+// leafRule is the one rule under which a leaf of an output column can be masked in flight. Without sensitive sources it is clear; with one, every row must come
+// unchanged from masked columns under the same rule (A3).
+func (w *walk) leafRule(name string, sources []carried) (masking.Rule, error) {
+	i := slices.IndexFunc(sources, func(c carried) bool { return c.leaf.masked() != masking.Clear })
+	if i < 0 {
+		return masking.Clear, nil
+	}
+	first := sources[i]
+	rule := first.leaf.masked()
+	for _, c := range sources {
+		if c.leaf.masked() != masking.Clear && !c.direct {
+			return "", refuse(c.leaf.ref, "the column selected as it is (its values are then masked), or the query without it",
+				"%s is used in an expression (output column %s); %s", w.request.short(c.column), shorten(name), why(c.leaf))
+		}
+	}
+	for _, c := range sources {
+		if !c.direct || c.leaf.masked() != rule {
+			return "", refuse(first.leaf.ref, "each of them in an output column of its own", "%s shares output column %s with other values; %s",
+				w.request.short(first.column), shorten(name), why(first.leaf))
+		}
+	}
+	return rule, nil
+}
+
+func isPrefix(a, b []string) bool { return len(a) <= len(b) && slices.Equal(a, b[:len(a)]) }

@@ -1,0 +1,55 @@
+package policies
+
+import (
+	"strings"
+
+	"github.com/bqgate/bqgate/internal/bigquery"
+)
+
+type tableID = bigquery.TableID
+
+// remedyTables bounds how many patterns a remedy lists.
+const remedyTables = 8
+
+// remedy says what the subject may do instead: SELECT on the patterns of its own rules.
+func (w *walk) remedy() string {
+	var parts []string
+	seen := map[string]bool{}
+	for _, r := range w.rules {
+		for _, p := range r.read {
+			if seen[p.text] {
+				continue
+			}
+			seen[p.text] = true
+			if len(parts) == remedyTables {
+				return "SELECT on " + strings.Join(parts, ", ") + " and more"
+			}
+			parts = append(parts, w.request.short(p.text)+w.withApproval(p))
+		}
+	}
+	return "SELECT on " + strings.Join(parts, ", ")
+}
+
+// withApproval says that a query on such a table, however small, would wait for a person.
+func (w *walk) withApproval(p pattern) string {
+	id := tableID{Project: p.parts[0], Dataset: p.parts[1], Table: p.parts[2]}
+	high, all := false, false
+	for i := range w.set.tables {
+		if t := &w.set.tables[i]; t.highValue && t.match.touchesTable(id) {
+			high, all = true, all || t.match.coversTable(id)
+		}
+	}
+	held := false
+	for _, a := range w.applying() {
+		holds, err := a.when.eval(w.approvalValues([]Table{{Name: p.text, Project: id.Project, Dataset: id.Dataset, Table: id.Table, HighValue: high}}, 0))
+		held = held || err != nil || holds
+	}
+	switch {
+	case held && high && !all:
+		return " (some with approval)"
+	case held:
+		return " (with approval)"
+	default:
+		return ""
+	}
+}

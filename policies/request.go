@@ -1,0 +1,77 @@
+package policies
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/googlesql"
+	"github.com/bqgate/bqgate/internal/identity"
+)
+
+// Request is what Decide is asked: one subject, one analysed text of SQL. The zero Request is refused.
+type Request struct {
+	Subject  identity.Subject
+	Method   string // "jobs.query" …: a bigquery.Method
+	Project  string // the request's project: names in messages leave it out
+	SQL      string // for the places in messages; may be empty
+	Analysis *googlesql.Analysis
+	// Tables holds the schema of each table the analysis names, by "project.dataset.table".
+	Tables map[string]*bigquery.Table
+	// Estimate is what a dry run said; nil if none was made. NeedsEstimate says whether Decide wants one.
+	Estimate *Estimate
+}
+
+// Estimate is what BigQuery says a query would read.
+type Estimate struct {
+	Bytes int64 // totalBytesProcessed
+}
+
+// short is a name without the request's own project.
+func (r *Request) short(name string) string {
+	if r.Project != "" {
+		if rest, ok := strings.CutPrefix(name, r.Project+"."); ok && rest != "" {
+			return shorten(rest)
+		}
+	}
+	return shorten(name)
+}
+
+// place is " (line 3, column 9)", "" where the offset is not known.
+func (r *Request) place(offset int) string {
+	if offset <= 0 || r.SQL == "" {
+		return "" // no use stands at the very start of a statement: 0 is an offset that was not kept
+	}
+	line, column := (googlesql.Span{Start: offset, End: offset}).LineColumn(r.SQL)
+	if line == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (line %d, column %d)", line, column)
+}
+
+// governed says whether the method is one that a query's policy speaks of.
+func (r *Request) governed() bool {
+	switch bigquery.Method(r.Method) {
+	case bigquery.MethodQuery, bigquery.MethodInsert, bigquery.MethodGetQueryResults, bigquery.MethodGetJob, bigquery.MethodCancel:
+		return true
+	default:
+		return false
+	}
+}
+
+// refusal is a step's answer that ends the walk.
+type refusal struct {
+	message string
+	remedy  string
+	rule    RuleRef
+}
+
+func (e *refusal) Error() string { return e.message }
+
+func refuse(rule RuleRef, remedy, format string, args ...any) error {
+	return &refusal{message: fmt.Sprintf(format, args...), remedy: remedy, rule: rule}
+}
+
+// errEstimate ends a walk that cannot go on without an estimate.
+var errEstimate = errors.New("the policy needs an estimate of the query's size, and there is none")

@@ -1,0 +1,162 @@
+package policies
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bqgate/bqgate/internal/masking"
+)
+
+// Options says what the policy's names may refer to.
+type Options struct {
+	// Issuers are the names of the configured issuers. Empty means that they are not known, as when a file is only checked: names are then not compared, and a
+	// group that names no issuer has no members.
+	Issuers []string
+	// Credentials are the names of the configured credentials. Empty means that they are not known: names are then not compared.
+	Credentials []string
+}
+
+// Set is a loaded policy. It does not change; the nil Set refuses everything.
+type Set struct {
+	groups    []group // by name
+	columns   []columnRule
+	tables    []tableRule
+	rules     []rule
+	approvals []approval
+	files     []string
+	digest    string
+}
+
+type group struct {
+	name   string
+	issuer string // "" matches nobody
+	when   condition
+	ref    RuleRef
+}
+
+type columnRule struct {
+	match pattern
+	mask  masking.Rule // "" for an entry with clear: true
+	ref   RuleRef
+}
+
+type tableRule struct {
+	match     pattern
+	highValue bool
+	unlisted  string // "", "mask" or "clear"
+	ref       RuleRef
+}
+
+type rule struct {
+	groups     []string
+	read       []pattern
+	clear      []pattern
+	session    time.Duration
+	maxBytes   int64
+	credential string
+	ref        RuleRef
+}
+
+type approval struct {
+	when      condition
+	groups    []string // empty: everybody
+	reviewers []string
+	quorum    int
+	expires   time.Duration
+	ref       RuleRef
+}
+
+// Load reads policy files into one Set. The error is a Problems where the files themselves are wrong; nothing is loaded then.
+func Load(files []string, o Options) (*Set, error) {
+	if len(files) == 0 {
+		return nil, errNoFiles
+	}
+	sources := make([]Source, len(files))
+	var problems Problems
+	for i, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			problems = append(problems, readError(name, err))
+		}
+		sources[i] = Source{Name: name, Text: text}
+	}
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return LoadSources(sources, o)
+}
+
+// Source is a policy file in memory.
+type Source struct {
+	Name string // as problems and refusals show it
+	Text []byte
+}
+
+// LoadBytes reads one policy file in memory.
+func LoadBytes(name string, text []byte, o Options) (*Set, error) {
+	return LoadSources([]Source{{name, text}}, o)
+}
+
+// LoadSources reads policy files in memory into one Set.
+func LoadSources(sources []Source, o Options) (*Set, error) {
+	if len(sources) == 0 {
+		return nil, errNoFiles
+	}
+	var documents []*document
+	var problems Problems
+	for _, source := range sources {
+		d, wrong := parse(source.Name, source.Text)
+		documents, problems = append(documents, d), append(problems, wrong...)
+	}
+	if len(problems) > 0 {
+		return nil, problems.asError()
+	}
+	l := loader{options: o, set: &Set{}, names: map[string]RuleRef{}, groups: map[string]RuleRef{}}
+	for _, d := range documents {
+		l.defineGroups(d)
+	}
+	for _, d := range documents {
+		l.document(d)
+	}
+	if err := l.problems.asError(); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(l.set.groups, func(a, b group) int { return strings.Compare(a.name, b.name) })
+	for _, source := range sources {
+		l.set.files = append(l.set.files, source.Name)
+	}
+	l.set.digest = digest(sources, o)
+	return l.set, nil
+}
+
+// digest is over everything that the Set was made of, each part with its length before it.
+func digest(sources []Source, o Options) string {
+	h := sha256.New()
+	part := func(s string) { fmt.Fprintf(h, "%d:%s", len(s), s) }
+	part(Version)
+	for _, list := range [][]string{o.Issuers, o.Credentials} {
+		part(fmt.Sprint(len(list)))
+		for _, name := range list {
+			part(name)
+		}
+	}
+	for _, source := range sources {
+		part(source.Name)
+		part(string(source.Text))
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Digest identifies the policy: SHA-256, in hex, of its files and of the names it was loaded with. What was decided under another digest was decided under another
+// policy.
+func (s *Set) Digest() string {
+	if s == nil {
+		return ""
+	}
+	return s.digest
+}

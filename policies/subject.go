@@ -1,0 +1,55 @@
+package policies
+
+import (
+	"slices"
+
+	"github.com/bqgate/bqgate/internal/identity"
+)
+
+// Groups lists the policy groups that a subject is in, sorted: those of its issuer whose condition is true. A condition that cannot be evaluated, because a claim
+// is missing or it costs too much, counts as not being in the group.
+func (s *Set) Groups(subject identity.Subject) []string {
+	if s == nil || subject.Name == "" {
+		return nil
+	}
+	var values map[string]any
+	var names []string
+	for _, g := range s.groups {
+		if g.issuer != subject.Name {
+			continue
+		}
+		if values == nil {
+			values = subjectValues(subject)
+			values["claims"] = subject.Claims
+		}
+		if member, err := g.when.eval(values); err == nil && member {
+			names = append(names, g.name)
+		}
+	}
+	return names
+}
+
+// MayReview says whether members of these policy groups may decide on any request at all.
+func (s *Set) MayReview(groups []string) bool {
+	return s != nil && slices.ContainsFunc(s.approvals, func(a approval) bool { return anyOf(a.reviewers, groups) })
+}
+
+// Known says whether the policy gives these policy groups any part at all: something to read or to review.
+func (s *Set) Known(groups []string) bool {
+	return s != nil && (s.MayReview(groups) || len(s.rulesOf(groups)) > 0)
+}
+
+// rulesOf are the rules for these groups, in the order of the files.
+func (s *Set) rulesOf(groups []string) []*rule {
+	var all []*rule
+	for i := range s.rules {
+		if anyOf(s.rules[i].groups, groups) {
+			all = append(all, &s.rules[i])
+		}
+	}
+	return all
+}
+
+func anyOf(a, b []string) bool {
+	return slices.ContainsFunc(a, func(name string) bool { return slices.Contains(b, name) })
+}
