@@ -337,7 +337,10 @@ func exemption(t *testing.T, d *demo) {
 func (d *demo) rowRequests() []arrival {
 	var out []arrival
 	for _, r := range d.arrived() {
-		dry := strings.Contains(string(r.Body), `"dryRun":true`)
+		dry := strings.Contains(r.Body, `"dryRun":true`)
+		if r.Service != "bigquery" {
+			continue
+		}
 		if strings.Contains(r.Path, "/queries") || r.Method == http.MethodPost && strings.HasSuffix(r.Path, "/jobs") && !dry {
 			out = append(out, r)
 		}

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bqgate/bqgate/e2e/fakegoogle"
 	"github.com/bqgate/bqgate/internal/redistest"
 )
 
@@ -308,6 +309,9 @@ func (a answer) rows(t testing.TB) [][]any {
 	return out
 }
 
+// arrival is a request as the stand-ins for Google recorded it.
+type arrival = fakegoogle.Request
+
 // arrived is every request that reached BigQuery through Envoy or from the gateway itself since the last reset.
 func (d *demo) arrived() []arrival {
 	d.t.Helper()
@@ -316,11 +320,13 @@ func (d *demo) arrived() []arrival {
 		d.t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	var out []arrival
+	var out struct {
+		Requests []arrival `json:"requests"`
+	}
 	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
 		d.t.Fatal(err)
 	}
-	return out
+	return out.Requests
 }
 
 // searchCanaries looks for every canary, in every form an encoder could give it, in what left: bytes that clients got, logs, the audit folder.

@@ -272,8 +272,9 @@ func TestA33(t *testing.T) {
 func TestExistenceIsNotTold(t *testing.T) {
 	set := demoSet(t)
 	exists := ask(subject("a", "ai-agents"), selects("demo.hr.reviews", "note"))
-	exists.Tables = catalog(t)
+	exists.Tables["demo.hr.reviews"] = catalog(t)["demo.hr.reviews"]
 	missing, column := exists, exists
+	missing.Tables = nil
 	missing.Analysis = &googlesql.Analysis{
 		Statements: []googlesql.Statement{{Kind: "SELECT", Tables: []string{"demo.hr.reviews"}}},
 		Error:      &googlesql.Error{Code: googlesql.ErrorNotFound, Message: "table demo.hr.reviews does not exist"},
@@ -293,8 +294,40 @@ func TestExistenceIsNotTold(t *testing.T) {
 			t.Error("BigQuery would be asked about a table that the subject must not know")
 		}
 	}
+	// A name that an alias hides may be missing from the analysis of a text with an error. What the error says is then not told either.
+	hidden := column
+	hidden.Analysis = &googlesql.Analysis{Statements: []googlesql.Statement{{Kind: "SELECT"}}, Error: column.Analysis.Error}
+	hiddenMissing := missing
+	hiddenMissing.Analysis = &googlesql.Analysis{Statements: hidden.Analysis.Statements, Error: missing.Analysis.Error}
+	for _, r := range []Request{hidden, hiddenMissing} {
+		if d := set.Decide(r); d.Effect != Refuse || strings.Contains(d.Message, "note") || strings.Contains(d.Message, "reviews") {
+			t.Errorf("told of a hidden table: %s", d.Message)
+		}
+	}
 	if stranger := set.Decide(ask(subject("s", "visitors"), selects("demo.hr.reviews", "note"))); strings.Contains(stranger.Message+stranger.Remedy, "crm") || strings.Contains(stranger.Message, "hr") {
 		t.Errorf("a stranger is told of what exists: %s %s", stranger.Message, stranger.Remedy)
+	}
+}
+
+// TestViews: lineage leads through a view to its tables, so what the policy says of the view's own columns cannot be kept and the view is refused.
+func TestViews(t *testing.T) {
+	view := tableOf("demo.crm.v", "ssn", "id")
+	view.Type, view.View = "VIEW", &bigquery.View{Query: "SELECT social AS ssn, id FROM demo.crm.t"}
+	a := selects("demo.crm.t", "social")
+	a.Statements[0].Tables = []string{"demo.crm.t", "demo.crm.v"}
+	for _, c := range []struct {
+		columns string
+		want    Effect
+		mask    masking.Rule
+	}{
+		{"  - {match: demo.crm.t.social, mask: ALWAYS_NULL}\n", Allow, masking.AlwaysNull},
+		{"  - {match: demo.crm.v.ssn, mask: ALWAYS_NULL}\n", Refuse, ""},
+		{"  - {match: 'demo.*.*.ssn', mask: ALWAYS_NULL}\n", Refuse, ""},
+	} {
+		d := mustLoad(t, readAll+"columns:\n"+c.columns).Decide(ask(subject("x", "g"), a, view, tableOf("demo.crm.t", "social", "id")))
+		if d.Effect != c.want || c.want == Allow && d.Mask.Columns[0].Mask != c.mask {
+			t.Errorf("%s: %s %s %v", c.columns, d.Effect, d.Message, d.Mask.Columns)
+		}
 	}
 }
 

@@ -244,6 +244,14 @@ func (v *view) sensitive() bool {
 	})
 }
 
+// sensitiveRef is the entry that makes the table sensitive.
+func (v *view) sensitiveRef() RuleRef {
+	if entry := v.sensitiveEntry(); entry != nil {
+		return entry.ref
+	}
+	return v.rest
+}
+
 func foldAll(path []string) []string {
 	folded := make([]string, len(path))
 	for i, part := range path {

@@ -190,6 +190,9 @@ func covering(rules []*rule, id tableID) []*rule {
 func (w *walk) understood() error {
 	a := w.request.Analysis
 	if a.Error != nil {
+		if w.tellsOfClosedTables() {
+			return errors.New("something that the SQL names does not exist or no policy lets you read it")
+		}
 		at := ""
 		if a.Error.Line > 0 {
 			at = fmt.Sprintf(" (line %d, column %d)", a.Error.Line, a.Error.Column)
@@ -204,9 +207,6 @@ func (w *walk) understood() error {
 		case googlesql.ErrorUnavailable, googlesql.ErrorDeadline:
 			return refuse(RuleRef{}, "", "the SQL could not be checked: %s%s", message, at)
 		case googlesql.ErrorNotFound:
-			if !w.namesTables() {
-				return errors.New("something that the SQL names does not exist or no policy lets you read it")
-			}
 			return refuse(RuleRef{}, "", "the SQL names something that does not exist: %s%s", message, at)
 		default:
 			return refuse(RuleRef{}, "", "the SQL was not understood: %s%s", message, at)
@@ -221,9 +221,24 @@ func (w *walk) understood() error {
 	return nil
 }
 
-// namesTables says whether the tables that the SQL names are known, so that cover has looked at them.
-func (w *walk) namesTables() bool {
-	return slices.ContainsFunc(w.request.Analysis.Statements, func(st googlesql.Statement) bool { return len(st.Tables) > 0 })
+// tellsOfClosedTables says whether the analyser's complaint may be about a table that cover has not looked at: one that was read although no statement is known to
+// name it, or one that was not found although every named one was.
+func (w *walk) tellsOfClosedTables() bool {
+	for _, table := range w.request.Tables {
+		if table == nil || len(covering(w.rules, table.TableReference)) == 0 {
+			return true
+		}
+	}
+	e := w.request.Analysis.Error
+	if e.Code != googlesql.ErrorNotFound || strings.HasPrefix(e.Message, "the function ") {
+		return false
+	}
+	for _, st := range w.request.Analysis.Statements {
+		if slices.ContainsFunc(st.Tables, func(name string) bool { return w.request.Tables[name] == nil }) {
+			return false
+		}
+	}
+	return true
 }
 
 // schemas: nothing is said of a table whose columns are not known.
@@ -238,7 +253,12 @@ func (w *walk) schemas() error {
 		default:
 			return fmt.Errorf("%s is of type %s, which no policy can allow yet", w.request.short(name), shorten(table.Type))
 		}
-		w.tables = append(w.tables, w.set.view(table, covering(w.covering, table.TableReference)))
+		v := w.set.view(table, covering(w.covering, table.TableReference))
+		if !v.stored && v.sensitive() {
+			// Lineage leads through a view to its tables, so a mask on the view's own columns would not be applied.
+			return refuse(v.sensitiveRef(), "a query of the tables behind it", "%s is a view, and the policy speaks of its own columns: mark those of its tables", w.request.short(name))
+		}
+		w.tables = append(w.tables, v)
 	}
 	return nil
 }

@@ -100,7 +100,14 @@ func readCase(t testing.TB, a *txtar.Archive) (*Set, Request) {
 	sql := strings.TrimSuffix(string(a.Comment), "\n")
 	locate(sql, &analysis)
 	r := Request{
-		Subject: subject(who.Sub, who.Groups...), Method: "jobs.query", Project: "demo", SQL: sql, Analysis: &analysis, Tables: catalog(t),
+		Subject: subject(who.Sub, who.Groups...), Method: "jobs.query", Project: "demo", SQL: sql, Analysis: &analysis, Tables: map[string]*bigquery.Table{},
+	}
+	for _, st := range analysis.Statements {
+		for _, name := range st.Tables {
+			if table := catalog(t)[name]; table != nil {
+				r.Tables[name] = table
+			}
+		}
 	}
 	r.Subject.Workload, r.Subject.Mapped = who.Workload, who.Mapped
 	if text := strings.TrimSpace(section(a, "estimate")); text != "" {

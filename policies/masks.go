@@ -119,7 +119,8 @@ func (w *walk) touch(column string, l leaf) {
 // uses refuses a sensitive column that decides about the result. Of several the first in the text is named.
 func (w *walk) uses() error {
 	all := slices.Clone(w.statement.Uses)
-	slices.SortStableFunc(all, func(a, b googlesql.Use) int { return cmp.Compare(a.Offset, b.Offset) })
+	// Those of unknown place (0 or less, which becomes the largest) stand last.
+	slices.SortStableFunc(all, func(a, b googlesql.Use) int { return cmp.Compare(uint(a.Offset-1), uint(b.Offset-1)) })
 	var first error
 	for _, use := range all {
 		v, in := w.view(use.Column)

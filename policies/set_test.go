@@ -128,7 +128,7 @@ func TestNeedsEstimate(t *testing.T) {
 		{"closed", subject("a", "ai-agents"), "demo.hr.reviews", false},
 		{"stranger", subject("a", "visitors"), "demo.crm.orders", false},
 	} {
-		r := ask(c.who, selects(c.table, set.firstColumn(t, c.table)))
+		r := ask(c.who, selects(c.table, firstColumn(t, c.table)))
 		r.Tables = catalog(t)
 		if got := set.NeedsEstimate(r); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
@@ -136,7 +136,7 @@ func TestNeedsEstimate(t *testing.T) {
 	}
 }
 
-func (s *Set) firstColumn(t *testing.T, table string) string {
+func firstColumn(t *testing.T, table string) string {
 	return catalog(t)[table].Schema.Fields[0].Name
 }
 

@@ -124,7 +124,7 @@ func (d *demo) refresh() error {
 			if err != nil {
 				return fmt.Errorf("mint token of %s: %w", p.name, err)
 			}
-			if err := writeAtomic(file, []byte(token+"\n"), 0o600); err != nil {
+			if err := writeAtomic(file, []byte(token), 0o600); err != nil {
 				return fmt.Errorf("write token of %s: %w", p.name, err)
 			}
 		}
@@ -139,7 +139,7 @@ func (d *demo) gatewayToken() error {
 	if err != nil {
 		return fmt.Errorf("mint the gateway's token: %w", err)
 	}
-	return writeAtomic(d.path("gateway.jwt"), []byte(token+"\n"), 0o600)
+	return writeAtomic(d.path("gateway.jwt"), []byte(token), 0o600)
 }
 
 func writeAtomic(path string, text []byte, mode os.FileMode) error {

@@ -87,6 +87,13 @@ func (e *engine) run(ctx context.Context, req request) response {
 	if done, fail := e.schemaDDL(ctx, a, req); done {
 		return response{Error: fail, StatementType: a.kind, Targets: a.targets, Analysed: true}
 	}
+	if done, err := e.replaceExisting(ctx, a, req); done {
+		out := a.response()
+		if err != nil {
+			out.Error = runFailure(err)
+		}
+		return out
+	}
 	if dml[a.kind] {
 		n, err := e.exec(ctx, req)
 		if err != nil {

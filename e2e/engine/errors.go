@@ -20,6 +20,7 @@ var googleTypes = map[string]string{"ParseInt": "int64", "ParseUint": "uint64", 
 func runFailure(err error) *failure {
 	msg := codeNoise.ReplaceAllString(sqliteNoise.ReplaceAllString(err.Error(), ""), "")
 	msg, _, _ = strings.Cut(msg, "\ngoroutine ")
+	msg = googleWords(strings.TrimPrefix(msg, "failed to analyze: "))
 	if m := parsed.FindStringSubmatch(msg); m != nil {
 		msg = "Bad " + googleTypes[m[1]] + " value: " + m[2]
 	}

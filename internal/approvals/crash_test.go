@@ -125,6 +125,43 @@ func TestClaimRunsOutDuringAppend(t *testing.T) {
 	})
 }
 
+// A process that was frozen sends its commit late: Redis itself refuses it.
+func TestCommitWithoutClaim(t *testing.T) {
+	onEach(t, Options{ClaimLease: 100 * time.Millisecond}, func(t *testing.T, b *bench) {
+		before, _, err := b.store.read(b.ctx, b.hold().ID)
+		b.must(err)
+		after := before.clone()
+		after.State, after.Version, after.Nonce = StateApproved, 2, "mine"
+		text, err := b.store.seal(after)
+		b.must(err)
+		refused := func(what string) {
+			t.Helper()
+			if err := b.store.commit(b.ctx, before, after, text); err == nil || b.state(before.ID) != StatePending {
+				t.Fatalf("%s: committed, state %s", what, b.state(before.ID))
+			}
+		}
+		claim := func(nonce string) {
+			t.Helper()
+			if ok, _, err := b.store.claim(b.ctx, before, nonce); err != nil || !ok {
+				t.Fatalf("not claimed: %v", err)
+			}
+		}
+		refused("without a claim")
+		claim("mine")
+		time.Sleep(130 * time.Millisecond)
+		refused("after the lease")
+		claim("another's")
+		refused("under another's claim")
+		time.Sleep(130 * time.Millisecond)
+		claim("mine")
+		b.must(b.store.commit(b.ctx, before, after, text))
+		claimed, _, err := b.store.claim(b.ctx, before, "late")
+		if err != nil || claimed {
+			t.Fatalf("an old version is claimed: %v", err)
+		}
+	})
+}
+
 // The answer to a commit is lost, or the client sends it twice: the record says that it happened.
 func TestLostAnswerOfCommit(t *testing.T) {
 	onEach(t, Options{}, func(t *testing.T, b *bench) {

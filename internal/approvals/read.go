@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/bqgate/bqgate/internal/sealed"
 )
 
@@ -226,12 +224,4 @@ func (s *Store) lookupAt(ctx context.Context, keys []string) ([]string, time.Tim
 		ids[i], _ = values[1+i].(string)
 	}
 	return ids, now, nil
-}
-
-// Ping says whether Redis answers.
-func (s *Store) Ping(ctx context.Context) error {
-	if err := s.redis.Ping(ctx).Err(); err != nil && !errors.Is(err, redis.Nil) {
-		return fmt.Errorf("ping Redis: %w", err)
-	}
-	return nil
 }

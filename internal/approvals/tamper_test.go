@@ -118,6 +118,15 @@ func TestForgedIndex(t *testing.T) {
 		if r.ID == victim.ID || r.State != StatePending {
 			t.Fatalf("requested as %+v", r)
 		}
+		// The same with a job id of his choice: the victim's.
+		b.client.Set(b.ctx, b.store.jobKey(owner, project, victim.JobID), victim.ID, 0)
+		_, _, err = b.store.ByJob(b.ctx, owner, project, "", victim.JobID)
+		wantErr(t, err, ErrNotFound)
+		r, err = b.store.Hold(b.ctx, query(func(h *Held) { h.Job.JobID = victim.JobID }))
+		b.must(err)
+		if r.ID == victim.ID || r.State != StatePending {
+			t.Fatalf("held as %+v", r)
+		}
 		for _, junk := range []string{"", "x", strings.Repeat("A", 100_000), "r-01ARZ3NDEKTSV4RRFFQ69G5FAV"} {
 			b.client.Set(b.ctx, b.store.jobKey(owner, project, "junk"), junk, 0)
 			_, _, err = b.store.ByJob(b.ctx, owner, project, "", "junk")
@@ -129,7 +138,7 @@ func TestForgedIndex(t *testing.T) {
 		wantErr(t, err, ErrNotFound)
 		b.hold(func(h *Held) { h.Job.JobID = "list" })
 		b.client.ZAdd(b.ctx, keyPending, z("x", 9e15), z("r-01ARZ3NDEKTSV4RRFFQ69G5FAV", 9e15))
-		if list, err := b.store.List(b.ctx, Filter{State: StatePending}); err != nil || len(list.Requests) != 2 {
+		if list, err := b.store.List(b.ctx, Filter{State: StatePending}); err != nil || len(list.Requests) != 3 {
 			t.Fatalf("listed %d, %v", len(list.Requests), err)
 		}
 	})

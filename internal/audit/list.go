@@ -60,6 +60,7 @@ type Entry struct {
 type ApprovalOfEntry struct {
 	By      string    `json:"by"`
 	Verdict string    `json:"verdict"`
+	Phase   string    `json:"phase"` // PhaseCommitted, or PhaseAttempt where nothing shows that it was done
 	Reason  string    `json:"reason"`
 	At      time.Time `json:"at"`
 }
@@ -72,7 +73,7 @@ type Listing struct {
 
 // List reads an audit folder of any number of processes, running ones too. On a *CorruptError the Listing holds what stands before it.
 func List(dir string, key *Key) (Listing, error) {
-	l := lister{entries: make(map[string]*Entry), recorded: make(map[string]uint64), outcomes: make(map[string]Outcome), approvals: make(map[string][]ApprovalOfEntry)}
+	l := lister{entries: make(map[string]*Entry), recorded: make(map[string]uint64), outcomes: make(map[string]Outcome), approvals: make(map[string][]Approval)}
 	states, err := Read(dir, key, l.add)
 	return Listing{Entries: l.join(), Files: states}, err
 }
@@ -82,7 +83,7 @@ type lister struct {
 	entries   map[string]*Entry // by decision
 	recorded  map[string]uint64
 	outcomes  map[string]Outcome
-	approvals map[string][]ApprovalOfEntry // by request
+	approvals map[string][]Approval // by request
 }
 
 func (l *lister) add(at Position, record Record) error {
@@ -100,7 +101,7 @@ func (l *lister) add(at Position, record Record) error {
 			l.outcomes[r.Decision] = r
 		}
 	case Approval:
-		l.approvals[r.RequestID] = append(l.approvals[r.RequestID], ApprovalOfEntry{By: r.By, Verdict: r.Verdict, Reason: r.Reason, At: r.Time})
+		l.approvals[r.RequestID] = append(l.approvals[r.RequestID], r)
 	case Session:
 	}
 	return nil
@@ -131,8 +132,7 @@ func (l *lister) join() []Entry {
 			e.Bytes = e.Recorded
 		}
 		if e.RequestID != "" {
-			e.Approvals = l.approvals[e.RequestID]
-			slices.SortStableFunc(e.Approvals, func(a, b ApprovalOfEntry) int { return a.At.Compare(b.At) })
+			e.Approvals = foldApprovals(l.approvals[e.RequestID])
 		}
 		joined = append(joined, *e)
 	}
@@ -140,6 +140,34 @@ func (l *lister) join() []Entry {
 		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.DecisionID, b.DecisionID))
 	})
 	return joined
+}
+
+// foldApprovals makes one of the two records of a step, its attempt and its commit. Where a crash came between them, the next step proves the one before it.
+func foldApprovals(records []Approval) []ApprovalOfEntry {
+	done := make(map[string]bool) // nonces
+	for _, r := range records {
+		if r.Phase == PhaseCommitted {
+			done[r.Nonce] = true
+		}
+		if r.Previous != "" {
+			done[r.Previous] = true
+		}
+	}
+	slices.SortStableFunc(records, func(a, b Approval) int { return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Version, b.Version)) })
+	var steps []ApprovalOfEntry
+	seen := make(map[string]bool)
+	for _, r := range records {
+		if r.Nonce != "" && seen[r.Nonce] {
+			continue
+		}
+		seen[r.Nonce] = true
+		step := ApprovalOfEntry{By: r.By, Verdict: r.Verdict, Phase: PhaseAttempt, Reason: r.Reason, At: r.Time}
+		if r.Phase == PhaseCommitted || r.Nonce != "" && done[r.Nonce] {
+			step.Phase = PhaseCommitted
+		}
+		steps = append(steps, step)
+	}
+	return steps
 }
 
 // WriteJSON writes a line of JSON for each entry. Lists are [] where there is nothing.

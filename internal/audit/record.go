@@ -95,12 +95,18 @@ type Outcome struct {
 	Job      Job       `json:"job,omitzero"` // where the decision did not know it yet
 }
 
+// Phases of an Approval.
+const (
+	PhaseAttempt   = "attempt"   // about to be done; alone it proves nothing
+	PhaseCommitted = "committed" // done
+)
+
 // Approval is one thing done to an approval request.
 type Approval struct {
 	Time      time.Time `json:"time"`
 	RequestID string    `json:"request_id"`
 	Verdict   string    `json:"verdict"`         // held, approve, deny, cancelled, releasing, used, failed, lapsed
-	Phase     string    `json:"phase,omitempty"` // attempt or committed; an attempt alone proves nothing
+	Phase     string    `json:"phase,omitempty"` // PhaseAttempt or PhaseCommitted
 	By        string    `json:"by,omitempty"`
 	Reason    string    `json:"reason,omitempty"`
 	Decision  string    `json:"decision,omitempty"` // the decision that held it

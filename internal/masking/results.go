@@ -32,6 +32,7 @@ type Options struct {
 	// pass. Nil keeps all that are known.
 	Keep func(member string) bool
 	// Rewrite, if set, is offered each kept member but rows, as it came, and returns what stands in its place: the projection of `fields=jobReference/jobId`.
+	// Nothing in its place drops the member.
 	Rewrite func(member string, value []byte) ([]byte, error)
 	// TimestampFormat is the TimestampOutputFormat that BigQuery was asked for. It only matters for "ISO8601_STRING".
 	TimestampFormat string
@@ -363,6 +364,10 @@ func (m *Results) member() error {
 		var err error
 		if value, err = m.options.Rewrite(name, value); err != nil {
 			return fmt.Errorf("project member %q: %w", name, err)
+		}
+		if len(value) == 0 {
+			m.lead = m.lead[:0]
+			return nil
 		}
 	}
 	m.emitLead()

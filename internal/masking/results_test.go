@@ -165,10 +165,12 @@ func TestKeepAndRewrite(t *testing.T) {
 			return []byte(`{"jobId":"j"}`), nil
 		case "kind":
 			return nil, errors.New("no")
+		case "jobComplete":
+			return nil, nil
 		}
 		return value, nil
 	}
-	got, err := mask(plan, Options{Keep: only("jobReference", "totalRows"), Rewrite: rewrite}, doc, 3)
+	got, err := mask(plan, Options{Keep: only("jobReference", "totalRows", "jobComplete"), Rewrite: rewrite}, doc, 3)
 	if want := `{"jobReference":{"jobId":"j"},"totalRows":"1"}`; err != nil || got != want {
 		t.Errorf("got %s, %v", got, err)
 	}

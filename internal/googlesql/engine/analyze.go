@@ -39,7 +39,7 @@ func (e *engine) analyze(request *wire.AnalyzeRequest) (*wire.Analysis, *wire.Er
 	}
 	defer freeAnalyzerOutput(output)
 	w := &walk{
-		columns: map[int32]*value{}, origins: map[string]*origin{}, tables: map[string][]*value{}, withs: map[string][]*value{},
+		columns: map[int32]*value{}, origins: map[string]*origin{}, withs: map[string][]*value{},
 		functions: map[string]bool{}, limit: request.MaxColumns,
 	}
 	statement := must(output.ResolvedStatement())
@@ -56,7 +56,6 @@ func (e *engine) analyze(request *wire.AnalyzeRequest) (*wire.Analysis, *wire.Er
 type walk struct {
 	columns   map[int32]*value // by column id
 	origins   map[string]*origin
-	tables    map[string][]*value // column values of a table, by full name
 	withs     map[string][]*value // column values of a WITH query, by its unique name
 	recursive []*value            // of the recursive query being walked
 	functions map[string]bool

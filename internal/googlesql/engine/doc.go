@@ -7,7 +7,7 @@
 //   - parse (parse.go, kinds.go): text → an outline of its statements, with every name as it is written;
 //   - analyze (analyze.go): one statement and the tables it may read → its output columns with their lineage, and its uses.
 //
-// Lineage is computed bottom-up over the resolved tree (scans.go, expressions.go) with values (values.go) that know, leaf by leaf,
+// Lineage is computed bottom-up over the resolved tree (scans.go, queries.go, expressions.go, calls.go) with values (values.go) that know, leaf by leaf,
 // which columns they carry. Every node kind is handled by name; an unknown one refuses the statement. Three checks guard against
 // what the walk did not see: the engine's own account of fields never read (CheckFieldsAccessed), and the numbers of table scans
 // and column references in the engine's printed tree against the numbers visited.

@@ -2,12 +2,12 @@ package engine
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"time"
 
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
@@ -33,27 +33,28 @@ func Main(stdin io.Reader, stdout io.Writer) error {
 	if err := wire.WriteFrame(stdout, wire.Hello{Version: wire.Version, Engine: Revision}); err != nil {
 		return err
 	}
-	requests := make(chan *wire.Request)
-	go func() {
-		in := bufio.NewReaderSize(stdin, 64<<10)
-		for {
-			var request wire.Request
-			if err := wire.ReadFrame(in, &request); err != nil {
-				// The parent is gone, or talks nonsense. A statement in flight has nobody to answer to.
-				if errors.Is(err, io.EOF) {
-					os.Exit(0)
-				}
-				os.Exit(3)
-			}
-			requests <- &request
+	go endWithParent(os.Getppid())
+	for in := bufio.NewReaderSize(stdin, 64<<10); ; {
+		var request wire.Request
+		if err := wire.ReadFrame(in, &request); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
 		}
-	}()
-	for request := range requests {
-		if err := wire.WriteFrame(stdout, e.answer(request)); err != nil {
+		if err := wire.WriteFrame(stdout, e.answer(&request)); err != nil {
 			return err
 		}
 	}
-	return nil
+}
+
+// endWithParent ends the process soon after its parent has died. The end of stdin says so too, but not while the engine is busy. (On
+// Linux the kernel has killed the process by then.)
+func endWithParent(parent int) {
+	for range time.Tick(time.Second) {
+		if os.Getppid() != parent {
+			os.Exit(0)
+		}
+	}
 }
 
 // answer never panics: what the engine or the walk trips over becomes an error of this statement, and the worker retires.
