@@ -11,6 +11,6 @@
 // and bigquery-emulator, as a second opinion (NewEmulator). Everything that arrives is recorded (Server.Requests), which is how a test
 // shows that something did not arrive.
 //
-// Files, in reading order: options.go, server.go, sts.go and iam.go (how tokens come to be), tokens.go, routes.go, query.go, jobs.go, results.go,
+// Files, in reading order: options.go, server.go, sts.go and iam.go (how tokens come to be), tokens.go, routes.go, query.go, insert.go, jobs.go, results.go,
 // tables.go, then engine.go, sqlengine.go, emulator.go and seed.go.
 package fakegoogle

@@ -88,7 +88,7 @@ func (e *tokenEndpoint) exchange(w http.ResponseWriter, r *http.Request) (*token
 	if refused := checkForm(form); refused != nil {
 		return nil, refused
 	}
-	raw := form.Get("subject_token")
+	raw := strings.TrimSpace(form.Get("subject_token")) // a token file often ends with a newline, and Python sends the file as it is
 	subject, err := e.verifier.Verify(r.Context(), raw, e.verifier.config.Audience)
 	if err != nil {
 		return nil, e.refusal(err)
