@@ -329,26 +329,31 @@ func (d *demo) arrived() []arrival {
 	return out.Requests
 }
 
-// searchCanaries looks for every canary, in every form an encoder could give it, in what left: bytes that clients got, logs, the audit folder.
-func (d *demo) searchCanaries() {
+// written is everything that left: bytes that clients got, logs, the audit folder, configuration.
+func (d *demo) written() map[string][]byte {
 	d.t.Helper()
 	places := map[string][]byte{"answers": bytes.Join(d.got, []byte("\n")), "demo output": d.out.Bytes()}
-	for _, root := range []string{d.dir} {
-		err := filepath.Walk(root, func(path string, info os.FileInfo, err error) error {
-			if err != nil || !info.Mode().IsRegular() || strings.Contains(path, "engine") || filepath.Base(path) == "demo.json" || strings.Contains(path, "seed") {
-				return err
-			}
-			text, err := os.ReadFile(path)
-			places[path] = text
+	err := filepath.Walk(d.dir, func(path string, info os.FileInfo, err error) error {
+		if err != nil || !info.Mode().IsRegular() || filepath.Base(path) == "demo.json" {
 			return err
-		})
-		if err != nil {
-			d.t.Fatal(err)
 		}
+		text, err := os.ReadFile(path)
+		places[path] = text
+		return err
+	})
+	if err != nil {
+		d.t.Fatal(err)
 	}
+	return places
+}
+
+// searchCanaries looks for every canary, in every form an encoder could give it, in everything that was written.
+func (d *demo) searchCanaries() {
+	d.t.Helper()
 	if len(d.Canaries) == 0 {
 		d.t.Fatal("demo.json names no canaries")
 	}
+	places := d.written()
 	for _, c := range d.Canaries {
 		for form, v := range forms(c.Value) {
 			for place, text := range places {

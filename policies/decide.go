@@ -150,6 +150,9 @@ func (w *walk) cover() error {
 	for i := range w.request.Analysis.Statements {
 		st := &w.request.Analysis.Statements[i]
 		for _, name := range st.Tables {
+			if w.request.Analysis.Error != nil && len(split(name)) < tableParts {
+				continue // not a full name: the error says so, and nothing was looked up
+			}
 			id, ok := parseTable(name)
 			rules := covering(w.rules, id)
 			if !ok || len(rules) == 0 {
@@ -221,6 +224,9 @@ func (w *walk) understood() error {
 	return nil
 }
 
+// notTables begin complaints about names that are not those of tables. A complaint of other words is not shown where it may be about a closed table.
+var notTables = []string{"the function ", "Function not found: ", "Unrecognized name: ", "Name ", "Field name ", "Type not found: "}
+
 // tellsOfClosedTables says whether the analyser's complaint may be about a table that cover has not looked at: one that was read although no statement is known to
 // name it, or one that was not found although every named one was.
 func (w *walk) tellsOfClosedTables() bool {
@@ -230,7 +236,7 @@ func (w *walk) tellsOfClosedTables() bool {
 		}
 	}
 	e := w.request.Analysis.Error
-	if e.Code != googlesql.ErrorNotFound || strings.HasPrefix(e.Message, "the function ") {
+	if e.Code != googlesql.ErrorNotFound || slices.ContainsFunc(notTables, func(prefix string) bool { return strings.HasPrefix(e.Message, prefix) }) {
 		return false
 	}
 	for _, st := range w.request.Analysis.Statements {
