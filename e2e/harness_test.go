@@ -52,11 +52,12 @@ type demoInfo struct {
 // demo is a running demo. Everything it sent to a client, wrote to a log or kept in the audit folder is searched for canaries when the test ends.
 type demo struct {
 	demoInfo
-	t   testing.TB
-	dir string
-	cmd *exec.Cmd
-	out *bytes.Buffer
-	got [][]byte // every byte that a client of this test got
+	t        testing.TB
+	dir      string
+	cmd      *exec.Cmd
+	out      *bytes.Buffer
+	redisPID int
+	got      [][]byte // every byte that a client of this test got
 }
 
 func repoRoot(t testing.TB) string {
@@ -79,9 +80,9 @@ func startDemo(t testing.TB, args ...string) *demo {
 	if err != nil {
 		t.Fatal(err)
 	}
-	redis := redistest.Start(t)
-	d := &demo{t: t, dir: dir, out: &bytes.Buffer{}}
-	d.cmd = exec.Command(binary, append([]string{"demo", "--dir", dir, "--redis", "redis://" + redis}, args...)...)
+	redis := redistest.StartServer(t)
+	d := &demo{t: t, dir: dir, out: &bytes.Buffer{}, redisPID: redis.PID}
+	d.cmd = exec.Command(binary, append([]string{"demo", "--dir", dir, "--redis", "redis://" + redis.Addr}, args...)...)
 	d.cmd.Dir = repoRoot(t)
 	d.cmd.Stdout, d.cmd.Stderr = d.out, d.out
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
