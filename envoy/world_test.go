@@ -194,15 +194,23 @@ func (w *world) requests() []*http.Request {
 	return append([]*http.Request(nil), w.arrived...)
 }
 
-// freeAddress is a loopback address that was free a moment ago.
+// given are the addresses that freeAddress has given out: the kernel may offer a port again as soon as it is closed.
+var given sync.Map
+
+// freeAddress is a loopback address that was free a moment ago and that no other caller was given.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := l.Addr().String()
+		l.Close()
+		if _, taken := given.LoadOrStore(address, true); !taken {
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // authority issues certificates for one test.

@@ -56,6 +56,9 @@ func (s *Service) hold(ctx context.Context, w *walk) outcome {
 	}
 	// A repeated request finds the job it made before, under the id it was given then.
 	ask.Job.JobID = r.JobID
+	if r.Repeated && (r.State == approvals.StateDenied || r.State == approvals.StateExpired || r.State == approvals.StateCancelled) {
+		return s.ended(ctx, w, r, ask)
+	}
 	return pendingReply(w.op.Method, ask, r)
 }
 

@@ -69,7 +69,17 @@ func asRefusal(err error) (*refusal, bool) {
 	case errors.As(err, &sql):
 		return &refusal{message: sql.Message}, sql.Code != googlesql.ErrorUnavailable
 	case errors.Is(err, approvals.ErrTooMany):
-		return &refusal{message: err.Error(), remedy: "fewer queries waiting at once"}, true
+		return &refusal{message: approvals.ErrTooMany.Error(), remedy: "fewer queries waiting at once"}, true
+	case errors.Is(err, approvals.ErrTooLarge):
+		return &refusal{message: approvals.ErrTooLarge.Error(), remedy: "a shorter query"}, true
+	case errors.Is(err, approvals.ErrExists):
+		return &refusal{status: 409, reason: "duplicate", message: approvals.ErrExists.Error()}, true
+	case errors.Is(err, approvals.ErrNotFound):
+		return &refusal{message: "this job is not one of yours that bqgate knows"}, true
+	case errors.Is(err, approvals.ErrReleasing):
+		return &refusal{status: 409, reason: "resourceInUse", message: approvals.ErrReleasing.Error()}, true
+	case errors.Is(err, approvals.ErrUsed), errors.Is(err, approvals.ErrExpired), errors.Is(err, approvals.ErrNotApproved):
+		return &refusal{message: "the approval is not good any more", remedy: "the same query again, which asks again"}, true
 	default:
 		return nil, false
 	}
