@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -150,6 +151,7 @@ func auditList(t *testing.T, d *demo) {
 		t.Fatalf("audit list: %v", err)
 	}
 	var allowed, refused, held int
+	masked := false
 	for line := range strings.Lines(string(out)) {
 		var e map[string]any
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
@@ -159,6 +161,9 @@ func auditList(t *testing.T, d *demo) {
 			if _, ok := e[key]; !ok {
 				t.Fatalf("entry without %q: %s", key, line)
 			}
+		}
+		if list, ok := e["masked_columns"].([]any); ok && slices.Contains(list, any("demo.crm.customers.ssn")) && e["decision"] == "allow" {
+			masked = true
 		}
 		switch e["decision"] {
 		case "allow":
@@ -171,6 +176,9 @@ func auditList(t *testing.T, d *demo) {
 	}
 	if allowed < 10 || refused < 20 || held < 5 {
 		t.Errorf("journal lists %d allowed, %d refused, %d held: too few for what this test did", allowed, refused, held)
+	}
+	if !masked {
+		t.Error("no entry names demo.crm.customers.ssn among its masked columns")
 	}
 	d.got = append(d.got, out) // the auditor's list shows no row data either
 }

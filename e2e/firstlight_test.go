@@ -15,6 +15,7 @@ func TestFirstLight(t *testing.T) {
 	d := startDemo(t)
 	t.Run("allowed and masked", func(t *testing.T) { allowedAndMasked(t, d) })
 	t.Run("refused", func(t *testing.T) { refusedStatements(t, d) })
+	t.Run("existence", func(t *testing.T) { existenceNotTold(t, d) })
 	t.Run("identity", func(t *testing.T) { refusedIdentities(t, d) })
 	t.Run("hold approved", func(t *testing.T) { holdApproved(t, d) })
 	t.Run("hold denied", func(t *testing.T) { holdDenied(t, d) })
@@ -136,6 +137,21 @@ func refusedStatements(t *testing.T, d *demo) {
 		}
 		if after := d.rowRequests(); len(after) != before {
 			t.Errorf("%s: something of it arrived upstream: %+v", name, after[len(after)-1])
+		}
+	}
+}
+
+// A table that the caller may not read and one that does not exist read the same, also behind an alias that hides the name.
+func existenceNotTold(t *testing.T, d *demo) {
+	for _, shape := range []string{`SELECT * FROM %s`, `SELECT 1 FROM %s, (SELECT 1 AS a) AS hr`, `SELECT x FROM crm.orders o JOIN %s r ON r.x = o.id`, `SELECT nothing FROM %s`} {
+		var said []string
+		for _, table := range []string{"hr.reviews", "hr.missing"} {
+			text := d.query("agent", fmt.Sprintf(shape, table)).message()
+			text, _, _ = strings.Cut(text, "Decision ")
+			said = append(said, strings.ReplaceAll(text, table, "TABLE"))
+		}
+		if said[0] != said[1] {
+			t.Errorf("%s tells that the table exists:\n%s\n%s", shape, said[0], said[1])
 		}
 	}
 }

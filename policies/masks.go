@@ -32,6 +32,8 @@ func (w *walk) masks() error {
 	used := w.uses()
 	slices.Sort(d.Sensitive)
 	d.Sensitive = slices.Compact(d.Sensitive)
+	slices.Sort(d.Masked)
+	d.Masked = slices.Compact(d.Masked)
 	if used != nil {
 		return used
 	}
@@ -110,6 +112,9 @@ func (w *walk) touch(column string, l leaf) {
 		return
 	}
 	w.decision.Sensitive = append(w.decision.Sensitive, column)
+	if l.masked() != masking.Clear {
+		w.decision.Masked = append(w.decision.Masked, column)
+	}
 	w.cite(l.ref)
 	if l.exempt {
 		w.cite(l.grant)
