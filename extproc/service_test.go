@@ -1,0 +1,293 @@
+package extproc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	procv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/bqgate/bqgate/internal/audit"
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/masking"
+	"github.com/bqgate/bqgate/internal/sealed"
+	"github.com/bqgate/bqgate/internal/verdict"
+)
+
+const secret = "123-45-6789"
+
+// stream is Envoy's end of a Process call.
+type stream struct {
+	grpc.ServerStream
+	ctx  context.Context
+	in   chan *procv3.ProcessingRequest
+	mu   sync.Mutex
+	sent []*procv3.ProcessingResponse
+}
+
+func (s *stream) Context() context.Context { return s.ctx }
+func (s *stream) Send(r *procv3.ProcessingResponse) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sent = append(s.sent, r)
+	return nil
+}
+
+func (s *stream) Recv() (*procv3.ProcessingRequest, error) {
+	select {
+	case r, ok := <-s.in:
+		if !ok {
+			return nil, io.EOF
+		}
+		return r, nil
+	case <-s.ctx.Done():
+		return nil, s.ctx.Err()
+	}
+}
+
+// journal keeps what it is given; a broken one keeps nothing.
+type journal struct {
+	mu      sync.Mutex
+	broken  bool
+	records []audit.Record
+}
+
+func (j *journal) Append(_ context.Context, r audit.Record) (audit.Position, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.broken {
+		return audit.Position{}, errors.New("disk full")
+	}
+	j.records = append(j.records, r)
+	return audit.Position{}, nil
+}
+
+type upstream struct{ job bigquery.Job }
+
+func (u upstream) GetJob(context.Context, bigquery.JobReference) (bigquery.Job, error) {
+	return u.job, nil
+}
+
+func newService(t *testing.T, j *journal) *Service {
+	t.Helper()
+	keys, err := sealed.New([]byte(strings.Repeat("k", sealed.KeySize)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Service{Keys: keys, Journal: j, Upstream: upstream{}, Log: slog.New(slog.DiscardHandler), IdleTimeout: 200 * time.Millisecond}
+}
+
+// run plays Envoy's messages and returns what the service answered and how it ended.
+func run(t *testing.T, s *Service, hangUp bool, messages ...*procv3.ProcessingRequest) ([]*procv3.ProcessingResponse, error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	st := &stream{ctx: ctx, in: make(chan *procv3.ProcessingRequest, len(messages))}
+	for _, m := range messages {
+		st.in <- m
+	}
+	if hangUp {
+		close(st.in)
+	}
+	err := s.Process(st)
+	return st.sent, err
+}
+
+func headers(pairs ...string) *corev3.HeaderMap {
+	m := &corev3.HeaderMap{}
+	for i := 0; i < len(pairs); i += 2 {
+		m.Headers = append(m.Headers, &corev3.HeaderValue{Key: pairs[i], RawValue: []byte(pairs[i+1])})
+	}
+	return m
+}
+
+func responseHeadersOf(details, status string) *procv3.ProcessingRequest {
+	r := &procv3.ProcessingRequest{Request: &procv3.ProcessingRequest_ResponseHeaders{ResponseHeaders: &procv3.HttpHeaders{
+		Headers: headers(":status", status, "content-type", "application/json", "x-secret", secret),
+	}}}
+	if details != "" {
+		r.Attributes = map[string]*structpb.Struct{"envoy.filters.http.ext_proc": {Fields: map[string]*structpb.Value{"response.code_details": structpb.NewStringValue(details)}}}
+	}
+	return r
+}
+
+func responseBodyOf(text string, end bool) *procv3.ProcessingRequest {
+	return &procv3.ProcessingRequest{Request: &procv3.ProcessingRequest_ResponseBody{ResponseBody: &procv3.HttpBody{Body: []byte(text), EndOfStream: end}}}
+}
+
+const rowsBody = `{"jobReference":{"projectId":"demo","jobId":"j1","location":"US"},"jobComplete":true,"totalRows":"1","rows":[{"f":[{"v":"` + secret + `"}]}]}`
+
+// leaked says whether the secret is in anything that was sent.
+func leaked(sent []*procv3.ProcessingResponse) bool {
+	for _, r := range sent {
+		if strings.Contains(r.String(), secret) {
+			return true
+		}
+	}
+	return false
+}
+
+// request is the first message of an exchange that was decided on.
+func request(t *testing.T, s *Service, change func(*verdict.Forward)) *procv3.ProcessingRequest {
+	t.Helper()
+	f := verdict.Forward{
+		Decision: "d-1", Expires: time.Now().Add(time.Minute), Method: bigquery.MethodGetQueryResults, Verb: "GET", Path: "/bigquery/v2/projects/demo/queries/j1",
+		Record:   jobs.Record{Job: bigquery.JobReference{ProjectID: "demo", JobID: "j1", Location: "US"}, Owner: "o", Decision: "d-0"},
+		Verified: true, Plan: masking.Plan{Sensitive: true, Columns: []masking.Column{{Name: "ssn", Type: "STRING", Mask: masking.LastFourCharacters}}},
+	}
+	if change != nil {
+		change(&f)
+	}
+	text, err := verdict.Seal(s.Keys, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &procv3.ProcessingRequest{
+		MetadataContext: &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{
+			verdict.Namespace: {Fields: map[string]*structpb.Value{verdict.Key: structpb.NewStringValue(text)}},
+		}},
+		Request: &procv3.ProcessingRequest_RequestHeaders{RequestHeaders: &procv3.HttpHeaders{
+			EndOfStream: true, Headers: headers(":method", "GET", ":path", "/bigquery/v2/projects/demo/queries/j1"),
+		}},
+	}
+}
+
+func TestAnAnswerIsMaskedRecordedAndReleased(t *testing.T) {
+	j := &journal{}
+	s := newService(t, j)
+	half := len(rowsBody) - 20
+	sent, err := run(t, s, true, request(t, s, nil), responseHeadersOf("via_upstream", "200"), responseBodyOf(rowsBody[:half], false), responseBodyOf(rowsBody[half:], true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var body strings.Builder
+	for _, r := range sent {
+		body.Write(r.GetResponseBody().GetResponse().GetBodyMutation().GetStreamedResponse().GetBody())
+	}
+	if !strings.Contains(body.String(), `"XXXXX6789"`) || leaked(sent) {
+		t.Errorf("the client gets %s", body.String())
+	}
+	var recorded strings.Builder
+	complete := false
+	for _, r := range j.records {
+		switch r := r.(type) {
+		case audit.Frame:
+			recorded.Write(r.Bytes)
+		case audit.Outcome:
+			complete = r.State == audit.StateComplete && r.Rows == 1
+		}
+	}
+	if recorded.String() != body.String() || !complete {
+		t.Errorf("the journal has %s (complete %v), the client %s", recorded.String(), complete, body.String())
+	}
+}
+
+// A13: a coder writes `if plan == nil { pass }`. Whatever an answer is and whoever made it, without a verdict no byte of the upstream's passes.
+func TestAnswersWithoutAVerdict(t *testing.T) {
+	for _, details := range []string{"via_upstream", "", "direct_response", "ext_authz_error", "upstream_reset_before_response_started{connection_termination}", "via_upstream ", "something new"} {
+		s := newService(t, &journal{})
+		sent, err := run(t, s, false, responseHeadersOf(details, "200"), responseBodyOf(rowsBody, true))
+		if err == nil {
+			t.Errorf("%q: Process returned nil: Envoy goes on without it", details)
+		}
+		if leaked(sent) {
+			t.Errorf("%q: the upstream's bytes passed", details)
+		}
+	}
+}
+
+// Doubts after a valid verdict.
+func TestDoubtfulAnswersAreWithheld(t *testing.T) {
+	gzip := responseHeadersOf("via_upstream", "200")
+	gzip.GetResponseHeaders().Headers.Headers = append(gzip.GetResponseHeaders().Headers.Headers, &corev3.HeaderValue{Key: "content-encoding", RawValue: []byte("gzip")})
+	proto := responseHeadersOf("via_upstream", "200")
+	proto.GetResponseHeaders().Headers.Headers[1].RawValue = []byte("application/x-protobuf")
+	for name, c := range map[string]struct {
+		change func(*verdict.Forward)
+		answer []*procv3.ProcessingRequest
+	}{
+		"expired verdict":  {func(f *verdict.Forward) { f.Expires = time.Now().Add(-time.Second) }, nil},
+		"another path":     {func(f *verdict.Forward) { f.Path = "/bigquery/v2/projects/demo/queries/j2" }, nil},
+		"another query":    {func(f *verdict.Forward) { f.Query = "pageToken=x" }, nil},
+		"a body expected":  {func(f *verdict.Forward) { f.RequestDigest = "ab" }, nil},
+		"another job":      {func(f *verdict.Forward) { f.Record.Job.JobID = "j9" }, nil},
+		"no plan":          {func(f *verdict.Forward) { f.Plan = masking.Plan{} }, nil},
+		"two columns":      {func(f *verdict.Forward) { f.Plan.Columns = append(f.Plan.Columns, f.Plan.Columns[0]) }, nil},
+		"gzip":             {nil, []*procv3.ProcessingRequest{gzip, responseBodyOf(rowsBody, true)}},
+		"protobuf":         {nil, []*procv3.ProcessingRequest{proto, responseBodyOf(rowsBody, true)}},
+		"redirect":         {nil, []*procv3.ProcessingRequest{responseHeadersOf("via_upstream", "302"), responseBodyOf(rowsBody, true)}},
+		"cut short":        {nil, []*procv3.ProcessingRequest{responseHeadersOf("via_upstream", "200"), responseBodyOf(rowsBody[:len(rowsBody)-3], true)}},
+		"no job":           {nil, []*procv3.ProcessingRequest{responseHeadersOf("via_upstream", "200"), responseBodyOf(`{"jobComplete":true,"rows":[{"f":[{"v":"`+secret+`"}]}]}`, true)}},
+		"body twice ended": {nil, []*procv3.ProcessingRequest{responseHeadersOf("via_upstream", "200"), responseBodyOf(rowsBody, true), responseBodyOf(secret, true)}},
+		"headers twice":    {nil, []*procv3.ProcessingRequest{responseHeadersOf("via_upstream", "200"), responseHeadersOf("ext_authz_denied", "200"), responseBodyOf(secret, true)}},
+	} {
+		s := newService(t, &journal{})
+		answer := c.answer
+		if answer == nil {
+			answer = []*procv3.ProcessingRequest{responseHeadersOf("via_upstream", "200"), responseBodyOf(rowsBody, true)}
+		}
+		sent, err := run(t, s, false, append([]*procv3.ProcessingRequest{request(t, s, c.change)}, answer...)...)
+		if err == nil {
+			t.Errorf("%s: Process returned nil", name)
+		}
+		if leaked(sent) {
+			t.Errorf("%s: a raw value passed", name)
+		}
+	}
+}
+
+// I1: when the record cannot be made, nothing is released, not even the masked bytes.
+func TestNoRecordNoAnswer(t *testing.T) {
+	j := &journal{}
+	s := newService(t, j)
+	first := request(t, s, nil)
+	j.broken = true
+	sent, err := run(t, s, false, first, responseHeadersOf("via_upstream", "200"), responseBodyOf(rowsBody, true))
+	if err == nil {
+		t.Error("Process returned nil")
+	}
+	for _, r := range sent {
+		if r.GetResponseBody() != nil {
+			t.Errorf("released without a record: %v", r)
+		}
+	}
+	if len(sent) == 0 || sent[len(sent)-1].GetImmediateResponse().GetStatus().GetCode() != 503 {
+		t.Errorf("the client gets %v, want a 503", sent)
+	}
+}
+
+// A8: the finished job read another table than the analysis named.
+func TestAJobThatReadSomethingElseIsWithheld(t *testing.T) {
+	s := newService(t, &journal{})
+	s.Upstream = upstream{bigquery.Job{
+		Reference: bigquery.JobReference{ProjectID: "demo", JobID: "j1", Location: "US"}, Labels: map[string]string{jobs.Label: "d-0"}, State: "DONE", StatementType: "SELECT",
+		ReferencedTables: []bigquery.TableID{{Project: "demo", Dataset: "hr", Table: "reviews"}},
+	}}
+	record := jobs.Record{
+		Job: bigquery.JobReference{ProjectID: "demo", JobID: "j1", Location: "US"}, Owner: "o", Decision: "d-0", SQLDigest: jobs.Digest(""), Tables: []string{"demo.crm.customers"},
+	}
+	if err := jobs.CheckFinished(record, s.Upstream.(upstream).job); !errors.Is(err, jobs.ErrMismatch) {
+		t.Errorf("CheckFinished: %v, want a mismatch that names both sides", err)
+	}
+	record.Tables = []string{"demo.hr.reviews"}
+	if err := jobs.CheckFinished(record, s.Upstream.(upstream).job); err != nil {
+		t.Errorf("CheckFinished of the job decided on: %v", err)
+	}
+}
+
+// A silent Envoy does not keep a stream for ever.
+func TestTheWatchdogEndsASilentStream(t *testing.T) {
+	s := newService(t, &journal{})
+	if _, err := run(t, s, false, request(t, s, nil)); err == nil {
+		t.Error("Process returned nil on a silent stream")
+	}
+}
