@@ -90,7 +90,9 @@ func upstreamCluster(name string, u Upstream, s surface, requests uint32) *clust
 	h2 := &corev3.Http2ProtocolOptions{
 		InitialStreamWindowSize:     u32(1 << 20),
 		InitialConnectionWindowSize: u32(16 << 20),
-		ConnectionKeepalive:         &corev3.KeepaliveSettings{Interval: seconds(30 * time.Second), Timeout: seconds(10 * time.Second)},
+		// Google's front ends take 100 streams a connection and refuse more; until their SETTINGS arrive Envoy would not know.
+		MaxConcurrentStreams: u32(100),
+		ConnectionKeepalive:  &corev3.KeepaliveSettings{Interval: seconds(30 * time.Second), Timeout: seconds(10 * time.Second)},
 	}
 	options := &httpv3.HttpProtocolOptions{
 		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{IdleTimeout: seconds(90 * time.Second)},
