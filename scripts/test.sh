@@ -27,7 +27,7 @@ suite() { # suite NAME COMMAND…
 {
   suite "unit tests, with the race detector" env CGO_ENABLED=1 go test -race -timeout 15m $plain
   # A real Envoy gives its services two seconds to answer a ping: these tests have the machine to themselves.
-  suite "Envoy's configuration on the real binary" env CGO_ENABLED=0 go test -timeout 10m ./envoy
+  suite "Envoy's configuration on the real binary" env CGO_ENABLED=1 go test -race -timeout 10m ./envoy
   suite "unit tests that link the SQL engine" env CGO_ENABLED=0 go test -timeout 15m $engine
 }
 suite "SQL engine of the stand-ins" env CGO_ENABLED=0 go -C e2e/engine test -timeout 5m ./...
