@@ -1,0 +1,105 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/bqgate/bqgate/internal/config"
+)
+
+const whole = `version: bqgate/v1
+sockets: {dir: run}
+console: {address: "127.0.0.1:8181"}
+identity:
+  issuers:
+    - {name: github, url: "https://token.actions.githubusercontent.com"}
+redis: {url: "redis://127.0.0.1:6379/0"}
+sealing_key_file: sealing.key
+credentials:
+  inspection: inspection
+  accounts:
+    inspection: {service_account: "inspect@acme.iam.gserviceaccount.com"}
+audit: {dir: audit, key_file: /etc/bqgate/audit.key}
+policies: [policies/crm.yaml]
+`
+
+func load(t *testing.T, text string) (*config.Config, string, error) {
+	t.Helper()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "bqgate.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load(path)
+	return c, dir, err
+}
+
+func TestPathsAreTakenFromTheFilesOwnFolder(t *testing.T) {
+	c, dir, err := load(t, whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for got, want := range map[string]string{
+		c.Sockets.Dir:    filepath.Join(dir, "run"),
+		c.SealingKeyFile: filepath.Join(dir, "sealing.key"),
+		c.Audit.Dir:      filepath.Join(dir, "audit"),
+		c.Audit.KeyFile:  "/etc/bqgate/audit.key",
+		c.Policies[0]:    filepath.Join(dir, "policies/crm.yaml"),
+		c.Upstream.URL:   "https://bigquery.googleapis.com",
+		c.Console.URL:    "http://127.0.0.1:8181",
+	} {
+		if got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	e := c.EnvoyConfig()
+	for _, s := range []string{e.ExtAuthz.Socket, e.ExtProc.Socket, e.TokenEndpoint.Socket} {
+		if filepath.Dir(s) != c.Sockets.Dir {
+			t.Errorf("Envoy looks for %s outside sockets.dir", s)
+		}
+	}
+}
+
+// A mistake is named with its place, and nothing is served with it.
+func TestMistakes(t *testing.T) {
+	for name, c := range map[string]struct {
+		from, to string
+		says     []string
+	}{
+		"unknown key":      {"sockets: {dir: run}", "sockets: {dir: run, mode: 0777}", []string{"bqgate.yaml", "mode", "2:"}},
+		"unknown section":  {"version: bqgate/v1", "version: bqgate/v1\nfail_open: true", []string{"fail_open"}},
+		"duplicate key":    {"version: bqgate/v1", "version: bqgate/v1\nversion: bqgate/v1", []string{"version"}},
+		"another version":  {"bqgate/v1", "bqgate/v2", []string{`"bqgate/v2"`, `"bqgate/v1"`}},
+		"no sockets":       {"sockets: {dir: run}\n", "", []string{"sockets.dir"}},
+		"no console":       {"console: {address: \"127.0.0.1:8181\"}\n", "", []string{"console.address"}},
+		"no Redis":         {"redis: {url: \"redis://127.0.0.1:6379/0\"}\n", "", []string{"redis.url"}},
+		"no sealing key":   {"sealing_key_file: sealing.key\n", "", []string{"sealing_key_file", "openssl rand"}},
+		"no audit":         {"audit: {dir: audit, key_file: /etc/bqgate/audit.key}\n", "", []string{"audit.dir", "audit.key_file"}},
+		"no policies":      {"policies: [policies/crm.yaml]\n", "", []string{"policies"}},
+		"wrong type":       {"policies: [policies/crm.yaml]", "policies: 7", []string{"bqgate.yaml"}},
+		"a list of maps":   {"policies: [policies/crm.yaml]", "policies: [{file: x}]", []string{"bqgate.yaml"}},
+		"not a duration":   {"policies:", "sql: {deadline: soon}\npolicies:", []string{"bqgate.yaml"}},
+		"not YAML":         {"version: bqgate/v1", "version: [", []string{"bqgate.yaml"}},
+		"an empty version": {"version: bqgate/v1", "version:", []string{"version"}},
+	} {
+		text := strings.Replace(whole, c.from, c.to, 1)
+		if text == whole {
+			t.Fatalf("%s: the case changes nothing", name)
+		}
+		_, _, err := load(t, text)
+		if err == nil {
+			t.Errorf("%s: accepted", name)
+			continue
+		}
+		for _, word := range c.says {
+			if !strings.Contains(err.Error(), word) {
+				t.Errorf("%s: %q does not say %q", name, err, word)
+			}
+		}
+	}
+	if _, err := config.Load(filepath.Join(t.TempDir(), "none.yaml")); err == nil || !strings.Contains(err.Error(), "none.yaml") {
+		t.Errorf("a missing file: %v", err)
+	}
+}
