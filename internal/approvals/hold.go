@@ -103,10 +103,10 @@ func (s *Store) create(ctx context.Context, h Held, index, taken []string, now t
 	}
 
 	garbage := r.Expires.Add(s.options.Retention)
-	keys := append([]string{requestKey(r.ID), keyPending, s.ownerKey(h.Subject.Owner), keyAll, keySizes}, index...)
+	keys := append([]string{requestKey(r.ID), keyPending, s.ownerKey(h.Subject.Owner), keyAll, keySizes, s.grantKey(h.Subject.Grant)}, index...)
 	args := []any{
 		r.ID, string(r.State), r.Version, text, r.Expires.UnixMilli(), garbage.UnixMilli(), len(text),
-		s.options.MaxPerOwner, s.options.MaxPending, s.options.MaxTotalBytes,
+		s.options.MaxPerOwner, s.options.MaxPending, s.options.MaxTotalBytes, channel, historyKept,
 	}
 	for _, id := range taken {
 		args = append(args, id)

@@ -98,6 +98,9 @@ func requestKey(id string) string { return keyPrefix + "request:" + id }
 // The other keys say who asks for what only to the gateway.
 func (s *Store) ownerKey(owner string) string { return s.hidden("owner", owner) }
 
+// grantKey holds who asked under one grant key, for History.
+func (s *Store) grantKey(grant string) string { return s.hidden("history", grant) }
+
 func (s *Store) jobKey(owner, project, jobID string) string {
 	return s.hidden("job", owner, project, jobID)
 }

@@ -78,28 +78,39 @@ func nextLook(r record, now time.Time) time.Duration {
 	return next
 }
 
-// waiters shares one subscription among all long polls of the process. Its zero value is ready.
+// waiters shares one subscription among all long polls and watches of the process. Its zero value is ready.
 type waiters struct {
-	mu     sync.Mutex
-	closed bool
-	count  int
-	byID   map[string]map[chan struct{}]struct{}
-	pubsub *redis.PubSub
-	done   chan struct{} // closed when the goroutine that listens has ended
+	mu       sync.Mutex
+	closed   bool
+	count    int
+	byID     map[string]map[chan struct{}]struct{}
+	watchers map[chan Change]struct{}
+	pubsub   *redis.PubSub
+	done     chan struct{} // closed when the goroutine that listens has ended
+}
+
+type subscriber interface {
+	Subscribe(ctx context.Context, channels ...string) *redis.PubSub
+}
+
+// listenOnce begins the subscription. It is called under the lock.
+func (w *waiters) listenOnce(client subscriber) {
+	if w.pubsub != nil {
+		return
+	}
+	w.pubsub, w.done = client.Subscribe(context.Background(), channel), make(chan struct{})
+	w.byID, w.watchers = make(map[string]map[chan struct{}]struct{}), make(map[chan Change]struct{})
+	go w.listen(w.pubsub, w.done)
 }
 
 // join registers a long poll. The channel gets a value after each announced change, and is closed by close.
-func (w *waiters) join(client redis.UniversalClient, id string, limit int) (wake <-chan struct{}, leave func(), ok bool) {
+func (w *waiters) join(client subscriber, id string, limit int) (wake <-chan struct{}, leave func(), ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed || w.count >= limit {
 		return nil, nil, false
 	}
-	if w.pubsub == nil {
-		w.pubsub, w.done = client.Subscribe(context.Background(), channel), make(chan struct{})
-		w.byID = make(map[string]map[chan struct{}]struct{})
-		go w.listen(w.pubsub, w.done)
-	}
+	w.listenOnce(client)
 	c := make(chan struct{}, 1)
 	if w.byID[id] == nil {
 		w.byID[id] = make(map[chan struct{}]struct{})
@@ -135,6 +146,9 @@ func (w *waiters) wake(id string) {
 	for c := range w.byID[id] {
 		nudge(c)
 	}
+	if ValidID(id) { // anybody may publish
+		w.tell(Change{Request: id})
+	}
 }
 
 func (w *waiters) wakeAll() {
@@ -145,6 +159,7 @@ func (w *waiters) wakeAll() {
 			nudge(c)
 		}
 	}
+	w.tell(Change{})
 }
 
 // nudge leaves a value in the channel, unless one lies there already.
@@ -176,5 +191,8 @@ func (w *waiters) close() {
 			close(c)
 		}
 	}
-	w.byID = nil
+	for c := range w.watchers {
+		close(c)
+	}
+	w.byID, w.watchers = nil, nil
 }

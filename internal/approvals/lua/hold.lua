@@ -1,15 +1,15 @@
 -- Creates a request.
--- KEYS: 1 its hash, 2 pending, 3 pending of the owner, 4 all, 5 sizes, 6… index entries
+-- KEYS: 1 its hash, 2 pending, 3 pending of the owner, 4 all, 5 sizes, 6 history of the grant key, 7… index entries
 -- ARGV: 1 id, 2 state, 3 version, 4 sealed, 5 expires ms, 6 garbage ms, 7 size, 8 cap of the owner, 9 cap of all pending, 10 cap of all bytes,
---       11… what each index entry held when it was looked up, '' for nothing
+--       11 channel, 12 cap of the history, 13… what each index entry held when it was looked up, '' for nothing
 -- Returns 'ok', 'moved' (an index entry changed meanwhile), 'owner', 'pending' or 'bytes' (a cap is reached).
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 
-for i = 6, #KEYS do
+for i = 7, #KEYS do
   local id = redis.pcall('GET', KEYS[i])
   if type(id) ~= 'string' then id = '' end
-  if id ~= ARGV[i + 5] then return 'moved' end
+  if id ~= ARGV[i + 6] then return 'moved' end
 end
 if redis.call('EXISTS', KEYS[1]) == 1 then return 'moved' end
 
@@ -36,8 +36,13 @@ if left < 0 or now + left < tonumber(ARGV[6]) then redis.call('PEXPIREAT', KEYS[
 redis.call('ZADD', KEYS[4], ARGV[6], ARGV[1])
 redis.call('HSET', KEYS[5], ARGV[1], ARGV[7])
 redis.call('HINCRBY', KEYS[5], 'total', ARGV[7])
-for i = 6, #KEYS do
+redis.call('ZADD', KEYS[6], now, ARGV[1])
+redis.call('ZREMRANGEBYRANK', KEYS[6], 0, -1 - tonumber(ARGV[12]))
+local kept = redis.call('PTTL', KEYS[6])
+if kept < 0 or now + kept < tonumber(ARGV[6]) then redis.call('PEXPIREAT', KEYS[6], ARGV[6]) end
+for i = 7, #KEYS do
   redis.call('SET', KEYS[i], ARGV[1])
   redis.call('PEXPIREAT', KEYS[i], ARGV[6])
 end
+redis.call('PUBLISH', ARGV[11], ARGV[1]) -- a hint: who hears it reads
 return 'ok'
