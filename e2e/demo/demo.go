@@ -211,7 +211,7 @@ func (d *demo) seeds() ([]string, error) {
 // policyFiles are the given policies, or the default one, written where people can read it.
 func (d *demo) policyFiles() ([]string, error) {
 	if len(d.Policies) == 0 {
-		path := filepath.Join(d.Dir, "policy.yaml")
+		path := filepath.Join(d.Dir, "demo.yaml") // the name is part of what every refusal says: demo/agents-read
 		return []string{path}, os.WriteFile(path, []byte(examples.Demo), 0o644)
 	}
 	var out []string
