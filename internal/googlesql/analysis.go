@@ -1,6 +1,9 @@
 package googlesql
 
-import "github.com/bqgate/bqgate/internal/bigquery"
+import (
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/googlesql/wire"
+)
 
 // Analysis is what a script means: its statements in text order. Marshalled, it is the JSON of `bqgate sql explain`.
 // The zero Analysis has no statement and is refused by every policy.
@@ -73,8 +76,9 @@ const (
 
 // Reference is one table reference in the text.
 type Reference struct {
-	Table string // "project.dataset.table"
-	Span  Span
+	Table string      // "project.dataset.table"
+	Span  Span        // of the name as it is written
+	Place *wire.Place // what stands around the name, in byte ranges of the same text; nil for the target of DML. SystemTime is set where an older state is read
 }
 
 // Span is a half-open byte range of the original text.

@@ -263,7 +263,7 @@ func (j *job) accept(s *wire.Statement, text normalized, found *wire.Analysis, r
 			return j.at(start, ErrorUnsupported, "the table %s is read in a way that is not analysed", scan.Table)
 		}
 		tables = append(tables, scan.Table)
-		result.References = append(result.References, Reference{Table: scan.Table, Span: Span{s.Paths[i].Start, s.Paths[i].End}})
+		result.References = append(result.References, Reference{Table: scan.Table, Span: Span{s.Paths[i].Start, s.Paths[i].End}, Place: s.Paths[i].Place})
 	}
 	if existing(s.Kind) {
 		tables = append(tables, result.Targets...)

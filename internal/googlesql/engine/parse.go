@@ -100,6 +100,10 @@ func (o *outline) targets(n gsql.ASTStatementNode, s *wire.Statement) {
 	for i := int32(0); i < count; i++ {
 		switch x := must(n.Child(i)).(type) {
 		case *gsql.ASTPathExpression:
+			if role == wire.RoleTable {
+				s.Paths = append(s.Paths, sourcePath(x))
+				continue
+			}
 			s.Paths = append(s.Paths, pathOf(role, x))
 			role = wire.RoleTable
 		case *gsql.ASTFunctionDeclaration:
@@ -114,19 +118,19 @@ func (o *outline) collect(n gsql.ASTNode, s *wire.Statement) {
 	switch x := n.(type) {
 	case *gsql.ASTTablePathExpression:
 		if path := must(x.PathExpr()); path != nil {
-			s.Paths = append(s.Paths, pathOf(wire.RoleTable, path))
+			s.Paths = append(s.Paths, tablePath(x, path))
 		}
 	case *gsql.ASTTableClause:
 		if path := must(x.TablePath()); path != nil {
-			s.Paths = append(s.Paths, pathOf(wire.RoleTable, path))
+			s.Paths = append(s.Paths, tableClause(x, path))
 		}
 	case *gsql.ASTCopyDataSource:
 		if path := must(x.PathExpr()); path != nil {
-			s.Paths = append(s.Paths, pathOf(wire.RoleTable, path))
+			s.Paths = append(s.Paths, sourcePath(path))
 		}
 	case *gsql.ASTCloneDataSource:
 		if path := must(x.PathExpr()); path != nil {
-			s.Paths = append(s.Paths, pathOf(wire.RoleTable, path))
+			s.Paths = append(s.Paths, sourcePath(path))
 		}
 	case *gsql.ASTTVF:
 		s.Paths = append(s.Paths, pathOf(wire.RoleTVF, must(x.Name())))

@@ -7,7 +7,7 @@ type Hello struct {
 }
 
 // Version changes whenever frames or the meaning of an analysis change.
-const Version = "bqgate-sql/1"
+const Version = "bqgate-sql/2"
 
 // Request is one question. Exactly one of Parse and Analyze is set.
 type Request struct {
@@ -67,6 +67,46 @@ type Path struct {
 	End   int      `json:"end"`
 	// Quoted holds the spans of back-quoted parts that contain dots, each to be split before analysis.
 	Quoted []Quoted `json:"quoted,omitempty"`
+	// Place says what stands around a table's name; set for RoleTable, and only there.
+	Place *Place `json:"place,omitempty"`
+}
+
+// Place is the part of the text that a table reference takes up, with what may stand around the table's name. Spans are half-open byte
+// ranges of the text; a nil one means that the part is not there.
+type Place struct {
+	Form  Form `json:"form"`
+	Whole Span `json:"whole"` // all of the reference: the name with everything below; for TABLE t with the word TABLE
+	// Alias is the name that the rest of the query knows the table by: the explicit alias, or else the last part of the name (of a
+	// back-quoted part with dots, what stands after its last dot). It is not quoted.
+	Alias      string `json:"alias,omitempty"`
+	AliasSpan  *Span  `json:"aliasSpan,omitempty"`  // of "AS x" or "x" where the alias is written
+	Hint       *Span  `json:"hint,omitempty"`       // of "@{…}"
+	SystemTime *Span  `json:"systemTime,omitempty"` // of "FOR SYSTEM_TIME AS OF …"
+	Sample     *Span  `json:"sample,omitempty"`     // of "TABLESAMPLE …"
+	Offset     *Span  `json:"offset,omitempty"`     // of "WITH OFFSET …": the name is an array's
+	Pivot      *Span  `json:"pivot,omitempty"`      // of "PIVOT(…) AS x"; it ends the reference, an alias of the table stands before it
+	Unpivot    *Span  `json:"unpivot,omitempty"`    // of "UNPIVOT(…) AS x", as with Pivot
+	Other      bool   `json:"other,omitempty"`      // there is something else: nothing may be moved
+	// Subquery reports whether the text still parses with a parenthesised query in the place of the name (FormFrom: with its hint, FOR SYSTEM_TIME and
+	// TABLESAMPLE moved inside and an alias always written) or of Whole (FormTable, FormArgument).
+	Subquery bool `json:"subquery,omitempty"`
+}
+
+// Form is the kind of place in which a table is named.
+type Form string
+
+// Forms.
+const (
+	FormFrom     Form = "from"     // FROM t, JOIN t, USING t of MERGE, and their pipe forms
+	FormTable    Form = "table"    // TABLE t as a query
+	FormArgument Form = "argument" // TABLE t as an argument of a table-valued function
+	FormSource   Form = "source"   // COPY t, CLONE t, LIKE t, AS REPLICA OF t: no query may stand there
+)
+
+// Span is a half-open byte range.
+type Span struct {
+	Start int `json:"start"`
+	End   int `json:"end"`
 }
 
 // Quoted is one back-quoted identifier with dots in it.
