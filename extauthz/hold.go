@@ -41,6 +41,7 @@ func (s *Service) hold(ctx context.Context, w *walk) outcome {
 	ask := approvals.Held{
 		Operation: w.op, Subject: w.subject, Digest: digest, Job: job, Decision: w.id, Groups: w.decision.Groups, Tables: tables(w.analysis),
 		Sensitive: w.decision.Sensitive, Approval: *w.decision.Approval, Credential: w.account, MaxBytes: w.bytesCap(w.op.Query),
+		Review: review(w, s.Policies().Digest()),
 	}
 	if w.estimate != nil {
 		ask.EstimatedBytes = w.estimate.Bytes

@@ -29,6 +29,7 @@ type Set struct {
 	rules     []rule
 	approvals []approval
 	files     []string
+	entries   []Entry
 	digest    string
 }
 
@@ -122,6 +123,7 @@ func LoadSources(sources []Source, o Options) (*Set, error) {
 	}
 	for _, d := range documents {
 		l.document(d)
+		l.set.entries = append(l.set.entries, d.outline()...)
 	}
 	if err := l.problems.asError(); err != nil {
 		return nil, err

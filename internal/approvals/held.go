@@ -33,6 +33,7 @@ type Held struct {
 	Credential     string   // name of the configured credential to run with
 
 	Approval policies.Approval // who decides, and until when
+	Review   Review            // what reviewers see beside it
 }
 
 // check says what is missing. A request without an owner, a digest or reviewers could be nobody's, for anything, or for ever.

@@ -131,7 +131,7 @@ func (s *Store) view(r record, now time.Time) Request {
 		Tables: list(h.Tables), SensitiveColumns: list(h.Sensitive), Currency: "USD", MaximumBytes: h.MaxBytes,
 		Project: h.Job.ProjectID, Location: h.Job.Location, JobID: h.Job.JobID,
 		Why: h.Approval.Why, Rule: h.Approval.Rule.ID(), Reviewers: list(h.Approval.Reviewers), Quorum: h.Approval.Quorum, Digest: h.Digest,
-		URL: s.url(r.ID), Created: r.Created, Expires: r.Expires, Decisions: []Decision{}, Ended: r.Ended, Failure: r.Failure, owner: h.Subject.Owner,
+		URL: s.url(r.ID), Created: r.Created, Expires: r.Expires, Decisions: []Decision{}, Ended: r.Ended, Failure: r.Failure, Review: h.Review, owner: h.Subject.Owner,
 	}
 	if h.Approval.Rule.File != "" {
 		out.RuleAt = fmt.Sprintf("%s:%d", h.Approval.Rule.File, h.Approval.Rule.Line)

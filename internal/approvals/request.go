@@ -84,6 +84,9 @@ type Request struct {
 	Ended     string     `json:"ended,omitempty"`        // why it was cancelled
 	Failure   string     `json:"last_failure,omitempty"` // why the last attempt to submit it failed
 
+	// Review is for the console's pages.
+	Review Review `json:"-"`
+
 	// Repeated is set by Hold when the same query was held before under the same job id or requestId.
 	Repeated bool `json:"-"`
 
@@ -107,6 +110,17 @@ type Decider struct {
 // VisibleTo says whether d may see the request: he is among its reviewers, or it is his own.
 // A workload's own requests are those of the same run: one `sub` is shared by all pull requests of a repository (attack A7).
 func (r Request) VisibleTo(d Decider) bool { return r.reviewedBy(d) || r.madeBy(d) }
+
+// MayDecide says why d could not decide on the request as it stands, nil if he could. Decide asks again.
+func (r Request) MayDecide(d Decider) error {
+	if !r.reviewedBy(d) {
+		return ErrNotFound
+	}
+	return r.barred(d)
+}
+
+// MadeBy says whether the request is d's own, or of a person behind him.
+func (r Request) MadeBy(d Decider) bool { return r.madeBy(d) }
 
 func (r Request) reviewedBy(d Decider) bool {
 	return slices.ContainsFunc(r.Reviewers, func(g string) bool { return slices.Contains(d.Groups, g) })
