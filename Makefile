@@ -16,11 +16,11 @@ demo: ## Run everything on loopback with example data (options: ARGS="--policy F
 test: ## Install what is missing, build, and run all tests
 	@scripts/test.sh
 
-bench: ## Measure against echo services of the same shape, in the same run
+bench: ## Measure against the budgets, beside echo services of the same shape (docs/performance.md; options: ARGS="-only query")
 	@scripts/fetch-envoy.sh
 	@scripts/setup-tests.sh
-	@scripts/build.sh bqgate-sql-worker bqgate-demo sqlengine
-	CGO_ENABLED=0 go test -tags 'e2e demo' -run '^$$' -bench . -benchmem -timeout 60m $$(scripts/packages.sh plain)
+	@scripts/build.sh bqgate-demo sqlengine
+	CGO_ENABLED=0 go run ./e2e/bench $(ARGS)
 
 lint: ## Formatting, vet, shell syntax
 	@scripts/lint.sh

@@ -13,6 +13,7 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/steps"
 	"github.com/bqgate/bqgate/internal/verdict"
 	"github.com/bqgate/bqgate/policies"
 )
@@ -31,10 +32,13 @@ type walk struct {
 	job      bigquery.JobReference
 	approval string // id of the request for approval, where one plays a part
 	sql      string
+	clock    steps.Clock
 }
 
 func newWalk() *walk {
-	return &walk{id: "d-" + ulid.Make().String(), started: time.Now().UTC()}
+	w := &walk{id: "d-" + ulid.Make().String(), started: time.Now().UTC()}
+	w.clock.Begin()
+	return w
 }
 
 // decide walks the steps. Whatever it returns has been recorded, durably.
@@ -42,7 +46,9 @@ func (s *Service) decide(ctx context.Context, w *walk, r request) outcome {
 	w.request = r
 	op, malformed := bigquery.Decode(r.http) // 1
 	w.op, w.job = op, op.Job
+	w.clock.Done("decode")
 	subject, err := s.Identity.Authenticate(ctx, r.authorization) // 2
+	w.clock.Done("identity")
 	if err != nil {
 		return s.refuse(ctx, w, err)
 	}
@@ -85,6 +91,7 @@ func (s *Service) judge(ctx context.Context, w *walk, op bigquery.Operation) err
 		SQL: op.Query.SQL, Project: op.Job.ProjectID, DefaultDataset: op.Query.DefaultDataset,
 		ParameterMode: op.Query.ParameterMode, Parameters: op.Query.Parameters, Catalog: s.Catalog, Caller: w.subject.Owner,
 	})
+	w.clock.Done("analysis")
 	if err != nil {
 		return fmt.Errorf("analyse SQL: %w", err)
 	}
@@ -97,12 +104,15 @@ func (s *Service) judge(ctx context.Context, w *walk, op bigquery.Operation) err
 		Subject: w.subject, Method: string(op.Method), Project: op.Job.ProjectID, SQL: op.Query.SQL, Analysis: analysis, Tables: analysis.Tables,
 	}
 	if analysis.Error == nil && set.NeedsEstimate(ask) {
-		if w.estimate, err = s.estimate(ctx, w, op); err != nil {
+		w.estimate, err = s.estimate(ctx, w, op)
+		w.clock.Done("estimate")
+		if err != nil {
 			return err
 		}
 		ask.Estimate = w.estimate
 	}
 	w.decision = set.Decide(ask)
+	w.clock.Done("policy")
 	w.account = w.decision.Credential
 	return nil
 }

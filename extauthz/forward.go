@@ -18,6 +18,7 @@ func (s *Service) forward(ctx context.Context, w *walk, f verdict.Forward) outco
 		return s.unrecorded(w, err)
 	}
 	token, err := s.Credentials.Mint(ctx, w.account, w.subject.Owner)
+	w.clock.Done("credentials")
 	if err != nil {
 		s.Log.Error("no token for an allowed request", "decision", w.id, "error", err)
 		s.recordFault(ctx, w, fmt.Errorf("mint token: %w", err))

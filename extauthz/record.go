@@ -40,6 +40,8 @@ func (s *Service) record(ctx context.Context, w *walk, effect, message string) e
 			d.EstimatedCost = strconv.FormatFloat(s.Price*float64(w.estimate.Bytes)/(1<<40), 'f', 4, 64) + " USD"
 		}
 	}
+	w.clock.Done("encode")
 	_, err := s.Journal.Append(ctx, d)
+	w.clock.Done("audit")
 	return err
 }

@@ -86,6 +86,6 @@ func (s *Service) Check(ctx context.Context, in *authv3.CheckRequest) (out *auth
 		return unavailable(w.id), nil // decided too late: nobody may act on it
 	}
 	s.Log.Info("decision", "decision", w.id, "subject", w.subject, "method", w.op.Method, "verdict", v.String(), "rule", w.decision.Rule.ID(),
-		"took", time.Since(w.started))
+		"took", time.Since(w.started), "steps", &w.clock)
 	return s.respond(w, v)
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/steps"
 	"github.com/bqgate/bqgate/internal/verdict"
 )
 
@@ -19,6 +20,7 @@ type document struct {
 	code    int
 	body    []byte
 	about   bigquery.JobReference
+	clock   *steps.Clock
 }
 
 func (d *document) rows() uint64               { return 0 }
@@ -44,7 +46,10 @@ func (d *document) close(ctx context.Context) ([]byte, error) {
 	}
 	d.about = job.Reference
 	if f.Creates {
-		if err := clearJob(ctx, d.service, f, job.Reference, false); err != nil {
+		d.clock.Done("mask")
+		err := clearJob(ctx, d.service, f, job.Reference, false)
+		d.clock.Done("job check")
+		if err != nil {
 			return nil, err
 		}
 	} else if err := jobs.CheckCreated(f.Record, job); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/steps"
 	"github.com/bqgate/bqgate/internal/verdict"
 )
 
@@ -28,6 +29,7 @@ type exchange struct {
 	status   int                        // of the upstream answer
 	frames   uint64
 	bytes    uint64
+	clock    steps.Clock
 }
 
 // answer turns what arrives into what may leave.
@@ -80,6 +82,7 @@ func (x *exchange) requestHeaders(r *procv3.ProcessingRequest, h *procv3.HttpHea
 	}
 	x.forward = f
 	x.sent = h.GetEndOfStream()
+	x.clock.Done("verdict")
 	return one(continueRequestHeaders()), nil
 }
 
@@ -108,6 +111,7 @@ func (x *exchange) requestBody(b *procv3.HttpBody) ([]*procv3.ProcessingResponse
 		return nil, errors.New("the request to forward is not the one that was decided on")
 	}
 	x.sent = true
+	x.clock.Done("rewrite")
 	return one(replaceRequestBody(body)), nil
 }
 
@@ -163,9 +167,9 @@ func (x *exchange) newAnswer(code int) answer {
 	f := x.forward
 	rows := f.Method == bigquery.MethodQuery || f.Method == bigquery.MethodGetQueryResults
 	if rows && code == 200 {
-		return newResults(x.service, f)
+		return newResults(x.service, f, &x.clock)
 	}
-	return &document{service: x.service, forward: f, code: code}
+	return &document{service: x.service, forward: f, code: code, clock: &x.clock}
 }
 
 func (x *exchange) responseBody(ctx context.Context, b *procv3.HttpBody) ([]*procv3.ProcessingResponse, error) {
@@ -232,10 +236,12 @@ func (x *exchange) responseTrailers(ctx context.Context, t *procv3.HttpTrailers)
 func (x *exchange) release(ctx context.Context, out []byte, end bool) ([]*procv3.ProcessingResponse, error) {
 	_, mine := x.answer.(own)
 	if len(out) > 0 && !mine {
+		x.clock.Done("mask")
 		frame := audit.Frame{Decision: x.forward.Decision, Seq: x.frames, Bytes: out}
 		if _, err := x.service.Journal.Append(ctx, frame); err != nil {
 			return nil, fmt.Errorf("record the answer: %w", err)
 		}
+		x.clock.Done("audit")
 		x.frames++
 		x.bytes += uint64(len(out))
 	}
@@ -256,10 +262,12 @@ func (x *exchange) outcome(ctx context.Context, last []byte) error {
 	if _, mine := x.answer.(own); mine {
 		return nil
 	}
+	x.clock.Done("mask")
 	_, err := x.service.Journal.Append(ctx, audit.Outcome{
 		Decision: x.forward.Decision, State: audit.StateComplete, Status: x.status,
 		Rows: x.answer.rows(), Bytes: x.bytes + uint64(len(last)), Job: auditJob(x.answer.job()),
 	})
+	x.clock.Done("audit")
 	if err != nil {
 		return fmt.Errorf("record the outcome: %w", err)
 	}
@@ -288,7 +296,11 @@ func (x *exchange) decision() string {
 
 // close is called when the stream ends, however it ends.
 func (x *exchange) close(err error) {
-	if x.forward == nil || x.finished {
+	if x.forward == nil {
+		return
+	}
+	defer x.log()
+	if x.finished {
 		return
 	}
 	if err == nil {
@@ -296,6 +308,15 @@ func (x *exchange) close(err error) {
 	}
 	x.broken(err)
 	x.finished = true
+}
+
+// log is the one line about an answer: how much of it went out, and where the time went.
+func (x *exchange) log() {
+	rows := uint64(0)
+	if x.answer != nil {
+		rows = x.answer.rows()
+	}
+	x.service.Log.Info("answer", "decision", x.forward.Decision, "status", x.status, "rows", rows, "bytes", x.bytes, "frames", x.frames, "steps", &x.clock)
 }
 
 // broken records that the agent did not get the whole answer. It is the one record that nothing waits for: there is nothing left to hold back.

@@ -9,6 +9,7 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/masking"
+	"github.com/bqgate/bqgate/internal/steps"
 	"github.com/bqgate/bqgate/internal/verdict"
 )
 
@@ -23,9 +24,10 @@ type results struct {
 	masker   *masking.Results
 	withheld []byte
 	cleared  bool
+	clock    *steps.Clock
 }
 
-func newResults(s *Service, f *verdict.Forward) *results {
+func newResults(s *Service, f *verdict.Forward, clock *steps.Clock) *results {
 	salt := s.Keys.MAC("random_hash", f.Record.Decision)
 	o := masking.Options{Salt: salt[:], TimestampFormat: f.TimestampFormat}
 	if f.Fields != "" {
@@ -36,7 +38,7 @@ func newResults(s *Service, f *verdict.Forward) *results {
 			o.Keep, o.Rewrite = fields.KeepsKey, project(fields)
 		}
 	}
-	return &results{service: s, forward: f, masker: masking.NewResults(f.Plan, o)}
+	return &results{service: s, forward: f, masker: masking.NewResults(f.Plan, o), clock: clock}
 }
 
 // project applies the part of `fields=` that concerns one member of the answer.
@@ -100,7 +102,10 @@ func (r *results) clear(ctx context.Context) ([]byte, error) {
 		return nil, errors.New("the answer names no job")
 	}
 	complete := r.masker.RowsSeen() > 0 || head.JobComplete != nil && *head.JobComplete
-	if err := clearJob(ctx, r.service, r.forward, r.job(), complete); err != nil {
+	r.clock.Done("mask")
+	err := clearJob(ctx, r.service, r.forward, r.job(), complete)
+	r.clock.Done("job check")
+	if err != nil {
 		return nil, err
 	}
 	r.cleared = true

@@ -68,6 +68,7 @@ func (s *Service) Process(stream procv3.ExternalProcessor_ProcessServer) (err er
 			return m.err
 		}
 		ctx, cancel := context.WithTimeoutCause(stream.Context(), s.stepTimeout(), errStepTimeout)
+		x.clock.Begin()
 		replies, err := x.handle(ctx, m.request)
 		if err == nil && ctx.Err() != nil {
 			err = context.Cause(ctx) // what was decided after the deadline is not trusted
@@ -80,11 +81,13 @@ func (s *Service) Process(stream procv3.ExternalProcessor_ProcessServer) (err er
 			}
 			replies = []*procv3.ProcessingResponse{reply}
 		}
+		x.clock.Begin()
 		for _, r := range replies {
 			if err := stream.Send(r); err != nil {
 				return err
 			}
 		}
+		x.clock.Done("send")
 		idle.Reset(s.idleTimeout())
 	}
 }

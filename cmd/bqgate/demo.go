@@ -31,7 +31,7 @@ func demoCommand() *cobra.Command {
 	f.StringArrayVar(&o.Seeds, "seed", nil, "SQL file in place of the default data (may be repeated)")
 	f.StringVar(&o.Project, "project", "demo", "project of the data and of the clients")
 	f.StringVar(&o.Redis, "redis", "", "URL of a real Redis in place of the embedded one")
-	f.StringVar(&o.Engine, "engine", "sqlengine", "what runs the SQL: sqlengine or emulator")
+	f.StringVar(&o.Engine, "engine", "sqlengine", "what runs the SQL: sqlengine, emulator, or for measurements remembering, which runs a query once")
 	f.IntVar(&o.RESTPort, "rest-port", 0, "port of the BigQuery listener (default: a free one)")
 	f.IntVar(&o.ConsolePort, "console-port", 0, "port of the approval endpoint (default: a free one)")
 	return c

@@ -59,6 +59,12 @@ func (d *demo) startEngine(ctx context.Context) (fakegoogle.Engine, error) {
 	switch d.Engine {
 	case "", "sqlengine":
 		return d.sqlEngine(ctx, log)
+	case "remembering":
+		engine, err := d.sqlEngine(ctx, log)
+		if err != nil {
+			return nil, err
+		}
+		return fakegoogle.Remember(engine), nil
 	case "emulator":
 		binary, err := sibling("bigquery-emulator")
 		if err != nil {
@@ -70,7 +76,7 @@ func (d *demo) startEngine(ctx context.Context) (fakegoogle.Engine, error) {
 		}
 		return fakegoogle.NewEmulator(ctx, binary, d.Project, analyst, log)
 	default:
-		return nil, fmt.Errorf("--engine %q: want sqlengine or emulator", d.Engine)
+		return nil, fmt.Errorf("--engine %q: want sqlengine, remembering or emulator", d.Engine)
 	}
 }
 

@@ -40,7 +40,7 @@ type Options struct {
 	Seeds                 []string // SQL files in place of the default data
 	Project               string   // default "demo"
 	Redis                 string   // URL of a real Redis in place of the embedded one
-	Engine                string   // "sqlengine" (default) or "emulator"
+	Engine                string   // "sqlengine" (default), "remembering" (for measurements) or "emulator"
 	Address               string   // host to listen on; default 127.0.0.1
 	RESTPort, ConsolePort int      // 0 for free ones
 	Stdout                io.Writer

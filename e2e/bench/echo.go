@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	procv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/bqgate/bqgate/envoy"
+	"github.com/bqgate/bqgate/internal/config"
+	"github.com/bqgate/bqgate/internal/credentials"
+)
+
+// echo is an Envoy of the same configuration as the demo's, with services that decide nothing and change nothing.
+type echo struct{ url string }
+
+func startEcho(ctx context.Context, s *system) (*echo, error) {
+	c, err := config.Load(s.path("demo/bqgate.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	broker, err := credentials.New(ctx, c.Credentials)
+	if err != nil {
+		return nil, err
+	}
+	s.stopped = append(s.stopped, func() { broker.Close() })
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("find a port for the echo: %w", err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	e := c.EnvoyConfig()
+	e.REST, e.GRPC, e.Token = []envoy.Listener{{Address: address}}, nil, nil
+	e.ExtAuthz, e.ExtProc = envoy.Service{Socket: s.path("authz.sock")}, envoy.Service{Socket: s.path("proc.sock")}
+	e.Admin, e.AccessLog = s.path("admin.sock"), s.path("access.log")
+	text, err := envoy.Render(e)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(s.path("envoy.yaml"), text, 0o600); err != nil {
+		return nil, err
+	}
+	for path, register := range map[string]func(*grpc.Server){
+		e.ExtAuthz.Socket: func(g *grpc.Server) { authv3.RegisterAuthorizationServer(g, echoAuthz{broker: broker}) },
+		e.ExtProc.Socket:  func(g *grpc.Server) { procv3.RegisterExternalProcessorServer(g, echoProc{}) },
+	} {
+		l, err := net.Listen("unix", path)
+		if err != nil {
+			return nil, fmt.Errorf("listen for the echo: %w", err)
+		}
+		g := grpc.NewServer(
+			grpc.MaxRecvMsgSize(32<<20), grpc.InitialWindowSize(1<<20), grpc.InitialConnWindowSize(4<<20),
+			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 200 * time.Millisecond, PermitWithoutStream: true}),
+		)
+		register(g)
+		go g.Serve(l)
+		s.stopped = append(s.stopped, g.Stop)
+	}
+	binary, err := envoy.Find(ctx, "build/bin")
+	if err != nil {
+		return nil, err
+	}
+	log, err := os.Create(s.path("envoy.log"))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	if _, err := s.spawn(envoy.Command(context.WithoutCancel(ctx), envoy.Process{Binary: binary, Bootstrap: s.path("envoy.yaml"), Stdout: log, Stderr: log})); err != nil {
+		return nil, err
+	}
+	wait, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	return &echo{"http://" + address}, envoy.Ready(wait, e.Admin)
+}
+
+// echoAuthz allows everything. It only puts in the token without which the upstream would answer with an error.
+type echoAuthz struct {
+	authv3.UnimplementedAuthorizationServer
+	broker *credentials.Broker
+}
+
+func (e echoAuthz) Check(ctx context.Context, _ *authv3.CheckRequest) (*authv3.CheckResponse, error) {
+	token, err := e.broker.Mint(ctx, "default", "bench") // cached
+	if err != nil {
+		return nil, err
+	}
+	return &authv3.CheckResponse{Status: &status.Status{}, HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: &authv3.OkHttpResponse{
+		Headers: []*corev3.HeaderValueOption{{
+			Header:       &corev3.HeaderValue{Key: "authorization", Value: "Bearer " + token.Bearer()},
+			AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+		}},
+	}}}, nil
+}
+
+// echoProc sends back what comes.
+type echoProc struct {
+	procv3.UnimplementedExternalProcessorServer
+}
+
+func (echoProc) Process(stream procv3.ExternalProcessor_ProcessServer) error {
+	for {
+		m, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for _, r := range echoed(m) {
+			if err := stream.Send(r); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// echoChunk is the largest piece that Envoy takes.
+const echoChunk = 62_000
+
+func echoed(m *procv3.ProcessingRequest) []*procv3.ProcessingResponse {
+	headers := &procv3.HeadersResponse{Response: &procv3.CommonResponse{}}
+	switch m := m.GetRequest().(type) {
+	case *procv3.ProcessingRequest_RequestHeaders:
+		return []*procv3.ProcessingResponse{{Response: &procv3.ProcessingResponse_RequestHeaders{RequestHeaders: headers}}}
+	case *procv3.ProcessingRequest_RequestBody:
+		return []*procv3.ProcessingResponse{{Response: &procv3.ProcessingResponse_RequestBody{RequestBody: &procv3.BodyResponse{Response: &procv3.CommonResponse{}}}}}
+	case *procv3.ProcessingRequest_ResponseHeaders:
+		return []*procv3.ProcessingResponse{{Response: &procv3.ProcessingResponse_ResponseHeaders{ResponseHeaders: headers}}}
+	case *procv3.ProcessingRequest_ResponseTrailers:
+		return []*procv3.ProcessingResponse{{Response: &procv3.ProcessingResponse_ResponseTrailers{ResponseTrailers: &procv3.TrailersResponse{}}}}
+	case *procv3.ProcessingRequest_ResponseBody:
+		var out []*procv3.ProcessingResponse
+		body, end := m.ResponseBody.GetBody(), m.ResponseBody.GetEndOfStream()
+		for first := true; first || len(body) > 0; first = false {
+			n := min(len(body), echoChunk)
+			out = append(out, &procv3.ProcessingResponse{Response: &procv3.ProcessingResponse_ResponseBody{ResponseBody: &procv3.BodyResponse{
+				Response: &procv3.CommonResponse{BodyMutation: &procv3.BodyMutation{Mutation: &procv3.BodyMutation_StreamedResponse{
+					StreamedResponse: &procv3.StreamedBodyResponse{Body: body[:n], EndOfStream: end && n == len(body)},
+				}}},
+			}}})
+			body = body[n:]
+		}
+		return out
+	}
+	return nil
+}

@@ -1,0 +1,37 @@
+package steps
+
+import (
+	"strconv"
+	"testing"
+	"time"
+)
+
+func TestClock(t *testing.T) {
+	var c Clock
+	time.Sleep(2 * time.Millisecond)
+	c.Begin()
+	c.Done("first")
+	time.Sleep(2 * time.Millisecond)
+	c.Done("second")
+	c.Begin()
+	c.Done("first")
+	attrs := c.LogValue().Group()
+	if len(attrs) != 2 || attrs[0].Key != "first" || attrs[1].Key != "second" {
+		t.Fatalf("got %v, want first and second", attrs)
+	}
+	if first, second := attrs[0].Value.Duration(), attrs[1].Value.Duration(); first < 0 || second < 2*time.Millisecond {
+		t.Errorf("first took %s and second %s, want the pause in second alone", first, second)
+	}
+}
+
+// More names than there is room for are added to the last, so that the sum stays right.
+func TestClockIsBounded(t *testing.T) {
+	var c Clock
+	c.Begin()
+	for i := range 3 * most {
+		c.Done(strconv.Itoa(i))
+	}
+	if n := len(c.LogValue().Group()); n != most {
+		t.Errorf("%d steps, want %d", n, most)
+	}
+}
