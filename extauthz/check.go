@@ -33,6 +33,7 @@ type walk struct {
 	approval string // id of the request for approval, where one plays a part
 	sql      string
 	clock    steps.Clock
+	asked    []string // tables that a request without SQL names
 }
 
 func newWalk() *walk {
@@ -58,8 +59,14 @@ func (s *Service) decide(ctx context.Context, w *walk, r request) outcome {
 		return s.refuse(ctx, w, malformed)
 	case op.Query != nil:
 		return s.run(ctx, w)
+	case op.Read != nil && op.Read.Table != nil:
+		return s.readTable(ctx, w)
 	case op.Read != nil:
 		return s.read(ctx, w)
+	case op.List != nil:
+		return s.listJobs(ctx, w)
+	case op.Metadata != nil:
+		return s.metadata(ctx, w)
 	default:
 		return s.refuse(ctx, w, errors.New("operation without a request"))
 	}
@@ -69,7 +76,7 @@ func (s *Service) decide(ctx context.Context, w *walk, r request) outcome {
 func (s *Service) run(ctx context.Context, w *walk) outcome {
 	w.sql = w.op.Query.SQL
 	if w.op.Query.DryRun {
-		return s.refuse(ctx, w, &refusal{message: "a dry run of a client is not served yet", remedy: "the query itself; it is decided and priced before it runs"})
+		return s.dryRun(ctx, w)
 	}
 	if err := s.judge(ctx, w, w.op); err != nil { // 3, 4
 		return s.refuse(ctx, w, err)

@@ -66,7 +66,7 @@ func (s *Service) estimate(ctx context.Context, w *walk, op bigquery.Operation) 
 	}
 	if errors.Is(err, bigquery.ErrNoEstimate) || err == nil && run.Accuracy != "" && run.Accuracy != "PRECISE" && run.Accuracy != "UPPER_BOUND" {
 		return nil, &refusal{
-			message: "BigQuery cannot say beforehand how much the query would read, and the policy decides by that", remedy: "a query of tables without row access policies and external data",
+			message: "BigQuery cannot say beforehand how much the query would read", remedy: "a query of tables without row access policies and external data",
 		}
 	}
 	if err != nil {

@@ -30,6 +30,7 @@ func (s *Service) forward(ctx context.Context, w *walk, f verdict.Forward) outco
 	if w.op.Fields != nil {
 		f.Fields = w.op.Fields.String()
 	}
+	f.MaxRows, f.MaxResultBytes = w.decision.MaxRows, w.decision.MaxResultBytes
 	if w.op.Query != nil {
 		f.TimestampFormat = w.op.Query.Format.TimestampOutputFormat
 	} else {

@@ -52,11 +52,13 @@ func (s *Service) hold(ctx context.Context, w *walk) outcome {
 		return s.refuse(ctx, w, fmt.Errorf("hold the query: %w", err))
 	}
 	w.approval = r.ID
+	ask.Job.JobID = r.JobID // a repeated request finds the job it made before, under the id it was given then
+	if err := s.Jobs.Note(ctx, w.subject.Owner, ask.Job, r.Created); err != nil {
+		return s.refuse(ctx, w, err)
+	}
 	if err := s.record(ctx, w, audit.EffectHold, w.decision.Approval.Why); err != nil {
 		return s.unrecorded(w, err)
 	}
-	// A repeated request finds the job it made before, under the id it was given then.
-	ask.Job.JobID = r.JobID
 	if r.Repeated && (r.State == approvals.StateDenied || r.State == approvals.StateExpired || r.State == approvals.StateCancelled) {
 		return s.ended(ctx, w, r, ask)
 	}

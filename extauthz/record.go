@@ -28,6 +28,7 @@ func (s *Service) record(ctx context.Context, w *walk, effect, message string) e
 	if w.decision.Rule.File != "" {
 		d.Place = fmt.Sprintf("%s:%d", w.decision.Rule.File, w.decision.Rule.Line)
 	}
+	d.Tables = w.asked
 	if w.analysis != nil {
 		d.Tables = tables(w.analysis)
 	}

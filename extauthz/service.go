@@ -58,6 +58,7 @@ type Service struct {
 	Jobs        *jobs.Store
 	Credentials Broker
 	Upstream    Upstream
+	Metadata    MetadataSource
 	Journal     Journal
 	Keys        *sealed.Keyring
 	Log         *slog.Logger
@@ -70,6 +71,8 @@ type Service struct {
 	Price float64
 
 	estimates estimates
+	listed    listings
+	asked     buckets
 }
 
 // Check decides about one request. It returns a gRPC error only when no answer can be trusted, which Envoy turns into a 503.

@@ -47,13 +47,19 @@ func (d *document) close(ctx context.Context) ([]byte, error) {
 	d.about = job.Reference
 	if f.Creates {
 		d.clock.Done("mask")
-		err := clearJob(ctx, d.service, f, job.Reference, false)
+		_, err := clearJob(ctx, d.service, f, job.Reference, false)
 		d.clock.Done("job check")
 		if err != nil {
 			return nil, err
 		}
 	} else if err := jobs.CheckCreated(f.Record, job); err != nil {
 		return nil, &mismatch{err}
+	}
+	if f.Method == bigquery.MethodGetJob && !f.Verified && job.State == "DONE" && job.Error == nil {
+		// The answer names the result table, which Java then reads: from here on it is known to be this job's.
+		if err := finish(ctx, d.service, f.Record, job); err != nil {
+			return nil, err
+		}
 	}
 	out, err := bigquery.FilterJob(d.body, bigquery.JobView{
 		SQL: f.Record.Query.SQL, Labels: f.Record.Query.Labels, Sensitive: f.Plan.Sensitive, Wrapped: f.Method == bigquery.MethodCancel,

@@ -165,7 +165,7 @@ func (x *exchange) responseHeaders(ctx context.Context, r *procv3.ProcessingRequ
 
 func (x *exchange) newAnswer(code int) answer {
 	f := x.forward
-	rows := f.Method == bigquery.MethodQuery || f.Method == bigquery.MethodGetQueryResults
+	rows := f.Method == bigquery.MethodQuery || f.Method == bigquery.MethodGetQueryResults || f.Method == bigquery.MethodListTableData
 	if rows && code == 200 {
 		return newResults(x.service, f, &x.clock)
 	}

@@ -16,7 +16,7 @@ import (
 // withheldLimit bounds what is masked but not yet cleared: BigQuery caps a response at about 10 MB, and names the job before the rows.
 const withheldLimit = 32 << 20
 
-// results masks an answer of jobs.query or jobs.getQueryResults. Masked bytes are withheld until the job that the answer
+// results masks an answer of jobs.query, jobs.getQueryResults or tabledata.list. Masked bytes are withheld until the job that the answer
 // names is cleared: recorded, when this request created it, and found to have read what the analysis named, when there are rows.
 type results struct {
 	service  *Service
@@ -25,11 +25,13 @@ type results struct {
 	withheld []byte
 	cleared  bool
 	clock    *steps.Clock
+	record   jobs.Record // of the job, once the answer is cleared
 }
 
 func newResults(s *Service, f *verdict.Forward, clock *steps.Clock) *results {
 	salt := s.Keys.MAC("random_hash", f.Record.Decision)
-	o := masking.Options{Salt: salt[:], TimestampFormat: f.TimestampFormat}
+	// Both caps are of the whole result, so that no answer alone may exceed them either.
+	o := masking.Options{Salt: salt[:], TimestampFormat: f.TimestampFormat, MaxRows: uint64(max(0, f.MaxRows)), MaxBytes: uint64(max(0, f.MaxResultBytes))}
 	if f.Fields != "" {
 		fields, err := bigquery.ParseFieldMask(f.Fields)
 		if err != nil {
@@ -61,8 +63,14 @@ func project(fields *bigquery.FieldMask) func(string, []byte) ([]byte, error) {
 }
 
 func (r *results) job() bigquery.JobReference {
+	if r.unnamed() {
+		return r.forward.Record.Job
+	}
 	return bigquery.JobReference(r.masker.Head().JobReference)
 }
+
+// unnamed says that the answer names no job: a result table was asked for, which belongs to the job of the record.
+func (r *results) unnamed() bool { return r.forward.Method == bigquery.MethodListTableData }
 
 func (r *results) rows() uint64 { return r.masker.RowsSeen() }
 
@@ -72,15 +80,18 @@ func (r *results) write(ctx context.Context, p []byte) ([]byte, error) {
 		return nil, fmt.Errorf("mask the answer: %w", err)
 	}
 	if r.cleared {
-		return out, nil
+		return r.spend(ctx, out)
 	}
 	r.withheld = append(r.withheld, out...)
 	if len(r.withheld) > withheldLimit {
 		return nil, errors.New("the answer names no job within its first 32 MiB")
 	}
 	head := r.masker.Head()
-	if head.JobReference.JobID == "" || head.JobComplete == nil && r.masker.RowsSeen() == 0 {
+	switch {
+	case r.job().JobID == "", head.JobComplete == nil && r.masker.RowsSeen() == 0 && !r.unnamed():
 		return nil, nil
+	case r.forward.MaxRows > 0 && head.TotalRows == nil:
+		return nil, nil // how many rows there are decides whether one may leave
 	}
 	return r.clear(ctx)
 }
@@ -98,47 +109,71 @@ func (r *results) close(ctx context.Context) ([]byte, error) {
 // clear decides whether the withheld bytes may leave, once.
 func (r *results) clear(ctx context.Context) ([]byte, error) {
 	head := r.masker.Head()
-	if head.JobReference.JobID == "" {
+	if r.job().JobID == "" {
 		return nil, errors.New("the answer names no job")
 	}
-	complete := r.masker.RowsSeen() > 0 || head.JobComplete != nil && *head.JobComplete
+	complete := r.unnamed() || r.masker.RowsSeen() > 0 || head.JobComplete != nil && *head.JobComplete
 	r.clock.Done("mask")
-	err := clearJob(ctx, r.service, r.forward, r.job(), complete)
+	record, err := clearJob(ctx, r.service, r.forward, r.job(), complete)
 	r.clock.Done("job check")
 	if err != nil {
 		return nil, err
 	}
-	r.cleared = true
+	if limit := r.forward.MaxRows; limit > 0 && complete && (head.TotalRows == nil || *head.TotalRows > uint64(limit)) {
+		return nil, fmt.Errorf("more than %d rows: %w", limit, masking.ErrCap)
+	}
+	r.cleared, r.record = true, record
 	out := r.withheld
 	r.withheld = nil
+	return r.spend(ctx, out)
+}
+
+// spend counts what is about to leave against the cap of the job's result.
+func (r *results) spend(ctx context.Context, out []byte) ([]byte, error) {
+	limit := r.forward.MaxResultBytes
+	if limit == 0 || len(out) == 0 {
+		return out, nil
+	}
+	spent, err := r.service.Jobs.Spend(ctx, r.record, len(out))
+	if err != nil {
+		return nil, err
+	}
+	if spent > limit {
+		return nil, fmt.Errorf("more than %d bytes of one result: %w", limit, masking.ErrCap)
+	}
 	return out, nil
 }
 
 // clearJob makes sure that the job an answer names is the one decided on, that its record is durable, and, before rows, that it read what the analysis
 // named.
-func clearJob(ctx context.Context, s *Service, f *verdict.Forward, ref bigquery.JobReference, complete bool) error {
+func clearJob(ctx context.Context, s *Service, f *verdict.Forward, ref bigquery.JobReference, complete bool) (jobs.Record, error) {
 	record := f.Record
 	if ref.ProjectID != record.Job.ProjectID || record.Job.JobID != "" && ref.JobID != record.Job.JobID || ref.JobID == "" {
-		return &mismatch{fmt.Errorf("%w: the answer is about another job", jobs.ErrMismatch)}
+		return record, &mismatch{fmt.Errorf("%w: the answer is about another job", jobs.ErrMismatch)}
 	}
 	if !f.Creates && (!complete || f.Verified) {
-		return nil
+		return record, nil
 	}
 	if f.Creates {
 		record.Job = ref
 	}
 	job, err := s.Upstream.GetJob(ctx, record.Job)
 	if err != nil {
-		return fmt.Errorf("check job %s: %w", ref.JobID, err)
+		return record, fmt.Errorf("check job %s: %w", ref.JobID, err)
 	}
 	if f.Creates {
 		if record, err = s.Jobs.Adopt(ctx, record, job); err != nil {
-			return clearing(err)
+			return record, clearing(err)
 		}
 	}
 	if !complete {
-		return nil
+		return record, nil
 	}
+	return record, finish(ctx, s, record, job)
+}
+
+// finish compares a finished job with its record, before anything of its result may be read.
+func finish(ctx context.Context, s *Service, record jobs.Record, job bigquery.Job) error {
 	v, err := s.Jobs.Finish(ctx, record, job)
 	if err != nil {
 		return clearing(err)

@@ -68,7 +68,7 @@ func TestZeroValuesRefuse(t *testing.T) {
 		"groups claim is text":    {set, func(r *Request) { r.Subject.Claims = map[string]any{"groups": "g"} }},
 		"token groups only":       {set, func(r *Request) { r.Subject.Claims, r.Subject.Groups = nil, []string{"g"} }},
 		"no method":               {set, func(r *Request) { r.Method = "" }},
-		"other method":            {set, func(r *Request) { r.Method = "tabledata.list" }},
+		"other method":            {set, func(r *Request) { r.Method = "tabledata.insertAll" }},
 		"no analysis":             {set, func(r *Request) { r.Analysis = nil }},
 		"zero analysis":           {set, func(r *Request) { r.Analysis = &googlesql.Analysis{} }},
 		"zero statement":          {set, func(r *Request) { r.Analysis = &googlesql.Analysis{Statements: make([]googlesql.Statement, 1)} }},

@@ -179,7 +179,11 @@ func (w *walk) cover() error {
 	return nil
 }
 
+// covering are the rules that read a table. No pattern reads a hidden dataset: BigQuery keeps the results of others there, unmasked (A5).
 func covering(rules []*rule, id tableID) []*rule {
+	if strings.HasPrefix(id.Dataset, "_") {
+		return nil
+	}
 	var all []*rule
 	for _, r := range rules {
 		if slices.ContainsFunc(r.read, func(p pattern) bool { return p.coversTable(id) }) {
@@ -274,6 +278,8 @@ func (w *walk) limits() error {
 	d := &w.decision
 	for _, r := range w.covering {
 		d.MaxBytes = leastSet(d.MaxBytes, r.maxBytes)
+		d.MaxRows = leastSet(d.MaxRows, r.maxRows)
+		d.MaxResultBytes = leastSet(d.MaxResultBytes, r.maxResultBytes)
 		d.MaxSession = time.Duration(leastSet(int64(d.MaxSession), int64(r.session)))
 	}
 	for _, r := range w.covering {

@@ -36,10 +36,13 @@ type Decision struct {
 	Remedy  string    // what would pass, "" where unknown
 	Cites   []RuleRef // every other rule that took part (masks, exemptions, approvals), for explain and reviewers
 
-	Groups     []string      // policy groups the subject is in, sorted
-	Credential string        // name of the configured credential to run with
-	MaxBytes   int64         // upper bound for maximumBytesBilled, 0 for none
-	MaxSession time.Duration // how long a session under this rule lasts, 0 for the default
+	Groups     []string // policy groups the subject is in, sorted
+	Credential string   // name of the configured credential to run with
+	MaxBytes   int64    // upper bound for maximumBytesBilled, 0 for none
+	MaxRows    int64    // most rows that a result may have, 0 for no limit
+	// MaxResultBytes is how much of a result may be read, in bytes of all answers together, 0 for no limit.
+	MaxResultBytes int64
+	MaxSession     time.Duration // how long a session under this rule lasts, 0 for the default
 
 	Mask      masking.Plan // how the answer is masked; complete for Allow and Hold
 	Sensitive []string     // sensitive columns touched, "project.dataset.table.column", sorted

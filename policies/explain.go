@@ -19,6 +19,8 @@ type Explanation struct {
 	Also       []string             `json:"also,omitempty"` // other rules that took part, "policy/rule (file:line)"
 	Credential string               `json:"credential,omitempty"`
 	MaxBytes   int64                `json:"max_bytes,omitempty"`
+	MaxRows    int64                `json:"max_rows,omitempty"`
+	MaxResult  int64                `json:"max_result_bytes,omitempty"`
 	Session    string               `json:"session,omitempty"`
 	Columns    []ExplainedColumn    `json:"columns,omitempty"` // leaves of the result, in order
 	Sensitive  []string             `json:"sensitive_columns,omitempty"`
@@ -44,7 +46,7 @@ type ExplanationApproval struct {
 func Explain(d Decision) Explanation {
 	e := Explanation{
 		Effect: d.Effect.String(), Rule: d.Rule.ID(), Message: d.Message, Remedy: d.Remedy, Groups: append([]string{}, d.Groups...), Credential: d.Credential,
-		MaxBytes: d.MaxBytes, Sensitive: slices.Clone(d.Sensitive),
+		MaxBytes: d.MaxBytes, MaxRows: d.MaxRows, MaxResult: d.MaxResultBytes, Sensitive: slices.Clone(d.Sensitive),
 	}
 	if e.Rule != "" {
 		e.At = fmt.Sprintf("%s:%d", d.Rule.File, d.Rule.Line)
@@ -108,6 +110,12 @@ func (e Explanation) String() string {
 	}
 	if e.Credential != "" {
 		line("credential", "%s", e.Credential)
+	}
+	if e.MaxRows > 0 {
+		line("rows", "at most %d", e.MaxRows)
+	}
+	if e.MaxResult > 0 {
+		line("result", "at most %s", formatSize(e.MaxResult))
 	}
 	if e.MaxBytes > 0 {
 		line("at most", "%s", formatSize(e.MaxBytes))

@@ -226,6 +226,18 @@ func (l *loader) rule(d *document, i int) {
 		}
 		r.maxBytes = bytes
 	}
+	if d.at("rules", i, "max_rows") != nil {
+		if r.maxRows = entry.MaxRows; r.maxRows < 1 {
+			l.add(d.wrong([]any{"rules", i, "max_rows"}, "max_rows must be at least 1"))
+		}
+	}
+	if d.at("rules", i, "max_result_bytes") != nil {
+		bytes, err := parseSize(entry.MaxResult)
+		if err != nil {
+			l.add(d.wrong([]any{"rules", i, "max_result_bytes"}, "%v", err))
+		}
+		r.maxResultBytes = bytes
+	}
 	if r.credential == "" {
 		r.credential = defaultCredential
 	}

@@ -53,7 +53,8 @@ func (r *Request) place(offset int) string {
 // governed says whether the method is one that a query's policy speaks of.
 func (r *Request) governed() bool {
 	switch bigquery.Method(r.Method) {
-	case bigquery.MethodQuery, bigquery.MethodInsert, bigquery.MethodGetQueryResults, bigquery.MethodGetJob, bigquery.MethodCancel:
+	case bigquery.MethodQuery, bigquery.MethodInsert, bigquery.MethodGetQueryResults, bigquery.MethodGetJob, bigquery.MethodCancel,
+		bigquery.MethodListTableData, bigquery.MethodGetTable:
 		return true
 	default:
 		return false

@@ -54,13 +54,16 @@ type tableRule struct {
 }
 
 type rule struct {
-	groups     []string
-	read       []pattern
-	clear      []pattern
-	session    time.Duration
-	maxBytes   int64
-	credential string
-	ref        RuleRef
+	groups   []string
+	read     []pattern
+	clear    []pattern
+	session  time.Duration
+	maxBytes int64
+	maxRows  int64
+	// maxResultBytes is of all answers about one job together.
+	maxResultBytes int64
+	credential     string
+	ref            RuleRef
 }
 
 type approval struct {

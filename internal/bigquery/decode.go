@@ -44,10 +44,14 @@ func Decode(r Request) (Operation, error) {
 		err = decodeJobsQuery(&op, r.Body)
 	case MethodInsert:
 		err = decodeJobsInsert(&op, r.Body)
-	case MethodGetQueryResults, MethodGetJob, MethodCancel:
+	case MethodGetQueryResults, MethodGetJob, MethodCancel, MethodListJobs:
 		if len(r.Body) > 0 {
 			err = malformed(op.Method, "%s takes no body", op.Method)
 		}
+	case MethodListTableData:
+		op.Read.Table = &TableID{Project: params["project"], Dataset: params["dataset"], Table: params["table"]}
+	case MethodListProjects, MethodListDatasets, MethodGetDataset, MethodListTables, MethodGetTable:
+		op.Metadata.Dataset, op.Metadata.Table = params["dataset"], params["table"]
 	default:
 		err = refuse(op.Method, "%s is not served", op.Method)
 	}

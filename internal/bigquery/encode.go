@@ -87,7 +87,7 @@ func Encode(op Operation, m Mutation) ([]byte, error) {
 		return encodeQuery(op, m)
 	case MethodInsert:
 		return encodeInsert(op, m)
-	case MethodGetQueryResults, MethodGetJob, MethodCancel:
+	case MethodGetQueryResults, MethodGetJob, MethodCancel, MethodListTableData:
 		if op.Read == nil {
 			return nil, fmt.Errorf("encode %s: it is not a read", op.Method)
 		}

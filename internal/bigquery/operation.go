@@ -12,20 +12,29 @@ const (
 	MethodGetQueryResults Method = "jobs.getQueryResults"
 	MethodGetJob          Method = "jobs.get"
 	MethodCancel          Method = "jobs.cancel"
+	MethodListJobs        Method = "jobs.list"
+	MethodListTableData   Method = "tabledata.list"
+	MethodListProjects    Method = "projects.list"
+	MethodListDatasets    Method = "datasets.list"
+	MethodGetDataset      Method = "datasets.get"
+	MethodListTables      Method = "tables.list"
+	MethodGetTable        Method = "tables.get"
 )
 
 // Operation is what a request asks of BigQuery, decoded once, strictly, at the edge. Nothing behind it sees HTTP.
 // It cannot express what bqgate does not understand: legacy SQL, destination tables, sessions, external tables,
 // connection properties, foreign encodings.
 //
-// Exactly one of Query and Read is set for a method that works; the zero Operation asks for nothing and is refused.
+// Exactly one of Query, Read, List and Metadata is set for a method that works; the zero Operation asks for nothing and is refused.
 type Operation struct {
-	Method Method
-	Job    JobReference // Project always set; JobID and Location as the client gave them, may be empty for jobs.query and jobs.insert
-	Query  *QueryRequest
-	Read   *ReadRequest
-	Fields *FieldMask // the client's `fields=`, applied to the answer by ext_proc and never forwarded; nil means everything
-	Pretty bool       // prettyPrint, default true as at Google
+	Method   Method
+	Job      JobReference // Project set but for projects.list; JobID and Location as the client gave them, may be empty for jobs.query and jobs.insert
+	Query    *QueryRequest
+	Read     *ReadRequest
+	List     *JobsRequest
+	Metadata *MetadataRequest
+	Fields   *FieldMask // the client's `fields=`, applied to the answer by the gateway and never forwarded; nil means everything
+	Pretty   bool       // prettyPrint, default true as at Google
 }
 
 // JobReference names a job. Location is as BigQuery spells it ("US", "europe-west3"); empty where unknown.
@@ -67,14 +76,32 @@ type FormatOptions struct {
 	TimestampOutputFormat string // "", "FLOAT64", "INT64" or "ISO8601_STRING"
 }
 
-// ReadRequest holds the query parameters of jobs.getQueryResults, jobs.get and jobs.cancel.
+// ReadRequest holds what jobs.getQueryResults, jobs.get, jobs.cancel and tabledata.list ask.
 type ReadRequest struct {
+	Table      *TableID // tabledata.list only: the table whose rows are asked for
 	MaxResults *uint32
 	StartIndex *uint64
 	PageToken  string
 	TimeoutMs  *int64
 	Format     FormatOptions
 	Projection string // jobs.get: "", "full" or "minimal"; ignored by BigQuery, accepted because clients send it
+}
+
+// JobsRequest holds the query parameters of jobs.list. Only the caller's own jobs can be asked for.
+type JobsRequest struct {
+	State      string // "", "PENDING", "RUNNING" or "DONE"
+	After      *int64 // minCreationTime, milliseconds since the epoch, inclusive; nil for any
+	Before     *int64 // maxCreationTime, likewise
+	MaxResults *uint32
+	PageToken  string
+}
+
+// MetadataRequest holds what projects.list, datasets.list, datasets.get, tables.list and tables.get ask. They are answered by the gateway and never forwarded.
+type MetadataRequest struct {
+	Dataset    string // "" for projects.list and datasets.list
+	Table      string // tables.get only
+	MaxResults *uint32
+	PageToken  string
 }
 
 // TableID is a table's full name. Case is kept: BigQuery table names are case-sensitive.

@@ -20,8 +20,17 @@ var (
 		MethodGetQueryResults: {
 			"formatOptions.timestampOutputFormat", "formatOptions.useInt64Timestamp", "location", "maxResults", "pageToken", "startIndex", "timeoutMs",
 		},
-		MethodGetJob: {"location", "projection"},
-		MethodCancel: {"location"},
+		MethodGetJob:   {"location", "projection"},
+		MethodCancel:   {"location"},
+		MethodListJobs: {"allUsers", "maxCreationTime", "maxResults", "minCreationTime", "pageToken", "parentJobId", "projection", "stateFilter"},
+		MethodListTableData: {
+			"formatOptions.timestampOutputFormat", "formatOptions.useInt64Timestamp", "maxResults", "pageToken", "selectedFields", "startIndex",
+		},
+		MethodListProjects: {"maxResults", "pageToken"},
+		MethodListDatasets: {"all", "filter", "maxResults", "pageToken"},
+		MethodGetDataset:   {"accessPolicyVersion", "datasetView"},
+		MethodListTables:   {"maxResults", "pageToken"},
+		MethodGetTable:     {"selectedFields", "view"},
 	}
 	// Parameters that Google's front end understands for every method, and why they are refused.
 	refusedParameters = map[string]string{
@@ -81,24 +90,51 @@ func decodeQuery(op *Operation, raw string) error {
 		}
 		op.Job.Location = loc
 	}
-	if m == MethodGetQueryResults || m == MethodGetJob || m == MethodCancel {
+	switch m {
+	case MethodGetQueryResults, MethodGetJob, MethodCancel, MethodListTableData:
 		op.Read = decodeRead(&p)
+	case MethodListJobs:
+		op.List = decodeList(&p)
+	case MethodListProjects, MethodListDatasets, MethodGetDataset, MethodListTables, MethodGetTable:
+		op.Metadata = decodeMetadata(&p)
 	}
 	return p.problem()
 }
 
+// decodeList reads jobs.list. Jobs of others are nobody's to list, and child jobs there are none.
+func decodeList(p *parameters) *JobsRequest {
+	l := &JobsRequest{PageToken: p.token(), MaxResults: p.limit()}
+	p.only("allUsers", "false", "only your own jobs are listed; leave it out")
+	p.refused("parentJobId", "scripts are not served, so there are no child jobs; leave it out")
+	p.word("projection", "full", "minimal")
+	l.State = strings.ToUpper(p.word("stateFilter", "done", "pending", "running"))
+	instant := func(name string) *int64 {
+		n := p.number(name, math.MaxInt64)
+		if n == nil {
+			return nil
+		}
+		ms := int64(*n)
+		return &ms
+	}
+	l.After, l.Before = instant("minCreationTime"), instant("maxCreationTime")
+	return l
+}
+
+// decodeMetadata reads the parameters of methods that the gateway answers itself. Views of more than it shows are taken and make no difference.
+func decodeMetadata(p *parameters) *MetadataRequest {
+	r := &MetadataRequest{PageToken: p.token(), MaxResults: p.limit()}
+	p.only("all", "false", "hidden datasets hold results of others; leave it out")
+	p.refused("filter", "labels are not shown, so they cannot be filtered by; leave it out")
+	p.refused("selectedFields", "the schema is shown whole; leave it out, or use fields")
+	p.word("datasetView", "DATASET_VIEW_UNSPECIFIED", "METADATA", "ACL", "FULL")
+	p.word("view", "TABLE_METADATA_VIEW_UNSPECIFIED", "BASIC", "STORAGE_STATS", "FULL")
+	p.number("accessPolicyVersion", 3)
+	return r
+}
+
 func decodeRead(p *parameters) *ReadRequest {
-	r := &ReadRequest{PageToken: p.text("pageToken"), Projection: p.text("projection")}
-	if r.PageToken != "" && !pageToken.MatchString(r.PageToken) {
-		p.fail("query parameter pageToken is not one that BigQuery gave")
-	}
-	if r.Projection != "" && r.Projection != "full" && r.Projection != "minimal" {
-		p.fail("query parameter projection must be full or minimal")
-	}
-	if n := p.number("maxResults", math.MaxUint32); n != nil {
-		limit := uint32(*n)
-		r.MaxResults = &limit
-	}
+	r := &ReadRequest{PageToken: p.token(), Projection: p.word("projection", "full", "minimal"), MaxResults: p.limit()}
+	p.refused("selectedFields", "the columns of a result are those of its query; leave it out")
 	r.StartIndex = p.number("startIndex", math.MaxInt64)
 	if n := p.number("timeoutMs", math.MaxUint32); n != nil {
 		wait := int64(*n)
@@ -169,6 +205,49 @@ func (p *parameters) problem() error {
 
 func (p *parameters) text(name string) string { return p.values[name] }
 
+// token is pageToken.
+func (p *parameters) token() string {
+	token := p.text("pageToken")
+	if token != "" && !pageToken.MatchString(token) {
+		p.fail("query parameter pageToken is not one that BigQuery gave")
+	}
+	return token
+}
+
+// limit is maxResults.
+func (p *parameters) limit() *uint32 {
+	n := p.number("maxResults", math.MaxUint32)
+	if n == nil {
+		return nil
+	}
+	limit := uint32(*n)
+	return &limit
+}
+
+// word is a value out of a list; absent and empty are "".
+func (p *parameters) word(name string, allowed ...string) string {
+	value := p.text(name)
+	if value != "" && !slices.Contains(allowed, value) {
+		p.fail("query parameter %s must be one of %s", name, strings.Join(allowed, ", "))
+		return ""
+	}
+	return value
+}
+
+// refused is a parameter that is understood and not served.
+func (p *parameters) refused(name, why string) {
+	if p.text(name) != "" && p.err == nil {
+		p.err = refuse(p.method, "query parameter %s is not served: %s", name, why)
+	}
+}
+
+// only takes a boolean that may have one value.
+func (p *parameters) only(name, harmless, why string) {
+	if b := p.boolean(name); b != nil && strconv.FormatBool(*b) != harmless && p.err == nil {
+		p.err = refuse(p.method, "query parameter %s is not served: %s", name, why)
+	}
+}
+
 func (p *parameters) boolean(name string) *bool {
 	value, found := p.values[name]
 	if !found {
@@ -209,8 +288,10 @@ func ForwardQuery(op Operation) url.Values {
 		return q
 	}
 	r := op.Read
-	set("location", op.Job.Location)
-	if op.Method != MethodGetQueryResults {
+	if op.Method != MethodListTableData {
+		set("location", op.Job.Location)
+	}
+	if op.Method != MethodGetQueryResults && op.Method != MethodListTableData {
 		return q
 	}
 	set("pageToken", r.PageToken)

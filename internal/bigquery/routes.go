@@ -25,10 +25,9 @@ type Params map[string]string
 const Root = "/bigquery/v2/"
 
 const (
-	noWrites   = "bqgate serves reads only; run a SELECT with jobs.query or jobs.insert"
-	noMetadata = "it is not served yet; what a policy lets you read can be queried with a SELECT"
-	noIAM      = "access is decided by the policies of bqgate, not by IAM policies; ask an operator to change them"
-	noCode     = "it would show SQL or code that may hold values; ask an operator"
+	noWrites = "bqgate serves reads only; run a SELECT with jobs.query or jobs.insert"
+	noIAM    = "access is decided by the policies of bqgate, not by IAM policies; ask an operator to change them"
+	noCode   = "it would show SQL or code that may hold values; ask an operator"
 )
 
 // routes is every method of the discovery document. A method that is not here does not exist.
@@ -38,14 +37,14 @@ var routes = []Route{
 	{"jobs.getQueryResults", "GET", "projects/{project}/queries/{job}", ""},
 	{"jobs.get", "GET", "projects/{project}/jobs/{job}", ""},
 	{"jobs.cancel", "POST", "projects/{project}/jobs/{job}/cancel", ""},
-	{"jobs.list", "GET", "projects/{project}/jobs", "jobs of others show their SQL; read your own job by its id with jobs.get"},
-	{"jobs.delete", "DELETE", "projects/{project}/jobs/{job}/delete", "job metadata is kept for the audit"},
+	{"jobs.list", "GET", "projects/{project}/jobs", ""},
+	{"jobs.delete", "DELETE", "projects/{project}/jobs/{job}/delete", "job metadata is kept for the audit; it goes by itself when BigQuery forgets the job"},
 
-	{"tabledata.list", "GET", "projects/{project}/datasets/{dataset}/tables/{table}/data", "rows are read with a query: SELECT … FROM the table, then jobs.getQueryResults"},
+	{"tabledata.list", "GET", "projects/{project}/datasets/{dataset}/tables/{table}/data", ""},
 	{"tabledata.insertAll", "POST", "projects/{project}/datasets/{dataset}/tables/{table}/insertAll", noWrites},
 
-	{"tables.get", "GET", "projects/{project}/datasets/{dataset}/tables/{table}", noMetadata},
-	{"tables.list", "GET", "projects/{project}/datasets/{dataset}/tables", noMetadata},
+	{"tables.get", "GET", "projects/{project}/datasets/{dataset}/tables/{table}", ""},
+	{"tables.list", "GET", "projects/{project}/datasets/{dataset}/tables", ""},
 	{"tables.insert", "POST", "projects/{project}/datasets/{dataset}/tables", noWrites},
 	{"tables.patch", "PATCH", "projects/{project}/datasets/{dataset}/tables/{table}", noWrites},
 	{"tables.update", "PUT", "projects/{project}/datasets/{dataset}/tables/{table}", noWrites},
@@ -54,8 +53,8 @@ var routes = []Route{
 	{"tables.setIamPolicy", "POST", "projects/{project}/datasets/{dataset}/tables/{table}:setIamPolicy", noIAM},
 	{"tables.testIamPermissions", "POST", "projects/{project}/datasets/{dataset}/tables/{table}:testIamPermissions", noIAM},
 
-	{"datasets.get", "GET", "projects/{project}/datasets/{dataset}", noMetadata},
-	{"datasets.list", "GET", "projects/{project}/datasets", noMetadata},
+	{"datasets.get", "GET", "projects/{project}/datasets/{dataset}", ""},
+	{"datasets.list", "GET", "projects/{project}/datasets", ""},
 	{"datasets.insert", "POST", "projects/{project}/datasets", noWrites},
 	{"datasets.patch", "PATCH", "projects/{project}/datasets/{dataset}", noWrites},
 	{"datasets.update", "PUT", "projects/{project}/datasets/{dataset}", noWrites},
@@ -63,7 +62,7 @@ var routes = []Route{
 	{"datasets.undelete", "POST", "projects/{project}/datasets/{dataset}:undelete", noWrites},
 
 	{"models.get", "GET", "projects/{project}/datasets/{dataset}/models/{model}", "a model's metadata holds its training SQL and values from the data; ask an operator"},
-	{"models.list", "GET", "projects/{project}/datasets/{dataset}/models", noMetadata},
+	{"models.list", "GET", "projects/{project}/datasets/{dataset}/models", "models hold values of the data they were trained on; ask an operator"},
 	{"models.patch", "PATCH", "projects/{project}/datasets/{dataset}/models/{model}", noWrites},
 	{"models.delete", "DELETE", "projects/{project}/datasets/{dataset}/models/{model}", noWrites},
 
@@ -85,7 +84,7 @@ var routes = []Route{
 	{"rowAccessPolicies.getIamPolicy", "POST", "projects/{project}/datasets/{dataset}/tables/{table}/rowAccessPolicies/{policy}:getIamPolicy", noIAM},
 	{"rowAccessPolicies.testIamPermissions", "POST", "projects/{project}/datasets/{dataset}/tables/{table}/rowAccessPolicies/{policy}:testIamPermissions", noIAM},
 
-	{"projects.list", "GET", "projects", "name the project yourself, for example with GOOGLE_CLOUD_PROJECT"},
+	{"projects.list", "GET", "projects", ""},
 	{"projects.getServiceAccount", "GET", "projects/{project}/serviceAccount", "service accounts are the gateway's own matter"},
 }
 

@@ -85,7 +85,11 @@ func (s *Store) Create(ctx context.Context, r Record) error {
 		return fmt.Errorf("record of job %q: owner, project, job id and decision must be set", r.Job.JobID)
 	}
 	key := s.key(r.Owner, r.Job.ProjectID, r.Job.JobID)
-	return s.putOnce(ctx, key, r)
+	note, err := s.note(ctx, r.Owner, r.Job, r.Created)
+	if err != nil {
+		return err
+	}
+	return s.putOnce(ctx, key, r, note)
 }
 
 // Get returns the owner's record of a job, and its verification where there is one.
@@ -120,7 +124,11 @@ func (s *Store) Get(ctx context.Context, owner, project, jobID string) (Record, 
 // Verify writes the verification, once, and returns the one that stands.
 func (s *Store) Verify(ctx context.Context, r Record, v Verification) (Verification, error) {
 	key := s.key(r.Owner, r.Job.ProjectID, r.Job.JobID)
-	err := s.putOnce(ctx, key+":verified", v)
+	note, err := s.noteDestination(ctx, r, v)
+	if err != nil {
+		return Verification{}, err
+	}
+	err = s.putOnce(ctx, key+":verified", v, note)
 	if !errors.Is(err, ErrExists) {
 		return v, err
 	}
@@ -134,16 +142,24 @@ func (s *Store) Verify(ctx context.Context, r Record, v Verification) (Verificat
 	return *standing, nil
 }
 
-func (s *Store) putOnce(ctx context.Context, key string, v any) error {
+// putOnce writes a value that is not there yet, and what is noted beside it in the same exchange with Redis.
+func (s *Store) putOnce(ctx context.Context, key string, v any, note func(redis.Pipeliner)) error {
 	text, err := s.keys.Seal(key, v)
 	if err != nil {
 		return err
 	}
-	set, err := s.redis.SetNX(ctx, key, text, Retention).Result()
+	var set *redis.BoolCmd
+	_, err = s.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
+		set = p.SetNX(ctx, key, text, Retention)
+		if note != nil {
+			note(p)
+		}
+		return nil
+	})
 	if err != nil {
 		return fmt.Errorf("write %s: %w", key, err)
 	}
-	if !set {
+	if !set.Val() {
 		return ErrExists
 	}
 	return nil

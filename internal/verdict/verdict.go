@@ -48,6 +48,8 @@ type Forward struct {
 
 	Fields          string `json:"fields,omitempty"` // the client's `fields=`, applied to the answer
 	TimestampFormat string `json:"timestamp_format,omitempty"`
+	MaxRows         int64  `json:"max_rows,omitempty"`         // rows that the whole result may have, 0 for no limit
+	MaxResultBytes  int64  `json:"max_result_bytes,omitempty"` // bytes of the job's result that may leave in all answers together, 0 for no limit
 
 	// Record is the job's record: a draft where the request creates the job (Creates), the stored one otherwise.
 	Record  jobs.Record `json:"record"`

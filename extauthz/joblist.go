@@ -1,0 +1,146 @@
+package extauthz
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/bqgate/bqgate/internal/approvals"
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/jobs"
+)
+
+const (
+	jobsDefault = 50 // jobs in a page, as at Google
+	jobsMost    = 100
+	jobsLooked  = 200 // jobs looked at for one page
+	jobsAtOnce  = 8   // jobs looked at at the same time
+)
+
+// listJobs answers jobs.list from the gateway's own records: the owner's jobs, those that wait for a person among them, and nobody else's.
+func (s *Service) listJobs(ctx context.Context, w *walk) outcome {
+	reach := s.Policies().Reach(w.subject)
+	w.decision.Groups = reach.Groups
+	if err := s.mayAsk(w, reach); err != nil {
+		return s.refuse(ctx, w, err)
+	}
+	list, next, err := s.ownJobs(ctx, w)
+	if err != nil {
+		return s.refuse(ctx, w, err)
+	}
+	return s.answer(ctx, w, bigquery.JobList(list, next))
+}
+
+func (s *Service) ownJobs(ctx context.Context, w *walk) ([]bigquery.JobSummary, string, error) {
+	l, project := w.op.List, w.op.Job.ProjectID
+	all, err := s.Jobs.List(ctx, w.subject.Owner, project)
+	if err != nil {
+		return nil, "", err
+	}
+	purpose := "page/jobs.list/" + w.subject.Owner + "/" + project
+	if l.PageToken != "" {
+		var last jobs.Entry
+		if err := s.Keys.Open(purpose, l.PageToken, &last); err != nil {
+			return nil, "", &refusal{status: 400, reason: "invalid", message: "the pageToken is not one that this listing gave you"}
+		}
+		all = slices.DeleteFunc(all, func(e jobs.Entry) bool {
+			return e.Created.After(last.Created) || e.Created.Equal(last.Created) && e.JobID >= last.JobID
+		})
+	}
+	all = slices.DeleteFunc(all, func(e jobs.Entry) bool {
+		ms := e.Created.UnixMilli()
+		return l.After != nil && ms < *l.After || l.Before != nil && ms > *l.Before
+	})
+	limit := jobsDefault
+	if l.MaxResults != nil && *l.MaxResults > 0 {
+		limit = int(min(*l.MaxResults, jobsMost))
+	}
+	var shown []bigquery.JobSummary
+	for i := 0; i < len(all); {
+		if i >= jobsLooked || len(shown) == limit {
+			next, err := s.Keys.Seal(purpose, all[i-1])
+			return shown, next, err
+		}
+		batch := all[i:min(len(all), i+min(jobsAtOnce, limit-len(shown)))]
+		found, err := s.summaries(ctx, w, batch)
+		if err != nil {
+			return nil, "", err
+		}
+		for _, j := range found {
+			if j.State != "" && (l.State == "" || j.State == l.State) {
+				shown = append(shown, j)
+			}
+		}
+		i += len(batch)
+	}
+	return shown, "", nil
+}
+
+// summaries says of each job how it stands. One that is not known any more has no state.
+func (s *Service) summaries(ctx context.Context, w *walk, batch []jobs.Entry) ([]bigquery.JobSummary, error) {
+	out := make([]bigquery.JobSummary, len(batch))
+	g, ctx := errgroup.WithContext(ctx)
+	for i, e := range batch {
+		g.Go(func() (err error) {
+			out[i], err = s.summary(ctx, w, e)
+			return err
+		})
+	}
+	return out, g.Wait()
+}
+
+func (s *Service) summary(ctx context.Context, w *walk, e jobs.Entry) (bigquery.JobSummary, error) {
+	record, verified, err := s.Jobs.Get(ctx, w.subject.Owner, w.op.Job.ProjectID, e.JobID)
+	if errors.Is(err, jobs.ErrNotFound) {
+		return s.heldSummary(ctx, w, e)
+	}
+	if err != nil {
+		return bigquery.JobSummary{}, err
+	}
+	q := record.Query
+	sum := bigquery.JobSummary{HeldJob: bigquery.HeldJob{Job: record.Job, SQL: q.SQL, Labels: q.Labels, Priority: q.Priority, Created: e.Created}, State: "DONE"}
+	if verified != nil {
+		sum.Ended = verified.At
+		return sum, nil
+	}
+	job, err := s.Upstream.GetJob(ctx, record.Job)
+	switch {
+	case errors.Is(err, bigquery.ErrNotFound):
+		return bigquery.JobSummary{}, nil
+	case err != nil:
+		return bigquery.JobSummary{}, fmt.Errorf("look at job %s: %w", e.JobID, err)
+	case jobs.CheckCreated(record, job) != nil:
+		return bigquery.JobSummary{}, nil
+	}
+	sum.State = job.State
+	if job.Ended > 0 {
+		sum.Ended = time.UnixMilli(job.Ended)
+	}
+	if job.Error != nil {
+		sum.Reason = job.Error.Reason
+	}
+	return sum, nil
+}
+
+func (s *Service) heldSummary(ctx context.Context, w *walk, e jobs.Entry) (bigquery.JobSummary, error) {
+	r, held, err := s.Approvals.ByJob(ctx, w.subject.Owner, w.op.Job.ProjectID, "", e.JobID)
+	if errors.Is(err, approvals.ErrNotFound) {
+		return bigquery.JobSummary{}, nil
+	}
+	if err != nil {
+		return bigquery.JobSummary{}, err
+	}
+	q := held.Operation.Query
+	sum := bigquery.JobSummary{HeldJob: bigquery.HeldJob{Job: held.Job, SQL: q.SQL, Labels: q.Labels, Priority: q.Priority, Created: r.Created}, State: "DONE", Reason: "accessDenied"}
+	switch r.State {
+	case approvals.StatePending, approvals.StateApproved:
+		sum.State, sum.Reason = "PENDING", ""
+	case approvals.StateCancelled:
+		sum.Reason = "stopped"
+	}
+	return sum, nil
+}

@@ -1,0 +1,298 @@
+package extauthz
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/bqgate/bqgate/internal/audit"
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/googlesql"
+	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/masking"
+	"github.com/bqgate/bqgate/policies"
+)
+
+// MetadataSource lists what there is, under the inspection identity.
+type MetadataSource interface {
+	GetDataset(ctx context.Context, ref bigquery.DatasetReference) (bigquery.ListedDataset, error)
+	ListDatasets(ctx context.Context, project string) ([]bigquery.ListedDataset, error)
+	ListTables(ctx context.Context, ref bigquery.DatasetReference) ([]bigquery.ListedTable, error)
+}
+
+// metadata answers projects.list, datasets.list, datasets.get, tables.list and tables.get itself: what the subject may read, rebuilt by allow-list. What is outside of that
+// is not told apart from what is not there.
+func (s *Service) metadata(ctx context.Context, w *walk) outcome {
+	reach := s.Policies().Reach(w.subject)
+	w.decision.Groups = reach.Groups
+	if err := s.mayAsk(w, reach); err != nil {
+		return s.refuse(ctx, w, err)
+	}
+	body, err := s.describe(ctx, w, reach)
+	if err != nil {
+		return s.refuse(ctx, w, err)
+	}
+	return s.answer(ctx, w, body)
+}
+
+// mayAsk refuses subjects that no rule is for, and those that ask too fast: each answer costs BigQuery calls of the gateway, and enough of them tell things
+// that one does not.
+func (s *Service) mayAsk(w *walk, reach policies.Reach) error {
+	if reach.Nothing() {
+		return &refusal{message: "no policy lets you read anything"}
+	}
+	if !s.asked.take(w.subject.Owner, time.Now()) {
+		return &refusal{
+			reason: "rateLimitExceeded", message: fmt.Sprintf("too many dry runs and reads of metadata: %d at once and one a second are served", askedAtOnce),
+			remedy: "the same request a little later",
+		}
+	}
+	return nil
+}
+
+func (s *Service) describe(ctx context.Context, w *walk, reach policies.Reach) ([]byte, error) {
+	project, m := w.op.Job.ProjectID, w.op.Metadata
+	set := bigquery.DatasetReference{ProjectID: project, DatasetID: m.Dataset}
+	switch w.op.Method {
+	case bigquery.MethodListProjects:
+		ids, next, err := page(s, w, "", reach.Projects(), func(id string) string { return id })
+		return bigquery.ProjectList(ids, next), err
+	case bigquery.MethodListDatasets:
+		return s.listDatasets(ctx, w, reach, project)
+	case bigquery.MethodGetDataset:
+		return s.getDataset(ctx, w, reach, set)
+	case bigquery.MethodListTables:
+		return s.listTables(ctx, w, reach, set)
+	case bigquery.MethodGetTable:
+		return s.getTable(ctx, w, reach, bigquery.TableID{Project: project, Dataset: m.Dataset, Table: m.Table})
+	default:
+		return nil, fmt.Errorf("%s is no method of metadata", w.op.Method)
+	}
+}
+
+func (s *Service) listDatasets(ctx context.Context, w *walk, reach policies.Reach, project string) ([]byte, error) {
+	rule, ok := reach.Project(project)
+	if !ok {
+		return nil, hidden("project " + project)
+	}
+	w.decision.Rule = rule
+	all, err := s.listed.datasets(project, func() ([]bigquery.ListedDataset, error) { return s.Metadata.ListDatasets(ctx, project) })
+	if err != nil {
+		return nil, missing(err, "project "+project)
+	}
+	var open []bigquery.ListedDataset
+	for _, d := range all {
+		if _, ok := reach.Dataset(d.Reference.ProjectID, d.Reference.DatasetID); ok {
+			open = append(open, d)
+		}
+	}
+	shown, next, err := page(s, w, project, open, func(d bigquery.ListedDataset) string { return d.Reference.DatasetID })
+	return bigquery.DatasetList(shown, next), err
+}
+
+func (s *Service) getDataset(ctx context.Context, w *walk, reach policies.Reach, ref bigquery.DatasetReference) ([]byte, error) {
+	name := "dataset " + ref.DatasetID
+	rule, ok := reach.Dataset(ref.ProjectID, ref.DatasetID)
+	if !ok {
+		return nil, hidden(name)
+	}
+	w.decision.Rule = rule
+	d, err := s.Metadata.GetDataset(ctx, ref)
+	if err != nil {
+		return nil, missing(err, name)
+	}
+	return bigquery.DatasetAnswer(d), nil
+}
+
+func (s *Service) listTables(ctx context.Context, w *walk, reach policies.Reach, ref bigquery.DatasetReference) ([]byte, error) {
+	name := "dataset " + ref.DatasetID
+	rule, ok := reach.Dataset(ref.ProjectID, ref.DatasetID)
+	if !ok {
+		return nil, hidden(name)
+	}
+	w.decision.Rule = rule
+	all, err := s.listed.tables(ref, func() ([]bigquery.ListedTable, error) { return s.Metadata.ListTables(ctx, ref) })
+	if err != nil {
+		return nil, missing(err, name)
+	}
+	var open []bigquery.ListedTable
+	for _, t := range all {
+		if _, ok := reach.Table(t.Reference); ok {
+			open = append(open, t)
+		}
+	}
+	shown, next, err := page(s, w, ref.ProjectID+"."+ref.DatasetID, open, func(t bigquery.ListedTable) string { return t.Reference.Table })
+	return bigquery.TableList(shown, len(open), next), err
+}
+
+func (s *Service) getTable(ctx context.Context, w *walk, reach policies.Reach, id bigquery.TableID) ([]byte, error) {
+	w.asked = []string{id.String()}
+	name := id.Dataset + "." + id.Table
+	record, _, err := s.Jobs.ByDestination(ctx, w.subject.Owner, id)
+	switch {
+	case err == nil:
+		return s.resultTable(ctx, w, record, id)
+	case !errors.Is(err, jobs.ErrNotFound):
+		return nil, fmt.Errorf("look for a result table: %w", err)
+	}
+	rule, ok := reach.Table(id)
+	if !ok {
+		return nil, hidden(name)
+	}
+	w.decision.Rule = rule
+	t, err := s.Catalog.Table(ctx, id)
+	if err != nil {
+		return nil, missing(err, name)
+	}
+	return bigquery.TableAnswer(t), nil
+}
+
+// resultTable describes the table of an own job's result, by the plan: that is what its reader is shown.
+func (s *Service) resultTable(ctx context.Context, w *walk, record jobs.Record, id bigquery.TableID) ([]byte, error) {
+	w.sql, w.account, w.job = record.Query.SQL, record.Credential, record.Job
+	plan, err := s.judgeAgain(ctx, w, record)
+	if err != nil {
+		return nil, err
+	}
+	return bigquery.TableAnswer(&bigquery.Table{TableReference: id, Type: "TABLE", Location: record.Job.Location, Schema: planSchema(plan)}), nil
+}
+
+// planSchema is the schema of a masked result.
+func planSchema(p masking.Plan) bigquery.Schema {
+	return bigquery.Schema{Fields: planFields(p.Columns)}
+}
+
+func planFields(columns []masking.Column) []bigquery.Field {
+	var out []bigquery.Field
+	for _, c := range columns {
+		f := bigquery.Field{Name: c.Name, Type: c.Type, Fields: planFields(c.Fields)}
+		if c.Repeated {
+			f.Mode = "REPEATED"
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// hidden says of something outside the subject's policy what is also said of something that is not there.
+func hidden(name string) *refusal {
+	return &refusal{message: name + " does not exist or no policy lets you read it"}
+}
+
+// missing turns BigQuery's not knowing, or not telling, into the same words.
+func missing(err error, name string) error {
+	var api *bigquery.APIError
+	switch {
+	case errors.Is(err, bigquery.ErrNotFound), errors.Is(err, googlesql.ErrNotFound), errors.As(err, &api) && api.Status == 403:
+		return hidden(name)
+	case errors.Is(err, bigquery.ErrTooMany):
+		return &refusal{message: name + " has more entries than bqgate lists", remedy: "naming the table"}
+	default:
+		return err
+	}
+}
+
+// Pages of listings.
+const (
+	listDefault = 500
+	listMost    = 1000
+)
+
+// page cuts a listing behind the entry that the page token names. Tokens are sealed for one subject and one listing: BigQuery's own would name hidden entries.
+func page[T any](s *Service, w *walk, of string, all []T, name func(T) string) (shown []T, next string, err error) {
+	purpose := "page/" + string(w.op.Method) + "/" + w.subject.Owner + "/" + of
+	m := w.op.Metadata
+	if m.PageToken != "" {
+		var last string
+		if err := s.Keys.Open(purpose, m.PageToken, &last); err != nil {
+			return nil, "", &refusal{status: 400, reason: "invalid", message: "the pageToken is not one that this listing gave you"}
+		}
+		i := slices.IndexFunc(all, func(v T) bool { return name(v) == last })
+		if i < 0 { // gone meanwhile: what comes behind it in order of names, which is BigQuery's
+			i = slices.IndexFunc(all, func(v T) bool { return strings.Compare(name(v), last) > 0 }) - 1
+			if i < -1 {
+				i = len(all) - 1
+			}
+		}
+		all = all[i+1:]
+	}
+	limit := listDefault
+	if m.MaxResults != nil && *m.MaxResults > 0 {
+		limit = int(min(*m.MaxResults, listMost))
+	}
+	if len(all) <= limit {
+		return all, "", nil
+	}
+	shown = all[:limit]
+	next, err = s.Keys.Seal(purpose, name(shown[limit-1]))
+	return shown, next, err
+}
+
+// answer gives an answer of the gateway's own. The decision and the whole answer are durable before (I1).
+func (s *Service) answer(ctx context.Context, w *walk, body []byte) outcome {
+	body, err := w.op.Fields.Apply(body)
+	if err != nil {
+		return s.refuse(ctx, w, err)
+	}
+	if err := s.record(ctx, w, audit.EffectAllow, ""); err != nil {
+		return s.unrecorded(w, err)
+	}
+	for _, r := range []audit.Record{
+		audit.Frame{Decision: w.id, Bytes: body},
+		audit.Outcome{Decision: w.id, State: audit.StateComplete, Status: 200, Bytes: uint64(len(body))},
+	} {
+		if _, err := s.Journal.Append(ctx, r); err != nil {
+			return s.unrecorded(w, err)
+		}
+	}
+	return outcome{status: 200, body: body}
+}
+
+// listedFor is how long a listing of BigQuery is believed. It is the same for every subject: each sees what his policy reaches of it.
+const listedFor = 15 * time.Second
+
+// listings remembers listings of BigQuery for a moment. The zero value is ready.
+type listings struct {
+	mu      sync.Mutex
+	entries map[any]listing
+}
+
+type listing struct {
+	value any
+	until time.Time
+}
+
+const listingsKept = 256
+
+func (l *listings) datasets(project string, read func() ([]bigquery.ListedDataset, error)) ([]bigquery.ListedDataset, error) {
+	return remembered(l, project, read)
+}
+
+func (l *listings) tables(ref bigquery.DatasetReference, read func() ([]bigquery.ListedTable, error)) ([]bigquery.ListedTable, error) {
+	return remembered(l, ref, read)
+}
+
+func remembered[T any](l *listings, key any, read func() (T, error)) (T, error) {
+	l.mu.Lock()
+	e, ok := l.entries[key]
+	l.mu.Unlock()
+	if ok && time.Now().Before(e.until) {
+		return e.value.(T), nil
+	}
+	until := time.Now().Add(listedFor)
+	v, err := read()
+	if err != nil {
+		return v, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.entries == nil || len(l.entries) >= listingsKept {
+		l.entries = map[any]listing{}
+	}
+	l.entries[key] = listing{v, until}
+	return v, nil
+}
