@@ -62,10 +62,7 @@ func (s *Store) List(ctx context.Context, owner, project string) ([]Entry, error
 	seen := map[string]bool{}
 	for _, text := range texts {
 		var e Entry
-		if err := s.keys.Open(key, text, &e); err != nil {
-			return nil, fmt.Errorf("list jobs: %w", err)
-		}
-		if time.Since(e.Created) < Retention {
+		if s.keys.Open(key, text, &e) == nil && time.Since(e.Created) < Retention {
 			all = append(all, e)
 		}
 	}
@@ -97,8 +94,8 @@ func (s *Store) ByDestination(ctx context.Context, owner string, table bigquery.
 		return Record{}, nil, fmt.Errorf("look up result table: %w", err)
 	}
 	var job bigquery.JobReference
-	if err := s.keys.Open(key, text, &job); err != nil {
-		return Record{}, nil, fmt.Errorf("result table: %w", err)
+	if s.keys.Open(key, text, &job) != nil {
+		return Record{}, nil, ErrNotFound // planted
 	}
 	r, v, err := s.Get(ctx, owner, job.ProjectID, job.JobID)
 	switch {

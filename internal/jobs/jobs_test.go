@@ -125,7 +125,7 @@ func TestWhatTheGatewayDidNotSealOpensNothing(t *testing.T) {
 	if _, err := w.Verify(ctx, mine, jobs.Verification{At: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
-	keys, err := w.redis.Keys(ctx, "*").Result()
+	keys, err := w.redis.Keys(ctx, "bqgate:job:*").Result()
 	if err != nil || len(keys) != 3 {
 		t.Fatalf("keys %q, %v", keys, err)
 	}
