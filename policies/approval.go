@@ -118,7 +118,7 @@ func (w *walk) limiting() RuleRef {
 	return w.decision.Rule
 }
 
-// merge makes one approval of all that hold the query: reviewers that each of them names, the largest quorum, the shortest wait.
+// merge makes one approval of all that hold the query: what each of them needs, the largest quorum, the shortest wait. It stands for as many runs as all of them let it.
 func (w *walk) merge(held []*approval, bytes int64) (Approval, error) {
 	first := held[0]
 	for _, a := range held[1:] {
@@ -126,25 +126,58 @@ func (w *walk) merge(held []*approval, bytes int64) (Approval, error) {
 			first = a
 		}
 	}
-	m := Approval{Rule: first.ref, Reviewers: slices.Clone(first.reviewers), Quorum: first.quorum, Expires: first.expires, Why: w.why(held, bytes)}
+	m := Approval{Rule: first.ref, Quorum: first.quorum, Expires: first.expires, Standing: first.standing, Why: w.why(held, bytes)}
 	for _, a := range held {
 		m.Expires = min(m.Expires, a.expires)
-		m.Reviewers = slices.DeleteFunc(m.Reviewers, func(name string) bool { return !slices.Contains(a.reviewers, name) })
+		m.Needs = append(m.Needs, a.needs...)
+		m.NoWait = m.NoWait || a.noWait
+		m.Standing.MaxUses, m.Standing.MaxHours = min(m.Standing.MaxUses, a.standing.MaxUses), min(m.Standing.MaxHours, a.standing.MaxHours)
 		if a != first {
 			w.cite(a.ref)
 		}
 	}
-	if len(m.Reviewers) == 0 {
-		return m, refuse(first.ref, "a query that only one of these approvals holds", "%s this query, and no group of reviewers may decide on all of them", names(held))
-	}
+	m.Needs, m.Reviewers = tidyNeeds(m.Needs)
 	if s := w.request.Subject; s.Workload && !s.Mapped {
 		m.Quorum = max(m.Quorum, 2) // nobody knows who is behind the workload: a second person must look (A7)
 	}
-	if m.Quorum < 1 || m.Expires < time.Second {
-		return m, refuse(first.ref, "", "approval %s has no quorum or no time", first.ref.Name)
+	if m.Quorum < 1 || m.Expires < time.Second || len(m.Reviewers) == 0 {
+		return m, refuse(first.ref, "", "approval %s has no quorum, no reviewers or no time", first.ref.Name)
 	}
-	slices.Sort(m.Reviewers)
 	return m, nil
+}
+
+// tidyNeeds drops needs that are met whenever another is, and returns the groups that play a part.
+func tidyNeeds(needs []Need) (tidy []Need, groups []string) {
+	for i := range needs {
+		needs[i].Groups = slices.Compact(slices.Sorted(slices.Values(needs[i].Groups)))
+		groups = append(groups, needs[i].Groups...)
+	}
+	for i, n := range needs {
+		implied := slices.ContainsFunc(needs[:i], func(o Need) bool { return o.implies(n) }) ||
+			slices.ContainsFunc(needs[i+1:], func(o Need) bool { return o.implies(n) && !n.implies(o) })
+		if !implied {
+			tidy = append(tidy, n)
+		}
+	}
+	slices.Sort(groups)
+	return tidy, slices.Compact(groups)
+}
+
+// implies says that whoever meets n meets o.
+func (n Need) implies(o Need) bool {
+	return n.Quorum >= o.Quorum && !slices.ContainsFunc(n.Groups, func(g string) bool { return !slices.Contains(o.Groups, g) })
+}
+
+// describeNeeds is "2 of owners", or "1 of owners and 1 of privacy, 2 people in all".
+func describeNeeds(needs []Need, quorum int) string {
+	if len(needs) == 1 {
+		return fmt.Sprintf("%d of %s", max(quorum, needs[0].Quorum), strings.Join(needs[0].Groups, ", "))
+	}
+	var parts []string
+	for _, n := range needs {
+		parts = append(parts, fmt.Sprintf("%d of %s", n.Quorum, strings.Join(n.Groups, ", ")))
+	}
+	return fmt.Sprintf("%s; %d %s in all", strings.Join(parts, " and "), quorum, map[bool]string{true: "person", false: "people"}[quorum == 1])
 }
 
 // names is "approval payroll holds" or "approvals payroll and big-scans hold".

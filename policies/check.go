@@ -70,7 +70,7 @@ func (s *Set) Describe(out io.Writer) error {
 		if len(a.groups) > 0 {
 			who = strings.Join(a.groups, ", ")
 		}
-		row("approval", a.ref.Name, fmt.Sprintf("%s need %d of %s when %s", who, a.quorum, strings.Join(a.reviewers, ", "), oneLine(a.when.text)), a.ref)
+		row("approval", a.ref.Name, fmt.Sprintf("%s need %s when %s", who, describeNeeds(a.needs, a.quorum), oneLine(a.when.text)), a.ref)
 	}
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("write policy table: %w", err)

@@ -55,9 +55,24 @@ type Decision struct {
 type Approval struct {
 	Rule      RuleRef
 	Why       string   // one sentence for the reviewer and the agent: why it was held
-	Reviewers []string // policy groups, any member of which may decide
-	Quorum    int      // approvals needed, at least 1
+	Reviewers []string // policy groups, any member of which may decide: all those of Needs, sorted
+	Quorum    int      // different people who must approve, at least 1
+	Needs     []Need   // each must be met as well; none: anybody of Reviewers counts
 	Expires   time.Duration
+	NoWait    bool     // the query is refused at once, and runs at the next try after it was approved
+	Standing  Standing // zero: one run
+}
+
+// Need is a set of groups of which so many different people must approve.
+type Need struct {
+	Groups []string `json:"groups"` // sorted
+	Quorum int      `json:"quorum"`
+}
+
+// Standing bounds an approval that is good for more than one run.
+type Standing struct {
+	MaxUses  int
+	MaxHours int
 }
 
 // RuleRef names a rule: policy file, line and the rule's name, as people find it ("agents-read-crm (policies/crm.yaml:31)").

@@ -39,7 +39,11 @@ type ExplanationApproval struct {
 	Why       string   `json:"why"`
 	Reviewers []string `json:"reviewers"`
 	Quorum    int      `json:"quorum"`
+	Needs     []Need   `json:"needs,omitempty"`
 	Expires   string   `json:"expires"`
+	NoWait    bool     `json:"no_wait,omitempty"`
+	MaxUses   int      `json:"max_uses,omitempty"` // of a standing approval
+	MaxHours  int      `json:"max_hours,omitempty"`
 }
 
 // Explain puts a Decision into words. Its String is what `bqgate policy explain` prints on a terminal, its JSON what it prints otherwise.
@@ -59,7 +63,8 @@ func Explain(d Decision) Explanation {
 	}
 	e.columns("", d.Mask.Columns)
 	if a := d.Approval; a != nil {
-		e.Approval = &ExplanationApproval{Why: a.Why, Reviewers: slices.Clone(a.Reviewers), Quorum: a.Quorum, Expires: a.Expires.String()}
+		e.Approval = &ExplanationApproval{Why: a.Why, Reviewers: slices.Clone(a.Reviewers), Quorum: a.Quorum, Needs: slices.Clone(a.Needs), Expires: a.Expires.String(),
+			NoWait: a.NoWait, MaxUses: a.Standing.MaxUses, MaxHours: a.Standing.MaxHours}
 	}
 	return e
 }
@@ -106,7 +111,13 @@ func (e Explanation) String() string {
 	}
 	if a := e.Approval; a != nil {
 		line("approval", "%s", a.Why)
-		line("", "%d of %s, within %s", a.Quorum, strings.Join(a.Reviewers, ", "), a.Expires)
+		line("", "%s, within %s", describeNeeds(a.Needs, a.Quorum), a.Expires)
+		if a.NoWait {
+			line("", "refused at once; runs at the next try once it is approved")
+		}
+		if a.MaxUses > 0 {
+			line("", "or standing: up to %d runs within %d hours", a.MaxUses, a.MaxHours)
+		}
 	}
 	if e.Credential != "" {
 		line("credential", "%s", e.Credential)

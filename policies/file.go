@@ -53,7 +53,18 @@ type ApprovalEntry struct {
 	Name      string   `yaml:"name" jsonschema:"required" jsonschema_description:"Unique in all files. Reviewers see it."`
 	When      string   `yaml:"when" jsonschema:"required" jsonschema_description:"CEL condition over tables (name, project, dataset, table, high_value), estimate.bytes, subject.*, groups and kinds, with KiB(n), MiB(n), GiB(n), TiB(n)."`
 	Groups    []string `yaml:"groups" jsonschema_description:"Groups whose queries are held. Default: everybody's."`
-	Reviewers []string `yaml:"reviewers" jsonschema:"required,minItems=1" jsonschema_description:"Groups, any member of which may decide, except on a request of their own."`
-	Quorum    int      `yaml:"quorum" jsonschema:"minimum=1,maximum=10" jsonschema_description:"How many people must approve. Default 1."`
+	Reviewers []string `yaml:"reviewers" jsonschema:"minItems=1" jsonschema_description:"Groups, any member of which may decide, except on a request of their own. Either this, or all_of and any_of."`
+	AllOf     []string `yaml:"all_of" jsonschema:"minItems=1" jsonschema_description:"Groups, each of which must approve through one of its members."`
+	AnyOf     []string `yaml:"any_of" jsonschema:"minItems=1" jsonschema_description:"Groups, one member of one of which must approve, beside all_of."`
+	Quorum    int      `yaml:"quorum" jsonschema:"minimum=1,maximum=10" jsonschema_description:"How many different people must approve. Default 1; with all_of one for each group, and one more for any_of: a lower number lets one person who is in several groups speak for each of them."`
 	Expires   string   `yaml:"expires" jsonschema_description:"How long a request waits and, once approved, may be used. Default 1h."`
+	Wait      string   `yaml:"wait" jsonschema:"enum=yes,enum=no" jsonschema_description:"no: the query is refused at once with the id of the request; once it is approved, the same query runs at the next try. Default yes: the job stays pending. A query label bqgate_wait=no asks for the same."`
+
+	Standing StandingEntry `yaml:"standing" jsonschema_description:"Lets reviewers approve this exact statement for several runs. Without it an approval is good for one run."`
+}
+
+// StandingEntry bounds approvals that are good for more than one run.
+type StandingEntry struct {
+	MaxUses  int `yaml:"max_uses" jsonschema:"required,minimum=2,maximum=1000" jsonschema_description:"Most runs that one approval may allow."`
+	MaxHours int `yaml:"max_hours" jsonschema:"required,minimum=1,maximum=720" jsonschema_description:"Longest time that one approval may stand, in hours."`
 }

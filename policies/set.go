@@ -69,8 +69,11 @@ type rule struct {
 type approval struct {
 	when      condition
 	groups    []string // empty: everybody
-	reviewers []string
+	reviewers []string // of all needs
+	needs     []Need
 	quorum    int
+	noWait    bool
+	standing  Standing
 	expires   time.Duration
 	ref       RuleRef
 }
