@@ -136,7 +136,7 @@ func TestCommitWithoutClaim(t *testing.T) {
 		b.must(err)
 		refused := func(what string) {
 			t.Helper()
-			if err := b.store.commit(b.ctx, before, after, text); err == nil || b.state(before.ID) != StatePending {
+			if _, err := b.store.commit(b.ctx, before, after, text); err == nil || b.state(before.ID) != StatePending {
 				t.Fatalf("%s: committed, state %s", what, b.state(before.ID))
 			}
 		}
@@ -154,7 +154,8 @@ func TestCommitWithoutClaim(t *testing.T) {
 		refused("under another's claim")
 		time.Sleep(130 * time.Millisecond)
 		claim("mine")
-		b.must(b.store.commit(b.ctx, before, after, text))
+		_, err = b.store.commit(b.ctx, before, after, text)
+		b.must(err)
 		claimed, _, err := b.store.claim(b.ctx, before, "late")
 		if err != nil || claimed {
 			t.Fatalf("an old version is claimed: %v", err)

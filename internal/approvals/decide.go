@@ -3,6 +3,7 @@ package approvals
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -16,8 +17,17 @@ const maxReason = 1000
 // When Decide returns without error, the vote is durable and in force; after ErrBusy or a failure of Redis or the Journal it is neither, or the next
 // look at the request says so.
 //
-// Errors: ErrNotFound (also for a request that d may not see), ErrOwn, ErrNoPerson, ErrDecided, ErrExpired, ErrReason.
-func (s *Store) Decide(ctx context.Context, id string, d Decider, verdict Verdict, reason string) (Request, error) {
+// Terms make an approval reach further than one run, where the policy allows that; the approvals of several people reach as far as the narrowest of them.
+//
+// Errors: ErrNotFound (also for a request that d may not see), ErrOwn, ErrNoPerson, ErrDecided, ErrExpired, ErrReason, ErrTerms.
+func (s *Store) Decide(ctx context.Context, id string, d Decider, verdict Verdict, reason string, terms ...Terms) (Request, error) {
+	var asked *Terms
+	if len(terms) > 0 && terms[0] != (Terms{}) {
+		asked = &terms[0]
+	}
+	if asked != nil && verdict != Approve {
+		return Request{}, fmt.Errorf("%w: a denial has no uses or hours", ErrTerms)
+	}
 	if verdict != Approve && verdict != Deny {
 		return Request{}, fmt.Errorf("decide on request %s: verdict %q is not %s or %s", id, verdict, Approve, Deny)
 	}
@@ -29,7 +39,10 @@ func (s *Store) Decide(ctx context.Context, id string, d Decider, verdict Verdic
 		if err := checkReason(verdict, reason); err != nil {
 			return Event{}, err
 		}
-		return r.vote(d, verdict, reason, now)
+		if err := r.checkTerms(asked); err != nil {
+			return Event{}, err
+		}
+		return r.vote(d, verdict, reason, asked, now)
 	})
 	if err != nil {
 		return Request{}, err
@@ -64,10 +77,11 @@ func lastWord(r Request) string {
 }
 
 // vote adds a vote to the record.
-func (r *record) vote(d Decider, verdict Verdict, reason string, now time.Time) (Event, error) {
+func (r *record) vote(d Decider, verdict Verdict, reason string, terms *Terms, now time.Time) (Event, error) {
 	v := vote{
 		Decision: Decision{By: displayName(d.Subject), Verdict: verdict, Reason: reason, At: now},
 		Issuer:   d.Subject.Issuer, Sub: d.Subject.Sub, People: persons(d.Subject.People),
+		Groups: slices.DeleteFunc(slices.Clone(d.Groups), func(g string) bool { return !slices.Contains(r.Held.Approval.Reviewers, g) }), Terms: terms,
 	}
 	if v.repeats(r.Votes) {
 		return Event{}, fmt.Errorf("%w: you have decided on this request before, and each person counts once; it waits for someone else", ErrDecided)
@@ -77,8 +91,8 @@ func (r *record) vote(d Decider, verdict Verdict, reason string, now time.Time) 
 	switch {
 	case verdict == Deny:
 		kind, r.State = EventDeny, StateDenied
-	case r.approvals() >= r.Held.Approval.Quorum:
-		r.State = StateApproved
+	case met(r.Held.Approval, r.Votes):
+		r.State, r.Grant = StateApproved, r.grantOf(now)
 	}
 	e := Event{Kind: kind, Reason: reason}
 	e.by(d.Subject)

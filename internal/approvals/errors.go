@@ -29,6 +29,13 @@ var (
 	// ErrReason is returned by Decide for a reason that is missing or not printable text.
 	ErrReason = errors.New("reason must be printable text of at most 1000 characters")
 
+	// ErrTerms is returned by Decide for uses or hours that the policy does not allow.
+	ErrTerms = errors.New("the policy does not allow an approval of this many runs or hours")
+	// ErrRevoked is returned by BeginRelease for a run on a grant that was taken back.
+	ErrRevoked = errors.New("the approval was revoked; run the query again to ask again")
+	// ErrRolledBack is returned for everything once Redis was seen to have lost or undone changes. An operator must acknowledge it.
+	ErrRolledBack = errors.New("Redis has gone back in time")
+
 	// ErrNotApproved is returned by BeginRelease for a request without a live approval.
 	ErrNotApproved = errors.New("the request is not approved")
 	// ErrReleasing is returned while another release of the same request is under way.

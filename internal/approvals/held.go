@@ -32,6 +32,9 @@ type Held struct {
 	MaxBytes       int64    // what maximumBytesBilled will be; 0 for none
 	Credential     string   // name of the configured credential to run with
 
+	// NoWait says that the client was refused and does not wait: no job is held, and the same statement of the same grant key runs at the next try after it was approved.
+	NoWait bool
+
 	Approval policies.Approval // who decides, and until when
 	Review   Review            // what reviewers see beside it
 }

@@ -27,27 +27,61 @@ func (s *Store) Hold(ctx context.Context, h Held) (Request, error) {
 		index = append(index, s.requestIDKey(h.Subject.Owner, h.Job.ProjectID, id))
 	}
 	for range 5 {
-		taken, now, err := s.lookupAt(ctx, index)
+		found, err := s.lookup(ctx, h.Digest, index)
 		if err != nil {
 			return Request{}, err
 		}
-		if before, err := s.heldBefore(ctx, h, taken); err != nil || before != nil {
-			if err != nil {
-				return Request{}, err
-			}
-			return *before, nil
+		made, err := s.holdOnce(ctx, h, index, found)
+		if err != nil {
+			return Request{}, err
 		}
-		created, err := s.create(ctx, h, index, taken, now)
-		if err != nil || created != nil {
-			if err != nil {
-				return Request{}, err
-			}
-			return *created, nil
+		if made != nil {
+			return *made, nil
 		}
 		// Another request under the same ids came in between: look again.
 	}
 	return Request{}, ErrBusy
 }
+
+// holdOnce finds what this query asked before, or a grant that allows it, or makes a request. It returns nil if an index changed meanwhile.
+func (s *Store) holdOnce(ctx context.Context, h Held, index []string, found found) (*Request, error) {
+	if before, err := s.heldBefore(ctx, h, found.index); err != nil || before != nil {
+		return before, err
+	}
+	if granted, err := s.underGrant(ctx, h, found.grants, index, found.index); err != nil || granted != nil {
+		return granted, err
+	}
+	if h.NoWait {
+		if before, err := s.askedBefore(ctx, h, found.grants); err != nil || before != nil {
+			return before, err
+		}
+		index, found.index = nil, nil // there is no job, and a later try may come under any id
+	}
+	return s.create(ctx, record{ID: newID(), State: StatePending, Held: h}, found.now, index, found.index)
+}
+
+// askedBefore returns the request that the same statement of the same grant key made when it could not wait either: while it is pending, and while a denial of it is fresh.
+func (s *Store) askedBefore(ctx context.Context, h Held, candidates []string) (*Request, error) {
+	for _, id := range candidates {
+		r, now, err := s.read(ctx, id)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		state, _ := r.state(now)
+		fresh := state == StatePending || state == StateDenied && now.Before(r.Expires)
+		if fresh && r.Held.NoWait && r.Held.Digest == h.Digest && r.Held.Subject.Grant == h.Subject.Grant {
+			before := s.view(r, now)
+			before.Repeated = true
+			return &before, nil
+		}
+	}
+	return nil, nil
+}
+
+func newID() string { return "r-" + ulid.Make().String() }
 
 // heldBefore returns the request that this query made before, nil if it made none. An index entry that leads nowhere, or to somebody else's request, is as good as none: what is
 // planted in Redis denies nothing.
@@ -80,10 +114,16 @@ func (s *Store) heldBefore(ctx context.Context, h Held, ids []string) (*Request,
 	return nil, nil
 }
 
-// create writes the request. It returns nil if the index changed meanwhile.
-func (s *Store) create(ctx context.Context, h Held, index, taken []string, now time.Time) (*Request, error) {
-	r := record{
-		ID: "r-" + ulid.Make().String(), Version: 1, State: StatePending, Nonce: nonce(), Created: now, Expires: now.Add(h.Approval.Expires), Held: h,
+// create writes a new request. It returns nil if an index entry changed meanwhile.
+func (s *Store) create(ctx context.Context, r record, now time.Time, index, taken []string) (*Request, error) {
+	seen := s.epoch.seen()
+	h := r.Held
+	r.Version, r.Nonce, r.Created, r.Expires = 1, nonce(), now, now.Add(h.Approval.Expires)
+	if r.Grant != nil && r.Grant.Until.Before(r.Expires) {
+		r.Expires = r.Grant.Until
+	}
+	if r.Grant != nil {
+		r.Grant.Until = r.Expires
 	}
 	text, err := s.seal(r)
 	if err != nil {
@@ -96,28 +136,39 @@ func (s *Store) create(ctx context.Context, h Held, index, taken []string, now t
 		return nil, err
 	}
 	event := s.event(r, now, EventHeld, "")
-	event.by(h.Subject)
 	event.Reason = h.Approval.Why
+	if r.Under != nil {
+		event = s.event(r, now, EventGranted, "")
+		event.Reason = "on the approval of " + r.Under.Grant
+	}
+	event.by(h.Subject)
 	if err := s.announce(ctx, event); err != nil {
 		return nil, err
 	}
-
-	garbage := r.Expires.Add(s.options.Retention)
-	keys := append([]string{requestKey(r.ID), keyPending, s.ownerKey(h.Subject.Owner), keyAll, keySizes, s.grantKey(h.Subject.Grant)}, index...)
-	args := []any{
-		r.ID, string(r.State), r.Version, text, r.Expires.UnixMilli(), garbage.UnixMilli(), len(text),
-		s.options.MaxPerOwner, s.options.MaxPending, s.options.MaxTotalBytes, channel, historyKept,
+	messages := s.messages(r, now, event)
+	keys := append([]string{
+		requestKey(r.ID), keyPending, s.ownerKey(h.Subject.Owner), keyAll, keySizes, s.grantKey(h.Subject.Grant), s.digestKey(h.Digest), keyEpoch, keyOutbox,
+	}, index...)
+	listed := "0"
+	if h.NoWait && r.Under == nil {
+		listed = "1"
 	}
+	args := []any{
+		r.ID, string(r.State), r.Version, text, r.Expires.UnixMilli(), event.Until.UnixMilli(), len(text),
+		s.options.MaxPerOwner, s.options.MaxPending, s.options.MaxTotalBytes, channel, historyKept, listed, len(messages),
+	}
+	args = append(args, messages...)
 	for _, id := range taken {
 		args = append(args, id)
 	}
-	answer, err := s.run(ctx, scriptHold, keys, args...)
+	word, epoch, err := s.changed("hold", seen, func() (any, error) { return s.run(ctx, scriptHold, keys, args...) })
 	if err != nil {
 		return nil, fmt.Errorf("hold job %s: %w", h.Job.JobID, err)
 	}
-	switch answer {
+	switch word {
 	case "ok":
-		s.seen.see(r.ID, r.Version)
+		s.seen.see(r.ID, r.Version, event.Until)
+		event.Epoch = epoch
 		s.confirm(ctx, event)
 		out := s.view(r, now)
 		return &out, nil
@@ -134,6 +185,6 @@ func (s *Store) create(ctx context.Context, h Held, index, taken []string, now t
 	case "pending", "bytes":
 		return nil, fmt.Errorf("%w: the gateway keeps no more at once", ErrTooMany)
 	default:
-		return nil, fmt.Errorf("hold job %s: script answered %v", h.Job.JobID, answer)
+		return nil, fmt.Errorf("hold job %s: script answered %v", h.Job.JobID, word)
 	}
 }

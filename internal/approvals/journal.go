@@ -23,8 +23,11 @@ const (
 	EventCancelled Kind = "cancelled"
 	EventReleasing Kind = "releasing" // its query is about to be submitted
 	EventUsed      Kind = "used"
-	EventFailed    Kind = "failed" // submitting failed; the approval stands
-	EventLapsed    Kind = "lapsed" // something changed since the review; the approval is void
+	EventFailed    Kind = "failed"  // submitting failed; the approval stands
+	EventLapsed    Kind = "lapsed"  // something changed since the review; the approval is void
+	EventRun       Kind = "run"     // a run was taken from a grant
+	EventGranted   Kind = "granted" // a request was made that runs on the grant of another
+	EventRevoked   Kind = "revoked" // a grant was taken back
 )
 
 // Phase tells an announcement from its fulfilment.
@@ -59,4 +62,8 @@ type Event struct {
 	Job    bigquery.JobReference
 	// Decision is the id of the decision that held the query.
 	Decision string
+
+	Epoch int64     // of Redis after the step; 0 on an attempt, and where it is not known
+	Grant string    // id of the request on whose grant this one runs
+	Until time.Time // from when on nobody needs to remember the version
 }

@@ -1,29 +1,81 @@
 package approvals
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
-// marks remembers the highest version seen of each request, so that an older record, put back by an attacker or a failover, is noticed for as long as this
-// process lives. It keeps between one and two generations of marksKept requests.
+// marks remembers the highest version seen of each request for as long as the request could matter, so that an older record, put back by an attacker or a failover, is
+// noticed. What other processes and earlier lives of this one have seen comes from the journal (Learn).
 type marks struct {
-	mu      sync.Mutex
-	current map[string]int64
-	older   map[string]int64
+	mu       sync.Mutex
+	entries  map[string]mark
+	attempts map[string]attempt // announced in the journal and not known to have been committed, by request
+	sweepAt  int
 }
 
-const marksKept = 50_000
+type mark struct {
+	version int64
+	until   time.Time
+}
+
+type attempt struct {
+	nonce   string
+	version int64
+}
+
+const firstSweep = 10_000
 
 // get returns the highest version seen, 0 for none. It must be asked before Redis is read: a version seen meanwhile proves nothing about that read.
 func (m *marks) get(id string) int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return max(m.current[id], m.older[id])
+	return m.entries[id].version
 }
 
-func (m *marks) see(id string, version int64) {
+func (m *marks) see(id string, version int64, until time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.current == nil || len(m.current) >= marksKept {
-		m.older, m.current = m.current, make(map[string]int64)
+	m.set(id, version, until)
+}
+
+func (m *marks) set(id string, version int64, until time.Time) {
+	if m.entries == nil {
+		m.entries, m.attempts, m.sweepAt = make(map[string]mark), make(map[string]attempt), firstSweep
 	}
-	m.current[id] = max(version, m.current[id], m.older[id])
+	has := m.entries[id]
+	if until.Before(has.until) {
+		until = has.until
+	}
+	m.entries[id] = mark{max(version, has.version), until}
+	if len(m.entries) >= m.sweepAt {
+		m.sweep(time.Now())
+	}
+}
+
+func (m *marks) sweep(now time.Time) {
+	for id, has := range m.entries {
+		if now.After(has.until) {
+			delete(m.entries, id)
+			delete(m.attempts, id)
+		}
+	}
+	m.sweepAt = max(firstSweep, 2*len(m.entries))
+}
+
+// learn takes an event of the journal by the rule for its readers: an attempt counts once an event with its nonce says "committed", or names that nonce as its previous one.
+func (m *marks) learn(e Event) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if a, ok := m.attempts[e.Request]; ok && a.nonce == e.Previous {
+		m.set(e.Request, a.version, e.Until)
+	}
+	if e.Phase == PhaseCommitted {
+		m.set(e.Request, e.Version, e.Until)
+		return
+	}
+	if m.attempts == nil {
+		m.set(e.Request, 0, e.Until)
+	}
+	m.attempts[e.Request] = attempt{e.Nonce, e.Version}
 }

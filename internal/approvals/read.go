@@ -31,11 +31,11 @@ func (s *Store) Get(ctx context.Context, id string) (Request, error) {
 // ByJob returns the request that holds a job, and what is held. The project and the job id are the client's; an empty location means any. Jobs of other owners
 // do not exist. A request answers here also after it has been decided or used, until its retention ends.
 func (s *Store) ByJob(ctx context.Context, owner, project, location, jobID string) (Request, Held, error) {
-	ids, err := s.lookup(ctx, []string{s.jobKey(owner, project, jobID)})
+	found, err := s.lookup(ctx, "", []string{s.jobKey(owner, project, jobID)})
 	if err != nil {
 		return Request{}, Held{}, err
 	}
-	r, now, err := s.read(ctx, ids[0])
+	r, now, err := s.read(ctx, found.index[0])
 	if err != nil {
 		return Request{}, Held{}, err
 	}
@@ -82,6 +82,9 @@ func (s *Store) List(ctx context.Context, f Filter) (Listing, error) {
 	ids, err := s.redis.ZRange(ctx, index, 0, -1).Result()
 	if err != nil {
 		return Listing{}, fmt.Errorf("list requests: %w", err)
+	}
+	if _, _, err := s.fetch(ctx, nil); err != nil { // an empty list of a Redis that has lost everything is no answer
+		return Listing{}, err
 	}
 	ids = slices.DeleteFunc(ids, func(id string) bool { return !ValidID(id) })
 	slices.Sort(ids) // a ULID begins with its time
@@ -149,20 +152,25 @@ func (s *Store) readAll(ctx context.Context, ids []string) ([]record, time.Time,
 }
 
 func (s *Store) fetch(ctx context.Context, ids []string) ([]any, time.Time, error) {
-	keys := make([]string, len(ids))
+	keys := make([]string, 1+len(ids))
+	keys[0] = keyEpoch
 	for i, id := range ids {
-		keys[i] = requestKey(id)
+		keys[1+i] = requestKey(id)
 	}
+	before := s.epoch.seen()
 	v, err := s.run(ctx, scriptRead, keys)
 	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("read request %s: %w", ids[0], err)
+		return nil, time.Time{}, fmt.Errorf("read requests %s: %w", strings.Join(ids, " "), err)
 	}
-	values, err := reply{"read", v}.list(1 + len(ids))
+	values, err := reply{"read", v}.list(2 + len(ids))
 	if err != nil {
 		return nil, time.Time{}, err
 	}
+	if err := s.sawEpoch(before, values[1]); err != nil {
+		return nil, time.Time{}, err
+	}
 	now, err := instant(values[0])
-	return values[1:], now, err
+	return values[2:], now, err
 }
 
 // verify believes a stored entry only if the gateway sealed it, for this id, at the state and version that stand beside it, and not before a version already
@@ -191,7 +199,7 @@ func (s *Store) verify(id string, v any, mark int64) (record, error) {
 	case r.Version < mark:
 		return record{}, s.tampered(id, fmt.Sprintf("it is at version %d, but version %d has been seen", r.Version, mark))
 	}
-	s.seen.see(id, r.Version)
+	s.seen.see(id, r.Version, s.garbage(r))
 	return r, nil
 }
 
@@ -200,28 +208,38 @@ func (s *Store) tampered(id, why string) error {
 	return ErrTampered
 }
 
-// lookup returns the ids that index entries hold, "" where there is none.
-func (s *Store) lookup(ctx context.Context, keys []string) ([]string, error) {
-	ids, _, err := s.lookupAt(ctx, keys)
-	return ids, err
+// found is what indexes point to. All of it is hints.
+type found struct {
+	index  []string // an id, or "", for each index entry
+	grants []string // ids under the digest
+	now    time.Time
 }
 
-func (s *Store) lookupAt(ctx context.Context, keys []string) ([]string, time.Time, error) {
-	v, err := s.run(ctx, scriptLookup, keys)
+func (s *Store) lookup(ctx context.Context, digest string, index []string) (found, error) {
+	before := s.epoch.seen()
+	v, err := s.run(ctx, scriptLookup, append([]string{keyEpoch, s.digestKey(digest)}, index...))
 	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("look up held jobs: %w", err)
+		return found{}, fmt.Errorf("look up held jobs: %w", err)
 	}
-	values, err := reply{"lookup", v}.list(1 + len(keys))
+	values, err := reply{"lookup", v}.list(3 + len(index))
 	if err != nil {
-		return nil, time.Time{}, err
+		return found{}, err
 	}
-	now, err := instant(values[0])
-	if err != nil {
-		return nil, time.Time{}, err
+	if err := s.sawEpoch(before, values[1]); err != nil {
+		return found{}, err
 	}
-	ids := make([]string, len(keys))
-	for i := range keys {
-		ids[i], _ = values[1+i].(string)
+	out := found{index: make([]string, len(index))}
+	if out.now, err = instant(values[0]); err != nil {
+		return found{}, err
 	}
-	return ids, now, nil
+	grants, _ := values[2].([]any)
+	for _, v := range grants {
+		if id, ok := v.(string); ok && ValidID(id) {
+			out.grants = append(out.grants, id)
+		}
+	}
+	for i := range index {
+		out.index[i], _ = values[3+i].(string)
+	}
+	return out, nil
 }

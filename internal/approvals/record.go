@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
+
+	"github.com/bqgate/bqgate/policies"
 )
 
 // record is a request as it is stored: the one value that is sealed.
@@ -21,6 +24,9 @@ type record struct {
 
 	Votes   []vote   `json:"votes,omitempty"`
 	Release *release `json:"release,omitempty"`
+	Ran     bool     `json:"ran,omitempty"`   // its own job was submitted
+	Grant   *grant   `json:"grant,omitempty"` // what approving it allowed
+	Under   *under   `json:"under,omitempty"` // the grant of another request that this one runs on
 	Ended   string   `json:"ended,omitempty"`
 	Failure string   `json:"failure,omitempty"`
 }
@@ -31,6 +37,8 @@ type vote struct {
 	Issuer string   `json:"issuer"`
 	Sub    string   `json:"sub"`
 	People []string `json:"people"`
+	Groups []string `json:"groups"` // those of the reviewers' groups that he was in
+	Terms  *Terms   `json:"terms,omitempty"`
 }
 
 // release is one attempt to submit the query.
@@ -77,7 +85,7 @@ func (s *Store) faithful(r record, text string) error {
 
 // state is what the record says at a time of Redis's clock.
 func (r record) state(now time.Time) (state State, releasing bool) {
-	late := !now.Before(r.Expires)
+	late := !now.Before(r.ends())
 	switch r.State {
 	case StatePending, StateApproved:
 		if late {
@@ -87,6 +95,9 @@ func (r record) state(now time.Time) (state State, releasing bool) {
 	case stateReleasing:
 		if r.Release != nil && now.Before(r.Release.Until) {
 			return StateApproved, true
+		}
+		if r.Grant != nil && r.Grant.Revoked {
+			return StateCancelled, false
 		}
 		if late { // the release was abandoned, and nothing may begin another
 			return StateExpired, false
@@ -99,15 +110,46 @@ func (r record) state(now time.Time) (state State, releasing bool) {
 	}
 }
 
-// approvals counts the distinct people who approved.
-func (r record) approvals() int {
+// ends is when the request, or what it allows, is over.
+func (r record) ends() time.Time {
+	if r.Grant != nil {
+		return r.Grant.Until
+	}
+	return r.Expires
+}
+
+// garbage is when nobody needs to know of the record any more.
+func (s *Store) garbage(r record) time.Time {
+	end := r.Expires
+	if r.Grant != nil && r.Grant.Until.After(end) {
+		end = r.Grant.Until
+	}
+	return end.Add(s.options.Retention)
+}
+
+// met says whether votes are what an approval asks for: enough different people, and enough of each set of groups.
+func met(a policies.Approval, votes []vote) bool {
+	if len(different(votes, nil)) < max(1, a.Quorum) {
+		return false
+	}
+	for _, need := range a.Needs {
+		if len(different(votes, need.Groups)) < max(1, need.Quorum) {
+			return false
+		}
+	}
+	return true
+}
+
+// different are approvals by different people, all of them in one of the groups if any are named.
+func different(votes []vote, groups []string) []vote {
 	var counted []vote
-	for _, v := range r.Votes {
-		if v.Verdict == Approve && !v.repeats(counted) {
+	for _, v := range votes {
+		in := len(groups) == 0 || slices.ContainsFunc(v.Groups, func(g string) bool { return slices.Contains(groups, g) })
+		if v.Verdict == Approve && in && !v.repeats(counted) {
 			counted = append(counted, v)
 		}
 	}
-	return len(counted)
+	return counted
 }
 
 func (v vote) repeats(others []vote) bool {
@@ -130,7 +172,7 @@ func (s *Store) view(r record, now time.Time) Request {
 		SQL: q.SQL, ParameterMode: q.ParameterMode, Parameters: q.Parameters, DefaultDataset: q.DefaultDataset,
 		Tables: list(h.Tables), SensitiveColumns: list(h.Sensitive), Currency: "USD", MaximumBytes: h.MaxBytes,
 		Project: h.Job.ProjectID, Location: h.Job.Location, JobID: h.Job.JobID,
-		Why: h.Approval.Why, Rule: h.Approval.Rule.ID(), Reviewers: list(h.Approval.Reviewers), Quorum: h.Approval.Quorum, Digest: h.Digest,
+		Why: h.Approval.Why, Rule: h.Approval.Rule.ID(), Reviewers: list(h.Approval.Reviewers), Quorum: h.Approval.Quorum, Needs: needs(h.Approval, r.Votes), NoWait: h.NoWait, Digest: h.Digest,
 		URL: s.url(r.ID), Created: r.Created, Expires: r.Expires, Decisions: []Decision{}, Ended: r.Ended, Failure: r.Failure, Review: h.Review, owner: h.Subject.Owner,
 	}
 	if h.Approval.Rule.File != "" {
@@ -144,6 +186,25 @@ func (s *Store) view(r record, now time.Time) Request {
 	}
 	for _, v := range r.Votes {
 		out.Decisions = append(out.Decisions, v.Decision)
+	}
+	if m := h.Approval.Standing; m.MaxUses > 0 {
+		out.Standing = &StandingBounds{MaxUses: m.MaxUses, MaxHours: m.MaxHours}
+	}
+	if r.Grant != nil {
+		out.Uses, out.Used, out.Until, out.Revoked = r.Grant.Uses, len(r.Grant.Runs), r.Grant.Until, r.Grant.Revoked
+		out.runs = r.Grant.Runs
+	}
+	if r.Under != nil {
+		out.Under = r.Under.Grant
+	}
+	return out
+}
+
+// needs says of each set of groups how many of its people have approved.
+func needs(a policies.Approval, votes []vote) []NeedMet {
+	out := []NeedMet{}
+	for _, n := range a.Needs {
+		out = append(out, NeedMet{Groups: n.Groups, Quorum: n.Quorum, Approved: len(different(votes, n.Groups))})
 	}
 	return out
 }

@@ -36,9 +36,21 @@ func Lapsed(why string) Outcome { return Outcome{EventLapsed, why} }
 //
 // Errors: ErrNotFound (also for another owner than the one who asked), ErrNotApproved, ErrExpired, ErrReleasing, ErrUsed.
 func (s *Store) BeginRelease(ctx context.Context, id, owner string) (Lease, error) {
+	before, _, err := s.read(ctx, id)
+	if err != nil {
+		return Lease{}, err
+	}
+	if before.Held.Subject.Owner == owner {
+		if err := s.standsUnder(ctx, before); err != nil {
+			return Lease{}, err
+		}
+	}
 	r, _, err := s.transition(ctx, id, func(r *record, now time.Time) (Event, error) {
 		if err := r.releasable(owner, now); err != nil {
 			return Event{}, err
+		}
+		if !r.Grant.has(r.ID) { // counted now, and for good: a second attempt is of the same run
+			r.Grant.Runs = append(r.Grant.Runs, run{Request: r.ID, Job: r.Held.Job, At: now})
 		}
 		attempt := 1
 		if r.Release != nil {
@@ -62,14 +74,18 @@ func (r record) releasable(owner string, now time.Time) error {
 	switch {
 	case releasing:
 		return ErrReleasing
-	case state == StateUsed:
+	case state == StateUsed, r.Ran:
 		return ErrUsed
 	case state == StateExpired:
 		return ErrExpired
 	case state != StateApproved:
 		return fmt.Errorf("%w: it is %s", ErrNotApproved, state)
-	case r.approvals() < r.Held.Approval.Quorum: // the votes themselves, not the word for them
-		return fmt.Errorf("%w: %d of %d people approved it", ErrNotApproved, r.approvals(), r.Held.Approval.Quorum)
+	case r.Held.NoWait && r.Under == nil:
+		return fmt.Errorf("%w: its client did not wait; the same query again runs", ErrNotApproved)
+	case !met(r.Held.Approval, r.Votes): // the votes themselves, not the word for them
+		return fmt.Errorf("%w: %d people approved it, which is not who must", ErrNotApproved, len(different(r.Votes, nil)))
+	case r.Grant == nil || r.Grant.Revoked || !r.Grant.has(r.ID) && r.Grant.left() < 1:
+		return ErrUsed
 	}
 	return nil
 }
@@ -86,13 +102,19 @@ func (s *Store) FinishRelease(ctx context.Context, lease Lease, outcome Outcome)
 		r.Failure = ""
 		switch outcome.kind {
 		case EventUsed:
-			r.State = StateUsed
+			r.State, r.Ran = StateUsed, true
+			if r.Grant.left() > 0 { // a standing approval: later tries have the rest
+				r.State = StateApproved
+			}
 		case EventFailed:
 			r.State, r.Failure, r.Release.Until = StateApproved, clip(outcome.message, maxMessage), time.Time{}
 		case EventLapsed:
 			r.State, r.Ended = StateCancelled, clip(outcome.message, maxMessage)
 		default:
 			return Event{}, errors.New("finish release: no outcome")
+		}
+		if r.Grant.Revoked && !(r.Ran && r.Grant.left() == 0) {
+			r.State = StateCancelled
 		}
 		return ownersEvent(outcome.kind, *r, clip(outcome.message, maxMessage)), nil
 	})

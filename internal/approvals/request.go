@@ -21,7 +21,7 @@ const (
 	StateDenied    State = "denied"
 	StateExpired   State = "expired"
 	StateCancelled State = "cancelled" // withdrawn by its owner, or lapsed because something changed
-	StateUsed      State = "used"      // the one run that was approved has been submitted
+	StateUsed      State = "used"      // every run that was approved has been submitted
 
 	stateReleasing State = "releasing" // stored only; reported as approved
 )
@@ -70,19 +70,28 @@ type Request struct {
 	Location string `json:"location"`
 	JobID    string `json:"job_id"`
 
-	Why       string   `json:"why"`     // why it was held, in one sentence
-	Rule      string   `json:"rule"`    // "policy/rule"
-	RuleAt    string   `json:"rule_at"` // "policies/finance.yaml:12"
-	Reviewers []string `json:"reviewers"`
-	Quorum    int      `json:"quorum"`
-	Digest    string   `json:"digest"` // of everything the approval is bound to
-	URL       string   `json:"url"`
+	Why       string          `json:"why"`     // why it was held, in one sentence
+	Rule      string          `json:"rule"`    // "policy/rule"
+	RuleAt    string          `json:"rule_at"` // "policies/finance.yaml:12"
+	Reviewers []string        `json:"reviewers"`
+	Quorum    int             `json:"quorum"`             // different people who must approve
+	Needs     []NeedMet       `json:"needs"`              // sets of groups, each of which must approve as well
+	NoWait    bool            `json:"no_wait,omitempty"`  // the client was refused; the query runs at the next try after it was approved
+	Standing  *StandingBounds `json:"standing,omitempty"` // how far an approval may reach beyond one run; left out where it may not
+	Digest    string          `json:"digest"`             // of everything the approval is bound to
+	URL       string          `json:"url"`
 
 	Created   time.Time  `json:"created"`
 	Expires   time.Time  `json:"expires"`
 	Decisions []Decision `json:"decisions"`
 	Ended     string     `json:"ended,omitempty"`        // why it was cancelled
 	Failure   string     `json:"last_failure,omitempty"` // why the last attempt to submit it failed
+
+	Uses    int       `json:"uses,omitempty"`    // runs that were approved
+	Used    int       `json:"used,omitempty"`    // those of them that were begun
+	Until   time.Time `json:"until,omitzero"`    // when the approval ends
+	Revoked bool      `json:"revoked,omitempty"` // the approval was taken back
+	Under   string    `json:"under,omitempty"`   // id of the approved request that this one runs on
 
 	// Review is for the console's pages.
 	Review Review `json:"-"`
@@ -91,6 +100,20 @@ type Request struct {
 	Repeated bool `json:"-"`
 
 	owner string
+	runs  []run
+}
+
+// NeedMet is a set of groups of which so many different people must approve, and how many have.
+type NeedMet struct {
+	Groups   []string `json:"any_of"`
+	Quorum   int      `json:"quorum"`
+	Approved int      `json:"approved"`
+}
+
+// StandingBounds are how far a standing approval may reach.
+type StandingBounds struct {
+	MaxUses  int `json:"max_uses"`
+	MaxHours int `json:"max_hours"`
 }
 
 // Decision is one reviewer's vote.

@@ -29,6 +29,9 @@ type Options struct {
 	ClaimLease   time.Duration // how long one writer may take from claim to commit; default 10 s
 	ReleaseLease time.Duration // how long submitting an approved query may take before another attempt may begin; default 60 s
 
+	// Notify names the notification targets that are told of an event. nil tells nobody.
+	Notify func(Request, Kind) []string
+
 	MaxPerOwner     int   // pending requests of one owner; default 100
 	MaxPending      int   // pending requests of all; default 10,000
 	MaxRequestBytes int   // stored size of one request; default 2 MiB
@@ -66,6 +69,7 @@ type Store struct {
 	options Options
 	log     *slog.Logger
 	seen    marks
+	epoch   epoch
 	waiters waiters
 	looks   chan struct{} // a place for each wait that reads
 }
@@ -90,6 +94,8 @@ const (
 	keyPending = keyPrefix + "pending" // sorted set of ids by expiry
 	keyAll     = keyPrefix + "all"     // sorted set of ids by the time they become garbage
 	keySizes   = keyPrefix + "sizes"   // hash of stored sizes by id, and their "total"
+	keyEpoch   = keyPrefix + "epoch"   // counts the changes of all requests; it never goes back
+	keyOutbox  = keyPrefix + "outbox"  // sorted set of messages by the time they are due
 	channel    = keyPrefix + "changed" // Pub/Sub: ids of requests that changed
 )
 
@@ -100,6 +106,9 @@ func (s *Store) ownerKey(owner string) string { return s.hidden("owner", owner) 
 
 // grantKey holds who asked under one grant key, for History.
 func (s *Store) grantKey(grant string) string { return s.hidden("history", grant) }
+
+// digestKey holds the requests that allow what has this digest at a later try.
+func (s *Store) digestKey(digest string) string { return s.hidden("digest", digest) }
 
 func (s *Store) jobKey(owner, project, jobID string) string {
 	return s.hidden("job", owner, project, jobID)
@@ -124,6 +133,7 @@ var (
 	scriptClaim   = script("claim")
 	scriptUnclaim = script("unclaim")
 	scriptCommit  = script("commit")
+	scriptAdvance = script("advance")
 )
 
 // script is evaluated at start: a missing file is a fault of the build.
@@ -135,7 +145,11 @@ func script(name string) *redis.Script {
 	return redis.NewScript(string(text))
 }
 
+// run evaluates a script. Once Redis was seen to have gone back in time, nothing runs any more.
 func (s *Store) run(ctx context.Context, script *redis.Script, keys []string, args ...any) (any, error) {
+	if err := s.Err(); err != nil {
+		return nil, err
+	}
 	return script.Run(ctx, s.redis, keys, args...).Result()
 }
 

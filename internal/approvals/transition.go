@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"time"
 
@@ -69,21 +70,27 @@ func (s *Store) carryOut(ctx context.Context, before record, now time.Time, mine
 		s.unclaim(ctx, before.ID, mine)
 		return record{}, time.Time{}, err
 	}
-	if err := s.commit(ctx, before, after, text); err != nil {
+	epoch, err := s.commit(ctx, before, after, text, s.messages(after, now, event)...)
+	if err != nil {
 		return record{}, time.Time{}, err
 	}
-	s.seen.see(after.ID, after.Version)
+	event.Epoch = epoch
+	s.seen.see(after.ID, after.Version, event.Until)
 	s.confirm(ctx, event)
 	return after, now, nil
 }
 
 func (s *Store) claim(ctx context.Context, r record, mine string) (bool, time.Time, error) {
-	v, err := s.run(ctx, scriptClaim, []string{requestKey(r.ID)}, string(r.State), strconv.FormatInt(r.Version, 10), mine, s.options.ClaimLease.Milliseconds())
+	before := s.epoch.seen()
+	v, err := s.run(ctx, scriptClaim, []string{requestKey(r.ID), keyEpoch}, string(r.State), strconv.FormatInt(r.Version, 10), mine, s.options.ClaimLease.Milliseconds())
 	if err != nil {
 		return false, time.Time{}, fmt.Errorf("claim request %s: %w", r.ID, err)
 	}
-	values, err := reply{"claim", v}.list(2)
+	values, err := reply{"claim", v}.list(3)
 	if err != nil {
+		return false, time.Time{}, err
+	}
+	if err := s.sawEpoch(before, values[2]); err != nil {
 		return false, time.Time{}, err
 	}
 	switch values[0] {
@@ -104,24 +111,33 @@ func (s *Store) unclaim(ctx context.Context, id, mine string) {
 	}
 }
 
-// commit replaces the record. When the answer is lost on the way, the record itself says whether it was replaced.
-func (s *Store) commit(ctx context.Context, before, after record, text string) error {
-	keys := []string{requestKey(after.ID), keyPending, s.ownerKey(after.Held.Subject.Owner)}
-	answer, err := s.run(ctx, scriptCommit, keys, after.Nonce, strconv.FormatInt(before.Version, 10), string(after.State),
-		strconv.FormatInt(after.Version, 10), text, after.ID, channel)
-	if err == nil && answer == "ok" {
-		return nil
+// commit replaces the record and returns the epoch that this made, 0 where it is not known. When the answer is lost on the way, the record itself says whether it was replaced.
+func (s *Store) commit(ctx context.Context, before, after record, text string, messages ...any) (int64, error) {
+	keys := []string{
+		requestKey(after.ID), keyPending, s.ownerKey(after.Held.Subject.Owner), keyAll, s.digestKey(after.Held.Digest), keyEpoch, keyOutbox,
 	}
-	if err == nil && answer != "lost" {
-		return fmt.Errorf("commit request %s: script answered %v", after.ID, answer)
+	garbage := int64(0)
+	if before.Grant == nil && after.Grant != nil && after.Grant.standing() {
+		garbage = s.garbage(after).UnixMilli()
+	}
+	args := append([]any{
+		after.Nonce, strconv.FormatInt(before.Version, 10), string(after.State), strconv.FormatInt(after.Version, 10), text, after.ID, channel, garbage,
+	}, messages...)
+	seen := s.epoch.seen()
+	word, epoch, err := s.changed("commit", seen, func() (any, error) { return s.run(ctx, scriptCommit, keys, args...) })
+	if err == nil && word == "ok" {
+		return epoch, nil
+	}
+	if err == nil && word != "lost" {
+		return 0, fmt.Errorf("commit request %s: script answered %v", after.ID, word)
 	}
 	// A retry of the client after a lost answer finds the claim gone by its own hand.
 	if r, _, rerr := s.read(ctx, after.ID); rerr == nil && r.Version == after.Version && r.Nonce == after.Nonce {
-		return nil
+		return 0, nil
 	} else if err == nil && rerr == nil {
-		return fmt.Errorf("commit request %s: the claim ran out before the journal had written: %w", after.ID, ErrBusy)
+		return 0, fmt.Errorf("commit request %s: the claim ran out before the journal had written: %w", after.ID, ErrBusy)
 	} else {
-		return fmt.Errorf("commit request %s: whether it was committed is not known: %w", after.ID, errors.Join(err, rerr))
+		return 0, fmt.Errorf("commit request %s: whether it was committed is not known: %w", after.ID, errors.Join(err, rerr))
 	}
 }
 
@@ -131,6 +147,11 @@ func (r record) clone() record {
 	if r.Release != nil {
 		release := *r.Release
 		r.Release = &release
+	}
+	if r.Grant != nil {
+		grant := *r.Grant
+		grant.Runs = slices.Clone(grant.Runs)
+		r.Grant = &grant
 	}
 	return r
 }
@@ -142,6 +163,10 @@ func (s *Store) event(r record, now time.Time, kind Kind, previous string) Event
 func (s *Store) complete(e Event, r record, now time.Time, previous string) Event {
 	e.At, e.Request, e.Version, e.Nonce, e.Previous, e.State = now, r.ID, r.Version, r.Nonce, previous, r.State
 	e.Owner, e.Digest, e.Job, e.Decision = r.Held.Subject.Owner, r.Held.Digest, r.Held.Job, r.Held.Decision
+	e.Until = s.garbage(r)
+	if r.Under != nil {
+		e.Grant = r.Under.Grant
+	}
 	return e
 }
 

@@ -66,7 +66,7 @@ func (s *Store) look(ctx context.Context, id string) (record, time.Time, error) 
 // nextLook is when the request is looked at without being called: at its expiry, at the end of a release's lease, and every few seconds.
 func nextLook(r record, now time.Time) time.Duration {
 	next := rereadEvery
-	until := []time.Time{r.Expires}
+	until := []time.Time{r.ends()}
 	if r.Release != nil {
 		until = append(until, r.Release.Until)
 	}

@@ -1,17 +1,20 @@
 -- Creates a request.
--- KEYS: 1 its hash, 2 pending, 3 pending of the owner, 4 all, 5 sizes, 6 history of the grant key, 7… index entries
--- ARGV: 1 id, 2 state, 3 version, 4 sealed, 5 expires ms, 6 garbage ms, 7 size, 8 cap of the owner, 9 cap of all pending, 10 cap of all bytes,
---       11 channel, 12 cap of the history, 13… what each index entry held when it was looked up, '' for nothing
--- Returns 'ok', 'moved' (an index entry changed meanwhile), 'owner', 'pending' or 'bytes' (a cap is reached).
+-- KEYS: 1 its hash, 2 pending, 3 pending of the owner, 4 all, 5 sizes, 6 history of the grant key, 7 grants by digest, 8 epoch, 9 outbox, 10… index entries
+-- ARGV: 1 id, 2 state, 3 version, 4 sealed, 5 expires ms, 6 garbage ms, 7 size, 8 cap of the owner, 9 cap of all pending, 10 cap of all bytes, 11 channel,
+--       12 cap of the history, 13 '1' to list it by its digest, 14 number of messages, then the messages, then what each index entry held when it was looked up,
+--       '' for nothing
+-- Returns {'ok', epoch}, or {word, 0}: 'moved' (an index entry changed meanwhile), 'owner', 'pending' or 'bytes' (a cap is reached).
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local messages = tonumber(ARGV[14])
+local taken = 14 + messages
 
-for i = 7, #KEYS do
+for i = 10, #KEYS do
   local id = redis.pcall('GET', KEYS[i])
   if type(id) ~= 'string' then id = '' end
-  if id ~= ARGV[i + 6] then return 'moved' end
+  if id ~= ARGV[taken + i - 9] then return {'moved', 0} end
 end
-if redis.call('EXISTS', KEYS[1]) == 1 then return 'moved' end
+if redis.call('EXISTS', KEYS[1]) == 1 then return {'moved', 0} end
 
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
@@ -22,27 +25,41 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now, 'LIMIT', 0
   redis.call('ZREM', KEYS[4], id)
 end
 
-if redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[8]) then return 'owner' end
-if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[9]) then return 'pending' end
+if ARGV[2] == 'pending' then
+  if redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[8]) then return {'owner', 0} end
+  if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[9]) then return {'pending', 0} end
+end
 local total = tonumber(redis.call('HGET', KEYS[5], 'total') or '0') or 0
-if total + tonumber(ARGV[7]) > tonumber(ARGV[10]) then return 'bytes' end
+if total + tonumber(ARGV[7]) > tonumber(ARGV[10]) then return {'bytes', 0} end
+
+-- An index lives as long as the longest-lived request in it.
+local function keep(key)
+  local left = redis.call('PTTL', key)
+  if left < 0 or now + left < tonumber(ARGV[6]) then redis.call('PEXPIREAT', key, ARGV[6]) end
+end
 
 redis.call('HSET', KEYS[1], 'state', ARGV[2], 'version', ARGV[3], 'sealed', ARGV[4])
 redis.call('PEXPIREAT', KEYS[1], ARGV[6])
-redis.call('ZADD', KEYS[2], ARGV[5], ARGV[1])
-redis.call('ZADD', KEYS[3], ARGV[5], ARGV[1])
-local left = redis.call('PTTL', KEYS[3])
-if left < 0 or now + left < tonumber(ARGV[6]) then redis.call('PEXPIREAT', KEYS[3], ARGV[6]) end
+if ARGV[2] == 'pending' then
+  redis.call('ZADD', KEYS[2], ARGV[5], ARGV[1])
+  redis.call('ZADD', KEYS[3], ARGV[5], ARGV[1])
+  keep(KEYS[3])
+end
 redis.call('ZADD', KEYS[4], ARGV[6], ARGV[1])
 redis.call('HSET', KEYS[5], ARGV[1], ARGV[7])
 redis.call('HINCRBY', KEYS[5], 'total', ARGV[7])
 redis.call('ZADD', KEYS[6], now, ARGV[1])
 redis.call('ZREMRANGEBYRANK', KEYS[6], 0, -1 - tonumber(ARGV[12]))
-local kept = redis.call('PTTL', KEYS[6])
-if kept < 0 or now + kept < tonumber(ARGV[6]) then redis.call('PEXPIREAT', KEYS[6], ARGV[6]) end
-for i = 7, #KEYS do
+keep(KEYS[6])
+if ARGV[13] == '1' then
+  redis.call('ZADD', KEYS[7], ARGV[6], ARGV[1])
+  redis.call('ZREMRANGEBYSCORE', KEYS[7], '-inf', now)
+  keep(KEYS[7])
+end
+for i = 10, #KEYS do
   redis.call('SET', KEYS[i], ARGV[1])
   redis.call('PEXPIREAT', KEYS[i], ARGV[6])
 end
+for i = 1, messages do redis.call('ZADD', KEYS[9], now, ARGV[14 + i]) end
 redis.call('PUBLISH', ARGV[11], ARGV[1]) -- a hint: who hears it reads
-return 'ok'
+return {'ok', redis.call('INCR', KEYS[8])}

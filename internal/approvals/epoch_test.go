@@ -1,0 +1,124 @@
+package approvals
+
+import (
+	"errors"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// learned is a gateway that has just started: it knows what the journal says and nothing else.
+func (b *bench) learned() *Store {
+	s := b.replica()
+	for _, e := range b.journal.all() {
+		s.Learn(e)
+	}
+	return s
+}
+
+// A11, after a restart: whoever can write Redis kept a sealed record, and puts it back once it was used, revoked, denied or withdrawn. The log knows better.
+func TestReplayAfterRestart(t *testing.T) {
+	onEach(t, Options{}, func(t *testing.T, b *bench) {
+		for name, spend := range map[string]func(r Request){
+			"used": func(r Request) { b.runOut(r) },
+			"revoked": func(r Request) {
+				_, err := b.store.Revoke(b.ctx, r.ID, erin, "no more")
+				b.must(err)
+			},
+			"withdrawn": func(r Request) {
+				_, err := b.store.Cancel(b.ctx, r.ID, owner)
+				b.must(err)
+			},
+			"lapsed": func(r Request) {
+				lease, err := b.store.BeginRelease(b.ctx, r.ID, owner)
+				b.must(err)
+				b.must(b.store.FinishRelease(b.ctx, lease, Lapsed("changed")))
+			},
+		} {
+			r := b.approve(b.hold(func(h *Held) { h.Digest = name }), dana)
+			kept := b.client.HGetAll(b.ctx, requestKey(r.ID)).Val()
+			spend(r)
+			b.client.Del(b.ctx, requestKey(r.ID))
+			b.client.HSet(b.ctx, requestKey(r.ID), kept)
+			if _, err := b.learned().BeginRelease(b.ctx, r.ID, owner); !errors.Is(err, ErrTampered) {
+				t.Errorf("%s: a record put back gives %v, want ErrTampered", name, err)
+			}
+		}
+		// A standing grant: the copy with all its runs.
+		first := b.approveFor(b.hold(standing(5, 8)), dana, 2, 8)
+		kept := b.client.HGetAll(b.ctx, requestKey(first.ID)).Val()
+		if r := b.hold(laterRun(2)); r.Under != first.ID {
+			t.Fatalf("no run: %+v", r)
+		}
+		b.runOut(first)
+		b.client.HSet(b.ctx, requestKey(first.ID), kept)
+		fresh := b.learned()
+		if r, err := fresh.Hold(b.ctx, query(laterRun(3))); err != nil || r.State != StatePending {
+			t.Fatalf("a third run of two: %+v, %v", r, err)
+		}
+		// A denial put back to pending is not there either: nobody approves what was denied.
+		r := b.hold()
+		kept = b.client.HGetAll(b.ctx, requestKey(r.ID)).Val()
+		_, err := b.store.Decide(b.ctx, r.ID, dana, Deny, "no")
+		b.must(err)
+		b.client.HSet(b.ctx, requestKey(r.ID), kept)
+		_, err = b.learned().Decide(b.ctx, r.ID, erin, Approve, "")
+		wantErr(t, err, ErrTampered)
+	})
+}
+
+// What the journal only announces proves nothing: a step that was never committed does not make the record that stands an old one.
+func TestLearnedAttemptsDoNotCount(t *testing.T) {
+	onEach(t, Options{ClaimLease: 200 * time.Millisecond}, func(t *testing.T, b *bench) {
+		r := b.approve(b.hold(), dana)
+		_, err := b.replica(&killer{script: scriptCommit}).BeginRelease(b.ctx, r.ID, owner)
+		wantErr(t, err, errKilled)
+		time.Sleep(250 * time.Millisecond)
+		fresh := b.learned()
+		lease, err := fresh.BeginRelease(b.ctx, r.ID, owner)
+		b.must(err)
+		b.must(fresh.FinishRelease(b.ctx, lease, Ran()))
+		if _, err := b.learned().BeginRelease(b.ctx, r.ID, owner); !errors.Is(err, ErrUsed) {
+			t.Fatalf("after use: %v", err)
+		}
+	})
+}
+
+// A11: Redis lost changes. Nothing is served, by those who run and by those who start, until an operator says that he knows.
+func TestRolledBack(t *testing.T) {
+	for name, lose := range map[string]func(b *bench){
+		"emptied":  func(b *bench) { b.client.FlushAll(b.ctx) },
+		"set back": func(b *bench) { b.client.DecrBy(b.ctx, keyEpoch, 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			onEach(t, Options{}, func(t *testing.T, b *bench) {
+				b.must(b.store.CheckEpoch(b.ctx, 0))
+				r := b.approve(b.hold(), dana)
+				high := b.store.epoch.seen()
+				b.must(b.learned().CheckEpoch(b.ctx, 0))
+				lose(b)
+				for range 2 {
+					_, err := b.store.Get(b.ctx, r.ID)
+					wantErr(t, err, ErrRolledBack)
+					_, err = b.store.Hold(b.ctx, query())
+					wantErr(t, err, ErrRolledBack)
+					_, err = b.store.List(b.ctx, Filter{})
+					wantErr(t, err, ErrRolledBack)
+					_, err = b.store.BeginRelease(b.ctx, r.ID, owner)
+					wantErr(t, err, ErrRolledBack)
+				}
+				wantErr(t, b.store.Err(), ErrRolledBack)
+				wantErr(t, b.learned().CheckEpoch(b.ctx, 0), ErrRolledBack)
+				wantErr(t, b.learned().CheckEpoch(b.ctx, high-1), ErrRolledBack)
+				fresh := b.learned()
+				b.must(fresh.CheckEpoch(b.ctx, high))
+				_, err := fresh.Hold(b.ctx, query())
+				b.must(err)
+				b.must(b.learned().CheckEpoch(b.ctx, 0)) // and counts on from there
+				if v, _ := strconv.ParseInt(b.client.Get(b.ctx, keyEpoch).Val(), 10, 64); v <= high {
+					t.Fatalf("epoch is %d, has been %d", v, high)
+				}
+			})
+		})
+	}
+}
