@@ -86,7 +86,9 @@ func (w *walk) bytesCap(q *bigquery.QueryRequest) int64 {
 			limit = v
 		}
 	}
-	lower(w.decision.MaxBytes)
+	if rule := w.decision.MaxBytes; rule > 0 {
+		lower(max(rule, int64(len(tables(w.analysis)))*tableFloor)) // below the least that BigQuery bills, what the rule allows would fail
+	}
 	if e := w.estimate; e != nil {
 		lower(e.Bytes + e.Bytes/10 + int64(len(tables(w.analysis))+1)*tableFloor)
 	}

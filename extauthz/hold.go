@@ -28,6 +28,7 @@ func (s *Service) hold(ctx context.Context, w *walk) outcome {
 	if job.Location == "" {
 		job.Location = s.location(w)
 	}
+	noWait := w.op.Query.NoWait || w.decision.Approval.NoWait
 	if w.op.Method == bigquery.MethodInsert {
 		_, _, err := s.Approvals.ByJob(ctx, w.subject.Owner, job.ProjectID, job.Location, job.JobID)
 		if err == nil {
@@ -41,17 +42,20 @@ func (s *Service) hold(ctx context.Context, w *walk) outcome {
 	ask := approvals.Held{
 		Operation: w.op, Subject: w.subject, Digest: digest, Job: job, Decision: w.id, Groups: w.decision.Groups, Tables: tables(w.analysis),
 		Sensitive: w.decision.Sensitive, Approval: *w.decision.Approval, Credential: w.account, MaxBytes: w.bytesCap(w.op.Query),
-		Review: review(w, s.Policies().Digest()),
+		Review: review(w, s.Policies().Digest()), NoWait: noWait,
 	}
 	if w.estimate != nil {
 		ask.EstimatedBytes = w.estimate.Bytes
-		ask.EstimatedCost = s.Price * float64(w.estimate.Bytes) / (1 << 40)
+		ask.EstimatedCost = s.Prices.of(w.estimate.Bytes, job.Location)
 	}
 	r, err := s.Approvals.Hold(ctx, ask)
 	if err != nil {
 		return s.refuse(ctx, w, fmt.Errorf("hold the query: %w", err))
 	}
 	w.approval = r.ID
+	if r.NoWait && r.Under == "" {
+		return s.sendAway(ctx, w, r)
+	}
 	ask.Job.JobID = r.JobID // a repeated request finds the job it made before, under the id it was given then
 	if err := s.Jobs.Note(ctx, w.subject.Owner, ask.Job, r.Created); err != nil {
 		return s.refuse(ctx, w, err)
@@ -65,15 +69,34 @@ func (s *Service) hold(ctx context.Context, w *walk) outcome {
 	return pendingReply(w.op.Method, ask, r)
 }
 
+// sendAway refuses a query whose client does not wait: it says where the request is, and what to do once it is approved.
+func (s *Service) sendAway(ctx context.Context, w *walk, r approvals.Request) outcome {
+	if r.State != approvals.StatePending {
+		return s.refuse(ctx, w, &refusal{bare: true, message: endedWords(r)})
+	}
+	return s.refuse(ctx, w, &refusal{
+		message: fmt.Sprintf("this query needs approval, and its client does not wait. Request %s is with the reviewers until %s: %s", r.ID, r.Expires.UTC().Format(time.RFC3339), r.URL),
+		rule:    w.decision.Approval.Rule, remedy: "the same query again, once the request is approved",
+	})
+}
+
 // reviewed is the digest of what a reviewer decides on. A grant is good for exactly this.
 func (s *Service) reviewed(w *walk, q *bigquery.QueryRequest) (string, error) {
 	schemas := make(map[string]string, len(w.analysis.Tables))
 	for name, t := range w.analysis.Tables {
-		text, err := json.Marshal(t.Schema)
+		text, err := json.Marshal(struct {
+			Type   string
+			Schema bigquery.Schema
+			View   *bigquery.View
+		}{t.Type, t.Schema, t.View})
 		if err != nil {
 			return "", fmt.Errorf("digest of the schema of %s: %w", name, err)
 		}
 		schemas[name] = jobs.Digest(string(text))
+	}
+	lineage, err := json.Marshal(w.analysis.Statements) // what routines and views do shows here
+	if err != nil {
+		return "", fmt.Errorf("digest of the analysis: %w", err)
 	}
 	text, err := json.Marshal(struct {
 		Project, SQL, ParameterMode string
@@ -82,8 +105,8 @@ func (s *Service) reviewed(w *walk, q *bigquery.QueryRequest) (string, error) {
 		Grant                       string
 		Schemas                     map[string]string
 		MaxBytes                    int64
-		Credential, Policy          string
-	}{w.op.Job.ProjectID, q.SQL, q.ParameterMode, q.Parameters, q.DefaultDataset, w.subject.Grant, schemas, w.decision.MaxBytes, w.account, s.Policies().Digest()})
+		Credential, Policy, Lineage string
+	}{w.op.Job.ProjectID, q.SQL, q.ParameterMode, q.Parameters, q.DefaultDataset, w.subject.Grant, schemas, w.decision.MaxBytes, w.account, s.Policies().Digest(), jobs.Digest(string(lineage))})
 	if err != nil {
 		return "", fmt.Errorf("digest of what is reviewed: %w", err)
 	}
@@ -98,6 +121,22 @@ func (s *Service) location(w *walk) string {
 		}
 	}
 	return s.Location
+}
+
+// rolledBack is why nothing is served: Redis has lost changes.
+func (s *Service) rolledBack() error {
+	if s.Approvals == nil {
+		return nil // nothing can be held, and so nothing released
+	}
+	return s.Approvals.Err()
+}
+
+// located is where the job runs, as far as is known.
+func (s *Service) located(w *walk) string {
+	if w.job.Location != "" || w.analysis == nil {
+		return w.job.Location
+	}
+	return s.location(w)
 }
 
 func (s *Service) longPoll(timeoutMs *int64) time.Duration {
@@ -156,6 +195,9 @@ func endedWords(r approvals.Request) string {
 	case approvals.StateExpired:
 		return fmt.Sprintf("nobody decided on request %s before it expired at %s; the same query again asks again", r.ID, r.Expires.UTC().Format(time.RFC3339))
 	case approvals.StateCancelled:
+		if r.Revoked {
+			return fmt.Sprintf("the approval of request %s was revoked; the same query again asks again", r.ID)
+		}
 		return fmt.Sprintf("request %s was cancelled; the same query again asks again", r.ID)
 	case approvals.StateUsed:
 		return fmt.Sprintf("the approval of request %s was used, and its result is no longer known; the same query again asks again", r.ID)

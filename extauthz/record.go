@@ -37,8 +37,8 @@ func (s *Service) record(ctx context.Context, w *walk, effect, message string) e
 	}
 	if w.estimate != nil {
 		d.EstimatedBytes = w.estimate.Bytes
-		if s.Price > 0 {
-			d.EstimatedCost = strconv.FormatFloat(s.Price*float64(w.estimate.Bytes)/(1<<40), 'f', 4, 64) + " USD"
+		if cost := s.Prices.of(w.estimate.Bytes, s.located(w)); cost > 0 {
+			d.EstimatedCost = strconv.FormatFloat(cost, 'f', 4, 64) + " USD"
 		}
 	}
 	w.clock.Done("encode")

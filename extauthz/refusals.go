@@ -78,7 +78,7 @@ func asRefusal(err error) (*refusal, bool) {
 		return &refusal{message: "this job is not one of yours that bqgate knows"}, true
 	case errors.Is(err, approvals.ErrReleasing):
 		return &refusal{status: 409, reason: "resourceInUse", message: approvals.ErrReleasing.Error()}, true
-	case errors.Is(err, approvals.ErrUsed), errors.Is(err, approvals.ErrExpired), errors.Is(err, approvals.ErrNotApproved):
+	case errors.Is(err, approvals.ErrUsed), errors.Is(err, approvals.ErrExpired), errors.Is(err, approvals.ErrNotApproved), errors.Is(err, approvals.ErrRevoked):
 		return &refusal{message: "the approval is not good any more", remedy: "the same query again, which asks again"}, true
 	default:
 		return nil, false

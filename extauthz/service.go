@@ -67,8 +67,8 @@ type Service struct {
 	Location string
 	// LongPoll bounds how long a poll of a held job waits. Default 10 s.
 	LongPoll time.Duration
-	// Price is what a tebibyte costs, for the reviewer ("6.25" USD). Zero shows no price.
-	Price float64
+	// Prices are shown to reviewers and written to the record.
+	Prices Prices
 
 	estimates estimates
 	listed    listings

@@ -116,6 +116,9 @@ type Approval struct {
 	Version   int64     `json:"version,omitempty"`  // of the request that the step makes
 	Owner     string    `json:"owner,omitempty"`
 	Digest    string    `json:"digest,omitempty"` // of what was reviewed
+	Epoch     int64     `json:"epoch,omitempty"`  // of Redis after the step; what Redis shows later is never less
+	Grant     string    `json:"grant,omitempty"`  // request id of the approval that it runs on, where that is another's
+	Until     time.Time `json:"until,omitzero"`   // how long the version must be remembered
 	Job       Job       `json:"job,omitzero"`
 }
 

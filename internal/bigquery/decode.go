@@ -76,6 +76,9 @@ const maxLabels = 63
 // LabelPrefix begins the names of the gateway's own labels.
 const LabelPrefix = "bqgate"
 
+// WaitLabel is the one label of the gateway's that a client sets: "no" asks to be refused at once where the query would wait for approval.
+const WaitLabel = LabelPrefix + "_wait"
+
 // Fields of QueryRequest and JobConfigurationQuery that are understood and not served. A harmless value says what BigQuery would do anyway.
 var refusedFields = []struct {
 	name     string
@@ -254,6 +257,10 @@ func decodeLabels(o *object, q *QueryRequest) {
 	for _, key := range labels.names {
 		value := labels.text(key)
 		switch {
+		case key == WaitLabel && (value == "no" || value == "yes"):
+			q.NoWait = value == "no"
+		case key == WaitLabel:
+			labels.fail("label %s must be yes or no", WaitLabel)
 		case strings.HasPrefix(strings.ToLower(key), LabelPrefix):
 			if *o.err == nil {
 				*o.err = refuse(o.method, "labels that begin with %q are the gateway's own: name it otherwise", LabelPrefix)
@@ -263,5 +270,8 @@ func decodeLabels(o *object, q *QueryRequest) {
 		default:
 			q.Labels[key] = value
 		}
+	}
+	if len(q.Labels) == 0 {
+		q.Labels = nil
 	}
 }

@@ -176,6 +176,8 @@ func TestDecodeRefusesBodies(t *testing.T) {
 		{insertPath, `{"jobReference":{"location":"US/x"},"configuration":{"query":{"query":"SELECT 1"}}}`, 400, "location"},
 		// The gateway's own labels.
 		{queryPath, inQuery(`"labels":{"bqgate_decision":"d-1"}`), 403, "bqgate"},
+		{queryPath, inQuery(`"labels":{"bqgate_wait":"maybe"}`), 400, "yes or no"},
+		{queryPath, inQuery(`"labels":{"BQGATE_WAIT":"no"}`), 403, "bqgate"},
 		{insertPath, `{"configuration":{"labels":{"bqgate":""},"query":{"query":"SELECT 1"}}}`, 403, "bqgate"},
 		{queryPath, inQuery(`"labels":{"BQGATE_decision":"d-1"}`), 403, "bqgate"},
 		{queryPath, inQuery(`"labels":{"Team":"x"}`), 400, "label"},

@@ -57,6 +57,7 @@ type QueryRequest struct {
 	JobTimeoutMs       int64  // 0 if none
 	Priority           string // "", "INTERACTIVE" or "BATCH" (jobs.insert only)
 	Labels             map[string]string
+	NoWait             bool          // label bqgate_wait=no: rather refused at once than held for approval; not forwarded
 	RequestID          string        // jobs.query only
 	JobCreationMode    string        // jobs.query only; forwarded as JOB_CREATION_REQUIRED always
 	MaxResults         *uint32       // jobs.query only

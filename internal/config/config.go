@@ -54,6 +54,8 @@ type Console struct {
 type Redis struct {
 	URL          string `yaml:"url"` // redis://[user@]host:port/db, rediss:// for TLS, unix:///path
 	PasswordFile string `yaml:"password_file,omitempty"`
+	// AcknowledgeEpoch says that an operator knows of a Redis that went back in time: the number that the refusal to start names.
+	AcknowledgeEpoch int64 `yaml:"acknowledge_epoch,omitempty"`
 	// Embedded tolerates a server that does not answer CONFIG: the demo's own. Never set it for a real Redis.
 	Embedded bool `yaml:"embedded,omitempty"`
 }
@@ -80,10 +82,13 @@ type SQL struct {
 
 // Approvals tunes the waiting.
 type Approvals struct {
-	LongPoll     time.Duration `yaml:"long_poll,omitempty"`      // default 10s
-	PricePerTiB  float64       `yaml:"price_per_tib,omitempty"`  // shown to reviewers; default 6.25
-	MaxWaiting   int           `yaml:"max_waiting,omitempty"`    // polls that wait at once; above it they are answered at once
-	MaxPerClient int           `yaml:"max_per_client,omitempty"` // held queries a client may have at once
+	LongPoll    time.Duration `yaml:"long_poll,omitempty"`     // default 10s
+	PricePerTiB float64       `yaml:"price_per_tib,omitempty"` // in US dollars, shown to reviewers; default 6.25
+
+	// PriceByLocation is where the price is another: {europe-west2: 7.82}.
+	PriceByLocation map[string]float64 `yaml:"price_per_tib_by_location,omitempty"`
+	MaxWaiting      int                `yaml:"max_waiting,omitempty"`    // polls that wait at once; above it they are answered at once
+	MaxPerClient    int                `yaml:"max_per_client,omitempty"` // held queries a client may have at once
 }
 
 // Load reads, checks and completes a file.

@@ -45,9 +45,12 @@ func NewAPI(o Options) http.Handler {
 	mux.Handle("GET /api/v1/requests/{id}", a.as(a.get))
 	mux.Handle("POST /api/v1/requests/{id}/approve", a.as(a.decide(approvals.Approve)))
 	mux.Handle("POST /api/v1/requests/{id}/deny", a.as(a.decide(approvals.Deny)))
+	mux.Handle("GET /api/v1/grants", a.as(a.grants))
+	mux.Handle("POST /api/v1/grants/{id}/revoke", a.as(a.revoke))
 	for path, method := range map[string]string{
 		"/healthz": "GET", "/{$}": "GET", "/requests/{id}": "GET", "/style.css": "GET", "/api/v1/requests": "GET", "/api/v1/requests/{id}": "GET",
 		"/api/v1/requests/{id}/approve": "POST", "/api/v1/requests/{id}/deny": "POST",
+		"/api/v1/grants": "GET", "/api/v1/grants/{id}/revoke": "POST",
 	} {
 		mux.HandleFunc(path, wrongMethod(method))
 	}
@@ -121,12 +124,12 @@ func (a *api) decide(verdict approvals.Verdict) handler {
 			fail(w, http.StatusBadRequest, "invalid", err.Error())
 			return
 		}
-		reason, refused := readReason(w, r)
+		in, refused := readDecision(w, r)
 		if refused != nil {
 			refused.write(w)
 			return
 		}
-		request, err := a.Approvals.Decide(r.Context(), id, caller, verdict, reason)
+		request, err := a.Approvals.Decide(r.Context(), id, caller, verdict, in.Reason, in.Terms)
 		if err != nil {
 			a.Log.Info("decision refused", "request", loggable(id), "verdict", verdict, "subject", caller.Subject, "why", err)
 			a.refuse(w, r, id, err)
@@ -158,7 +161,11 @@ func (a *api) refuse(w http.ResponseWriter, r *http.Request, id string, err erro
 		fail(w, http.StatusConflict, "alreadyDecided", fmt.Sprintf("%v; GET /api/v1/requests/%s shows it", err, id))
 	case errors.Is(err, approvals.ErrExpired):
 		fail(w, http.StatusConflict, "expired", "the request has expired and can no longer be decided on; the requester may run the query again to ask again")
-	case errors.Is(err, approvals.ErrReason):
+	case errors.Is(err, approvals.ErrNotApproved):
+		fail(w, http.StatusConflict, "notApproved", err.Error())
+	case errors.Is(err, approvals.ErrReleasing):
+		fail(w, http.StatusConflict, "releasing", "its one run is just being submitted and cannot be taken back")
+	case errors.Is(err, approvals.ErrReason), errors.Is(err, approvals.ErrTerms):
 		fail(w, http.StatusBadRequest, "invalid", err.Error())
 	default:
 		a.fault(w, r, err)

@@ -17,52 +17,78 @@ import (
 // maxBody is the size of a decision's body in bytes: a reason is at most 1,000 characters.
 const maxBody = 16 << 10
 
-// readReason reads {"reason": "…"}. An empty body is an empty reason. Unknown and repeated keys are refused: somebody meant something by them.
-// The Content-Type is not asked: no browser sends the token by itself, so no form of another site can post here.
-func readReason(w http.ResponseWriter, r *http.Request) (string, *failure) {
+// decision is the body of a decision.
+type decision struct {
+	Reason string
+	approvals.Terms
+}
+
+// readDecision reads {"reason": "…"}, and beside it "uses" and "hours" of an approval that is to stand. An empty body is an empty reason. Unknown and repeated keys are refused: somebody
+// meant something by them. The Content-Type is not asked: no browser sends the token by itself, so no form of another site can post here.
+func readDecision(w http.ResponseWriter, r *http.Request) (decision, *failure) {
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
-		return "", &failure{status: http.StatusUnsupportedMediaType, reason: "invalid", message: "the body must be JSON without Content-Encoding"}
+		return decision{}, &failure{status: http.StatusUnsupportedMediaType, reason: "invalid", message: "the body must be JSON without Content-Encoding"}
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		return "", &failure{status: http.StatusRequestEntityTooLarge, reason: "invalid", message: fmt.Sprintf("the body is larger than %d bytes", maxBody)}
+		return decision{}, &failure{status: http.StatusRequestEntityTooLarge, reason: "invalid", message: fmt.Sprintf("the body is larger than %d bytes", maxBody)}
 	}
 	if err != nil {
-		return "", &failure{status: http.StatusBadRequest, reason: "invalid", message: "the body could not be read to its end"}
+		return decision{}, &failure{status: http.StatusBadRequest, reason: "invalid", message: "the body could not be read to its end"}
 	}
-	reason, err := parseReason(body)
+	in, err := parseDecision(body)
 	if err != nil {
-		return "", &failure{status: http.StatusBadRequest, reason: "invalid", message: err.Error()}
+		return decision{}, &failure{status: http.StatusBadRequest, reason: "invalid", message: err.Error()}
 	}
-	return reason, nil
+	return in, nil
 }
 
-func parseReason(body []byte) (string, error) {
+func parseDecision(body []byte) (decision, error) {
 	if len(body) == 0 {
-		return "", nil
+		return decision{}, nil
 	}
 	var in *struct {
 		Reason *string `json:"reason"`
+		Uses   *int    `json:"uses"`
+		Hours  *int    `json:"hours"`
 	}
 	if err := json.Unmarshal(body, &in, json.RejectUnknownMembers(true)); err != nil || in == nil {
-		return "", errors.New(`the body must be a JSON object with the one key "reason", a string: {"reason": "month end is closed"}`)
+		return decision{}, errors.New(`the body must be a JSON object with the key "reason", a string, and for an approval that is to stand "uses" and "hours", whole numbers: {"reason": "month end is closed"}`)
 	}
-	if in.Reason == nil {
-		return "", nil
+	var out decision
+	if in.Reason != nil {
+		out.Reason = *in.Reason
 	}
-	return *in.Reason, nil
+	for _, n := range []struct {
+		in  *int
+		out *int
+	}{{in.Uses, &out.Uses}, {in.Hours, &out.Hours}} {
+		if n.in == nil {
+			continue
+		}
+		if *n.in < 1 {
+			return decision{}, errors.New("uses and hours must be whole numbers of at least 1")
+		}
+		*n.out = *n.in
+	}
+	return out, nil
 }
 
 func stateParameter(r *http.Request) (approvals.State, error) {
+	return wordParameter(r, approvals.States())
+}
+
+// wordParameter reads ?state=, one of the known words, or "" where it is left out.
+func wordParameter[T ~string](r *http.Request, known []T) (T, error) {
 	query, err := parameters(r, "state")
 	if err != nil || !query.Has("state") {
 		return "", err
 	}
-	state := approvals.State(query.Get("state"))
-	if !slices.Contains(approvals.States(), state) {
+	state := T(query.Get("state"))
+	if !slices.Contains(known, state) {
 		var names []string
-		for _, s := range approvals.States() {
+		for _, s := range known {
 			names = append(names, string(s))
 		}
 		return "", fmt.Errorf("state must be one of %s, or left out for all", strings.Join(names, ", "))

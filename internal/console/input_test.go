@@ -5,12 +5,16 @@ import (
 	"testing"
 )
 
-func FuzzReason(f *testing.F) {
-	for _, seed := range []string{"", "{}", `{"reason":"x"}`, `{"reason":null}`, `{"reason":"x","reason":"y"}`, `null`, `[]`, "{\"reason\":\"\\ud800\"}", `{"reason":"x"}}`} {
+func FuzzDecision(f *testing.F) {
+	for _, seed := range []string{
+		"", "{}", `{"reason":"x"}`, `{"reason":null}`, `{"reason":"x","reason":"y"}`, `null`, `[]`, "{\"reason\":\"\\ud800\"}", `{"reason":"x"}}`,
+		`{"reason":"x","uses":5,"hours":8}`, `{"uses":1e3}`, `{"uses":0}`, `{"uses":-1}`, `{"uses":5.5}`, `{"uses":"5"}`, `{"hours":99999999999999999999}`, `{"Uses":5}`,
+	} {
 		f.Add([]byte(seed))
 	}
+	known := map[string]bool{"reason": true, "uses": true, "hours": true}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		reason, err := parseReason(body)
+		in, err := parseDecision(body)
 		if err != nil {
 			return
 		}
@@ -21,11 +25,16 @@ func FuzzReason(f *testing.F) {
 				t.Fatalf("%q is taken, but is no JSON object: %v", body, err)
 			}
 		}
-		got, _ := lenient["reason"].(string)
-		if got != reason || len(lenient) > 1 || (len(lenient) == 1 && !hasKey(lenient, "reason")) {
-			t.Fatalf("%q is taken as %q, a lenient reader sees %v", body, reason, lenient)
+		for key := range lenient {
+			if !known[key] {
+				t.Fatalf("%q is taken with the unknown key %q", body, key)
+			}
+		}
+		reason, _ := lenient["reason"].(string)
+		uses, _ := lenient["uses"].(float64)
+		hours, _ := lenient["hours"].(float64)
+		if reason != in.Reason || uses != float64(in.Uses) || hours != float64(in.Hours) || in.Uses < 0 || in.Hours < 0 {
+			t.Fatalf("%q is taken as %+v, a lenient reader sees %v", body, in, lenient)
 		}
 	})
 }
-
-func hasKey(m map[string]any, key string) bool { _, ok := m[key]; return ok }

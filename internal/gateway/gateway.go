@@ -96,7 +96,7 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	authz := &extauthz.Service{
 		Identity: who.authenticator, Analyzer: googlesql.New(pool, googlesql.Limits{}), Catalog: catalog,
 		Policies: func() *policies.Set { return set }, Approvals: holds, Jobs: records, Credentials: broker, Upstream: upstream, Metadata: upstream, Journal: journal,
-		Keys: keys, Log: log, Location: c.Upstream.Location, LongPoll: c.Approvals.LongPoll, Price: c.Approvals.PricePerTiB,
+		Keys: keys, Log: log, Location: c.Upstream.Location, LongPoll: c.Approvals.LongPoll, Prices: extauthz.Prices{Default: c.Approvals.PricePerTiB, ByLocation: c.Approvals.PriceByLocation},
 	}
 	proc := &extproc.Service{Keys: keys, Journal: journal, Jobs: records, Upstream: upstream, Log: log}
 	api := console.NewAPI(console.Options{

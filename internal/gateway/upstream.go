@@ -60,7 +60,7 @@ type approvalJournal struct{ journal *audit.Journal }
 func (a approvalJournal) ApprovalEvent(ctx context.Context, e approvals.Event) error {
 	_, err := a.journal.Append(ctx, audit.Approval{
 		Time: e.At, RequestID: e.Request, Verdict: string(e.Kind), Phase: string(e.Phase), By: e.By, Reason: e.Reason, Nonce: e.Nonce, Previous: e.Previous,
-		State: string(e.State), Version: e.Version, Owner: e.Owner, Digest: e.Digest, Decision: e.Decision, Job: audit.Job{ProjectID: e.Job.ProjectID, JobID: e.Job.JobID, Location: e.Job.Location},
+		State: string(e.State), Version: e.Version, Owner: e.Owner, Digest: e.Digest, Decision: e.Decision, Epoch: e.Epoch, Grant: e.Grant, Until: e.Until, Job: audit.Job{ProjectID: e.Job.ProjectID, JobID: e.Job.JobID, Location: e.Job.Location},
 	})
 	return err
 }
