@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
-
-	"golang.org/x/sync/singleflight"
 )
 
 // MaxCatalogTTL is the longest that a schema may be believed: a column that becomes sensitive, or a view that is replaced, must be seen soon (A8, A17).
@@ -24,24 +21,26 @@ type TableSource interface {
 	GetTable(ctx context.Context, id TableID) (*Table, error)
 }
 
-// Catalog remembers schemas for a short while. Callers that want the same table at the same time share one request; of errors only ErrNotFound is remembered. It is safe
-// for concurrent use.
+// RoutineSource gives routines; Client is one.
+type RoutineSource interface {
+	GetRoutine(ctx context.Context, id RoutineID) (*Routine, error)
+}
+
+// TableLister lists the tables of a dataset; Client is one.
+type TableLister interface {
+	ListTables(ctx context.Context, d DatasetReference) ([]ListedTable, error)
+}
+
+// Catalog remembers schemas, routines and lists of tables for a short while. Callers that want the same thing at the same time share one request; of errors only
+// ErrNotFound is remembered. It is safe for concurrent use.
 type Catalog struct {
-	source TableSource
-	ttl    time.Duration
-	now    func() time.Time
-	flight singleflight.Group
-
-	mu      sync.Mutex
-	entries map[TableID]catalogEntry
+	now      func() time.Time
+	tables   *remembered[TableID, *Table]
+	routines *remembered[RoutineID, *Routine]
+	lists    *remembered[DatasetReference, *[]ListedTable]
 }
 
-type catalogEntry struct {
-	table   *Table // nil: not found
-	expires time.Time
-}
-
-// NewCatalog wants a ttl above zero and at most MaxCatalogTTL.
+// NewCatalog wants a ttl above zero and at most MaxCatalogTTL. A source that is no RoutineSource or no TableLister gives a Catalog that fails for those.
 func NewCatalog(source TableSource, ttl time.Duration) (*Catalog, error) {
 	if source == nil {
 		return nil, errors.New("catalog: no source")
@@ -49,79 +48,59 @@ func NewCatalog(source TableSource, ttl time.Duration) (*Catalog, error) {
 	if ttl <= 0 || ttl > MaxCatalogTTL {
 		return nil, fmt.Errorf("catalog: ttl %s: want above 0 and at most %s", ttl, MaxCatalogTTL)
 	}
-	return &Catalog{source: source, ttl: ttl, now: time.Now, entries: map[TableID]catalogEntry{}}, nil
+	c := &Catalog{now: time.Now}
+	now := func() time.Time { return c.now() }
+	direct := Uncached{source}
+	c.tables = newRemembered("table", ttl, now, source.GetTable)
+	c.routines = newRemembered("routine", ttl, now, direct.Routine)
+	c.lists = newRemembered("tables of dataset", ttl, now, func(ctx context.Context, d DatasetReference) (*[]ListedTable, error) {
+		list, err := direct.Tables(ctx, d)
+		return &list, err
+	})
+	return c, nil
 }
 
 // Table gives a table's schema. The table is shared: callers must not change it.
 func (c *Catalog) Table(ctx context.Context, id TableID) (*Table, error) {
-	if e, found := c.lookup(id); found {
-		return e.result(id)
-	}
-	// The request outlives a caller who gives up, since others may wait for it too.
-	shared := context.WithoutCancel(ctx)
-	done := c.flight.DoChan(id.Project+"\x00"+id.Dataset+"\x00"+id.Table, func() (any, error) { return c.load(shared, id) })
-	select {
-	case <-ctx.Done():
-		return nil, fmt.Errorf("table %s: %w", id, ctx.Err())
-	case r := <-done:
-		if r.Err != nil {
-			return nil, r.Err
-		}
-		return r.Val.(catalogEntry).result(id)
-	}
+	return c.tables.get(ctx, id)
 }
 
-func (e catalogEntry) result(id TableID) (*Table, error) {
-	if e.table == nil {
-		return nil, fmt.Errorf("table %s: %w", id, ErrNotFound)
-	}
-	return e.table, nil
+// Routine gives a routine. It is shared: callers must not change it.
+func (c *Catalog) Routine(ctx context.Context, id RoutineID) (*Routine, error) {
+	return c.routines.get(ctx, id)
 }
 
-func (c *Catalog) lookup(id TableID) (catalogEntry, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	e, found := c.entries[id]
-	return e, found && c.now().Before(e.expires)
+// Tables lists the tables of a dataset. The list is shared: callers must not change it.
+func (c *Catalog) Tables(ctx context.Context, d DatasetReference) ([]ListedTable, error) {
+	list, err := c.lists.get(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	return *list, nil
 }
 
-// load asks the source and remembers the answer, counted from before the question.
-func (c *Catalog) load(ctx context.Context, id TableID) (catalogEntry, error) {
-	ctx, cancel := context.WithTimeout(ctx, catalogTimeout)
-	defer cancel()
-	asked := c.now()
-	table, err := c.source.GetTable(ctx, id)
-	e := catalogEntry{table: table, expires: asked.Add(c.ttl)}
-	switch {
-	case errors.Is(err, ErrNotFound):
-		e = catalogEntry{expires: asked.Add(min(notFoundTTL, c.ttl))}
-	case err != nil:
-		return catalogEntry{}, err
-	case table == nil:
-		return catalogEntry{}, fmt.Errorf("table %s: the source gave nothing", id)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.makeRoom()
-	c.entries[id] = e
-	return e, nil
+// Uncached is a catalog without memory: what it says was true after it was asked. It is for the check of a finished job.
+type Uncached struct{ Source TableSource }
+
+// Table reads a table's schema.
+func (u Uncached) Table(ctx context.Context, id TableID) (*Table, error) {
+	return u.Source.GetTable(ctx, id)
 }
 
-// makeRoom keeps the map bounded: expired entries go first, then any.
-func (c *Catalog) makeRoom() {
-	if len(c.entries) < catalogSize {
-		return
+// Routine reads a routine.
+func (u Uncached) Routine(ctx context.Context, id RoutineID) (*Routine, error) {
+	s, ok := u.Source.(RoutineSource)
+	if !ok {
+		return nil, fmt.Errorf("routine %s: the catalog's source knows no routines", id)
 	}
-	now := c.now()
-	for id, e := range c.entries {
-		if !now.Before(e.expires) {
-			delete(c.entries, id)
-		}
+	return s.GetRoutine(ctx, id)
+}
+
+// Tables lists the tables of a dataset.
+func (u Uncached) Tables(ctx context.Context, d DatasetReference) ([]ListedTable, error) {
+	s, ok := u.Source.(TableLister)
+	if !ok {
+		return nil, fmt.Errorf("tables of dataset %s: the catalog's source cannot list them", d)
 	}
-	for id := range c.entries {
-		if len(c.entries) < catalogSize {
-			break
-		}
-		delete(c.entries, id)
-	}
+	return s.ListTables(ctx, d)
 }

@@ -122,7 +122,7 @@ func TestCatalogIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := len(c.entries); n > catalogSize {
+	if n := len(c.tables.entries); n > catalogSize {
 		t.Errorf("%d entries", n)
 	}
 }

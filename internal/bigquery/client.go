@@ -105,6 +105,25 @@ func (c *Client) GetTable(ctx context.Context, id TableID) (*Table, error) {
 	return t, nil
 }
 
+// GetRoutine reads a function or procedure (routines.get). One that is not there is ErrNotFound.
+func (c *Client) GetRoutine(ctx context.Context, id RoutineID) (*Routine, error) {
+	if !projectID.MatchString(id.Project) || !datasetID.MatchString(id.Dataset) || !routineID.MatchString(id.Routine) {
+		return nil, fmt.Errorf("get routine %q: %w: not the name of a routine", id, ErrNotFound)
+	}
+	body, err := c.inspect(ctx, http.MethodGet, "projects/"+id.Project+"/datasets/"+id.Dataset+"/routines/"+id.Routine, nil, nil)
+	if err != nil {
+		return nil, fmt.Errorf("get routine %s: %w", id, err)
+	}
+	r := &Routine{}
+	if err := json.Unmarshal(body, r); err != nil {
+		return nil, fmt.Errorf("get routine %s: read answer: %w", id, err)
+	}
+	if r.RoutineReference != id {
+		return nil, fmt.Errorf("get routine %s: BigQuery answered about %s", id, r.RoutineReference)
+	}
+	return r, nil
+}
+
 // GetJob reads a job (jobs.get) under the inspection identity.
 func (c *Client) GetJob(ctx context.Context, ref JobReference) (Job, error) {
 	path, query, err := jobPath(ref)

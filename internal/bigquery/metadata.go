@@ -17,8 +17,9 @@ type ListedDataset struct {
 
 // ListedTable is what the gateway reads of an entry of tables.list.
 type ListedTable struct {
-	Reference TableID `json:"tableReference"`
-	Type      string  `json:"type"`
+	Reference    TableID `json:"tableReference"`
+	Type         string  `json:"type"`
+	CreationTime string  `json:"creationTime"` // milliseconds since the epoch; says which member of a wildcard table is the newest, and is not shown
 }
 
 type projectAnswer struct {

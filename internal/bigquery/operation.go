@@ -71,6 +71,9 @@ type DatasetReference struct {
 	DatasetID string `json:"datasetId"`
 }
 
+// String is the dotted form "project.dataset".
+func (d DatasetReference) String() string { return d.ProjectID + "." + d.DatasetID }
+
 // FormatOptions is DataFormatOptions: how TIMESTAMP cells are written. Only allowed members exist.
 type FormatOptions struct {
 	UseInt64Timestamp     bool
@@ -103,44 +106,4 @@ type MetadataRequest struct {
 	Table      string // tables.get only
 	MaxResults *uint32
 	PageToken  string
-}
-
-// TableID is a table's full name. Case is kept: BigQuery table names are case-sensitive.
-type TableID struct {
-	Project string `json:"projectId"`
-	Dataset string `json:"datasetId"`
-	Table   string `json:"tableId"`
-}
-
-// String is the dotted form "project.dataset.table", as policies and audit records spell it.
-func (t TableID) String() string { return t.Project + "." + t.Dataset + "." + t.Table }
-
-// Field is TableFieldSchema: one column, or one leaf of a RECORD, of a table or of a result.
-type Field struct {
-	Name        string  `json:"name"`
-	Type        string  `json:"type"`           // API spelling: STRING, INTEGER, FLOAT, BOOLEAN, RECORD, …; INT64 and STRUCT are accepted too
-	Mode        string  `json:"mode,omitempty"` // NULLABLE, REQUIRED, REPEATED; empty means NULLABLE
-	Fields      []Field `json:"fields,omitempty"`
-	Description string  `json:"description,omitempty"`
-}
-
-// Schema is TableSchema.
-type Schema struct {
-	Fields []Field `json:"fields"`
-}
-
-// Table is the part of a Table resource that analysis needs (tables.get, `bq show --format=json`).
-type Table struct {
-	TableReference TableID `json:"tableReference"`
-	Type           string  `json:"type"` // TABLE, VIEW, MATERIALIZED_VIEW, EXTERNAL, SNAPSHOT, CLONE
-	Location       string  `json:"location,omitempty"`
-	Etag           string  `json:"etag,omitempty"`
-	Schema         Schema  `json:"schema"`
-	View           *View   `json:"view,omitempty"`
-}
-
-// View is ViewDefinition.
-type View struct {
-	Query        string `json:"query"`
-	UseLegacySQL *bool  `json:"useLegacySql,omitempty"`
 }

@@ -97,6 +97,7 @@ var (
 	projectID  = pattern{regexp.MustCompile(`^[a-z][a-z0-9-]*$`), 63}
 	jobID      = pattern{regexp.MustCompile(`^[A-Za-z0-9_-]+$`), 1024}
 	datasetID  = pattern{regexp.MustCompile(`^[A-Za-z0-9_]+$`), 1024}
+	routineID  = pattern{regexp.MustCompile(`^[A-Za-z0-9_]+$`), 256}
 	resourceID = pattern{regexp.MustCompile(`^[A-Za-z0-9_-]+$`), 1024}
 	pathBytes  = regexp.MustCompile(`^[A-Za-z0-9_/:.$@-]+$`)
 )

@@ -13,14 +13,17 @@ type Analysis struct {
 
 	// Tables are the resources that the analysis rests on, by "project.dataset.table": what was read when the SQL was understood.
 	Tables map[string]*bigquery.Table `json:"-"`
+	// Digests stand for what the analysis rests on, by name; those of routines are named "project.dataset.routine()", that of a table that did not exist is "". Changed
+	// compares them with what is there now.
+	Digests map[string]string `json:"-"`
 }
 
 // Statement is one statement. Lists are sorted and unique.
 type Statement struct {
 	Kind      string   `json:"kind"`      // BigQuery's statementType: SELECT, INSERT, DROP_TABLE, ALTER_DATABASE, SCRIPT, …
-	Tables    []string `json:"tables"`    // "project.dataset.table": base tables and the views named
+	Tables    []string `json:"tables"`    // "project.dataset.table": base tables and the views named; "project.dataset.events_*" for a wildcard table
 	Targets   []string `json:"targets"`   // tables (or datasets, "project.dataset") that DDL or DML would change
-	Routines  []string `json:"routines"`  // user-defined functions and procedures
+	Routines  []string `json:"routines"`  // functions and procedures of datasets, "project.dataset.routine"
 	Functions []string `json:"functions"` // built-in functions, upper case
 	Columns   []Column `json:"columns"`   // output columns, in order; empty where the statement returns no rows
 	Uses      []Use    `json:"uses"`      // columns that steer the result other than by being carried
@@ -34,6 +37,8 @@ type Column struct {
 	Name    string   `json:"name"` // "" for an anonymous column
 	Type    string   `json:"type"` // GoogleSQL type: STRING, ARRAY<STRUCT<kind STRING, number STRING>>, …
 	Sources []Source `json:"sources"`
+
+	shape *wire.Type // of a column of a routine's body
 }
 
 // Carry says how a source column reaches an output column.

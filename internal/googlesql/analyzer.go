@@ -12,14 +12,6 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
-// ErrNotFound is what a Catalog returns, wrapped or not, for a table that does not exist. A bigquery.Catalog returns it as it is.
-var ErrNotFound = bigquery.ErrNotFound
-
-// Catalog knows tables. It must answer for exactly the table asked for: names are case-sensitive.
-type Catalog interface {
-	Table(ctx context.Context, id bigquery.TableID) (*bigquery.Table, error)
-}
-
 // Request is a SQL text with everything that its meaning depends on.
 type Request struct {
 	SQL            string
@@ -76,7 +68,7 @@ func (a *Analyzer) Analyze(ctx context.Context, request Request) (*Analysis, err
 	if refused := a.checkText(request.SQL); refused != nil {
 		return refusal(refused), nil
 	}
-	job := &job{Analyzer: a, ctx: ctx, request: request, tables: map[bigquery.TableID]*bigquery.Table{}, views: map[bigquery.TableID]*Statement{}}
+	job := &job{Analyzer: a, ctx: ctx, request: request, known: newKnown(), home: request.Project}
 	key := requestKey(request, a.pool.Engine())
 	if known, ok := a.cache.get(key); ok {
 		fresh, err := job.unchanged(known)
@@ -94,7 +86,7 @@ func (a *Analyzer) Analyze(ctx context.Context, request Request) (*Analysis, err
 		return nil, err
 	}
 	if analysis.Error == nil || lasting(analysis.Error.Code) {
-		a.cache.put(key, &entry{analysis: analysis, tables: job.digests()})
+		a.cache.put(key, &entry{analysis: analysis, tables: job.tables, routines: job.routines})
 	}
 	return analysis, nil
 }

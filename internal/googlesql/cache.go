@@ -18,7 +18,8 @@ type cache struct {
 type entry struct {
 	key      string
 	analysis *Analysis
-	tables   map[bigquery.TableID]string // digests; "" for a table that did not exist
+	tables   map[bigquery.TableID]*bigquery.Table // what the analysis rests on; nil for a table that did not exist
+	routines map[bigquery.RoutineID]*bigquery.Routine
 }
 
 func newCache(limit int) *cache {
@@ -63,34 +64,39 @@ func requestKey(r Request, engine string) string {
 	return digest(engine, r.SQL, r.Project, dataset, r.ParameterMode, string(r.Parameters))
 }
 
-// tableDigest covers all of a table that an analysis depends on.
-func tableDigest(t *bigquery.Table) string {
-	if t == nil {
-		return ""
-	}
-	return digest(t.TableReference, t.Type, t.Schema, t.View)
-}
-
-// digests are those of the tables the job has read.
-func (j *job) digests() map[bigquery.TableID]string {
-	d := make(map[bigquery.TableID]string, len(j.tables))
+// digests are those of everything the job has read.
+func (j *job) digests() map[string]string {
+	d := make(map[string]string, len(j.tables)+len(j.routines))
 	for id, table := range j.tables {
-		d[id] = tableDigest(table)
+		d[id.String()] = tableDigest(table)
+	}
+	for id, routine := range j.routines {
+		d[id.String()+"()"] = routineDigest(routine)
 	}
 	return d
 }
 
-// unchanged reads the tables of a known analysis again and reports whether they are as they were.
-func (j *job) unchanged(known *entry) (bool, error) {
-	for id, before := range known.tables {
-		table, refused, err := j.read(id)
+// unchanged reads what a known analysis rests on again and reports whether it is as it was.
+func (j *job) unchanged(before *entry) (bool, error) {
+	for id, was := range before.tables {
+		is, refused, err := readTable(j.ctx, j.request.Catalog, id)
 		if err != nil {
 			return false, err
 		}
-		if refused != nil || tableDigest(table) != before {
+		if refused != nil || is != was && tableDigest(is) != tableDigest(was) {
 			return false, nil
 		}
-		j.tables[id] = table
+		j.tables[id] = is
+	}
+	for id, was := range before.routines {
+		is, refused, err := readRoutine(j.ctx, j.request.Catalog, id)
+		if err != nil {
+			return false, err
+		}
+		if refused != nil || is != was && routineDigest(is) != routineDigest(was) {
+			return false, nil
+		}
+		j.routines[id] = is
 	}
 	return true, nil
 }

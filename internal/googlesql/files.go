@@ -8,12 +8,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
 )
 
 // Files is a Catalog of files: Folder holds `project.dataset.table.json` files, each a BigQuery Table resource as
-// `bq show --format=json project:dataset.table` prints it.
+// `bq show --format=json project:dataset.table` prints it, and `project.dataset.routine.routine.json` files, each a Routine resource as
+// `bq show --routine --format=json project:dataset.routine` prints it. The members of a wildcard table are the tables that have files.
 type Files struct{ Folder string }
 
 // Table reads a table's file. The resource inside must be of the table that the file is named for, or name none.
@@ -43,4 +45,54 @@ func (f Files) Table(_ context.Context, id bigquery.TableID) (*bigquery.Table, e
 		return nil, fmt.Errorf("reading the schema of %s: the file %s is of %s", id, name, table.TableReference)
 	}
 	return table, nil
+}
+
+// Routine reads a routine's file. The resource inside must be of the routine that the file is named for, or name none.
+func (f Files) Routine(_ context.Context, id bigquery.RoutineID) (*bigquery.Routine, error) {
+	name := id.String() + routineSuffix
+	if !filepath.IsLocal(name) || filepath.Base(name) != name {
+		return nil, fmt.Errorf("%w: %s", ErrNotFound, id)
+	}
+	content, err := os.ReadFile(filepath.Join(f.Folder, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s has no file %s", ErrNotFound, id, name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the routine %s: %w", id, err)
+	}
+	routine := &bigquery.Routine{}
+	if err := json.Unmarshal(content, routine); err != nil {
+		return nil, fmt.Errorf("reading the routine %s from %s: %w", id, name, err)
+	}
+	if routine.RoutineReference == (bigquery.RoutineID{}) {
+		routine.RoutineReference = id
+	}
+	if routine.RoutineReference != id {
+		return nil, fmt.Errorf("reading the routine %s: the file %s is of %s", id, name, routine.RoutineReference)
+	}
+	return routine, nil
+}
+
+const routineSuffix = ".routine.json"
+
+// Tables lists the tables of a dataset that have files.
+func (f Files) Tables(ctx context.Context, d bigquery.DatasetReference) ([]bigquery.ListedTable, error) {
+	entries, err := os.ReadDir(f.Folder)
+	if err != nil {
+		return nil, fmt.Errorf("listing the tables of %s: %w", d, err)
+	}
+	var items []bigquery.ListedTable
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), ".json")
+		rest, ours := strings.CutPrefix(name, d.String()+".")
+		if !ok || !ours || strings.HasSuffix(e.Name(), routineSuffix) || strings.Contains(rest, ".") {
+			continue
+		}
+		table, err := f.Table(ctx, bigquery.TableID{Project: d.ProjectID, Dataset: d.DatasetID, Table: rest})
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, bigquery.ListedTable{Reference: table.TableReference, Type: table.Type, CreationTime: table.CreationTime})
+	}
+	return items, nil
 }

@@ -19,9 +19,24 @@ type job struct {
 	named      []wire.Parameter
 	positional []wire.Type
 
-	tables map[bigquery.TableID]*bigquery.Table // what the catalog said; nil for a table that does not exist
-	views  map[bigquery.TableID]*Statement      // what the views among them mean
-	within []bigquery.TableID                   // the views whose query this is
+	known
+	within []string // the views and functions whose text this is
+	body   string   // the kind of statement that makes a routine, where this is the text of one
+	home   string   // the project that the query runs in
+}
+
+// known is what was found out on the way. The analyses of one text share it.
+type known struct {
+	tables   map[bigquery.TableID]*bigquery.Table // what the catalog said; nil for a table that does not exist
+	routines map[bigquery.RoutineID]*bigquery.Routine
+	views    map[bigquery.TableID]*Statement // what the views among the tables mean
+	bodies   map[bigquery.RoutineID]*routine // what the routines mean
+}
+
+func newKnown() known {
+	return known{
+		map[bigquery.TableID]*bigquery.Table{}, map[bigquery.RoutineID]*bigquery.Routine{}, map[bigquery.TableID]*Statement{}, map[bigquery.RoutineID]*routine{},
+	}
 }
 
 // run analyses the text from its outline on.
@@ -43,7 +58,9 @@ func (j *job) run() (*Analysis, error) {
 			return nil, err
 		}
 	}
-	analysis.Tables = j.resources()
+	if len(j.within) == 0 {
+		analysis.Tables, analysis.Digests = j.resources(), j.digests()
+	}
 	return analysis, nil
 }
 
@@ -88,7 +105,11 @@ func (j *job) outlined(s *wire.Statement) Statement {
 		case wire.RoleBuiltin:
 			result.Functions = append(result.Functions, strings.ToUpper(strings.Join(p.Parts, ".")))
 		case wire.RoleFunction, wire.RoleTVF, wire.RoleProcedure:
-			result.Routines = append(result.Routines, strings.Join(p.Parts, "."))
+			name := strings.Join(p.Parts, ".")
+			if id, refused := j.routineID(p.Parts); refused == nil && !builtinNamespace(p.Parts) {
+				name = id.String()
+			}
+			result.Routines = append(result.Routines, name)
 		}
 	}
 	result.Tables, result.Targets = sorted(result.Tables), sorted(result.Targets)
@@ -159,6 +180,9 @@ func (j *job) data(s *wire.Statement, result *Statement) (*Error, error) {
 		}
 		if p := &s.Paths[i]; p.Role == wire.RoleTable && !hidden(s, p) || p.Role == wire.RoleTarget && existing(s.Kind) {
 			id, refused := j.tableID(p.Parts)
+			if refused == nil {
+				refused = j.qualified(p)
+			}
 			if refused != nil {
 				return j.at(p.Start, refused.Code, "%s", refused.Message), nil
 			}
@@ -166,18 +190,29 @@ func (j *job) data(s *wire.Statement, result *Statement) (*Error, error) {
 		}
 	}
 	if references > j.limits.Tables {
-		return j.at(s.Start, ErrorLimit, "the statement names more than %d tables", j.limits.Tables), nil
+		return j.at(s.Start, ErrorLimit, "the statement names more than %d tables; split it", j.limits.Tables), nil
+	}
+	called, refused, err := j.call(s)
+	if refused != nil || err != nil {
+		return refused, err
 	}
 	text := normalize(j.request.SQL, s)
 	ask := &wire.AnalyzeRequest{
 		SQL: text.sql, Project: j.request.Project, Named: j.named, Positional: j.positional, MaxColumns: j.limits.Columns,
+	}
+	for _, r := range called {
+		if r.function != nil {
+			ask.Functions = append(ask.Functions, *r.function)
+		} else {
+			ask.TableFunctions = append(ask.TableFunctions, *r.table)
+		}
 	}
 	if d := j.request.DefaultDataset; d != nil {
 		ask.Dataset = d.ProjectID + "." + d.DatasetID
 	}
 	for round := 1; ; round++ {
 		if len(wanted) > j.limits.Tables {
-			return j.at(s.Start, ErrorLimit, "the statement reads more than %d tables", j.limits.Tables), nil
+			return j.at(s.Start, ErrorLimit, "the statement reads more than %d tables; split it", j.limits.Tables), nil
 		}
 		var refused *Error
 		var err error
@@ -216,7 +251,16 @@ func (j *job) data(s *wire.Statement, result *Statement) (*Error, error) {
 				}
 			}
 		default:
-			return j.accept(s, text, reply.Analysis, result), nil
+			if refused := j.accept(s, text, reply.Analysis, result); refused != nil {
+				return refused, nil
+			}
+			if refused := j.callees(s, reply.Analysis.Routines, called, result); refused != nil {
+				return refused, nil
+			}
+			if refused := j.lookBehind(result, called); refused != nil {
+				return refused, nil
+			}
+			return j.showsSQL(result, s.Start), nil
 		}
 	}
 }
@@ -273,7 +317,7 @@ func (j *job) accept(s *wire.Statement, text normalized, found *wire.Analysis, r
 		result.Functions = []string{}
 	}
 	for _, c := range found.Columns {
-		column := Column{Name: c.Name, Type: c.Type, Sources: []Source{}}
+		column := Column{Name: c.Name, Type: c.Type, Sources: []Source{}, shape: c.Shape}
 		for _, source := range c.Sources {
 			carry := CarryDirect
 			if source.Derived {
@@ -290,5 +334,5 @@ func (j *job) accept(s *wire.Statement, text normalized, found *wire.Analysis, r
 		}
 		result.Uses = append(result.Uses, Use{Column: u.Column, In: UseIn(u.In), Offset: offset})
 	}
-	return j.throughViews(result)
+	return nil
 }

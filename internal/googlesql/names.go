@@ -23,11 +23,11 @@ func (j *job) tableID(parts []string) (bigquery.TableID, *Error) {
 	unsupported := func(format string, args ...any) (bigquery.TableID, *Error) {
 		return bigquery.TableID{}, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf(format, args...)}
 	}
-	if slices.ContainsFunc(parts, func(p string) bool { return strings.EqualFold(p, "INFORMATION_SCHEMA") }) {
-		return unsupported("INFORMATION_SCHEMA is not supported (%s); name the tables you need", written)
+	if slices.ContainsFunc(parts, func(p string) bool { return strings.EqualFold(p, informationSchemaWord) }) {
+		return j.informationSchemaID(parts)
 	}
-	if strings.Contains(written, "*") {
-		return unsupported("wildcard tables are not supported (%s); name each table", written)
+	if i := strings.Index(written, "*"); i >= 0 && i < len(written)-1 {
+		return unsupported("a wildcard table has its * at the end (%s); name each table", written)
 	}
 	if strings.ContainsAny(written, "$@") {
 		return unsupported("table decorators are not supported (%s); filter in WHERE instead", written)
@@ -57,12 +57,28 @@ func (j *job) tableID(parts []string) (bigquery.TableID, *Error) {
 		return unsupported("%s is not a table's name (project.dataset.table)", written)
 	}
 	switch {
-	case !projectName.MatchString(id.Project) || !datasetName.MatchString(id.Dataset) || !tableName.MatchString(id.Table) || len(id.Table) > 1024:
+	case !projectName.MatchString(id.Project) || !datasetName.MatchString(id.Dataset) || !tableName.MatchString(strings.TrimSuffix(id.Table, "*")+"_") || len(id.Table) > 1024:
 		return unsupported("%s is not a table's name (project.dataset.table)", id)
 	case strings.HasPrefix(id.Table, "__"):
 		return unsupported("meta-tables are not supported (%s)", id)
 	}
 	return id, nil
+}
+
+// routineName is what BigQuery allows: letters, digits and underscores.
+var routineName = regexp.MustCompile(`^[A-Za-z0-9_]{1,256}$`)
+
+// routineID completes a routine's name. A name of one part is that of a built-in or temporary function.
+func (j *job) routineID(parts []string) (bigquery.RoutineID, *Error) {
+	written := strings.Join(parts, ".")
+	if len(parts) < 2 || len(parts) > 3 || slices.ContainsFunc(parts, func(p string) bool { return p == "" }) {
+		return bigquery.RoutineID{}, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("%s is not the name of a function (project.dataset.function)", written)}
+	}
+	table, refused := j.tableID(parts)
+	if refused == nil && !routineName.MatchString(table.Table) {
+		refused = &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("%s is not the name of a function (project.dataset.function)", written)}
+	}
+	return bigquery.RoutineID{Project: table.Project, Dataset: table.Dataset, Routine: table.Table}, refused
 }
 
 // target completes the name of what a statement changes: datasets have one part less than tables.

@@ -97,11 +97,7 @@ func (t *parameterType) wire() (wire.Type, error) {
 		if t.RangeElementType == nil {
 			return wire.Type{}, fmt.Errorf("a RANGE without rangeElementType")
 		}
-		switch element := strings.ToUpper(t.RangeElementType.Type); element {
-		case "DATE", "DATETIME", "TIMESTAMP":
-			return wire.Type{Name: "RANGE<" + element + ">"}, nil
-		}
-		return wire.Type{}, fmt.Errorf("a RANGE of %q", t.RangeElementType.Type)
+		return rangeOf(t.RangeElementType.Type)
 	}
 	return scalar(t.Type)
 }

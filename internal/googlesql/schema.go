@@ -15,9 +15,7 @@ import (
 func describe(t *bigquery.Table) (wire.Table, *Error) {
 	id := t.TableReference
 	switch t.Type {
-	case "TABLE", "SNAPSHOT", "CLONE", "EXTERNAL", "VIEW":
-	case "MATERIALIZED_VIEW":
-		return wire.Table{}, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("%s is a materialized view, which is not supported; read the tables behind it", id)}
+	case "TABLE", "SNAPSHOT", "CLONE", "EXTERNAL", "VIEW", "MATERIALIZED_VIEW", typeInformationSchema:
 	default:
 		return wire.Table{}, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("%s is a %q, which is not supported", id, t.Type)}
 	}
@@ -29,12 +27,51 @@ func describe(t *bigquery.Table) (wire.Table, *Error) {
 		}
 		table.Columns[i] = column
 	}
+	for _, c := range table.Columns {
+		if isPseudo(c.Name) {
+			return wire.Table{}, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("%s: %q is the name of a pseudo column", id, c.Name)}
+		}
+	}
+	table.Columns = append(table.Columns, pseudoColumns(t)...)
 	table.Digest = digest(table.Name, table.Columns)
 	return table, nil
 }
 
+// pseudoColumns are the columns that BigQuery adds to a table and leaves out of *.
+func pseudoColumns(t *bigquery.Table) []wire.Field {
+	pseudo := func(name, kind string) wire.Field {
+		return wire.Field{Name: name, Type: wire.Type{Name: kind}, Pseudo: true}
+	}
+	var fields []wire.Field
+	if p := t.TimePartitioning; p != nil && p.Field == "" && !isView(t) {
+		fields = append(fields, pseudo("_PARTITIONTIME", "TIMESTAMP"))
+		if p.Type == "DAY" {
+			fields = append(fields, pseudo("_PARTITIONDATE", "DATE"))
+		}
+	}
+	if len(t.Members) > 0 {
+		fields = append(fields, pseudo("_TABLE_SUFFIX", "STRING"))
+	}
+	if t.Type == "EXTERNAL" {
+		fields = append(fields, pseudo("_FILE_NAME", "STRING"))
+	}
+	return fields
+}
+
+// isPseudo reports whether a name is kept for pseudo columns. BigQuery allows no column of such a name.
+func isPseudo(name string) bool {
+	switch strings.ToUpper(name) {
+	case "_PARTITIONTIME", "_PARTITIONDATE", "_TABLE_SUFFIX", "_FILE_NAME":
+		return true
+	}
+	return false
+}
+
 func field(f *bigquery.Field) (wire.Field, error) {
 	kind, err := scalar(f.Type)
+	if f.Type == "RANGE" && f.RangeElementType != nil {
+		kind, err = rangeOf(f.RangeElementType.Type)
+	}
 	if f.Type == "RECORD" || f.Type == "STRUCT" {
 		kind, err = wire.Type{}, nil
 		for i := range f.Fields {
@@ -64,6 +101,15 @@ func field(f *bigquery.Field) (wire.Field, error) {
 		return wire.Field{}, fmt.Errorf("%q is not a column's name", f.Name)
 	}
 	return wire.Field{Name: f.Name, Type: kind}, nil
+}
+
+// rangeOf is the type of ranges of DATE, DATETIME or TIMESTAMP.
+func rangeOf(element string) (wire.Type, error) {
+	switch element = strings.ToUpper(element); element {
+	case "DATE", "DATETIME", "TIMESTAMP":
+		return wire.Type{Name: "RANGE<" + element + ">"}, nil
+	}
+	return wire.Type{}, fmt.Errorf("a RANGE of %q is not known", element)
 }
 
 // scalar is a scalar type by either of BigQuery's spellings.

@@ -1,7 +1,6 @@
 package googlesql
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -19,51 +18,53 @@ func (j *job) fetch(s *wire.Statement, wanted map[string]bigquery.TableID) ([]wi
 	var tables []wire.Table
 	for _, name := range names {
 		id := wanted[name]
-		table, known := j.tables[id]
-		if !known {
-			var refused *Error
-			var err error
-			if table, refused, err = j.read(id); refused != nil || err != nil {
-				if refused != nil {
-					refused = j.at(j.pathStart(s, id), refused.Code, "%s", refused.Message)
-				}
-				return nil, refused, err
-			}
-			j.tables[id] = table
+		table, refused, err := j.table(id)
+		if err != nil {
+			return nil, nil, err
 		}
-		if table == nil {
-			continue
+		var described wire.Table
+		if refused == nil && table != nil {
+			described, refused = describe(table)
 		}
-		described, refused := describe(table)
-		if refused != nil {
-			return nil, j.at(j.pathStart(s, id), refused.Code, "%s", refused.Message), nil
-		}
-		if table.Type == "VIEW" {
-			_, refused, err := j.view(table, described)
+		if refused == nil && table != nil && isView(table) {
+			_, refused, err = j.view(table, described)
 			if err != nil {
 				return nil, nil, err
 			}
-			if refused != nil {
-				return nil, j.at(j.pathStart(s, id), refused.Code, "%s", refused.Message), nil
-			}
 		}
-		tables = append(tables, described)
+		switch {
+		case refused != nil:
+			return nil, j.at(j.pathStart(s, id), refused.Code, "%s", refused.Message), nil
+		case table != nil:
+			tables = append(tables, described)
+		}
 	}
 	return tables, nil, nil
 }
 
-// read asks the catalog for a table; nil for one that does not exist.
-func (j *job) read(id bigquery.TableID) (*bigquery.Table, *Error, error) {
-	table, err := j.request.Catalog.Table(j.ctx, id)
-	switch {
-	case j.ctx.Err() != nil:
-		return nil, nil, j.ctx.Err()
-	case errors.Is(err, ErrNotFound):
-		return nil, nil, nil
-	case err != nil || table == nil:
-		return nil, &Error{Code: ErrorUnavailable, Message: fmt.Sprintf("the schema of %s could not be read; try again", id)}, nil
-	case table.TableReference != id:
-		return nil, &Error{Code: ErrorUnavailable, Message: fmt.Sprintf("the schema of %s could not be read: the answer was for another table", id)}, nil
+// maxRead is how many tables, views and functions one text may rest on, those behind its views and functions included.
+const maxRead = 500
+
+// table asks the catalog for a table, once; nil for one that does not exist.
+func (j *job) table(id bigquery.TableID) (*bigquery.Table, *Error, error) {
+	if table, ok := j.tables[id]; ok {
+		return table, nil, nil
 	}
-	return table, nil, nil
+	if refused := j.room(); refused != nil {
+		return nil, refused, nil
+	}
+	table, refused, err := readTable(j.ctx, j.request.Catalog, id)
+	if refused == nil && err == nil {
+		j.tables[id] = table
+	}
+	return table, refused, err
 }
+
+func (j *job) room() *Error {
+	if len(j.tables)+len(j.routines) >= maxRead {
+		return &Error{Code: ErrorLimit, Message: fmt.Sprintf("the statement rests on more than %d tables, views and functions; split it", maxRead)}
+	}
+	return nil
+}
+
+func isView(t *bigquery.Table) bool { return t.Type == "VIEW" || t.Type == "MATERIALIZED_VIEW" }

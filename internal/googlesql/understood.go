@@ -22,7 +22,7 @@ func (j *job) understood(s *wire.Statement) *Error {
 	switch {
 	case structural(s):
 		return nil
-	case dataflow(s.Kind):
+	case dataflow(s.Kind), s.Kind == j.body && j.body != "":
 		return j.understoodNames(s)
 	case s.Kind == "SCRIPT", s.Kind == "DECLARE", s.Kind == "SET", s.Kind == "CALL", s.Kind == "EXECUTE_IMMEDIATE":
 		return j.at(s.Start, ErrorUnsupported, "scripts are not analysed (%s); send one SELECT", s.Kind)
@@ -51,12 +51,13 @@ func (j *job) understoodNames(s *wire.Statement) *Error {
 		switch p.Role {
 		case wire.RoleTable, wire.RoleTarget, wire.RoleBuiltin:
 		case wire.RoleTVF:
-			if strings.EqualFold(name, "EXTERNAL_QUERY") {
+			switch {
+			case strings.EqualFold(name, "EXTERNAL_QUERY"):
 				return j.at(p.Start, ErrorUnsupported, "EXTERNAL_QUERY is not supported: what it reads is outside BigQuery")
+			case builtinNamespace(p.Parts):
+				return j.at(p.Start, ErrorUnsupported, "the table function %s is not supported; read the tables themselves (your own functions are called as dataset.function)", name)
 			}
-			return j.at(p.Start, ErrorUnsupported, "table-valued functions are not supported (%s); read the tables themselves", name)
 		case wire.RoleFunction:
-			return j.at(p.Start, ErrorUnsupported, "user-defined functions are not supported (%s)", name)
 		case wire.RoleModel:
 			return j.at(p.Start, ErrorUnsupported, "models are not supported (%s)", name)
 		default:
@@ -64,6 +65,18 @@ func (j *job) understoodNames(s *wire.Statement) *Error {
 		}
 	}
 	return nil
+}
+
+// builtinNamespace reports whether a table function's name is one of BigQuery's own: a single word, or in one of its name spaces.
+func builtinNamespace(parts []string) bool {
+	if len(parts) != 2 {
+		return len(parts) == 1
+	}
+	switch strings.ToUpper(parts[0]) {
+	case "SAFE", "NET", "KEYS", "AEAD", "HLL_COUNT", "KLL_QUANTILES", "ML", "AI", "OBJ", "BQ", "APPROX":
+		return true
+	}
+	return false
 }
 
 // structural reports whether a statement only changes what exists: its kind and target say all of it, no data flows.

@@ -40,13 +40,18 @@ func (e *engine) analyze(request *wire.AnalyzeRequest) (*wire.Analysis, *wire.Er
 	defer freeAnalyzerOutput(output)
 	w := &walk{
 		columns: map[int32]*value{}, origins: map[string]*origin{}, withs: map[string][]*value{},
-		functions: map[string]bool{}, limit: request.MaxColumns,
+		functions: map[string]bool{}, routines: map[string]bool{}, lookup: e.lookup, limit: request.MaxColumns,
 	}
 	statement := must(output.ResolvedStatement())
-	if query, ok := statement.(*gsql.ResolvedQueryStmt); ok {
-		w.query(query)
+	switch x := statement.(type) {
+	case *gsql.ResolvedQueryStmt:
+		w.query(x)
 		w.verify(statement)
-	} else {
+	case *gsql.ResolvedCreateFunctionStmt:
+		w.functionBody(x)
+	case *gsql.ResolvedCreateTableFunctionStmt:
+		w.tableFunctionBody(x)
+	default:
 		w.flow(statement)
 	}
 	return w.analysis(), nil
@@ -59,11 +64,14 @@ type walk struct {
 	withs     map[string][]*value // column values of a WITH query, by its unique name
 	recursive []*value            // of the recursive query being walked
 	functions map[string]bool
+	routines  map[string]bool // functions and table functions of datasets that are called
+	lookup    *lookup
 	limit     int
 	repeat    bool // this part was walked before: nothing is counted again
 
 	scans  []wire.Scan
 	refs   int // column references visited
+	calls  int // calls of table functions visited
 	output []wire.Column
 	out    []*value
 	uses   []use
@@ -179,12 +187,12 @@ func compareBool(a, b bool) int {
 }
 
 // verify refuses the statement if the walk did not see all of it.
-func (w *walk) verify(s gsql.ResolvedStatementNode) {
+func (w *walk) verify(s gsql.ResolvedNode) {
 	if err := s.CheckFieldsAccessed(); err != nil {
 		refuse(-1, "%s", unread(err.Error()))
 	}
 	tree := must(s.DebugString())
-	if strings.Count(tree, "TableScan(") != len(w.scans) || strings.Count(tree, "ColumnRef(") != w.refs {
+	if strings.Count(tree, "TableScan(") != len(w.scans) || strings.Count(tree, "ColumnRef(") != w.refs || strings.Count(tree, "+-TVFScan") != w.calls {
 		refuse(-1, "a part of this statement is not known to bqgate")
 	}
 }
@@ -232,6 +240,10 @@ func (w *walk) analysis() *wire.Analysis {
 		result.Functions = append(result.Functions, f)
 	}
 	slices.Sort(result.Functions)
+	for r := range w.routines {
+		result.Routines = append(result.Routines, r)
+	}
+	slices.Sort(result.Routines)
 	return result
 }
 

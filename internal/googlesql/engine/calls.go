@@ -26,6 +26,9 @@ func (w *walk) function(f *gsql.Function) string {
 }
 
 func (w *walk) call(n *gsql.ResolvedFunctionCall) *value {
+	if r := w.routine(must(n.Function())); r != nil {
+		return w.routineCall(n, r)
+	}
 	name := w.function(must(n.Function()))
 	must(n.Signature())
 	must(n.ErrorMode())

@@ -9,18 +9,33 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
-// lookup is the engine's view of the project: exactly the tables of the request, by exact case. The binding calls it while the
+// lookup is the engine's view of the project: exactly the tables and routines of the request, by exact case. The binding calls it while the
 // engine is locked, so it only looks things up.
 type lookup struct {
 	gsql.CatalogCallbackDefaults
-	tables  map[string]*gsql.SimpleTable // by full name
-	project string
-	dataset string
-	missing string // the first table that was asked for and not there
+	tables         map[string]*gsql.SimpleTable // by full name, as the others
+	functions      map[string]*routine
+	tableFunctions map[string]*gsql.FixedOutputSchemaTVF
+	project        string
+	dataset        string
+	missing        string // the first table that was asked for and not there
 }
 
-// full completes a table path as BigQuery does: one part lives in the default dataset, two in the project.
+// routine is a scalar function of a dataset, and the columns of tables that its body reads into its result.
+type routine struct {
+	function *gsql.Function
+	sources  []string
+}
+
+// full completes a table path as BigQuery does: one part lives in the default dataset, two in the project. INFORMATION_SCHEMA counts as a part of the view's name in a
+// dataset, and as a dataset where none is named.
 func full(path []string, project, dataset string) (string, bool) {
+	switch {
+	case len(path) == 4 && path[2] == informationSchema:
+		return strings.Join(path, "."), true
+	case len(path) == 3 && path[1] == informationSchema && path[2] != "SCHEMATA":
+		return project + "." + strings.Join(path, "."), true
+	}
 	switch len(path) {
 	case 1:
 		if dataset == "" {
@@ -35,6 +50,8 @@ func full(path []string, project, dataset string) (string, bool) {
 		return "", false
 	}
 }
+
+const informationSchema = "INFORMATION_SCHEMA"
 
 func (l *lookup) FullName() (string, error) { return "bigquery", nil }
 
@@ -67,6 +84,11 @@ func (l *lookup) FindConversion(_, _ gsql.Googlesql_TypeNode, _ *gsql.FindConver
 }
 
 func (l *lookup) FindFunction(path []string, _ *gsql.FindOptions) (*gsql.Function, error) {
+	if name, ok := full(path, l.project, ""); ok {
+		if r, ok := l.functions[name]; ok {
+			return r.function, nil
+		}
+	}
 	return nil, absent("Function", path)
 }
 
@@ -87,6 +109,11 @@ func (l *lookup) FindSequence(path []string, _ *gsql.FindOptions) (gsql.Sequence
 }
 
 func (l *lookup) FindTableValuedFunction(path []string, _ *gsql.FindOptions) (*gsql.TableValuedFunction, error) {
+	if name, ok := full(path, l.project, ""); ok {
+		if f, ok := l.tableFunctions[name]; ok {
+			return f.TableValuedFunction, nil
+		}
+	}
 	return nil, absent("Table-valued function", path)
 }
 
@@ -94,7 +121,7 @@ func (l *lookup) FindType(path []string, _ *gsql.FindOptions) (gsql.Googlesql_Ty
 	return nil, absent("Type", path)
 }
 
-// prepare points the lookup at the request's tables, building those that this worker has not seen.
+// prepare points the lookup at the request's tables and routines, building those that this worker has not seen.
 func (e *engine) prepare(request *wire.AnalyzeRequest) {
 	e.lookup.tables = make(map[string]*gsql.SimpleTable, len(request.Tables))
 	e.lookup.project, e.lookup.dataset, e.lookup.missing = request.Project, request.Dataset, ""
@@ -108,6 +135,28 @@ func (e *engine) prepare(request *wire.AnalyzeRequest) {
 		}
 		e.lookup.tables[t.Name] = known
 	}
+	e.lookup.functions = make(map[string]*routine, len(request.Functions))
+	for i := range request.Functions {
+		f := &request.Functions[i]
+		known, ok := e.functions[f.Digest]
+		if !ok {
+			known = e.newFunction(f)
+			e.functions[f.Digest] = known
+			e.columns += len(f.Arguments) + 1
+		}
+		e.lookup.functions[f.Name] = &routine{known, f.Sources}
+	}
+	e.lookup.tableFunctions = make(map[string]*gsql.FixedOutputSchemaTVF, len(request.TableFunctions))
+	for i := range request.TableFunctions {
+		f := &request.TableFunctions[i]
+		known, ok := e.tableFunctions[f.Digest]
+		if !ok {
+			known = e.newTableFunction(f)
+			e.tableFunctions[f.Digest] = known
+			e.columns += len(f.Arguments) + len(f.Columns)
+		}
+		e.lookup.tableFunctions[f.Name] = known
+	}
 }
 
 func (e *engine) newTable(t *wire.Table) *gsql.SimpleTable {
@@ -116,7 +165,7 @@ func (e *engine) newTable(t *wire.Table) *gsql.SimpleTable {
 	check(table.SetFullName(t.Name))
 	for i := range t.Columns {
 		c := &t.Columns[i]
-		column := must(gsql.NewSimpleColumn(t.Name, c.Name, e.typeOf(c.Type, t.Name+"."+c.Name), false, true))
+		column := must(gsql.NewSimpleColumn(t.Name, c.Name, e.typeOf(c.Type, t.Name+"."+c.Name), c.Pseudo, true))
 		e.pinned = append(e.pinned, column)
 		check(table.AddColumn2(column, true))
 	}

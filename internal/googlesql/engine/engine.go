@@ -7,7 +7,7 @@ import (
 )
 
 // Revision names the SQL engine and the version of bqgate's reading of it. It is part of every cache key.
-const Revision = "googlesql-36dd14aa/go-googlesql-0.4.0/lineage-1"
+const Revision = "googlesql-36dd14aa/go-googlesql-0.4.0/lineage-2"
 
 // engine holds what a worker sets up once. The process has one; the binding cannot make two.
 type engine struct {
@@ -21,6 +21,9 @@ type engine struct {
 	scalars map[string]gsql.Googlesql_TypeNode
 	tables  map[string]*gsql.SimpleTable // by digest
 	columns int                          // of all these tables
+
+	functions      map[string]*gsql.Function             // of datasets, by digest
+	tableFunctions map[string]*gsql.FixedOutputSchemaTVF // by digest
 
 	// pinned keeps Go wrappers reachable whose C++ objects the catalog points to: the binding's finalizers would free them.
 	pinned  []any
@@ -37,6 +40,7 @@ func newEngine() (e *engine, err error) {
 		return nil, err
 	}
 	e = &engine{scalars: map[string]gsql.Googlesql_TypeNode{}, tables: map[string]*gsql.SimpleTable{}}
+	e.functions, e.tableFunctions = map[string]*gsql.Function{}, map[string]*gsql.FixedOutputSchemaTVF{}
 	e.language = bigqueryLanguage()
 	e.options = e.newOptions()
 	e.factory = start(gsql.NewTypeFactory())

@@ -92,6 +92,9 @@ func (w *walk) expression(e gsql.ResolvedExprNode) *value {
 	case *gsql.ResolvedParameter:
 		check(n.MarkFieldsAccessed())
 		return constant
+	case *gsql.ResolvedArgumentRef: // in the body of a function: what the caller passes is accounted for at the call
+		check(n.MarkFieldsAccessed())
+		return constant
 	case *gsql.ResolvedGetStructField:
 		must(n.FieldExprIsPositional())
 		return w.expression(must(n.Expr())).field(int(must(n.FieldIdx())))

@@ -64,6 +64,7 @@ func (e *engine) textError(text string, err error) *wire.Error {
 		column, _ := strconv.Atoi(m[3])
 		result.Message, result.Offset = m[1], offsetOf(text, line, column)
 	}
+	result.Message = strings.ReplaceAll(result.Message, routineGroupWord, "")
 	lower := strings.ToLower(result.Message)
 	switch {
 	case strings.Contains(lower, "ret_check"):

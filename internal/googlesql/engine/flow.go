@@ -32,7 +32,7 @@ func (w *walk) flow(s gsql.ResolvedStatementNode) {
 func (w *walk) descend(n gsql.ResolvedNode) {
 	switch x := n.(type) {
 	case *gsql.ResolvedTVFScan:
-		refuse(location(x), "%s", refusedScans["TVFScan"])
+		refuse(location(x), "table functions are not analysed in this statement; read the tables themselves")
 	case *gsql.ResolvedTableScan:
 		table := must(x.Table())
 		name := must(table.FullName())
@@ -47,7 +47,11 @@ func (w *walk) descend(n gsql.ResolvedNode) {
 			w.use(googlesql.UseOther, w.base(name+"."+column, must(c.Type())), at)
 		}
 	case *gsql.ResolvedFunctionCall:
-		w.function(must(x.Function()))
+		if r := w.routine(must(x.Function())); r != nil {
+			w.use(googlesql.UseOther, w.origin(r.sources), location(x))
+		} else {
+			w.function(must(x.Function()))
+		}
 	case *gsql.ResolvedAggregateFunctionCall:
 		w.function(must(x.Function()))
 	case *gsql.ResolvedAnalyticFunctionCall:

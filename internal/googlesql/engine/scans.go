@@ -95,6 +95,8 @@ func (w *walk) scan(s gsql.ResolvedScanNode) {
 		w.unpivot(n)
 	case *gsql.ResolvedBarrierScan:
 		w.scan(must(n.InputScan()))
+	case *gsql.ResolvedTVFScan:
+		w.tableFunction(n)
 	case nil:
 		refuse(-1, "a part of this statement is not known to bqgate")
 	default:
@@ -109,7 +111,6 @@ func (w *walk) scan(s gsql.ResolvedScanNode) {
 }
 
 var refusedScans = map[string]string{
-	"TVFScan":                           "table-valued functions are not analysed; read the tables themselves",
 	"SampleScan":                        "TABLESAMPLE is not analysed; leave it out",
 	"MatchRecognizeScan":                "MATCH_RECOGNIZE is not analysed",
 	"GraphTableScan":                    "property graphs are not analysed; read the tables themselves",

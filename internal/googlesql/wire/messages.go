@@ -140,6 +140,26 @@ type AnalyzeRequest struct {
 	Named      []Parameter `json:"named,omitempty"`
 	Positional []Type      `json:"positional,omitempty"`
 	MaxColumns int         `json:"maxColumns"` // output columns, and leaves of all of them together
+
+	Functions      []Function      `json:"functions,omitempty"`
+	TableFunctions []TableFunction `json:"tableFunctions,omitempty"`
+}
+
+// Function is a scalar SQL function of a dataset, whose body was analysed on its own. Its result is derived from its arguments and from Sources.
+type Function struct {
+	Name      string   `json:"name"`   // project.dataset.function
+	Digest    string   `json:"digest"` // identifies name and signature together
+	Arguments []Type   `json:"arguments"`
+	Result    Type     `json:"result"`
+	Sources   []string `json:"sources,omitempty"` // columns of tables that its body reads into the result
+}
+
+// TableFunction is a SQL table function of a dataset, whose query was analysed on its own. The walk names its columns as those of a table "project.dataset.function()".
+type TableFunction struct {
+	Name      string  `json:"name"`
+	Digest    string  `json:"digest"` // identifies name, signature and columns together
+	Arguments []Type  `json:"arguments"`
+	Columns   []Field `json:"columns"`
 }
 
 // Parameter is a named query parameter.
@@ -157,8 +177,9 @@ type Table struct {
 
 // Field is a column, or a field of a STRUCT.
 type Field struct {
-	Name string `json:"name"`
-	Type Type   `json:"type"`
+	Name   string `json:"name"`
+	Type   Type   `json:"type"`
+	Pseudo bool   `json:"pseudo,omitempty"` // a column that * leaves out, such as _PARTITIONTIME
 }
 
 // Type is a GoogleSQL type. For ARRAY Element is set, for STRUCT Fields, otherwise Name is a scalar type's name.
@@ -173,6 +194,7 @@ type Analysis struct {
 	Missing   string   `json:"missing,omitempty"` // a table the statement reads that was not in the request; nothing else is then set
 	Scans     []Scan   `json:"scans,omitempty"`
 	Functions []string `json:"functions,omitempty"`
+	Routines  []string `json:"routines,omitempty"` // functions and table functions of datasets that are called, sorted
 	Columns   []Column `json:"columns,omitempty"`
 	Uses      []Use    `json:"uses,omitempty"`
 }
@@ -187,6 +209,7 @@ type Scan struct {
 type Column struct {
 	Name    string   `json:"name"`
 	Type    string   `json:"type"`
+	Shape   *Type    `json:"shape,omitempty"` // Type in parts; of the columns of a routine's body only
 	Sources []Source `json:"sources,omitempty"`
 }
 

@@ -1,0 +1,250 @@
+package googlesql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/bqgate/bqgate/internal/bigquery"
+)
+
+// ErrNotFound is what a Catalog returns, wrapped or not, for what does not exist. A bigquery.Catalog returns it as it is.
+var ErrNotFound = bigquery.ErrNotFound
+
+// Catalog knows tables. It must answer for exactly the table asked for: names are case-sensitive. A Catalog that is a RoutineCatalog or a TableLister too can do
+// more; without, statements that call functions of datasets or read wildcard tables are refused.
+type Catalog interface {
+	Table(ctx context.Context, id bigquery.TableID) (*bigquery.Table, error)
+}
+
+// RoutineCatalog knows functions and procedures.
+type RoutineCatalog interface {
+	Routine(ctx context.Context, id bigquery.RoutineID) (*bigquery.Routine, error)
+}
+
+// TableLister lists the tables of a dataset.
+type TableLister interface {
+	Tables(ctx context.Context, d bigquery.DatasetReference) ([]bigquery.ListedTable, error)
+}
+
+// ReadTable reads what a table's name of an analysis stands for now: a table, a view, a wildcard table ("project.dataset.events_*") or a view of INFORMATION_SCHEMA. What does
+// not exist is ErrNotFound.
+func ReadTable(ctx context.Context, catalog Catalog, name string) (*bigquery.Table, error) {
+	id, ok := splitTable(name)
+	if !ok {
+		return nil, fmt.Errorf("table %q: want project.dataset.table", name)
+	}
+	table, refused, err := readTable(ctx, catalog, id)
+	switch {
+	case err != nil:
+		return nil, err
+	case refused != nil:
+		return nil, refused
+	case table == nil:
+		return nil, fmt.Errorf("table %s: %w", name, ErrNotFound)
+	}
+	return table, nil
+}
+
+func splitTable(name string) (bigquery.TableID, bool) {
+	parts := strings.SplitN(name, ".", 3)
+	if len(parts) != 3 {
+		return bigquery.TableID{}, false
+	}
+	return bigquery.TableID{Project: parts[0], Dataset: parts[1], Table: parts[2]}, true
+}
+
+// Changed reads again what an analysis rested on and names what is not as it was, sorted. The catalog must not answer from memory.
+func Changed(ctx context.Context, catalog Catalog, digests map[string]string) ([]string, error) {
+	type answer struct {
+		name string
+		same bool
+		err  error
+	}
+	answers, slots := make(chan answer), make(chan struct{}, 8)
+	for name, before := range digests {
+		go func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			now, err := currentDigest(ctx, catalog, name)
+			answers <- answer{name, now == before, err}
+		}()
+	}
+	var changed []string
+	var failed error
+	for range digests {
+		a := <-answers
+		switch {
+		case a.err != nil:
+			failed = errors.Join(failed, fmt.Errorf("read %s again: %w", a.name, a.err))
+		case !a.same:
+			changed = append(changed, a.name)
+		}
+	}
+	if failed != nil {
+		return nil, failed
+	}
+	slices.Sort(changed)
+	return changed, nil
+}
+
+func currentDigest(ctx context.Context, catalog Catalog, name string) (string, error) {
+	if routine, ok := strings.CutSuffix(name, "()"); ok {
+		parts := strings.Split(routine, ".")
+		if len(parts) != 3 {
+			return "", fmt.Errorf("routine %q: want project.dataset.routine", routine)
+		}
+		r, refused, err := readRoutine(ctx, catalog, bigquery.RoutineID{Project: parts[0], Dataset: parts[1], Routine: parts[2]})
+		if refused != nil {
+			err = refused
+		}
+		return routineDigest(r), err
+	}
+	id, ok := splitTable(name)
+	if !ok {
+		return "", fmt.Errorf("table %q: want project.dataset.table", name)
+	}
+	table, refused, err := readTable(ctx, catalog, id)
+	if refused != nil {
+		if refused.Code == ErrorUnavailable {
+			return "", refused
+		}
+		return refused.Message, nil // it cannot be read any more, so it has changed
+	}
+	return tableDigest(table), err
+}
+
+// readTable asks the catalog for a table; nil for one that does not exist.
+func readTable(ctx context.Context, catalog Catalog, id bigquery.TableID) (*bigquery.Table, *Error, error) {
+	switch {
+	case isInformationSchema(id):
+		table, refused := informationSchemaView(id)
+		return table, refused, nil
+	case strings.HasSuffix(id.Table, "*"):
+		return readWildcard(ctx, catalog, id)
+	}
+	table, err := catalog.Table(ctx, id)
+	switch {
+	case ctx.Err() != nil:
+		return nil, nil, ctx.Err()
+	case errors.Is(err, ErrNotFound):
+		return nil, nil, nil
+	case err != nil || table == nil:
+		return nil, &Error{Code: ErrorUnavailable, Message: fmt.Sprintf("the schema of %s could not be read; try again", id)}, nil
+	case table.TableReference != id:
+		return nil, &Error{Code: ErrorUnavailable, Message: fmt.Sprintf("the schema of %s could not be read: the answer was for another table", id)}, nil
+	}
+	return table, nil, nil
+}
+
+// readRoutine asks the catalog for a routine; nil for one that does not exist.
+func readRoutine(ctx context.Context, catalog Catalog, id bigquery.RoutineID) (*bigquery.Routine, *Error, error) {
+	routines, ok := catalog.(RoutineCatalog)
+	if !ok {
+		return nil, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("%s: functions of datasets are not known here", id)}, nil
+	}
+	routine, err := routines.Routine(ctx, id)
+	switch {
+	case ctx.Err() != nil:
+		return nil, nil, ctx.Err()
+	case errors.Is(err, ErrNotFound):
+		return nil, nil, nil
+	case err != nil || routine == nil:
+		return nil, &Error{Code: ErrorUnavailable, Message: fmt.Sprintf("the definition of %s could not be read; try again", id)}, nil
+	case routine.RoutineReference != id:
+		return nil, &Error{Code: ErrorUnavailable, Message: fmt.Sprintf("the definition of %s could not be read: the answer was for another routine", id)}, nil
+	}
+	return routine, nil, nil
+}
+
+// maxMembers is how many tables a wildcard table may stand for; BigQuery's own limit.
+const maxMembers = 1000
+
+// readWildcard makes up the table that a wildcard stands for: with the schema of the newest of its members, as BigQuery does. Columns of members go by their names, so
+// the schemas of the others do not matter. Nil if there is no member.
+func readWildcard(ctx context.Context, catalog Catalog, id bigquery.TableID) (*bigquery.Table, *Error, error) {
+	refused := func(code ErrorCode, format string, args ...any) (*bigquery.Table, *Error, error) {
+		return nil, &Error{Code: code, Message: fmt.Sprintf("%s is a wildcard table: ", id) + fmt.Sprintf(format, args...)}, nil
+	}
+	lister, ok := catalog.(TableLister)
+	if !ok {
+		return refused(ErrorUnsupported, "tables cannot be listed here; name each table")
+	}
+	list, err := lister.Tables(ctx, bigquery.DatasetReference{ProjectID: id.Project, DatasetID: id.Dataset})
+	switch {
+	case ctx.Err() != nil:
+		return nil, nil, ctx.Err()
+	case errors.Is(err, ErrNotFound):
+		return nil, nil, nil
+	case err != nil:
+		return refused(ErrorUnavailable, "its dataset could not be listed; try again")
+	}
+	prefix := strings.TrimSuffix(id.Table, "*")
+	var newest bigquery.ListedTable
+	var members []string
+	for _, item := range list {
+		name := item.Reference
+		if name.Project != id.Project || name.Dataset != id.Dataset || !strings.HasPrefix(name.Table, prefix) {
+			continue
+		}
+		if item.Type != "TABLE" {
+			return refused(ErrorUnsupported, "%s, which it takes in, is of type %s; name each table", name, item.Type)
+		}
+		members = append(members, name.Table)
+		if len(members) == 1 || newer(item, newest) {
+			newest = item
+		}
+	}
+	switch {
+	case len(members) == 0:
+		return nil, nil, nil
+	case len(members) > maxMembers:
+		return refused(ErrorLimit, "it takes in %d tables; the limit is %d: write a longer prefix", len(members), maxMembers)
+	}
+	table, failed, err := readTable(ctx, catalog, newest.Reference)
+	if failed != nil || err != nil {
+		return nil, failed, err
+	}
+	if table == nil || table.Type != "TABLE" {
+		return refused(ErrorUnavailable, "its newest table could not be read; try again")
+	}
+	slices.Sort(members)
+	made := *table
+	made.TableReference, made.Members = id, members
+	return &made, nil, nil
+}
+
+// newer compares times of creation, which are numbers as text; of tables made in the same moment the last by name counts.
+func newer(a, b bigquery.ListedTable) bool {
+	if len(a.CreationTime) != len(b.CreationTime) {
+		return len(a.CreationTime) > len(b.CreationTime)
+	}
+	if a.CreationTime != b.CreationTime {
+		return a.CreationTime > b.CreationTime
+	}
+	return a.Reference.Table > b.Reference.Table
+}
+
+// tableDigest covers all of a table that an analysis depends on. A view that was replaced and put back has another time of change.
+func tableDigest(t *bigquery.Table) string {
+	if t == nil {
+		return ""
+	}
+	changed := ""
+	if t.Type == "VIEW" {
+		changed = t.LastModifiedTime
+	}
+	return digest(t.TableReference, t.Type, t.Schema, t.View, t.MaterializedView, t.TimePartitioning, t.Members, changed)
+}
+
+// routineDigest covers all of a routine.
+func routineDigest(r *bigquery.Routine) string {
+	if r == nil {
+		return ""
+	}
+	made := *r
+	made.Etag = ""
+	return digest(made)
+}
