@@ -79,6 +79,7 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 		return err
 	}
 	defer pool.Close()
+	log.Info("SQL workers are ready", "confined", pool.Confined())
 
 	holds, err := approvals.New(approvals.Options{
 		Redis: store, Keys: keys, Journal: approvalJournal{journal}, ConsoleURL: c.Console.URL, Log: log,

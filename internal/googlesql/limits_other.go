@@ -4,12 +4,15 @@ package googlesql
 
 import (
 	"errors"
-	"syscall"
+	"os/exec"
 )
 
-func isolation() *syscall.SysProcAttr { return nil }
+func start(command func() *exec.Cmd) (*exec.Cmd, []string, error) {
+	cmd := command()
+	return cmd, nil, cmd.Start()
+}
 
-// limitMemory fails: without a limit one statement could take the machine's memory.
-func limitMemory(int, int64) error {
+// limit fails: without a limit one statement could take the machine's memory.
+func limit(int, int64) error {
 	return errors.New("SQL workers need Linux, where their memory can be limited")
 }

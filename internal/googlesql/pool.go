@@ -46,6 +46,8 @@ type Pool struct {
 	command []string
 	engine  string // of the workers' Hello; one binary, so one engine
 
+	confined []string
+
 	life context.Context // ends with Close
 	end  context.CancelFunc
 	wait sync.WaitGroup // processes being started, asked or stopped
@@ -90,7 +92,7 @@ func NewPool(ctx context.Context, options PoolOptions) (*Pool, error) {
 	for range options.Workers {
 		select {
 		case w := <-started:
-			p.engine = w.hello.Engine
+			p.engine, p.confined = w.hello.Engine, w.hello.Confined
 			p.idle = append(p.idle, w)
 		case err := <-failed:
 			first = errors.Join(first, err)
@@ -105,6 +107,10 @@ func NewPool(ctx context.Context, options PoolOptions) (*Pool, error) {
 
 // Engine names the SQL engine and its version.
 func (p *Pool) Engine() string { return p.engine }
+
+// Confined says what was taken from the workers, as far as the system allowed: "namespaces" (no network, no user of the machine), "no-new-privileges", "seccomp" (no files,
+// sockets, programs). Their memory and environment are always limited.
+func (p *Pool) Confined() []string { return p.confined }
 
 // Close kills the workers and waits for them. Questions under way and later ones end with ErrorUnavailable.
 func (p *Pool) Close() error {

@@ -3,6 +3,7 @@ package googlesql
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os/exec"
@@ -25,33 +26,35 @@ type process struct {
 	once  sync.Once
 }
 
-// startProcess starts a worker and waits until it is ready. The worker has no environment, no files but its two pipes, and no more
-// memory than the limit; what it prints goes nowhere, since it may contain SQL.
+// startProcess starts a worker and waits until it is ready. The worker has no environment, no files but its two pipes, no more
+// memory than the limit, and as few rights as the system can take from it; what it prints goes nowhere, since it may contain SQL.
 func startProcess(ctx context.Context, command []string, memory int64) (*process, error) {
-	cmd := exec.Command(command[0], command[1:]...)
-	cmd.Env = []string{}
-	cmd.Dir = "/"
-	cmd.SysProcAttr = isolation()
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, fmt.Errorf("starting a SQL worker: %w", err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, fmt.Errorf("starting a SQL worker: %w", err)
-	}
-	if err := cmd.Start(); err != nil {
+	var in io.WriteCloser
+	var out io.ReadCloser
+	var failed error
+	cmd, apart, err := start(func() *exec.Cmd {
+		cmd := exec.Command(command[0], command[1:]...)
+		cmd.Env = []string{}
+		cmd.Dir = "/"
+		var e1, e2 error
+		in, e1 = cmd.StdinPipe()
+		out, e2 = cmd.StdoutPipe()
+		failed = errors.Join(e1, e2)
+		return cmd
+	})
+	if err = errors.Join(failed, err); err != nil {
 		return nil, fmt.Errorf("starting the SQL worker %s: %w", command[0], err)
 	}
 	w := &process{cmd: cmd, in: in, out: bufio.NewReaderSize(out, 64<<10)}
-	if err := limitMemory(cmd.Process.Pid, memory); err != nil {
+	if err := limit(cmd.Process.Pid, memory); err != nil {
 		w.kill()
-		return nil, fmt.Errorf("limiting the memory of a SQL worker: %w", err)
+		return nil, fmt.Errorf("limiting a SQL worker: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })
 	err = wire.ReadFrame(w.out, &w.hello)
+	w.hello.Confined = append(apart, w.hello.Confined...)
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"os"
 
 	gsql "github.com/goccy/go-googlesql"
 )
@@ -28,6 +29,8 @@ type engine struct {
 	// pinned keeps Go wrappers reachable whose C++ objects the catalog points to: the binding's finalizers would free them.
 	pinned  []any
 	tainted bool // the engine has trapped: the process must be replaced
+
+	size *os.File // /proc/self/statm
 }
 
 func newEngine() (e *engine, err error) {
@@ -54,7 +57,8 @@ func newEngine() (e *engine, err error) {
 		e.scalars[name] = start(gsql.AnalyzeType(name, e.options, e.builtins, e.factory))
 	}
 	e.addBigQueryFunctions()
-	return e, nil
+	e.size, err = os.Open("/proc/self/statm") // read again and again: the worker can open no file later
+	return e, err
 }
 
 // bigqueryLanguage is GoogleSQL as BigQuery speaks it, as nearly as the engine's switches allow. What BigQuery would not accept it

@@ -92,9 +92,9 @@ func TestMemoryIsFlat(t *testing.T) {
 		}
 	}
 	round(300)
-	before := resident()
+	before := e.resident()
 	round(1500)
-	if grown := resident() - before; grown > 40<<20 {
+	if grown := e.resident() - before; grown > 40<<20 {
 		t.Errorf("1,500 statements left %d MiB behind", grown>>20)
 	}
 }

@@ -30,10 +30,10 @@ func Main(stdin io.Reader, stdout io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("starting the GoogleSQL engine: %w", err)
 	}
-	if err := wire.WriteFrame(stdout, wire.Hello{Version: wire.Version, Engine: Revision}); err != nil {
+	go endWithParent(os.Getppid())
+	if err := wire.WriteFrame(stdout, wire.Hello{Version: wire.Version, Engine: Revision, Confined: confine()}); err != nil {
 		return err
 	}
-	go endWithParent(os.Getppid())
 	for in := bufio.NewReaderSize(stdin, 64<<10); ; {
 		var request wire.Request
 		if err := wire.ReadFrame(in, &request); err == io.EOF {
@@ -76,18 +76,22 @@ func (e *engine) answer(request *wire.Request) (reply *wire.Reply) {
 	default:
 		reply.Error = &wire.Error{Code: codeUnavailable, Message: "an empty request", Offset: -1}
 	}
-	reply.Retire = e.tainted || e.columns > maxColumns || resident() > maxResident
+	reply.Retire = e.tainted || e.columns > maxColumns || e.resident() > maxResident
 	return reply
 }
 
 // resident is the size of the process in memory, in bytes. Where it is not known it counts as too large.
-func resident() int {
-	text, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
+func (e *engine) resident() int {
+	text := make([]byte, 128)
+	if e.size == nil {
+		return maxResident + 1
+	}
+	n, err := e.size.ReadAt(text, 0)
+	if n == 0 && err != nil {
 		return maxResident + 1
 	}
 	var size, pages int
-	if _, err := fmt.Sscan(string(text), &size, &pages); err != nil {
+	if _, err := fmt.Sscan(string(text[:n]), &size, &pages); err != nil {
 		return maxResident + 1
 	}
 	return pages * os.Getpagesize()

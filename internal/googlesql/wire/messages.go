@@ -4,6 +4,8 @@ package wire
 type Hello struct {
 	Version string `json:"version"` // Version of the binary that wrote it
 	Engine  string `json:"engine"`  // the SQL engine's name and revision; part of every cache key
+
+	Confined []string `json:"confined,omitempty"` // what the worker took from itself: "no-new-privileges", "seccomp"
 }
 
 // Version changes whenever frames or the meaning of an analysis change.
