@@ -53,6 +53,9 @@ func (w *walk) masks() error {
 		}
 		d.Mask.Columns = append(d.Mask.Columns, column)
 	}
+	if err := namedOnce(d.Mask.Columns); err != nil {
+		return err
+	}
 	if err := d.Mask.Check(); err != nil {
 		d.Mask = masking.Plan{Sensitive: d.Mask.Sensitive}
 		return fmt.Errorf("the result cannot be masked: %w", err)

@@ -52,7 +52,7 @@ func Parse(text string, vars map[string]string) (Request, error) {
 	}
 	var r Request
 	inHex := false
-	for strings.HasPrefix(text, "@") {
+	for len(text) > 1 && text[0] == '@' && text[1] >= 'a' && text[1] <= 'z' {
 		line, rest, _ := strings.Cut(text, "\n")
 		text = rest
 		word, value, _ := strings.Cut(line, " ")
@@ -195,7 +195,9 @@ type Answer struct {
 }
 
 // Everything is all bytes of the answer, as they came and as a client reads them.
-func (a Answer) Everything() []byte { return append(append(append([]byte{}, a.Raw...), '\n'), a.Body...) }
+func (a Answer) Everything() []byte {
+	return append(append(append([]byte{}, a.Raw...), '\n'), a.Body...)
+}
 
 // Message is "reason: message" of an error in BigQuery's form, "" for anything else.
 func (a Answer) Message() string {

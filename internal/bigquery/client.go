@@ -92,6 +92,10 @@ func (c *Client) GetTable(ctx context.Context, id TableID) (*Table, error) {
 	}
 	path := "projects/" + id.Project + "/datasets/" + id.Dataset + "/tables/" + url.PathEscape(id.Table)
 	body, err := c.inspect(ctx, http.MethodGet, path, nil, nil)
+	var api *APIError
+	if errors.As(err, &api) && api.Status == http.StatusForbidden {
+		err = ErrNotFound // "or it may not exist": BigQuery does not tell the gateway's identity of it
+	}
 	if err != nil {
 		return nil, fmt.Errorf("get table %s: %w", id, err)
 	}
