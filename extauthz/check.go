@@ -1,6 +1,7 @@
 package extauthz
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,12 @@ type walk struct {
 	sql      string
 	clock    steps.Clock
 	asked    []string // tables that a request without SQL names
+
+	// Where the query's tables are masked before it reads them:
+	rewritten      *policies.Rewritten
+	forwarded      string // the text for BigQuery; "" where it is the client's own
+	forwardedShown string // the same for people, without the salt of its masks
+	saltID         string // what the salt is bound to, where it is not the decision
 }
 
 func newWalk() *walk {
@@ -97,10 +104,7 @@ func (s *Service) run(ctx context.Context, w *walk) outcome {
 // judge analyses the SQL and asks the policy, with an estimate where the policy wants one. It is used for a new query and again, whole, when a held one is
 // released.
 func (s *Service) judge(ctx context.Context, w *walk, op bigquery.Operation) error {
-	analysis, err := s.Analyzer.Analyze(ctx, googlesql.Request{
-		SQL: op.Query.SQL, Project: op.Job.ProjectID, DefaultDataset: op.Query.DefaultDataset,
-		ParameterMode: op.Query.ParameterMode, Parameters: op.Query.Parameters, Catalog: s.Catalog, Caller: w.subject.Owner,
-	})
+	analysis, err := s.Analyzer.Analyze(ctx, s.sqlRequest(w, op))
 	w.clock.Done("analysis")
 	if err != nil {
 		return fmt.Errorf("analyse SQL: %w", err)
@@ -113,16 +117,20 @@ func (s *Service) judge(ctx context.Context, w *walk, op bigquery.Operation) err
 	ask := policies.Request{
 		Subject: w.subject, Method: string(op.Method), Project: op.Job.ProjectID, SQL: op.Query.SQL, Analysis: analysis, Tables: analysis.Tables,
 	}
+	if ask, err = s.decideQuery(ctx, w, set, op, ask); err != nil {
+		return err
+	}
+	w.clock.Done("policy")
 	if analysis.Error == nil && set.NeedsEstimate(ask) {
-		w.estimate, err = s.estimate(ctx, w, op)
+		w.estimate, err = s.estimate(ctx, w, w.runs(op))
 		w.clock.Done("estimate")
 		if err != nil {
 			return err
 		}
 		ask.Estimate = w.estimate
+		w.decision = set.Decide(ask)
+		w.clock.Done("policy")
 	}
-	w.decision = set.Decide(ask)
-	w.clock.Done("policy")
 	w.account = w.decision.Credential
 	return nil
 }
@@ -139,7 +147,7 @@ func (s *Service) allow(ctx context.Context, w *walk) outcome {
 // forwardQuery says what leaves for BigQuery when a new query is allowed.
 func (s *Service) forwardQuery(w *walk) (verdict.Forward, error) {
 	m := bigquery.Mutation{
-		Decision: jobs.LabelValue(w.id), MaximumBytesBilled: w.bytesCap(w.op.Query),
+		Decision: jobs.LabelValue(w.id), MaximumBytesBilled: w.bytesCap(w.op.Query), SQL: w.forwarded,
 	}
 	if w.op.Method == bigquery.MethodQuery {
 		m.RequestID = s.requestID(w)
@@ -157,7 +165,7 @@ func (s *Service) forwardQuery(w *walk) (verdict.Forward, error) {
 // draft is the record of a job about to be created.
 func (s *Service) draft(w *walk, q *bigquery.QueryRequest) jobs.Record {
 	r := jobs.Record{
-		Job: w.job, Owner: w.subject.Owner, Decision: w.id, Query: *q, SQLDigest: jobs.Digest(q.SQL), Analysis: *w.analysis, Tables: tables(w.analysis),
+		Job: w.job, Owner: w.subject.Owner, Decision: w.id, Query: *q, SQLDigest: jobs.Digest(cmp.Or(w.forwarded, q.SQL)), Rewritten: w.rewritten, Analysis: *w.analysis, Tables: tables(w.analysis),
 		Plan: w.decision.Mask, Credential: w.account, Approval: w.approval, Created: w.started,
 	}
 	if w.estimate != nil {

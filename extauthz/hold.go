@@ -106,7 +106,8 @@ func (s *Service) reviewed(w *walk, q *bigquery.QueryRequest) (string, error) {
 		Schemas                     map[string]string
 		MaxBytes                    int64
 		Credential, Policy, Lineage string
-	}{w.op.Job.ProjectID, q.SQL, q.ParameterMode, q.Parameters, q.DefaultDataset, w.subject.Grant, schemas, w.decision.MaxBytes, w.account, s.Policies().Digest(), jobs.Digest(string(lineage))})
+		Forwarded                   string
+	}{w.op.Job.ProjectID, q.SQL, q.ParameterMode, q.Parameters, q.DefaultDataset, w.subject.Grant, schemas, w.decision.MaxBytes, w.account, s.Policies().Digest(), jobs.Digest(string(lineage)), w.forwarded})
 	if err != nil {
 		return "", fmt.Errorf("digest of what is reviewed: %w", err)
 	}

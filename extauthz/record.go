@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/bqgate/bqgate/internal/audit"
+	"github.com/bqgate/bqgate/policies"
 )
 
 // Effects that the journal knows beside the policy's: what became of a request that no policy was asked about.
@@ -31,6 +32,9 @@ func (s *Service) record(ctx context.Context, w *walk, effect, message string) e
 	d.Tables = w.asked
 	if w.analysis != nil {
 		d.Tables = tables(w.analysis)
+	}
+	if w.decision.Effect != policies.Refuse {
+		d.ForwardedSQL = w.forwardedShown
 	}
 	if effect == audit.EffectAllow || effect == audit.EffectHold {
 		d.Masked = w.decision.Masked

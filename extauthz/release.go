@@ -54,7 +54,7 @@ func (s *Service) submit(ctx context.Context, w *walk, held approvals.Held) (job
 	op.Job = held.Job
 	poll := w.op
 	defer func() { w.op = poll }()
-	w.op = op
+	w.op, w.saltID = op, held.Decision
 	if err := s.judge(ctx, w, op); err != nil {
 		return jobs.Record{}, err
 	}
@@ -71,7 +71,7 @@ func (s *Service) submit(ctx context.Context, w *walk, held approvals.Held) (job
 		}
 	}
 	m := bigquery.Mutation{
-		Decision: jobs.LabelValue(held.Decision), JobID: held.Job.JobID, Location: held.Job.Location, MaximumBytesBilled: w.bytesCap(op.Query),
+		Decision: jobs.LabelValue(held.Decision), JobID: held.Job.JobID, Location: held.Job.Location, MaximumBytesBilled: w.bytesCap(op.Query), SQL: w.forwarded,
 	}
 	if held.MaxBytes > 0 && (m.MaximumBytesBilled == 0 || held.MaxBytes < m.MaximumBytesBilled) {
 		m.MaximumBytesBilled = held.MaxBytes // what the reviewer saw

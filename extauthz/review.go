@@ -12,7 +12,7 @@ import (
 
 // review gathers what a reviewer will want to see of a query that is held.
 func review(w *walk, policy string) approvals.Review {
-	r := approvals.Review{Policy: policy, Rules: w.decision.Cites}
+	r := approvals.Review{Policy: policy, Rules: w.decision.Cites, Forwarded: w.forwardedShown}
 	if len(w.analysis.Statements) != 1 {
 		return r
 	}
@@ -41,6 +41,9 @@ func leaves(c masking.Column, name, path string, sources []googlesql.Source, rep
 		return all
 	}
 	leaf := approvals.ReviewColumn{Name: name, Type: c.Type, Mask: c.Mask}
+	if c.Expect != "" {
+		leaf.Mask = c.Expect // masked by BigQuery, not on the way back
+	}
 	if repeated {
 		leaf.Type = "ARRAY<" + c.Type + ">"
 	}

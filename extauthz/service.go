@@ -29,6 +29,8 @@ type (
 	// Analyzer understands SQL.
 	Analyzer interface {
 		Analyze(ctx context.Context, r googlesql.Request) (*googlesql.Analysis, error)
+		// Rewrite masks tables inside an analysed text.
+		Rewrite(ctx context.Context, r googlesql.Request, original *googlesql.Analysis, masks []googlesql.TableMask) (*googlesql.Rewritten, error)
 	}
 	// Broker mints tokens.
 	Broker interface {

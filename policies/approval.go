@@ -27,6 +27,10 @@ func (w *walk) size() error {
 		}
 		d.MaxBytes = 0 // the reviewers decide on the estimate, which bounds what is forwarded
 	}
+	if w.ask && !slices.ContainsFunc(held, func(a *approval) bool { return a.when.otherUse }) {
+		i := slices.IndexFunc(w.asked, func(d demand) bool { return d.leaf.other == useApprove })
+		return refuse(w.asked[i].leaf.ref, w.asked[i].err.remedy, "%s; its rule is `approve`, and no approval holds this query", w.asked[i].err.message)
+	}
 	if len(held) == 0 {
 		d.Effect = Allow
 		return nil
@@ -69,6 +73,18 @@ func (w *walk) bytes(applying []*approval) (int64, error) {
 	}
 }
 
+// otherUse lists the columns whose other_use is approve and that are used so, sorted.
+func (w *walk) otherUse() []string {
+	columns := []string{}
+	for _, d := range w.asked {
+		if d.leaf.other == useApprove {
+			columns = append(columns, d.column)
+		}
+	}
+	slices.Sort(columns)
+	return slices.Compact(columns)
+}
+
 func (w *walk) highValue() []string {
 	var names []string
 	for _, v := range w.tables {
@@ -104,7 +120,7 @@ func (w *walk) holding(applying []*approval, bytes int64) ([]*approval, error) {
 
 func (w *walk) approvalValues(tables []Table, bytes int64) map[string]any {
 	values := subjectValues(w.request.Subject)
-	maps.Copy(values, map[string]any{"tables": tables, "estimate.bytes": bytes, "kinds": []string{selectKind}, "groups": w.decision.Groups})
+	maps.Copy(values, map[string]any{"tables": tables, "estimate.bytes": bytes, "kinds": []string{selectKind}, "groups": w.decision.Groups, "other_use": w.otherUse()})
 	return values
 }
 
@@ -200,6 +216,12 @@ func (w *walk) why(held []*approval, bytes int64) string {
 	}
 	if slices.ContainsFunc(held, func(a *approval) bool { return a.when.estimate }) {
 		facts = append(facts, "is estimated to read "+formatSize(bytes))
+	}
+	if used := w.otherUse(); len(used) > 0 && slices.ContainsFunc(held, func(a *approval) bool { return a.when.otherUse }) {
+		for i := range used {
+			used[i] = w.request.short(used[i])
+		}
+		facts = append(facts, "computes on the masked "+plural("value", len(used))+" of "+strings.Join(used, ", "))
 	}
 	if len(facts) == 0 {
 		return names(held) + " this query"

@@ -53,6 +53,7 @@ type leaf struct {
 	rule     masking.Rule // masking.Clear where it is not sensitive
 	unlisted bool         // masked only because no entry lists it
 	exempt   bool         // sensitive, but the subject may see it
+	other    string       // what happens to a use other than selecting it as it is; useRewrite, useApprove or useDeny
 	ref      RuleRef      // of the entry that masks it
 	grant    RuleRef      // of the rule that exempts it
 }
@@ -146,6 +147,7 @@ func (v *view) leaf(path []string, typ string) leaf {
 		switch {
 		case entry.mask != "" && (covered || below): // a pattern that points into a leaf, such as a JSON column, masks all of it
 			rules = append(rules, entry.mask.For(typ))
+			l.other = strictestUse(l.other, entry.otherUse)
 			if l.ref.Name == "" {
 				l.ref = entry.ref
 			}
@@ -158,6 +160,7 @@ func (v *view) leaf(path []string, typ string) leaf {
 		l.rule = strictest(rules)
 	case !listed && v.maskRest:
 		l.rule, l.unlisted, l.ref = masking.DefaultMaskingValue.For(typ), true, v.rest
+		l.other = useRewrite
 	default:
 		return l
 	}
@@ -168,6 +171,16 @@ func (v *view) leaf(path []string, typ string) leaf {
 		}
 	}
 	return l
+}
+
+// strictestUse is the stricter of two answers to another use; "" is none.
+func strictestUse(a, b string) string {
+	for _, use := range []string{useDeny, useApprove, useRewrite} {
+		if a == use || b == use {
+			return use
+		}
+	}
+	return useDeny
 }
 
 // strictest joins rules in one order, whatever the order of the policy: rules that each show a part first, since two of them together give

@@ -27,6 +27,7 @@ type condition struct {
 	program      cel.Program
 	estimate     bool // reads estimate.bytes
 	tableSubject bool // reads tables
+	otherUse     bool // reads other_use
 }
 
 // conditionError says what is wrong with a condition and, where known, where in its text.
@@ -73,6 +74,7 @@ var approvalEnv = sync.OnceValues(func() (*cel.Env, error) {
 		cel.Variable("estimate.bytes", cel.IntType),
 		cel.Variable("kinds", cel.ListType(cel.StringType)),
 		cel.Variable("groups", cel.ListType(cel.StringType)),
+		cel.Variable("other_use", cel.ListType(cel.StringType)), // columns with other_use: approve that are used other than by selecting them as they are
 		size("KiB", 1<<10), size("MiB", 1<<20), size("GiB", 1<<30), size("TiB", 1<<40),
 	)
 })
@@ -130,6 +132,7 @@ func compile(env *cel.Env, text string) (condition, error) {
 	for _, reference := range checked.NativeRep().ReferenceMap() {
 		c.estimate = c.estimate || reference.Name == "estimate.bytes"
 		c.tableSubject = c.tableSubject || reference.Name == "tables"
+		c.otherUse = c.otherUse || reference.Name == "other_use"
 	}
 	return c, nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bqgate/bqgate/internal/googlesql"
+	"github.com/bqgate/bqgate/internal/masking"
 )
 
 // Decide answers a request. It refuses whatever it cannot prove to be allowed.
@@ -34,6 +35,13 @@ type walk struct {
 	tables    []*view
 	covering  []*rule // rules that cover a table, in the order of the files
 	decision  Decision
+	demands   []demand // uses that masking the answer does not hide
+
+	// Of a query whose tables were masked first, as it was asked:
+	collecting bool             // it is being looked at
+	asked      []demand         // what was demanded
+	ask        bool             // among it is a column whose other_use is approve
+	expected   []masking.Column // how its answer would have been masked in flight, where that could have been done
 
 	needsEstimate bool
 }
@@ -46,7 +54,7 @@ func (s *Set) walk(r *Request) *walk {
 		return w
 	}
 	// A refusal keeps what explains it and nothing that could be used to run the query.
-	d := Decision{Message: err.Error(), Groups: w.decision.Groups, Sensitive: w.decision.Sensitive}
+	d := Decision{Message: err.Error(), Groups: w.decision.Groups, Sensitive: w.decision.Sensitive, Rewrite: w.decision.Rewrite}
 	d.Mask.Sensitive = w.decision.Mask.Sensitive
 	var known *refusal
 	if errors.As(err, &known) {

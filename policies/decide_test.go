@@ -31,6 +31,15 @@ func TestDecide(t *testing.T) {
 			set, request := readCase(t, archive)
 			d := set.Decide(request)
 			checkSound(t, d)
+			if proof := section(archive, "proof.json"); proof != "" { // the tables are masked first, and it is asked again
+				if len(d.Rewrite) == 0 || d.Effect != Refuse {
+					t.Fatalf("nothing has to be masked first: %+v", d)
+				}
+				request.Rewritten = &Rewritten{Tables: d.Rewrite, Proof: &googlesql.Analysis{}}
+				mustJSON(t, proof, request.Rewritten.Proof)
+				d = set.Decide(request)
+				checkSound(t, d)
+			}
 			if needs := set.NeedsEstimate(request); needs && request.Estimate == nil && d.Effect != Refuse {
 				t.Error("decided without the estimate that the policy needs")
 			}

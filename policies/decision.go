@@ -48,6 +48,11 @@ type Decision struct {
 	Sensitive []string     // sensitive columns touched, "project.dataset.table.column", sorted
 	Masked    []string     // those of them that the answer shows masked, sorted
 
+	// MaskedFirst lists the leaf columns that are masked before the query reads them, for Allow and Hold of a rewritten query; nil otherwise.
+	MaskedFirst []MaskedLeaf
+	// Rewrite is set for a refusal that would be none if these tables were masked before the query reads them: see Set.Judge.
+	Rewrite []MaskedTable
+
 	Approval *Approval // set for Hold
 }
 

@@ -10,21 +10,23 @@ import (
 
 // Explanation is a Decision for people and tools: what would happen, by which rules, and what the answer would show.
 type Explanation struct {
-	Effect     string               `json:"effect"` // "allow", "hold" or "refuse"
-	Rule       string               `json:"rule,omitempty"`
-	At         string               `json:"at,omitempty"` // file:line of the rule
-	Message    string               `json:"message,omitempty"`
-	Remedy     string               `json:"remedy,omitempty"`
-	Groups     []string             `json:"groups"`
-	Also       []string             `json:"also,omitempty"` // other rules that took part, "policy/rule (file:line)"
-	Credential string               `json:"credential,omitempty"`
-	MaxBytes   int64                `json:"max_bytes,omitempty"`
-	MaxRows    int64                `json:"max_rows,omitempty"`
-	MaxResult  int64                `json:"max_result_bytes,omitempty"`
-	Session    string               `json:"session,omitempty"`
-	Columns    []ExplainedColumn    `json:"columns,omitempty"` // leaves of the result, in order
-	Sensitive  []string             `json:"sensitive_columns,omitempty"`
-	Approval   *ExplanationApproval `json:"approval,omitempty"`
+	Effect     string            `json:"effect"` // "allow", "hold" or "refuse"; "rewrite" where tables must be masked first, and then it is decided again
+	Rule       string            `json:"rule,omitempty"`
+	At         string            `json:"at,omitempty"` // file:line of the rule
+	Message    string            `json:"message,omitempty"`
+	Remedy     string            `json:"remedy,omitempty"`
+	Groups     []string          `json:"groups"`
+	Also       []string          `json:"also,omitempty"` // other rules that took part, "policy/rule (file:line)"
+	Credential string            `json:"credential,omitempty"`
+	MaxBytes   int64             `json:"max_bytes,omitempty"`
+	MaxRows    int64             `json:"max_rows,omitempty"`
+	MaxResult  int64             `json:"max_result_bytes,omitempty"`
+	Session    string            `json:"session,omitempty"`
+	Columns    []ExplainedColumn `json:"columns,omitempty"` // leaves of the result, in order
+	Sensitive  []string          `json:"sensitive_columns,omitempty"`
+	// MaskedFirst are columns that the query computes on after they were masked.
+	MaskedFirst []ExplainedMask      `json:"masked_first,omitempty"`
+	Approval    *ExplanationApproval `json:"approval,omitempty"`
 }
 
 // ExplainedColumn is a leaf of the result and the rule that masks it; CLEAR passes as it is.
@@ -32,6 +34,12 @@ type ExplainedColumn struct {
 	Name string       `json:"name"` // dotted path
 	Type string       `json:"type"`
 	Mask masking.Rule `json:"mask"`
+}
+
+// ExplainedMask is a column and the rule that masks it before the query reads it.
+type ExplainedMask struct {
+	Column string       `json:"column"` // project.dataset.table.column
+	Mask   masking.Rule `json:"mask"`
 }
 
 // ExplanationApproval is who must approve.
@@ -62,6 +70,13 @@ func Explain(d Decision) Explanation {
 		e.Session = d.MaxSession.String()
 	}
 	e.columns("", d.Mask.Columns)
+	masks := d.MaskedFirst
+	if len(d.Rewrite) > 0 {
+		e.Effect, masks = "rewrite", maskedLeaves(d.Rewrite)
+	}
+	for _, leaf := range masks {
+		e.MaskedFirst = append(e.MaskedFirst, ExplainedMask{leaf.Column, leaf.Rule})
+	}
 	if a := d.Approval; a != nil {
 		e.Approval = &ExplanationApproval{Why: a.Why, Reviewers: slices.Clone(a.Reviewers), Quorum: a.Quorum, Needs: slices.Clone(a.Needs), Expires: a.Expires.String(),
 			NoWait: a.NoWait, MaxUses: a.Standing.MaxUses, MaxHours: a.Standing.MaxHours}
@@ -143,6 +158,13 @@ func (e Explanation) String() string {
 			shown = "as it is"
 		}
 		line(label, "%-30s %-16s %s", c.Name, c.Type, shown)
+	}
+	for i, m := range e.MaskedFirst {
+		label := ""
+		if i == 0 {
+			label = "mask first"
+		}
+		line(label, "%-30s %s", m.Column, m.Mask)
 	}
 	if len(e.Sensitive) > 0 {
 		line("sensitive", "%s", strings.Join(e.Sensitive, ", "))

@@ -23,7 +23,7 @@ type GroupEntry struct {
 type ColumnEntry struct {
 	Match                  string `yaml:"match" jsonschema:"required" jsonschema_description:"project.dataset.table.column[.field…]; * stands for any text within one part. Covers everything below it."`
 	Mask                   string `yaml:"mask" jsonschema:"enum=ALWAYS_NULL,enum=DEFAULT_MASKING_VALUE,enum=RANDOM_HASH,enum=SHA256,enum=DATE_YEAR_MASK,enum=EMAIL_MASK,enum=LAST_FOUR_CHARACTERS,enum=FIRST_FOUR_CHARACTERS" jsonschema_description:"BigQuery's predefined masking rule that hides the values."`
-	OtherUse               string `yaml:"other_use" jsonschema:"enum=deny" jsonschema_description:"What happens to a query that uses the column other than by selecting it as it is. Default deny."`
+	OtherUse               string `yaml:"other_use" jsonschema:"enum=rewrite,enum=approve,enum=deny" jsonschema_description:"What happens to a query that uses the column other than by selecting it as it is. rewrite (the default): it computes on the masked value. approve: the same, once somebody has approved it. deny: it is refused."`
 	ReversibleByDictionary string `yaml:"reversible_by_dictionary" jsonschema:"enum=accepted" jsonschema_description:"Needed for SHA256: whoever can guess the values can find them by hashing the guesses."`
 	Clear                  bool   `yaml:"clear" jsonschema_description:"true: these columns are known not to be sensitive. A mask that matches too still wins."`
 }
@@ -51,7 +51,7 @@ type RuleEntry struct {
 // ApprovalEntry holds queries until somebody approves them.
 type ApprovalEntry struct {
 	Name      string   `yaml:"name" jsonschema:"required" jsonschema_description:"Unique in all files. Reviewers see it."`
-	When      string   `yaml:"when" jsonschema:"required" jsonschema_description:"CEL condition over tables (name, project, dataset, table, high_value), estimate.bytes, subject.*, groups and kinds, with KiB(n), MiB(n), GiB(n), TiB(n)."`
+	When      string   `yaml:"when" jsonschema:"required" jsonschema_description:"CEL condition over tables (name, project, dataset, table, high_value), estimate.bytes, subject.*, groups, kinds and other_use (columns with other_use: approve that the query uses so), with KiB(n), MiB(n), GiB(n), TiB(n)."`
 	Groups    []string `yaml:"groups" jsonschema_description:"Groups whose queries are held. Default: everybody's."`
 	Reviewers []string `yaml:"reviewers" jsonschema:"minItems=1" jsonschema_description:"Groups, any member of which may decide, except on a request of their own. Either this, or all_of and any_of."`
 	AllOf     []string `yaml:"all_of" jsonschema:"minItems=1" jsonschema_description:"Groups, each of which must approve through one of its members."`

@@ -83,6 +83,18 @@ func (l *loader) document(d *document) {
 	}
 }
 
+// unheld refuses other_use: approve where no approval looks at it: such a query could only be refused.
+func (l *loader) unheld(d *document) {
+	if slices.ContainsFunc(l.set.approvals, func(a approval) bool { return a.when.otherUse }) {
+		return
+	}
+	for i, entry := range d.file.Columns {
+		if entry.OtherUse == useApprove {
+			l.add(d.wrong([]any{"columns", i, "other_use"}, "other_use: approve needs an approval whose condition looks at other_use, such as when: size(other_use) > 0"))
+		}
+	}
+}
+
 // condition compiles CEL and shows a mistake at its place inside the text.
 func (l *loader) condition(d *document, env func() (*cel.Env, error), text string, path ...any) condition {
 	e, err := env()
@@ -137,11 +149,12 @@ func (l *loader) column(d *document, i int) {
 		c.mask = l.mask(d, entry, at)
 	}
 	switch entry.OtherUse {
-	case "", "deny":
-	case "approve", "rewrite":
-		l.add(d.wrong(at("other_use"), "other_use: %s is not served by this version; the only value is deny, which refuses queries that use the column other than by selecting it as it is", entry.OtherUse))
+	case "":
+		c.otherUse = useRewrite
+	case useRewrite, useApprove, useDeny:
+		c.otherUse = entry.OtherUse
 	default:
-		l.add(d.wrong(at("other_use"), "other_use %s is not known; the only value is deny", entry.OtherUse))
+		l.add(d.wrong(at("other_use"), "other_use %s is not known; write rewrite (the default), approve or deny", entry.OtherUse))
 	}
 	if !ok {
 		return

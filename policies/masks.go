@@ -12,34 +12,63 @@ import (
 	"github.com/bqgate/bqgate/internal/masking"
 )
 
-// masks: builds the plan of the answer. A sensitive column may only be carried into the result as it is, alone, so that masking the cells hides all of it;
-// everything else would compute on raw values, and the errors, counts, order or time of that tell them bit by bit (A2 to A4).
+// masks: builds the plan of the answer. A sensitive column that is carried into the result as it is, alone, is masked there: hiding the cells hides all of it. Any
+// other use would compute on raw values, and the errors, counts, order or time of that tell them bit by bit (A2 to A4). Such a query is refused as it stands, and the
+// refusal says which tables must be masked first (rewrite.go); who has done so asks again.
 func (w *walk) masks() error {
-	d := &w.decision
 	for _, v := range w.tables {
-		d.Mask.Sensitive = d.Mask.Sensitive || v.sensitive()
+		w.decision.Mask.Sensitive = w.decision.Mask.Sensitive || v.sensitive()
 	}
-	columns := make([][]carried, len(w.statement.Columns))
-	for i, c := range w.statement.Columns {
-		for _, source := range c.Sources {
-			all, err := w.carried(source)
-			if err != nil {
-				return err
-			}
-			columns[i] = append(columns[i], all...)
+	if w.request.Rewritten != nil {
+		if err := w.masked(); err != nil {
+			return err
 		}
 	}
+	columns, err := w.sources(w.statement)
+	if err != nil {
+		return err
+	}
 	used := w.uses()
-	slices.Sort(d.Sensitive)
-	d.Sensitive = slices.Compact(d.Sensitive)
-	slices.Sort(d.Masked)
-	d.Masked = slices.Compact(d.Masked)
+	slices.Sort(w.decision.Sensitive)
+	w.decision.Sensitive = slices.Compact(w.decision.Sensitive)
+	slices.Sort(w.decision.Masked)
+	w.decision.Masked = slices.Compact(w.decision.Masked)
 	if used != nil {
 		return used
 	}
 	if len(columns) == 0 {
 		return errors.New("the statement returns no columns")
 	}
+	if err := w.plan(columns); err != nil {
+		return err
+	}
+	if len(w.demands) > 0 {
+		return w.rewriting()
+	}
+	if w.request.Rewritten != nil {
+		w.decision.Mask.Columns = expect(w.decision.Mask.Columns, w.expected)
+	}
+	return nil
+}
+
+// sources looks up what each output column carries.
+func (w *walk) sources(s *googlesql.Statement) ([][]carried, error) {
+	columns := make([][]carried, len(s.Columns))
+	for i, c := range s.Columns {
+		for _, source := range c.Sources {
+			all, err := w.carried(source)
+			if err != nil {
+				return nil, err
+			}
+			columns[i] = append(columns[i], all...)
+		}
+	}
+	return columns, nil
+}
+
+// plan says how each output column is masked in flight.
+func (w *walk) plan(columns [][]carried) error {
+	d := &w.decision
 	anonymous := 0
 	for i, c := range w.statement.Columns {
 		name := c.Name
@@ -124,7 +153,7 @@ func (w *walk) touch(column string, l leaf) {
 	}
 }
 
-// uses refuses a sensitive column that decides about the result. Of several the first in the text is named.
+// uses demands that a sensitive column that decides about the result is masked first, or refuses it. Of several refused ones the first in the text is named.
 func (w *walk) uses() error {
 	all := slices.Clone(w.statement.Uses)
 	// Those of unknown place (0 or less, which becomes the largest) stand last.
@@ -142,7 +171,7 @@ func (w *walk) uses() error {
 				continue
 			}
 			where, remedy := w.useWords(use.In)
-			first = refuse(l.ref, remedy, "%s is used in %s%s; %s", w.request.short(column), where, w.request.place(use.Offset), why(l))
+			first = w.demand(column, l, remedy, "%s is used in %s%s", w.request.short(column), where, w.request.place(use.Offset))
 		}
 	}
 	return first
@@ -153,7 +182,7 @@ func why(l leaf) string {
 	if l.unlisted {
 		return "it stands beside sensitive columns and the policy does not list it as clear"
 	}
-	return "it is sensitive and its rule is `deny` outside the select list"
+	return "it is sensitive"
 }
 
 var filterWord = regexp.MustCompile(`(?i)\b(WHERE|HAVING|QUALIFY|ON)\b`)
@@ -192,11 +221,16 @@ func (w *walk) useWords(in googlesql.UseIn) (where, remedy string) {
 
 // column masks one output column, leaf by leaf.
 func (w *walk) column(name string, c googlesql.Column, sources []carried) (masking.Column, error) {
-	column, err := columnOf(name, c.Type)
+	return placed(name, c.Type, sources, func(here []carried) (masking.Rule, error) { return w.leafRule(name, here) })
+}
+
+// placed gives the output column's shape a rule at each leaf, by what stands there.
+func placed(name, typ string, sources []carried, ruleOf func(here []carried) (masking.Rule, error)) (masking.Column, error) {
+	column, err := columnOf(name, typ)
 	if err != nil {
 		return column, fmt.Errorf("the type of output column %q is not understood: %w", shorten(name), err)
 	}
-	placed := make([]bool, len(sources))
+	found := make([]bool, len(sources))
 	var mask func(c *masking.Column, path []string) error
 	mask = func(c *masking.Column, path []string) error {
 		if len(c.Fields) > 0 {
@@ -210,10 +244,10 @@ func (w *walk) column(name string, c googlesql.Column, sources []carried) (maski
 		var here []carried
 		for i, source := range sources {
 			if isPrefix(source.path, path) || isPrefix(path, source.path) {
-				here, placed[i] = append(here, source), true
+				here, found[i] = append(here, source), true
 			}
 		}
-		rule, err := w.leafRule(name, here)
+		rule, err := ruleOf(here)
 		if err != nil {
 			return err
 		}
@@ -223,31 +257,52 @@ func (w *walk) column(name string, c googlesql.Column, sources []carried) (maski
 	if err := mask(&column, nil); err != nil {
 		return column, err
 	}
-	if i := slices.Index(placed, false); i >= 0 {
-		return column, fmt.Errorf("the lineage of output column %q does not fit its type %s", shorten(name), shorten(c.Type))
+	if i := slices.Index(found, false); i >= 0 {
+		return column, fmt.Errorf("the lineage of output column %q does not fit its type %s", shorten(name), shorten(typ))
 	}
 	return column, nil
 }
 
 // leafRule is the one rule under which a leaf of an output column can be masked in flight. Without sensitive sources it is clear; with one, every row must come
-// unchanged from masked columns under the same rule (A3).
+// unchanged from masked columns under the same rule (A3); if not, the columns have to be masked before anything computes on them.
 func (w *walk) leafRule(name string, sources []carried) (masking.Rule, error) {
+	rule, apart := soleRule(sources)
+	if apart == nil {
+		return rule, nil
+	}
+	for _, c := range sources {
+		if c.leaf.masked() == masking.Clear {
+			continue
+		}
+		var err error
+		switch {
+		case !c.direct:
+			err = w.demand(c.column, c.leaf, "the column selected as it is (its values are then masked), or the query without it",
+				"%s is used in an expression (output column %s)", w.request.short(c.column), shorten(name))
+		default:
+			err = w.demand(c.column, c.leaf, "each of them in an output column of its own", "%s shares output column %s with other values",
+				w.request.short(c.column), shorten(name))
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	if w.collecting {
+		return masking.Clear, nil // nothing is masked by it: see walk.expected
+	}
+	return masking.AlwaysNull, nil
+}
+
+// soleRule is the rule of a leaf that masking in flight hides wholly: masking.Clear without sensitive sources. A source that stands against it is returned.
+func soleRule(sources []carried) (masking.Rule, *carried) {
 	i := slices.IndexFunc(sources, func(c carried) bool { return c.leaf.masked() != masking.Clear })
 	if i < 0 {
 		return masking.Clear, nil
 	}
-	first := sources[i]
-	rule := first.leaf.masked()
-	for _, c := range sources {
-		if c.leaf.masked() != masking.Clear && !c.direct {
-			return "", refuse(c.leaf.ref, "the column selected as it is (its values are then masked), or the query without it",
-				"%s is used in an expression (output column %s); %s", w.request.short(c.column), shorten(name), why(c.leaf))
-		}
-	}
-	for _, c := range sources {
+	rule := sources[i].leaf.masked()
+	for j, c := range sources {
 		if !c.direct || c.leaf.masked() != rule {
-			return "", refuse(first.leaf.ref, "each of them in an output column of its own", "%s shares output column %s with other values; %s",
-				w.request.short(first.column), shorten(name), why(first.leaf))
+			return masking.AlwaysNull, &sources[j]
 		}
 	}
 	return rule, nil

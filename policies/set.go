@@ -43,7 +43,9 @@ type group struct {
 type columnRule struct {
 	match pattern
 	mask  masking.Rule // "" for an entry with clear: true
-	ref   RuleRef
+	// otherUse is useRewrite, useApprove or useDeny.
+	otherUse string
+	ref      RuleRef
 }
 
 type tableRule struct {
@@ -130,6 +132,9 @@ func LoadSources(sources []Source, o Options) (*Set, error) {
 	for _, d := range documents {
 		l.document(d)
 		l.set.entries = append(l.set.entries, d.outline()...)
+	}
+	for _, d := range documents {
+		l.unheld(d)
 	}
 	if err := l.problems.asError(); err != nil {
 		return nil, err

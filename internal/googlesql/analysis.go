@@ -16,6 +16,8 @@ type Analysis struct {
 	// Digests stand for what the analysis rests on, by name; those of routines are named "project.dataset.routine()", that of a table that did not exist is "". Changed
 	// compares them with what is there now.
 	Digests map[string]string `json:"-"`
+	// Views says what the views among them mean, by the same names: their columns, with the columns of stored tables behind them.
+	Views map[string]*Statement `json:"-"`
 }
 
 // Statement is one statement. Lists are sorted and unique.

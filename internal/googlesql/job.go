@@ -60,6 +60,10 @@ func (j *job) run() (*Analysis, error) {
 	}
 	if len(j.within) == 0 {
 		analysis.Tables, analysis.Digests = j.resources(), j.digests()
+		analysis.Views = make(map[string]*Statement, len(j.views))
+		for id, s := range j.views {
+			analysis.Views[id.String()] = s
+		}
 	}
 	return analysis, nil
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/masking"
 	"github.com/bqgate/bqgate/internal/sealed"
+	"github.com/bqgate/bqgate/policies"
 )
 
 // Retention is how long a record is kept: BigQuery keeps an anonymous result table for about 24 hours.
@@ -46,8 +47,10 @@ type Record struct {
 	Query     bigquery.QueryRequest `json:"query"`      // as the client asked; its SQL is shown wherever the job's SQL is shown
 	SQLDigest string                `json:"sql_digest"` // hex SHA-256 of the text that was forwarded
 	Analysis  googlesql.Analysis    `json:"analysis"`   // for deciding again at every read
-	Tables    []string              `json:"tables"`     // base tables that the run may have read, sorted
-	Plan      masking.Plan          `json:"plan"`
+	// Rewritten is set where the tables were masked before the query read them: which masks stand in the forwarded text, and the proof that they hide what they must.
+	Rewritten *policies.Rewritten `json:"rewritten,omitempty"`
+	Tables    []string            `json:"tables"` // base tables that the run may have read, sorted
+	Plan      masking.Plan        `json:"plan"`
 
 	Credential string    `json:"credential"`         // account the job runs under; reads use the same one
 	Approval   string    `json:"approval,omitempty"` // id of the approved request, when the run needed one

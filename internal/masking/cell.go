@@ -40,6 +40,7 @@ type cells struct {
 	text   []byte    // the cell's text, decoded
 	tmp    []byte
 	sum    [sha256.Size]byte
+	wrong  error // a cell was not what its node expects: the answer must be broken off
 }
 
 func newCells(salt []byte) *cells {
@@ -53,6 +54,9 @@ func newCells(salt []byte) *cells {
 // appendMasked appends the JSON of a cell that n masks by computing. The raw argument is the inside of a valid JSON string. A text that is no value of the
 // column's type is hidden whole.
 func (c *cells) appendMasked(dst []byte, n *node, raw []byte) []byte {
+	if n.expect != "" {
+		return c.appendVerified(dst, n, raw)
+	}
 	text := raw
 	if hasEscape(raw) {
 		c.text = appendUnescaped(c.text[:0], raw)

@@ -13,6 +13,7 @@ const (
 type node struct {
 	act      action
 	rule     Rule
+	expect   Rule   // for compute: pass what can be a result of this rule, and break the answer off at anything else; rule is then Clear
 	typ      string // scalar type, "" for a STRUCT
 	constant []byte // JSON: the value for replace, and for compute what stands for a text that is none of its type
 	repeated bool   // an array, of which elem is the element
@@ -66,6 +67,9 @@ func (c compiler) value(column Column, over Rule) node {
 	switch rule {
 	case Clear:
 		n.act = pass
+		if column.Expect != "" && column.Expect != Clear {
+			n.act, n.expect = compute, column.Expect.For(column.Type)
+		}
 	case AlwaysNull:
 		n.constant = []byte("null")
 	case DefaultMaskingValue:

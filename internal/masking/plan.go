@@ -27,9 +27,11 @@ type Plan struct {
 
 // Column is one output column, or one field of a STRUCT.
 type Column struct {
-	Name     string   `json:"name"`               // as BigQuery names it in the result ("f0_" for anonymous columns); checked against the answer's schema
-	Type     string   `json:"type"`               // scalar GoogleSQL type name (STRING, INT64, …) or "STRUCT"
-	Repeated bool     `json:"repeated,omitempty"` // ARRAY of Type
-	Mask     Rule     `json:"mask,omitempty"`     // for scalars; on a STRUCT or an array it covers everything below
-	Fields   []Column `json:"fields,omitempty"`   // of a STRUCT, in order
+	Name     string `json:"name"`               // as BigQuery names it in the result ("f0_" for anonymous columns); checked against the answer's schema
+	Type     string `json:"type"`               // scalar GoogleSQL type name (STRING, INT64, …) or "STRUCT"
+	Repeated bool   `json:"repeated,omitempty"` // ARRAY of Type
+	Mask     Rule   `json:"mask,omitempty"`     // for scalars; on a STRUCT or an array it covers everything below
+	// Expect is set on a scalar that BigQuery was made to mask itself: its values must be results of this rule, and the answer is broken off where one cannot be.
+	Expect Rule     `json:"expect,omitempty"`
+	Fields []Column `json:"fields,omitempty"` // of a STRUCT, in order
 }

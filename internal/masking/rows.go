@@ -89,6 +89,9 @@ func (r *rows) write(out *[]byte, p []byte) (n int, done bool, err error) {
 		default:
 			n, done, err = r.readFrame(out, p, n)
 		}
+		if err == nil {
+			err = r.cells.wrong
+		}
 		if err != nil {
 			return 0, false, err
 		}

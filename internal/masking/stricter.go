@@ -1,6 +1,7 @@
 package masking
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -62,6 +63,9 @@ func (c Column) check(depth int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("more than %d nested STRUCTs", maxDepth)
 	}
+	if _, ok := strength[c.Expect]; !ok && c.Expect != "" {
+		return fmt.Errorf("%q: unknown rule %q", c.Name, c.Expect)
+	}
 	if _, ok := strength[c.Mask]; !ok && c.Mask != "" {
 		return fmt.Errorf("%q: unknown rule %q", c.Name, c.Mask)
 	}
@@ -88,7 +92,7 @@ func (c Column) check(depth int) error {
 // ErrShape is returned by StricterPlan for plans of results of different shape.
 var ErrShape = errors.New("the plans are of results of different shape")
 
-// StricterPlan is the plan under which a reader sees no more than under either. Both must be plans of the same result: names, types and order agree.
+// StricterPlan is the plan under which a reader sees no more than under either. What a cell is expected to be is the first plan's word, where it has one. Both must be plans of the same result: names, types and order agree.
 func StricterPlan(a, b Plan) (Plan, error) {
 	columns, err := stricterColumns(a.Columns, b.Columns, Clear, Clear)
 	if err != nil {
@@ -110,6 +114,7 @@ func stricterColumns(a, b []Column, overA, overB Rule) ([]Column, error) {
 		}
 		joined[i] = Column{Name: x.Name, Type: x.Type, Repeated: x.Repeated}
 		if !isStruct(x.Type) {
+			joined[i].Expect = cmp.Or(x.Expect, y.Expect)
 			joined[i].Mask = Stricter(Stricter(overA, x.Mask).For(x.Type), Stricter(overB, y.Mask).For(y.Type))
 			continue
 		}
