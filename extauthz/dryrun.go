@@ -22,7 +22,7 @@ func (s *Service) dryRun(ctx context.Context, w *walk) outcome {
 	}
 	if w.estimate == nil {
 		var err error
-		if w.estimate, err = s.estimate(ctx, w, w.op); err != nil {
+		if w.estimate, err = s.estimate(ctx, w, w.runs(w.op)); err != nil {
 			return s.refuse(ctx, w, err)
 		}
 	}
