@@ -1,0 +1,141 @@
+// Package client asks the approval HTTP endpoint, for reviewers who work in a terminal and for scripts.
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/bqgate/bqgate/internal/approvals"
+)
+
+// Client asks one endpoint as one reviewer.
+type Client struct {
+	base      *url.URL
+	tokenFile string
+	http      *http.Client
+}
+
+// New makes a client for a console ("https://bqgate.internal.example"). The token file holds the reviewer's OIDC token for the console's audience; it is read for each
+// request, so that something else may keep it fresh. Plain HTTP is taken on loopback only: the token passes here.
+func New(console, tokenFile string) (*Client, error) {
+	base, err := url.Parse(strings.TrimSuffix(console, "/"))
+	if err != nil {
+		return nil, fmt.Errorf("console %q: %w", console, err)
+	}
+	switch {
+	case base.Host == "" || base.Scheme != "https" && base.Scheme != "http" || base.RawQuery != "" || base.Fragment != "" || base.User != nil:
+		return nil, fmt.Errorf("console %q: want a URL such as https://bqgate.internal.example", console)
+	case base.Scheme == "http" && !loopback(base.Hostname()):
+		return nil, fmt.Errorf("console %q: your token would pass in the clear; plain http is for loopback only", console)
+	}
+	return &Client{base, tokenFile, &http.Client{
+		Timeout: 30 * time.Second,
+		// The endpoint never redirects, and a token must not follow one.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// Error is a refusal of the endpoint, in its own words.
+type Error struct {
+	Status  int
+	Reason  string // a word for programs: "alreadyDecided", "ownRequest" …
+	Message string
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// List returns the requests of a state that the reviewer may see, all of them if state is "". More says that older ones were left out.
+func (c *Client) List(ctx context.Context, state string) (requests []approvals.Request, more bool, err error) {
+	path := "/api/v1/requests"
+	if state != "" {
+		path += "?state=" + url.QueryEscape(state)
+	}
+	var out struct {
+		Requests []approvals.Request `json:"requests"`
+		More     bool                `json:"more"`
+	}
+	err = c.call(ctx, http.MethodGet, path, nil, &out)
+	return out.Requests, out.More, err
+}
+
+// Get returns one request.
+func (c *Client) Get(ctx context.Context, id string) (r approvals.Request, err error) {
+	return r, c.call(ctx, http.MethodGet, "/api/v1/requests/"+url.PathEscape(id), nil, &r)
+}
+
+// Decide approves or denies a request and returns what became of it.
+func (c *Client) Decide(ctx context.Context, id string, verdict approvals.Verdict, reason string) (r approvals.Request, err error) {
+	body, err := json.Marshal(map[string]string{"reason": reason})
+	if err != nil {
+		return r, fmt.Errorf("encode reason: %w", err)
+	}
+	return r, c.call(ctx, http.MethodPost, "/api/v1/requests/"+url.PathEscape(id)+"/"+string(verdict), body, &r)
+}
+
+// maxAnswer bounds what is read of an answer: a list of requests with SQL of up to a megabyte each.
+const maxAnswer = 256 << 20
+
+func (c *Client) call(ctx context.Context, method, path string, body []byte, into any) error {
+	token, err := os.ReadFile(c.tokenFile)
+	if err != nil {
+		return fmt.Errorf("read token: %w", err)
+	}
+	bearer := strings.TrimSpace(string(token))
+	if bearer == "" || strings.ContainsAny(bearer, " \t\r\n") {
+		return fmt.Errorf("%s holds no token: want one OIDC token for the console's audience", c.tokenFile)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base.String()+path, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("ask %s: %w", c.base.Host, err)
+	}
+	req.Header.Set("Authorization", "Bearer "+bearer)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("ask the console: %w", err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	switch {
+	case err != nil:
+		return fmt.Errorf("read the console's answer: %w", err)
+	case len(text) > maxAnswer:
+		return errors.New("the console's answer is too large")
+	case resp.StatusCode != http.StatusOK:
+		return refusal(resp.StatusCode, text)
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return fmt.Errorf("%s answered something else than the approval endpoint does: %w", c.base.Host, err)
+	}
+	return nil
+}
+
+func refusal(status int, text []byte) error {
+	var body struct {
+		Error struct {
+			Message string `json:"message"`
+			Reason  string `json:"reason"`
+		} `json:"error"`
+	}
+	if err := json.Unmarshal(text, &body); err != nil || body.Error.Message == "" {
+		return &Error{Status: status, Message: fmt.Sprintf("the console answered %d %s without words; is this the URL of a bqgate console?", status, http.StatusText(status))}
+	}
+	return &Error{Status: status, Reason: body.Error.Reason, Message: body.Error.Message}
+}

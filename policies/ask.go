@@ -1,0 +1,118 @@
+package policies
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/googlesql"
+)
+
+// Analyze says what SQL means: googlesql.Analyzer.Analyze.
+type Analyze func(context.Context, googlesql.Request) (*googlesql.Analysis, error)
+
+// Question is what `policy explain` and policy tests ask: what would happen if this subject ran this SQL?
+type Question struct {
+	Subject        SubjectFile
+	SQL            string
+	Project        string // of names of two parts
+	DefaultDataset string // "project.dataset" for names of one part; its project completes names of two
+	Catalog        string // folder of project.dataset.table.json files, each a Table resource
+	Estimate       *Estimate
+}
+
+// ErrNeedsEstimate says that the policy decides by how much the query would read, and the question does not say.
+var ErrNeedsEstimate = errors.New("the policy decides by how much the query would read")
+
+// Ask answers a question as the gateway would. With ErrNeedsEstimate the Decision is what happens to a query that reads nothing.
+func (s *Set) Ask(ctx context.Context, analyze Analyze, q Question) (Decision, error) {
+	subject, err := q.Subject.subject(s)
+	if err != nil {
+		return Decision{}, err
+	}
+	r := googlesql.Request{SQL: q.SQL, Project: q.Project, Catalog: googlesql.Files{Folder: q.Catalog}, Caller: "explain"}
+	if q.DefaultDataset != "" {
+		project, dataset, ok := strings.Cut(q.DefaultDataset, ".")
+		if !ok || project == "" || dataset == "" || strings.Contains(dataset, ".") {
+			return Decision{}, fmt.Errorf("default dataset %q: want PROJECT.DATASET", q.DefaultDataset)
+		}
+		r.DefaultDataset = &bigquery.DatasetReference{ProjectID: project, DatasetID: dataset}
+		if r.Project == "" {
+			r.Project = project
+		}
+	}
+	if r.Project == "" {
+		if r.Project, err = onlyProject(q.Catalog); err != nil {
+			return Decision{}, err
+		}
+	}
+	analysis, err := analyze(ctx, r)
+	if err != nil {
+		return Decision{}, fmt.Errorf("analyse SQL: %w", err)
+	}
+	if analysis.Error != nil && analysis.Error.Code == googlesql.ErrorUnavailable {
+		return Decision{}, analysis.Error
+	}
+	ask := Request{
+		Subject: subject, Method: string(bigquery.MethodQuery), Project: r.Project, SQL: q.SQL, Analysis: analysis, Tables: analysis.Tables, Estimate: q.Estimate,
+	}
+	if ask.Estimate == nil && analysis.Error == nil && s.NeedsEstimate(ask) {
+		ask.Estimate = &Estimate{}
+		return s.Decide(ask), ErrNeedsEstimate
+	}
+	return s.Decide(ask), nil
+}
+
+// ParseSize reads a size as policies write it: "200GiB", and "0".
+func ParseSize(text string) (int64, error) {
+	if text == "0" {
+		return 0, nil
+	}
+	return parseSize(text)
+}
+
+// catalogTables lists the tables of a catalog folder, in the order of their names.
+func catalogTables(folder string) ([]*bigquery.Table, error) {
+	names, err := filepath.Glob(filepath.Join(folder, "*.json"))
+	if err != nil {
+		return nil, fmt.Errorf("list catalog %s: %w", folder, err)
+	}
+	if len(names) == 0 {
+		if _, err := os.Stat(folder); err != nil {
+			return nil, fmt.Errorf("catalog: %w", err)
+		}
+		return nil, fmt.Errorf("catalog %s holds no tables: want files project.dataset.table.json, as `bq show --format=json` prints them", folder)
+	}
+	var all []*bigquery.Table
+	for _, name := range names {
+		id, ok := parseTable(strings.TrimSuffix(filepath.Base(name), ".json"))
+		if !ok {
+			return nil, fmt.Errorf("catalog: %s is not named project.dataset.table.json", name)
+		}
+		t, err := googlesql.Files{Folder: folder}.Table(context.Background(), id)
+		if err != nil {
+			return nil, fmt.Errorf("catalog: %w", err)
+		}
+		all = append(all, t)
+	}
+	return all, nil
+}
+
+// onlyProject is the project of a catalog's tables.
+func onlyProject(folder string) (string, error) {
+	tables, err := catalogTables(folder)
+	if err != nil {
+		return "", err
+	}
+	project := tables[0].TableReference.Project
+	for _, t := range tables {
+		if t.TableReference.Project != project {
+			return "", fmt.Errorf("the catalog has tables of %s and %s: say the project of the query", project, t.TableReference.Project)
+		}
+	}
+	return project, nil
+}
