@@ -204,6 +204,13 @@ func writeJSON(out io.Writer, v any) error {
 	return e.Encode(v)
 }
 
+// writeLine writes one line of JSON.
+func writeLine(out io.Writer, v any) error {
+	e := json.NewEncoder(out)
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
 // orEmpty prints as [] where there is nothing.
 func orEmpty[T any](list []T) []T {
 	if list == nil {

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os/user"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bqgate/bqgate/internal/config"
+	"github.com/bqgate/bqgate/internal/gateway"
+	"github.com/bqgate/bqgate/internal/identity"
+)
+
+// shortID is how much of a session's id people see; shortest, how much of it they must give.
+const (
+	shortID  = 12
+	shortest = 8
+)
+
+func sessionsCommand() *cobra.Command {
+	c := &cobra.Command{Use: "sessions", Short: "The gateway's own sessions: what POST /v1/token has issued", RunE: group}
+	c.AddCommand(sessionsListCommand(), sessionsRevokeCommand())
+	return c
+}
+
+// openSessions reads --config and connects.
+func openSessions(c *cobra.Command, path string) (*gateway.Sessions, error) {
+	if path == "" {
+		return nil, usage(c, errMissing("--config"))
+	}
+	cfg, err := config.Load(path)
+	if err != nil {
+		return nil, exit{exitUsage, err}
+	}
+	sessions, err := gateway.OpenSessions(c.Context(), cfg, slog.New(slog.DiscardHandler)) // entries of strangers are shown in the list
+	if err != nil {
+		return nil, exit{exitFindings, err}
+	}
+	return sessions, nil
+}
+
+func sessionsListCommand() *cobra.Command {
+	var path, subject string
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "list --config FILE", Short: "List live sessions, oldest first", Args: exactly(0),
+		Long: "Exit code 1: Redis holds an entry that this gateway did not write. It opens nothing, but somebody else writes there.",
+		RunE: func(c *cobra.Command, _ []string) error {
+			sessions, err := openSessions(c, path)
+			if err != nil {
+				return err
+			}
+			defer sessions.Close()
+			all, err := sessions.List(c.Context())
+			if err != nil {
+				return err
+			}
+			forged := 0
+			var list []identity.Session
+			for _, s := range all {
+				if s.Forged {
+					forged++
+				} else if subject != "" && s.Subject != subject {
+					continue
+				}
+				list = append(list, s)
+			}
+			if asJSON || !terminal(c.OutOrStdout()) {
+				err = writeJSON(c.OutOrStdout(), map[string]any{"sessions": orEmpty(list)})
+			} else {
+				err = sessionTable(c.OutOrStdout(), list)
+			}
+			if err == nil && forged > 0 {
+				return exit{exitFindings, fmt.Errorf("%d of the entries in Redis were not written by this gateway: they open nothing, but somebody else writes there", forged)}
+			}
+			return err
+		},
+	}
+	c.Flags().StringVar(&path, "config", "", "the configuration file of `bqgate serve`")
+	c.Flags().StringVar(&subject, "subject", "", "only sessions of this subject (the token's sub)")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON, also on a terminal")
+	return c
+}
+
+func sessionTable(out io.Writer, list []identity.Session) error {
+	if len(list) == 0 {
+		_, err := fmt.Fprintln(out, "no sessions")
+		return err
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "SESSION\tSUBJECT\tISSUER\tCREATED\tEXPIRES")
+	for _, s := range list {
+		if s.Forged {
+			fmt.Fprintf(w, "%s\tnot written by this gateway\t\t\t\n", harmless(abbreviate(s.ID)))
+			continue
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", abbreviate(s.ID), harmless(s.Subject), harmless(s.Issuer), s.Created.Local().Format(time.DateTime), s.Expiry.Local().Format(time.DateTime))
+	}
+	return w.Flush()
+}
+
+func abbreviate(id string) string { return id[:min(len(id), shortID)] }
+
+func sessionsRevokeCommand() *cobra.Command {
+	var path, subject, issuer, reason string
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "revoke --config FILE {SESSION… | --subject SUB [--issuer URL]}", Short: "End sessions at once", Args: between(0, 1000),
+		Long: "SESSION is the id that `bqgate sessions list` shows, or at least eight characters of it. The client has to exchange its OIDC token again;\n" +
+			"to keep a client out, take its rules out of the policy or its key out of the issuer.",
+		RunE: func(c *cobra.Command, args []string) error {
+			switch {
+			case path == "":
+				return usage(c, errMissing("--config"))
+			case len(args) == 0 && subject == "":
+				return usage(c, errors.New("say which sessions: ids, or --subject"))
+			case len(args) > 0 && subject != "":
+				return usage(c, errors.New("say either ids or --subject"))
+			case issuer != "" && subject == "":
+				return usage(c, errors.New("--issuer narrows --subject, which is missing"))
+			}
+			for _, id := range args {
+				if len(id) < shortest {
+					return usage(c, fmt.Errorf("session %q: give at least %d characters of its id", id, shortest))
+				}
+			}
+			sessions, err := openSessions(c, path)
+			if err != nil {
+				return err
+			}
+			defer sessions.Close()
+			all, err := sessions.List(c.Context())
+			if err != nil {
+				return err
+			}
+			chosen, err := choose(all, args, subject, issuer)
+			if err != nil {
+				return exit{exitFindings, err}
+			}
+			n, err := sessions.Revoke(c.Context(), chosen, gateway.Revocation{By: operator(), Reason: reason})
+			if asJSON || !terminal(c.OutOrStdout()) {
+				err = errors.Join(writeJSON(c.OutOrStdout(), map[string]any{"revoked": chosen[:n]}), err)
+			} else {
+				for _, s := range chosen[:n] {
+					fmt.Fprintf(c.OutOrStdout(), "revoked %s of %s\n", abbreviate(s.ID), harmless(s.Subject))
+				}
+			}
+			return err
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&path, "config", "", "the configuration file of `bqgate serve`")
+	f.StringVar(&subject, "subject", "", "all sessions of this subject (the token's sub)")
+	f.StringVar(&issuer, "issuer", "", "only those of this issuer (its URL)")
+	f.StringVar(&reason, "reason", "", "why, for the audit journal")
+	f.BoolVar(&asJSON, "json", false, "print JSON, also on a terminal")
+	return c
+}
+
+// choose finds the sessions that are meant, and nothing by guess: an id that fits two sessions ends none.
+func choose(all []identity.Session, ids []string, subject, issuer string) ([]identity.Session, error) {
+	var chosen []identity.Session
+	if subject != "" {
+		for _, s := range all {
+			if !s.Forged && s.Subject == subject && (issuer == "" || s.Issuer == issuer) {
+				chosen = append(chosen, s)
+			}
+		}
+		if len(chosen) == 0 {
+			return nil, fmt.Errorf("%q has no session", subject)
+		}
+		return chosen, nil
+	}
+	for _, id := range ids {
+		var found []identity.Session
+		for _, s := range all {
+			if strings.HasPrefix(s.ID, id) {
+				found = append(found, s)
+			}
+		}
+		switch len(found) {
+		case 0:
+			return nil, fmt.Errorf("there is no session %s; nothing was revoked", id)
+		case 1:
+			chosen = append(chosen, found[0])
+		default:
+			return nil, fmt.Errorf("%d sessions begin with %s: give more of the id; nothing was revoked", len(found), id)
+		}
+	}
+	return chosen, nil
+}
+
+// operator is who runs the command, for the audit journal.
+func operator() string {
+	u, err := user.Current()
+	if err != nil {
+		return "operator"
+	}
+	return "operator " + u.Username
+}

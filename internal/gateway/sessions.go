@@ -1,0 +1,85 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/bqgate/bqgate/internal/audit"
+	"github.com/bqgate/bqgate/internal/config"
+	"github.com/bqgate/bqgate/internal/identity"
+	"github.com/bqgate/bqgate/internal/sealed"
+)
+
+// Sessions are the sessions of a running gateway, for its operator.
+type Sessions struct {
+	*identity.Sessions
+	config *config.Config
+	redis  redis.UniversalClient
+}
+
+// OpenSessions connects to where the replicas of this configuration keep their sessions.
+func OpenSessions(ctx context.Context, c *config.Config, log *slog.Logger) (*Sessions, error) {
+	keys, err := sealed.Load(c.SealingKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	store, err := connect(ctx, c.Redis)
+	if err != nil {
+		return nil, err
+	}
+	sessions, err := identity.NewSessions(store, keys, c.Identity, log)
+	if err != nil {
+		store.Close()
+		return nil, fmt.Errorf("identity: %w", err)
+	}
+	return &Sessions{sessions, c, store}, nil
+}
+
+// Close ends the connection.
+func (s *Sessions) Close() error { return s.redis.Close() }
+
+// Revocation is who ends sessions, and why.
+type Revocation struct{ By, Reason string }
+
+// Revoke ends sessions at once. Each is in the audit journal before it ends; a journal that cannot be written keeps no session alive, but is an error.
+func (s *Sessions) Revoke(ctx context.Context, sessions []identity.Session, r Revocation) (revoked int, err error) {
+	journal, journalErr := s.journal()
+	if journalErr == nil {
+		defer journal.Close()
+	}
+	for _, one := range sessions {
+		if journalErr == nil {
+			_, journalErr = journal.Append(ctx, audit.Session{
+				ID: one.ID, Event: "revoked", Subject: audit.Subject{Issuer: one.Issuer, Sub: one.Subject, Owner: one.Owner}, By: r.By, Reason: r.Reason, Expires: one.Expiry,
+			})
+		}
+		if err := s.Sessions.Revoke(ctx, one.ID); err != nil {
+			return revoked, err
+		}
+		revoked++
+	}
+	if journalErr != nil {
+		return revoked, fmt.Errorf("revoked, but not in the audit journal: %w", journalErr)
+	}
+	return revoked, nil
+}
+
+// journal opens a file of its own in the gateway's journal. Files of another owner would be closed to the gateway's user, who reads and verifies the journal.
+func (s *Sessions) journal() (*audit.Journal, error) {
+	info, err := os.Stat(s.config.Audit.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("audit folder: %w", err)
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) != os.Geteuid() {
+		return nil, fmt.Errorf("audit folder %s belongs to user %d; run this as that user", s.config.Audit.Dir, stat.Uid)
+	}
+	return openJournal(s.config.Audit)
+}
