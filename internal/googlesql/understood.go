@@ -3,6 +3,7 @@ package googlesql
 import (
 	"strings"
 
+	"github.com/bqgate/bqgate/internal/googlesql/functions"
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
@@ -49,7 +50,11 @@ func (j *job) understoodNames(s *wire.Statement) *Error {
 		p := &s.Paths[i]
 		name := strings.Join(p.Parts, ".")
 		switch p.Role {
-		case wire.RoleTable, wire.RoleTarget, wire.RoleBuiltin:
+		case wire.RoleTable, wire.RoleTarget:
+		case wire.RoleBuiltin:
+			if f, known := functions.Lookup(strings.TrimPrefix(strings.ToUpper(name), "SAFE.")); known && f.Refused != "" {
+				return j.at(p.Start, ErrorUnsupported, "%s", functions.Refusal(f.Name))
+			}
 		case wire.RoleTVF:
 			switch {
 			case strings.EqualFold(name, "EXTERNAL_QUERY"):
@@ -82,23 +87,31 @@ func builtinNamespace(parts []string) bool {
 // structural reports whether a statement only changes what exists: its kind and target say all of it, no data flows.
 func structural(s *wire.Statement) bool {
 	for i := range s.Paths {
-		if role := s.Paths[i].Role; role != wire.RoleTarget && role != wire.RoleBuiltin {
+		if role := s.Paths[i].Role; role != wire.RoleTarget && role != wire.RoleBuiltin && role != wire.RoleConnection {
 			return false
 		}
 	}
 	switch s.Kind {
-	case "CREATE_SCHEMA", "CREATE_TABLE", "TRUNCATE_TABLE", "GRANT", "REVOKE", "RENAME",
+	case "CREATE_SCHEMA", "CREATE_EXTERNAL_SCHEMA", "CREATE_TABLE", "CREATE_EXTERNAL_TABLE", "CREATE_ROW_ACCESS_POLICY", "CREATE_SEARCH_INDEX", "CREATE_VECTOR_INDEX",
+		"CREATE_CONNECTION", "CREATE_DATA_POLICY", "CREATE_CAPACITY", "CREATE_RESERVATION", "CREATE_ASSIGNMENT", "LOAD_DATA", "TRUNCATE_TABLE", "RENAME",
 		"BEGIN_TRANSACTION", "COMMIT_TRANSACTION", "ROLLBACK_TRANSACTION":
 		return true
 	}
-	return strings.HasPrefix(s.Kind, "DROP_") || strings.HasPrefix(s.Kind, "UNDROP_") || strings.HasPrefix(s.Kind, "ALTER_")
+	for _, verb := range []string{"DROP_", "UNDROP_", "ALTER_", "GRANT_ON_", "REVOKE_ON_"} {
+		if strings.HasPrefix(s.Kind, verb) {
+			return true
+		}
+	}
+	return false
 }
 
 // existing reports whether the target of a kind is a table that is there before the statement runs.
 func existing(kind string) bool {
 	switch kind {
 	case "INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE_TABLE", "DROP_TABLE", "DROP_EXTERNAL_TABLE", "DROP_VIEW", "DROP_MATERIALIZED_VIEW",
-		"DROP_SNAPSHOT_TABLE", "ALTER_TABLE", "ALTER_VIEW", "ALTER_MATERIALIZED_VIEW":
+		"DROP_SNAPSHOT_TABLE", "ALTER_TABLE", "ALTER_VIEW", "ALTER_MATERIALIZED_VIEW", "GRANT_ON_TABLE", "GRANT_ON_VIEW", "REVOKE_ON_TABLE", "REVOKE_ON_VIEW",
+		"CREATE_ROW_ACCESS_POLICY", "DROP_ROW_ACCESS_POLICY", "CREATE_SEARCH_INDEX", "ALTER_SEARCH_INDEX", "DROP_SEARCH_INDEX", "CREATE_VECTOR_INDEX", "ALTER_VECTOR_INDEX",
+		"DROP_VECTOR_INDEX", "EXPORT_METADATA":
 		return true
 	default:
 		return false

@@ -44,15 +44,13 @@ func (e *engine) analyze(request *wire.AnalyzeRequest) (*wire.Analysis, *wire.Er
 	}
 	statement := must(output.ResolvedStatement())
 	switch x := statement.(type) {
-	case *gsql.ResolvedQueryStmt:
-		w.query(x)
-		w.verify(statement)
 	case *gsql.ResolvedCreateFunctionStmt:
 		w.functionBody(x)
 	case *gsql.ResolvedCreateTableFunctionStmt:
 		w.tableFunctionBody(x)
 	default:
-		w.flow(statement)
+		w.statement(statement)
+		w.verify(statement)
 	}
 	return w.analysis(), nil
 }
@@ -98,22 +96,6 @@ func (w *walk) use(in googlesql.UseIn, v *value, offset int) {
 			w.uses = append(w.uses, use{s.origin, in, offset})
 		}
 	})
-}
-
-func (w *walk) query(q *gsql.ResolvedQueryStmt) {
-	w.scan(must(q.Query()))
-	columns := must(q.OutputColumnList())
-	if must(q.IsValueTable()) {
-		if len(columns) != 1 {
-			refuse(-1, "a value table with %d columns is not analysed", len(columns))
-		}
-		w.valueTable(columns[0])
-		return
-	}
-	for _, c := range columns {
-		column := must(c.Column())
-		w.emit(must(c.Name()), must(column.Type()), w.column(column))
-	}
 }
 
 // valueTable is the output of SELECT AS STRUCT and SELECT AS VALUE: BigQuery answers with one column for each field.
@@ -192,9 +174,15 @@ func (w *walk) verify(s gsql.ResolvedNode) {
 		refuse(-1, "%s", unread(err.Error()))
 	}
 	tree := must(s.DebugString())
-	if strings.Count(tree, "TableScan(") != len(w.scans) || strings.Count(tree, "ColumnRef(") != w.refs || strings.Count(tree, "+-TVFScan") != w.calls {
+	if printed(tree, "TableScan") != len(w.scans) || printed(tree, "ColumnRef") != w.refs || printed(tree, "TVFScan") != w.calls {
 		refuse(-1, "a part of this statement is not known to bqgate")
 	}
+}
+
+// printed counts the nodes of a kind in a printed tree: a node's fields follow on its line in parentheses, or on lines of their own. A literal
+// that looks like a node can only make the count larger than what was walked.
+func printed(tree, kind string) int {
+	return strings.Count(tree, kind+"(") + strings.Count(tree, kind+"\n")
 }
 
 // analysis turns the walk into the reply.

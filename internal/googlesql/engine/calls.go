@@ -6,17 +6,23 @@ import (
 	gsql "github.com/goccy/go-googlesql"
 
 	"github.com/bqgate/bqgate/internal/googlesql"
+	"github.com/bqgate/bqgate/internal/googlesql/functions"
 )
 
-// function notes a function's name and returns the engine's own name for it, lower case.
-func (w *walk) function(f *gsql.Function) string {
+// function notes a function that a node calls, and returns the engine's own name for it, lower case. One that is not in the table is refused.
+func (w *walk) function(f *gsql.Function, n gsql.ResolvedNode) string {
 	if group := must(f.GetGroup()); group != builtinGroup {
-		refuse(-1, "the function %s is not analysed", must(f.FullName(false)))
+		refuse(location(n), "the function %s is not analysed", must(f.FullName(false)))
 	}
 	name := strings.ToLower(must(f.FullName(false)))
+	known, ok := functions.Lookup(name)
 	switch {
+	case !ok && strings.HasPrefix(name, "$"):
+		refuse(location(n), "this operator is not known to bqgate (%s)", name)
+	case !ok || known.Refused != "":
+		refuse(location(n), "%s", functions.Refusal(name))
 	case !strings.HasPrefix(name, "$"):
-		w.functions[strings.ToUpper(name)] = true
+		w.functions[known.Name] = true
 	case strings.HasPrefix(name, "$extract"):
 		w.functions["EXTRACT"] = true
 	case name == "$count_star":
@@ -29,7 +35,7 @@ func (w *walk) call(n *gsql.ResolvedFunctionCall) *value {
 	if r := w.routine(must(n.Function())); r != nil {
 		return w.routineCall(n, r)
 	}
-	name := w.function(must(n.Function()))
+	name := w.function(must(n.Function()), n)
 	must(n.Signature())
 	must(n.ErrorMode())
 	check(noExtras(n, must(n.HintListSize()), must(n.CollationListSize())))
@@ -37,9 +43,10 @@ func (w *walk) call(n *gsql.ResolvedFunctionCall) *value {
 	switch name {
 	case "$array_at_offset", "$array_at_ordinal", "$safe_array_at_offset", "$safe_array_at_ordinal":
 		if len(arguments) == 2 {
+			// Whether the element is there, NULL or an error tells how long the array is.
 			array := w.expression(arguments[0])
-			index := w.expression(arguments[1])
-			w.use(googlesql.UseExpression, index, location(arguments[1]))
+			w.reads = append(w.reads, read{array, location(arguments[0])})
+			w.steer(googlesql.UseExpression, arguments[1])
 			return array.item()
 		}
 	case "$make_array":
@@ -102,16 +109,20 @@ func noExtras(n gsql.ResolvedNode, hints, collations int32) error {
 }
 
 func (w *walk) aggregate(n *gsql.ResolvedAggregateFunctionCall) *value {
-	w.function(must(n.Function()))
+	w.function(must(n.Function()), n)
 	must(n.Signature())
 	must(n.ErrorMode())
-	must(n.Distinct())
 	must(n.NullHandlingModifier())
 	check(noExtras(n, must(n.HintListSize()), must(n.CollationListSize())))
 	if must(n.GroupByListSize())+must(n.GroupByAggregateListSize())+must(n.GenericArgumentListSize()) > 0 {
 		refuse(location(n), "this form of aggregation is not analysed")
 	}
 	values := w.operands(must(n.ArgumentList()))
+	if must(n.Distinct()) {
+		for i, v := range values {
+			w.use(googlesql.UseGroup, v, location(must(n.ArgumentList())[i]))
+		}
+	}
 	w.optional(googlesql.UseAggregate, must(n.WhereExpr()))
 	w.optional(googlesql.UseAggregate, must(n.HavingExpr()))
 	w.optional(googlesql.UseAggregate, must(n.Limit()))
@@ -141,16 +152,20 @@ func (w *walk) windows(g *gsql.ResolvedAnalyticFunctionGroup) {
 }
 
 func (w *walk) analytic(n *gsql.ResolvedAnalyticFunctionCall) *value {
-	w.function(must(n.Function()))
+	w.function(must(n.Function()), n)
 	must(n.Signature())
 	must(n.ErrorMode())
-	must(n.Distinct())
 	must(n.NullHandlingModifier())
 	check(noExtras(n, must(n.HintListSize()), must(n.CollationListSize())))
 	if must(n.GenericArgumentListSize()) > 0 {
 		refuse(location(n), "this form of analytic function is not analysed")
 	}
 	values := w.operands(must(n.ArgumentList()))
+	if must(n.Distinct()) {
+		for i, v := range values {
+			w.use(googlesql.UseGroup, v, location(must(n.ArgumentList())[i]))
+		}
+	}
 	w.optional(googlesql.UseWindow, must(n.WhereExpr()))
 	if f := must(n.WindowFrame()); f != nil {
 		must(f.FrameUnit())

@@ -56,6 +56,7 @@ func newEngine() (e *engine, err error) {
 	for _, name := range scalarTypes {
 		e.scalars[name] = start(gsql.AnalyzeType(name, e.options, e.builtins, e.factory))
 	}
+	e.addSystemVariables(e.options)
 	e.addBigQueryFunctions()
 	e.size, err = os.Open("/proc/self/statm") // read again and again: the worker can open no file later
 	return e, err
@@ -103,6 +104,9 @@ func (e *engine) newOptions() *gsql.AnalyzerOptions {
 	startup(o.SetParseLocationRecordType(gsql.ParseLocationRecordTypeParseLocationRecordFullNodeScope))
 	startup(o.SetPruneUnusedColumns(true))
 	startup(o.SetErrorMessageMode(gsql.ErrorMessageModeErrorMessageOneLine))
+	if len(e.scalars) > 0 {
+		e.addSystemVariables(o)
+	}
 	for rewrite := gsql.ResolvedASTRewrite(1); rewrite < 64; rewrite++ {
 		_ = o.EnableRewrite(rewrite, false) // numbers without a rewrite answer with an error, which says nothing
 	}

@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"strings"
-
 	gsql "github.com/goccy/go-googlesql"
 
 	"github.com/bqgate/bqgate/internal/googlesql"
@@ -121,7 +119,7 @@ func (w *walk) expression(e gsql.ResolvedExprNode) *value {
 	case nil:
 		refuse(-1, "a part of this statement is not known to bqgate")
 	case *gsql.ResolvedSystemVariable:
-		refuse(location(n), "system variables (@@%s) are not analysed", strings.Join(must(n.NamePath()), "."))
+		return systemVariable(n)
 	default:
 		refuse(location(e), "%s expressions are not analysed", must(e.NodeKindString()))
 	}

@@ -30,6 +30,19 @@ func kindOf(n gsql.ASTStatementNode) string {
 		return "ALTER_" + strings.ToUpper(must(must(x.Type()).GetAsString()))
 	case *gsql.ASTDropEntityStatement:
 		return "DROP_" + strings.ToUpper(must(must(x.EntityType()).GetAsString()))
+	case *gsql.ASTGrantStatement:
+		return "GRANT_ON_" + grantedOn(x)
+	case *gsql.ASTRevokeStatement:
+		return "REVOKE_ON_" + grantedOn(x)
+	case *gsql.ASTAlterIndexStatement:
+		switch must(x.IndexType()) {
+		case gsql.ASTAlterIndexStatementEnums_IndexTypeIndexSearch:
+			return "ALTER_SEARCH_INDEX"
+		case gsql.ASTAlterIndexStatementEnums_IndexTypeIndexVector:
+			return "ALTER_VECTOR_INDEX"
+		default:
+			return "ALTER_INDEX"
+		}
 	case *gsql.ASTCreateIndexStatement:
 		switch {
 		case must(x.IsSearch()):
@@ -96,6 +109,21 @@ func objectWord(k gsql.SchemaObjectKind) string {
 		return word
 	}
 	return "OBJECT"
+}
+
+// grantedOn is the kind of thing that GRANT and REVOKE are about: BigQuery counts external tables as tables, and every view as a view.
+func grantedOn(n gsql.ASTStatementNode) string {
+	var words []string
+	count := must(n.NumChildren())
+	for i := int32(0); i < count; i++ {
+		if word, ok := must(n.Child(i)).(*gsql.ASTIdentifier); ok {
+			words = append(words, strings.ToUpper(must(word.GetAsString())))
+		}
+	}
+	if len(words) > 1 && (words[len(words)-1] == "TABLE" || words[len(words)-1] == "VIEW") {
+		words = words[len(words)-1:]
+	}
+	return strings.Join(words, "_")
 }
 
 // upperSnake turns "AlterMaterializedView" into "ALTER_MATERIALIZED_VIEW".

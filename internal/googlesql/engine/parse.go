@@ -86,6 +86,8 @@ func (o *outline) targets(n gsql.ASTStatementNode, s *wire.Statement) {
 		table = must(x.TableName())
 	case *gsql.ASTCreateIndexStatement:
 		table = must(x.TableName())
+	case *gsql.ASTAlterIndexStatement:
+		table = must(x.TableName())
 	case *gsql.ASTDropSearchIndexStatement:
 		table = must(x.TableName())
 	case *gsql.ASTDropVectorIndexStatement:
@@ -130,6 +132,10 @@ func (o *outline) collect(n gsql.ASTNode, s *wire.Statement) {
 		}
 	case *gsql.ASTCloneDataSource:
 		if path := must(x.PathExpr()); path != nil {
+			s.Paths = append(s.Paths, sourcePath(path))
+		}
+	case *gsql.ASTGraphElementTable:
+		if path := must(x.Name()); path != nil {
 			s.Paths = append(s.Paths, sourcePath(path))
 		}
 	case *gsql.ASTTVF:

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"slices"
+
 	gsql "github.com/goccy/go-googlesql"
 
 	"github.com/bqgate/bqgate/internal/googlesql"
@@ -68,12 +70,14 @@ func (w *walk) alias(n gsql.ResolvedScanNode, values []*value, name string) {
 
 // recursion walks the recursive term until what its columns carry no longer grows.
 func (w *walk) recursion(n *gsql.ResolvedRecursiveScan) {
-	if must(n.RecursionDepthModifier()) != nil {
-		refuse(location(n), "WITH DEPTH is not analysed")
-	}
 	first, term := must(n.NonRecursiveTerm()), must(n.RecursiveTerm())
 	w.scan(must(first.Scan()))
 	columns, start := listed(n), w.columnsOf(must(first.OutputColumnList()))
+	if depth := must(n.RecursionDepthModifier()); depth != nil {
+		w.optional(googlesql.UseOther, must(depth.LowerBound()))
+		w.optional(googlesql.UseOther, must(depth.UpperBound()))
+		columns = w.counter(columns, must(must(depth.RecursionDepthColumn()).Column()))
+	}
 	current := start
 	outer, repeat := w.recursive, w.repeat
 	for round := 0; ; round++ {
@@ -97,4 +101,10 @@ func (w *walk) recursion(n *gsql.ResolvedRecursiveScan) {
 			w.use(googlesql.UseGroup, v, location(n))
 		}
 	}
+}
+
+// counter defines the column that WITH DEPTH counts in, and gives the others.
+func (w *walk) counter(columns []*gsql.ResolvedColumn, depth *gsql.ResolvedColumn) []*gsql.ResolvedColumn {
+	w.define(depth, constant)
+	return slices.DeleteFunc(slices.Clone(columns), func(c *gsql.ResolvedColumn) bool { return must(c.ColumnId()) == must(depth.ColumnId()) })
 }

@@ -47,10 +47,7 @@ func (w *walk) scan(s gsql.ResolvedScanNode) {
 		w.tableScan(n)
 	case *gsql.ResolvedSingleRowScan:
 	case *gsql.ResolvedProjectScan:
-		w.scan(must(n.InputScan()))
-		for _, c := range must(n.ExprList()) {
-			w.computed(c)
-		}
+		w.project(n)
 	case *gsql.ResolvedFilterScan:
 		w.scan(must(n.InputScan()))
 		w.steer(googlesql.UseFilter, must(n.FilterExpr()))
@@ -97,6 +94,13 @@ func (w *walk) scan(s gsql.ResolvedScanNode) {
 		w.scan(must(n.InputScan()))
 	case *gsql.ResolvedTVFScan:
 		w.tableFunction(n)
+	case *gsql.ResolvedSampleScan:
+		w.sample(n)
+	case *gsql.ResolvedAssertScan:
+		// Whether the query fails, and with which words.
+		w.scan(must(n.InputScan()))
+		w.steer(googlesql.UseExpression, must(n.Condition()))
+		w.steer(googlesql.UseExpression, must(n.Message()))
 	case nil:
 		refuse(-1, "a part of this statement is not known to bqgate")
 	default:
@@ -111,7 +115,6 @@ func (w *walk) scan(s gsql.ResolvedScanNode) {
 }
 
 var refusedScans = map[string]string{
-	"SampleScan":                        "TABLESAMPLE is not analysed; leave it out",
 	"MatchRecognizeScan":                "MATCH_RECOGNIZE is not analysed",
 	"GraphTableScan":                    "property graphs are not analysed; read the tables themselves",
 	"AnonymizedAggregateScan":           "WITH ANONYMIZATION is not analysed",
@@ -142,9 +145,7 @@ func location(n gsql.ResolvedNode) int {
 func (w *walk) tableScan(n *gsql.ResolvedTableScan) {
 	table := must(n.Table())
 	name := must(table.FullName())
-	if must(n.ForSystemTimeExpr()) != nil {
-		refuse(location(n), "FOR SYSTEM_TIME AS OF is not analysed; read the table as it is now")
-	}
+	w.optional(googlesql.UseOther, must(n.ForSystemTimeExpr()))
 	if must(n.ReadAsRowType()) || must(n.LockMode()) != nil {
 		refuse(location(n), "this way of reading a table is not analysed")
 	}
@@ -159,6 +160,59 @@ func (w *walk) tableScan(n *gsql.ResolvedTableScan) {
 	for i, c := range columns {
 		column := must(must(table.GetColumn(indexes[i])).Name())
 		w.define(c, w.base(name+"."+column, must(c.Type())))
+	}
+}
+
+// project computes columns. Those that a FULL JOIN makes of USING are one side's or the other's, as they are.
+func (w *walk) project(n *gsql.ResolvedProjectScan) {
+	input := must(n.InputScan())
+	w.scan(input)
+	join, joined := input.(*gsql.ResolvedJoinScan)
+	joined = joined && must(join.HasUsing()) && must(join.JoinType()) == gsql.ResolvedJoinScanEnums_JoinTypeFull
+	for _, c := range must(n.ExprList()) {
+		if joined && w.coalesced(c) {
+			continue
+		}
+		w.computed(c)
+	}
+}
+
+// coalesced defines a column of USING in a FULL JOIN; false for one that the author wrote. What the engine makes up refers to columns that
+// stand nowhere in the text.
+func (w *walk) coalesced(c *gsql.ResolvedComputedColumn) bool {
+	call, ok := must(c.Expr()).(*gsql.ResolvedFunctionCall)
+	if !ok || must(must(call.Function()).FullName(false)) != "coalesce" {
+		return false
+	}
+	arguments := must(call.ArgumentList())
+	for _, a := range arguments {
+		if _, ok := a.(*gsql.ResolvedColumnRef); !ok || location(a) >= 0 {
+			return false
+		}
+	}
+	must(call.Signature())
+	must(call.ErrorMode())
+	values := make([]*value, len(arguments))
+	for i, a := range arguments {
+		values[i] = w.expression(a)
+	}
+	w.define(must(c.Column()), merge(values...))
+	return true
+}
+
+// sample keeps some of the rows. Which ones depends on how the table is stored, and so on what it was sorted by: every column that is
+// read from it counts.
+func (w *walk) sample(n *gsql.ResolvedSampleScan) {
+	input := must(n.InputScan())
+	w.scan(input)
+	must(n.Method())
+	must(n.Unit())
+	if must(n.RepeatableArgument()) != nil || must(n.WeightColumn()) != nil || must(n.PartitionByListSize()) > 0 {
+		refuse(location(input), "this TABLESAMPLE is not analysed; write TABLESAMPLE SYSTEM (n PERCENT)")
+	}
+	w.optional(googlesql.UseOther, must(n.Size()))
+	for _, c := range listed(n) {
+		w.use(googlesql.UseOther, w.column(c), location(input))
 	}
 }
 
@@ -230,6 +284,7 @@ func (w *walk) aggregateScan(n *gsql.ResolvedAggregateScan) {
 	}
 	w.correlated(must(n.RollupColumnList()))
 	for _, g := range must(n.GroupingCallList()) {
+		w.functions["GROUPING"] = true
 		w.define(must(g.OutputColumn()), derive(w.expression(must(g.GroupByColumn()))))
 	}
 	if must(n.CollationListSize()) > 0 {
