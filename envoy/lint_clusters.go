@@ -71,6 +71,13 @@ func (l *linter) cluster(name, rule string) (*clusterv3.Cluster, path, bool) {
 	fixed := c.GetClusterType() == nil && c.GetEdsClusterConfig() == nil && (kind == clusterv3.Cluster_STATIC || kind == clusterv3.Cluster_STRICT_DNS || kind == clusterv3.Cluster_LOGICAL_DNS)
 	l.must(fixed, p.field("type"), "fixed-clusters", "where "+name+" is comes from elsewhere or from the request", "STATIC, STRICT_DNS or LOGICAL_DNS")
 	l.must(len(c.GetTransportSocketMatches()) == 0 && c.GetTransportSocketMatcher() == nil, p.field("transport_socket_matches"), rule, "the transport depends on metadata", "transport_socket")
+	o := p.field("typed_extension_protocol_options")
+	l.must(options(c).GetRetryPolicy() == nil, o, "retries", "a job that is sent twice may run twice", "no retry_policy")
+	l.must(len(options(c).GetRequestMirrorPolicies()) == 0, o, "mirrors", "requests are copied elsewhere, tokens included", "no request_mirror_policies")
+	l.must(options(c).GetUseDownstreamProtocolConfig() == nil, o, "framing", "clients choose the protocol in which Google is spoken to", "auto_config or explicit_http_config")
+	l.must(len(c.GetFilters()) == 0, p.field("filters"), "filters", "network filters behind ext_proc see tokens and rows", "none")
+	l.must(c.GetUpstreamConfig() == nil, p.field("upstream_config"), "understood", "an extension makes the connections", "none")
+	l.must(c.GetLrsServer() == nil, p.field("lrs_server"), "static", "loads are reported elsewhere", "none")
 	l.must(len(options(c).GetHttpFilters()) == 0, p.field("typed_extension_protocol_options"), "filters", "filters behind ext_proc change what it decided", "none")
 	return c, p, true
 }

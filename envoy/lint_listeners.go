@@ -16,6 +16,9 @@ import (
 func (l *linter) listener(p path, listener *listenerv3.Listener) {
 	l.must(listener.GetApiListener() == nil && listener.GetUdpListenerConfig() == nil, p, "listener", "only TCP listeners are understood", "address and filter_chains")
 	l.must(listener.GetFilterChainMatcher() == nil && listener.GetFcdsConfig() == nil, p, "listener", "filter chains are chosen in a way that is not understood", "filter_chains only")
+	l.must(!listener.GetUseOriginalDst().GetValue(), p.field("use_original_dst"), "listener", "connections are handed to another listener by where the client meant to go", "false")
+	l.must(!listener.GetBypassOverloadManager(), p.field("bypass_overload_manager"), "overload", "clients can exhaust memory or connections", "false")
+	l.accessLogs(p.field("access_log"), listener.GetAccessLog())
 	chains := listener.GetFilterChains()
 	for i, chain := range chains {
 		l.chain(p.field("filter_chains").index(i), listener, chain)
@@ -76,12 +79,22 @@ func (l *linter) manager(p path, m *hcmv3.HttpConnectionManager) {
 	l.must(!m.GetHttpProtocolOptions().GetAcceptHttp_10(), p.field("http_protocol_options", "accept_http_10"), "framing", "HTTP/1.0 bodies end where the connection does", "false")
 	l.must(!m.GetHttpProtocolOptions().GetEnableTrailers(), p.field("http_protocol_options", "enable_trailers"), "framing", "request trailers are headers that nobody decided about", "false")
 	l.must(!m.GetHttpProtocolOptions().GetAllowChunkedLength(), p.field("http_protocol_options", "allow_chunked_length"), "framing", "requests with two lengths can be read in two ways", "false")
+	l.must(!m.GetHttpProtocolOptions().GetAllowCustomMethods(), p.field("http_protocol_options", "allow_custom_methods"), "framing", "methods that no server knows can be read in two ways", "false")
+	l.must(len(m.GetHttpProtocolOptions().GetIgnoreHttp_11Upgrade()) == 0, p.field("http_protocol_options", "ignore_http_11_upgrade"), "upgrades", "an upgrade that is ignored here may be taken further on", "none")
+	l.must(!m.GetHttp2ProtocolOptions().GetAllowMetadata(), p.field("http2_protocol_options", "allow_metadata"), "framing", "METADATA frames pass filters by", "false")
 	l.must(!m.GetProxy_100Continue(), p.field("proxy_100_continue"), "framing", "1xx responses pass ext_proc by", "false")
 
 	l.must(m.GetUseRemoteAddress().GetValue(), p.field("use_remote_address"), "client-headers", "clients say themselves where they come from, and steer Envoy by x-envoy-* headers", "true")
 	l.must(len(m.GetInternalAddressConfig().GetCidrRanges()) == 0 && !m.GetInternalAddressConfig().GetUnixSockets(), p.field("internal_address_config"), "client-headers",
 		"clients at these addresses may steer Envoy by x-envoy-* headers", "no internal addresses")
 	l.must(stripsEnvoyHeaders(m), p.field("early_header_mutation_extensions"), "client-headers", "x-envoy-* headers of clients are not removed first of all", "remove_on_match of the prefix x-envoy-")
+	l.must(len(m.GetOriginalIpDetectionExtensions()) == 0, p.field("original_ip_detection_extensions"), "client-headers", "clients say themselves where they come from", "use_remote_address")
+	switch m.GetForwardClientCertDetails() {
+	case hcmv3.HttpConnectionManager_SANITIZE:
+	default:
+		l.add(p.field("forward_client_cert_details"), "client-headers", "x-forwarded-client-cert of a client, or about one, is passed on", "SANITIZE")
+	}
+	l.must(m.GetProxyStatusConfig() == nil, p.field("proxy_status_config"), "secrets", "errors between Envoy and Google go to the client in a header that ext_proc does not see", "none")
 	l.must(!m.GetPreserveExternalRequestId(), p.field("preserve_external_request_id"), "client-headers", "clients choose the id under which they are logged", "false")
 
 	l.positive(m.GetRequestTimeout(), p.field("request_timeout"))

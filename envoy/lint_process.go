@@ -17,6 +17,10 @@ func (l *linter) process(b *bootstrapv3.Bootstrap) {
 	l.must(len(b.GetStaticResources().GetListeners()) > 0, path{"static_resources", "listeners"}, "static", "there is no listener", static)
 	l.must(b.GetHeaderPrefix() == "", path{"header_prefix"}, "client-headers",
 		"Envoy's own headers get another prefix, and the removal of x-envoy-* from requests misses them", "no header_prefix")
+	l.must(b.GetHdsConfig() == nil, path{"hds_config"}, "static", "another server says which hosts are in use", static)
+	l.must(len(b.GetStatsSinks()) == 0, path{"stats_sinks"}, "secrets", "statistics are sent elsewhere, and they name clusters, routes and status codes of each agent's requests", "none; read them from the admin socket")
+	l.must(len(b.GetInlineHeaders()) == 0, path{"inline_headers"}, "client-headers", "duplicates of these headers are joined before ext_authz sees them", "none")
+	l.must(len(b.GetFatalActions()) == 0, path{"fatal_actions"}, "understood", "extensions run code in Envoy", "none")
 	l.must(len(b.GetBootstrapExtensions()) == 0, path{"bootstrap_extensions"}, "understood", "extensions run code in Envoy", "none")
 	l.admin(b.GetAdmin())
 	l.runtime(b)
@@ -28,6 +32,7 @@ func (l *linter) admin(a *bootstrapv3.Admin) {
 		return
 	}
 	p := path{"admin"}
+	l.accessLogs(p.field("access_log"), a.GetAccessLog())
 	pipe := a.GetAddress().GetPipe()
 	if pipe == nil {
 		l.add(p.field("address"), "admin", "the admin interface is on a network port: whoever reaches it can stop Envoy, drain it and read its configuration",

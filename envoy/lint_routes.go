@@ -3,6 +3,7 @@ package envoy
 import (
 	"slices"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 )
 
@@ -31,6 +32,7 @@ func refusesAll(r *routev3.Route) bool {
 }
 
 func (l *linter) routeConfiguration(p path, c *routev3.RouteConfiguration) {
+	l.addedHeaders(p, c.GetRequestHeadersToAdd())
 	l.must(c.GetVhds() == nil, p.field("vhds"), "static", "virtual hosts come from elsewhere and cannot be checked", "virtual_hosts only")
 	l.must(len(c.GetTypedPerFilterConfig()) == 0, p.field("typed_per_filter_config"), "exceptions", "filters are changed for all routes", "none")
 	l.must(len(c.GetRequestMirrorPolicies()) == 0, p.field("request_mirror_policies"), "mirrors", "requests are copied elsewhere, tokens included", "none")
@@ -38,6 +40,8 @@ func (l *linter) routeConfiguration(p path, c *routev3.RouteConfiguration) {
 }
 
 func (l *linter) virtualHost(p path, v *routev3.VirtualHost) {
+	l.addedHeaders(p, v.GetRequestHeadersToAdd())
+	l.must(!v.GetIncludeRequestAttemptCount(), p.field("include_request_attempt_count"), "client-headers", "x-envoy-attempt-count goes to Google", "false")
 	l.must(v.GetMatcher() == nil, p.field("matcher"), "understood", "match trees are not understood", "routes")
 	l.must(len(v.GetTypedPerFilterConfig()) == 0, p.field("typed_per_filter_config"), "exceptions", "filters are changed for a whole virtual host", "none")
 	l.must(v.GetRetryPolicy() == nil && v.GetRetryPolicyTypedConfig() == nil && v.GetHedgePolicy() == nil, p.field("retry_policy"), "retries", "a job that is sent twice may run twice", "none")
@@ -55,6 +59,7 @@ func (l *linter) dataRoute(p path, r *routev3.Route) {
 		l.add(p, "understood", "the route does something that is not understood", "route or direct_response")
 		return
 	}
+	l.addedHeaders(p, r.GetRequestHeadersToAdd())
 	l.must(r.GetMatch().GetConnectMatcher() == nil, p.field("match"), "upgrades", "CONNECT tunnels carry bytes that no filter sees", "none")
 	l.action(p.field("route"), a)
 	if name := a.GetCluster(); name != "" {
@@ -66,6 +71,11 @@ func (l *linter) dataRoute(p path, r *routev3.Route) {
 		l.must(slices.Contains(r.GetResponseHeadersToRemove(), name), p.field("response_headers_to_remove"), "secrets",
 			"a response header "+name+" is hidden from ext_proc and goes to the client", name)
 	}
+}
+
+// addedHeaders refuses headers that are added behind ext_authz: it has taken out all that it did not decide about, and this puts others in, a credential perhaps.
+func (l *linter) addedHeaders(p path, headers []*corev3.HeaderValueOption) {
+	l.must(len(headers) == 0, p.field("request_headers_to_add"), "mutations", "headers go to Google that ext_authz did not decide about, and may take the place of the minted token", "none")
 }
 
 // action checks where a route leads and that nothing is done on the way.
