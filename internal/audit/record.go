@@ -122,11 +122,14 @@ type Approval struct {
 	Job       Job       `json:"job,omitzero"`
 }
 
+// SessionRevoked is the Event of a session that was ended by somebody.
+const SessionRevoked = "revoked"
+
 // Session is one thing done to a gateway session.
 type Session struct {
 	Time    time.Time `json:"time"`
 	ID      string    `json:"id"`
-	Event   string    `json:"event"` // created, revoked, expired
+	Event   string    `json:"event"` // created, SessionRevoked, expired
 	Subject Subject   `json:"subject,omitzero"`
 	By      string    `json:"by,omitempty"`
 	Reason  string    `json:"reason,omitempty"`

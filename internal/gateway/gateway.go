@@ -46,7 +46,11 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 		return err
 	}
 	defer store.Close()
-	journal, err := openJournal(c.Audit)
+	auditKey, err := audit.LoadKey(c.Audit.KeyFile)
+	if err != nil {
+		return err
+	}
+	journal, err := audit.Open(c.Audit.Dir, auditKey, audit.Options{})
 	if err != nil {
 		return err
 	}
@@ -92,6 +96,11 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	if err := holds.CheckRedis(ctx, !c.Redis.Embedded); err != nil {
 		return err
 	}
+	who.sessions.Journal = sessionJournal{journal}
+	past, err := learn(ctx, c, auditKey, holds, who.sessions, log)
+	if err != nil {
+		return err
+	}
 	records := jobs.NewStore(store, keys)
 
 	authz := &extauthz.Service{
@@ -104,6 +113,7 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 		Approvals: holds, Verifier: who.verifier, Groups: set.Groups, Known: set.Known, Audience: c.Identity.WithDefaults().ConsoleAudience, Log: log,
 	})
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return past.follow(ctx) })
 	if err := serveInner(ctx, g, c, log, authz, proc, who.tokens); err != nil {
 		return err
 	}
@@ -203,14 +213,6 @@ func connect(ctx context.Context, c config.Redis) (redis.UniversalClient, error)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
-}
-
-func openJournal(c config.Audit) (*audit.Journal, error) {
-	key, err := audit.LoadKey(c.KeyFile)
-	if err != nil {
-		return nil, err
-	}
-	return audit.Open(c.Dir, key, audit.Options{})
 }
 
 func startWorkers(ctx context.Context, c config.SQL) (*googlesql.Pool, error) {

@@ -15,6 +15,7 @@ import (
 type parties struct {
 	verifier      *identity.Verifier
 	authenticator *identity.Authenticator
+	sessions      *identity.Sessions
 	tokens        http.Handler // POST /v1/token
 }
 
@@ -35,7 +36,7 @@ func identities(c identity.Config, store redis.UniversalClient, keys *sealed.Key
 	if err != nil {
 		return parties{}, fmt.Errorf("identity: %w", err)
 	}
-	return parties{verifier, authenticator, tokens}, nil
+	return parties{verifier, authenticator, sessions, tokens}, nil
 }
 
 func issuerNames(c identity.Config) []string {

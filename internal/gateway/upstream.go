@@ -10,8 +10,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/bqgate/bqgate/internal/approvals"
-	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/config"
 	"github.com/bqgate/bqgate/internal/credentials"
@@ -51,16 +49,4 @@ func dialUpstream(c config.Upstream, broker *credentials.Broker) (*bigquery.Clie
 			return t.Bearer(), nil
 		},
 	})
-}
-
-// approvalJournal writes what approvals do into the audit journal.
-type approvalJournal struct{ journal *audit.Journal }
-
-// ApprovalEvent returns when the event is durable.
-func (a approvalJournal) ApprovalEvent(ctx context.Context, e approvals.Event) error {
-	_, err := a.journal.Append(ctx, audit.Approval{
-		Time: e.At, RequestID: e.Request, Verdict: string(e.Kind), Phase: string(e.Phase), By: e.By, Reason: e.Reason, Nonce: e.Nonce, Previous: e.Previous,
-		State: string(e.State), Version: e.Version, Owner: e.Owner, Digest: e.Digest, Decision: e.Decision, Epoch: e.Epoch, Grant: e.Grant, Until: e.Until, Job: audit.Job{ProjectID: e.Job.ProjectID, JobID: e.Job.JobID, Location: e.Job.Location},
-	})
-	return err
 }

@@ -44,6 +44,10 @@ type Sessions struct {
 	perToken int
 	now      func() time.Time
 	log      *slog.Logger
+	revoked  revoked
+
+	// Journal, where it is set, has a revocation before it is in force, so that it outlives this process. Set it before the first Revoke.
+	Journal RevocationJournal
 }
 
 // NewSessions makes the session store. All replicas of one gateway share Redis and the keyring. The client should have ContextTimeoutEnabled, or a frozen Redis holds
@@ -150,6 +154,10 @@ func (s *Sessions) read(ctx context.Context, id string) (record, error) {
 		s.log.Error("session entry in Redis was not written by this gateway", "session", id, "error", err)
 		return record{}, fmt.Errorf("%w: %w", ErrUnknownSession, err)
 	}
+	if s.revoked.has(id) {
+		s.log.Error("session entry in Redis was put back after it was revoked", "session", id)
+		return record{}, ErrUnknownSession
+	}
 	// Redis's own expiry only collects garbage: a paused or restored Redis must not lengthen a session.
 	now := s.now()
 	if r.ID != id || r.Subject.Session != id || !now.Before(r.Expiry) || !now.Before(r.Subject.Expiry) {
@@ -160,6 +168,23 @@ func (s *Sessions) read(ctx context.Context, id string) (record, error) {
 
 // Revoke ends a session at once. It returns ErrUnknownSession if there is none.
 func (s *Sessions) Revoke(ctx context.Context, id string) error {
+	r, err := s.read(ctx, id)
+	if err != nil {
+		if errors.Is(err, sealed.ErrForged) { // it opens nothing, and goes
+			return s.remove(ctx, id)
+		}
+		return err
+	}
+	if s.Journal != nil {
+		if err := s.Journal.SessionRevoked(ctx, r.session()); err != nil {
+			return fmt.Errorf("journal the revocation of session %s: %w", id, err)
+		}
+	}
+	s.LearnRevoked(id, r.Expiry)
+	return s.remove(ctx, id)
+}
+
+func (s *Sessions) remove(ctx context.Context, id string) error {
 	n, err := s.redis.Del(ctx, sessionKey+id).Result()
 	if err != nil {
 		return fmt.Errorf("revoke session %s in Redis: %w", id, err)

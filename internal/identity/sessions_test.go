@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"reflect"
 	"strings"
@@ -352,4 +353,52 @@ func TestRedisGoneOrFrozen(t *testing.T) {
 	if _, err := g.sessions.List(context.Background()); err == nil {
 		t.Error("sessions are listed without Redis")
 	}
+}
+
+// A11: whoever can write Redis kept the sealed record of a session, and puts it back after it was revoked: into the life of this process, and of the next one, which has the journal's word.
+func TestRevokedSessionPutBack(t *testing.T) {
+	onBoth(t, nil, func(t *testing.T, g *gate) {
+		ctx := context.Background()
+		access, session := g.open(t, nil)
+		kept := g.redis.Get(ctx, sessionKey+session.ID).Val()
+		journal := &revocations{}
+		g.sessions.Journal = journal
+		journal.fail = errors.New("disk is full")
+		if err := g.sessions.Revoke(ctx, session.ID); !errors.Is(err, journal.fail) {
+			t.Fatalf("revoked without a journal: %v", err)
+		}
+		if _, err := g.ask(access); err != nil {
+			t.Fatalf("half revoked: %v", err)
+		}
+		journal.fail = nil
+		if err := g.sessions.Revoke(ctx, session.ID); err != nil {
+			t.Fatal(err)
+		}
+		g.redis.Set(ctx, sessionKey+session.ID, kept, time.Hour)
+		_, err := g.ask(access)
+		wantCode(t, err, CodeSession, 401, access)
+		// The next life of the process.
+		g.sessions.revoked = revoked{}
+		if _, err := g.ask(access); err != nil {
+			t.Fatalf("the test does not put back what it should: %v", err)
+		}
+		for _, s := range journal.done {
+			g.sessions.LearnRevoked(s.ID, s.Expiry)
+		}
+		_, err = g.ask(access)
+		wantCode(t, err, CodeSession, 401, access)
+	})
+}
+
+type revocations struct {
+	fail error
+	done []Session
+}
+
+func (r *revocations) SessionRevoked(_ context.Context, s Session) error {
+	if r.fail != nil {
+		return r.fail
+	}
+	r.done = append(r.done, s)
+	return nil
 }

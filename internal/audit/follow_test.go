@@ -1,0 +1,100 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestFollow(t *testing.T) {
+	dir := t.TempDir()
+	key := testKey(t)
+	ctx := context.Background()
+	first := open(t, dir, key, Options{})
+	put := func(j *Journal, r Record) {
+		t.Helper()
+		if _, err := j.Append(ctx, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	follower := Follow(dir, key, time.Time{})
+	var got []string
+	poll := func(want ...string) {
+		t.Helper()
+		got = nil
+		if err := follower.Poll(func(r Record) error {
+			switch r := r.(type) {
+			case Approval:
+				got = append(got, r.RequestID)
+			case Session:
+				got = append(got, r.ID)
+			default:
+				t.Errorf("visited a %T", r)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("followed %v, want %v", got, want)
+		}
+	}
+	poll()
+	put(first, Approval{RequestID: "r-1", Epoch: 1})
+	put(first, Decision{ID: "d-1", SQL: string(bytes.Repeat([]byte("x"), 2*smallRecord))})
+	put(first, Frame{Decision: "d-1", Bytes: bytes.Repeat([]byte("abc"), 10)})
+	put(first, Session{ID: "s-1", Event: "revoked"})
+	poll("r-1", "s-1")
+	poll()
+	second := open(t, dir, key, Options{}) // another process
+	put(second, Approval{RequestID: "r-2"})
+	put(first, Approval{RequestID: "r-3"})
+	poll("r-3", "r-2")
+	// A record that is half written comes when it is whole.
+	put(first, Approval{RequestID: "r-4"})
+	path := filepath.Join(dir, folder, first.name)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cut := range []int{1, 40, 200} {
+		if err := os.WriteFile(path, whole[:len(whole)-cut], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		poll()
+	}
+	if err := os.WriteFile(path, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	poll("r-4")
+	// From the start again: the same, in the order of the files.
+	follower = Follow(dir, key, time.Time{})
+	poll("r-1", "s-1", "r-3", "r-4", "r-2")
+	follower = Follow(dir, key, time.Now().Add(time.Hour))
+	poll()
+	// A changed byte is not passed over.
+	for _, at := range []int{headerSize + frameHead + 20, headerSize + 2} {
+		broken := bytes.Clone(whole)
+		broken[at] ^= 1
+		if err := os.WriteFile(path, broken, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var corrupt *CorruptError
+		if err := Follow(dir, key, time.Time{}).Poll(func(Record) error { return nil }); !errors.As(err, &corrupt) {
+			t.Errorf("byte %d changed: %v", at, err)
+		}
+	}
+	if err := os.WriteFile(path, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	other := Follow(dir, testKey(t), time.Time{})
+	if err := other.Poll(func(Record) error { return fmt.Errorf("visited") }); err != nil || len(other.Skipped) != 2 {
+		t.Errorf("with another key: %v, skipped %v", err, other.Skipped)
+	}
+}

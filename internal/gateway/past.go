@@ -1,0 +1,111 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/bqgate/bqgate/internal/approvals"
+	"github.com/bqgate/bqgate/internal/audit"
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/config"
+	"github.com/bqgate/bqgate/internal/identity"
+)
+
+const (
+	// remembered is longer than anything that can be approved stands.
+	remembered  = 32 * 24 * time.Hour
+	followEvery = time.Second
+)
+
+// past is what the journals on this host say of approvals and sessions. Redis is believed only as far as it does not contradict them (attack A11): an approval that was used or
+// taken back, and a session that was revoked, stay so, whatever somebody writes there.
+type past struct {
+	follower *audit.Follower
+	holds    *approvals.Store
+	sessions *identity.Sessions
+}
+
+// learn reads what there is. It must end before anything is served.
+func learn(ctx context.Context, c *config.Config, key *audit.Key, holds *approvals.Store, sessions *identity.Sessions, log *slog.Logger) (*past, error) {
+	p := &past{follower: audit.Follow(c.Audit.Dir, key, time.Now().Add(-remembered)), holds: holds, sessions: sessions}
+	if err := p.poll(); err != nil {
+		return nil, fmt.Errorf("learn from the audit journal: %w", err)
+	}
+	if len(p.follower.Skipped) > 0 {
+		log.Warn("journal files of another audit key: what was used or revoked there is not known", "files", p.follower.Skipped)
+	}
+	acknowledged := c.Redis.AcknowledgeEpoch
+	if c.Redis.Embedded {
+		acknowledged = math.MaxInt64 // the demo's own Redis begins empty each time
+	}
+	if err := holds.CheckEpoch(ctx, acknowledged); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// follow goes on learning, from other processes on this host too. A journal that is not what was written ends the gateway.
+func (p *past) follow(ctx context.Context) error {
+	tick := time.NewTicker(followEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := p.poll(); err != nil {
+				return fmt.Errorf("follow the audit journal: %w", err)
+			}
+		}
+	}
+}
+
+func (p *past) poll() error {
+	return p.follower.Poll(func(r audit.Record) error {
+		switch r := r.(type) {
+		case audit.Approval:
+			p.holds.Learn(eventOf(r))
+		case audit.Session:
+			if r.Event == audit.SessionRevoked {
+				p.sessions.LearnRevoked(r.ID, r.Expires)
+			}
+		}
+		return nil
+	})
+}
+
+// approvalJournal writes what approvals do into the audit journal.
+type approvalJournal struct{ journal *audit.Journal }
+
+// ApprovalEvent returns when the event is durable.
+func (a approvalJournal) ApprovalEvent(ctx context.Context, e approvals.Event) error {
+	_, err := a.journal.Append(ctx, audit.Approval{
+		Time: e.At, RequestID: e.Request, Verdict: string(e.Kind), Phase: string(e.Phase), By: e.By, Reason: e.Reason, Nonce: e.Nonce, Previous: e.Previous,
+		State: string(e.State), Version: e.Version, Owner: e.Owner, Digest: e.Digest, Decision: e.Decision, Epoch: e.Epoch, Grant: e.Grant, Until: e.Until,
+		Job: audit.Job{ProjectID: e.Job.ProjectID, JobID: e.Job.JobID, Location: e.Job.Location},
+	})
+	return err
+}
+
+// eventOf reverses what ApprovalEvent wrote, but for who acted.
+func eventOf(r audit.Approval) approvals.Event {
+	return approvals.Event{
+		At: r.Time, Request: r.RequestID, Kind: approvals.Kind(r.Verdict), Phase: approvals.Phase(r.Phase), By: r.By, Reason: r.Reason, Nonce: r.Nonce, Previous: r.Previous,
+		State: approvals.State(r.State), Version: r.Version, Owner: r.Owner, Digest: r.Digest, Decision: r.Decision, Epoch: r.Epoch, Grant: r.Grant, Until: r.Until,
+		Job: bigquery.JobReference{ProjectID: r.Job.ProjectID, JobID: r.Job.JobID, Location: r.Job.Location},
+	}
+}
+
+// sessionJournal writes revocations into the audit journal.
+type sessionJournal struct{ journal *audit.Journal }
+
+// SessionRevoked returns when the revocation is durable.
+func (s sessionJournal) SessionRevoked(ctx context.Context, r identity.Session) error {
+	_, err := s.journal.Append(ctx, audit.Session{
+		ID: r.ID, Event: audit.SessionRevoked, Subject: audit.Subject{Issuer: r.Issuer, Sub: r.Subject, Owner: r.Owner}, Expires: r.Expiry,
+	})
+	return err
+}

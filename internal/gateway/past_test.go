@@ -1,0 +1,171 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/bqgate/bqgate/internal/approvals"
+	"github.com/bqgate/bqgate/internal/audit"
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/config"
+	"github.com/bqgate/bqgate/internal/identity"
+	"github.com/bqgate/bqgate/internal/redistest"
+	"github.com/bqgate/bqgate/internal/sealed"
+	"github.com/bqgate/bqgate/policies"
+)
+
+// life is one life of a gateway process, as far as approvals and sessions go.
+type life struct {
+	holds    *approvals.Store
+	sessions *identity.Sessions
+	journal  *audit.Journal
+	past     *past
+}
+
+type world struct {
+	t      *testing.T
+	client *redis.Client
+	config *config.Config
+	key    *audit.Key
+	keys   *sealed.Keyring
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	dir := t.TempDir()
+	key, err := audit.GenerateKey(filepath.Join(dir, "audit.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := sealed.New(bytes.Repeat([]byte{3}, sealed.KeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(&redis.Options{Addr: redistest.Start(t)})
+	t.Cleanup(func() { client.Close() })
+	return &world{t: t, client: client, key: key, keys: keys, config: &config.Config{Audit: config.Audit{Dir: filepath.Join(dir, "audit")}}}
+}
+
+// begin starts a process; it dies without ceremony when the test ends.
+func (w *world) begin() (*life, error) {
+	w.t.Helper()
+	journal, err := audit.Open(w.config.Audit.Dir, w.key, audit.Options{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { journal.Close() })
+	holds, err := approvals.New(approvals.Options{Redis: w.client, Keys: w.keys, Journal: approvalJournal{journal}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	sessions, err := identity.NewSessions(w.client, w.keys, identity.Config{}, slog.Default())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	sessions.Journal = sessionJournal{journal}
+	p, err := learn(context.Background(), w.config, w.key, holds, sessions, slog.Default())
+	return &life{holds, sessions, journal, p}, err
+}
+
+func (w *world) mustBegin() *life {
+	w.t.Helper()
+	l, err := w.begin()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return l
+}
+
+const run = "run 7"
+
+func held() approvals.Held {
+	return approvals.Held{
+		Operation: bigquery.Operation{Method: bigquery.MethodQuery, Query: &bigquery.QueryRequest{SQL: "SELECT 1"}}, Job: bigquery.JobReference{ProjectID: "p", JobID: "j", Location: "US"},
+		Decision: "d-1", Subject: identity.Subject{Issuer: "i", Sub: "s", Owner: run, Grant: "g", People: []string{"carol"}, Mapped: true}, Digest: "x", Credential: "c",
+		Approval: policies.Approval{Reviewers: []string{"owners"}, Quorum: 1, Expires: time.Hour},
+	}
+}
+
+// A11: across a restart, by the journal on the disk alone.
+func TestUsedStaysUsedAcrossRestarts(t *testing.T) {
+	w := newWorld(t)
+	ctx := context.Background()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := w.mustBegin()
+	r, err := first.holds.Hold(ctx, held())
+	must(err)
+	_, err = first.holds.Decide(ctx, r.ID, approvals.Decider{Subject: identity.Subject{Issuer: "h", Sub: "dana", People: []string{"dana"}}, Groups: []string{"owners"}}, approvals.Approve, "")
+	must(err)
+	var key string
+	for _, k := range w.client.Keys(ctx, "*").Val() {
+		if strings.HasSuffix(k, "request:"+r.ID) {
+			key = k
+		}
+	}
+	kept := w.client.HGetAll(ctx, key).Val()
+	if len(kept) < 3 {
+		t.Fatalf("nothing under %q", key)
+	}
+	lease, err := first.holds.BeginRelease(ctx, r.ID, run)
+	must(err)
+	must(first.holds.FinishRelease(ctx, lease, approvals.Ran()))
+	w.client.HSet(ctx, key, kept)
+
+	second := w.mustBegin()
+	if _, err := second.holds.BeginRelease(ctx, r.ID, run); !errors.Is(err, approvals.ErrTampered) {
+		t.Fatalf("a used approval put back: %v, want ErrTampered", err)
+	}
+	// Two processes on one host know of each other's steps by the log, whatever Redis shows them.
+	other := held()
+	other.Job.JobID, other.Digest = "k", "y"
+	r, err = first.holds.Hold(ctx, other)
+	must(err)
+	for _, k := range w.client.Keys(ctx, "*").Val() {
+		if strings.HasSuffix(k, "request:"+r.ID) {
+			key = k
+		}
+	}
+	kept = w.client.HGetAll(ctx, key).Val()
+	_, err = first.holds.Cancel(ctx, r.ID, run)
+	must(err)
+	w.client.HSet(ctx, key, kept)
+	must(second.past.poll())
+	if _, err := second.holds.Get(ctx, r.ID); !errors.Is(err, approvals.ErrTampered) {
+		t.Fatalf("a withdrawn request put back for another process: %v, want ErrTampered", err)
+	}
+}
+
+func TestRedisThatLostChangesIsRefusedAtStart(t *testing.T) {
+	w := newWorld(t)
+	ctx := context.Background()
+	first := w.mustBegin()
+	if _, err := first.holds.Hold(ctx, held()); err != nil {
+		t.Fatal(err)
+	}
+	w.mustBegin()
+	w.client.FlushAll(ctx)
+	_, err := w.begin()
+	if !errors.Is(err, approvals.ErrRolledBack) || !strings.Contains(err.Error(), "redis.acknowledge_epoch to 1 ") {
+		t.Fatalf("start on an emptied Redis: %v", err)
+	}
+	w.config.Redis.AcknowledgeEpoch = 1
+	w.mustBegin()
+	w.config.Redis.AcknowledgeEpoch = 0
+	w.mustBegin() // acknowledged once is enough
+	w.client.FlushAll(ctx)
+	w.config.Redis.Embedded = true
+	w.mustBegin()
+}

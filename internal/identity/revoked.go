@@ -1,0 +1,47 @@
+package identity
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// RevocationJournal makes a revocation durable. After an error nothing is revoked.
+type RevocationJournal interface {
+	SessionRevoked(ctx context.Context, s Session) error
+}
+
+// revoked remembers sessions that were revoked until they would have ended by themselves: whoever can write Redis may have kept the sealed record, and put it back. Its zero value
+// is ready.
+type revoked struct {
+	mu  sync.Mutex
+	ids map[string]time.Time
+}
+
+func (r *revoked) add(id string, until, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ids == nil {
+		r.ids = make(map[string]time.Time)
+	}
+	if len(r.ids)%1000 == 999 {
+		for id, until := range r.ids {
+			if now.After(until) {
+				delete(r.ids, id)
+			}
+		}
+	}
+	if until.After(r.ids[id]) {
+		r.ids[id] = until
+	}
+}
+
+func (r *revoked) has(id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, ok := r.ids[id]
+	return ok
+}
+
+// LearnRevoked takes a revocation from the journal: this process's in an earlier life, or another's. What the journal says must be learnt before anything is served.
+func (s *Sessions) LearnRevoked(id string, until time.Time) { s.revoked.add(id, until, s.now()) }
