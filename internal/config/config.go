@@ -16,6 +16,7 @@ import (
 	"github.com/bqgate/bqgate/envoy"
 	"github.com/bqgate/bqgate/internal/credentials"
 	"github.com/bqgate/bqgate/internal/identity"
+	"github.com/bqgate/bqgate/internal/notify"
 )
 
 // Version is the only value of `version`.
@@ -35,6 +36,7 @@ type Config struct {
 	Policies       []string           `yaml:"policies"`
 	SQL            SQL                `yaml:"sql"`
 	Approvals      Approvals          `yaml:"approvals"`
+	Notifications  notify.Config      `yaml:"notifications,omitempty"`
 	Envoy          envoy.Config       `yaml:"envoy"` // what `bqgate envoy render` prints
 }
 
@@ -117,6 +119,9 @@ func (c *Config) complete(dir string) {
 	for _, p := range []*string{
 		&c.Sockets.Dir, &c.SealingKeyFile, &c.Audit.Dir, &c.Audit.KeyFile, &c.Upstream.CAFile, &c.Redis.PasswordFile,
 	} {
+		abs(p)
+	}
+	for _, p := range c.Notifications.Files() {
 		abs(p)
 	}
 	for i := range c.Policies {

@@ -58,3 +58,18 @@ func (a *api) revoke(w http.ResponseWriter, r *http.Request, caller approvals.De
 	g, _ := request.Grant()
 	a.answer(w, r, g)
 }
+
+// notifications lists messages that wait to be sent or were given up, of requests that the caller may see.
+func (a *api) notifications(w http.ResponseWriter, r *http.Request, caller approvals.Decider) {
+	state, err := wordParameter(r, []string{approvals.NotificationWaiting, approvals.NotificationDead})
+	if err != nil {
+		fail(w, http.StatusBadRequest, "invalid", err.Error())
+		return
+	}
+	found, err := a.Approvals.Notifications(r.Context(), state, func(q approvals.Request) bool { return q.VisibleTo(caller) })
+	if err != nil {
+		a.fault(w, r, err)
+		return
+	}
+	a.answer(w, r, map[string]any{"notifications": found})
+}

@@ -31,6 +31,7 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/innerlink"
 	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/notify"
 	"github.com/bqgate/bqgate/internal/sealed"
 	"github.com/bqgate/bqgate/policies"
 )
@@ -85,8 +86,12 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	defer pool.Close()
 	log.Info("SQL workers are ready", "confined", pool.Confined())
 
+	targets, err := notify.Load(c.Notifications)
+	if err != nil {
+		return err
+	}
 	holds, err := approvals.New(approvals.Options{
-		Redis: store, Keys: keys, Journal: approvalJournal{journal}, ConsoleURL: c.Console.URL, Log: log,
+		Redis: store, Keys: keys, Journal: approvalJournal{journal}, ConsoleURL: c.Console.URL, Log: log, Notify: targets.Of,
 		MaxWaiting: c.Approvals.MaxWaiting, MaxPerOwner: c.Approvals.MaxPerClient,
 	})
 	if err != nil {
@@ -114,6 +119,7 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	})
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return past.follow(ctx) })
+	g.Go(func() error { return notify.New(targets, holds, log).Run(ctx) })
 	if err := serveInner(ctx, g, c, log, authz, proc, who.tokens); err != nil {
 		return err
 	}
