@@ -45,13 +45,14 @@ func NewAPI(o Options) http.Handler {
 	mux.Handle("GET /api/v1/requests/{id}", a.as(a.get))
 	mux.Handle("POST /api/v1/requests/{id}/approve", a.as(a.decide(approvals.Approve)))
 	mux.Handle("POST /api/v1/requests/{id}/deny", a.as(a.decide(approvals.Deny)))
+	mux.HandleFunc("GET /api/v1/openapi.yaml", a.openapi)
 	mux.Handle("GET /api/v1/notifications", a.as(a.notifications))
 	mux.Handle("GET /api/v1/grants", a.as(a.grants))
 	mux.Handle("POST /api/v1/grants/{id}/revoke", a.as(a.revoke))
 	for path, method := range map[string]string{
 		"/healthz": "GET", "/{$}": "GET", "/requests/{id}": "GET", "/style.css": "GET", "/api/v1/requests": "GET", "/api/v1/requests/{id}": "GET",
 		"/api/v1/requests/{id}/approve": "POST", "/api/v1/requests/{id}/deny": "POST",
-		"/api/v1/grants": "GET", "/api/v1/notifications": "GET", "/api/v1/grants/{id}/revoke": "POST",
+		"/api/v1/grants": "GET", "/api/v1/notifications": "GET", "/api/v1/openapi.yaml": "GET", "/api/v1/grants/{id}/revoke": "POST",
 	} {
 		mux.HandleFunc(path, wrongMethod(method))
 	}

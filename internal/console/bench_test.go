@@ -90,7 +90,7 @@ func newBench(t *testing.T) *bench {
 	}
 	b := &bench{t: t, log: &bytes.Buffer{}}
 	log := slog.New(slog.NewTextHandler(b, nil))
-	b.redis = redis.NewClient(&redis.Options{Addr: redistest.Start(t)})
+	b.redis = redis.NewClient(&redis.Options{Addr: redistest.Start(t), MaxRetries: 1, DialerRetries: 1})
 	t.Cleanup(func() { b.redis.Close() })
 	b.store, err = approvals.New(approvals.Options{Redis: b.redis, Keys: keys, Journal: nullJournal{}, ConsoleURL: "https://console.example", Log: log})
 	if err != nil {
