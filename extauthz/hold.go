@@ -106,8 +106,8 @@ func (s *Service) reviewed(w *walk, q *bigquery.QueryRequest) (string, error) {
 		Schemas                     map[string]string
 		MaxBytes                    int64
 		Credential, Policy, Lineage string
-		Forwarded                   string
-	}{w.op.Job.ProjectID, q.SQL, q.ParameterMode, q.Parameters, q.DefaultDataset, w.subject.Grant, schemas, w.decision.MaxBytes, w.account, s.Policies().Digest(), jobs.Digest(string(lineage)), w.forwarded})
+		Forwarded                   string // without the salt of its masks, which is another one for every run
+	}{w.op.Job.ProjectID, q.SQL, q.ParameterMode, q.Parameters, q.DefaultDataset, w.subject.Grant, schemas, w.decision.MaxBytes, w.account, s.Policies().Digest(), jobs.Digest(string(lineage)), w.forwardedShown})
 	if err != nil {
 		return "", fmt.Errorf("digest of what is reviewed: %w", err)
 	}

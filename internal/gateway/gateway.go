@@ -221,6 +221,14 @@ func connect(ctx context.Context, c config.Redis) (redis.UniversalClient, error)
 	}
 }
 
+func openJournal(c config.Audit) (*audit.Journal, error) {
+	key, err := audit.LoadKey(c.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	return audit.Open(c.Dir, key, audit.Options{})
+}
+
 func startWorkers(ctx context.Context, c config.SQL) (*googlesql.Pool, error) {
 	self, err := os.Executable()
 	if err != nil {

@@ -58,7 +58,7 @@ func (s *Sessions) Revoke(ctx context.Context, sessions []identity.Session, r Re
 	for _, one := range sessions {
 		if journalErr == nil {
 			_, journalErr = journal.Append(ctx, audit.Session{
-				ID: one.ID, Event: "revoked", Subject: audit.Subject{Issuer: one.Issuer, Sub: one.Subject, Owner: one.Owner}, By: r.By, Reason: r.Reason, Expires: one.Expiry,
+				ID: one.ID, Event: audit.SessionRevoked, Subject: audit.Subject{Issuer: one.Issuer, Sub: one.Subject, Owner: one.Owner}, By: r.By, Reason: r.Reason, Expires: one.Expiry,
 			})
 		}
 		if err := s.Sessions.Revoke(ctx, one.ID); err != nil {
