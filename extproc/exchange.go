@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -36,7 +37,7 @@ type exchange struct {
 type answer interface {
 	// write takes a piece of the body and returns what may be released now.
 	write(ctx context.Context, p []byte) ([]byte, error)
-	// close takes the end of the body and returns the rest.
+	// close takes the end of the body and returns the rest. What the last write returned stays valid, unless close fails.
 	close(ctx context.Context) ([]byte, error)
 	// rows is how many result rows went through.
 	rows() uint64
@@ -158,7 +159,7 @@ func (x *exchange) responseHeaders(ctx context.Context, r *procv3.ProcessingRequ
 	x.status, x.answer = code, x.newAnswer(code)
 	x.held = responseHeaders(headersBut(h, bigquery.ResponseHeaders))
 	if h.GetEndOfStream() {
-		return x.finish(ctx)
+		return x.finish(ctx, nil, true)
 	}
 	return nil, nil
 }
@@ -181,27 +182,27 @@ func (x *exchange) responseBody(ctx context.Context, b *procv3.HttpBody) ([]*pro
 		return nil, err
 	}
 	if b.GetEndOfStream() {
-		// out is only valid until the next call of the answer: release it first.
-		replies, err := x.release(ctx, out, false)
-		if err != nil {
-			return nil, err
-		}
-		rest, err := x.finish(ctx)
-		return append(replies, rest...), err
+		return x.finish(ctx, out, true)
 	}
 	return x.release(ctx, out, false)
 }
 
-// finish ends the answer at the end of the body.
-func (x *exchange) finish(ctx context.Context) ([]*procv3.ProcessingResponse, error) {
+// finish ends the answer: what is left of it, and that it is whole, become durable by one wait for the disk. out is what the last write gave; end says whether
+// Envoy waits for the end of the body, which otherwise the trailers are.
+func (x *exchange) finish(ctx context.Context, out []byte, end bool) ([]*procv3.ProcessingResponse, error) {
 	rest, err := x.answer.close(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := x.outcome(ctx, rest); err != nil {
-		return nil, err
+	switch {
+	case len(out) == 0:
+		out = rest
+	case len(rest) > 0:
+		out = slices.Concat(out, rest)
 	}
-	replies, err := x.release(ctx, rest, true)
+	replies, err := x.release(ctx, out, end, audit.Outcome{
+		State: audit.StateComplete, Status: x.status, Rows: x.answer.rows(), Bytes: x.bytes + uint64(len(out)), Job: auditJob(x.answer.job()),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -217,33 +218,19 @@ func (x *exchange) responseTrailers(ctx context.Context, t *procv3.HttpTrailers)
 	for _, h := range t.GetTrailers().GetHeaders() {
 		names = append(names, h.GetKey())
 	}
-	rest, err := x.answer.close(ctx)
+	replies, err := x.finish(ctx, nil, false)
 	if err != nil {
 		return nil, err
 	}
-	if err := x.outcome(ctx, rest); err != nil {
-		return nil, err
-	}
-	replies, err := x.release(ctx, rest, false)
-	if err != nil {
-		return nil, err
-	}
-	x.finished = true
 	return append(replies, responseTrailers(names)), nil
 }
 
-// release makes the record of a piece durable and only then hands the piece over.
-func (x *exchange) release(ctx context.Context, out []byte, end bool) ([]*procv3.ProcessingResponse, error) {
-	_, mine := x.answer.(own)
-	if len(out) > 0 && !mine {
-		x.clock.Done("mask")
-		frame := audit.Frame{Decision: x.forward.Decision, Seq: x.frames, Bytes: out}
-		if _, err := x.service.Journal.Append(ctx, frame); err != nil {
-			return nil, fmt.Errorf("record the answer: %w", err)
+// release makes the record of a piece durable, and with the last one the outcome's, and only then hands the piece over.
+func (x *exchange) release(ctx context.Context, out []byte, end bool, outcome ...audit.Outcome) ([]*procv3.ProcessingResponse, error) {
+	if _, mine := x.answer.(own); !mine {
+		if err := x.record(ctx, out, outcome); err != nil {
+			return nil, err
 		}
-		x.clock.Done("audit")
-		x.frames++
-		x.bytes += uint64(len(out))
 	}
 	if len(out) == 0 && !end {
 		return nil, nil
@@ -257,19 +244,27 @@ func (x *exchange) release(ctx context.Context, out []byte, end bool) ([]*procv3
 	return append(replies, responseBody(out, end)...), nil
 }
 
-// outcome records that the answer is whole, before its last piece leaves.
-func (x *exchange) outcome(ctx context.Context, last []byte) error {
-	if _, mine := x.answer.(own); mine {
+func (x *exchange) record(ctx context.Context, out []byte, outcome []audit.Outcome) error {
+	var records []audit.Record
+	if len(out) > 0 {
+		records = append(records, audit.Frame{Decision: x.forward.Decision, Seq: x.frames, Bytes: out})
+	}
+	for _, o := range outcome {
+		o.Decision = x.forward.Decision
+		records = append(records, o)
+	}
+	if len(records) == 0 {
 		return nil
 	}
 	x.clock.Done("mask")
-	_, err := x.service.Journal.Append(ctx, audit.Outcome{
-		Decision: x.forward.Decision, State: audit.StateComplete, Status: x.status,
-		Rows: x.answer.rows(), Bytes: x.bytes + uint64(len(last)), Job: auditJob(x.answer.job()),
-	})
+	_, err := x.service.Journal.AppendAll(ctx, records...)
 	x.clock.Done("audit")
 	if err != nil {
-		return fmt.Errorf("record the outcome: %w", err)
+		return fmt.Errorf("record the answer: %w", err)
+	}
+	if len(out) > 0 {
+		x.frames++
+		x.bytes += uint64(len(out))
 	}
 	return nil
 }

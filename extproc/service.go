@@ -18,9 +18,10 @@ import (
 	"github.com/bqgate/bqgate/internal/sealed"
 )
 
-// Journal is the part of the audit journal that ext_proc needs: Append returns when the record is durable.
+// Journal is the part of the audit journal that ext_proc needs: both return when the records are durable.
 type Journal interface {
 	Append(ctx context.Context, r audit.Record) (audit.Position, error)
+	AppendAll(ctx context.Context, records ...audit.Record) (audit.Position, error)
 }
 
 // Service implements envoy.service.ext_proc.v3.ExternalProcessor.

@@ -71,6 +71,15 @@ func (j *journal) Append(_ context.Context, r audit.Record) (audit.Position, err
 	return audit.Position{}, nil
 }
 
+func (j *journal) AppendAll(ctx context.Context, records ...audit.Record) (p audit.Position, err error) {
+	for _, r := range records {
+		if p, err = j.Append(ctx, r); err != nil {
+			break
+		}
+	}
+	return p, err
+}
+
 type upstream struct{ job bigquery.Job }
 
 func (u upstream) GetJob(context.Context, bigquery.JobReference) (bigquery.Job, error) {
@@ -185,6 +194,9 @@ func TestAnAnswerIsMaskedRecordedAndReleased(t *testing.T) {
 		case audit.Outcome:
 			complete = r.State == audit.StateComplete && r.Rows == 1
 		}
+	}
+	if _, last := j.records[len(j.records)-1].(audit.Outcome); !last {
+		t.Errorf("the outcome does not stand behind all that it is about: %T is last", j.records[len(j.records)-1])
 	}
 	if recorded.String() != body.String() || !complete {
 		t.Errorf("the journal has %s (complete %v), the client %s", recorded.String(), complete, body.String())

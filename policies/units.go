@@ -40,6 +40,9 @@ func parseDuration(text string) (time.Duration, error) {
 
 const maxDuration = 30 * 24 * time.Hour
 
+// FormatSize writes bytes for people: 1536 is "1.5 KiB".
+func FormatSize(n int64) string { return formatSize(n) }
+
 // formatSize writes bytes for people: 1536 is "1.5 KiB".
 func formatSize(n int64) string {
 	for _, unit := range sizeUnits {

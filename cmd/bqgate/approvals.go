@@ -13,6 +13,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/console/client"
+	"github.com/bqgate/bqgate/policies"
 )
 
 func approvalsCommand() *cobra.Command {
@@ -111,9 +112,13 @@ func cost(r approvals.Request) string {
 	if r.EstimatedBytes == nil {
 		return "not known"
 	}
-	text := strconv.FormatFloat(float64(*r.EstimatedBytes)/(1<<30), 'f', 2, 64) + " GiB"
+	text := policies.FormatSize(*r.EstimatedBytes)
 	if r.EstimatedCost != nil {
-		text += ", " + strconv.FormatFloat(*r.EstimatedCost, 'f', 2, 64) + " " + r.Currency
+		price := strconv.FormatFloat(*r.EstimatedCost, 'f', 2, 64)
+		if price == "0.00" {
+			price = "under 0.01"
+		}
+		text += ", " + price + " " + r.Currency
 	}
 	return text
 }
@@ -189,7 +194,9 @@ func requestText(r approvals.Request) string {
 	return b.String()
 }
 
-func indent(text string) string { return "    " + strings.ReplaceAll(text, "\n", "\n    ") }
+func indent(text string) string {
+	return "    " + strings.ReplaceAll(strings.ReplaceAll(text, "\n", "\n    "), "\n    \n", "\n\n")
+}
 
 func approvalsDecideCommand(verdict approvals.Verdict, short string) *cobra.Command {
 	var r reviewer

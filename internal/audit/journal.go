@@ -119,34 +119,49 @@ func Open(dir string, key *Key, options Options) (*Journal, error) {
 // not go on with what the record announces; with ctx's error the record may yet get there, with any other the journal is at its end unless the record itself
 // was at fault.
 func (j *Journal) Append(ctx context.Context, r Record) (Position, error) {
+	return j.AppendAll(ctx, r)
+}
+
+// AppendAll is Append of records that stand in this order, and become durable by one wait for the disk. It returns where the last one stands. After an error none,
+// some or all of them are in the journal, in order.
+func (j *Journal) AppendAll(ctx context.Context, records ...Record) (Position, error) {
+	if len(records) == 0 {
+		return Position{}, errors.New("append to audit journal: no record")
+	}
+	last := records[len(records)-1]
 	if err := ctx.Err(); err != nil {
-		return Position{}, fmt.Errorf("append %s record: %w", r.kind(), err)
+		return Position{}, fmt.Errorf("append %s record: %w", last.kind(), err)
 	}
 	if err := j.Err(); err != nil {
 		return Position{}, err
 	}
-	text, err := encode(r.stamp(j.options.now()))
-	if err != nil {
-		return Position{}, err
+	entries := make([]*entry, len(records))
+	var size int64
+	for i, r := range records {
+		text, err := encode(r.stamp(j.options.now()))
+		if err != nil {
+			return Position{}, err
+		}
+		entries[i] = &entry{text: text, durable: make(chan struct{})}
+		size += int64(len(text))
 	}
-	size := int64(len(text))
 	if err := j.room.Acquire(ctx, size); err != nil {
-		return Position{}, fmt.Errorf("append %s record: %w", r.kind(), err)
+		return Position{}, fmt.Errorf("append %s record: %w", last.kind(), err)
 	}
-	e := &entry{text: text, durable: make(chan struct{})}
-	if err := j.enqueue(e); err != nil {
+	if err := j.enqueue(entries); err != nil {
 		j.room.Release(size)
 		return Position{}, err
 	}
+	end := entries[len(entries)-1] // of one batch with the others, which fails or succeeds as one
 	select {
-	case <-e.durable:
-		return e.position, e.err
+	case <-end.durable:
+		return end.position, end.err
 	case <-ctx.Done():
-		return Position{}, fmt.Errorf("append %s record: %w", r.kind(), ctx.Err())
+		return Position{}, fmt.Errorf("append %s record: %w", last.kind(), ctx.Err())
 	}
 }
 
-func (j *Journal) enqueue(e *entry) error {
+func (j *Journal) enqueue(entries []*entry) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	switch {
@@ -155,7 +170,7 @@ func (j *Journal) enqueue(e *entry) error {
 	case j.closed:
 		return ErrClosed
 	}
-	j.queue = append(j.queue, e)
+	j.queue = append(j.queue, entries...)
 	j.signal()
 	return nil
 }

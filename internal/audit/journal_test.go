@@ -194,6 +194,31 @@ func TestManyWriters(t *testing.T) {
 	t.Logf("%d records, %d syncs, %d files", len(records), syncs.Load(), len(states))
 }
 
+// TestAppendAll: several records, in order, with one wait for the disk.
+func TestAppendAll(t *testing.T) {
+	dir, key := t.TempDir(), testKey(t)
+	var syncs atomic.Int64
+	j := open(t, dir, key, Options{create: func(path string) (file, error) {
+		f, err := createFile(path)
+		return countingFile{f, &syncs}, err
+	}})
+	before := syncs.Load()
+	p, err := j.AppendAll(context.Background(), Frame{Decision: "d", Bytes: []byte("rows")}, Outcome{Decision: "d", State: StateComplete})
+	if err != nil || p.Seq != 1 || syncs.Load() != before+1 {
+		t.Errorf("%v, at %+v after %d syncs, want record 1 after one", err, p, syncs.Load()-before)
+	}
+	if _, err := j.AppendAll(context.Background()); err == nil {
+		t.Error("no record was recorded")
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	records, _ := readAll(t, dir, key)
+	if len(records) != 2 || records[0].kind() != "frame" || records[1].kind() != "outcome" {
+		t.Errorf("got %v", records)
+	}
+}
+
 type countingFile struct {
 	file
 	syncs *atomic.Int64
