@@ -237,7 +237,7 @@ func (w *walk) understood() error {
 }
 
 // notTables begin complaints about names that are not those of tables. A complaint of other words is not shown where it may be about a closed table.
-var notTables = []string{"the function ", "Function not found: ", "Unrecognized name: ", "Name ", "Field name ", "Type not found: "}
+var notTables = []string{"the function ", "Query parameter ", "Function not found: ", "Unrecognized name: ", "Name ", "Field name ", "Type not found: "}
 
 // tellsOfClosedTables says whether the analyser's complaint may be about a table that cover has not looked at: one that was read although no statement is known to
 // name it, or one that was not found although every named one was.

@@ -173,3 +173,16 @@ func (s *Set) Digest() string {
 	}
 	return s.digest
 }
+
+// Credentials names the credentials that the rules run with, sorted.
+func (s *Set) Credentials() []string {
+	if s == nil {
+		return nil
+	}
+	var names []string
+	for i := range s.rules {
+		names = append(names, s.rules[i].credential)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}

@@ -133,10 +133,8 @@ func (d *demo) configure() error {
 		Credentials: credentials.Config{
 			Source:      credentials.Source{CredentialsFile: d.path("gateway.json"), CAFile: d.google.CAFile()},
 			IAMEndpoint: &credentials.Endpoint{Address: d.google.IAMAddr(), CAFile: d.google.CAFile()},
-			Accounts: map[string]credentials.Account{
-				"default": {ServiceAccount: readerAccount}, "inspection": {ServiceAccount: inspectAccount},
-			},
-			Inspection: "inspection",
+			Accounts:    d.accounts(),
+			Inspection:  "inspection",
 		},
 		Audit: config.Audit{Dir: d.path("audit"), KeyFile: d.path("audit.key")}, Policies: policyFiles,
 		Envoy: envoy.Config{
@@ -154,6 +152,15 @@ func (d *demo) configure() error {
 		AuditKeyFile: d.path("audit.key"), Fake: d.google.ControlURL(), Sockets: sockets,
 	}
 	return d.write()
+}
+
+func (d *demo) accounts() map[string]credentials.Account {
+	all := map[string]credentials.Account{"default": {ServiceAccount: readerAccount}}
+	for _, name := range d.credentials {
+		all[name] = credentials.Account{ServiceAccount: readerAccount}
+	}
+	all["inspection"] = credentials.Account{ServiceAccount: inspectAccount}
+	return all
 }
 
 func (d *demo) write() error {

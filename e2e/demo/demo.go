@@ -50,24 +50,35 @@ type Options struct {
 // demo is the running whole.
 type demo struct {
 	Options
-	log     *slog.Logger
-	ca      *authority
-	issuer  *oidcissuer.Issuer
-	engine  fakegoogle.Engine
-	google  *fakegoogle.Server
-	redis   string
-	config  config.Config
-	ports   ports
-	info    info
-	gateway *child
-	envoy   *child
-	mu      sync.Mutex // guards demo.json
+	log    *slog.Logger
+	ca     *authority
+	issuer *oidcissuer.Issuer
+	engine fakegoogle.Engine
+	google *fakegoogle.Server
+	redis  string
+	config config.Config
+	ports  ports
+	// credentials are the names that the given policies run with; all of them are the demo's one reader.
+	credentials []string
+	info        info
+	gateway     *child
+	envoy       *child
+	mu          sync.Mutex // guards demo.json
 }
 
 // Run runs until ctx ends. It returns nil after an orderly stop.
 func Run(ctx context.Context, o Options) (err error) {
 	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 		return fmt.Errorf("demo folder: %w", err)
+	}
+	// Before anything is built up: a child that dies of a mistake in a policy would only be started again and again.
+	var named []string
+	if len(o.Policies) > 0 {
+		set, err := policies.Load(o.Policies, policies.Options{Issuers: []string{issuerName}})
+		if err != nil {
+			return fmt.Errorf("the policy cannot be used (the demo's issuer is called %s):\n%w", issuerName, err)
+		}
+		named = set.Credentials()
 	}
 	if err := fresh(o.Dir); err != nil {
 		return err
@@ -77,7 +88,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer logs.Close()
-	d := &demo{Options: o, log: slog.New(slog.NewTextHandler(logs, nil))}
+	d := &demo{Options: o, credentials: named, log: slog.New(slog.NewTextHandler(logs, nil))}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var children sync.WaitGroup
