@@ -165,7 +165,8 @@ func (s *Service) forwardQuery(w *walk) (verdict.Forward, error) {
 // draft is the record of a job about to be created.
 func (s *Service) draft(w *walk, q *bigquery.QueryRequest) jobs.Record {
 	r := jobs.Record{
-		Job: w.job, Owner: w.subject.Owner, Decision: w.id, Query: *q, SQLDigest: jobs.Digest(cmp.Or(w.forwarded, q.SQL)), Rewritten: w.rewritten, Analysis: *w.analysis, Tables: tables(w.analysis),
+		Job: w.job, Owner: w.subject.Owner, Decision: w.id, Query: *q, SQLDigest: jobs.Digest(cmp.Or(w.forwarded, q.SQL)), Rewritten: w.rewritten, Analysis: *w.analysis,
+		Tables: tables(w.analysis), Reads: jobs.ReadsOf(w.analysis),
 		Plan: w.decision.Mask, Credential: w.account, Approval: w.approval, Created: w.started,
 	}
 	if w.estimate != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/bigquery"
@@ -97,11 +96,7 @@ func (s *Service) judgeAgain(ctx context.Context, w *walk, record jobs.Record) (
 func (s *Service) schemas(ctx context.Context, names []string) (map[string]*bigquery.Table, error) {
 	out := make(map[string]*bigquery.Table, len(names))
 	for _, name := range names {
-		parts := strings.SplitN(name, ".", 3)
-		if len(parts) != 3 {
-			return nil, fmt.Errorf("table %q: want project.dataset.table", name)
-		}
-		t, err := s.Catalog.Table(ctx, bigquery.TableID{Project: parts[0], Dataset: parts[1], Table: parts[2]})
+		t, err := googlesql.ReadTable(ctx, s.Catalog, name)
 		if errors.Is(err, googlesql.ErrNotFound) {
 			return nil, &refusal{message: "a table of this result does not exist any more", remedy: "a query of tables that exist"}
 		}

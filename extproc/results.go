@@ -157,6 +157,10 @@ func clearJob(ctx context.Context, s *Service, f *verdict.Forward, ref bigquery.
 	if f.Creates {
 		record.Job = ref
 	}
+	var changed func() ([]string, error)
+	if complete { // the job is done: what it rested on can be read while jobs.get is under way
+		changed = recheck(ctx, s, record)
+	}
 	job, err := s.Upstream.GetJob(ctx, record.Job)
 	if err != nil {
 		return record, fmt.Errorf("check job %s: %w", ref.JobID, err)
@@ -169,12 +173,37 @@ func clearJob(ctx context.Context, s *Service, f *verdict.Forward, ref bigquery.
 	if !complete {
 		return record, nil
 	}
-	return record, finish(ctx, s, record, job)
+	return record, finish(ctx, s, record, job, changed)
+}
+
+// recheck begins to read again what the decision about a job rested on: schemas, views, functions and wildcard members (A8). It must not begin before the job is done.
+func recheck(ctx context.Context, s *Service, record jobs.Record) func() ([]string, error) {
+	type answer struct {
+		changed []string
+		err     error
+	}
+	done := make(chan answer, 1)
+	go func() {
+		if s.Changed == nil || len(record.Reads.Digests) == 0 && len(record.Tables) > 0 {
+			done <- answer{err: errors.New("what the decision rested on cannot be read again")}
+			return
+		}
+		changed, err := s.Changed(ctx, record.Reads.Digests)
+		done <- answer{changed, err}
+	}()
+	return func() ([]string, error) {
+		a := <-done
+		return a.changed, a.err
+	}
 }
 
 // finish compares a finished job with its record, before anything of its result may be read.
-func finish(ctx context.Context, s *Service, record jobs.Record, job bigquery.Job) error {
-	v, err := s.Jobs.Finish(ctx, record, job)
+func finish(ctx context.Context, s *Service, record jobs.Record, job bigquery.Job, rechecked func() ([]string, error)) error {
+	changed, err := rechecked()
+	if err != nil {
+		return fmt.Errorf("check job %s: %w", record.Job.JobID, err)
+	}
+	v, err := s.Jobs.Finish(ctx, record, job, changed)
 	if err != nil {
 		return clearing(err)
 	}

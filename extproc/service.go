@@ -33,6 +33,8 @@ type Service struct {
 	Jobs     *jobs.Store
 	Upstream jobs.Upstream
 	Log      *slog.Logger
+	// Changed reads again what a record's digests stand for, past every cache, and names what is not as it was.
+	Changed func(ctx context.Context, digests map[string]string) ([]string, error)
 
 	// StepTimeout bounds one step: recording a chunk, checking a job. Default 10 s.
 	StepTimeout time.Duration

@@ -68,7 +68,7 @@ func (l leaf) masked() masking.Rule {
 
 // view gathers what the policy says of a table, for a subject who reads it by these rules.
 func (s *Set) view(table *bigquery.Table, rules []*rule) *view {
-	v := &view{id: table.TableReference, name: table.TableReference.String(), schema: table.Schema.Fields, stored: table.Type != "VIEW" && table.View == nil}
+	v := &view{id: table.TableReference, name: table.TableReference.String(), schema: table.Schema.Fields, stored: table.Type != "VIEW" && table.Type != "MATERIALIZED_VIEW" && table.View == nil && table.MaterializedView == nil}
 	for i := range s.columns {
 		if s.columns[i].match.touchesTable(v.id) {
 			v.entries = append(v.entries, &s.columns[i])

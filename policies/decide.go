@@ -153,7 +153,7 @@ func (w *walk) forbidden(ref RuleRef, format string, args ...any) error {
 
 // cover: each table is covered by a rule of the subject's groups. The words are the same for a table that nobody may read and one that does not exist.
 func (w *walk) cover() error {
-	var closed []string
+	var closed, shows []string
 	seen := map[*rule]bool{}
 	for i := range w.request.Analysis.Statements {
 		st := &w.request.Analysis.Statements[i]
@@ -165,12 +165,34 @@ func (w *walk) cover() error {
 			rules := covering(w.rules, id)
 			if !ok || len(rules) == 0 {
 				closed = append(closed, w.request.short(name))
+				if ok && metadata(id.Dataset, id.Table) {
+					shows = append(shows, name)
+				}
 				continue
 			}
 			for _, r := range rules {
 				seen[r] = true
 			}
 		}
+		// A function is covered as a table of its name would be, and so must be every table that its body reads: they are among the statement's tables.
+		for _, name := range st.Routines {
+			if w.request.Analysis.Error != nil && len(split(name)) < tableParts {
+				continue
+			}
+			id, ok := parseTable(name)
+			rules := covering(w.rules, id)
+			if !ok || len(rules) == 0 {
+				closed = append(closed, w.request.short(name)+"()")
+				continue
+			}
+			for _, r := range rules {
+				seen[r] = true
+			}
+		}
+	}
+	if len(shows) > 0 && len(shows) == len(closed) {
+		return refuse(RuleRef{}, w.remedy(), "%s shows which tables there are, those that you may not read too; a policy must name it by itself (read: %s), and none of yours does",
+			closed[0], shortQuoted(shows[0]))
 	}
 	if len(closed) > 0 {
 		verb := "does"
@@ -230,11 +252,10 @@ func (w *walk) understood() error {
 	if w.statement == nil {
 		return errors.New("the SQL has no statement")
 	}
-	if len(w.statement.Routines) > 0 {
-		return refuse(RuleRef{}, "the same query with built-in functions only", "%s is a user-defined routine; no policy can allow it yet", w.request.short(w.statement.Routines[0]))
-	}
 	return nil
 }
+
+func shortQuoted(name string) string { return fmt.Sprintf("[%q]", shorten(name)) }
 
 // notTables begin complaints about names that are not those of tables. A complaint of other words is not shown where it may be about a closed table.
 var notTables = []string{"the function ", "Query parameter ", "Function not found: ", "Unrecognized name: ", "Name ", "Field name ", "Type not found: "}
@@ -244,6 +265,12 @@ var notTables = []string{"the function ", "Query parameter ", "Function not foun
 func (w *walk) tellsOfClosedTables() bool {
 	for _, table := range w.request.Tables {
 		if table == nil || len(covering(w.rules, table.TableReference)) == 0 {
+			return true
+		}
+	}
+	for name := range w.request.Analysis.Digests {
+		routine, ok := strings.CutSuffix(name, "()")
+		if id, parsed := parseTable(routine); ok && (!parsed || len(covering(w.rules, id)) == 0) {
 			return true
 		}
 	}
@@ -267,7 +294,11 @@ func (w *walk) schemas() error {
 			return fmt.Errorf("the columns of %s are not known", w.request.short(name))
 		}
 		switch table.Type {
-		case "TABLE", "SNAPSHOT", "CLONE", "VIEW", "":
+		case "TABLE", "SNAPSHOT", "CLONE", "VIEW", "MATERIALIZED_VIEW", "":
+		case informationSchema:
+			if !metadata(table.TableReference.Dataset, table.TableReference.Table) {
+				return fmt.Errorf("%s is of type %s, which no policy can allow yet", w.request.short(name), shorten(table.Type))
+			}
 		default:
 			return fmt.Errorf("%s is of type %s, which no policy can allow yet", w.request.short(name), shorten(table.Type))
 		}
@@ -309,6 +340,12 @@ func (w *walk) limits() error {
 
 // reads says whether rules with this credential cover every table.
 func (w *walk) reads(credential string) bool {
+	for _, name := range w.statement.Routines {
+		id, ok := parseTable(name)
+		if !ok || !slices.ContainsFunc(covering(w.covering, id), func(r *rule) bool { return r.credential == credential }) {
+			return false
+		}
+	}
 	return !slices.ContainsFunc(w.tables, func(v *view) bool {
 		return !slices.ContainsFunc(covering(w.covering, v.id), func(r *rule) bool { return r.credential == credential })
 	})

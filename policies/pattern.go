@@ -33,6 +33,9 @@ func parsePattern(text string, column bool) (pattern, error) {
 		}
 	}
 	parts := split(text)
+	if !column && len(parts) == tableParts+1 && parts[2] == informationSchema {
+		parts = append(parts[:2:2], parts[2]+"."+parts[3])
+	}
 	for _, part := range parts {
 		if part == "" || strings.TrimSpace(part) != part {
 			return pattern{}, fmt.Errorf("%q has an empty part; write %s", text, want)
@@ -74,9 +77,20 @@ func (p pattern) literalTable() bool {
 	return !strings.Contains(strings.Join(p.parts[:tableParts], ""), "*")
 }
 
+const informationSchema = "INFORMATION_SCHEMA"
+
+// metadata says whether the name is that of a view of INFORMATION_SCHEMA: of a dataset, or of a project.
+func metadata(dataset, table string) bool {
+	return dataset == informationSchema || strings.HasPrefix(table, informationSchema+".")
+}
+
 // coversTable says whether the pattern covers all of what the name stands for, in the same case of letters. The name may be a wildcard table: "events_*" is
-// covered by "*" and "ev*" and not by "events_2026" (A33). It is the reading for what a policy grants.
+// covered by "*" and "ev*" and not by "events_2026" (A33). A view of INFORMATION_SCHEMA shows what the dataset's other tables are, so "*" does not cover it: the pattern must
+// say INFORMATION_SCHEMA itself. It is the reading for what a policy grants.
 func (p pattern) coversTable(id bigquery.TableID) bool {
+	if metadata(id.Dataset, id.Table) && !metadata(p.parts[1], p.parts[2]) {
+		return false
+	}
 	return covers(p.parts[0], id.Project) && covers(p.parts[1], id.Dataset) && covers(p.parts[2], id.Table)
 }
 
@@ -174,10 +188,13 @@ func fold(s string) string {
 	}, s)
 }
 
-// parseTable splits the full name of a table as analyses spell it. A name of more parts, such as one in INFORMATION_SCHEMA, is no table.
+// parseTable splits the full name of a table as analyses spell it.
 func parseTable(name string) (bigquery.TableID, bool) {
 	parts := split(name)
-	if len(parts) != tableParts || parts[0] == "" || parts[1] == "" || parts[2] == "" || strings.EqualFold(parts[1], "INFORMATION_SCHEMA") {
+	if len(parts) == tableParts+1 && parts[2] == informationSchema {
+		parts = append(parts[:2:2], parts[2]+"."+parts[3])
+	}
+	if len(parts) != tableParts || parts[0] == "" || parts[1] == "" || parts[2] == "" || strings.EqualFold(parts[1], informationSchema) && parts[1] != informationSchema {
 		return bigquery.TableID{}, false
 	}
 	return bigquery.TableID{Project: parts[0], Dataset: parts[1], Table: parts[2]}, true

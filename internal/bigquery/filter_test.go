@@ -27,7 +27,7 @@ func TestParseJob(t *testing.T) {
 	}
 	if j.Reference != (JobReference{"demo", "j1", "US"}) || j.Labels[DecisionLabel] != "d-1" || j.State != "DONE" || j.StatementType != "SELECT" ||
 		len(j.ReferencedTables) != 1 || j.ReferencedTables[0].String() != "demo.crm.customers" || j.DestinationTable.Dataset != "_anon1" || *j.TotalBytesProcessed != 4096 ||
-		j.Created != 1795391325000 || j.Error == nil || j.Error.Reason != "invalidQuery" || !strings.HasPrefix(j.SQL, "SELECT name") || j.ReferencedRoutines != 1 {
+		j.Created != 1795391325000 || j.Error == nil || j.Error.Reason != "invalidQuery" || !strings.HasPrefix(j.SQL, "SELECT name") || len(j.ReferencedRoutines) != 1 {
 		t.Errorf("%+v", j)
 	}
 	wrapped, err := ParseJob([]byte(`{"kind":"bigquery#jobCancelResponse","job":`+upstreamJob(t)+`}`), true)

@@ -21,7 +21,9 @@ type Job struct {
 
 	StatementType       string
 	ReferencedTables    []TableID
-	ReferencedRoutines  int     // how many functions outside the query it used
+	ReferencedViews     []TableID // the views whose tables these are
+	ReferencedRoutines  []RoutineID
+	ReferencedGraphs    int     // how many property graphs it read
 	DestinationTable    TableID // the anonymous result table; zero before there is one
 	CacheHit            bool
 	TotalBytesProcessed *int64 // nil where BigQuery does not say, as for tables with row access policies
@@ -90,7 +92,9 @@ type jobResource struct {
 			Accuracy            string           `json:"totalBytesProcessedAccuracy"`
 			CacheHit            bool             `json:"cacheHit"`
 			ReferencedTables    []TableID        `json:"referencedTables"`
-			ReferencedRoutines  []jsontext.Value `json:"referencedRoutines"`
+			ReferencedViews     []TableID        `json:"referencedLogicalViews"`
+			ReferencedRoutines  []RoutineID      `json:"referencedRoutines"`
+			ReferencedGraphs    []jsontext.Value `json:"referencedPropertyGraphs"`
 			Schema              Schema           `json:"schema"`
 		} `json:"query"`
 	} `json:"statistics"`
@@ -142,7 +146,8 @@ func (r jobResource) job() (Job, error) {
 	}
 	j := Job{
 		Reference: r.Reference, Labels: c.Labels, SQL: c.Query.Query, Priority: c.Query.Priority, State: r.Status.State, Error: r.Status.ErrorResult, DryRun: c.DryRun,
-		StatementType: st.Query.StatementType, ReferencedTables: st.Query.ReferencedTables, ReferencedRoutines: len(st.Query.ReferencedRoutines),
+		StatementType: st.Query.StatementType, ReferencedTables: st.Query.ReferencedTables, ReferencedViews: st.Query.ReferencedViews,
+		ReferencedRoutines: st.Query.ReferencedRoutines, ReferencedGraphs: len(st.Query.ReferencedGraphs),
 		DestinationTable: c.Query.DestinationTable, CacheHit: st.Query.CacheHit, Accuracy: st.Query.Accuracy, Schema: st.Query.Schema,
 		Created: int64(st.CreationTime), Started: int64(st.StartTime), Ended: int64(st.EndTime),
 	}

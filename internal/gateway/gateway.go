@@ -113,7 +113,11 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 		Policies: func() *policies.Set { return set }, Approvals: holds, Jobs: records, Credentials: broker, Upstream: upstream, Metadata: upstream, Journal: journal,
 		Keys: keys, Log: log, Location: c.Upstream.Location, LongPoll: c.Approvals.LongPoll, Prices: extauthz.Prices{Default: c.Approvals.PricePerTiB, ByLocation: c.Approvals.PriceByLocation},
 	}
-	proc := &extproc.Service{Keys: keys, Journal: journal, Jobs: records, Upstream: upstream, Log: log}
+	proc := &extproc.Service{Keys: keys, Journal: journal, Jobs: records, Upstream: upstream, Log: log,
+		Changed: func(ctx context.Context, digests map[string]string) ([]string, error) {
+			return googlesql.Changed(ctx, bigquery.Uncached{Source: upstream}, digests)
+		},
+	}
 	api := console.NewAPI(console.Options{
 		Approvals: holds, Verifier: who.verifier, Groups: set.Groups, Known: set.Known, Audience: c.Identity.WithDefaults().ConsoleAudience, Log: log,
 	})

@@ -85,7 +85,7 @@ func (a *Analyzer) Analyze(ctx context.Context, request Request) (*Analysis, err
 	if err != nil {
 		return nil, err
 	}
-	if analysis.Error == nil || lasting(analysis.Error.Code) {
+	if analysis.Error == nil || lasting(analysis.Error.Code) && !job.fleeting {
 		a.cache.put(key, &entry{analysis: analysis, tables: job.tables, routines: job.routines})
 	}
 	return analysis, nil

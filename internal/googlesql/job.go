@@ -19,7 +19,7 @@ type job struct {
 	named      []wire.Parameter
 	positional []wire.Type
 
-	known
+	*known
 	within []string // the views and functions whose text this is
 	body   string   // the kind of statement that makes a routine, where this is the text of one
 	home   string   // the project that the query runs in
@@ -31,11 +31,13 @@ type known struct {
 	routines map[bigquery.RoutineID]*bigquery.Routine
 	views    map[bigquery.TableID]*Statement // what the views among the tables mean
 	bodies   map[bigquery.RoutineID]*routine // what the routines mean
+	fleeting bool                            // something could not be read, so that nothing tells when the answer would be another
 }
 
-func newKnown() known {
-	return known{
-		map[bigquery.TableID]*bigquery.Table{}, map[bigquery.RoutineID]*bigquery.Routine{}, map[bigquery.TableID]*Statement{}, map[bigquery.RoutineID]*routine{},
+func newKnown() *known {
+	return &known{
+		tables: map[bigquery.TableID]*bigquery.Table{}, routines: map[bigquery.RoutineID]*bigquery.Routine{},
+		views: map[bigquery.TableID]*Statement{}, bodies: map[bigquery.RoutineID]*routine{},
 	}
 }
 

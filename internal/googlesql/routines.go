@@ -86,6 +86,7 @@ func (j *job) routine(id bigquery.RoutineID, asTable bool) (*routine, *Error, er
 		var refused *Error
 		var err error
 		if resource, refused, err = readRoutine(j.ctx, j.request.Catalog, id); refused != nil || err != nil {
+			j.fleeting = true
 			return nil, refused, err
 		}
 		j.routines[id] = resource

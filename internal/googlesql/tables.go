@@ -56,6 +56,8 @@ func (j *job) table(id bigquery.TableID) (*bigquery.Table, *Error, error) {
 	table, refused, err := readTable(j.ctx, j.request.Catalog, id)
 	if refused == nil && err == nil {
 		j.tables[id] = table
+	} else {
+		j.fleeting = true
 	}
 	return table, refused, err
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 	"time"
 
@@ -46,18 +45,7 @@ func CheckFinished(r Record, job bigquery.Job) error {
 	if job.StatementType != "SELECT" {
 		return fmt.Errorf("%w: its statementType is %q, want SELECT", ErrMismatch, job.StatementType)
 	}
-	var read []string
-	for _, t := range job.ReferencedTables {
-		read = append(read, t.String())
-	}
-	slices.Sort(read)
-	read = slices.Compact(read)
-	want := slices.Clone(r.Tables)
-	slices.Sort(want)
-	if !slices.Equal(read, want) {
-		return fmt.Errorf("%w: BigQuery read [%s], the analysis named [%s]", ErrMismatch, strings.Join(read, " "), strings.Join(want, " "))
-	}
-	return nil
+	return r.Reads.compare(r.Tables, job)
 }
 
 // LabelValue is the decision id as a label value may be written: lower case letters, digits, '-' and '_', at most 63 characters.
@@ -89,15 +77,18 @@ func (s *Store) Adopt(ctx context.Context, r Record, job bigquery.Job) (Record, 
 	return standing, nil
 }
 
-// Finish compares the finished job, as the gateway's own jobs.get showed it, with its record, writes the verification and returns the one that stands. A job that
-// does not agree is broken for good; one that is not DONE is an error, and nothing is written.
-func (s *Store) Finish(ctx context.Context, r Record, job bigquery.Job) (Verification, error) {
+// Finish compares the finished job, as the gateway's own jobs.get showed it, with its record, writes the verification and returns the one that stands. changed names what
+// the analysis rested on and is not as it was, read after the job was done (A8). A job that does not agree is broken for good; one that is not DONE is an error, and nothing
+// is written.
+func (s *Store) Finish(ctx context.Context, r Record, job bigquery.Job, changed []string) (Verification, error) {
 	if job.State != "DONE" {
 		return Verification{}, fmt.Errorf("job %s is %s, not DONE", r.Job.JobID, job.State)
 	}
 	v := Verification{At: time.Now().UTC(), Destination: job.DestinationTable}
 	if err := CheckFinished(r, job); err != nil {
 		v.Broken = err.Error()
+	} else if len(changed) > 0 {
+		v.Broken = fmt.Sprintf("%v: changed since it was decided on: %s", ErrMismatch, strings.Join(changed, " "))
 	}
 	return s.Verify(ctx, r, v)
 }

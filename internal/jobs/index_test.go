@@ -22,7 +22,7 @@ func finished(t *testing.T, w world, r jobs.Record, change ...func(*bigquery.Job
 		t.Fatal(err)
 	}
 	j := job(append([]func(*bigquery.Job){func(j *bigquery.Job) { j.Reference, j.DestinationTable = r.Job, anonymous }}, change...)...)
-	v, err := w.Finish(t.Context(), r, j)
+	v, err := w.Finish(t.Context(), r, j, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

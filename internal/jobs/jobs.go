@@ -49,7 +49,8 @@ type Record struct {
 	Analysis  googlesql.Analysis    `json:"analysis"`   // for deciding again at every read
 	// Rewritten is set where the tables were masked before the query read them: which masks stand in the forwarded text, and the proof that they hide what they must.
 	Rewritten *policies.Rewritten `json:"rewritten,omitempty"`
-	Tables    []string            `json:"tables"` // base tables that the run may have read, sorted
+	Tables    []string            `json:"tables"` // tables and views that the run may have read, sorted
+	Reads     Reads               `json:"reads"`
 	Plan      masking.Plan        `json:"plan"`
 
 	Credential string    `json:"credential"`         // account the job runs under; reads use the same one

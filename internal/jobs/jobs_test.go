@@ -253,15 +253,15 @@ func TestFinishIsWrittenOnce(t *testing.T) {
 	if err := w.Create(ctx, record()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Finish(ctx, record(), job(func(j *bigquery.Job) { j.State = "RUNNING" })); err == nil {
+	if _, err := w.Finish(ctx, record(), job(func(j *bigquery.Job) { j.State = "RUNNING" }), nil); err == nil {
 		t.Error("a running job was verified")
 	}
 	bad := job(func(j *bigquery.Job) { j.ReferencedTables = nil })
-	v, err := w.Finish(ctx, record(), bad)
+	v, err := w.Finish(ctx, record(), bad, nil)
 	if err != nil || v.Broken == "" {
 		t.Fatalf("a job that read something else: %+v, %v", v, err)
 	}
-	if v, err = w.Finish(ctx, record(), job()); err != nil || v.Broken == "" {
+	if v, err = w.Finish(ctx, record(), job(), nil); err != nil || v.Broken == "" {
 		t.Errorf("a broken job became readable: %+v, %v", v, err)
 	}
 	if _, standing, err := w.Get(ctx, "alice", "demo", "job1"); err != nil || standing == nil || standing.Broken == "" {
