@@ -169,6 +169,9 @@ func (t *MaskedTable) maskedColumn(v *view, f *bigquery.Field, path []string) ma
 		return c
 	}
 	c.Mask = v.leaf(path, f.Type).masked().For(f.Type)
+	if f.RangeElementType != nil {
+		c.Type = "RANGE<" + strings.ToUpper(f.RangeElementType.Type) + ">"
+	}
 	t.Leaves = append(t.Leaves, MaskedLeaf{v.name + "." + strings.Join(path, "."), c.Mask})
 	return c
 }

@@ -138,7 +138,7 @@ func (e *emulator) run(ctx context.Context, s Statement, analysed *Result, err e
 		e.history = append(e.history, s)
 	}
 	out.StatementType, out.Tables, out.Views, out.Targets, out.Affected = analysed.StatementType, analysed.Tables, analysed.Views, analysed.Targets, analysed.Affected
-	return out, nameColumns(out)
+	return out, NameColumns(out)
 }
 
 var (

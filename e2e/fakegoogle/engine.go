@@ -66,9 +66,9 @@ func (e *QueryError) Error() string { return e.Reason + ": " + e.Message }
 
 var anonymous = regexp.MustCompile(`^\$col\d+$`)
 
-// nameColumns gives result columns the names and the shape that BigQuery gives them: f0_, f1_ … counted over anonymous columns only; a value
+// NameColumns gives result columns the names and the shape that BigQuery gives them: f0_, f1_ … counted over anonymous columns only; a value
 // table of structs spread over its fields; the second of two equal names with a suffix.
-func nameColumns(r *Result) error {
+func NameColumns(r *Result) error {
 	if len(r.Schema) == 1 && (r.Schema[0].Name == "$struct" || r.Schema[0].Name == "$value_column") {
 		col := r.Schema[0]
 		if col.Type == "RECORD" && col.Mode != "REPEATED" {

@@ -237,7 +237,7 @@ func (r sqlResponse) result() (*Result, error) {
 		StatementType: r.StatementType, Tables: tableIDs(r.Tables), Views: tableIDs(r.Views), Targets: tableIDs(r.Targets),
 		Schema: r.Columns, Rows: r.Rows, Affected: r.Affected,
 	}
-	return out, nameColumns(out)
+	return out, NameColumns(out)
 }
 
 func tableIDs(in []sqlTable) []bigquery.TableID {

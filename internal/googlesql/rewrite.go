@@ -39,10 +39,13 @@ type Rewritten struct {
 // the rest of the text stays as it was written. Nothing is believed of the result: both texts are analysed anew, and must read the same tables, give the same columns of
 // the same types, and carry and use the same other columns as the original. An error that is an *Error names what cannot be rewritten.
 func (a *Analyzer) Rewrite(ctx context.Context, request Request, original *Analysis, masks []TableMask) (*Rewritten, error) {
-	if original == nil || original.Error != nil || len(original.Statements) != 1 || original.Statements[0].Kind != "SELECT" {
+	if original == nil || original.Error != nil || len(original.Statements) != 1 || original.Statements[0].Kind != "SELECT" || len(masks) == 0 || len(masks[0].Columns) == 0 {
 		return nil, &Error{Code: ErrorUnsupported, Message: "only a single SELECT can be rewritten"}
 	}
 	s := &original.Statements[0]
+	if !slices.ContainsFunc(s.References, func(r Reference) bool { return masked(masks, r) != nil }) {
+		return nil, stillRead(original, masks[0].Table, masks[0].Table+"."+masks[0].Columns[0].Column)
+	}
 	text, refused := splice(request.SQL, s, masks, func(c ColumnMask) string { return c.Expression })
 	if refused != nil {
 		return nil, refused
@@ -58,21 +61,30 @@ func (a *Analyzer) Rewrite(ctx context.Context, request Request, original *Analy
 	if err != nil {
 		return nil, err
 	}
-	if err := proves(s, &proof.Statements[0], masks); err != nil {
-		return nil, err
+	if refused := proves(original, &proof.Statements[0], masks); refused != nil {
+		return nil, refused
 	}
 	return &Rewritten{SQL: text, Proof: proof}, nil
+}
+
+// masked finds what a reference is masked by, nil for nothing.
+func masked(masks []TableMask, r Reference) *TableMask {
+	i := slices.IndexFunc(masks, func(m TableMask) bool { return m.Table == r.Table && len(m.Columns) > 0 })
+	if i < 0 {
+		return nil
+	}
+	return &masks[i]
 }
 
 // splice writes the text with each reference to a masked table replaced.
 func splice(text string, s *Statement, masks []TableMask, of func(ColumnMask) string) (string, *Error) {
 	var edits []replacement
 	for _, r := range s.References {
-		i := slices.IndexFunc(masks, func(m TableMask) bool { return m.Table == r.Table })
-		if i < 0 {
+		mask := masked(masks, r)
+		if mask == nil {
 			continue
 		}
-		made, refused := reference(text, r, masks[i], of)
+		made, refused := reference(text, r, mask, of)
 		if refused != nil {
 			return "", refused
 		}
@@ -103,7 +115,7 @@ type replacement struct {
 }
 
 // reference replaces one reference. What qualifies the table (a hint, FOR SYSTEM_TIME, TABLESAMPLE) moves into the subquery; an alias stays where it is.
-func reference(text string, r Reference, mask TableMask, of func(ColumnMask) string) ([]replacement, *Error) {
+func reference(text string, r Reference, mask *TableMask, of func(ColumnMask) string) ([]replacement, *Error) {
 	unsupported := func(format string, args ...any) ([]replacement, *Error) {
 		e := &Error{Code: ErrorUnsupported, Message: fmt.Sprintf(format, args...)}
 		e.Line, e.Column = r.Span.LineColumn(text)
@@ -211,7 +223,8 @@ func sameShape(original *Statement, statements []Statement) error {
 
 // proves compares what the original and the proof carry and use of the columns that no mask stands for: all of it must still be there, and in the same output columns,
 // and nothing that a mask stands for may be.
-func proves(original, proof *Statement, masks []TableMask) error {
+func proves(whole *Analysis, proof *Statement, masks []TableMask) *Error {
+	original := &whole.Statements[0]
 	hidden := func(column string) bool {
 		for _, m := range masks {
 			for _, c := range m.Columns {
@@ -248,11 +261,21 @@ func proves(original, proof *Statement, masks []TableMask) error {
 	for _, m := range masks {
 		for _, c := range m.Columns {
 			if proof.Reads(m.Table + "." + c.Column) {
-				return &Error{Code: ErrorUnsupported, Message: m.Table + "." + c.Column + " is still read as it is"}
+				return stillRead(whole, m.Table, m.Table+"."+c.Column)
 			}
 		}
 	}
 	return nil
+}
+
+// stillRead says where a column is read that could not be masked.
+func stillRead(whole *Analysis, table, column string) *Error {
+	for _, name := range whole.Statements[0].Tables {
+		if view := whole.Views[name]; view != nil && view.Reads(column) {
+			return &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("%s is a view that computes on %s, or decides by it; read %s itself", name, column, table)}
+		}
+	}
+	return &Error{Code: ErrorUnsupported, Message: column + " is still read as it is"}
 }
 
 // Reads says whether the statement carries or uses this column, anything below it, or the whole that it is a part of.
