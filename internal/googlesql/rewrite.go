@@ -50,7 +50,8 @@ func (a *Analyzer) Rewrite(ctx context.Context, request Request, original *Analy
 	if refused != nil {
 		return nil, refused
 	}
-	if _, err := a.rewritten(ctx, request, text, s); err != nil {
+	forwarded, err := a.rewritten(ctx, request, text, s)
+	if err != nil {
 		return nil, err
 	}
 	constant, refused := splice(request.SQL, s, masks, func(c ColumnMask) string { return c.Constant })
@@ -61,8 +62,17 @@ func (a *Analyzer) Rewrite(ctx context.Context, request Request, original *Analy
 	if err != nil {
 		return nil, err
 	}
-	if refused := proves(original, &proof.Statements[0], masks); refused != nil {
-		return nil, refused
+	for _, made := range []*Analysis{forwarded, proof} {
+		if !sameOtherwise(s, &made.Statements[0], masks) {
+			return nil, &Error{Code: ErrorUnsupported, Message: "over the masked table it means something else: its other columns do not stay as they are"}
+		}
+	}
+	for _, m := range masks {
+		for _, c := range m.Columns {
+			if column := m.Table + "." + c.Column; proof.Statements[0].Reads(column) {
+				return nil, stillRead(original, m.Table, column)
+			}
+		}
 	}
 	return &Rewritten{SQL: text, Proof: proof}, nil
 }
@@ -108,6 +118,9 @@ func splice(text string, s *Statement, masks []TableMask, of func(ColumnMask) st
 	return b.String(), nil
 }
 
+// outside are the signs with which an expression could end before its text does.
+var outside = []string{"--", "#", "/*", ";"}
+
 // replacement puts a text in the place of a byte range.
 type replacement struct {
 	at   Span
@@ -134,7 +147,11 @@ func reference(text string, r Reference, mask *TableMask, of func(ColumnMask) st
 		if c.Column == "" || strings.ContainsAny(c.Column, "`\\\n\r") {
 			return unsupported("the name of a column of %s is not written plainly", r.Table)
 		}
-		columns = append(columns, of(c)+" AS `"+c.Column+"`")
+		expression := of(c)
+		if slices.ContainsFunc(outside, func(sign string) bool { return strings.Contains(expression, sign) }) {
+			return unsupported("the mask of %s.%s is not a plain expression", r.Table, c.Column)
+		}
+		columns = append(columns, expression+" AS `"+c.Column+"`")
 	}
 	if len(columns) == 0 {
 		return unsupported("nothing is said of the columns of %s", r.Table)
@@ -221,10 +238,8 @@ func sameShape(original *Statement, statements []Statement) error {
 	return nil
 }
 
-// proves compares what the original and the proof carry and use of the columns that no mask stands for: all of it must still be there, and in the same output columns,
-// and nothing that a mask stands for may be.
-func proves(whole *Analysis, proof *Statement, masks []TableMask) *Error {
-	original := &whole.Statements[0]
+// sameOtherwise compares what two statements carry and use of the columns that no mask stands for: all of it must still be there, and in the same output columns.
+func sameOtherwise(original, made *Statement, masks []TableMask) bool {
 	hidden := func(column string) bool {
 		for _, m := range masks {
 			for _, c := range m.Columns {
@@ -238,7 +253,6 @@ func proves(whole *Analysis, proof *Statement, masks []TableMask) *Error {
 		}
 		return column == ""
 	}
-	differs := &Error{Code: ErrorUnsupported, Message: "over the masked table it means something else: its other columns do not stay as they are"}
 	carried := func(c Column) []string {
 		var all []string
 		for _, s := range c.Sources {
@@ -248,24 +262,14 @@ func proves(whole *Analysis, proof *Statement, masks []TableMask) *Error {
 		}
 		return sorted(all)
 	}
-	for i := range proof.Columns {
-		if !slices.Equal(carried(original.Columns[i]), carried(proof.Columns[i])) {
-			return differs
+	for i := range made.Columns {
+		if !slices.Equal(carried(original.Columns[i]), carried(made.Columns[i])) {
+			return false
 		}
 	}
-	for _, u := range original.Uses {
-		if !hidden(u.Column) && !slices.ContainsFunc(proof.Uses, func(p Use) bool { return p.Column == u.Column && p.In == u.In }) {
-			return differs
-		}
-	}
-	for _, m := range masks {
-		for _, c := range m.Columns {
-			if proof.Reads(m.Table + "." + c.Column) {
-				return stillRead(whole, m.Table, m.Table+"."+c.Column)
-			}
-		}
-	}
-	return nil
+	return !slices.ContainsFunc(original.Uses, func(u Use) bool {
+		return !hidden(u.Column) && !slices.ContainsFunc(made.Uses, func(p Use) bool { return p.Column == u.Column && p.In == u.In })
+	})
 }
 
 // stillRead says where a column is read that could not be masked.
