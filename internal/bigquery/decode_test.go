@@ -3,6 +3,7 @@ package bigquery
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -357,6 +358,53 @@ func TestDecodeParametersCanonical(t *testing.T) {
 	}
 }
 
+// asks names what an operation asks for.
+func asks(op Operation) (all []string) {
+	for name, set := range map[string]bool{"query": op.Query != nil, "read": op.Read != nil, "list": op.List != nil, "metadata": op.Metadata != nil} {
+		if set {
+			all = append(all, name)
+		}
+	}
+	return all
+}
+
+// sameAsEncodingJSON compares with what encoding/json makes of the same body, which takes more and knows nothing of BigQuery: both must read the same SQL and the same switches, and
+// there must be no key at the top that only the other one saw.
+func sameAsEncodingJSON(t *testing.T, op Operation, body string) {
+	t.Helper()
+	var m map[string]any
+	if err := json.Unmarshal([]byte(body), &m); err != nil {
+		t.Fatalf("encoding/json does not read %q: %v", body, err)
+	}
+	config := m
+	if op.Method == MethodInsert {
+		configuration, _ := m["configuration"].(map[string]any)
+		config, _ = configuration["query"].(map[string]any)
+		if configuration["load"] != nil || configuration["copy"] != nil || configuration["extract"] != nil {
+			t.Fatalf("another configuration passed: %q", body)
+		}
+		m = configuration
+	}
+	if sql, _ := config["query"].(string); sql != op.Query.SQL {
+		t.Fatalf("the SQL is %q, encoding/json reads %q", op.Query.SQL, sql)
+	}
+	if legacy, _ := config["useLegacySql"].(bool); legacy {
+		t.Fatalf("legacy SQL passed: %q", body)
+	}
+	if dry, _ := m["dryRun"].(bool); dry != op.Query.DryRun {
+		t.Fatalf("dryRun is %t, encoding/json reads %t", op.Query.DryRun, dry)
+	}
+	labels, _ := m["labels"].(map[string]any)
+	if len(labels) != len(op.Query.Labels) {
+		t.Fatalf("labels %v, encoding/json reads %v", op.Query.Labels, labels)
+	}
+	for _, f := range []string{"destinationTable", "createSession", "tableDefinitions"} {
+		if v := config[f]; v != nil && v != false && fmt.Sprint(v) != "map[]" {
+			t.Fatalf("%s passed: %q", f, body)
+		}
+	}
+}
+
 // FuzzDecode: nothing panics; what is accepted, encoded and decoded again is the same operation, and its encoding carries the gateway's own values.
 func FuzzDecode(f *testing.F) {
 	f.Add("POST", queryPath, `{"query":"SELECT 1","labels":{"a":"b"},"useLegacySql":false,"queryParameters":[{"parameterType":{"type":"INT64"},"parameterValue":{"value":1}}]}`)
@@ -364,18 +412,34 @@ func FuzzDecode(f *testing.F) {
 	f.Add("GET", queryPath+"/j?fields=rows&pageToken=a", ``)
 	f.Add("POST", insertPath+"/j/cancel", ``)
 	f.Add("POST", queryPath, `{"query":"SELECT 1","query":"x"}`)
+	f.Add("POST", queryPath, `{"\u0071uery":"SELECT \ud83d\ude00","dryRun":true,"maxResults":"7","formatOptions":{"useInt64Timestamp":true}}`)
+	f.Add("GET", insertPath+"?stateFilter=done&projection=full&minCreationTime=1", ``)
+	f.Add("GET", Root+"projects/demo/datasets/crm/tables/t?view=FULL", ``)
+	f.Add("GET", Root+"projects/demo/datasets/_a/tables/anon1/data?startIndex=3", ``)
 	f.Fuzz(func(t *testing.T, verb, path, body string) {
 		r := Request{Verb: verb, Path: path, Body: []byte(body), Header: jsonHeader}
 		op, err := Decode(r)
 		if err != nil {
 			var e *RequestError
-			if !errors.As(err, &e) || e.Status < 400 || e.Status > 499 || e.Message == "" || op.Query != nil || op.Read != nil {
+			if !errors.As(err, &e) || e.Status < 400 || e.Status > 499 || e.Message == "" || len(asks(op)) > 0 {
 				t.Fatalf("refused as %+v with %s", err, dump(op))
 			}
 			return
 		}
-		if (op.Query == nil) == (op.Read == nil) {
+		if len(asks(op)) != 1 {
 			t.Fatalf("accepted %s", dump(op))
+		}
+		if op.List != nil || op.Metadata != nil {
+			if q := ForwardQuery(op); len(q) != 2 { // alt and prettyPrint
+				t.Fatalf("what the gateway answers itself is forwarded with %v", q)
+			}
+			if out, err := Encode(op, Mutation{Decision: "d-1", RequestID: "r"}); err == nil {
+				t.Fatalf("what the gateway answers itself is encoded as %s", out)
+			}
+			return
+		}
+		if op.Query != nil {
+			sameAsEncodingJSON(t, op, body)
 		}
 		id := "r1"
 		if op.Query != nil && op.Query.RequestID != "" {
