@@ -117,7 +117,7 @@ func startDemo(t testing.TB, args ...string) *demo {
 		select {
 		case err := <-exited:
 			exited <- err
-			t.Fatalf("the demo ended before it was ready: %v\n%s", err, d.out)
+			t.Fatalf("the demo ended before it was ready: %v\n%s", err, tail(d.out.Bytes(), 2000))
 		case <-time.After(50 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {

@@ -83,6 +83,9 @@ func (r *results) write(ctx context.Context, p []byte) ([]byte, error) {
 		return r.spend(ctx, out)
 	}
 	r.withheld = append(r.withheld, out...)
+	if len(r.withheld) > withheldLimit && r.forward.MaxResultBytes > 0 {
+		return nil, fmt.Errorf("an answer of more than %d bytes: %w", withheldLimit, masking.ErrCap)
+	}
 	if len(r.withheld) > withheldLimit {
 		return nil, errors.New("the answer names no job within its first 32 MiB")
 	}
@@ -92,6 +95,8 @@ func (r *results) write(ctx context.Context, p []byte) ([]byte, error) {
 		return nil, nil
 	case r.forward.MaxRows > 0 && head.TotalRows == nil:
 		return nil, nil // how many rows there are decides whether one may leave
+	case r.forward.MaxResultBytes > 0:
+		return nil, nil // whole or not at all: a client that is refused in the middle reads no reason, and tries again
 	}
 	return r.clear(ctx)
 }

@@ -43,7 +43,7 @@ type RuleEntry struct {
 	Clear      []string `yaml:"clear" jsonschema_description:"Exemptions: sensitive columns that these groups see unmasked."`
 	For        string   `yaml:"for" jsonschema_description:"Length of a session, such as 1h. The shortest wins."`
 	MaxBytes   string   `yaml:"max_bytes" jsonschema_description:"Most that a query may read, such as 200GiB. The smallest wins."`
-	MaxRows    int64    `yaml:"max_rows" jsonschema:"minimum=1" jsonschema_description:"Most rows that the result of a query may have, over all its pages. The smallest wins."`
+	MaxRows    int      `yaml:"max_rows" jsonschema:"minimum=1" jsonschema_description:"Most rows that the result of a query may have, over all its pages. The smallest wins."`
 	MaxResult  string   `yaml:"max_result_bytes" jsonschema_description:"Most that may be read of the result of a query, such as 50MiB, over all answers together; a page that is read twice counts twice. The smallest wins."`
 	Credential string   `yaml:"credential" jsonschema_description:"Name of the configured credential to run with. Default: default."`
 }

@@ -240,7 +240,7 @@ func (l *loader) rule(d *document, i int) {
 		r.maxBytes = bytes
 	}
 	if d.at("rules", i, "max_rows") != nil {
-		if r.maxRows = entry.MaxRows; r.maxRows < 1 {
+		if r.maxRows = int64(entry.MaxRows); r.maxRows < 1 {
 			l.add(d.wrong([]any{"rules", i, "max_rows"}, "max_rows must be at least 1"))
 		}
 	}

@@ -91,7 +91,11 @@ func (s *Server) listDatasets(project string) handler {
 				list = append(list, object{{"kind", "bigquery#dataset"}, {"id", p + ":" + d}, {"datasetReference", datasetReference(p, d)}, {"location", location}})
 			}
 		}
-		return object{{"kind", "bigquery#datasetList"}, {"etag", `"datasets"`}, {"datasets", list}}, nil
+		list, next, apiErr := c.cut(s, "datasets of "+project, list)
+		if apiErr != nil {
+			return nil, apiErr
+		}
+		return append(object{{"kind", "bigquery#datasetList"}, {"etag", `"datasets"`}, {"datasets", list}}, next...), nil
 	}
 }
 
@@ -149,8 +153,37 @@ func (s *Server) listTables(project, dataset string) handler {
 				list = append(list, object{{"kind", "bigquery#table"}, {"id", tableText(t.ID)}, {"tableReference", tableReference(t.ID)}, {"type", tableType(t)}})
 			}
 		}
-		return object{{"kind", "bigquery#tableList"}, {"etag", `"tables"`}, {"tables", list}, {"totalItems", number(int64(len(list)))}}, nil
+		total := int64(len(list))
+		list, next, apiErr := c.cut(s, "tables of "+project+"."+dataset, list)
+		if apiErr != nil {
+			return nil, apiErr
+		}
+		return append(object{{"kind", "bigquery#tableList"}, {"etag", `"tables"`}, {"tables", list}, {"totalItems", number(total)}}, next...), nil
 	}
+}
+
+// cut gives one page of a listing, of 50 entries where the client says nothing, and the member that leads to the next.
+func (c *call) cut(s *Server, of string, list []any) ([]any, object, *apiError) {
+	size, _, apiErr := c.pageParameters()
+	if apiErr != nil {
+		return nil, nil, apiErr
+	}
+	from := int64(0)
+	if token := c.query.Get("pageToken"); token != "" {
+		if from, apiErr = s.openPageToken(of, token); apiErr != nil {
+			return nil, nil, apiErr
+		}
+	}
+	limit := int64(50)
+	if size != nil && *size > 0 {
+		limit = int64(*size)
+	}
+	from = min(from, int64(len(list)))
+	to := min(from+limit, int64(len(list)))
+	if to == int64(len(list)) {
+		return list[from:], nil, nil
+	}
+	return list[from:to], object{{"nextPageToken", s.pageToken(of, to)}}, nil
 }
 
 func tableType(t CatalogTable) string {
