@@ -40,7 +40,8 @@ func (e *engine) analyze(request *wire.AnalyzeRequest) (*wire.Analysis, *wire.Er
 	defer freeAnalyzerOutput(output)
 	w := &walk{
 		columns: map[int32]*value{}, origins: map[string]*origin{}, withs: map[string][]*value{},
-		functions: map[string]bool{}, routines: map[string]bool{}, lookup: e.lookup, limit: request.MaxColumns,
+		functions: map[string]bool{}, routines: map[string]bool{}, lookup: e.lookup, limit: request.MaxColumns, madeUp: -1, text: request.SQL,
+		unnests: unnests{marks: map[int32]*origin{}, within: map[string][]*unnest{}},
 	}
 	statement := must(output.ResolvedStatement())
 	switch x := statement.(type) {
@@ -66,6 +67,8 @@ type walk struct {
 	lookup    *lookup
 	limit     int
 	repeat    bool // this part was walked before: nothing is counted again
+	madeUp    int  // the place of calls that the author did not write; -1 for none
+	text      string
 
 	scans  []wire.Scan
 	refs   int // column references visited
@@ -74,7 +77,7 @@ type walk struct {
 	out    []*value
 	uses   []use
 	reads  []read
-	arrays []read // arrays that were unnested
+	unnests
 }
 
 // use is an origin that steers the result.
@@ -92,7 +95,10 @@ type read struct {
 
 func (w *walk) use(in googlesql.UseIn, v *value, offset int) {
 	v.each(func(s source) {
-		if s.origin != generated {
+		switch {
+		case s.mark:
+			w.spent(s.origin)
+		case s.origin != generated:
 			w.uses = append(w.uses, use{s.origin, in, offset})
 		}
 	})
@@ -124,6 +130,9 @@ func (w *walk) emit(name string, kind gsql.Googlesql_TypeNode, v *value) {
 			panic(refusal{&wire.Error{Code: codeLimit, Message: "the result has too many columns and fields", Offset: -1}})
 		}
 		for _, s := range v.own {
+			if s.mark {
+				continue
+			}
 			column.Sources = append(column.Sources, wire.Source{Path: path, Column: s.name, Derived: s.derived})
 		}
 		for i, f := range v.fields {
@@ -199,22 +208,12 @@ func (w *walk) analysis() *wire.Analysis {
 	}
 	for _, r := range w.reads {
 		r.value.each(func(s source) {
-			if s.origin != generated && !derived[s.origin] {
+			if s.origin != generated && !s.mark && !derived[s.origin] {
 				w.uses = append(w.uses, use{s.origin, googlesql.UseExpression, r.offset})
 			}
 		})
 	}
-	for _, u := range w.uses {
-		carried[u.origin] = true
-	}
-	for _, a := range w.arrays {
-		// The number of rows tells the length of an array of which nothing else is read.
-		touched := false
-		a.value.each(func(s source) { touched = touched || carried[s.origin] })
-		if !touched {
-			w.use(googlesql.UseJoin, a.value, a.offset)
-		}
-	}
+	w.lengths(carried)
 	result := &wire.Analysis{Scans: w.scans, Columns: w.output}
 	slices.SortStableFunc(w.uses, func(a, b use) int {
 		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.in, b.in), cmp.Compare(uint(a.offset), uint(b.offset)))

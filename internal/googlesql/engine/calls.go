@@ -21,6 +21,7 @@ func (w *walk) function(f *gsql.Function, n gsql.ResolvedNode) string {
 		refuse(location(n), "this operator is not known to bqgate (%s)", name)
 	case !ok || known.Refused != "":
 		refuse(location(n), "%s", functions.Refusal(name))
+	case w.madeUp >= 0 && location(n) == w.madeUp:
 	case !strings.HasPrefix(name, "$"):
 		w.functions[known.Name] = true
 	case strings.HasPrefix(name, "$extract"):
@@ -135,7 +136,7 @@ func (w *walk) aggregate(n *gsql.ResolvedAggregateFunctionCall) *value {
 }
 
 // windows evaluates the analytic functions that share a window.
-func (w *walk) windows(g *gsql.ResolvedAnalyticFunctionGroup) {
+func (w *walk) windows(g *gsql.ResolvedAnalyticFunctionGroup, before int) {
 	if p := must(g.PartitionBy()); p != nil {
 		for _, ref := range must(p.PartitionByList()) {
 			w.use(googlesql.UseWindow, w.expression(ref), near(ref, p, g))
@@ -147,7 +148,9 @@ func (w *walk) windows(g *gsql.ResolvedAnalyticFunctionGroup) {
 		check(noExtras(o, must(o.HintListSize()), 0))
 	}
 	for _, c := range must(g.AnalyticFunctionList()) {
-		w.computed(c)
+		if !w.computed(c).sourced() {
+			w.counted(before)
+		}
 	}
 }
 

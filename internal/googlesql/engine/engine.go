@@ -84,10 +84,11 @@ func bigqueryLanguage() *gsql.LanguageOptions {
 	return l
 }
 
-// previews are features that BigQuery has and the engine counts as unfinished. They are refused later, with a better sentence.
+// previews are features that BigQuery has and the engine counts as unfinished. What is not analysed is refused later, with a better sentence.
 var previews = []gsql.LanguageFeature{
 	gsql.LanguageFeatureFeatureDifferentialPrivacy,
 	gsql.LanguageFeatureFeatureAnonymization,
+	gsql.LanguageFeatureFeatureCreateViewsWithColumnOptions,
 }
 
 // notBigQuery are released GoogleSQL features that BigQuery does not have and that change what a name means.

@@ -115,7 +115,7 @@ func TestOffsetOf(t *testing.T) {
 }
 
 func TestMerge(t *testing.T) {
-	a, b := &value{own: []source{{origin: &origin{"a"}}}}, &value{own: []source{{origin: &origin{"b"}}}}
+	a, b := &value{own: []source{{origin: &origin{name: "a"}}}}, &value{own: []source{{origin: &origin{name: "b"}}}}
 	spell := func(v *value) string {
 		var words []string
 		v.each(func(s source) { words = append(words, fmt.Sprintf("%s/%t", s.name, s.derived)) })

@@ -158,12 +158,14 @@ func (w *walk) cast(n *gsql.ResolvedCast) *value {
 func (w *walk) subquery(n *gsql.ResolvedSubqueryExpr) *value {
 	w.correlated(must(n.ParameterList()))
 	query := must(n.Subquery())
+	before := len(w.open)
 	w.scan(query)
 	if must(n.HintListSize()) > 0 || collates(must(n.InCollation())) {
 		refuse(location(n), "hints and collations are not analysed")
 	}
 	kind := must(n.SubqueryType())
 	if kind == gsql.ResolvedSubqueryExprEnums_SubqueryTypeExists {
+		w.counted(before)
 		return constant
 	}
 	columns := listed(query)
@@ -173,6 +175,9 @@ func (w *walk) subquery(n *gsql.ResolvedSubqueryExpr) *value {
 	v := w.column(columns[0])
 	switch kind {
 	case gsql.ResolvedSubqueryExprEnums_SubqueryTypeScalar:
+		if !oneRow(query) {
+			w.counted(before) // NULL without rows, an error with two
+		}
 		return v
 	case gsql.ResolvedSubqueryExprEnums_SubqueryTypeArray:
 		return &value{element: v}

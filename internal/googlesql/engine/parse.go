@@ -153,7 +153,9 @@ func (o *outline) collect(n gsql.ASTNode, s *wire.Statement) {
 		if userDefined(path.Parts) {
 			path.Role = wire.RoleFunction
 		}
-		s.Paths = append(s.Paths, path)
+		if len(path.Parts) > 1 || !subscript[strings.ToUpper(path.Parts[0])] {
+			s.Paths = append(s.Paths, path)
+		}
 	case *gsql.ASTAliasedQuery:
 		s.Names = append(s.Names, strings.ToLower(must(must(x.Alias()).GetAsString())))
 	case *gsql.ASTAlias:
@@ -162,6 +164,9 @@ func (o *outline) collect(n gsql.ASTNode, s *wire.Statement) {
 		s.Parameters++
 	}
 }
+
+// subscript are the words that look like functions in array[OFFSET(0)].
+var subscript = map[string]bool{"OFFSET": true, "ORDINAL": true, "SAFE_OFFSET": true, "SAFE_ORDINAL": true, "KEY": true, "SAFE_KEY": true}
 
 // userDefined reports whether a function's name can only be a routine of a dataset. One-part names are built-in or temporary.
 func userDefined(parts []string) bool {

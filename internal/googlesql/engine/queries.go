@@ -51,7 +51,9 @@ func (w *walk) with(n *gsql.ResolvedWithScan) {
 	must(n.Recursive())
 	for _, entry := range must(n.WithEntryList()) {
 		query := must(entry.WithSubquery())
+		before := len(w.open)
 		w.scan(query)
+		w.within[must(entry.WithQueryName())] = slices.Clone(w.open[before:])
 		w.withs[must(entry.WithQueryName())] = w.columnsOf(listed(query))
 	}
 	w.scan(must(n.Query()))

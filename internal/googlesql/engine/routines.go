@@ -83,7 +83,7 @@ func (w *walk) origin(names []string) *value {
 	for _, name := range names {
 		o, ok := w.origins[name]
 		if !ok {
-			o = &origin{name}
+			o = &origin{name: name}
 			w.origins[name] = o
 		}
 		v.own = append(v.own, source{origin: o})

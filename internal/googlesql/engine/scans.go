@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"regexp"
 	"strings"
 
 	gsql "github.com/goccy/go-googlesql"
@@ -64,9 +65,10 @@ func (w *walk) scan(s gsql.ResolvedScanNode) {
 	case *gsql.ResolvedAggregateScan:
 		w.aggregateScan(n)
 	case *gsql.ResolvedAnalyticScan:
+		before := len(w.open)
 		w.scan(must(n.InputScan()))
 		for _, g := range must(n.FunctionGroupList()) {
-			w.windows(g)
+			w.windows(g, before)
 		}
 	case *gsql.ResolvedOrderByScan:
 		w.scan(must(n.InputScan()))
@@ -82,6 +84,7 @@ func (w *walk) scan(s gsql.ResolvedScanNode) {
 	case *gsql.ResolvedWithRefScan:
 		name := must(n.WithQueryName())
 		w.alias(n, w.withs[name], name)
+		w.open = append(w.open, w.within[name]...)
 	case *gsql.ResolvedRecursiveScan:
 		w.recursion(n)
 	case *gsql.ResolvedRecursiveRefScan:
@@ -100,7 +103,10 @@ func (w *walk) scan(s gsql.ResolvedScanNode) {
 		// Whether the query fails, and with which words.
 		w.scan(must(n.InputScan()))
 		w.steer(googlesql.UseExpression, must(n.Condition()))
-		w.steer(googlesql.UseExpression, must(n.Message()))
+		message := must(n.Message())
+		w.madeUp = location(message) // the engine puts the message together by calls that the author did not write
+		w.steer(googlesql.UseExpression, message)
+		w.madeUp = -1
 	case nil:
 		refuse(-1, "a part of this statement is not known to bqgate")
 	default:
@@ -151,7 +157,7 @@ func (w *walk) tableScan(n *gsql.ResolvedTableScan) {
 	}
 	must(n.Alias())
 	if !w.repeat {
-		w.scans = append(w.scans, wire.Scan{Table: name, Start: location(n)})
+		w.scans = append(w.scans, wire.Scan{Table: name, Start: nameOf(w.text, location(n))})
 	}
 	indexes, columns := must(n.ColumnIndexList()), must(n.ColumnList())
 	if len(indexes) != len(columns) {
@@ -162,6 +168,19 @@ func (w *walk) tableScan(n *gsql.ResolvedTableScan) {
 		w.define(c, w.base(name+"."+column, must(c.Type())))
 	}
 }
+
+// nameOf is where a table's name stands in a reference that starts at an offset: the engine's place of FROM t as a query of its own includes the word FROM. A name cannot
+// begin with that word unless it is back-quoted.
+func nameOf(text string, at int) int {
+	if at < 0 || at >= len(text) {
+		return at
+	}
+	found := fromWord.FindString(text[at:])
+	return at + len(found)
+}
+
+// fromWord is FROM with the white space and comments after it.
+var fromWord = regexp.MustCompile(`^(?i:FROM)\b(?:\s+|/\*(?s:.*?)\*/|(?:--|#)[^\r\n]*(?:[\r\n]|$))*`)
 
 // project computes columns. Those that a FULL JOIN makes of USING are one side's or the other's, as they are.
 func (w *walk) project(n *gsql.ResolvedProjectScan) {
@@ -231,7 +250,7 @@ func (w *walk) base(name string, kind gsql.Googlesql_TypeNode) *value {
 	}
 	o, ok := w.origins[name]
 	if !ok {
-		o = &origin{name}
+		o = &origin{name: name}
 		w.origins[name] = o
 	}
 	return &value{own: []source{{origin: o}}}
@@ -247,8 +266,7 @@ func (w *walk) arrayScan(n *gsql.ResolvedArrayScan) {
 	}
 	for i, c := range elements {
 		v := w.expression(arrays[i])
-		w.define(c, v.item())
-		w.arrays = append(w.arrays, read{v, location(arrays[i])})
+		w.define(c, w.elements(must(c.ColumnId()), v, location(arrays[i])))
 	}
 	if offset := must(n.ArrayOffsetColumn()); offset != nil {
 		w.define(must(offset.Column()), constant)
@@ -259,12 +277,15 @@ func (w *walk) arrayScan(n *gsql.ResolvedArrayScan) {
 }
 
 func (w *walk) aggregateScan(n *gsql.ResolvedAggregateScan) {
+	before := len(w.open)
 	w.scan(must(n.InputScan()))
 	for _, c := range must(n.GroupByList()) {
 		w.use(googlesql.UseGroup, w.computed(c), place(c))
 	}
 	for _, c := range must(n.AggregateList()) {
-		w.computed(c)
+		if !w.computed(c).sourced() {
+			w.counted(before)
+		}
 	}
 	for _, set := range must(n.GroupingSetList()) {
 		switch x := set.(type) {
@@ -293,6 +314,7 @@ func (w *walk) aggregateScan(n *gsql.ResolvedAggregateScan) {
 }
 
 func (w *walk) pivot(n *gsql.ResolvedPivotScan) {
+	before := len(w.open)
 	w.scan(must(n.InputScan()))
 	for _, c := range must(n.GroupByList()) {
 		w.use(googlesql.UseGroup, w.computed(c), place(c))
@@ -303,7 +325,11 @@ func (w *walk) pivot(n *gsql.ResolvedPivotScan) {
 	}
 	var aggregates []*value
 	for _, e := range must(n.PivotExprList()) {
-		aggregates = append(aggregates, w.expression(e))
+		v := w.expression(e)
+		if !v.sourced() {
+			w.counted(before)
+		}
+		aggregates = append(aggregates, v)
 	}
 	for _, c := range must(n.PivotColumnList()) {
 		must(c.PivotValueIndex())

@@ -6,8 +6,12 @@ import (
 )
 
 // origin is one leaf column of a base table: "project.dataset.table.column.field". There is one origin for each leaf in an
-// analysis, so they compare by pointer. generated is the origin of literals, parameters and everything else that no column holds.
-type origin struct{ name string }
+// analysis, so they compare by pointer. generated is the origin of literals, parameters and everything else that no column holds. A mark is
+// no column either: it follows the elements of one UNNEST (unnest.go).
+type origin struct {
+	name string
+	mark bool
+}
 
 var generated = &origin{}
 
@@ -29,7 +33,13 @@ type value struct {
 var constant = &value{}
 
 func (v *value) isConstant() bool {
-	return len(v.own) == 0 && v.fields == nil && v.element == nil
+	return v.fields == nil && v.element == nil && !slices.ContainsFunc(v.own, func(s source) bool { return !s.mark })
+}
+
+// sourced reports whether a column, or a value that the author chose beside one, is anywhere in v.
+func (v *value) sourced() (found bool) {
+	v.each(func(s source) { found = found || !s.mark })
+	return found
 }
 
 // field is the i-th field of a STRUCT.
@@ -107,7 +117,11 @@ func merge(values ...*value) *value {
 	}
 	switch {
 	case constants == len(values):
-		return constant
+		var marks []source
+		for _, v := range values {
+			marks = append(marks, v.own...)
+		}
+		return &value{own: union(marks)}
 	case width > 0:
 		merged := &value{names: names, fields: make([]*value, width)}
 		for i := range width {
