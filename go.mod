@@ -7,6 +7,7 @@ require (
 	cloud.google.com/go/auth v0.24.3
 	cloud.google.com/go/iam v1.15.1
 	github.com/alicebob/miniredis/v2 v2.40.0
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/coreos/go-oidc/v3 v3.21.0
 	github.com/envoyproxy/go-control-plane/envoy v1.40.0
 	github.com/go-jose/go-jose/v4 v4.1.9

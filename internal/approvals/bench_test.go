@@ -175,6 +175,7 @@ var (
 type memoryJournal struct {
 	mu     sync.Mutex
 	events []Event
+	at     []time.Time // when each event became durable
 	fail   error
 	before func(Event) // called ahead of each event
 }
@@ -191,7 +192,7 @@ func (j *memoryJournal) ApprovalEvent(_ context.Context, e Event) error {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.events = append(j.events, e)
+	j.events, j.at = append(j.events, e), append(j.at, time.Now())
 	return nil
 }
 
@@ -204,7 +205,7 @@ func (j *memoryJournal) set(fail error) {
 func (j *memoryJournal) forget() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.events = nil
+	j.events, j.at = nil, nil
 }
 
 func (j *memoryJournal) all() []Event {
@@ -228,6 +229,29 @@ func (j *memoryJournal) counts(id string) []Event {
 	var out []Event
 	for _, e := range events {
 		if e.Request == id && e.Phase == PhaseAttempt && happened[e.Nonce] {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// inTime is counts without the steps whose end came into the journal after their claim was over. Nobody was told that they are done, and another may have been led to take the same step.
+func (j *memoryJournal) inTime(id string, lease time.Duration) []Event {
+	j.mu.Lock()
+	late := map[string]bool{}
+	for i, e := range j.events {
+		if e.Request == id && e.Phase == PhaseCommitted && j.at[i].Sub(e.At) > lease {
+			late[e.Nonce] = true
+		}
+	}
+	j.mu.Unlock()
+	var out []Event
+	taken := map[int64]int{}
+	for _, e := range j.counts(id) {
+		taken[e.Version]++
+	}
+	for _, e := range j.counts(id) {
+		if !late[e.Nonce] || taken[e.Version] == 1 {
 			out = append(out, e)
 		}
 	}

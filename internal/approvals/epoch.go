@@ -91,6 +91,21 @@ func (s *Store) Learn(e Event) {
 	s.epoch.raise(e.Epoch)
 }
 
+// CatchUpWith sets what learns the news of the journal. It is called before a request is changed in any way, so that what another process on this host has written is known by then,
+// whatever Redis shows.
+func (s *Store) CatchUpWith(learn func() error) { s.catchUp.Store(&learn) }
+
+func (s *Store) caughtUp() error {
+	learn := s.catchUp.Load()
+	if learn == nil {
+		return nil
+	}
+	if err := (*learn)(); err != nil {
+		return fmt.Errorf("learn what the journal says: %w", err)
+	}
+	return nil
+}
+
 // CheckEpoch refuses a Redis that has lost changes which the journal knows of (see Learn). acknowledged is the highest epoch whose loss an operator has acknowledged: up to it the count goes on
 // from there, and what had been revoked or used is still known from the journal.
 func (s *Store) CheckEpoch(ctx context.Context, acknowledged int64) error {

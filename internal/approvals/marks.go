@@ -1,6 +1,7 @@
 package approvals
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -10,7 +11,7 @@ import (
 type marks struct {
 	mu       sync.Mutex
 	entries  map[string]mark
-	attempts map[string]attempt // announced in the journal and not known to have been committed, by request
+	attempts map[string][]attempt // announced in the journal and not known to have been committed, by request; old ones go when a newer one comes
 	sweepAt  int
 }
 
@@ -22,6 +23,7 @@ type mark struct {
 type attempt struct {
 	nonce   string
 	version int64
+	at      time.Time
 }
 
 const firstSweep = 10_000
@@ -41,7 +43,7 @@ func (m *marks) see(id string, version int64, until time.Time) {
 
 func (m *marks) set(id string, version int64, until time.Time) {
 	if m.entries == nil {
-		m.entries, m.attempts, m.sweepAt = make(map[string]mark), make(map[string]attempt), firstSweep
+		m.entries, m.attempts, m.sweepAt = make(map[string]mark), make(map[string][]attempt), firstSweep
 	}
 	has := m.entries[id]
 	if until.Before(has.until) {
@@ -67,15 +69,32 @@ func (m *marks) sweep(now time.Time) {
 func (m *marks) learn(e Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if a, ok := m.attempts[e.Request]; ok && a.nonce == e.Previous {
-		m.set(e.Request, a.version, e.Until)
+	for _, a := range m.attempts[e.Request] {
+		if a.nonce == e.Previous {
+			m.set(e.Request, a.version, e.Until)
+		}
 	}
 	if e.Phase == PhaseCommitted {
 		m.set(e.Request, e.Version, e.Until)
 		return
 	}
-	if m.attempts == nil {
-		m.set(e.Request, 0, e.Until)
+	m.set(e.Request, 0, e.Until)
+	open := slices.DeleteFunc(m.attempts[e.Request], func(a attempt) bool {
+		return a.version <= m.entries[e.Request].version || e.At.Sub(a.at) > attemptsKept
+	})
+	m.attempts[e.Request] = append(open, attempt{e.Nonce, e.Version, e.At})
+}
+
+// attemptsKept is far longer than any claim.
+const attemptsKept = 10 * time.Minute
+
+// contested says whether somebody else has announced, within the lease, a step to a version above the one given, and whether it came to that is not known yet. mine are the nonces
+// that do not count.
+func (m *marks) contested(id string, above int64, mine string, now time.Time, lease time.Duration) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.entries[id].version > above {
+		return true
 	}
-	m.attempts[e.Request] = attempt{e.Nonce, e.Version}
+	return slices.ContainsFunc(m.attempts[id], func(a attempt) bool { return a.version > above && a.nonce != mine && now.Sub(a.at) < lease })
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -70,6 +71,7 @@ type Store struct {
 	log     *slog.Logger
 	seen    marks
 	epoch   epoch
+	catchUp atomic.Pointer[func() error]
 	waiters waiters
 	looks   chan struct{} // a place for each wait that reads
 }

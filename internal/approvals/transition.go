@@ -16,9 +16,15 @@ import (
 // anything of the first time.
 type step func(r *record, now time.Time) (Event, error)
 
-// transition takes one step: claim, append, commit. It returns the record after the step and Redis's time.
+// transition takes one step: claim, append, commit. Between append and commit the journal is read once more: of two processes on one host that were both led to believe that they
+// hold the claim, by whoever writes Redis, at least one sees the other's attempt and gives way. A step whose end is not in the journal by the end of its claim is not taken for done: nobody is told so, and
+// nothing is opened by it.
+// It returns the record after the step and Redis's time.
 // Whoever is refused by the step changes nothing and leaves no trace.
 func (s *Store) transition(ctx context.Context, id string, do step) (record, time.Time, error) {
+	if err := s.caughtUp(); err != nil {
+		return record{}, time.Time{}, err
+	}
 	deadline := time.Now().Add(s.options.ClaimLease + time.Second) // longer than a claim of somebody who died
 	for {
 		before, now, err := s.read(ctx, id)
@@ -30,12 +36,15 @@ func (s *Store) transition(ctx context.Context, id string, do step) (record, tim
 			return before, now, err
 		}
 		mine := nonce()
-		claimed, now, err := s.claim(ctx, before, mine)
-		if err != nil {
-			return record{}, time.Time{}, err
-		}
-		if claimed {
-			return s.carryOut(ctx, before, now, mine, do)
+		if !s.seen.contested(id, before.Version, mine, now, s.options.ClaimLease) {
+			began := time.Now()
+			claimed, now, err := s.claim(ctx, before, mine)
+			if err != nil {
+				return record{}, time.Time{}, err
+			}
+			if claimed {
+				return s.carryOut(ctx, before, now, began, mine, do)
+			}
 		}
 		if time.Now().After(deadline) {
 			return record{}, time.Time{}, ErrBusy
@@ -49,7 +58,7 @@ func (s *Store) transition(ctx context.Context, id string, do step) (record, tim
 }
 
 // carryOut appends and commits under a claim.
-func (s *Store) carryOut(ctx context.Context, before record, now time.Time, mine string, do step) (record, time.Time, error) {
+func (s *Store) carryOut(ctx context.Context, before record, now, began time.Time, mine string, do step) (record, time.Time, error) {
 	// From here on a client that hangs up must not leave the step half done.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.ClaimLease)
 	defer cancel()
@@ -70,13 +79,23 @@ func (s *Store) carryOut(ctx context.Context, before record, now time.Time, mine
 		s.unclaim(ctx, before.ID, mine)
 		return record{}, time.Time{}, err
 	}
+	if err := s.caughtUp(); err != nil {
+		s.unclaim(ctx, before.ID, mine)
+		return record{}, time.Time{}, err
+	}
+	if s.seen.contested(before.ID, before.Version, mine, now, s.options.ClaimLease) {
+		s.unclaim(ctx, before.ID, mine)
+		return record{}, time.Time{}, fmt.Errorf("change request %s: another process is at it, which Redis did not show: %w", before.ID, ErrBusy)
+	}
 	epoch, err := s.commit(ctx, before, after, text, s.messages(after, now, event)...)
 	if err != nil {
 		return record{}, time.Time{}, err
 	}
 	event.Epoch = epoch
 	s.seen.see(after.ID, after.Version, event.Until)
-	s.confirm(ctx, event)
+	if !s.confirm(ctx, event) || time.Since(began) > s.options.ClaimLease {
+		return record{}, time.Time{}, fmt.Errorf("change request %s: it is not in the journal in time: %w", before.ID, ErrBusy)
+	}
 	return after, now, nil
 }
 
@@ -184,9 +203,11 @@ func (s *Store) announce(ctx context.Context, e Event) error {
 }
 
 // confirm says in the journal that it happened. If that fails, the next event of the request says it, by Previous.
-func (s *Store) confirm(ctx context.Context, e Event) {
+func (s *Store) confirm(ctx context.Context, e Event) bool {
 	e.Phase = PhaseCommitted
-	if err := s.journal.ApprovalEvent(ctx, e); err != nil {
+	err := s.journal.ApprovalEvent(ctx, e)
+	if err != nil {
 		s.log.Error("committed step not confirmed in the journal", "request", e.Request, "kind", e.Kind, "nonce", e.Nonce, "error", err)
 	}
+	return err == nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/bqgate/bqgate/internal/approvals"
@@ -23,6 +24,7 @@ const (
 // past is what the journals on this host say of approvals and sessions. Redis is believed only as far as it does not contradict them (attack A11): an approval that was used or
 // taken back, and a session that was revoked, stay so, whatever somebody writes there.
 type past struct {
+	mu       sync.Mutex
 	follower *audit.Follower
 	holds    *approvals.Store
 	sessions *identity.Sessions
@@ -44,6 +46,7 @@ func learn(ctx context.Context, c *config.Config, key *audit.Key, holds *approva
 	if err := holds.CheckEpoch(ctx, acknowledged); err != nil {
 		return nil, err
 	}
+	holds.CatchUpWith(p.poll)
 	return p, nil
 }
 
@@ -64,6 +67,8 @@ func (p *past) follow(ctx context.Context) error {
 }
 
 func (p *past) poll() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	return p.follower.Poll(func(r audit.Record) error {
 		switch r := r.(type) {
 		case audit.Approval:
