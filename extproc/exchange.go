@@ -25,6 +25,7 @@ type exchange struct {
 
 	answer   answer                     // who makes the body that goes back; nil until response headers
 	held     *procv3.ProcessingResponse // the answer to response headers, withheld until the body may follow
+	pending  []byte                     // of the answer: may leave, once it is recorded
 	released bool                       // a byte of the response went to Envoy: from here on only breaking off is left
 	finished bool                       // the response is complete, or was replaced
 	status   int                        // of the upstream answer
@@ -184,6 +185,24 @@ func (x *exchange) responseBody(ctx context.Context, b *procv3.HttpBody) ([]*pro
 	if b.GetEndOfStream() {
 		return x.finish(ctx, out, true)
 	}
+	x.clock.Done("mask")
+	x.pending = append(x.pending, out...)
+	if len(x.pending) < frameSize {
+		return nil, nil
+	}
+	return x.flush(ctx)
+}
+
+// frameSize is how much of an answer shares one record at most, unless one message brought more. The wait for the disk is the same for a byte as for a megabyte.
+const frameSize = 1 << 20
+
+// flush releases what is pending. The replies must be sent before the next piece of the answer is taken.
+func (x *exchange) flush(ctx context.Context) ([]*procv3.ProcessingResponse, error) {
+	if len(x.pending) == 0 || x.finished {
+		return nil, nil
+	}
+	out := x.pending
+	x.pending = x.pending[:0]
 	return x.release(ctx, out, false)
 }
 
@@ -194,12 +213,8 @@ func (x *exchange) finish(ctx context.Context, out []byte, end bool) ([]*procv3.
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case len(out) == 0:
-		out = rest
-	case len(rest) > 0:
-		out = slices.Concat(out, rest)
-	}
+	out = slices.Concat(x.pending, out, rest)
+	x.pending = nil
 	replies, err := x.release(ctx, out, end, audit.Outcome{
 		State: audit.StateComplete, Status: x.status, Rows: x.answer.rows(), Bytes: x.bytes + uint64(len(out)), Job: auditJob(x.answer.job()),
 	})
@@ -273,6 +288,7 @@ func (x *exchange) record(ctx context.Context, out []byte, outcome []audit.Outco
 func (x *exchange) refuse(err error) *procv3.ProcessingResponse {
 	x.service.Log.Warn("answer withheld", "decision", x.decision(), "released_bytes", x.bytes, "error", err)
 	x.broken(err)
+	x.pending = nil
 	if x.released || x.finished {
 		x.finished = true
 		return nil

@@ -59,10 +59,19 @@ func (s *Service) Process(stream procv3.ExternalProcessor_ProcessServer) (err er
 		var m received
 		select {
 		case m = <-messages:
-		case <-idle.C:
-			return status.Error(codes.DeadlineExceeded, "no message from Envoy in time")
-		case <-stream.Context().Done():
-			return status.FromContextError(stream.Context().Err()).Err()
+		default:
+			// Nothing more has come: what is masked by now becomes durable and goes out.
+			if err := s.step(stream, x, x.flush); err != nil {
+				return err
+			}
+			idle.Reset(s.idleTimeout())
+			select {
+			case m = <-messages:
+			case <-idle.C:
+				return status.Error(codes.DeadlineExceeded, "no message from Envoy in time")
+			case <-stream.Context().Done():
+				return status.FromContextError(stream.Context().Err()).Err()
+			}
 		}
 		if errors.Is(m.err, io.EOF) {
 			return nil // Envoy hung up: the exchange is over, there is nobody left to fail open
@@ -70,30 +79,44 @@ func (s *Service) Process(stream procv3.ExternalProcessor_ProcessServer) (err er
 		if m.err != nil {
 			return m.err
 		}
-		ctx, cancel := context.WithTimeoutCause(stream.Context(), s.stepTimeout(), errStepTimeout)
-		x.clock.Begin()
-		replies, err := x.handle(ctx, m.request)
-		if err == nil && ctx.Err() != nil {
-			err = context.Cause(ctx) // what was decided after the deadline is not trusted
-		}
-		cancel()
+		err := s.step(stream, x, func(ctx context.Context) ([]*procv3.ProcessingResponse, error) { return x.handle(ctx, m.request) })
 		if err != nil {
-			reply := x.refuse(err)
-			if reply == nil {
-				return status.Error(codes.Aborted, "response broken off")
-			}
-			replies = []*procv3.ProcessingResponse{reply}
+			return err
 		}
-		x.clock.Begin()
-		for _, r := range replies {
-			if err := stream.Send(r); err != nil {
-				return err
-			}
-		}
-		x.clock.Done("send")
 		idle.Reset(s.idleTimeout())
 	}
 }
+
+// step does one thing of the exchange within its deadline and sends what comes of it: the replies, or a refusal. Its error ends the stream.
+func (s *Service) step(stream procv3.ExternalProcessor_ProcessServer, x *exchange, do func(context.Context) ([]*procv3.ProcessingResponse, error)) error {
+	ctx, cancel := context.WithTimeoutCause(stream.Context(), s.stepTimeout(), errStepTimeout)
+	defer cancel()
+	x.clock.Begin()
+	replies, err := do(ctx)
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx) // what was decided after the deadline is not trusted
+	}
+	if err != nil {
+		reply := x.refuse(err)
+		if reply == nil {
+			return status.Error(codes.Aborted, "response broken off")
+		}
+		replies = []*procv3.ProcessingResponse{reply}
+	}
+	x.clock.Begin()
+	for _, r := range replies {
+		if err := stream.Send(r); err != nil {
+			return err
+		}
+	}
+	if len(replies) > 0 {
+		x.clock.Done("send")
+	}
+	return nil
+}
+
+// readAhead is how many messages may wait while a record becomes durable. They are then masked together and share the next wait for the disk.
+const readAhead = 8
 
 var errStepTimeout = errors.New("a step of the response took too long")
 
@@ -103,9 +126,9 @@ type received struct {
 }
 
 // receive moves Recv into a goroutine so that the watchdog can end a stream on which Envoy is silent. The goroutine ends with the stream's context,
-// which gRPC cancels when Process returns. It reads one message ahead at most, which keeps Envoy's flow control in force.
+// which gRPC cancels when Process returns. It reads a few messages ahead at most, which keeps Envoy's flow control in force.
 func receive(stream procv3.ExternalProcessor_ProcessServer) <-chan received {
-	out := make(chan received)
+	out := make(chan received, readAhead)
 	go func() {
 		for {
 			r, err := stream.Recv()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	procv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/bqgate/bqgate/internal/audit"
@@ -38,7 +40,7 @@ func (s *stream) Context() context.Context { return s.ctx }
 func (s *stream) Send(r *procv3.ProcessingResponse) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sent = append(s.sent, r)
+	s.sent = append(s.sent, proto.CloneOf(r)) // gRPC has encoded it when Send returns
 	return nil
 }
 
@@ -58,6 +60,7 @@ func (s *stream) Recv() (*procv3.ProcessingRequest, error) {
 type journal struct {
 	mu      sync.Mutex
 	broken  bool
+	slow    time.Duration
 	records []audit.Record
 }
 
@@ -66,6 +69,11 @@ func (j *journal) Append(_ context.Context, r audit.Record) (audit.Position, err
 	defer j.mu.Unlock()
 	if j.broken {
 		return audit.Position{}, errors.New("disk full")
+	}
+	time.Sleep(j.slow)
+	if f, ok := r.(audit.Frame); ok {
+		f.Bytes = slices.Clone(f.Bytes) // the journal has encoded it when it returns
+		r = f
 	}
 	j.records = append(j.records, r)
 	return audit.Position{}, nil
@@ -254,6 +262,54 @@ func TestDoubtfulAnswersAreWithheld(t *testing.T) {
 		if leaked(sent) {
 			t.Errorf("%s: a raw value passed", name)
 		}
+	}
+}
+
+// Pieces that have come by the time an earlier one is recorded share a record. What waits for its record when a doubt comes up never leaves.
+func TestPiecesShareARecordAndWaitForIt(t *testing.T) {
+	j := &journal{slow: 5 * time.Millisecond}
+	s := newService(t, j)
+	messages := []*procv3.ProcessingRequest{request(t, s, nil), responseHeadersOf("via_upstream", "200")}
+	body := strings.Replace(rowsBody, `"rows":[`, `"rows":[`+strings.Repeat(`{"f":[{"v":"123-45-6789"}]},`, 200), 1)
+	const piece = 50
+	for i := 0; i < len(body); i += piece {
+		messages = append(messages, responseBodyOf(body[i:min(i+piece, len(body))], i+piece >= len(body)))
+	}
+	sent, err := run(t, s, true, messages...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got, recorded strings.Builder
+	for _, r := range sent {
+		got.Write(r.GetResponseBody().GetResponse().GetBodyMutation().GetStreamedResponse().GetBody())
+	}
+	frames := 0
+	for _, r := range j.records {
+		if f, ok := r.(audit.Frame); ok {
+			recorded.Write(f.Bytes)
+			frames++
+		}
+	}
+	if got.String() != recorded.String() || strings.Count(got.String(), "XXXXX6789") != 201 || leaked(sent) {
+		t.Errorf("the client gets %d bytes, the journal %d, %d masked: %s", got.Len(), recorded.Len(), strings.Count(got.String(), "XXXXX6789"), got.String()[:300])
+	}
+	if frames == 0 || frames > len(body)/piece/2 {
+		t.Errorf("%d records for %d pieces", frames, len(body)/piece)
+	}
+
+	j = &journal{}
+	s = newService(t, j)
+	messages = []*procv3.ProcessingRequest{request(t, s, nil), responseHeadersOf("via_upstream", "200"), responseBodyOf(rowsBody[:len(rowsBody)-20], false), responseBodyOf("\x00broken", false)}
+	sent, _ = run(t, s, false, messages...)
+	refused := false
+	for _, r := range sent {
+		if refused && r.GetResponseBody() != nil {
+			t.Error("a piece left after the refusal")
+		}
+		refused = refused || r.GetImmediateResponse() != nil
+	}
+	if leaked(sent) {
+		t.Error("a raw value passed")
 	}
 }
 
