@@ -500,7 +500,7 @@ func TestCanary(t *testing.T) {
 	}
 }
 
-// TestNoAllocationPerRow: ten times the rows cost no more allocations.
+// TestNoAllocationPerRow: ten times the rows cost no more allocations. A few are not for rows: the race detector makes pools forget what they hold.
 func TestNoAllocationPerRow(t *testing.T) {
 	for _, generic := range []bool{false, true} {
 		count := func(rows int) float64 {
@@ -518,7 +518,7 @@ func TestNoAllocationPerRow(t *testing.T) {
 			})
 		}
 		few, many := count(1000), count(10000)
-		if many > few+2 {
+		if many > few+20 { // 9,000 rows more
 			t.Errorf("generic=%t: %v allocations for 1,000 rows, %v for 10,000", generic, few, many)
 		}
 	}
