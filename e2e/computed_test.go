@@ -152,6 +152,38 @@ func computedOnMasked(t *testing.T, d *demo) {
 	}
 }
 
+// heldAndComputed: a query that computes on payroll waits for a person, who sees the text that will run; once approved it runs on masked values, and that text only.
+func heldAndComputed(t *testing.T, d *demo) {
+	const sql = `SELECT COUNT(*) AS n, MAX(salary) AS most, MAX(ssn) LIKE 'XXXXX%' AS masked FROM finance.payroll WHERE ssn IS NULL OR ssn LIKE 'XXXXX%'`
+	id := d.hold(t, "agent", sql)
+	r := d.request(t, "reviewer", id)
+	path := "/api/v1/requests/" + r["id"].(string)
+	if a := d.console("reviewer", "GET", path, nil); r["sql"] != sql || !strings.Contains(string(a.Body), "bqgate_row") {
+		t.Errorf("the reviewer sees %v and not what will run: %s", r["sql"], a.Body)
+	}
+	if a := d.console("reviewer", "POST", path+"/approve", map[string]any{"reason": "counts only"}); a.Status != 200 {
+		t.Fatalf("approve: status %d %s", a.Status, a.Body)
+	}
+	a := d.poll(t, d.token("agent"), id)
+	if a.Status != 200 {
+		t.Fatalf("status %d %s", a.Status, a.message())
+	}
+	rows := a.rows(t)
+	if len(rows) != 1 || rows[0][0] == "0" || rows[0][1] != nil || rows[0][2] != "true" {
+		t.Errorf("rows %v, want a count, no salary and a masked SSN", rows)
+	}
+	// Its pages and its job are read again under the same masks.
+	for range 2 {
+		if again := d.call("GET", "/bigquery/v2/projects/demo/queries/"+id, d.token("agent"), nil); again.Status != 200 || fmt.Sprint(again.rows(t)) != fmt.Sprint(rows) {
+			t.Errorf("read again: status %d %s", again.Status, again.Body)
+		}
+	}
+	job := d.call("GET", "/bigquery/v2/projects/demo/jobs/"+id, d.token("agent"), nil)
+	if job.Status != 200 || strings.Contains(string(job.Body), "bqgate_row") {
+		t.Errorf("jobs.get: status %d %s", job.Status, job.Body)
+	}
+}
+
 func column(rows [][]any) []string {
 	out := make([]string, len(rows))
 	for i, r := range rows {

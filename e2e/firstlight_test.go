@@ -16,6 +16,7 @@ func TestFirstLight(t *testing.T) {
 	t.Run("allowed and masked", func(t *testing.T) { allowedAndMasked(t, d) })
 	t.Run("refused", func(t *testing.T) { refusedStatements(t, d) })
 	t.Run("computed on masked values", func(t *testing.T) { computedOnMasked(t, d) })
+	t.Run("held and computed on masked values", func(t *testing.T) { heldAndComputed(t, d) })
 	t.Run("existence", func(t *testing.T) { existenceNotTold(t, d) })
 	t.Run("identity", func(t *testing.T) { refusedIdentities(t, d) })
 	t.Run("hold approved", func(t *testing.T) { holdApproved(t, d) })

@@ -107,7 +107,7 @@ func (s *Store) List(ctx context.Context, f Filter) (Listing, error) {
 				return out, nil
 			}
 			out.Requests = append(out.Requests, request)
-			size += len(request.SQL) + len(request.Parameters)
+			size += len(request.SQL) + len(request.ForwardedSQL) + len(request.Parameters)
 		}
 	}
 	return out, nil

@@ -169,7 +169,7 @@ func (s *Store) view(r record, now time.Time) Request {
 		ID: r.ID, State: state, Releasing: releasing,
 		Subject: h.Subject.Sub, Issuer: h.Subject.Issuer, Workload: h.Subject.Workload, Groups: list(h.Groups), People: list(h.Subject.People),
 		PeopleKnown: h.Subject.Mapped, Claims: summary(h.Subject.Claims),
-		SQL: q.SQL, ParameterMode: q.ParameterMode, Parameters: q.Parameters, DefaultDataset: q.DefaultDataset,
+		SQL: q.SQL, ForwardedSQL: h.Review.Forwarded, ParameterMode: q.ParameterMode, Parameters: q.Parameters, DefaultDataset: q.DefaultDataset,
 		Tables: list(h.Tables), SensitiveColumns: list(h.Sensitive), Currency: "USD", MaximumBytes: h.MaxBytes,
 		Project: h.Job.ProjectID, Location: h.Job.Location, JobID: h.Job.JobID,
 		Why: h.Approval.Why, Rule: h.Approval.Rule.ID(), Reviewers: list(h.Approval.Reviewers), Quorum: h.Approval.Quorum, Needs: needs(h.Approval, r.Votes), NoWait: h.NoWait, Digest: h.Digest,

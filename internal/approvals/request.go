@@ -55,6 +55,7 @@ type Request struct {
 	Claims      map[string]string `json:"claims"`       // repository, commit, run …, where the token has them
 
 	SQL            string                     `json:"sql"`
+	ForwardedSQL   string                     `json:"forwarded_sql,omitempty"` // what will run, where the tables are masked before the query reads them
 	ParameterMode  string                     `json:"parameter_mode,omitempty"`
 	Parameters     json.RawMessage            `json:"parameters,omitempty"`
 	DefaultDataset *bigquery.DatasetReference `json:"default_dataset,omitempty"`
