@@ -60,11 +60,26 @@ func (s *Set) Ask(ctx context.Context, analyze Analyze, q Question) (Decision, e
 	ask := Request{
 		Subject: subject, Method: string(bigquery.MethodQuery), Project: r.Project, SQL: q.SQL, Analysis: analysis, Tables: analysis.Tables, Estimate: q.Estimate,
 	}
+	decision, err := s.Judge(ask, func(tables []MaskedTable) (*Rewritten, error) {
+		masks, err := TableMasks(tables, []byte("explain")) // no query runs: any salt will do
+		if err != nil {
+			return nil, err
+		}
+		made, err := googlesql.Rewrite(ctx, analyze, r, analysis, masks)
+		if err != nil {
+			return nil, err
+		}
+		ask.Rewritten = &Rewritten{Tables: tables, Proof: made.Proof}
+		return ask.Rewritten, nil
+	})
+	if err != nil {
+		return Decision{}, err
+	}
 	if ask.Estimate == nil && analysis.Error == nil && s.NeedsEstimate(ask) {
 		ask.Estimate = &Estimate{}
 		return s.Decide(ask), ErrNeedsEstimate
 	}
-	return s.Decide(ask), nil
+	return decision, nil
 }
 
 // ParseSize reads a size as policies write it: "200GiB", and "0".

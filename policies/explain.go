@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,7 +11,7 @@ import (
 
 // Explanation is a Decision for people and tools: what would happen, by which rules, and what the answer would show.
 type Explanation struct {
-	Effect     string            `json:"effect"` // "allow", "hold" or "refuse"; "rewrite" where tables must be masked first, and then it is decided again
+	Effect     string            `json:"effect"` // "allow", "hold" or "refuse"; "rewrite" of a Decision that Set.Judge has not seen, where tables must be masked first
 	Rule       string            `json:"rule,omitempty"`
 	At         string            `json:"at,omitempty"` // file:line of the rule
 	Message    string            `json:"message,omitempty"`
@@ -29,7 +30,7 @@ type Explanation struct {
 	Approval    *ExplanationApproval `json:"approval,omitempty"`
 }
 
-// ExplainedColumn is a leaf of the result and the rule that masks it; CLEAR passes as it is.
+// ExplainedColumn is a leaf of the result and the rule that masks it, in flight or before the query reads it; CLEAR passes as it is.
 type ExplainedColumn struct {
 	Name string       `json:"name"` // dotted path
 	Type string       `json:"type"`
@@ -94,7 +95,7 @@ func (e *Explanation) columns(prefix string, columns []masking.Column) {
 		if c.Repeated {
 			typ = "ARRAY<" + typ + ">"
 		}
-		e.Columns = append(e.Columns, ExplainedColumn{prefix + c.Name, typ, c.Mask})
+		e.Columns = append(e.Columns, ExplainedColumn{prefix + c.Name, typ, cmp.Or(c.Expect, c.Mask)})
 	}
 }
 

@@ -39,6 +39,11 @@ type Rewritten struct {
 // the rest of the text stays as it was written. Nothing is believed of the result: both texts are analysed anew, and must read the same tables, give the same columns of
 // the same types, and carry and use the same other columns as the original. An error that is an *Error names what cannot be rewritten.
 func (a *Analyzer) Rewrite(ctx context.Context, request Request, original *Analysis, masks []TableMask) (*Rewritten, error) {
+	return Rewrite(ctx, a.Analyze, request, original, masks)
+}
+
+// Rewrite is Analyzer.Rewrite with another way to analyse.
+func Rewrite(ctx context.Context, analyze func(context.Context, Request) (*Analysis, error), request Request, original *Analysis, masks []TableMask) (*Rewritten, error) {
 	if original == nil || original.Error != nil || len(original.Statements) != 1 || original.Statements[0].Kind != "SELECT" || len(masks) == 0 || len(masks[0].Columns) == 0 {
 		return nil, &Error{Code: ErrorUnsupported, Message: "only a single SELECT can be rewritten"}
 	}
@@ -50,7 +55,7 @@ func (a *Analyzer) Rewrite(ctx context.Context, request Request, original *Analy
 	if refused != nil {
 		return nil, refused
 	}
-	forwarded, err := a.rewritten(ctx, request, text, s)
+	forwarded, err := rewritten(ctx, analyze, request, text, s)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +63,7 @@ func (a *Analyzer) Rewrite(ctx context.Context, request Request, original *Analy
 	if refused != nil {
 		return nil, refused
 	}
-	proof, err := a.rewritten(ctx, request, constant, s)
+	proof, err := rewritten(ctx, analyze, request, constant, s)
 	if err != nil {
 		return nil, err
 	}
@@ -195,9 +200,9 @@ func quotePath(table string) (string, bool) {
 }
 
 // rewritten analyses a rewritten text, and compares its shape with the original's.
-func (a *Analyzer) rewritten(ctx context.Context, request Request, text string, original *Statement) (*Analysis, error) {
+func rewritten(ctx context.Context, analyze func(context.Context, Request) (*Analysis, error), request Request, text string, original *Statement) (*Analysis, error) {
 	request.SQL = text
-	analysis, err := a.Analyze(ctx, request)
+	analysis, err := analyze(ctx, request)
 	if err != nil {
 		return nil, err
 	}
