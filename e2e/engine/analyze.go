@@ -18,6 +18,7 @@ func freeAnalyzerOutput(*googlesql.AnalyzerOutput)
 type analyzer struct {
 	catalog  *catalog
 	options  *googlesql.AnalyzerOptions
+	plain    *googlesql.AnalyzerOptions // without rewrites; made when it is first asked for
 	types    *googlesql.TypeFactory
 	builtins *googlesql.SimpleCatalog
 	tables   map[string]*googlesql.SimpleTable

@@ -59,6 +59,10 @@ func (e *engine) handle(req request) (resp response) {
 		return e.dry(req)
 	case "run":
 		return e.run(ctx, req)
+	case "rows":
+		return e.rows(ctx, req)
+	case "nodes":
+		return e.nodes(req)
 	}
 	return response{Error: &failure{Reason: "internalError", Message: fmt.Sprintf("op %q is not known", req.Op)}}
 }

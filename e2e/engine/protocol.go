@@ -15,7 +15,7 @@ const maxFrame = 1 << 30
 // request is one frame from the parent: a big-endian uint32 length, then this as JSON. Answers carry the same ID and may come in any order.
 type request struct {
 	ID        uint64 `json:"id"`
-	Op        string `json:"op"` // "run", "dry", "catalog" or "ping"
+	Op        string `json:"op"` // "run", "dry", "catalog", "ping"; "rows" and "nodes" for the differential test, see differential.go
 	SQL       string `json:"sql,omitempty"`
 	Project   string `json:"project,omitempty"` // the project of unqualified names
 	Dataset   string `json:"dataset,omitempty"` // the default dataset, as "dataset" or "project.dataset"; empty for none
@@ -36,6 +36,7 @@ type response struct {
 	Analysed      bool       `json:"analysed,omitempty"` // whether Tables and Views are known
 	Datasets      []string   `json:"datasets,omitempty"` // "project.dataset"; op catalog
 	Catalog       []tableRow `json:"catalog,omitempty"`  // op catalog
+	Nodes         []string   `json:"nodes,omitempty"`    // op nodes: the kinds of nodes in the resolved tree, sorted
 }
 
 // failure is an error with BigQuery's reason: invalidQuery, invalid, notFound, duplicate, resourceInUse or internalError.

@@ -1,0 +1,190 @@
+package difftest
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// report counts what has happened, from several goroutines.
+type report struct {
+	mu        sync.Mutex
+	made      int
+	ran       int // accepted by both sides
+	failing   int // of these, failing while they ran
+	rows      int // of these, with rows
+	reruns    int
+	why       map[string]int
+	example   map[string]string
+	nodes     map[string]int
+	functions map[string]int
+	findings  []string
+	found     int
+}
+
+func newReport() *report {
+	return &report{why: map[string]int{}, example: map[string]string{}, nodes: map[string]int{}, functions: map[string]int{}}
+}
+
+var particulars = regexp.MustCompile(`'[^']*'|"[^"]*"|\b[a-z]+[0-9]+\b|[0-9]+`)
+
+func (r *report) refused(why string, q *query) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.made++
+	why = particulars.ReplaceAllString(why, "#")
+	if len(why) > 150 {
+		why = why[:150]
+	}
+	r.why[why]++
+	if old, ok := r.example[why]; !ok || len(q.sql) < len(old) {
+		r.example[why] = q.sql
+	}
+}
+
+func (r *report) accepted(q *query, nodes []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.made++
+	r.ran++
+	switch {
+	case q.base.Error != nil:
+		r.failing++
+	case len(q.base.Rows) > 0:
+		r.rows++
+	}
+	for _, n := range nodes {
+		r.nodes[n]++
+	}
+	for _, f := range q.analysis.Functions {
+		r.functions[f]++
+	}
+}
+
+func (r *report) changed(*query) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reruns++
+}
+
+func (r *report) room() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.findings) < maxShown
+}
+
+func (r *report) enough() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.found >= 200
+}
+
+func (r *report) failed(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.found++
+	if text != "" {
+		r.findings = append(r.findings, text)
+	}
+}
+
+func (r *report) summary() string {
+	var b strings.Builder
+	analysis, engine := 0, 0
+	for why, n := range r.why {
+		if strings.HasPrefix(why, "engine") {
+			engine += n
+		} else {
+			analysis += n
+		}
+	}
+	fmt.Fprintf(&b, "%d queries: %d accepted by both (%.1f %%; %d of them fail while they run, %d have rows), %d refused by the analysis, %d by the engine; %d runs with a changed cell; %d findings\n",
+		r.made, r.ran, 100*float64(r.ran)/float64(max(1, r.made)), r.failing, r.rows, analysis, engine, r.reruns, r.found)
+	table := func(title string, counts map[string]int) {
+		fmt.Fprintf(&b, "%s (%d):\n", title, len(counts))
+		line := ""
+		for _, name := range sortedKeys(counts) {
+			if entry := fmt.Sprintf("  %s %d", name, counts[name]); len(line)+len(entry) > 160 {
+				b.WriteString(line + "\n")
+				line = entry
+			} else {
+				line += entry
+			}
+		}
+		b.WriteString(line + "\n")
+	}
+	table("nodes in accepted queries", r.nodes)
+	table("functions in accepted queries", r.functions)
+	return b.String()
+}
+
+// refusals lists why queries were refused.
+func (r *report) refusals() string {
+	var b strings.Builder
+	reasons := sortedKeys(r.why)
+	slices.SortStableFunc(reasons, func(a, b string) int { return cmp.Compare(r.why[b], r.why[a]) })
+	for _, why := range reasons[:min(60, len(reasons))] {
+		fmt.Fprintf(&b, "%5d %s\n      %s\n", r.why[why], why, r.example[why])
+	}
+	return b.String()
+}
+
+// unreached are kinds of nodes that the lineage walk handles and the generator cannot reach, with the reason.
+var unreached = map[string]string{}
+
+var handledCase = regexp.MustCompile(`gsql\.Resolved([A-Z]\w+)`)
+
+// handledKinds are the kinds of scans and expressions that the lineage walk has a case for, read off its source.
+func handledKinds(t *testing.T) []string {
+	files, err := filepath.Glob("../../internal/googlesql/engine/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("the source of the lineage walk was not found: %v", err)
+	}
+	kinds := map[string]bool{}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(content)) {
+			if !strings.HasPrefix(strings.TrimSpace(line), "case *gsql.Resolved") {
+				continue
+			}
+			for _, m := range handledCase.FindAllStringSubmatch(line, -1) {
+				kinds[m[1]] = true
+			}
+		}
+	}
+	return sortedKeys(kinds)
+}
+
+// check fails the test for every finding, for a generator that says nothing, and for kinds that were not met.
+func (r *report) check(t *testing.T, n int) {
+	t.Helper()
+	for _, f := range r.findings {
+		t.Error(f)
+	}
+	if r.found > len(r.findings) {
+		t.Errorf("%d more findings are not shown", r.found-len(r.findings))
+	}
+	if n < 2000 {
+		return // too few to say more
+	}
+	if r.ran*10 < r.made*8 {
+		t.Errorf("only %d of %d queries are accepted by both sides: the generator says too little", r.ran, r.made)
+	}
+	for _, kind := range handledKinds(t) {
+		if r.nodes[kind] == 0 && unreached[kind] == "" {
+			t.Errorf("no accepted query has a %s, which the lineage walk handles: add a production that makes one", kind)
+		}
+	}
+}

@@ -1,0 +1,304 @@
+package difftest
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/bqgate/bqgate/internal/googlesql"
+	"github.com/bqgate/bqgate/internal/googlesql/enginetest"
+)
+
+var (
+	number  = flag.Int("queries", 2000, "how many queries to generate")
+	seed    = flag.Uint64("seed", 1, "where the random numbers begin")
+	only    = flag.Int("only", -1, "make only the query of this number, and show it")
+	verbose = flag.Bool("refusals", false, "show why queries were refused, most frequent first")
+)
+
+const (
+	batchSize  = 250 // queries between two rounds of changes
+	changesRun = 3   // changes tried for a query, besides those that a suspicion asks for
+	maxShown   = 5   // findings that are made smaller and shown
+)
+
+// lab is what one goroutine needs.
+type lab struct {
+	t        *testing.T
+	child    *child
+	analyzer *googlesql.Analyzer
+	values   rawValues
+	known    map[string][]*cell
+	report   *report
+	standing *change // what is changed now
+}
+
+func (l *lab) rows(q *query) *response {
+	return l.child.rows(l.t, q, l.standing)
+}
+
+func newLab(t *testing.T, analyzer *googlesql.Analyzer, r *report) *lab {
+	l := &lab{t: t, child: startChild(t), analyzer: analyzer, known: windows(), report: r}
+	l.values = readValues(t, l.child)
+	return l
+}
+
+func newAnalyzer(t *testing.T) *googlesql.Analyzer {
+	pool, err := googlesql.NewPool(context.Background(), googlesql.PoolOptions{Command: enginetest.Worker(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { pool.Close() })
+	return googlesql.New(pool, googlesql.Limits{Cache: -1})
+}
+
+// TestDifferential runs generated queries, and statements of the corpus as they are and changed.
+func TestDifferential(t *testing.T) {
+	if *only >= 0 {
+		q := generate(*seed, uint64(*only))
+		l := newLab(t, newAnalyzer(t), newReport())
+		l.batch([]*query{q}, rand.New(rand.NewPCG(*seed, 1)))
+		t.Log(l.show(q))
+		return
+	}
+	r, analyzer := newReport(), newAnalyzer(t)
+	began := time.Now()
+	var numbers, labs sync.WaitGroup
+	batches := make(chan int)
+	for range 2 {
+		l := newLab(t, analyzer, r)
+		labs.Go(func() {
+			for first := range batches {
+				var queries []*query
+				for i := first; i < min(first+batchSize, *number); i++ {
+					if i%10 == 9 {
+						queries = append(queries, mutant(t, *seed, uint64(i)))
+					} else {
+						queries = append(queries, generate(*seed, uint64(i)))
+					}
+				}
+				l.batch(queries, rand.New(rand.NewPCG(*seed, uint64(first))))
+			}
+		})
+	}
+	numbers.Go(func() {
+		defer close(batches)
+		for first := 0; first < *number && !r.enough(); first += batchSize {
+			batches <- first
+		}
+	})
+	numbers.Wait()
+	labs.Wait()
+	t.Logf("seed %d, %s\n%s", *seed, time.Since(began).Round(time.Second), r.summary())
+	if *verbose {
+		t.Log(r.refusals())
+	}
+	r.check(t, *number)
+}
+
+// batch analyses and runs queries, then makes one change after the other and runs those queries again that a change could matter to.
+func (l *lab) batch(queries []*query, r *rand.Rand) {
+	all := changes(r)
+	wanted := make([][]*query, len(all))
+	for _, q := range queries {
+		if !l.first(q) {
+			continue
+		}
+		for _, i := range l.relevant(q, all, r) {
+			wanted[i] = append(wanted[i], q)
+		}
+	}
+	for i, list := range wanted {
+		if len(list) == 0 {
+			continue
+		}
+		l.alter(&all[i], false)
+		for _, q := range list {
+			l.report.changed(q)
+			changed := l.rows(q)
+			changed.spread(q.analysis)
+			if f := q.compare(&all[i], changed); f != nil {
+				l.alter(&all[i], true)
+				l.found(q, f)
+				l.alter(&all[i], false)
+			}
+		}
+		l.alter(&all[i], true)
+	}
+}
+
+func (l *lab) alter(c *change, back bool) {
+	l.t.Helper()
+	sql := c.update(back)
+	if r := l.child.must(l.t, request{Op: "rows", SQL: sql, Project: project}); r.Error != nil {
+		l.t.Fatalf("%s: %s", sql, r.Error.Message)
+	}
+	if l.standing = c; back {
+		l.standing = nil
+	}
+}
+
+// look analyses and runs a query as it is; false where one of the two does not take it. What it finds is the query's own.
+func (l *lab) look(q *query) (ok bool, why string, f *finding) {
+	a, err := l.analyzer.Analyze(context.Background(), googlesql.Request{
+		SQL: q.sql, Project: q.project, Catalog: catalog{}, Caller: "difftest",
+	})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if q.analysis, why = statement(a); q.analysis == nil {
+		return false, "analysis: " + why, nil
+	}
+	q.base = l.rows(q)
+	if e := q.base.Error; e != nil {
+		if !runTime(e) {
+			return false, "engine: " + e.Message, nil
+		}
+		return true, "", nil // it fails while it runs; whether it does must not depend on what the analysis does not say
+	}
+	q.base.spread(q.analysis)
+	if f := q.shape(); f != nil {
+		return false, "shape: " + f.what, f
+	}
+	return true, "", q.direct(l.values)
+}
+
+// runTime tells an error of the data from one of an engine that does not know a function.
+func runTime(f *failure) bool {
+	for _, words := range []string{"no such", "syntax error", "not implemented", "unsupported", "unimplemented", "Unsupported", "unexpected", "not supported", "interrupted", "INVALID_ARGUMENT", "misuse", "ambiguous", "nil pointer", "panic", "too many", "failed to"} {
+		if strings.Contains(f.Message, words) {
+			return false
+		}
+	}
+	return f.RunTime
+}
+
+// first looks at a query and counts it.
+func (l *lab) first(q *query) bool {
+	ok, why, f := l.look(q)
+	if f != nil {
+		l.found(q, f)
+		return false
+	}
+	if !ok {
+		l.report.refused(why, q)
+		return false
+	}
+	nodes := l.child.must(l.t, request{Op: "nodes", SQL: q.sql, Project: q.project})
+	l.report.accepted(q, nodes.Nodes)
+	return true
+}
+
+// relevant chooses the changes to try: those that a suspicion asks for, and a few of columns that the query does not say it uses. Columns that
+// it carries come first: one that is neither carried nor used is seldom read at all.
+func (l *lab) relevant(q *query, all []change, r *rand.Rand) []int {
+	var chosen, carried, rest []int
+	for _, i := range r.Perm(len(all)) {
+		c := &all[i]
+		switch column := c.leaf.column; {
+		case !q.matters(c):
+		case q.carries(column.path):
+			carried = append(carried, i)
+		case strings.Contains(q.sql, column.name) || strings.Contains(q.sql, "*"):
+			rest = append(rest, i)
+		}
+	}
+	for i := 0; i < max(len(carried), len(rest)) && len(chosen) < changesRun; i++ {
+		for _, list := range [][]int{carried, rest} {
+			if i < len(list) && len(chosen) < changesRun {
+				chosen = append(chosen, list[i])
+			}
+		}
+	}
+	if q.base.Error == nil {
+		for _, s := range q.canaries(l.known) {
+			l.confirm(q, s, r)
+		}
+	}
+	return chosen
+}
+
+// confirm changes the cell of a suspicion: if its characters then still are where they were, they were there by chance.
+func (l *lab) confirm(q *query, s suspect, r *rand.Rand) {
+	for _, t := range tables {
+		for row := range t.rows {
+			for top, v := range t.rows[row] {
+				if !slices.Contains(v.leaves(), s.cell) {
+					continue
+				}
+				other := &cell{column: s.cell.column}
+				other.set(r)
+				c := change{table: t, row: row, top: top, leaf: s.cell, how: "other", to: other.text}
+				l.alter(&c, false)
+				changed := l.rows(q)
+				l.alter(&c, true)
+				changed.spread(q.analysis)
+				if changed.Error == nil {
+					after := *q
+					after.base = changed
+					if slices.ContainsFunc(after.canaries(l.known), func(o suspect) bool { return o.cell == s.cell && o.output == s.output && o.window == s.window }) {
+						return
+					}
+				}
+				name := q.analysis.Columns[s.output].Name
+				l.found(q, &finding{what: "canary", detail: fmt.Sprintf("%q of %s shows in column %q", s.window, s.cell.text, name), change: &c, changed: changed})
+				return
+			}
+		}
+	}
+}
+
+// found makes a failing query smaller and keeps it.
+func (l *lab) found(q *query, f *finding) {
+	if l.report.room() {
+		small := l.minimise(q, f)
+		l.report.failed(fmt.Sprintf("query %d: %s: %s\n%s\nmade smaller:\n%s", q.number, f.what, f.detail, q.sql, l.show(small)))
+		return
+	}
+	l.report.failed("")
+}
+
+// show prints a query with what both sides say, and what the change does to it.
+func (l *lab) show(q *query) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n", q.sql)
+	_, why, f := l.look(q)
+	if why != "" {
+		fmt.Fprintf(&b, "refused: %s\n", why)
+	}
+	if q.analysis != nil {
+		for _, c := range q.analysis.Columns {
+			fmt.Fprintf(&b, "  column %q %s %+v\n", c.Name, c.Type, c.Sources)
+		}
+		for _, u := range q.analysis.Uses {
+			fmt.Fprintf(&b, "  uses %s in %s\n", u.Column, u.In)
+		}
+	}
+	if q.base != nil {
+		fmt.Fprintf(&b, "  answer  %s\n", answer(q.base))
+	}
+	if f != nil {
+		fmt.Fprintf(&b, "  %s: %s\n", f.what, f.detail)
+	}
+	if q.last != nil && q.last.change != nil {
+		fmt.Fprintf(&b, "  with %s\n  answer  %s\n  %s: %s\n", q.last.change, answer(q.last.changed), q.last.what, q.last.detail)
+	}
+	return b.String()
+}
+
+func answer(r *response) string {
+	if r.Error != nil {
+		return "error: " + r.Error.Message
+	}
+	text := fmt.Sprint(r.Rows)
+	if len(text) > 1500 {
+		text = text[:1500] + " …"
+	}
+	return fmt.Sprintf("%d rows %s", len(r.Rows), text)
+}
