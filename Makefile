@@ -1,6 +1,6 @@
 # Everything is built into build/, which git ignores.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench lint fuzz soak golden clean
+.PHONY: help build demo test bench lint fuzz soak differential golden clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -34,6 +34,10 @@ soak: ## Run the suites COUNT=10 times over, to find what fails rarely
 	@scripts/build.sh bqgate-sql-worker bqgate-demo sqlengine bigquery-emulator
 	CGO_ENABLED=1 go test -race -count $(or $(COUNT),10) -timeout 6h $$(scripts/packages.sh plain)
 	CGO_ENABLED=0 go test -tags 'e2e demo' -count $(or $(COUNT),10) -timeout 6h ./e2e
+
+differential: ## Compare the analysis with what N=50000 generated queries do, from SEED=1
+	@scripts/build.sh bqgate-sql-worker sqlengine
+	CGO_ENABLED=0 go test -count 1 -timeout 12h -run '^TestDifferential$$' -v ./e2e/difftest -queries $(or $(N),50000) -seed $(or $(SEED),1)
 
 golden: ## Write the generated Envoy configurations in envoy/testdata anew
 	CGO_ENABLED=0 go test ./envoy -run TestGolden -update

@@ -113,10 +113,17 @@ func (q *query) canaries(known map[string][]*cell) []suspect {
 				panic(err) // it came as JSON
 			}
 			lower := strings.ToLower(string(text))
-			for at := 0; at+windowSize <= len(lower); at++ {
-				for _, cell := range known[lower[at:at+windowSize]] {
-					if !sourceOf(c, cell.column.path) && !slices.ContainsFunc(found, func(s suspect) bool { return s.cell == cell && s.output == i }) && !writesOf(sql, cell) {
-						found = append(found, suspect{cell, i, lower[at : at+windowSize]})
+			for _, size := range windowSizes {
+				for at := 0; at+size <= len(lower); at++ {
+					window := lower[at : at+size]
+					for _, cell := range known[window] {
+						switch {
+						case sourceOf(c, cell.column.path), writesOf(sql, cell):
+						case q.uses(cell.column.path) && strings.Trim(window, "0123456789") == "": // by chance, and changing the cell could not tell
+						case slices.ContainsFunc(found, func(s suspect) bool { return s.cell == cell && s.output == i }):
+						default:
+							found = append(found, suspect{cell, i, window})
+						}
 					}
 				}
 			}

@@ -20,7 +20,7 @@ import (
 //	(none)   a value of the type, mostly another one in every row
 const (
 	project    = "my-proj"
-	rowsATable = 7
+	rowsATable = 5
 )
 
 var tableTexts = map[string]string{
@@ -68,6 +68,7 @@ type cell struct {
 }
 
 func makeTables() []*table {
+	taken = map[string]bool{}
 	r := rand.New(rand.NewPCG(1, 2))
 	var all []*table
 	for _, name := range sortedKeys(tableTexts) {
@@ -76,7 +77,13 @@ func makeTables() []*table {
 		for row := range rowsATable {
 			var cells []*cell
 			for _, c := range t.columns {
-				cells = append(cells, c.cell(r, row))
+				v := c.cell(r, row)
+				for _, leaf := range v.leaves() {
+					for w := range canaryWindows(leaf.plain) {
+						taken[w] = true
+					}
+				}
+				cells = append(cells, v)
 			}
 			t.rows = append(t.rows, cells)
 		}
@@ -214,8 +221,20 @@ func canary(r *rand.Rand) string {
 		}
 		return string(b)
 	}
-	return pick(3, letters) + "-" + pick(4, "0123456789") + "-" + pick(5, "0123456789") + "-" + pick(2, letters)
+	for {
+		word := pick(3, letters) + "-" + pick(4, "0123456789") + "-" + pick(5, "0123456789") + "-" + pick(2, letters)
+		unique := true
+		for w := range canaryWindows(word) {
+			unique = unique && !taken[w]
+		}
+		if unique {
+			return word
+		}
+	}
 }
+
+// taken are the runs of characters of the database's canaries: no other word has one of them. Written only while the tables are made.
+var taken map[string]bool
 
 func quote(s string) string { return "'" + s + "'" }
 
@@ -444,7 +463,7 @@ func (c *column) field() bigquery.Field {
 // rawValues are, for each leaf column, its cells as the engine prints them.
 type rawValues map[string]map[string]bool
 
-// windows maps every run of six characters of every form of every canary, in lower case, to the canary's cells.
+// windows maps the runs of characters of every form of every canary, in lower case, to the canary's cells.
 func windows() map[string][]*cell {
 	found := map[string][]*cell{}
 	for _, t := range tables {
@@ -464,9 +483,10 @@ func windows() map[string][]*cell {
 	return found
 }
 
-const windowSize = 6
+// windowSizes are the lengths of runs: six characters, and what six characters are in base64 and in hex.
+var windowSizes = []int{6, 8, 12}
 
-// canaryWindows are the runs of six characters of a word in every form that is looked for, in lower case.
+// canaryWindows are the runs of six characters of a word, its reverse, its digits, its base64 and its hex, in lower case.
 func canaryWindows(word string) map[string]bool {
 	var digits strings.Builder
 	reversed := make([]byte, len(word))
@@ -476,16 +496,23 @@ func canaryWindows(word string) map[string]bool {
 			digits.WriteByte(word[i])
 		}
 	}
-	forms := []string{word, string(reversed), fmt.Sprintf("%x", word), digits.String()}
-	for shift := range 3 { // the three alignments of base64
-		forms = append(forms, base64.StdEncoding.EncodeToString([]byte(strings.Repeat("\x00", shift) + word))[shift+min(shift, 1):])
-	}
 	found := map[string]bool{}
-	for _, f := range forms {
-		f = strings.ToLower(f)
-		for i := 0; i+windowSize <= len(f); i++ {
-			found[f[i:i+windowSize]] = true
+	cut := func(form string, size int) {
+		form = strings.ToLower(form)
+		for i := 0; i+size <= len(form); i++ {
+			found[form[i:i+size]] = true
 		}
 	}
+	cut(word, windowSizes[0])
+	cut(string(reversed), windowSizes[0])
+	cut(digits.String(), windowSizes[0])
+	for shift := range 3 { // the three alignments of base64; what is not the word's alone is left out at both ends
+		if len(word) == 0 {
+			break
+		}
+		form := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("\x00", shift) + word))[shift+min(shift, 1):]
+		cut(form[:len(form)-1], windowSizes[1])
+	}
+	cut(fmt.Sprintf("%x", word), windowSizes[2])
 	return found
 }

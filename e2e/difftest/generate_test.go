@@ -37,7 +37,10 @@ type scope struct {
 // generate makes the query of a number.
 func generate(seed, number uint64) *query {
 	g := &generator{r: rand.New(rand.NewPCG(seed, number))}
-	g.budget = 6 + g.r.IntN(30)
+	g.budget = 1 + g.r.IntN(9)
+	if g.one(10) {
+		g.budget = 30
+	}
 	return &query{number: int(number), sql: g.statement(), project: project}
 }
 

@@ -7,7 +7,7 @@ import (
 
 var word = regexp.MustCompile("'(?:[^'\\\\]|\\\\.)*'|`[^`]*`|[A-Za-z_@][A-Za-z0-9_]*|[0-9]+(?:\\.[0-9]+)?|\\|>|\\|\\||->|<=|>=|!=|<<|\\s+|.")
 
-const maxTrials = 1500
+const maxTrials = 700
 
 // minimise drops parts of a query for as long as the same rule is broken.
 func (l *lab) minimise(q *query, f *finding) *query {

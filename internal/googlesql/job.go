@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -297,6 +298,8 @@ func (j *job) pathStart(s *wire.Statement, id bigquery.TableID) int {
 	return s.Start
 }
 
+var fromAlone = regexp.MustCompile(`^(?i:FROM)\s+$`)
+
 // accept checks the engine's answer against the outline, and makes it the statement's.
 func (j *job) accept(s *wire.Statement, text normalized, found *wire.Analysis, result *Statement) *Error {
 	tables := []string{}
@@ -305,6 +308,12 @@ func (j *job) accept(s *wire.Statement, text normalized, found *wire.Analysis, r
 		i := slices.IndexFunc(s.Paths, func(p wire.Path) bool {
 			return (p.Role == wire.RoleTable || p.Role == wire.RoleTarget) && p.Start == start
 		})
+		if i < 0 {
+			// A pipe's `FROM t` that stands alone is one node with its table.
+			i = slices.IndexFunc(s.Paths, func(p wire.Path) bool {
+				return p.Role == wire.RoleTable && p.Start > start && fromAlone.MatchString(j.request.SQL[start:p.Start])
+			})
+		}
 		if i < 0 {
 			return j.at(start, ErrorUnsupported, "the table %s is read in a way that is not analysed", scan.Table)
 		}

@@ -196,6 +196,7 @@ func printed(tree, kind string) int {
 
 // analysis turns the walk into the reply.
 func (w *walk) analysis() *wire.Analysis {
+	w.computedLengths()
 	carried, derived := map[*origin]bool{}, map[*origin]bool{}
 	for _, v := range w.out {
 		v.each(func(s source) {

@@ -52,6 +52,17 @@ func (w *walk) counted(since int) {
 	}
 }
 
+// computedLengths makes uses of what arrays were computed from: the number of their rows tells those values, whatever becomes of the elements.
+func (w *walk) computedLengths() {
+	for _, u := range w.all {
+		u.array.each(func(s source) {
+			if s.derived {
+				w.use(googlesql.UseJoin, &value{own: []source{s}}, u.offset)
+			}
+		})
+	}
+}
+
 // lengths makes uses of the arrays whose length the result tells otherwise than by their elements.
 func (w *walk) lengths(carried map[*origin]bool) {
 	for _, u := range w.all {
