@@ -142,6 +142,13 @@ var unreached = map[string]string{
 	"Parameter":                  "the SQL engine takes no query parameters here; the corpus has them",
 	"SystemVariable":             "refused, or a constant",
 	"TVFScan":                    "refused",
+	"ArgumentRef":                "in bodies of functions; the corpus has them",
+	"CreateFunctionStmt":         "in bodies of functions; the corpus has them",
+	"CreateTableFunctionStmt":    "in bodies of functions; the corpus has them",
+	"CreateTableAsSelectStmt":    changesData,
+	"CreateViewStmt":             changesData,
+	"ExportDataStmt":             changesData,
+	"AssertStmt":                 changesData,
 	"InsertStmt":                 changesData,
 	"UpdateStmt":                 changesData,
 	"DeleteStmt":                 changesData,
@@ -181,7 +188,7 @@ func handledKinds(t *testing.T) []string {
 }
 
 // check fails the test for every finding, for a generator that says nothing, and for kinds that were not met.
-func (r *report) check(t *testing.T, n int) {
+func (r *report) check(t *testing.T) {
 	t.Helper()
 	for _, f := range r.findings {
 		t.Error(f)
@@ -189,7 +196,7 @@ func (r *report) check(t *testing.T, n int) {
 	if r.found > len(r.findings) {
 		t.Errorf("%d more findings are not shown", r.found-len(r.findings))
 	}
-	if n < 2000 {
+	if r.made < 2000 {
 		return // too few to say more
 	}
 	if r.ran*10 < r.made*8 {

@@ -19,6 +19,7 @@ var (
 	number  = flag.Int("queries", 2000, "how many queries to generate")
 	seed    = flag.Uint64("seed", 1, "where the random numbers begin")
 	only    = flag.Int("only", -1, "make only the query of this number, and show it")
+	atMost  = flag.Duration("for", 0, "stop after this time, however many queries were made by then; 0 for no limit")
 	verbose = flag.Bool("refusals", false, "show why queries were refused, most frequent first")
 )
 
@@ -89,7 +90,7 @@ func TestDifferential(t *testing.T) {
 	}
 	numbers.Go(func() {
 		defer close(batches)
-		for first := 0; first < *number && !r.enough(); first += batchSize {
+		for first := 0; first < *number && !r.enough() && (*atMost == 0 || time.Since(began) < *atMost); first += batchSize {
 			batches <- first
 		}
 	})
@@ -99,7 +100,7 @@ func TestDifferential(t *testing.T) {
 	if *verbose {
 		t.Log(r.refusals())
 	}
-	r.check(t, *number)
+	r.check(t)
 }
 
 // batch analyses and runs queries, then makes one change after the other and runs those queries again that a change could matter to.
