@@ -108,7 +108,11 @@ func (g *generator) relation(outer *scope) (string, []item) {
 		}
 		items = append(items, item{alias, row})
 	}
-	return g.spell(t) + " AS " + alias, items
+	sample := ""
+	if g.one(30) {
+		sample = " TABLESAMPLE SYSTEM (100 PERCENT)"
+	}
+	return g.spell(t) + " AS " + alias + sample, items
 }
 
 // spell writes a table's name in one of the ways that BigQuery reads.

@@ -314,7 +314,11 @@ func (g *generator) piped(want []*kind, names []string, outer *scope) string {
 	}
 	for range 1 + g.r.IntN(4) {
 		s = &scope{items: s.items, outer: outer}
-		switch g.r.IntN(12) {
+		switch g.r.IntN(13) {
+		case 12:
+			if g.one(3) { // which fails most of the time
+				sql += " |> ASSERT " + g.expression(truth, s) + ", 'no'"
+			}
 		case 0:
 			sql += " |> WHERE " + g.expression(truth, s)
 		case 1, 2:
