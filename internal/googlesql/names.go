@@ -59,6 +59,8 @@ func (j *job) tableID(parts []string) (bigquery.TableID, *Error) {
 	switch {
 	case !projectName.MatchString(id.Project) || !datasetName.MatchString(id.Dataset) || !tableName.MatchString(strings.TrimSuffix(id.Table, "*")+"_") || len(id.Table) > 1024:
 		return unsupported("%s is not a table's name (project.dataset.table)", id)
+	case strings.HasPrefix(id.Dataset, "_"):
+		return unsupported("hidden datasets are not supported (%s): they hold results and sessions, perhaps of others", id)
 	case strings.HasPrefix(id.Table, "__"):
 		return unsupported("meta-tables are not supported (%s)", id)
 	}
