@@ -196,7 +196,6 @@ func printed(tree, kind string) int {
 
 // analysis turns the walk into the reply.
 func (w *walk) analysis() *wire.Analysis {
-	w.computedLengths()
 	carried, derived := map[*origin]bool{}, map[*origin]bool{}
 	for _, v := range w.out {
 		v.each(func(s source) {
@@ -215,6 +214,7 @@ func (w *walk) analysis() *wire.Analysis {
 		})
 	}
 	w.lengths(carried)
+	w.computedLengths()
 	result := &wire.Analysis{Scans: w.scans, Columns: w.output}
 	slices.SortStableFunc(w.uses, func(a, b use) int {
 		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.in, b.in), cmp.Compare(uint(a.offset), uint(b.offset)))
