@@ -37,7 +37,7 @@ soak: ## Run the suites COUNT=10 times over, to find what fails rarely
 
 differential: ## Compare the analysis with what N=50000 generated queries do, from SEED=1
 	@scripts/build.sh bqgate-sql-worker sqlengine
-	CGO_ENABLED=0 go test -count 1 -timeout 12h -run '^TestDifferential$$' -v ./e2e/difftest -queries $(or $(N),50000) -seed $(or $(SEED),1)
+	CGO_ENABLED=0 go test -count 1 -timeout 12h -run '^TestDifferential$$' -v ./e2e/difftest -queries $(or $(N),50000) -changes 3 -seed $(or $(SEED),1)
 
 golden: ## Write the generated Envoy configurations in envoy/testdata anew
 	CGO_ENABLED=0 go test ./envoy -run TestGolden -update

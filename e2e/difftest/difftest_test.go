@@ -20,13 +20,13 @@ var (
 	seed    = flag.Uint64("seed", 1, "where the random numbers begin")
 	only    = flag.Int("only", -1, "make only the query of this number, and show it")
 	atMost  = flag.Duration("for", 0, "stop after this time, however many queries were made by then; 0 for no limit")
+	tries   = flag.Int("changes", 2, "changes tried for a query, besides those that a suspicion asks for")
 	verbose = flag.Bool("refusals", false, "show why queries were refused, most frequent first")
 )
 
 const (
-	batchSize  = 250 // queries between two rounds of changes
-	changesRun = 3   // changes tried for a query, besides those that a suspicion asks for
-	maxShown   = 4   // findings that are made smaller and shown
+	batchSize = 250 // queries between two rounds of changes
+	maxShown  = 4   // findings that are made smaller and shown
 )
 
 // lab is what one goroutine needs.
@@ -171,6 +171,9 @@ func (l *lab) look(q *query) (ok bool, why string, f *finding) {
 		return true, "", nil // it fails while it runs; whether it does must not depend on what the analysis does not say
 	}
 	q.base.spread(q.analysis)
+	if len(q.base.Columns) < len(q.analysis.Columns) && slices.ContainsFunc(q.analysis.Tables, func(t string) bool { return strings.Contains(t, ".INFORMATION_SCHEMA.") }) {
+		return false, "engine: its INFORMATION_SCHEMA has fewer columns than BigQuery's", nil
+	}
 	if f := q.shape(); f != nil {
 		return false, "shape: " + f.what, f
 	}
@@ -220,9 +223,9 @@ func (l *lab) relevant(q *query, all []change, r *rand.Rand) []int {
 			rest = append(rest, i)
 		}
 	}
-	for i := 0; i < max(len(carried), len(rest)) && len(chosen) < changesRun; i++ {
+	for i := 0; i < max(len(carried), len(rest)) && len(chosen) < *tries; i++ {
 		for _, list := range [][]int{carried, rest} {
-			if i < len(list) && len(chosen) < changesRun {
+			if i < len(list) && len(chosen) < *tries {
 				chosen = append(chosen, list[i])
 			}
 		}
