@@ -165,7 +165,7 @@ func TestParametersMarkGeneratedValues(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	analyzer := testAnalyzer(t)
+	analyzer := New(startPool(t, PoolOptions{Workers: 1, Deadline: 20 * time.Second}), Limits{}) // the limits are to refuse, not the deadline
 	for name, test := range map[string]struct{ sql, says string }{
 		"text":       {"SELECT '" + strings.Repeat("x", 256<<10) + "' AS a", "262144"},
 		"depth":      {"SELECT " + strings.Repeat("UPPER(", 600) + "'a'" + strings.Repeat(")", 600), "500 deep"},
