@@ -1,11 +1,13 @@
 package config_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/bqgate/bqgate/envoy"
 	"github.com/bqgate/bqgate/internal/config"
 )
 
@@ -59,6 +61,29 @@ func TestPathsAreTakenFromTheFilesOwnFolder(t *testing.T) {
 		if filepath.Dir(s) != c.Sockets.Dir {
 			t.Errorf("Envoy looks for %s outside sockets.dir", s)
 		}
+	}
+}
+
+// The example in the documents is a whole configuration, and the Envoy that it renders has nothing that lint would refuse.
+func TestExample(t *testing.T) {
+	text, err := os.ReadFile("../../docs/bqgate.example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, _, err := load(t, string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(c.Identity.Validate(), c.Credentials.Validate()); err != nil {
+		t.Error(err)
+	}
+	rendered, err := envoy.Render(c.EnvoyConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	findings, err := envoy.Lint(rendered)
+	if err != nil || len(findings) > 0 {
+		t.Errorf("lint: %v %v", findings, err)
 	}
 }
 

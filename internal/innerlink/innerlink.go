@@ -18,14 +18,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Listen listens on a Unix socket. The folder is made with mode 0700 if it is not there; a folder that group or others may enter, or
-// that belongs to somebody else, is refused. Connections of users other than the process's own and those in allow are closed at once.
+// Listen listens on a Unix socket. The folder is made if it is not there, with mode 0700, or 0711 where further users are allowed, who must pass through it. A folder that
+// group or others may do more with, or that belongs to somebody else, is refused. Connections of users other than the process's own and those in allow are closed at once.
 func Listen(path string, allow []int, log *slog.Logger) (net.Listener, error) {
 	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(dir, allow); err != nil {
 		return nil, fmt.Errorf("make socket folder: %w", err)
 	}
-	if err := checkDir(dir, len(allow) > 0); err != nil {
+	if err := checkDir(dir, allow); err != nil {
 		return nil, err
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -46,7 +46,29 @@ func Listen(path string, allow []int, log *slog.Logger) (net.Listener, error) {
 	return &listener{UnixListener: l, allow: append([]int{os.Getuid()}, allow...), log: log}, nil
 }
 
-func checkDir(dir string, shared bool) error {
+// dirMode is the mode of a socket folder: nobody else may list it, and those who are allowed may pass through it.
+func dirMode(allow []int) os.FileMode {
+	if len(allow) > 0 {
+		return 0o711
+	}
+	return 0o700
+}
+
+func makeDir(dir string, allow []int) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	err := os.Mkdir(dir, 0o700)
+	if errors.Is(err, os.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return os.Chmod(dir, dirMode(allow)) // whatever the umask is
+}
+
+func checkDir(dir string, allow []int) error {
 	info, err := os.Stat(dir)
 	if err != nil {
 		return fmt.Errorf("socket folder: %w", err)
@@ -54,12 +76,12 @@ func checkDir(dir string, shared bool) error {
 	if st, ok := info.Sys().(*syscall.Stat_t); !ok || int(st.Uid) != os.Getuid() {
 		return fmt.Errorf("socket folder %s belongs to another user; bqgate must own it", dir)
 	}
-	open := os.FileMode(0o077)
-	if shared {
-		open = 0o066 // other users named in the configuration must be able to pass through it
+	want, mode := dirMode(allow), info.Mode().Perm()
+	if mode&^want&0o077 != 0 {
+		return fmt.Errorf("socket folder %s has mode %#o; others may do more with it than they must. Make it %#o: chmod %o %s", dir, mode, want, want, dir)
 	}
-	if info.Mode().Perm()&open != 0 {
-		return fmt.Errorf("socket folder %s has mode %#o; others may enter it. Make it 0700: chmod 700 %s", dir, info.Mode().Perm(), dir)
+	if mode&0o011 == 0 && slices.ContainsFunc(allow, func(uid int) bool { return uid != 0 && uid != os.Getuid() }) {
+		return fmt.Errorf("socket folder %s has mode %#o; the users of envoy_uid cannot pass through it. Make it %#o: chmod %o %s", dir, mode, want, want, dir)
 	}
 	return nil
 }

@@ -108,7 +108,75 @@ func TestAnotherUserIsHungUpOn(t *testing.T) {
 	if err := os.Chmod(l.Addr().String(), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	program := filepath.Join(dir, "attacker") // a copy of this test, where the other user may read it
+	if out, err := asUser(t, dir, 65534, l.Addr().String()); err != nil {
+		t.Fatalf("attacker was not hung up on: %v\n%s", err, out)
+	}
+	select {
+	case <-accepted:
+		t.Fatal("the attacker's connection reached the service")
+	case <-time.After(200 * time.Millisecond):
+	}
+}
+
+// Where Envoy runs as another user, that user passes through the folder and is served; nobody else may list it, and a folder that it cannot pass is an error at start,
+// not a gateway that answers nothing.
+func TestAnotherUserThatIsAllowed(t *testing.T) {
+	const other = 65534
+	base, err := os.MkdirTemp("/tmp", "innerlink")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(base)
+	if err := os.Chmod(base, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for mode, want := range map[os.FileMode]string{0o700: "cannot pass through it", 0o755: "must. Make it 0711: chmod 711", 0o731: "chmod 711"} {
+		dir := filepath.Join(base, fmt.Sprintf("%o", mode))
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(dir, mode); err != nil {
+			t.Fatal(err)
+		}
+		l, err := innerlink.Listen(filepath.Join(dir, "s"), []int{other}, quiet)
+		if err == nil {
+			l.Close()
+			t.Errorf("mode %o was accepted", mode)
+		} else if !strings.Contains(err.Error(), want) {
+			t.Errorf("mode %o: %v, want %q", mode, err, want)
+		}
+	}
+	dir := filepath.Join(base, "made")
+	l, err := innerlink.Listen(filepath.Join(dir, "s"), []int{other}, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	info, err := os.Stat(dir)
+	if err != nil || info.Mode().Perm() != 0o711 {
+		t.Fatalf("folder: %v, %v", info.Mode(), err)
+	}
+	if os.Getuid() != 0 {
+		t.Log("not root: cannot become another user")
+		return
+	}
+	go func() {
+		if c, err := l.Accept(); err == nil {
+			c.Write([]byte("x"))
+			c.Close()
+		}
+	}()
+	out, err := asUser(t, base, other, l.Addr().String())
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(string(out), "still connected: 1") {
+		t.Fatalf("the allowed user was not served: %v\n%s", err, out)
+	}
+}
+
+// asUser runs this test's program as another user, who connects to a socket and expects to be hung up on: see TestMain.
+func asUser(t *testing.T, dir string, uid uint32, socket string) ([]byte, error) {
+	t.Helper()
+	program := filepath.Join(dir, "visitor") // a copy, where the other user may read it
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -120,16 +188,9 @@ func TestAnotherUserIsHungUpOn(t *testing.T) {
 	if err := os.WriteFile(program, image, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	attack := exec.Command(program)
-	attack.Dir = dir
-	attack.Env = []string{attackEnv + "=" + l.Addr().String()}
-	attack.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-	if out, err := attack.CombinedOutput(); err != nil {
-		t.Fatalf("attacker was not hung up on: %v\n%s", err, out)
-	}
-	select {
-	case <-accepted:
-		t.Fatal("the attacker's connection reached the service")
-	case <-time.After(200 * time.Millisecond):
-	}
+	visit := exec.Command(program)
+	visit.Dir = dir
+	visit.Env = []string{attackEnv + "=" + socket}
+	visit.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	return visit.CombinedOutput()
 }
