@@ -121,6 +121,15 @@ func (c *Config) complete(dir string) {
 	} {
 		abs(p)
 	}
+	for _, p := range []*string{&c.Credentials.Source.CredentialsFile, &c.Credentials.Source.CAFile} {
+		abs(p)
+	}
+	if c.Credentials.IAMEndpoint != nil {
+		abs(&c.Credentials.IAMEndpoint.CAFile)
+	}
+	for i := range c.Identity.Issuers {
+		abs(&c.Identity.Issuers[i].CAFile)
+	}
 	for _, p := range c.Notifications.Files() {
 		abs(p)
 	}

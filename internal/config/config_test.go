@@ -16,10 +16,12 @@ sockets: {dir: run}
 console: {address: "127.0.0.1:8181"}
 identity:
   issuers:
-    - {name: github, url: "https://token.actions.githubusercontent.com"}
+    - {name: github, url: "https://token.actions.githubusercontent.com", ca_file: issuer.pem}
 redis: {url: "redis://127.0.0.1:6379/0"}
 sealing_key_file: sealing.key
 credentials:
+  source: {credentials_file: gateway.json, ca_file: google.pem}
+  iam_endpoint: {address: "iam.internal:443", ca_file: iam.pem}
   inspection: inspection
   accounts:
     inspection: {service_account: "inspect@acme.iam.gserviceaccount.com"}
@@ -44,13 +46,17 @@ func TestPathsAreTakenFromTheFilesOwnFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	for got, want := range map[string]string{
-		c.Sockets.Dir:    filepath.Join(dir, "run"),
-		c.SealingKeyFile: filepath.Join(dir, "sealing.key"),
-		c.Audit.Dir:      filepath.Join(dir, "audit"),
-		c.Audit.KeyFile:  "/etc/bqgate/audit.key",
-		c.Policies[0]:    filepath.Join(dir, "policies/crm.yaml"),
-		c.Upstream.URL:   "https://bigquery.googleapis.com",
-		c.Console.URL:    "http://127.0.0.1:8181",
+		c.Sockets.Dir:                        filepath.Join(dir, "run"),
+		c.Credentials.Source.CredentialsFile: filepath.Join(dir, "gateway.json"),
+		c.Credentials.Source.CAFile:          filepath.Join(dir, "google.pem"),
+		c.Credentials.IAMEndpoint.CAFile:     filepath.Join(dir, "iam.pem"),
+		c.Identity.Issuers[0].CAFile:         filepath.Join(dir, "issuer.pem"),
+		c.SealingKeyFile:                     filepath.Join(dir, "sealing.key"),
+		c.Audit.Dir:                          filepath.Join(dir, "audit"),
+		c.Audit.KeyFile:                      "/etc/bqgate/audit.key",
+		c.Policies[0]:                        filepath.Join(dir, "policies/crm.yaml"),
+		c.Upstream.URL:                       "https://bigquery.googleapis.com",
+		c.Console.URL:                        "http://127.0.0.1:8181",
 	} {
 		if got != want {
 			t.Errorf("got %s, want %s", got, want)

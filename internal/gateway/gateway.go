@@ -79,13 +79,6 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	pool, err := startWorkers(ctx, c.SQL)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	log.Info("SQL workers are ready", "confined", pool.Confined())
-
 	targets, err := notify.Load(c.Notifications)
 	if err != nil {
 		return err
@@ -106,6 +99,12 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	pool, err := startWorkers(ctx, c.SQL)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	log.Info("SQL workers are ready", "confined", pool.Confined())
 	records := jobs.NewStore(store, keys)
 
 	authz := &extauthz.Service{

@@ -38,8 +38,15 @@ func New(secret []byte) (*Keyring, error) {
 	return &Keyring{secret: append([]byte(nil), secret...)}, nil
 }
 
-// Load reads the secret from a file: 32 bytes in standard base64, as `openssl rand -base64 32` writes them.
+// Load reads the secret from a file: 32 bytes in standard base64, as `openssl rand -base64 32` writes them, that only its owner may read.
 func Load(path string) (*Keyring, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("read sealing secret: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("sealing secret %s is open to others (mode %o, want 600): whoever reads it can forge what is in Redis", path, info.Mode().Perm())
+	}
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read sealing secret: %w", err)

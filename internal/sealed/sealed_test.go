@@ -105,6 +105,15 @@ func TestLoad(t *testing.T) {
 	if _, err := sealed.Load(path); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Chmod(path, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sealed.Load(path); err == nil || !strings.Contains(err.Error(), "open to others") {
+		t.Errorf("a file that others may read: %v", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, bad := range map[string]string{"short": "YWJj\n", "not base64": "!!!"} {
 		if err := os.WriteFile(path, []byte(bad), 0o600); err != nil {
 			t.Fatal(err)
