@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what only the tests need: redis-server (with apt, where it is missing and this user may) and, into build/venv,
-# the Python client of BigQuery.
+# Installs what only the tests need: redis-server and Chromium (with apt, where they are missing and this user may), the Python client
+# of BigQuery into build/venv, and axe-core, which looks for what people who cannot see or use a mouse would miss, into build/axe.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 mkdir -p build
@@ -27,6 +27,25 @@ else
   apt redis-server redis-server
   # Tests start servers of their own; the package's one is not wanted.
   root service redis-server stop >/dev/null 2>&1 || true
+fi
+
+if command -v chromium >/dev/null; then
+  echo "setup: $(command -v chromium) is there"
+else
+  apt chromium chromium
+fi
+
+axe_version=4.14.1
+axe_sha256=29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
+if echo "$axe_sha256  build/axe/axe.min.js" | sha256sum --check --status 2>/dev/null; then
+  echo "setup: build/axe is there"
+else
+  command -v npm >/dev/null || apt npm npm
+  echo "setup: fetching axe-core $axe_version (MPL-2.0, for tests only) into build/axe"
+  rm -rf build/axe
+  mkdir -p build/axe
+  (cd build/axe && npm pack --silent "axe-core@$axe_version" >/dev/null && tar -xzf "axe-core-$axe_version.tgz" --strip-components=1 package/axe.min.js package/LICENSE && rm "axe-core-$axe_version.tgz")
+  echo "$axe_sha256  build/axe/axe.min.js" | sha256sum --check --quiet
 fi
 
 want=$(sha256sum scripts/requirements.txt | cut -d' ' -f1)

@@ -15,6 +15,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/bqgate/bqgate/e2e/fakegoogle"
+	"github.com/bqgate/bqgate/e2e/fakegoogle/oidcissuer"
 	"github.com/bqgate/bqgate/envoy"
 	"github.com/bqgate/bqgate/internal/config"
 	"github.com/bqgate/bqgate/internal/credentials"
@@ -23,6 +24,7 @@ import (
 
 const (
 	issuerName       = "demo"
+	consoleClient    = "bqgate-console-login" // as the console is registered at the issuer
 	providerAudience = "https:" + fakegoogle.DefaultProvider
 )
 
@@ -125,7 +127,7 @@ func (d *demo) configure() error {
 		return err
 	}
 	d.config = config.Config{
-		Version: config.Version, Sockets: config.Sockets{Dir: sockets}, Console: config.Console{Address: d.ports.console},
+		Version: config.Version, Sockets: config.Sockets{Dir: sockets}, Console: config.Console{Address: d.ports.console, ClientID: consoleClient},
 		Identity:       identity.Config{Issuers: []identity.Issuer{{Name: issuerName, URL: d.issuer.URL()}}},
 		Redis:          config.Redis{URL: d.redis, Embedded: d.Options.Redis == ""},
 		SealingKeyFile: d.path("sealing.key"),
@@ -146,6 +148,7 @@ func (d *demo) configure() error {
 			Admin: d.path("envoy-admin.sock"), AccessLog: d.path("access.log"),
 		},
 	}
+	d.issuer.SetClient(oidcissuer.Client{ID: consoleClient, RedirectURI: "http://" + d.ports.console + "/login/callback", People: d.loginPeople()})
 	d.info = info{
 		REST: "http://" + d.ports.rest, RESTTLS: "https://" + d.ports.restTLS, CAFile: d.ca.caFile(), GRPC: d.ports.grpc, GRPCTLS: d.ports.grpcTLS, Console: "http://" + d.ports.console,
 		TokenURL: "http://" + d.ports.token + "/v1/token", TokenURLTLS: "https://" + d.ports.tokenTLS + "/v1/token", Issuer: d.issuer.URL(), AuditDir: d.path("audit"),

@@ -39,14 +39,15 @@ bqgate demo is ready (%s)
                        → refused, and why
   ask for payroll      %s 'SELECT employee, salary FROM finance.payroll'
                        → waits for a person …
-  see who waits        %s requests --demo %s
-  approve it           %s approve --demo %s --as reviewer --reason 'month end'
+  approve it           %s   (log in as reviewer)
                        → … and runs
+  or in a shell        %s requests --demo %s
+                       %s approve --demo %s --as reviewer --reason 'month end'
   see what remains     %s audit list --dir %s --key-file %s
   your own client      export GOOGLE_APPLICATION_CREDENTIALS=%s GOOGLE_CLOUD_PROJECT=%s
                        client_options={"api_endpoint": %q}
 
   logs and state       %s        stop with Ctrl-C
-`, time.Since(d.Started).Round(100*time.Millisecond), agent, agent, agent, binary, here(d.path("demo.json")), binary, here(d.path("demo.json")), binary, here(d.path("audit")), here(d.path("audit.key")),
+`, time.Since(d.Started).Round(100*time.Millisecond), agent, agent, agent, d.info.Console, binary, here(d.path("demo.json")), binary, here(d.path("demo.json")), binary, here(d.path("audit")), here(d.path("audit.key")),
 		here(d.path("agent.json")), d.Project, d.info.REST, here(d.Dir))
 }

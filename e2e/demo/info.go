@@ -52,14 +52,15 @@ type personaInfo struct {
 type persona struct {
 	name, subject string
 	groups        []string
+	about         string
 }
 
 var people = []persona{
-	{"agent", "agent@demo.example", []string{"ai-agents"}},
-	{"analyst", "analyst@demo.example", []string{"analysts"}},
-	{"reviewer", "reviewer@demo.example", []string{"data-owners"}},
-	{"lead", "lead@demo.example", []string{"data-owners"}},
-	{"stranger", "stranger@demo.example", []string{}},
+	{"agent", "agent@demo.example", []string{"ai-agents"}, "asks; its own requests wait for others"},
+	{"analyst", "analyst@demo.example", []string{"analysts"}, "may read, decides on nothing"},
+	{"reviewer", "reviewer@demo.example", []string{"data-owners"}, "a data owner: approves and denies"},
+	{"lead", "lead@demo.example", []string{"data-owners"}, "a data owner, too: the second one"},
+	{"stranger", "stranger@demo.example", []string{}, "is in no policy"},
 }
 
 const (
@@ -174,4 +175,17 @@ func (d *demo) watchPIDs(ctx context.Context) {
 			}
 		}
 	}()
+}
+
+// loginPeople are the personas at the issuer's login page, the reviewers first.
+func (d *demo) loginPeople() []oidcissuer.Person {
+	var all []oidcissuer.Person
+	for _, name := range []string{"reviewer", "lead", "analyst", "agent", "stranger"} {
+		for _, p := range people {
+			if p.name == name {
+				all = append(all, oidcissuer.Person{Name: p.name, About: p.about, Token: d.mint(p, consoleClient)})
+			}
+		}
+	}
+	return all
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -46,10 +47,19 @@ type Sockets struct {
 	EnvoyUID []int  `yaml:"envoy_uid,omitempty"` // further user ids that may connect, where Envoy does not run as bqgate's own user
 }
 
-// Console is the approval HTTP endpoint. It must never be reachable through the agents' listener.
+// Console is the reviewers' pages and the approval HTTP endpoint. It must never be reachable through the agents' listener.
+//
+// People log in with OpenID Connect where client_id is set: register a client at the issuer with the redirect URI URL/login/callback. Without it there is only the endpoint.
 type Console struct {
 	Address string `yaml:"address"`       // host:port
-	URL     string `yaml:"url,omitempty"` // how people reach it, for links; default http://ADDRESS
+	URL     string `yaml:"url,omitempty"` // how people reach it: https, or http on loopback; default http://ADDRESS
+
+	Issuer           string        `yaml:"issuer,omitempty"`             // name of the issuer of people; may be left out if there is only one
+	ClientID         string        `yaml:"client_id,omitempty"`          // as registered there; not the audience of agents' tokens
+	ClientSecretFile string        `yaml:"client_secret_file,omitempty"` // none for a public client: PKCE is always used
+	Scopes           []string      `yaml:"scopes,omitempty"`             // default openid, email, profile; add what makes the issuer send groups
+	Session          time.Duration `yaml:"session,omitempty"`            // how long a login lasts; default 4h, at most 24h
+	MaxAuthAge       time.Duration `yaml:"max_auth_age,omitempty"`       // a decision wants a login at the issuer younger than this; 0 for any
 }
 
 // Redis holds approvals, sessions and job records.
@@ -118,6 +128,7 @@ func (c *Config) complete(dir string) {
 	}
 	for _, p := range []*string{
 		&c.Sockets.Dir, &c.SealingKeyFile, &c.Audit.Dir, &c.Audit.KeyFile, &c.Upstream.CAFile, &c.Redis.PasswordFile,
+		&c.Console.ClientSecretFile,
 	} {
 		abs(p)
 	}
@@ -144,6 +155,11 @@ func (c *Config) complete(dir string) {
 	set(&c.Upstream.URL, "https://bigquery.googleapis.com")
 	set(&c.Upstream.Location, "US")
 	set(&c.Console.URL, "http://"+c.Console.Address)
+	c.Console.URL = strings.TrimSuffix(c.Console.URL, "/")
+	if c.Console.Session == 0 {
+		c.Console.Session = 4 * time.Hour
+	}
+	c.Console.Issuer = c.loginIssuer()
 	if c.Approvals.PricePerTiB == 0 {
 		c.Approvals.PricePerTiB = 6.25
 	}
@@ -164,6 +180,7 @@ func (c *Config) check() error {
 	need(c.Audit.Dir != "", "audit.dir is missing: without an audit journal nothing is answered")
 	need(c.Audit.KeyFile != "", "audit.key_file is missing: make one with `bqgate audit keygen`")
 	need(len(c.Policies) > 0, "policies is empty: without a policy everything is refused; name at least one file")
+	errs = append(errs, c.checkLogin()...)
 	return errors.Join(errs...)
 }
 

@@ -6,9 +6,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/identity"
+	"github.com/bqgate/bqgate/internal/sealed"
+	"github.com/bqgate/bqgate/policies"
 )
 
 // Verifier turns a raw OIDC token into a Subject. *identity.Verifier is one.
@@ -24,23 +30,65 @@ type Options struct {
 	Known     func(groups []string) bool      // whether any of the groups plays a part in the policy: reads, or reviews
 	Audience  string                          // of reviewers' tokens ("bqgate-console")
 	Log       *slog.Logger                    // default slog.Default()
+
+	// The pages need these too. Without Login there are none.
+	Login    *Login
+	Policies func() *policies.Set
+	Redis    redis.UniversalClient
+	Keys     *sealed.Keyring
+
+	now func() time.Time // for tests
 }
 
 type api struct {
 	Options
 }
 
-// NewAPI makes the endpoint. A handler whose parts are missing refuses everything with 503.
+// New makes the console: the endpoint, and the pages where people can log in. What the pages follow ends with ctx.
+func New(ctx context.Context, o Options) (http.Handler, error) {
+	if o.Login == nil {
+		return NewAPI(o), nil
+	}
+	if o.Approvals == nil || o.Verifier == nil || o.Groups == nil || o.Known == nil || o.Policies == nil || o.Redis == nil || o.Keys == nil || o.Login.Client == nil ||
+		o.Login.ClientID == "" || o.Login.URL == "" || o.Login.Session <= 0 {
+		return nil, errors.New("the console's pages lack a part")
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	mux := http.NewServeMux()
+	(&api{o}).routes(mux)
+	newUI(ctx, o).routes(mux)
+	endpoint := sameOriginOnly(mux)
+	return headers(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/api/") {
+			endpoint.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r) // pages ask for more: see sameOrigin
+	})), nil
+}
+
+// NewAPI makes the endpoint alone, with a page that says how it is used. A handler whose parts are missing refuses everything with 503.
 func NewAPI(o Options) http.Handler {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
 	a := &api{o}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", a.health)
+	a.routes(mux)
 	mux.HandleFunc("GET /{$}", a.page)
 	mux.HandleFunc("GET /requests/{id}", a.page)
 	mux.HandleFunc("GET /style.css", a.style)
+	for _, path := range []string{"/{$}", "/requests/{id}", "/style.css"} {
+		mux.HandleFunc(path, wrongMethod("GET"))
+	}
+	mux.HandleFunc("/", unknownPath)
+	return headers(sameOriginOnly(mux))
+}
+
+func (a *api) routes(mux *http.ServeMux) {
+	mux.HandleFunc("GET /healthz", a.health)
 	mux.Handle("GET /api/v1/requests", a.as(a.list))
 	mux.Handle("GET /api/v1/requests/{id}", a.as(a.get))
 	mux.Handle("POST /api/v1/requests/{id}/approve", a.as(a.decide(approvals.Approve)))
@@ -49,21 +97,22 @@ func NewAPI(o Options) http.Handler {
 	mux.Handle("GET /api/v1/notifications", a.as(a.notifications))
 	mux.Handle("GET /api/v1/grants", a.as(a.grants))
 	mux.Handle("POST /api/v1/grants/{id}/revoke", a.as(a.revoke))
+	mux.HandleFunc("/api/", unknownPath)
 	for path, method := range map[string]string{
-		"/healthz": "GET", "/{$}": "GET", "/requests/{id}": "GET", "/style.css": "GET", "/api/v1/requests": "GET", "/api/v1/requests/{id}": "GET",
-		"/api/v1/requests/{id}/approve": "POST", "/api/v1/requests/{id}/deny": "POST",
+		"/healthz": "GET", "/api/v1/requests": "GET", "/api/v1/requests/{id}": "GET", "/api/v1/requests/{id}/approve": "POST", "/api/v1/requests/{id}/deny": "POST",
 		"/api/v1/grants": "GET", "/api/v1/notifications": "GET", "/api/v1/openapi.yaml": "GET", "/api/v1/grants/{id}/revoke": "POST",
 	} {
 		mux.HandleFunc(path, wrongMethod(method))
 	}
-	mux.HandleFunc("/", unknownPath)
+}
 
-	// Browsers carry no credential here that a foreign page could use; a request from one is a mistake or worse all the same.
+// sameOriginOnly guards the endpoint. Browsers carry no credential that a foreign page could use there; a request from one is a mistake or worse all the same.
+func sameOriginOnly(next http.Handler) http.Handler {
 	crossOrigin := http.NewCrossOriginProtection()
 	crossOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fail(w, http.StatusForbidden, "crossOrigin", "requests from pages of another origin are refused; call the endpoint directly")
 	}))
-	return headers(crossOrigin.Handler(mux))
+	return crossOrigin.Handler(next)
 }
 
 // handler serves an authenticated caller.

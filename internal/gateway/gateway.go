@@ -117,16 +117,24 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 			return googlesql.Changed(ctx, bigquery.Uncached{Source: upstream}, digests)
 		},
 	}
-	api := console.NewAPI(console.Options{
-		Approvals: holds, Verifier: who.verifier, Groups: set.Groups, Known: set.Known, Audience: c.Identity.WithDefaults().ConsoleAudience, Log: log,
-	})
+	login, err := loginOf(c, who.verifier)
+	if err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
+	pages, err := console.New(ctx, console.Options{
+		Approvals: holds, Verifier: who.verifier, Groups: set.Groups, Known: set.Known, Audience: c.Identity.WithDefaults().ConsoleAudience, Log: log,
+		Login: login, Policies: func() *policies.Set { return set }, Redis: store, Keys: keys,
+	})
+	if err != nil {
+		return err
+	}
 	g.Go(func() error { return past.follow(ctx) })
 	g.Go(func() error { return notify.New(targets, holds, log).Run(ctx) })
 	if err := serveInner(ctx, g, c, log, authz, proc, who.tokens); err != nil {
 		return err
 	}
-	if err := serveConsole(ctx, g, c.Console.Address, api); err != nil {
+	if err := serveConsole(ctx, g, c.Console.Address, pages); err != nil {
 		return err
 	}
 	log.Info("serving", "sockets", c.Sockets.Dir, "console", c.Console.Address, "policies", len(c.Policies), "policy_digest", set.Digest())

@@ -4,9 +4,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/bqgate/bqgate/internal/config"
+	"github.com/bqgate/bqgate/internal/console"
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/sealed"
 )
@@ -45,4 +49,29 @@ func issuerNames(c identity.Config) []string {
 		names = append(names, i.Name)
 	}
 	return names
+}
+
+// loginOf says how reviewers log in; nil where no client is configured.
+func loginOf(c *config.Config, v *identity.Verifier) (*console.Login, error) {
+	k := c.Console
+	if k.ClientID == "" {
+		return nil, nil
+	}
+	issuer, client, ok := v.Client(k.Issuer)
+	if !ok {
+		return nil, fmt.Errorf("console.issuer %q is not configured", k.Issuer)
+	}
+	login := &console.Login{
+		Issuer: issuer, Client: client, ClientID: k.ClientID, Scopes: k.Scopes, URL: k.URL, Session: k.Session, MaxAuthAge: k.MaxAuthAge,
+	}
+	if k.ClientSecretFile != "" {
+		secret, err := os.ReadFile(k.ClientSecretFile)
+		if err != nil {
+			return nil, fmt.Errorf("console.client_secret_file: %w", err)
+		}
+		if login.ClientSecret = strings.TrimSpace(string(secret)); login.ClientSecret == "" {
+			return nil, fmt.Errorf("console.client_secret_file %s is empty", k.ClientSecretFile)
+		}
+	}
+	return login, nil
 }

@@ -31,8 +31,10 @@ type Issuer struct {
 	url    string
 	server *http.Server
 
-	mu   sync.Mutex
-	keys []jose.JSONWebKey // private; the last one signs, all are published
+	mu     sync.Mutex
+	keys   []jose.JSONWebKey // private; the last one signs, all are published
+	client Client
+	codes  map[string]grant
 }
 
 // Mint is what a token shall say: the body of `POST /mint`.
@@ -82,6 +84,9 @@ func Start(addr string) (*Issuer, error) {
 	mux.HandleFunc("GET /.well-known/openid-configuration", i.discovery)
 	mux.HandleFunc("GET /jwks", i.jwks)
 	mux.HandleFunc("POST /mint", i.mint)
+	mux.HandleFunc("GET /authorize", i.authorize)
+	mux.HandleFunc("POST /authorize", i.authorize)
+	mux.HandleFunc("POST /token", i.token)
 	i.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	go i.server.Serve(ln)
 	return i, nil
@@ -158,7 +163,11 @@ func (i *Issuer) discovery(w http.ResponseWriter, _ *http.Request) {
 		"issuer":                                i.url,
 		"jwks_uri":                              i.url + "/jwks",
 		"id_token_signing_alg_values_supported": []string{"RS256"},
-		"response_types_supported":              []string{"id_token"},
+		"authorization_endpoint":                i.url + "/authorize",
+		"token_endpoint":                        i.url + "/token",
+		"response_types_supported":              []string{"code"},
+		"code_challenge_methods_supported":      []string{"S256"},
+		"token_endpoint_auth_methods_supported": []string{"none"},
 		"subject_types_supported":               []string{"public"},
 	})
 }
