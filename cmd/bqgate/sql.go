@@ -30,7 +30,8 @@ func explainCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "explain --catalog DIR [--default-dataset P.D] [--json] [FILE|-]", Short: "Say what a script reads, where each output column comes from and what decides about the result",
 		Long: "Exit code 0: understood; 3: refused as not understood (JSON is still printed, with `error`); 2: wrong usage.\n" +
-			"DIR holds project.dataset.table.json files, each a Table resource as `bq show --format=json` prints it.",
+			"DIR holds project.dataset.table.json files, each a Table resource as `bq show --format=json` prints it.\n" +
+			"Parameters need not be declared. What a policy would do with each column, `bqgate policy explain` tells.",
 		Args: between(0, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if catalog == "" {
@@ -39,7 +40,7 @@ func explainCommand() *cobra.Command {
 			if info, err := os.Stat(catalog); err != nil || !info.IsDir() {
 				return usage(c, fmt.Errorf("--catalog %s is not a folder", catalog))
 			}
-			request := googlesql.Request{Catalog: googlesql.Files{Folder: catalog}, Caller: "explain"}
+			request := googlesql.Request{Catalog: googlesql.Files{Folder: catalog}, Caller: "explain", Undeclared: true}
 			if dataset != "" {
 				project, name, ok := strings.Cut(dataset, ".")
 				if !ok || project == "" || name == "" || strings.Contains(name, ".") {

@@ -19,6 +19,7 @@ type Request struct {
 	DefaultDataset *bigquery.DatasetReference // where names of one part live; nil for none
 	ParameterMode  string                     // "", "NAMED" or "POSITIONAL"
 	Parameters     json.RawMessage            // queryParameters, as in the BigQuery API; nil for none
+	Undeclared     bool                       // accept parameters that are not declared and guess their types: to explain SQL, never to decide about a query that runs
 	Catalog        Catalog
 	Caller         string // whose turn this takes in the workers' queue
 }

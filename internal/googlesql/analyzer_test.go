@@ -151,6 +151,27 @@ func TestParameters(t *testing.T) {
 	}
 }
 
+// Whoever decides about a query that runs declares its parameters; whoever only explains SQL need not.
+func TestUndeclaredParameters(t *testing.T) {
+	analyzer := testAnalyzer(t) // with its cache: the one answer must not serve for the other
+	for sql, says := range map[string]string{
+		"SELECT ssn FROM crm.customers WHERE id = @id": "the query parameter @id is not declared",
+		"SELECT ssn FROM crm.customers WHERE id = ?":   "a positional parameter (?) is not declared",
+	} {
+		for _, undeclared := range []bool{true, false, true} {
+			a, err := analyzer.Analyze(t.Context(), Request{SQL: sql, Project: "demo", Catalog: Files{"testdata/catalog"}, Undeclared: undeclared})
+			switch {
+			case err != nil:
+				t.Fatal(err)
+			case !undeclared && (a.Error == nil || !strings.Contains(a.Error.Message, says)):
+				t.Errorf("%s: error = %+v, want one that says %q", sql, a.Error, says)
+			case undeclared && (a.Error != nil || len(a.Statements[0].Uses) != 1):
+				t.Errorf("%s: explained as %+v", sql, a)
+			}
+		}
+	}
+}
+
 func TestParametersMarkGeneratedValues(t *testing.T) {
 	a, err := testAnalyzer(t).Analyze(t.Context(), Request{
 		SQL: "SELECT ssn FROM crm.customers UNION ALL SELECT @guess", Project: "demo", Catalog: Files{"testdata/catalog"},

@@ -61,7 +61,7 @@ func requestKey(r Request, engine string) string {
 	if r.DefaultDataset != nil {
 		dataset = r.DefaultDataset.ProjectID + "." + r.DefaultDataset.DatasetID
 	}
-	return digest(engine, r.SQL, r.Project, dataset, r.ParameterMode, string(r.Parameters))
+	return digest(engine, r.SQL, r.Project, dataset, r.ParameterMode, string(r.Parameters), r.Undeclared)
 }
 
 // digests are those of everything the job has read.

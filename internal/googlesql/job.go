@@ -207,6 +207,11 @@ func (j *job) data(s *wire.Statement, result *Statement) (*Error, error) {
 	ask := &wire.AnalyzeRequest{
 		SQL: text.sql, Project: j.request.Project, Named: j.named, Positional: j.positional, MaxColumns: j.limits.Columns,
 	}
+	if j.request.Undeclared && s.Parameters > 0 {
+		if ask.Undeclared = wire.ParametersNamed; s.Positional {
+			ask.Undeclared = wire.ParametersPositional
+		}
+	}
 	for _, r := range called {
 		if r.function != nil {
 			ask.Functions = append(ask.Functions, *r.function)

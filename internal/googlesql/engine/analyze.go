@@ -16,10 +16,13 @@ import (
 // analyze resolves one statement against the request's tables and computes its lineage.
 func (e *engine) analyze(request *wire.AnalyzeRequest) (*wire.Analysis, *wire.Error) {
 	options := e.options
-	if len(request.Named)+len(request.Positional) > 0 {
+	if len(request.Named)+len(request.Positional) > 0 || request.Undeclared != "" {
 		options = e.newOptions()
 		defer freeAnalyzerOptions(options)
-		if len(request.Positional) > 0 {
+		if request.Undeclared != "" {
+			check(options.SetAllowUndeclaredParameters(true))
+		}
+		if len(request.Positional) > 0 || request.Undeclared == wire.ParametersPositional {
 			check(options.SetParameterMode(gsql.ParameterModeParameterPositional))
 		}
 		for _, p := range request.Named {

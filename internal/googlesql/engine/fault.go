@@ -50,6 +50,8 @@ func faultError(r any) *wire.Error {
 	return &wire.Error{Code: codeDeadline, Message: tooLarge, Offset: -1}
 }
 
+var undeclaredParameter = regexp.MustCompile(`^Query parameter '(.+)' not found$`)
+
 var errorLocation = regexp.MustCompile(`^(?s)(.*?)\s*\[at (\d+):(\d+)\]$`)
 
 // textError translates the engine's message about text, "… [at line:column]", into an Error with a byte offset.
@@ -65,8 +67,15 @@ func (e *engine) textError(text string, err error) *wire.Error {
 		result.Message, result.Offset = m[1], offsetOf(text, line, column)
 	}
 	result.Message = strings.ReplaceAll(result.Message, routineGroupWord, "")
+	if m := undeclaredParameter.FindStringSubmatch(result.Message); m != nil {
+		result.Code, result.Message = codeNotFound, fmt.Sprintf("the query parameter @%s is not declared; name it with its type in queryParameters", m[1])
+		return result
+	}
 	lower := strings.ToLower(result.Message)
 	switch {
+	case strings.HasPrefix(lower, "positional parameters are not supported"), strings.HasPrefix(lower, "query parameter number"):
+		result.Code, result.Message = codeNotFound, "a positional parameter (?) is not declared; list it with its type in queryParameters"
+		return result
 	case strings.Contains(lower, "ret_check"):
 		// Internal checks of the engine print C++ source; that is nothing for a client.
 		result.Code, result.Message = codeUnsupported, "the SQL engine cannot analyse this statement"

@@ -162,6 +162,7 @@ func (o *outline) collect(n gsql.ASTNode, s *wire.Statement) {
 		s.Names = append(s.Names, strings.ToLower(must(x.GetAsString())))
 	case *gsql.ASTParameterExpr:
 		s.Parameters++
+		s.Positional = s.Positional || must(x.Name()) == nil
 	}
 }
 

@@ -9,7 +9,7 @@ type Hello struct {
 }
 
 // Version changes whenever frames or the meaning of an analysis change.
-const Version = "bqgate-sql/3"
+const Version = "bqgate-sql/4"
 
 // Request is one question. Exactly one of Parse and Analyze is set.
 type Request struct {
@@ -59,6 +59,7 @@ type Statement struct {
 	Paths      []Path   `json:"paths,omitempty"`
 	Names      []string `json:"names,omitempty"` // names that hide tables: CTEs and aliases, lower case
 	Parameters int      `json:"parameters,omitempty"`
+	Positional bool     `json:"positional,omitempty"` // a parameter among them is a question mark
 }
 
 // Path is a name of something in the catalog, as written.
@@ -135,13 +136,14 @@ const (
 
 // AnalyzeRequest asks what one statement means, given exactly these tables.
 type AnalyzeRequest struct {
-	SQL        string      `json:"sql"`
-	Tables     []Table     `json:"tables"`
-	Project    string      `json:"project"`           // where two-part names live
-	Dataset    string      `json:"dataset,omitempty"` // "project.dataset" of one-part names; empty for none
-	Named      []Parameter `json:"named,omitempty"`
-	Positional []Type      `json:"positional,omitempty"`
-	MaxColumns int         `json:"maxColumns"` // output columns, and leaves of all of them together
+	SQL        string        `json:"sql"`
+	Tables     []Table       `json:"tables"`
+	Project    string        `json:"project"`           // where two-part names live
+	Dataset    string        `json:"dataset,omitempty"` // "project.dataset" of one-part names; empty for none
+	Named      []Parameter   `json:"named,omitempty"`
+	Positional []Type        `json:"positional,omitempty"`
+	Undeclared ParameterMode `json:"undeclared,omitempty"` // parameters that are not declared are accepted too, their types guessed
+	MaxColumns int           `json:"maxColumns"`           // output columns, and leaves of all of them together
 
 	Functions      []Function      `json:"functions,omitempty"`
 	TableFunctions []TableFunction `json:"tableFunctions,omitempty"`
@@ -163,6 +165,15 @@ type TableFunction struct {
 	Arguments []Type  `json:"arguments"`
 	Columns   []Field `json:"columns"`
 }
+
+// ParameterMode says how a text writes its parameters.
+type ParameterMode string
+
+// Parameter modes.
+const (
+	ParametersNamed      ParameterMode = "named"      // @x
+	ParametersPositional ParameterMode = "positional" // ?
+)
 
 // Parameter is a named query parameter.
 type Parameter struct {
