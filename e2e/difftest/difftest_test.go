@@ -32,6 +32,7 @@ const (
 // lab is what one goroutine needs.
 type lab struct {
 	t        *testing.T
+	name     string // as a caller of the analysis
 	child    *child
 	analyzer *googlesql.Analyzer
 	values   rawValues
@@ -44,8 +45,8 @@ func (l *lab) rows(q *query) *response {
 	return l.child.rows(l.t, q, l.standing)
 }
 
-func newLab(t *testing.T, analyzer *googlesql.Analyzer, r *report) *lab {
-	l := &lab{t: t, child: startChild(t), analyzer: analyzer, known: windows(), report: r}
+func newLab(t *testing.T, name string, analyzer *googlesql.Analyzer, r *report) *lab {
+	l := &lab{t: t, name: name, child: startChild(t), analyzer: analyzer, known: windows(), report: r}
 	l.values = readValues(t, l.child)
 	return l
 }
@@ -63,7 +64,7 @@ func newAnalyzer(t *testing.T) *googlesql.Analyzer {
 func TestDifferential(t *testing.T) {
 	if *only >= 0 {
 		q := generate(*seed, uint64(*only))
-		l := newLab(t, newAnalyzer(t), newReport())
+		l := newLab(t, "difftest", newAnalyzer(t), newReport())
 		l.batch([]*query{q}, rand.New(rand.NewPCG(*seed, 1)))
 		t.Log(l.show(q))
 		return
@@ -72,8 +73,8 @@ func TestDifferential(t *testing.T) {
 	began := time.Now()
 	var numbers, labs sync.WaitGroup
 	batches := make(chan int)
-	for range 2 {
-		l := newLab(t, analyzer, r)
+	for i := range 2 {
+		l := newLab(t, fmt.Sprint("difftest-", i), analyzer, r)
 		labs.Go(func() {
 			for first := range batches {
 				var queries []*query
@@ -155,7 +156,7 @@ func fickle(q *query) bool {
 // look analyses and runs a query as it is; false where one of the two does not take it. What it finds is the query's own.
 func (l *lab) look(q *query) (ok bool, why string, f *finding) {
 	a, err := l.analyzer.Analyze(context.Background(), googlesql.Request{
-		SQL: q.sql, Project: q.project, Catalog: catalog{}, Caller: "difftest",
+		SQL: q.sql, Project: q.project, Catalog: catalog{}, Caller: l.name,
 	})
 	if err != nil {
 		l.t.Fatal(err)

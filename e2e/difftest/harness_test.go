@@ -10,7 +10,7 @@ import (
 
 // TestAWrongAnalysisIsNoticed takes something out of analyses that are right: each time one of the rules must be broken.
 func TestAWrongAnalysisIsNoticed(t *testing.T) {
-	l := newLab(t, newAnalyzer(t), newReport())
+	l := newLab(t, "difftest", newAnalyzer(t), newReport())
 	all := changes(rand.New(rand.NewPCG(3, 3)))
 	for _, sql := range []string{
 		"SELECT ssn FROM ds.customers",

@@ -39,8 +39,9 @@ func set[T int | int64 | time.Duration](field *T, value T) {
 	}
 }
 
-// Pool keeps SQL worker processes and hands them questions, one at a time each. Questions of different callers take turns, so that one
-// caller's flood does not keep the others waiting. It is safe for concurrent use.
+// Pool keeps SQL worker processes and hands them questions, one at a time each. Questions of different callers take turns, and no caller holds
+// all workers of several, so that one caller's flood, or questions of its that run into the deadline, do not keep the others waiting. It is safe
+// for concurrent use.
 type Pool struct {
 	options PoolOptions
 	command []string
@@ -52,10 +53,11 @@ type Pool struct {
 	end  context.CancelFunc
 	wait sync.WaitGroup // processes being started, asked or stopped
 
-	mu     sync.Mutex
-	idle   []*process
-	queue  turns
-	closed bool
+	mu      sync.Mutex
+	idle    []*process
+	queue   turns
+	running map[string]int // questions that workers have, by caller
+	closed  bool
 }
 
 // NewPool starts the workers and returns when all of them are ready.
@@ -72,7 +74,7 @@ func NewPool(ctx context.Context, options PoolOptions) (*Pool, error) {
 	if path, err = filepath.Abs(path); err != nil {
 		return nil, fmt.Errorf("starting SQL workers: %w", err)
 	}
-	p := &Pool{options: options}
+	p := &Pool{options: options, running: map[string]int{}}
 	p.life, p.end = context.WithCancel(context.Background())
 	p.command = append([]string{path}, options.Command[1:]...)
 	p.queue.limit = options.QueueLimit
@@ -157,14 +159,13 @@ func (p *Pool) ask(ctx context.Context, caller string, request *wire.Request) (*
 	go func() {
 		defer p.wait.Done()
 		reply, err := w.exchange(request, p.options.Deadline, p.life.Done())
+		healthy := err == nil && !reply.Retire && w.asked < p.options.Recycle
+		if healthy {
+			p.release(w, caller)
+		}
 		done <- outcome{reply, err}
-		switch {
-		case err != nil:
-			p.replace(w)
-		case reply.Retire || w.asked >= p.options.Recycle:
-			p.replace(w)
-		default:
-			p.release(w)
+		if !healthy {
+			p.replace(w, caller)
 		}
 	}()
 	select {
@@ -182,10 +183,10 @@ func (p *Pool) acquire(ctx context.Context, caller string) (*process, error) {
 		p.mu.Unlock()
 		return nil, &Error{Code: ErrorUnavailable, Message: "the SQL analysis is shutting down"}
 	}
-	if n := len(p.idle); n > 0 {
+	if n := len(p.idle); n > 0 && p.mayRun(caller) {
 		w := p.idle[n-1]
 		p.idle = p.idle[:n-1]
-		p.wait.Add(1)
+		p.begun(caller)
 		p.mu.Unlock()
 		return w, nil
 	}
@@ -219,33 +220,55 @@ func (p *Pool) acquire(ctx context.Context, caller string) (*process, error) {
 	case w, ok := <-ticket.ready:
 		if ok {
 			p.wait.Done()
-			p.release(w)
+			p.release(w, caller)
 		}
 	default:
 	}
 	return nil, err
 }
 
-// release gives a healthy worker to the next in turn.
-func (p *Pool) release(w *process) {
+// mayRun reports whether a worker may be given to a caller: one of several workers is always left to the others.
+func (p *Pool) mayRun(caller string) bool { return p.running[caller] < max(1, p.options.Workers-1) }
+
+// begun counts a question that a worker takes.
+func (p *Pool) begun(caller string) {
+	p.wait.Add(1)
+	p.running[caller]++
+}
+
+// dispatch hands idle workers to the next in turn.
+func (p *Pool) dispatch() {
+	for len(p.idle) > 0 && !p.closed {
+		t := p.queue.pop(p.mayRun)
+		if t == nil {
+			return
+		}
+		n := len(p.idle) - 1
+		p.begun(t.caller)
+		t.ready <- p.idle[n] // buffered
+		p.idle = p.idle[:n]
+	}
+}
+
+// release takes back the worker that a caller's question had, or the one in its place, for the next in turn.
+func (p *Pool) release(w *process, caller string) {
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
 		w.kill()
 		return
 	}
-	if t := p.queue.pop(); t != nil {
-		p.wait.Add(1)
-		t.ready <- w // buffered
-		p.mu.Unlock()
-		return
+	if p.running[caller]--; p.running[caller] <= 0 {
+		delete(p.running, caller)
 	}
 	p.idle = append(p.idle, w)
+	p.dispatch()
 	p.mu.Unlock()
 }
 
-// replace kills a worker and starts another in its place, again and again until one starts or the pool closes.
-func (p *Pool) replace(w *process) {
+// replace kills a worker and starts another in its place, again and again until one starts or the pool closes. Until then the caller whose
+// question it had is counted as having it: who breaks workers may not take those of the others meanwhile.
+func (p *Pool) replace(w *process, caller string) {
 	w.kill()
 	p.mu.Lock()
 	if p.closed {
@@ -259,7 +282,7 @@ func (p *Pool) replace(w *process) {
 		for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 			fresh, err := startProcess(p.life, p.command, p.options.MemoryLimit)
 			if err == nil {
-				p.release(fresh)
+				p.release(fresh, caller)
 				return
 			}
 			select {

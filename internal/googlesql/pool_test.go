@@ -294,6 +294,7 @@ func TestCloseEndsQuestions(t *testing.T) {
 func TestQueueIsBoundedAndFair(t *testing.T) {
 	var q turns
 	q.limit = 4
+	anybody := func(string) bool { return true }
 	var order []string
 	push := func(caller string, want bool) *ticket {
 		t.Helper()
@@ -314,7 +315,7 @@ func TestQueueIsBoundedAndFair(t *testing.T) {
 	push("bob", true)
 	push("carol", true) // flood 1, alice 1, bob 1, carol 1
 	push("dave", false) // everybody has one
-	for next := q.pop(); next != nil; next = q.pop() {
+	for next := q.pop(anybody); next != nil; next = q.pop(anybody) {
 		order = append(order, next.caller)
 	}
 	want := []string{"-flood", "-flood", "-flood", "flood", "alice", "bob", "carol"}
@@ -330,7 +331,7 @@ func TestQueueIsBoundedAndFair(t *testing.T) {
 	q.remove(gone)
 	q.remove(gone)
 	order = nil
-	for next := q.pop(); next != nil; next = q.pop() {
+	for next := q.pop(anybody); next != nil; next = q.pop(anybody) {
 		order = append(order, next.caller)
 	}
 	if want := []string{"flood", "alice", "flood", "flood"}; !slices.Equal(order, want) {

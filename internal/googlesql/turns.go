@@ -1,5 +1,7 @@
 package googlesql
 
+import "slices"
+
 // turns is a queue in which callers take turns: the next question is the oldest one of the caller who has waited longest since its
 // last turn. It is not safe for concurrent use.
 type turns struct {
@@ -49,13 +51,14 @@ func (t *turns) push(caller string) (mine, evicted *ticket) {
 	return mine, evicted
 }
 
-// pop takes the next ticket, or returns nil.
-func (t *turns) pop() *ticket {
-	if len(t.callers) == 0 {
+// pop takes the next ticket of a caller who may run, or returns nil. Callers who may not keep their turns.
+func (t *turns) pop(may func(caller string) bool) *ticket {
+	i := slices.IndexFunc(t.callers, func(l *line) bool { return may(l.caller) })
+	if i < 0 {
 		return nil
 	}
-	first := t.callers[0]
-	t.callers = t.callers[1:]
+	first := t.callers[i]
+	t.callers = slices.Delete(t.callers, i, i+1)
 	next := first.tickets[0]
 	first.tickets = first.tickets[1:]
 	if len(first.tickets) > 0 {
@@ -87,7 +90,8 @@ func (t *turns) remove(gone *ticket) {
 // drain empties the queue.
 func (t *turns) drain() []*ticket {
 	var all []*ticket
-	for next := t.pop(); next != nil; next = t.pop() {
+	anybody := func(string) bool { return true }
+	for next := t.pop(anybody); next != nil; next = t.pop(anybody) {
 		all = append(all, next)
 	}
 	return all

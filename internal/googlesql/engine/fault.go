@@ -88,8 +88,13 @@ func (e *engine) textError(text string, err error) *wire.Error {
 	case strings.Contains(lower, "not supported") || strings.Contains(lower, "unimplemented"):
 		result.Code = codeUnsupported
 	}
+	if len(result.Message) > maxMessage { // it repeats a literal or a name of the text
+		result.Message = strings.ToValidUTF8(result.Message[:maxMessage], "") + " …"
+	}
 	return result
 }
+
+const maxMessage = 500 // bytes of what the engine says about a text
 
 // offsetOf inverts the engine's positions: lines end at \n, \r or \r\n, columns count characters, a tab runs to the next multiple
 // of eight.
