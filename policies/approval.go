@@ -134,7 +134,7 @@ func (w *walk) limiting() RuleRef {
 	return w.decision.Rule
 }
 
-// merge makes one approval of all that hold the query: what each of them needs, the largest quorum, the shortest wait. It stands for as many runs as all of them let it.
+// merge makes one approval of all that hold the query: what each of them needs, the largest quorum, the shortest wait, the freshest login. It stands for as many runs as all of them let it.
 func (w *walk) merge(held []*approval, bytes int64) (Approval, error) {
 	first := held[0]
 	for _, a := range held[1:] {
@@ -147,6 +147,9 @@ func (w *walk) merge(held []*approval, bytes int64) (Approval, error) {
 		m.Expires = min(m.Expires, a.expires)
 		m.Needs = append(m.Needs, a.needs...)
 		m.NoWait = m.NoWait || a.noWait
+		if a.authAge > 0 && (m.MaxAuthAge == 0 || a.authAge < m.MaxAuthAge) {
+			m.MaxAuthAge = a.authAge
+		}
 		m.Standing.MaxUses, m.Standing.MaxHours = min(m.Standing.MaxUses, a.standing.MaxUses), min(m.Standing.MaxHours, a.standing.MaxHours)
 		if a != first {
 			w.cite(a.ref)

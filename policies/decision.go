@@ -64,8 +64,10 @@ type Approval struct {
 	Quorum    int      // different people who must approve, at least 1
 	Needs     []Need   // each must be met as well; none: anybody of Reviewers counts
 	Expires   time.Duration
-	NoWait    bool     // the query is refused at once, and runs at the next try after it was approved
-	Standing  Standing // zero: one run
+	// MaxAuthAge is how long ago a reviewer may have logged in at the identity provider; 0 for any time.
+	MaxAuthAge time.Duration
+	NoWait     bool     // the query is refused at once, and runs at the next try after it was approved
+	Standing   Standing // zero: one run
 }
 
 // Need is a set of groups of which so many different people must approve.

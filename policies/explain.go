@@ -50,6 +50,7 @@ type ExplanationApproval struct {
 	Quorum    int      `json:"quorum"`
 	Needs     []Need   `json:"needs,omitempty"`
 	Expires   string   `json:"expires"`
+	LoginAge  string   `json:"max_auth_age,omitempty"`
 	NoWait    bool     `json:"no_wait,omitempty"`
 	MaxUses   int      `json:"max_uses,omitempty"` // of a standing approval
 	MaxHours  int      `json:"max_hours,omitempty"`
@@ -81,6 +82,9 @@ func Explain(d Decision) Explanation {
 	if a := d.Approval; a != nil {
 		e.Approval = &ExplanationApproval{Why: a.Why, Reviewers: slices.Clone(a.Reviewers), Quorum: a.Quorum, Needs: slices.Clone(a.Needs), Expires: a.Expires.String(),
 			NoWait: a.NoWait, MaxUses: a.Standing.MaxUses, MaxHours: a.Standing.MaxHours}
+		if a.MaxAuthAge > 0 {
+			e.Approval.LoginAge = a.MaxAuthAge.String()
+		}
 	}
 	return e
 }
@@ -128,6 +132,9 @@ func (e Explanation) String() string {
 	if a := e.Approval; a != nil {
 		line("approval", "%s", a.Why)
 		line("", "%s, within %s", describeNeeds(a.Needs, a.Quorum), a.Expires)
+		if a.LoginAge != "" {
+			line("", "by reviewers who logged in within %s", a.LoginAge)
+		}
 		if a.NoWait {
 			line("", "refused at once; runs at the next try once it is approved")
 		}

@@ -60,6 +60,8 @@ type ApprovalEntry struct {
 	Expires   string   `yaml:"expires" jsonschema_description:"How long a request waits and, once approved, may be used. Default 1h."`
 	Wait      string   `yaml:"wait" jsonschema:"enum=yes,enum=no" jsonschema_description:"no: the query is refused at once with the id of the request; once it is approved, the same query runs at the next try. Default yes: the job stays pending. A query label bqgate_wait=no asks for the same."`
 
+	MaxAuthAge string `yaml:"max_auth_age" jsonschema_description:"A decision wants a reviewer who logged in at the identity provider within this time (auth_time of OpenID Connect), at least 1m. Default: however long ago."`
+
 	Standing StandingEntry `yaml:"standing" jsonschema_description:"Lets reviewers approve this exact statement for several runs. Without it an approval is good for one run."`
 }
 

@@ -285,6 +285,12 @@ func (l *loader) approval(d *document, i int) {
 	if at := []any{"approvals", i, "wait"}; d.at(at...) != nil && entry.Wait != "yes" && entry.Wait != "no" {
 		l.add(d.wrong(at, "wait must be yes or no"))
 	}
+	if at := []any{"approvals", i, "max_auth_age"}; d.at(at...) != nil {
+		a.authAge = l.duration(d, 0, entry.MaxAuthAge, at...)
+		if a.authAge > 0 && a.authAge < time.Minute {
+			l.add(d.wrong(at, "max_auth_age is %s; nobody decides so fast after a login: want at least 1m", a.authAge))
+		}
+	}
 	l.standing(d, &a, i)
 	l.set.approvals = append(l.set.approvals, a)
 }

@@ -77,6 +77,7 @@ type approval struct {
 	noWait    bool
 	standing  Standing
 	expires   time.Duration
+	authAge   time.Duration // 0: any
 	ref       RuleRef
 }
 

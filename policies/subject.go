@@ -2,6 +2,7 @@ package policies
 
 import (
 	"slices"
+	"time"
 
 	"github.com/bqgate/bqgate/internal/identity"
 )
@@ -32,6 +33,17 @@ func (s *Set) Groups(subject identity.Subject) []string {
 // MayReview says whether members of these policy groups may decide on any request at all.
 func (s *Set) MayReview(groups []string) bool {
 	return s != nil && slices.ContainsFunc(s.approvals, func(a approval) bool { return anyOf(a.reviewers, groups) })
+}
+
+// MaxAuthAge is the shortest time within which a decision wants a login of its reviewer; 0 where no approval asks for that.
+func (s *Set) MaxAuthAge() time.Duration {
+	shortest := time.Duration(0)
+	for _, a := range s.approvals {
+		if a.authAge > 0 && (shortest == 0 || a.authAge < shortest) {
+			shortest = a.authAge
+		}
+	}
+	return shortest
 }
 
 // Known says whether the policy gives these policy groups any part at all: something to read or to review.

@@ -19,7 +19,7 @@ const maxReason = 1000
 //
 // Terms make an approval reach further than one run, where the policy allows that; the approvals of several people reach as far as the narrowest of them.
 //
-// Errors: ErrNotFound (also for a request that d may not see), ErrOwn, ErrNoPerson, ErrDecided, ErrExpired, ErrReason, ErrTerms.
+// Errors: ErrNotFound (also for a request that d may not see), ErrOwn, ErrNoPerson, ErrStale, ErrDecided, ErrExpired, ErrReason, ErrTerms.
 func (s *Store) Decide(ctx context.Context, id string, d Decider, verdict Verdict, reason string, terms ...Terms) (Request, error) {
 	var asked *Terms
 	if len(terms) > 0 && terms[0] != (Terms{}) {
@@ -61,11 +61,32 @@ func (s *Store) mayDecide(r record, now time.Time, d Decider) error {
 	}
 	switch request.State {
 	case StatePending:
-		return nil
+		return request.fresh(d, now)
 	case StateExpired:
 		return ErrExpired
 	default:
 		return fmt.Errorf("%w: the request is %s%s", ErrDecided, request.State, lastWord(request))
+	}
+}
+
+// clockSkew is how far ahead an issuer's clock may be.
+const clockSkew = time.Minute
+
+// Fresh says whether d logged in lately enough, as far as the policy asks.
+func (r Request) Fresh(d Decider, now time.Time) bool { return r.fresh(d, now) == nil }
+
+func (r Request) fresh(d Decider, now time.Time) error {
+	if r.MaxAge == 0 {
+		return nil
+	}
+	within := time.Duration(r.MaxAge) * time.Second
+	switch age := now.Sub(d.AuthTime); {
+	case d.AuthTime.IsZero():
+		return fmt.Errorf("%w, at most %s old; your token does not say when you logged in (auth_time)", ErrStale, within)
+	case age > within || age < -clockSkew:
+		return fmt.Errorf("%w, at most %s old; log in again and decide then", ErrStale, within)
+	default:
+		return nil
 	}
 }
 

@@ -22,6 +22,8 @@ var (
 	ErrOwn = errors.New("nobody decides on a request of his own; someone else in the reviewers' groups can")
 	// ErrNoPerson is returned by Decide when the reviewer's token names nobody, so that nobody can tell him from the requester.
 	ErrNoPerson = errors.New("your token names no person, so it cannot be told that the request is not your own; log in with an account that has an e-mail address or a login")
+	// ErrStale is returned by Decide when the policy wants a fresher login than the reviewer's.
+	ErrStale = errors.New("the policy wants a login of you before you decide")
 	// ErrDecided is returned by Decide when the request is decided or ended, or the same person has voted before.
 	ErrDecided = errors.New("already decided")
 	// ErrExpired is returned for a request that nobody decided, or that its owner did not run, in time.

@@ -190,6 +190,7 @@ func (s *Store) view(r record, now time.Time) Request {
 	if m := h.Approval.Standing; m.MaxUses > 0 {
 		out.Standing = &StandingBounds{MaxUses: m.MaxUses, MaxHours: m.MaxHours}
 	}
+	out.MaxAge = int(h.Approval.MaxAuthAge / time.Second)
 	if r.Grant != nil {
 		out.Uses, out.Used, out.Until, out.Revoked = r.Grant.Uses, len(r.Grant.Runs), r.Grant.Until, r.Grant.Revoked
 		out.runs = r.Grant.Runs

@@ -75,11 +75,12 @@ type Request struct {
 	Rule      string          `json:"rule"`    // "policy/rule"
 	RuleAt    string          `json:"rule_at"` // "policies/finance.yaml:12"
 	Reviewers []string        `json:"reviewers"`
-	Quorum    int             `json:"quorum"`             // different people who must approve
-	Needs     []NeedMet       `json:"needs"`              // sets of groups, each of which must approve as well
-	NoWait    bool            `json:"no_wait,omitempty"`  // the client was refused; the query runs at the next try after it was approved
-	Standing  *StandingBounds `json:"standing,omitempty"` // how far an approval may reach beyond one run; left out where it may not
-	Digest    string          `json:"digest"`             // of everything the approval is bound to
+	Quorum    int             `json:"quorum"`                         // different people who must approve
+	Needs     []NeedMet       `json:"needs"`                          // sets of groups, each of which must approve as well
+	MaxAge    int             `json:"max_auth_age_seconds,omitempty"` // how long ago who decides may have logged in; left out for any time
+	NoWait    bool            `json:"no_wait,omitempty"`              // the client was refused; the query runs at the next try after it was approved
+	Standing  *StandingBounds `json:"standing,omitempty"`             // how far an approval may reach beyond one run; left out where it may not
+	Digest    string          `json:"digest"`                         // of everything the approval is bound to
 	URL       string          `json:"url"`
 
 	Created   time.Time  `json:"created"`
@@ -129,6 +130,8 @@ type Decision struct {
 type Decider struct {
 	Subject identity.Subject
 	Groups  []string
+	// AuthTime is when the issuer says that the person logged in (auth_time of OpenID Connect); zero where it does not say.
+	AuthTime time.Time
 }
 
 // VisibleTo says whether d may see the request: he is among its reviewers, or it is his own.

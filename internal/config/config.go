@@ -59,7 +59,6 @@ type Console struct {
 	ClientSecretFile string        `yaml:"client_secret_file,omitempty"` // none for a public client: PKCE is always used
 	Scopes           []string      `yaml:"scopes,omitempty"`             // default openid, email, profile; add what makes the issuer send groups
 	Session          time.Duration `yaml:"session,omitempty"`            // how long a login lasts; default 4h, at most 24h
-	MaxAuthAge       time.Duration `yaml:"max_auth_age,omitempty"`       // a decision wants a login at the issuer younger than this; 0 for any
 }
 
 // Redis holds approvals, sessions and job records.

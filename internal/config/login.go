@@ -34,7 +34,7 @@ func (c *Config) checkLogin() []error {
 	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	k := c.Console
 	if k.ClientID == "" {
-		if k.Issuer != "" || k.ClientSecretFile != "" || len(k.Scopes) > 0 || k.MaxAuthAge != 0 {
+		if k.Issuer != "" || k.ClientSecretFile != "" || len(k.Scopes) > 0 {
 			add("console.client_id is missing: without it nobody can log in, and the other keys of the login mean nothing")
 		}
 		return errs
@@ -62,9 +62,6 @@ func (c *Config) checkLogin() []error {
 	}
 	if k.Session < time.Minute || k.Session > 24*time.Hour {
 		add("console.session is %s; it must be between 1m and 24h", k.Session)
-	}
-	if k.MaxAuthAge < 0 || (k.MaxAuthAge > 0 && k.MaxAuthAge < time.Minute) {
-		add("console.max_auth_age is %s; want at least 1m, or 0 for none", k.MaxAuthAge)
 	}
 	return errs
 }

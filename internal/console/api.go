@@ -36,6 +36,7 @@ type Options struct {
 	Policies func() *policies.Set
 	Redis    redis.UniversalClient
 	Keys     *sealed.Keyring
+	Activity *Activity // what subjects did without a person; nil shows none
 
 	now func() time.Time // for tests
 }
@@ -208,6 +209,10 @@ func (a *api) refuse(w http.ResponseWriter, r *http.Request, id string, err erro
 		fail(w, http.StatusForbidden, "ownRequest", err.Error())
 	case errors.Is(err, approvals.ErrNoPerson):
 		fail(w, http.StatusForbidden, "forbidden", err.Error())
+	case errors.Is(err, approvals.ErrStale): // RFC 9470
+		f := unauthorized("insufficient_user_authentication", err.Error())
+		f.reason = "staleLogin"
+		f.write(w)
 	case errors.Is(err, approvals.ErrDecided):
 		fail(w, http.StatusConflict, "alreadyDecided", fmt.Sprintf("%v; GET /api/v1/requests/%s shows it", err, id))
 	case errors.Is(err, approvals.ErrExpired):

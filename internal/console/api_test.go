@@ -70,6 +70,29 @@ func TestSecondVote(t *testing.T) {
 	}
 }
 
+// A token of an old login decides nothing where the policy wants a fresh one, and says so as RFC 9470 does.
+func TestStaleLogin(t *testing.T) {
+	b := newBench(t)
+	r := b.hold("run1", func(h *approvals.Held) { h.Approval.MaxAuthAge = 15 * time.Minute })
+	path := "/api/v1/requests/" + r.ID
+	for _, who := range []string{"tired", "dana"} { // dana's token says nothing
+		for _, verdict := range []string{"/approve", "/deny"} {
+			a := b.call(who, "POST", path+verdict, `{"reason":"x"}`)
+			b.refused(who, a, 401, "the policy wants a login of you before you decide, at most 15m0s old")
+			if h := a.header.Get("WWW-Authenticate"); !strings.Contains(h, `error="insufficient_user_authentication"`) {
+				t.Errorf("%s: challenge %s", who, h)
+			}
+		}
+	}
+	if a := b.call("tired", "GET", path, ""); a.body["state"] != "pending" || a.body["max_auth_age_seconds"] != 900.0 {
+		t.Errorf("%s", a.text)
+	}
+	if a := b.call("fresh", "POST", path+"/approve", `{}`); a.status != 200 || a.body["state"] != "approved" {
+		t.Errorf("fresh: %d %s", a.status, a.text)
+	}
+	b.refused("too late", b.call("tired", "POST", path+"/approve", `{}`), 409, "already decided")
+}
+
 func TestExpired(t *testing.T) {
 	b := newBench(t)
 	r := b.hold("run1", func(h *approvals.Held) { h.Approval.Expires = 50 * time.Millisecond })

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -47,7 +48,18 @@ var callers = map[string]identity.Subject{
 	"dana": person("dana", "data-owners"), "erin": person("erin", "data-owners"), "carol": person("carol", "data-owners"),
 	"alan": person("alan", "analysts"), "stranger": person("stranger"),
 	"run1": pipeline("1"), "run2": pipeline("2"),
+	"fresh": loggedIn(person("erin", "data-owners"), time.Minute), "tired": loggedIn(person("erin", "data-owners"), time.Hour),
 	"bot": {Issuer: "https://ci.example", Sub: "bot", Owner: "ci|bot", Grant: "ci|bot", Groups: []string{"data-owners"}, People: []string{"bo"}, Workload: true},
+}
+
+// loggedIn is somebody whose token says how long ago they logged in.
+func loggedIn(s identity.Subject, ago time.Duration) identity.Subject {
+	s.Claims = maps.Clone(s.Claims)
+	if s.Claims == nil {
+		s.Claims = map[string]any{}
+	}
+	s.Claims["auth_time"] = float64(time.Now().Add(-ago).Unix())
+	return s
 }
 
 // fakeVerifier knows the callers' tokens, for one audience.

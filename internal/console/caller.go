@@ -38,7 +38,7 @@ func (a *api) authenticate(r *http.Request) (approvals.Decider, *failure) {
 			message: "your token is valid, but you are in no group of the policy; ask its owner to be put into one that reviews requests",
 		}
 	}
-	return approvals.Decider{Subject: subject, Groups: groups}, nil
+	return approvals.Decider{Subject: subject, Groups: groups, AuthTime: authTime(subject)}, nil
 }
 
 // bearer takes the token out of exactly one Authorization header (RFC 6750 section 2.1).

@@ -29,8 +29,10 @@ type Login struct {
 	Scopes       []string      // default openid, email, profile
 	URL          string        // of the console, as browsers know it: "https://console.example"
 	Session      time.Duration // how long a login lasts
-	MaxAuthAge   time.Duration // how old the proof of who decides may be; 0 for any age
 }
+
+// anyAge is asked for as max_age where only auth_time is wanted.
+const anyAge = 30 * 24 * time.Hour
 
 // loginLife is how long somebody may take at the issuer.
 const loginLife = 10 * time.Minute
@@ -104,11 +106,14 @@ func (u *ui) begin(w http.ResponseWriter, r *http.Request) {
 	}
 	u.sessions.setCookie(w, u.sessions.name(loginCookie), text, loginLife)
 	options := []oauth2.AuthCodeOption{oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier)}
-	if u.Login.MaxAuthAge > 0 {
-		options = append(options, oauth2.SetAuthURLParam("max_age", fmt.Sprint(int(u.Login.MaxAuthAge/time.Second)))) // asks for auth_time, too
-	}
+	maxAge := u.Policies().MaxAuthAge()
 	if query.Get("again") != "" {
 		options = append(options, oauth2.SetAuthURLParam("prompt", "login"))
+	} else if maxAge > 0 {
+		maxAge = anyAge // to look needs no fresh login
+	}
+	if maxAge > 0 {
+		options = append(options, oauth2.SetAuthURLParam("max_age", fmt.Sprint(int(maxAge/time.Second)))) // makes the issuer say auth_time
 	}
 	http.Redirect(w, r, config.AuthCodeURL(a.State, options...), http.StatusSeeOther)
 }
@@ -151,7 +156,7 @@ func (u *ui) callback(w http.ResponseWriter, r *http.Request) {
 		refuse(http.StatusForbidden, "The identity provider did not log you in. Begin again.", errors.New("the issuer answered without a code"))
 		return
 	}
-	subject, authTime, err := u.redeem(r.Context(), a, query.Get("code"))
+	subject, err := u.redeem(r.Context(), a, query.Get("code"))
 	if err != nil {
 		status := http.StatusForbidden
 		var refused *identity.Error
@@ -176,7 +181,7 @@ func (u *ui) callback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err = u.sessions.end(r); err == nil {
-		err = u.sessions.open(r.Context(), w, subject, authTime)
+		err = u.sessions.open(r.Context(), w, subject, authTime(subject))
 	}
 	if err != nil {
 		u.broken(w, r, nil, err)
@@ -187,10 +192,10 @@ func (u *ui) callback(w http.ResponseWriter, r *http.Request) {
 }
 
 // redeem exchanges the code for an ID token and says whom it names, and since when that is proven.
-func (u *ui) redeem(ctx context.Context, a attempt, code string) (identity.Subject, time.Time, error) {
+func (u *ui) redeem(ctx context.Context, a attempt, code string) (identity.Subject, error) {
 	config, err := u.oauth(ctx)
 	if err != nil {
-		return identity.Subject{}, time.Time{}, err
+		return identity.Subject{}, err
 	}
 	token, err := config.Exchange(oidc.ClientContext(ctx, u.Login.Client), code, oauth2.VerifierOption(a.Verifier))
 	if err != nil {
@@ -198,30 +203,33 @@ func (u *ui) redeem(ctx context.Context, a attempt, code string) (identity.Subje
 		if errors.As(err, &answered) { // its text holds the issuer's whole answer
 			err = fmt.Errorf("the issuer answered %d %.40q", answered.Response.StatusCode, answered.ErrorCode)
 		}
-		return identity.Subject{}, time.Time{}, fmt.Errorf("exchange code: %w", err)
+		return identity.Subject{}, fmt.Errorf("exchange code: %w", err)
 	}
 	raw, _ := token.Extra("id_token").(string)
 	subject, err := u.Verifier.Verify(ctx, raw, u.Login.ClientID)
 	if err != nil {
-		return identity.Subject{}, time.Time{}, fmt.Errorf("verify ID token: %w", err)
+		return identity.Subject{}, fmt.Errorf("verify ID token: %w", err)
 	}
 	nonce, _ := subject.Claims["nonce"].(string)
 	azp, hasAzp := subject.Claims["azp"]
 	switch {
 	case subject.Issuer != u.Login.Issuer.URL:
-		return identity.Subject{}, time.Time{}, errors.New("the ID token is of another issuer")
+		return identity.Subject{}, errors.New("the ID token is of another issuer")
 	case a.Nonce == "" || subtle.ConstantTimeCompare([]byte(nonce), []byte(a.Nonce)) != 1:
-		return identity.Subject{}, time.Time{}, errors.New("nonce of the ID token is not the one of this login")
+		return identity.Subject{}, errors.New("nonce of the ID token is not the one of this login")
 	case hasAzp && azp != u.Login.ClientID: // OpenID Connect Core section 3.1.3.7
-		return identity.Subject{}, time.Time{}, errors.New("the ID token was made for another client")
+		return identity.Subject{}, errors.New("the ID token was made for another client")
 	}
-	authTime := u.now()
-	if seconds, ok := subject.Claims["auth_time"].(float64); ok {
-		authTime = time.Unix(int64(seconds), 0)
-	} else if u.Login.MaxAuthAge > 0 {
-		return identity.Subject{}, time.Time{}, errors.New("max_auth_age is configured, and the issuer does not send auth_time")
+	return subject, nil
+}
+
+// authTime is when the issuer says that a person logged in; zero where it does not say.
+func authTime(s identity.Subject) time.Time {
+	seconds, ok := s.Claims["auth_time"].(float64)
+	if !ok || seconds < 1 || seconds > 1<<40 {
+		return time.Time{}
 	}
-	return subject, authTime, nil
+	return time.Unix(int64(seconds), 0)
 }
 
 func (u *ui) logout(w http.ResponseWriter, r *http.Request) {
@@ -240,7 +248,7 @@ func localPath(to string) string {
 	if m := requestPath.FindStringSubmatch(to); m != nil && approvals.ValidID(m[1]) {
 		return to
 	}
-	if slices.Contains([]string{"/", "/history", "/grants", "/policies"}, to) {
+	if slices.Contains([]string{"/", "/history", "/grants", "/policies", "/messages"}, to) {
 		return to
 	}
 	return "/"

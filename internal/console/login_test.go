@@ -3,13 +3,17 @@ package console
 import (
 	"context"
 	"encoding/base64"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/bqgate/bqgate/e2e/fakegoogle/oidcissuer"
+	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/identity"
+	"github.com/bqgate/bqgate/policies"
 )
 
 func TestLogin(t *testing.T) {
@@ -364,20 +368,60 @@ func TestOtherWays(t *testing.T) {
 }
 
 // Where the operator asks for it, a decision wants a fresh proof of who decides.
+// Where the policy wants a fresh login of whoever decides, an old one decides nothing: not with a form that is sent all the same, nor with a token.
 func TestMaxAuthAge(t *testing.T) {
-	b := newWeb(t, func(l *Login) { l.MaxAuthAge = 10 * time.Minute })
+	b := newWeb(t)
+	const policy = webPolicy + "\n    max_auth_age: 10m\n"
+	set, err := policies.LoadBytes("policies/web.yaml", []byte(policy), policies.Options{Issuers: []string{"login"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.set = set
+	fresh := func(h *approvals.Held) { h.Approval.MaxAuthAge = 10 * time.Minute }
+	loggedInAt := func(claim any) {
+		people := webPeople()
+		for i := range people {
+			people[i].Token.Claims = maps.Clone(people[i].Token.Claims)
+			if people[i].Token.Claims == nil {
+				people[i].Token.Claims = map[string]any{}
+			}
+			people[i].Token.Claims["auth_time"] = claim
+		}
+		b.issuer.SetClient(oidcissuer.Client{ID: webClient, RedirectURI: b.http.URL + "/login/callback", People: people})
+	}
+	for name, claim := range map[string]any{
+		"long ago": time.Now().Add(-11 * time.Minute).Unix(), "not said": nil, "in words": "now", "in the future": time.Now().Add(time.Hour).Unix(), "zero": 0, "negative": -1,
+	} {
+		t.Run(name, func(t *testing.T) {
+			loggedInAt(claim)
+			v := b.as("dana")
+			r := b.hold("", fresh)
+			page := "/requests/" + r.ID
+			if a := v.get(page); a.status != 200 || !strings.Contains(a.text, "Log in again") || strings.Contains(a.text, `name="reason"`) {
+				t.Errorf("page: %d", a.status)
+			}
+			for _, verdict := range []string{"approve", "deny"} {
+				if a := v.post(page+"/"+verdict, url.Values{"reason": {"x"}}); a.status != 403 || !strings.Contains(a.text, "policy wants a login") {
+					t.Errorf("%s: %d", verdict, a.status)
+				}
+			}
+			if a := v.get(page); !strings.Contains(a.text, "Waiting") {
+				t.Errorf("it waits no more: %s", a.text)
+			}
+			// What the policy does not ask that of is decided with the same login.
+			if a := v.post("/requests/"+b.hold("").ID+"/approve", url.Values{"reason": {"x"}}); a.status != 303 {
+				t.Errorf("another request: %d", a.status)
+			}
+		})
+	}
+	loggedInAt(time.Now().Add(-11 * time.Minute).Unix())
 	v := b.as("dana")
-	r := b.hold("")
+	r := b.hold("", fresh)
 	page := "/requests/" + r.ID
-	b.late.Store(int64(11 * time.Minute))
-	defer b.late.Store(0)
-	if a := v.get(page); a.status != 200 || !strings.Contains(a.text, "too long ago") || strings.Contains(a.text, `name="reason"`) {
-		t.Errorf("page: %d", a.status)
+	loggedInAt(time.Now().Unix())
+	if q, _ := url.Parse(v.atIssuer("")); q.Query().Get("prompt") != "" || q.Query().Get("max_age") == "600" || q.Query().Get("max_age") == "" {
+		t.Errorf("a login to look asks for %s", q.RawQuery)
 	}
-	if a := v.post(page+"/approve", url.Values{"reason": {"x"}}); a.status != 403 || !strings.Contains(a.text, "too long ago") {
-		t.Errorf("decision: %d", a.status)
-	}
-	b.late.Store(0)
 	authorize := v.atIssuer("?again=yes&to=" + url.QueryEscape(page))
 	if q, _ := url.Parse(authorize); q.Query().Get("prompt") != "login" || q.Query().Get("max_age") != "600" {
 		t.Errorf("asked %s", authorize)

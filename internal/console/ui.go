@@ -29,12 +29,10 @@ type ui struct {
 
 // visitor is who looks at a page.
 type visitor struct {
-	session   session
-	decider   approvals.Decider
-	name      string
-	reviews   bool
-	stale     bool // too long since the person proved who they are, for a decision
-	authAlive time.Duration
+	session session
+	decider approvals.Decider
+	name    string
+	reviews bool
 }
 
 func newUI(ctx context.Context, o Options) *ui {
@@ -81,6 +79,7 @@ func (u *ui) routes(mux *http.ServeMux) {
 	get("/history", u.page(u.history))
 	get("/grants", u.page(u.grants))
 	get("/policies", u.page(u.policies))
+	get("/messages", u.page(u.messages))
 	for path, method := range methods {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Allow", method)
@@ -124,12 +123,9 @@ func (u *ui) visitor(r *http.Request) (*visitor, error) {
 
 func (u *ui) visitorOf(s session) *visitor {
 	groups := u.Groups(s.Subject)
-	v := &visitor{session: s, decider: approvals.Decider{Subject: s.Subject, Groups: groups}, name: personName(s.Subject), reviews: u.Policies().MayReview(groups)}
-	if max := u.Login.MaxAuthAge; max > 0 {
-		v.authAlive = s.AuthTime.Add(max).Sub(u.now())
-		v.stale = v.authAlive <= 0
+	return &visitor{
+		session: s, decider: approvals.Decider{Subject: s.Subject, Groups: groups, AuthTime: s.AuthTime}, name: personName(s.Subject), reviews: u.Policies().MayReview(groups),
 	}
-	return v
 }
 
 func (u *ui) hasRole(v *visitor) bool { return len(v.decider.Groups) > 0 && u.Known(v.decider.Groups) }
@@ -183,6 +179,10 @@ func (u *ui) queue(w http.ResponseWriter, r *http.Request, v *visitor) {
 		return
 	}
 	q := u.queueOf(list, v)
+	if q.Undelivered, err = u.undelivered(r.Context(), v); err != nil {
+		u.broken(w, r, v, err)
+		return
+	}
 	u.show(w, r, http.StatusOK, queuePage(shell{Title: fmt.Sprintf("%d waiting", q.waiting()), Visitor: v, Here: "/", Live: true}, q))
 }
 
@@ -217,6 +217,9 @@ func (u *ui) showRequest(w http.ResponseWriter, r *http.Request, v *visitor, sta
 		return
 	}
 	page := u.requestOf(q, v, a)
+	if v.reviews {
+		page.Acts = u.Activity.of(q.Issuer, q.Subject)
+	}
 	for _, o := range others {
 		if o.VisibleTo(v.decider) {
 			page.Others = append(page.Others, u.itemOf(o, v))
@@ -281,10 +284,6 @@ func (u *ui) form(w http.ResponseWriter, r *http.Request, v *visitor, q approval
 		u.showRequest(w, r, v, refused.status, q, answered{Problem: refused.message})
 		return in, false
 	}
-	if v.stale {
-		u.showRequest(w, r, v, http.StatusForbidden, q, answered{Problem: "You logged in too long ago for a decision. Log in again, then decide.", Reason: in.Reason})
-		return in, false
-	}
 	return in, true
 }
 
@@ -296,6 +295,8 @@ func (u *ui) undecided(w http.ResponseWriter, r *http.Request, v *visitor, q app
 		status, words = http.StatusForbidden, "You are not among the reviewers of this request."
 	case errors.Is(err, approvals.ErrOwn), errors.Is(err, approvals.ErrNoPerson):
 		status, words = http.StatusForbidden, sentence(err)
+	case errors.Is(err, approvals.ErrStale):
+		status, words = http.StatusForbidden, "Your decision was not taken: "+sentence(err)
 	case errors.Is(err, approvals.ErrDecided):
 		status, words = http.StatusConflict, "Your decision was not taken: "+sentence(err)
 	case errors.Is(err, approvals.ErrExpired):
@@ -396,6 +397,30 @@ func (u *ui) grants(w http.ResponseWriter, r *http.Request, v *visitor) {
 		}
 	}
 	u.show(w, r, http.StatusOK, grantsPage(shell{Title: "Grants", Visitor: v, Here: "/grants"}, live, over, found.More))
+}
+
+// messages are what could not be told yet, and what was given up: the requests still wait, but somebody may not know.
+func (u *ui) messages(w http.ResponseWriter, r *http.Request, v *visitor) {
+	found, err := u.Approvals.Notifications(r.Context(), "", func(q approvals.Request) bool { return q.VisibleTo(v.decider) })
+	if err != nil {
+		u.broken(w, r, v, err)
+		return
+	}
+	var dead, waiting []approvals.Notification
+	for _, n := range found {
+		if n.State == approvals.NotificationDead {
+			dead = append(dead, n)
+		} else {
+			waiting = append(waiting, n)
+		}
+	}
+	u.show(w, r, http.StatusOK, messagesPage(shell{Title: "Messages", Visitor: v, Here: "/messages"}, dead, waiting, u.now()))
+}
+
+// undelivered counts the messages that were given up, for the first page.
+func (u *ui) undelivered(ctx context.Context, v *visitor) (int, error) {
+	found, err := u.Approvals.Notifications(ctx, approvals.NotificationDead, func(q approvals.Request) bool { return q.VisibleTo(v.decider) })
+	return len(found), err
 }
 
 // grantView is an approval in the list of grants.

@@ -42,7 +42,10 @@ type item struct {
 }
 
 // queue is what the first page lists.
-type queue struct{ Decide, Own, Ended []item }
+type queue struct {
+	Decide, Own, Ended []item
+	Undelivered        int // messages about requests that were given up
+}
 
 func (q queue) waiting() int { return len(q.Decide) }
 
@@ -131,15 +134,24 @@ func personName(s identity.Subject) string {
 	return requester(approvals.Request{People: s.People, Subject: s.Sub})
 }
 
-func tablesOf(r approvals.Request) string {
-	names := make([]string, len(r.Tables))
-	for i, t := range r.Tables {
-		names[i] = short(t, r.Project)
-	}
-	if len(names) == 0 {
+// tablesOf names what is read in a line; the page of a request lists the rest.
+func tablesOf(r approvals.Request) string { return someTables(r.Tables, r.Project) }
+
+const tablesNamed = 3
+
+func someTables(all []string, project string) string {
+	if len(all) == 0 {
 		return "no table"
 	}
-	return strings.Join(names, ", ")
+	names := make([]string, 0, tablesNamed)
+	for _, t := range all[:min(len(all), tablesNamed)] {
+		names = append(names, short(t, project))
+	}
+	text := strings.Join(names, ", ")
+	if more := len(all) - tablesNamed; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 func costOf(r approvals.Request) string {
@@ -253,6 +265,7 @@ type requestView struct {
 	Rules    []ruleView
 	Outdated bool // the policy has changed since: an approval would be void
 	Others   []item
+	Acts     []act // what the same subject did without a person
 	Now      time.Time
 
 	MayDecide bool
@@ -316,6 +329,22 @@ func (v requestView) Last() (d approvals.Decision) {
 	return d
 }
 
+// sensitiveOf are the sensitive columns of a table that the query touches, without the table's name.
+func (v requestView) sensitiveOf(table string) []string {
+	var names []string
+	for _, c := range v.SensitiveColumns {
+		if name, ok := strings.CutPrefix(c, table+"."); ok {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// Masks says that some column of the result is masked.
+func (v requestView) Masks() bool {
+	return slices.ContainsFunc(v.Columns, func(c columnView) bool { return c.Example != "" })
+}
+
 // columnView is a leaf of the result.
 type columnView struct {
 	Name, Type string
@@ -333,7 +362,7 @@ type ruleView struct {
 func (u *ui) requestOf(r approvals.Request, v *visitor, a answered) requestView {
 	set := u.Policies()
 	page := requestView{
-		Request: r, Who: requester(r), Reads: tablesOf(r), Origin: origin(r), Now: u.now(), Stale: v.stale, Answered: a, Visitor: v,
+		Request: r, Who: requester(r), Reads: tablesOf(r), Origin: origin(r), Now: u.now(), Stale: !r.Fresh(v.decider, u.now()), Answered: a, Visitor: v,
 		Outdated: r.Review.Policy != "" && r.Review.Policy != set.Digest() && (r.State == approvals.StatePending || r.State == approvals.StateApproved),
 	}
 	marks := marksOf(r)
@@ -446,6 +475,14 @@ func ago(at, now time.Time) string {
 	default:
 		return at.UTC().Format("2 January 2006")
 	}
+}
+
+// within is a time in words, as a limit.
+func within(seconds int) string {
+	if seconds%3600 == 0 {
+		return plural(seconds/3600, "hour")
+	}
+	return plural((seconds+59)/60, "minute")
 }
 
 func plural(n int, word string) string {

@@ -106,10 +106,11 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	defer pool.Close()
 	log.Info("SQL workers are ready", "confined", pool.Confined())
 	records := jobs.NewStore(store, keys)
+	activity := &console.Activity{}
 
 	authz := &extauthz.Service{
 		Identity: who.authenticator, Analyzer: googlesql.New(pool, googlesql.Limits{}), Catalog: catalog,
-		Policies: func() *policies.Set { return set }, Approvals: holds, Jobs: records, Credentials: broker, Upstream: upstream, Metadata: upstream, Journal: journal,
+		Policies: func() *policies.Set { return set }, Approvals: holds, Jobs: records, Credentials: broker, Upstream: upstream, Metadata: upstream, Journal: console.Seen{Journal: journal, Activity: activity},
 		Keys: keys, Log: log, Location: c.Upstream.Location, LongPoll: c.Approvals.LongPoll, Prices: extauthz.Prices{Default: c.Approvals.PricePerTiB, ByLocation: c.Approvals.PriceByLocation},
 	}
 	proc := &extproc.Service{Keys: keys, Journal: journal, Jobs: records, Upstream: upstream, Log: log,
@@ -125,6 +126,7 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	pages, err := console.New(ctx, console.Options{
 		Approvals: holds, Verifier: who.verifier, Groups: set.Groups, Known: set.Known, Audience: c.Identity.WithDefaults().ConsoleAudience, Log: log,
 		Login: login, Policies: func() *policies.Set { return set }, Redis: store, Keys: keys,
+		Activity: activity,
 	})
 	if err != nil {
 		return err

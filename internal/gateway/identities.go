@@ -62,7 +62,7 @@ func loginOf(c *config.Config, v *identity.Verifier) (*console.Login, error) {
 		return nil, fmt.Errorf("console.issuer %q is not configured", k.Issuer)
 	}
 	login := &console.Login{
-		Issuer: issuer, Client: client, ClientID: k.ClientID, Scopes: k.Scopes, URL: k.URL, Session: k.Session, MaxAuthAge: k.MaxAuthAge,
+		Issuer: issuer, Client: client, ClientID: k.ClientID, Scopes: k.Scopes, URL: k.URL, Session: k.Session,
 	}
 	if k.ClientSecretFile != "" {
 		secret, err := os.ReadFile(k.ClientSecretFile)
