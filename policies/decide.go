@@ -158,8 +158,8 @@ func (w *walk) cover() error {
 	for i := range w.request.Analysis.Statements {
 		st := &w.request.Analysis.Statements[i]
 		for _, name := range st.Tables {
-			if w.request.Analysis.Error != nil && len(split(name)) < tableParts {
-				continue // not a full name: the error says so, and nothing was looked up
+			if w.request.Analysis.Error != nil && (len(split(name)) < tableParts || slices.Contains(split(name), informationSchema) && w.request.Tables[name] == nil) {
+				continue // not a full name, or no view of INFORMATION_SCHEMA that is served: the error says so, and nothing was looked up
 			}
 			id, ok := parseTable(name)
 			rules := covering(w.rules, id)

@@ -22,6 +22,8 @@ type analyzer struct {
 	types    *googlesql.TypeFactory
 	builtins *googlesql.SimpleCatalog
 	tables   map[string]*googlesql.SimpleTable
+	funcs    map[string]*googlesql.Function
+	tvfs     map[string]*googlesql.FixedOutputSchemaTVF
 	version  int
 	pinned   []any // wrappers whose finalizers must not run while GoogleSQL holds the objects
 }
@@ -37,10 +39,12 @@ type analysis struct {
 	mode      string // CREATE_DEFAULT, CREATE_OR_REPLACE or CREATE_IF_NOT_EXISTS
 	ifExists  bool
 	cascade   bool
+	routines  []tableID // functions of datasets that are called
+	routine   *routine  // what CREATE FUNCTION or CREATE TABLE FUNCTION makes
 }
 
 func (a analysis) response() response {
-	return response{StatementType: a.kind, Tables: a.tables, Views: a.views, Targets: a.targets, Columns: a.columns, Analysed: true}
+	return response{StatementType: a.kind, Tables: a.tables, Views: a.views, Targets: a.targets, Columns: a.columns, Routines: a.routines, Analysed: true}
 }
 
 func newAnalyzer(cat *catalog) (*analyzer, error) {
@@ -160,18 +164,32 @@ func (an *analyzer) describe(a *analysis, stmt googlesql.ResolvedStatementNode, 
 	for _, re := range []*regexp.Regexp{scan, rootScan} {
 		for _, m := range re.FindAllStringSubmatch(dump, -1) {
 			e := an.catalog.tables[m[1]]
+			if strings.HasSuffix(m[1], "*") {
+				for _, member := range an.catalog.members(m[1]) {
+					a.tables = append(a.tables, member.id)
+				}
+				continue
+			}
 			if e == nil {
 				return fmt.Errorf("the statement reads %q, which is not in the catalog", m[1])
 			}
 			if e.view {
 				a.views = append(append(a.views, e.id), e.through...)
+				a.routines = append(a.routines, e.calls...)
 				a.tables = append(a.tables, e.reads...)
 			} else {
 				a.tables = append(a.tables, e.id)
 			}
 		}
 	}
-	a.tables, a.views = uniqueIDs(a.tables), uniqueIDs(a.views)
+	for _, m := range called.FindAllStringSubmatch(dump, -1) {
+		r := an.catalog.routines[m[1]+m[2]]
+		if r == nil {
+			return fmt.Errorf("the statement calls %q, which is not in the catalog", m[1]+m[2])
+		}
+		a.tables, a.views, a.routines = append(a.tables, r.reads...), append(a.views, r.through...), append(append(a.routines, r.ID), r.calls...)
+	}
+	a.tables, a.views, a.routines = uniqueIDs(a.tables), uniqueIDs(a.views), uniqueIDs(a.routines)
 
 	if named, ok := stmt.(interface{ NamePath() ([]string, error) }); ok {
 		path, err := named.NamePath()
@@ -195,6 +213,9 @@ func (an *analyzer) describe(a *analysis, stmt googlesql.ResolvedStatementNode, 
 		default:
 			a.mode = "CREATE_DEFAULT"
 		}
+	}
+	if err := an.describeRoutine(a, stmt); err != nil {
+		return err
 	}
 	switch s := stmt.(type) {
 	case *googlesql.ResolvedDropStmt:

@@ -13,7 +13,9 @@ import (
 type catalog struct {
 	datasets map[string]bool // "project.dataset"
 	tables   map[string]*entry
-	version  int // grows with every change, so that the analyzer rebuilds its tables
+	routines map[string]*routine
+	made     int64 // tables made so far: the order of creation
+	version  int   // grows with every change, so that the analyzer rebuilds its tables
 }
 
 type entry struct {
@@ -23,9 +25,13 @@ type entry struct {
 	query   string    // a view's text
 	reads   []tableID // a view's base tables
 	through []tableID // the views a view reads
+	calls   []tableID // the functions a view calls
+	made    int64
 }
 
-func newCatalog() *catalog { return &catalog{datasets: map[string]bool{}, tables: map[string]*entry{}} }
+func newCatalog() *catalog {
+	return &catalog{datasets: map[string]bool{}, tables: map[string]*entry{}, routines: map[string]*routine{}}
+}
 
 func (c *catalog) datasetNames() []string {
 	out := make([]string, 0, len(c.datasets))
@@ -39,7 +45,7 @@ func (c *catalog) datasetNames() []string {
 func (c *catalog) tableRows() []tableRow {
 	out := make([]tableRow, 0, len(c.tables))
 	for _, t := range c.tables {
-		row := tableRow{ID: t.id, Type: "TABLE", Columns: t.columns, Query: t.query}
+		row := tableRow{ID: t.id, Type: "TABLE", Columns: t.columns, Query: t.query, Made: t.made}
 		if t.view {
 			row.Type = "VIEW"
 		}
@@ -95,8 +101,10 @@ func (c *catalog) apply(changed *googlesqlite.ChangedCatalog, a analysis) {
 				e.columns = append(e.columns, f)
 			}
 			if spec.IsView {
-				e.query, e.reads, e.through = a.viewQuery, a.tables, a.views
+				e.query, e.reads, e.through, e.calls = a.viewQuery, a.tables, a.views, a.routines
 			}
+			c.made++
+			e.made = c.made
 			c.tables[e.id.String()] = e
 			c.version++
 		}

@@ -54,7 +54,7 @@ func (e *engine) handle(req request) (resp response) {
 	case "ping":
 		return response{}
 	case "catalog":
-		return response{Datasets: e.catalog.datasetNames(), Catalog: e.catalog.tableRows()}
+		return response{Datasets: e.catalog.datasetNames(), Catalog: e.catalog.tableRows(), RoutineRows: e.catalog.routineRows()}
 	case "dry":
 		return e.dry(req)
 	case "run":
@@ -98,6 +98,11 @@ func (e *engine) run(ctx context.Context, req request) response {
 		}
 		return out
 	}
+	expanded, err := e.analyzer.expandWildcards(req.SQL, req.Project, req.Dataset)
+	if err != nil {
+		return response{Error: &failure{Reason: "notImplemented", Message: err.Error()}, StatementType: a.kind}
+	}
+	req.SQL = expanded
 	if dml[a.kind] {
 		n, err := e.exec(ctx, req)
 		if err != nil {
@@ -115,6 +120,7 @@ func (e *engine) run(ctx context.Context, req request) response {
 		return response{Error: runFailure(err), StatementType: a.kind, Tables: a.tables, Views: a.views, Analysed: true}
 	}
 	e.catalog.apply(changed, a)
+	e.catalog.applyRoutine(a)
 	out := a.response()
 	out.Analysed = analysisFail == nil
 	out.Columns, out.Rows = columns, rows

@@ -19,6 +19,10 @@ var shared = sync.OnceValues(func() (*engine, error) {
 		"INSERT INTO d.t VALUES (1, 'x', [STRUCT('k1', 'n1'), STRUCT('k2', NULL)], TIMESTAMP '2024-01-01 00:00:00+00', b'\\xff'), (2, NULL, [], NULL, NULL)",
 		"CREATE VIEW d.v AS SELECT id, s AS name FROM d.t",
 		"CREATE VIEW d.w AS SELECT name FROM d.v",
+		"CREATE TABLE d.days_1 (id INT64)",
+		"INSERT INTO d.days_1 VALUES (7)",
+		"CREATE TABLE d.days_2 (id INT64, s STRING, r ARRAY<STRUCT<k STRING>>)",
+		"INSERT INTO d.days_2 VALUES (8, 'x', [STRUCT('k')])",
 	} {
 		if r := e.handle(request{Op: "run", SQL: sql, Project: "p"}); r.Error != nil {
 			return nil, r.Error
@@ -42,6 +46,12 @@ func TestRun(t *testing.T) {
 		{"SELECT t.s FROM `p.d.t` ORDER BY id", `[["x"],[null]]`},
 		{"SELECT AS STRUCT id, s FROM d.t WHERE id = 1", `[[["1","x"]]]`},
 		{"SELECT name FROM w ORDER BY 1 DESC", `[["x"],[null]]`},
+		{"SELECT * FROM `p.d.days_*` ORDER BY id", `[["7",null,[]],["8","x",[["k"]]]]`},
+		{"SELECT *, _TABLE_SUFFIX FROM `d.days_*` ORDER BY id", `[["7",null,[],"1"],["8","x",[["k"]],"2"]]`},
+		{"SELECT w.* EXCEPT (r), w._TABLE_SUFFIX AS x FROM d.`days_*` w WHERE _table_suffix > '1'", `[["8","x","2"]]`},
+		{"SELECT * REPLACE (0 AS id) FROM (SELECT *, _TABLE_SUFFIX AS y FROM `days_*`) WHERE y = '2'", `[["0","x",[["k"]],"2"]]`},
+		{"SELECT t.id, w.id FROM t JOIN `days_*` AS w ON w.id - 6 = t.id ORDER BY 1", `[["1","7"],["2","8"]]`},
+		{"FROM `days_*` |> WHERE id > 7 |> SELECT id", `[["8"]]`},
 		{"SELECT 1.5, 1e20, 2.0", `[["1.5","1E+20","2.0"]]`},
 	} {
 		r := ask(t, "run", c.sql)
@@ -69,6 +79,7 @@ func TestDry(t *testing.T) {
 		{"WITH t AS (SELECT 1 AS one) SELECT * FROM t", "SELECT", "", "", "one:INTEGER"},
 		{"SELECT 'TableScan(table=p.d.v)' AS s FROM t", "SELECT", "p.d.t", "", "s:STRING"},
 		{"SELECT a FROM t WHERE EXISTS (SELECT 1 FROM v)", "SELECT", "p.d.t", "p.d.v", "a:RECORD"},
+		{"SELECT id, _TABLE_SUFFIX AS x FROM `days_*`", "SELECT", "p.d.days_1 p.d.days_2", "", "id:INTEGER x:STRING"},
 		{"DROP TABLE t", "DROP_TABLE", "", "", ""},
 		{"INSERT INTO t (id) SELECT id FROM v", "INSERT", "p.d.t", "p.d.v", ""},
 		{"CREATE TABLE d.u AS SELECT s FROM t", "CREATE_TABLE_AS_SELECT", "p.d.t", "", ""},
@@ -86,6 +97,14 @@ func TestDry(t *testing.T) {
 		}
 		if r.StatementType != c.kind || join(r.Tables) != c.tables || join(r.Views) != c.views || strings.Join(cols, " ") != c.columns {
 			t.Errorf("%s: %s, tables %q, views %q, columns %v", c.sql, r.StatementType, join(r.Tables), join(r.Views), cols)
+		}
+	}
+	for sql, want := range map[string]string{
+		"SELECT * FROM `p.d.*`":       "Views cannot be queried through prefix. Matched views are: p:d.v, p:d.w",
+		"SELECT 1 FROM `p.d.nights*`": "p.d.nights* does not match any table.",
+	} {
+		if r := ask(t, "dry", sql); r.Error == nil || r.Error.Message != want {
+			t.Errorf("%s: %v, want %s", sql, r.Error, want)
 		}
 	}
 	if r := ask(t, "run", "SELECT COUNT(*) FROM t"); r.Rows[0][0] != "2" {

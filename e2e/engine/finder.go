@@ -36,6 +36,9 @@ func (an *analyzer) refresh() error {
 		an.tables[key] = table
 		an.pinned = append(an.pinned, table)
 	}
+	if err := an.refreshRoutines(); err != nil {
+		return err
+	}
 	an.version = an.catalog.version
 	return nil
 }
@@ -88,6 +91,17 @@ func (f *finder) FindTable(path []string, _ *googlesql.FindOptions) (googlesql.T
 	if t := f.an.tables[key]; t != nil {
 		return t, nil
 	}
+	if strings.HasSuffix(key, "*") && len(parts) == 3 {
+		members := f.an.catalog.members(key)
+		if text := viewsAmong(members); text != "" {
+			f.reason, f.missing = "invalidQuery", text
+			return nil, errNone
+		}
+		if len(members) == 0 {
+			f.reason, f.missing = "notFound", fmt.Sprintf("%s does not match any table.", key)
+		}
+		return f.an.wildcardTable(key)
+	}
 	if f.missing == "" && !strings.Contains(key, "*") && !strings.Contains(strings.ToUpper(key), "INFORMATION_SCHEMA") {
 		f.reason = "notFound"
 		switch {
@@ -112,6 +126,9 @@ func (f *finder) FindConversion(_, _ googlesql.Googlesql_TypeNode, _ *googlesql.
 }
 
 func (f *finder) FindFunction(path []string, _ *googlesql.FindOptions) (*googlesql.Function, error) {
+	if made := f.an.funcs[f.routine(path)]; made != nil {
+		return made, nil
+	}
 	return nil, fmt.Errorf("Function not found: %s", strings.Join(path, ".")) //nolint:staticcheck // BigQuery's words
 }
 
@@ -132,6 +149,9 @@ func (f *finder) FindSequence([]string, *googlesql.FindOptions) (googlesql.Seque
 }
 
 func (f *finder) FindTableValuedFunction(path []string, _ *googlesql.FindOptions) (*googlesql.TableValuedFunction, error) {
+	if made := f.an.tvfs[f.routine(path)]; made != nil {
+		return made.TableValuedFunction, nil
+	}
 	return nil, fmt.Errorf("Table-valued function not found: %s", strings.Join(path, ".")) //nolint:staticcheck // BigQuery's words
 }
 

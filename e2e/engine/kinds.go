@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 
 	googlesql "github.com/goccy/go-googlesql"
@@ -45,24 +46,11 @@ const unsupported = "UNSUPPORTED "
 
 // parseKind tells the statementType by parsing alone; more than one statement, or a procedural one, is a SCRIPT.
 func (an *analyzer) parseKind(sql string) (string, bool) {
-	options, err := an.options.GetParserOptions()
+	script, done, err := an.parse(sql)
 	if err != nil {
 		return "", false
 	}
-	if err := options.CreateDefaultArenasIfNotSet(); err != nil {
-		return "", false
-	}
-	out, err := googlesql.ParseScript(sql, options, &googlesql.ErrorMessageOptions{
-		Mode:      googlesql.ErrorMessageModeErrorMessageOneLine,
-		Stability: googlesql.ErrorMessageStabilityProduction,
-	})
-	if err != nil || out == nil {
-		return "", false
-	}
-	script, err := out.Script()
-	if err != nil {
-		return "", false
-	}
+	defer done()
 	list, err := script.StatementListNode()
 	if err != nil {
 		return "", false
@@ -107,4 +95,24 @@ func (an *analyzer) parseKind(sql string) (string, bool) {
 		return "SCRIPT", true
 	}
 	return unsupported + strings.TrimPrefix(name, "AST"), true
+}
+
+// parse parses a text; the result is good until done is called.
+func (an *analyzer) parse(sql string) (script *googlesql.ASTScript, done func(), err error) {
+	options, err := an.options.GetParserOptions()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := options.CreateDefaultArenasIfNotSet(); err != nil {
+		return nil, nil, err
+	}
+	out, err := googlesql.ParseScript(sql, options, &googlesql.ErrorMessageOptions{
+		Mode:      googlesql.ErrorMessageModeErrorMessageOneLine,
+		Stability: googlesql.ErrorMessageStabilityProduction,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	script, err = out.Script()
+	return script, func() { runtime.KeepAlive(options); runtime.KeepAlive(out) }, err
 }

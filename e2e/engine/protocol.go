@@ -33,10 +33,12 @@ type response struct {
 	Columns       []field    `json:"columns,omitempty"`
 	Rows          [][]any    `json:"rows,omitempty"` // positional: null, text, or an array for REPEATED and for RECORD; TIMESTAMP as int64 µs
 	Affected      int64      `json:"affected,omitempty"`
-	Analysed      bool       `json:"analysed,omitempty"` // whether Tables and Views are known
-	Datasets      []string   `json:"datasets,omitempty"` // "project.dataset"; op catalog
-	Catalog       []tableRow `json:"catalog,omitempty"`  // op catalog
-	Nodes         []string   `json:"nodes,omitempty"`    // op nodes: the kinds of nodes in the resolved tree, sorted
+	Analysed      bool       `json:"analysed,omitempty"`     // whether Tables and Views are known
+	Datasets      []string   `json:"datasets,omitempty"`     // "project.dataset"; op catalog
+	Catalog       []tableRow `json:"catalog,omitempty"`      // op catalog
+	Routines      []tableID  `json:"routines,omitempty"`     // functions of datasets that are called
+	RoutineRows   []*routine `json:"routine_rows,omitempty"` // op catalog
+	Nodes         []string   `json:"nodes,omitempty"`        // op nodes: the kinds of nodes in the resolved tree, sorted
 }
 
 // failure is an error with BigQuery's reason: invalidQuery, invalid, notFound, duplicate, resourceInUse or internalError.
@@ -72,6 +74,7 @@ type tableRow struct {
 	Type    string  `json:"type"` // TABLE or VIEW
 	Columns []field `json:"columns"`
 	Query   string  `json:"query,omitempty"`
+	Made    int64   `json:"made"` // its place in the order of creation
 }
 
 func writeFrame(w *bufio.Writer, v any) error {

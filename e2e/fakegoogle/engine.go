@@ -36,6 +36,7 @@ type Result struct {
 	StatementType string
 	Tables, Views []bigquery.TableID // base tables read (views expanded), and the views named on the way
 	Targets       []bigquery.TableID // what DDL names
+	Routines      []bigquery.RoutineID
 	Schema        []bigquery.Field
 	// Rows are positional: nil, a string, or []any for a REPEATED and for a RECORD cell. TIMESTAMP cells are microseconds since the epoch.
 	Rows     [][]any
@@ -46,6 +47,7 @@ type Result struct {
 type Catalog struct {
 	Datasets []string
 	Tables   []CatalogTable
+	Routines []bigquery.Routine
 }
 
 // CatalogTable is one table or view.
@@ -54,6 +56,7 @@ type CatalogTable struct {
 	View   bool
 	Query  string // a view's SQL
 	Schema []bigquery.Field
+	Made   int64 // its place in the order of creation
 }
 
 // QueryError is an error of the statement, with BigQuery's reason (invalidQuery, notFound, duplicate …).

@@ -92,6 +92,9 @@ func queryStatistics(res *result, hit bool, sql string) object {
 	if len(res.Views) > 0 {
 		out = append(out, member{"referencedLogicalViews", references(res.Views)})
 	}
+	if len(res.Routines) > 0 {
+		out = append(out, member{"referencedRoutines", routineReferences(res.Routines)})
+	}
 	if len(res.Targets) == 1 && res.StatementType != "SELECT" {
 		out = append(out, member{"ddlTargetTable", tableReference(res.Targets[0])})
 	}

@@ -185,7 +185,7 @@ func (s *Server) execute(ctx context.Context, j *job) (*result, bool, error) {
 	st := j.body.statement(j.project, j.sql)
 	cost, dryErr := s.estimate(ctx, st)
 	if dryErr != nil {
-		// INFORMATION_SCHEMA, wildcards and routines are beyond the analysis but not beyond the engine.
+		// INFORMATION_SCHEMA is beyond the analysis but not beyond the engine.
 		if f := queryFailure(dryErr); f.Reason != "invalidQuery" {
 			return nil, false, f
 		}

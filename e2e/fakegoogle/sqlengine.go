@@ -62,7 +62,10 @@ type sqlResponse struct {
 		Type    string           `json:"type"`
 		Columns []bigquery.Field `json:"columns"`
 		Query   string           `json:"query"`
+		Made    int64            `json:"made"`
 	} `json:"catalog"`
+	Routines    []sqlTable   `json:"routines"`
+	RoutineRows []sqlRoutine `json:"routine_rows"`
 
 	lost error
 }
@@ -237,6 +240,9 @@ func (r sqlResponse) result() (*Result, error) {
 		StatementType: r.StatementType, Tables: tableIDs(r.Tables), Views: tableIDs(r.Views), Targets: tableIDs(r.Targets),
 		Schema: r.Columns, Rows: r.Rows, Affected: r.Affected,
 	}
+	for _, id := range r.Routines {
+		out.Routines = append(out.Routines, bigquery.RoutineID{Project: id.Project, Dataset: id.Dataset, Routine: id.Table})
+	}
 	return out, NameColumns(out)
 }
 
@@ -282,7 +288,14 @@ func (e *sqlengine) Catalog(ctx context.Context) (*Catalog, error) {
 	}
 	c := &Catalog{Datasets: r.Datasets}
 	for _, t := range r.Catalog {
-		c.Tables = append(c.Tables, CatalogTable{ID: bigquery.TableID(t.ID), View: t.Type == "VIEW", Query: t.Query, Schema: t.Columns})
+		c.Tables = append(c.Tables, CatalogTable{ID: bigquery.TableID(t.ID), View: t.Type == "VIEW", Query: t.Query, Schema: t.Columns, Made: t.Made})
+	}
+	for _, r := range r.RoutineRows {
+		routine, err := r.resource()
+		if err != nil {
+			return nil, err
+		}
+		c.Routines = append(c.Routines, routine)
 	}
 	return c, nil
 }

@@ -1,0 +1,82 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// TestBehind reads tables through views, functions, table functions and wildcards: what is masked is masked behind each of them, and what changes while it is read is not
+// shown (A8).
+func TestBehind(t *testing.T) {
+	d := startDemo(t, "--policy", "e2e/testdata/behind/policy.yaml", "--seed", "e2e/testdata/behind/data.sql")
+	for name, test := range map[string]struct {
+		sql  string
+		want string
+	}{
+		"view":               {"SELECT reference, name FROM crm.contacts ORDER BY id", "[[XXXXX1001 Ada] [XXXXX1002 Bob] [XXXXX1003 Cy]]"},
+		"function":           {"SELECT lib.greet(name) AS g FROM crm.people ORDER BY id", "[[Hello Ada] [Hello Bob] [Hello Cy]]"},
+		"table function":     {"SELECT id, reference FROM lib.after_id(1) ORDER BY id", "[[2 XXXXX1002] [3 XXXXX1003]]"},
+		"wildcard":           {"SELECT person, ssn, _TABLE_SUFFIX AS day FROM `demo.crm.visits_*` ORDER BY person", "[[1 <nil> 1] [2 <nil> 2]]"},
+		"wildcard by suffix": {"SELECT person, place FROM `crm.visits_*` WHERE _TABLE_SUFFIX = '2'", "[[2 Oslo]]"},
+	} {
+		a := d.query("agent", test.sql)
+		if a.Status != 200 {
+			t.Errorf("%s: status %d %s", name, a.Status, a.message())
+			continue
+		}
+		if got := fmt.Sprint(a.rows(t)); got != test.want {
+			t.Errorf("%s: rows %s, want %s", name, got, test.want)
+		}
+	}
+	// Computed from a secret: masked before it is computed, or refused. No whole secret comes out either way, which searchCanaries holds.
+	for _, sql := range []string{
+		"SELECT lib.tail(ssn) AS t FROM crm.people", "SELECT lib.first_ssn() AS s", "SELECT UPPER(reference) AS r FROM lib.after_id(0)", "SELECT id FROM lib.after_id(0) WHERE reference LIKE '911%'",
+	} {
+		if a := d.query("agent", sql); a.Status != 200 && a.Status != 403 {
+			t.Errorf("%s: status %d %s", sql, a.Status, a.message())
+		}
+	}
+	for sql, want := range map[string]string{
+		"SELECT lib.first_ssn() AS s":                             "crm.people.ssn",
+		"SELECT lib.nothing(1) AS s":                              "was not found",
+		"SELECT ssn FROM `crm.visitors_*`":                        "was not found",
+		"SELECT table_name FROM crm.INFORMATION_SCHEMA.TABLES":    "must name it by itself",
+		"SELECT query FROM `region-us`.INFORMATION_SCHEMA.JOBS":   "region",
+		"SELECT id FROM crm.contacts, crm.INFORMATION_SCHEMA.SCH": "not known",
+	} {
+		if a := d.query("agent", sql); a.Status != 403 || !strings.Contains(a.message(), want) {
+			t.Errorf("%s: status %d %s, want 403 with %q", sql, a.Status, a.message(), want)
+		}
+	}
+	// Who may read the tables may not for that read a view or call a function over them, nor more of a wildcard than the rule covers (A33).
+	for _, sql := range []string{
+		"SELECT id FROM crm.contacts", "SELECT lib.greet(name) AS g FROM crm.people", "SELECT id FROM lib.after_id(1)", "SELECT person FROM `crm.visits_*`",
+	} {
+		if a := d.query("analyst", sql); a.Status != 403 || !strings.Contains(a.message(), "no policy lets you read it") {
+			t.Errorf("analyst: %s: status %d %s, want 403", sql, a.Status, a.message())
+		}
+	}
+	if a := d.query("analyst", "SELECT person FROM `crm.visits_1*`"); a.Status != 200 {
+		t.Errorf("analyst: the wildcard that the rule covers: status %d %s", a.Status, a.message())
+	}
+	attackReplacedView(t, d)
+	d.searchCanaries()
+}
+
+// A8: a view is replaced after the gateway has read it and before the query runs. The gateway still believes the old text, under which the column is clear.
+func attackReplacedView(t *testing.T, d *demo) {
+	const sql = "SELECT label FROM crm.names"
+	if a := d.query("agent", sql); a.Status != 200 || len(a.rows(t)) != 3 {
+		t.Fatalf("before: status %d %s", a.Status, a.message())
+	}
+	d.fake(t, "/_fake/plant", map[string]any{
+		"account": "crm-reader@demo.iam.gserviceaccount.com", "job_id": "replace_view", "sql": "CREATE OR REPLACE VIEW demo.crm.names AS SELECT id, ssn AS label FROM demo.crm.people",
+	})
+	a := d.query("agent", sql)
+	if a.Status != 403 || !strings.Contains(a.message(), "does not agree with what was decided") || !strings.Contains(a.message(), "the same query again") {
+		t.Errorf("after: status %d %s, want 403 that says to ask again", a.Status, a.message())
+	}
+}

@@ -1,0 +1,248 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	googlesql "github.com/goccy/go-googlesql"
+)
+
+const tableSuffix = "_TABLE_SUFFIX"
+
+// members are the tables that a wildcard takes in, the newest last.
+func (c *catalog) members(wildcard string) []*entry {
+	var found []*entry
+	for key, e := range c.tables {
+		if strings.HasPrefix(key, strings.TrimSuffix(wildcard, "*")) {
+			found = append(found, e)
+		}
+	}
+	slices.SortFunc(found, func(a, b *entry) int { return cmp.Compare(a.made, b.made) })
+	return found
+}
+
+// viewsAmong is BigQuery's error about a wildcard that takes in views, or "".
+func viewsAmong(members []*entry) string {
+	var views []string
+	for _, m := range members {
+		if m.view {
+			views = append(views, m.id.Project+":"+m.id.Dataset+"."+m.id.Table)
+		}
+	}
+	if len(views) == 0 {
+		return ""
+	}
+	slices.Sort(views)
+	return "Views cannot be queried through prefix. Matched views are: " + strings.Join(views, ", ")
+}
+
+// wildcardTable is the table that a wildcard stands for: the columns of its newest member, and _TABLE_SUFFIX.
+func (an *analyzer) wildcardTable(key string) (googlesql.TableNode, error) {
+	members := an.catalog.members(key)
+	if len(members) == 0 {
+		return nil, errNone
+	}
+	table, err := googlesql.NewSimpleTable(key, 0)
+	if err != nil {
+		return nil, err
+	}
+	an.pinned = append(an.pinned, table)
+	columns := append(slices.Clone(members[len(members)-1].columns), field{Name: tableSuffix, Type: "STRING"})
+	for i, col := range columns {
+		t, err := an.typeOf(col)
+		if err != nil {
+			return nil, err
+		}
+		c, err := googlesql.NewSimpleColumn(key, col.Name, t, i == len(columns)-1, true)
+		if err != nil {
+			return nil, err
+		}
+		if err := table.AddColumn2(c, false); err != nil {
+			return nil, err
+		}
+		an.pinned = append(an.pinned, c, t)
+	}
+	return table, nil
+}
+
+// expandWildcards writes each wildcard table as a subquery over its members, since the driver mistakes wildcards of three parts. Columns are those of the newest member;
+// where another member has none of that name it gives NULL, as at BigQuery. The pseudo column _TABLE_SUFFIX is there only if the text names it, and then each * of the
+// SELECT over it leaves it out.
+func (an *analyzer) expandWildcards(sql, project, dataset string) (_ string, err error) {
+	if !strings.Contains(sql, "*`") {
+		return sql, nil
+	}
+	script, done, err := an.parse(sql)
+	if err != nil {
+		return sql, nil //nolint:nilerr // the driver parses it too, and has words for it
+	}
+	defer done()
+	defer func() {
+		if r := recover(); r != nil {
+			failed, ok := r.(error)
+			if !ok {
+				panic(r)
+			}
+			err = failed
+		}
+	}()
+	x := expander{an: an, sql: sql, project: project, dataset: dataset, suffix: strings.Contains(strings.ToUpper(sql), tableSuffix)}
+	x.walk(script, false)
+	slices.SortFunc(x.splices, func(a, b splice) int { return cmp.Compare(b.start, a.start) })
+	for _, s := range x.splices {
+		sql = sql[:s.start] + s.text + sql[s.end:]
+	}
+	return sql, nil
+}
+
+// splice is a text in place of another.
+type splice struct {
+	start, end int
+	text       string
+}
+
+type expander struct {
+	an               *analyzer
+	sql              string
+	project, dataset string
+	suffix           bool // the text names _TABLE_SUFFIX
+	splices          []splice
+}
+
+// walk goes through the parsed text; over says whether the SELECT around reads a wildcard table.
+func (x *expander) walk(n googlesql.ASTNode, over bool) {
+	const leave = "* EXCEPT (" + tableSuffix
+	_, end := span(n)
+	switch n := n.(type) {
+	case *googlesql.ASTTablePathExpression:
+		if members := x.wildcard(n); members != nil {
+			x.table(n, members)
+			return
+		}
+	case *googlesql.ASTFromQuery:
+		if x.suffix && x.reads(n) {
+			panic(errors.New("a pipe query that names " + tableSuffix + " is not carried out here"))
+		}
+	case *googlesql.ASTSelect:
+		from := must(n.FromClause())
+		over = from != nil && x.reads(from)
+	case *googlesql.ASTStar, *googlesql.ASTDotStar:
+		if over && x.suffix {
+			x.splices = append(x.splices, splice{end - 1, end, leave + ")"})
+		}
+	case *googlesql.ASTStarModifiers:
+		if !over || !x.suffix {
+			break
+		}
+		start, _ := span(n)
+		if except := must(n.ExceptList()); except != nil {
+			_, to := span(must(except.Identifiers(0)))
+			x.splices = append(x.splices, splice{to, to, ", " + tableSuffix})
+		} else {
+			x.splices = append(x.splices, splice{start, start, "EXCEPT (" + tableSuffix + ") "})
+		}
+	}
+	children(n, func(child googlesql.ASTNode) { x.walk(child, over) })
+}
+
+// wildcard gives the members of a table's name, or nil if it is no wildcard or takes in none.
+func (x *expander) wildcard(n *googlesql.ASTTablePathExpression) []*entry {
+	path := must(n.PathExpr())
+	if path == nil {
+		return nil
+	}
+	key := strings.Join(complete(must(path.ToIdentifierVector()), x.project, x.dataset), ".")
+	if !strings.HasSuffix(key, "*") {
+		return nil
+	}
+	return x.an.catalog.members(key)
+}
+
+// reads says whether a FROM clause names a wildcard table, not counting its subqueries.
+func (x *expander) reads(n googlesql.ASTNode) bool {
+	found := false
+	children(n, func(child googlesql.ASTNode) {
+		switch child := child.(type) {
+		case *googlesql.ASTQuery:
+		case *googlesql.ASTTablePathExpression:
+			found = found || x.wildcard(child) != nil
+		default:
+			found = found || x.reads(child)
+		}
+	})
+	return found
+}
+
+func (x *expander) table(n *googlesql.ASTTablePathExpression, members []*entry) {
+	path := must(n.PathExpr())
+	names := must(path.ToIdentifierVector())
+	prefix := len(names[len(names)-1]) - len("*")
+	var parts []string
+	for _, m := range members {
+		var columns []string
+		for _, c := range members[len(members)-1].columns {
+			name := "`" + c.Name + "`"
+			if !slices.ContainsFunc(m.columns, func(f field) bool { return strings.EqualFold(f.Name, c.Name) }) {
+				name = "CAST(NULL AS " + sqlType(c) + ") AS " + name
+			}
+			columns = append(columns, name)
+		}
+		if x.suffix {
+			columns = append(columns, "'"+m.id.Table[prefix:]+"' AS "+tableSuffix)
+		}
+		parts = append(parts, "SELECT "+strings.Join(columns, ", ")+" FROM "+quotePath(m.id))
+	}
+	text := "(" + strings.Join(parts, " UNION ALL ") + ")"
+	if must(n.Alias()) == nil {
+		text += " AS `" + names[len(names)-1] + "`"
+	}
+	start, end := span(path)
+	x.splices = append(x.splices, splice{start, end, text})
+}
+
+// sqlType writes a column's type as SQL does.
+func sqlType(f field) string {
+	word := f.Type
+	switch f.Type {
+	case "INTEGER":
+		word = "INT64"
+	case "FLOAT":
+		word = "FLOAT64"
+	case "BOOLEAN":
+		word = "BOOL"
+	case "RECORD":
+		var fields []string
+		for _, sub := range f.Fields {
+			fields = append(fields, "`"+sub.Name+"` "+sqlType(sub))
+		}
+		word = "STRUCT<" + strings.Join(fields, ", ") + ">"
+	}
+	if f.Mode == "REPEATED" {
+		return "ARRAY<" + word + ">"
+	}
+	return word
+}
+
+func children(n googlesql.ASTNode, visit func(googlesql.ASTNode)) {
+	count := must(n.NumChildren())
+	for i := int32(0); i < count; i++ {
+		if child := must(n.Child(i)); child != nil {
+			visit(child)
+		}
+	}
+}
+
+func span(n googlesql.ASTNode) (start, end int) {
+	r := must(n.GetParseLocationRange())
+	return int(must(must(r.Start()).GetByteOffset())), int(must(must(r.End()).GetByteOffset()))
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(fmt.Errorf("read the parsed text: %w", err))
+	}
+	return v
+}
