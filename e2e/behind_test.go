@@ -41,10 +41,12 @@ func TestBehind(t *testing.T) {
 	}
 	for sql, want := range map[string]string{
 		"SELECT lib.first_ssn() AS s":                             "crm.people.ssn",
+		"SELECT UPPER(reference) AS r FROM lib.after_id(0)":       "demo.lib.after_id is a function that reads demo.crm.people.ssn; read demo.crm.people itself",
+		"SELECT 1 FROM `crm.visits_*` WHERE ssn = _TABLE_SUFFIX":  "there is no _TABLE_SUFFIX; leave it out, or name one table",
 		"SELECT lib.nothing(1) AS s":                              "was not found",
 		"SELECT ssn FROM `crm.visitors_*`":                        "was not found",
 		"SELECT table_name FROM crm.INFORMATION_SCHEMA.TABLES":    "must name it by itself",
-		"SELECT query FROM `region-us`.INFORMATION_SCHEMA.JOBS":   "region",
+		"SELECT query FROM `region-us`.INFORMATION_SCHEMA.JOBS":   "the SQL of everybody's jobs",
 		"SELECT id FROM crm.contacts, crm.INFORMATION_SCHEMA.SCH": "not known",
 	} {
 		if a := d.query("agent", sql); a.Status != 403 || !strings.Contains(a.message(), want) {

@@ -98,7 +98,7 @@ func (e *engine) run(ctx context.Context, req request) response {
 		}
 		return out
 	}
-	expanded, err := e.analyzer.expandWildcards(req.SQL, req.Project, req.Dataset)
+	expanded, err := e.analyzer.expand(req)
 	if err != nil {
 		return response{Error: &failure{Reason: "notImplemented", Message: err.Error()}, StatementType: a.kind}
 	}

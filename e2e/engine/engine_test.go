@@ -37,7 +37,7 @@ func ask(t *testing.T, op, sql string) response {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return e.handle(request{ID: 9, Op: op, SQL: sql, Project: "p", Dataset: "d"})
+	return e.handle(request{ID: 9, Op: op, SQL: sql, Project: "p", Dataset: "d", User: "a@b.example"})
 }
 
 func TestRun(t *testing.T) {
@@ -52,6 +52,7 @@ func TestRun(t *testing.T) {
 		{"SELECT * REPLACE (0 AS id) FROM (SELECT *, _TABLE_SUFFIX AS y FROM `days_*`) WHERE y = '2'", `[["0","x",[["k"]],"2"]]`},
 		{"SELECT t.id, w.id FROM t JOIN `days_*` AS w ON w.id - 6 = t.id ORDER BY 1", `[["1","7"],["2","8"]]`},
 		{"FROM `days_*` |> WHERE id > 7 |> SELECT id", `[["8"]]`},
+		{"SELECT SESSION_USER() AS u, current_user(), 'SESSION_USER()' FROM t", `[["a@b.example","a@b.example","SESSION_USER()"],["a@b.example","a@b.example","SESSION_USER()"]]`},
 		{"SELECT 1.5, 1e20, 2.0", `[["1.5","1E+20","2.0"]]`},
 	} {
 		r := ask(t, "run", c.sql)

@@ -19,6 +19,7 @@ type request struct {
 	SQL       string `json:"sql,omitempty"`
 	Project   string `json:"project,omitempty"` // the project of unqualified names
 	Dataset   string `json:"dataset,omitempty"` // the default dataset, as "dataset" or "project.dataset"; empty for none
+	User      string `json:"user,omitempty"`    // what SESSION_USER() gives; empty for the driver's own
 	TimeoutMs int64  `json:"timeout_ms,omitempty"`
 }
 

@@ -29,6 +29,7 @@ type Statement struct {
 	SQL     string
 	Project string
 	Dataset string // default dataset, "dataset" or "project.dataset"; empty for none
+	User    string // the e-mail of whom the statement runs as
 }
 
 // Result is what a statement gave, or would give.

@@ -174,7 +174,7 @@ func TestEmulatorAgrees(t *testing.T) {
 	em.mu.Lock()
 	em.served = emulatorLife
 	em.mu.Unlock()
-	if r := b.query("SELECT COUNT(*) FROM finance.payroll", nil); r.status != 200 || cell(t, r.tree(t), 0, 0) != "22" {
+	if r := b.query("SELECT COUNT(*) FROM finance.payroll", map[string]any{"timeoutMs": 60_000}); r.status != 200 || cell(t, r.tree(t), 0, 0) != "22" {
 		t.Fatalf("after the planned restart: %d %s", r.status, r.body)
 	}
 	if after := second.EnginePID(); after == before || after == 0 {

@@ -34,6 +34,7 @@ type sqlRequest struct {
 	SQL       string `json:"sql,omitempty"`
 	Project   string `json:"project,omitempty"`
 	Dataset   string `json:"dataset,omitempty"`
+	User      string `json:"user,omitempty"`
 	TimeoutMs int64  `json:"timeout_ms,omitempty"`
 }
 
@@ -168,7 +169,7 @@ func (e *sqlengine) exchange(ctx context.Context, op string, s Statement) sqlRes
 	ch := make(chan sqlResponse, 1)
 	e.mu.Lock()
 	e.next++
-	req := sqlRequest{ID: e.next, Op: op, SQL: s.SQL, Project: s.Project, Dataset: s.Dataset}
+	req := sqlRequest{ID: e.next, Op: op, SQL: s.SQL, Project: s.Project, Dataset: s.Dataset, User: s.User}
 	if d, ok := ctx.Deadline(); ok {
 		req.TimeoutMs = max(1, time.Until(d).Milliseconds())
 	}

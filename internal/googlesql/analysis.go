@@ -18,6 +18,8 @@ type Analysis struct {
 	Digests map[string]string `json:"-"`
 	// Views says what the views among them mean, by the same names: their columns, with the columns of stored tables behind them.
 	Views map[string]*Statement `json:"-"`
+	// Bodies are what the functions and table functions among the routines of Statements do, by name.
+	Bodies map[string]*Statement `json:"-"`
 }
 
 // Statement is one statement. Lists are sorted and unique.

@@ -61,11 +61,6 @@ func (j *job) informationSchemaID(parts []string) (bigquery.TableID, *Error) {
 		return refused("INFORMATION_SCHEMA is written in capitals before the name of one view, as in dataset.INFORMATION_SCHEMA.TABLES")
 	}
 	view, before := parts[len(parts)-1], parts[:len(parts)-2]
-	for _, part := range before {
-		if strings.HasPrefix(strings.ToLower(part), "region-") {
-			return refused("the views of a region show every dataset of a project, and everybody's jobs; name one dataset, as in dataset.INFORMATION_SCHEMA.%s", view)
-		}
-	}
 	known, ok := informationSchemaViews[view]
 	if !ok {
 		for prefix, why := range informationSchemaRefused {
@@ -74,6 +69,14 @@ func (j *job) informationSchemaID(parts []string) (bigquery.TableID, *Error) {
 			}
 		}
 		return refused("this view is not known; those that are: %s", strings.Join(informationSchemaNames(), ", "))
+	}
+	for _, part := range before {
+		if strings.HasPrefix(strings.ToLower(part), "region-") {
+			if known.Level == "project" {
+				return refused("the views of a region show every dataset in it; write INFORMATION_SCHEMA.%s", view)
+			}
+			return refused("the views of a region show every dataset in it; name one dataset, as in dataset.INFORMATION_SCHEMA.%s", view)
+		}
 	}
 	project := j.request.Project
 	if d := j.request.DefaultDataset; d != nil && d.ProjectID != project && (len(before) == 0 || len(before) == 1 && known.Level == "dataset") {

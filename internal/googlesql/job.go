@@ -67,6 +67,10 @@ func (j *job) run() (*Analysis, error) {
 		for id, s := range j.views {
 			analysis.Views[id.String()] = s
 		}
+		analysis.Bodies = make(map[string]*Statement, len(j.bodies))
+		for id, r := range j.bodies {
+			analysis.Bodies[id.String()] = r.body
+		}
 	}
 	return analysis, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -211,6 +212,9 @@ func rewritten(ctx context.Context, analyze func(context.Context, Request) (*Ana
 		if e.Code == ErrorUnavailable {
 			code = e.Code
 		}
+		if name := pseudoColumn.FindString(e.Message); name != "" {
+			return nil, &Error{Code: code, Message: "over the masked table there is no " + name + "; leave it out, or name one table where it chooses among those of a wildcard"}
+		}
 		// Its place is one of the rewritten text, which the author does not see.
 		return nil, &Error{Code: code, Message: "over the masked table it is not understood: " + e.Message}
 	}
@@ -219,6 +223,9 @@ func rewritten(ctx context.Context, analyze func(context.Context, Request) (*Ana
 	}
 	return analysis, nil
 }
+
+// pseudoColumn finds in an error one of BigQuery's pseudo columns, which a subquery does not pass on.
+var pseudoColumn = regexp.MustCompile(`(?i)\b_(?:TABLE_SUFFIX|PARTITIONTIME|PARTITIONDATE|FILE_NAME|CHANGE_\w+)\b`)
 
 func sameShape(original *Statement, statements []Statement) error {
 	if len(statements) != 1 || statements[0].Kind != original.Kind {
@@ -282,6 +289,11 @@ func stillRead(whole *Analysis, table, column string) *Error {
 	for _, name := range whole.Statements[0].Tables {
 		if view := whole.Views[name]; view != nil && view.Reads(column) {
 			return &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("%s is a view that computes on %s, or decides by it; read %s itself", name, column, table)}
+		}
+	}
+	for _, name := range whole.Statements[0].Routines {
+		if body := whole.Bodies[name]; body != nil && body.Reads(column) {
+			return &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("%s is a function that reads %s; read %s itself", name, column, table)}
 		}
 	}
 	return &Error{Code: ErrorUnsupported, Message: column + " is still read as it is"}

@@ -68,11 +68,12 @@ func (an *analyzer) wildcardTable(key string) (googlesql.TableNode, error) {
 	return table, nil
 }
 
-// expandWildcards writes each wildcard table as a subquery over its members, since the driver mistakes wildcards of three parts. Columns are those of the newest member;
-// where another member has none of that name it gives NULL, as at BigQuery. The pseudo column _TABLE_SUFFIX is there only if the text names it, and then each * of the
-// SELECT over it leaves it out.
-func (an *analyzer) expandWildcards(sql, project, dataset string) (_ string, err error) {
-	if !strings.Contains(sql, "*`") {
+// expand writes out what the driver does not know. SESSION_USER() and CURRENT_USER() become the e-mail that they give. Each wildcard table becomes a subquery over its
+// members, since the driver mistakes wildcards of three parts. Columns are those of the newest member; where another member has none of that name it gives NULL, as at
+// BigQuery. The pseudo column _TABLE_SUFFIX is there only if the text names it, and then each * of the SELECT over it leaves it out.
+func (an *analyzer) expand(req request) (_ string, err error) {
+	sql := req.SQL
+	if !strings.Contains(sql, "*`") && (req.User == "" || !strings.Contains(strings.ToUpper(sql), "_USER")) {
 		return sql, nil
 	}
 	script, done, err := an.parse(sql)
@@ -89,7 +90,7 @@ func (an *analyzer) expandWildcards(sql, project, dataset string) (_ string, err
 			err = failed
 		}
 	}()
-	x := expander{an: an, sql: sql, project: project, dataset: dataset, suffix: strings.Contains(strings.ToUpper(sql), tableSuffix)}
+	x := expander{an: an, request: req, suffix: strings.Contains(strings.ToUpper(sql), tableSuffix)}
 	x.walk(script, false)
 	slices.SortFunc(x.splices, func(a, b splice) int { return cmp.Compare(b.start, a.start) })
 	for _, s := range x.splices {
@@ -105,21 +106,25 @@ type splice struct {
 }
 
 type expander struct {
-	an               *analyzer
-	sql              string
-	project, dataset string
-	suffix           bool // the text names _TABLE_SUFFIX
-	splices          []splice
+	an      *analyzer
+	request request
+	suffix  bool // the text names _TABLE_SUFFIX
+	splices []splice
 }
 
 // walk goes through the parsed text; over says whether the SELECT around reads a wildcard table.
 func (x *expander) walk(n googlesql.ASTNode, over bool) {
-	const leave = "* EXCEPT (" + tableSuffix
-	_, end := span(n)
+	start, end := span(n)
 	switch n := n.(type) {
 	case *googlesql.ASTTablePathExpression:
 		if members := x.wildcard(n); members != nil {
 			x.table(n, members)
+			return
+		}
+	case *googlesql.ASTFunctionCall:
+		name := strings.ToUpper(strings.Join(must(must(n.Function()).ToIdentifierVector()), "."))
+		if x.request.User != "" && (name == "SESSION_USER" || name == "CURRENT_USER") {
+			x.splices = append(x.splices, splice{start, end, "'" + x.request.User + "'"})
 			return
 		}
 	case *googlesql.ASTFromQuery:
@@ -131,13 +136,12 @@ func (x *expander) walk(n googlesql.ASTNode, over bool) {
 		over = from != nil && x.reads(from)
 	case *googlesql.ASTStar, *googlesql.ASTDotStar:
 		if over && x.suffix {
-			x.splices = append(x.splices, splice{end - 1, end, leave + ")"})
+			x.splices = append(x.splices, splice{end - 1, end, "* EXCEPT (" + tableSuffix + ")"})
 		}
 	case *googlesql.ASTStarModifiers:
 		if !over || !x.suffix {
 			break
 		}
-		start, _ := span(n)
 		if except := must(n.ExceptList()); except != nil {
 			_, to := span(must(except.Identifiers(0)))
 			x.splices = append(x.splices, splice{to, to, ", " + tableSuffix})
@@ -154,7 +158,7 @@ func (x *expander) wildcard(n *googlesql.ASTTablePathExpression) []*entry {
 	if path == nil {
 		return nil
 	}
-	key := strings.Join(complete(must(path.ToIdentifierVector()), x.project, x.dataset), ".")
+	key := strings.Join(complete(must(path.ToIdentifierVector()), x.request.Project, x.request.Dataset), ".")
 	if !strings.HasSuffix(key, "*") {
 		return nil
 	}
