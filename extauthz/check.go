@@ -157,7 +157,7 @@ func (s *Service) forwardQuery(w *walk) (verdict.Forward, error) {
 		return verdict.Forward{}, fmt.Errorf("encode request: %w", err)
 	}
 	return verdict.Forward{
-		RequestDigest: verdict.Digest(w.request.http.Body), Mutation: m, BodyDigest: verdict.Digest(body),
+		Mutation: m, BodyDigest: verdict.Digest(body),
 		Record: s.draft(w, w.op.Query), Creates: true, Plan: w.decision.Mask,
 	}, nil
 }

@@ -27,6 +27,7 @@ func (s *Service) forward(ctx context.Context, w *walk, f verdict.Forward) outco
 	path, _, _ := strings.Cut(w.request.http.Path, "?")
 	f.Decision, f.Expires = w.id, time.Now().Add(verdict.Lifetime)
 	f.Method, f.Verb, f.Path, f.Query = w.op.Method, w.request.http.Verb, path, bigquery.ForwardQuery(w.op).Encode()
+	f.RequestDigest, f.RequestCoding = verdict.Digest(w.request.http.Body), w.request.http.Coding()
 	if w.op.Fields != nil {
 		f.Fields = w.op.Fields.String()
 	}

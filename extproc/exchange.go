@@ -98,10 +98,11 @@ func (x *exchange) requestBody(b *procv3.HttpBody) ([]*procv3.ProcessingResponse
 	if verdict.Digest(b.GetBody()) != f.RequestDigest {
 		return nil, errors.New("the request's body is not the one that was decided on")
 	}
-	op, err := bigquery.Decode(bigquery.Request{
-		Verb: f.Verb, Path: f.Path, Body: b.GetBody(),
-		Header: map[string][]string{"content-type": {"application/json"}},
-	})
+	h := map[string][]string{"content-type": {"application/json"}}
+	if f.RequestCoding != "" {
+		h["content-encoding"] = []string{f.RequestCoding}
+	}
+	op, err := bigquery.Decode(bigquery.Request{Verb: f.Verb, Path: f.Path, Body: b.GetBody(), Header: h})
 	if err != nil {
 		return nil, fmt.Errorf("decode request again: %w", err)
 	}

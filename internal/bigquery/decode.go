@@ -33,7 +33,8 @@ func Decode(r Request) (Operation, error) {
 		return op, refuse(route.Method, "%s is not served: %s", route.Method, route.Refusal)
 	}
 	refused := op
-	if err := checkHeaders(route, r); err != nil {
+	body, err := checkHeaders(route, r)
+	if err != nil {
 		return refused, err
 	}
 	if err := decodeQuery(&op, query); err != nil {
@@ -41,11 +42,11 @@ func Decode(r Request) (Operation, error) {
 	}
 	switch route.Method {
 	case MethodQuery:
-		err = decodeJobsQuery(&op, r.Body)
+		err = decodeJobsQuery(&op, body)
 	case MethodInsert:
-		err = decodeJobsInsert(&op, r.Body)
+		err = decodeJobsInsert(&op, body)
 	case MethodGetQueryResults, MethodGetJob, MethodCancel, MethodListJobs:
-		if len(r.Body) > 0 {
+		if len(body) > 0 {
 			err = malformed(op.Method, "%s takes no body", op.Method)
 		}
 	case MethodListTableData:

@@ -17,40 +17,43 @@ var ResponseHeaders = []string{"cache-control", "content-type"}
 // overrides name headers by which a front end may take a request for one of another verb.
 var overrides = []string{"x-http-method-override", "x-http-method", "x-method-override"}
 
-// checkHeaders refuses what would make BigQuery read the request otherwise than Decode does.
-func checkHeaders(route Route, r Request) error {
-	m := route.Method
+// normal is the headers under the names that a front end could take them for.
+func (r Request) normal() map[string][]string {
 	header := map[string][]string{}
 	for name, values := range r.Header {
 		name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
 		header[name] = append(header[name], values...)
 	}
+	return header
+}
+
+// checkHeaders refuses what would make BigQuery read the request otherwise than Decode does. body is the request's, unpacked.
+func checkHeaders(route Route, r Request) (body []byte, err error) {
+	m, header := route.Method, r.normal()
 	for _, name := range overrides {
 		if _, has := header[name]; has {
-			return refuse(m, "header %s is not served: send the request with its own verb", name)
-		}
-	}
-	for _, v := range header["content-encoding"] {
-		if !strings.EqualFold(strings.TrimSpace(v), "identity") {
-			return &RequestError{Status: 415, Reason: "invalid", Method: m, Message: "the body must not be compressed: send it without Content-Encoding"}
+			return nil, refuse(m, "header %s is not served: send the request with its own verb", name)
 		}
 	}
 	if len(r.Body) > MaxBody {
-		return malformed(m, "the body is larger than %d bytes", MaxBody)
+		return nil, malformed(m, "the body is larger than %d bytes", MaxBody)
 	}
 	if lengths, has := header["content-length"]; has && !slices.Equal(lengths, []string{strconv.Itoa(len(r.Body))}) {
-		return malformed(m, "Content-Length is not the length of the body")
+		return nil, malformed(m, "Content-Length is not the length of the body")
 	}
-	if len(r.Body) == 0 {
-		return nil
+	if body, err = unpack(m, header["content-encoding"], r.Body); err != nil {
+		return nil, err
+	}
+	if len(body) == 0 {
+		return nil, nil
 	}
 	if route.Verb == "GET" {
-		return malformed(m, "a GET takes no body")
+		return nil, malformed(m, "a GET takes no body")
 	}
 	if types := header["content-type"]; len(types) != 1 || !jsonType(types[0]) {
-		return &RequestError{Status: 415, Reason: "invalid", Method: m, Message: "the body must be JSON: send it with Content-Type: application/json"}
+		return nil, &RequestError{Status: 415, Reason: "invalid", Method: m, Message: "the body must be JSON: send it with Content-Type: application/json"}
 	}
-	return nil
+	return body, nil
 }
 
 // jsonType takes application/json, with no parameter but the only charset that JSON has.

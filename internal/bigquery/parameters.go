@@ -51,7 +51,7 @@ var (
 // decodeParameters reads queryParameters into q, in canonical form. Where the client names no mode (Go does not), the parameters' names say it, and it is
 // forwarded, so that the analysis and BigQuery cannot disagree.
 func decodeParameters(o *object, q *QueryRequest) {
-	q.ParameterMode = o.word("parameterMode", "NAMED", "POSITIONAL")
+	q.ParameterMode = strings.ToUpper(o.word("parameterMode", "NAMED", "POSITIONAL", "named", "positional")) // Node writes it small
 	items, found := o.list("queryParameters")
 	if !found || len(items) == 0 {
 		return

@@ -18,7 +18,7 @@ const (
 	DefaultConsoleAudience  = "bqgate-console"
 	DefaultMaxTokenAge      = time.Hour
 	DefaultSessionMax       = time.Hour
-	DefaultSessionsPerToken = 32
+	DefaultSessionsPerToken = 256
 )
 
 // Config says whose tokens are believed. It is part of the gateway's configuration file.
@@ -34,7 +34,7 @@ type Config struct {
 	MaxTokenAge time.Duration `yaml:"max_token_age,omitempty"`
 	// SessionMax bounds the life of a gateway session, which never outlives its subject token either.
 	SessionMax time.Duration `yaml:"session_max,omitempty"`
-	// SessionsPerToken bounds how often one subject token can be exchanged.
+	// SessionsPerToken bounds how often one subject token can be exchanged: every process of a CI job that makes a Google client does it once.
 	SessionsPerToken int `yaml:"sessions_per_token,omitempty"`
 }
 

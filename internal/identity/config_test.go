@@ -29,7 +29,7 @@ max_token_age: 30m
 	}
 	config = config.WithDefaults()
 	if config.Audience != "bqgate" || config.ConsoleAudience != "bqgate-console" || config.MaxTokenAge != 30*time.Minute ||
-		config.SessionMax != time.Hour || config.SessionsPerToken != 32 || strings.Join(config.Issuers[0].Algorithms, " ") != "RS256 ES256" {
+		config.SessionMax != time.Hour || config.SessionsPerToken != 256 || strings.Join(config.Issuers[0].Algorithms, " ") != "RS256 ES256" {
 		t.Fatalf("config = %+v", config)
 	}
 }

@@ -42,7 +42,8 @@ type Forward struct {
 	// Query holds the query parameters that are forwarded, encoded and sorted; ext_proc refuses to let anything else go.
 	Query string `json:"query"`
 
-	RequestDigest string            `json:"request_digest,omitempty"` // hex SHA-256 of the client's body, "" for none
+	RequestDigest string            `json:"request_digest,omitempty"` // hex SHA-256 of the client's body as it came, "" for none
+	RequestCoding string            `json:"request_coding,omitempty"` // Content-Encoding of the client's body: "" or "gzip"
 	Mutation      bigquery.Mutation `json:"mutation"`
 	BodyDigest    string            `json:"body_digest,omitempty"` // hex SHA-256 of the body that goes upstream
 
