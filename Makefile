@@ -1,6 +1,6 @@
 # Everything is built into build/, which git ignores.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench lint fuzz soak differential golden clean
+.PHONY: help build demo test clients bench lint fuzz soak differential golden clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -15,6 +15,9 @@ demo: ## Run everything on loopback with example data (options: ARGS="--policy F
 
 test: ## Install what is missing, build, and run all tests
 	@scripts/test.sh
+
+clients: ## Install unmodified Google clients and try each through the gateway (docs/compatibility.md; options: ONLY="python go")
+	@scripts/clients.sh $(ONLY)
 
 bench: ## Measure against the budgets, beside echo services of the same shape (docs/performance.md; options: ARGS="-only query")
 	@scripts/fetch-envoy.sh

@@ -29,6 +29,7 @@ type demoInfo struct {
 	GRPC         string `json:"grpc"`
 	Console      string `json:"console"`
 	TokenURL     string `json:"token_url"`
+	TokenURLTLS  string `json:"token_url_tls"`
 	Issuer       string `json:"issuer"`
 	Project      string `json:"project"`
 	AuditDir     string `json:"audit_dir"`

@@ -1,0 +1,2 @@
+{{ config(materialized='ephemeral') }}
+SELECT id, ssn, card_number, email FROM {{ source('crm', 'customers') }}

@@ -1,0 +1,2 @@
+{{ config(materialized='table') }}
+SELECT id, ssn FROM {{ ref('contacts') }}
