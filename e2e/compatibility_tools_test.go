@@ -154,8 +154,6 @@ func TestClientsToolbox(t *testing.T) {
 			"get_dataset_info":     {"dataset": "hr"},
 			"get_table_info":       {"dataset": "hr", "table": "reviews"},
 			"list_table_ids":       {"dataset": "hr"},
-			"search_catalog":       {"prompt": "customers"},
-			"ask_data_insights":    {"user_query_with_context": "who", "table_references": `[{"projectId":"demo","datasetId":"crm","tableId":"customers"}]`},
 			"analyze_contribution": {"input_data": "crm.orders", "contribution_metric": "SUM(amount)", "is_test_col": "status"},
 		} {
 			if said, err := tool(name, arguments); err == nil {

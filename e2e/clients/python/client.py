@@ -49,8 +49,6 @@ def run(client, way, sql, job_id):
     if way == "to_dataframe":
         frame = client.query_and_wait(sql).to_dataframe(create_bqstorage_client=False)
         return {"rows": [[None if v is None or v is pandas.NA or v != v else plain(v) for v in row] for row in frame.itertuples(index=False)]}
-    if way == "storage":  # the default of to_arrow: the Storage Read API for all but small results
-        return table(client.query(sql).to_arrow())
     if way == "list_rows":  # sql is the name of a table
         return rows(client.list_rows(sql))
     if way == "list_rows_of_result":
