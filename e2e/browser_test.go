@@ -18,12 +18,14 @@ import (
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // browser is a real Chromium. Each person gets a profile of their own in it.
 type browser struct {
-	t   *testing.T
-	ctx context.Context
+	t     *testing.T
+	ctx   context.Context
+	pages [][]byte // the text of every page that was looked at
 }
 
 func startBrowser(t *testing.T) *browser {
@@ -45,14 +47,15 @@ func startBrowser(t *testing.T) *browser {
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatalf("start chromium: %v", err)
 	}
-	return &browser{t, ctx}
+	return &browser{t: t, ctx: ctx}
 }
 
 // tab is one person at the console.
 type tab struct {
-	t    *testing.T
-	ctx  context.Context
-	name string
+	t       *testing.T
+	browser *browser
+	ctx     context.Context
+	name    string
 
 	mu       sync.Mutex
 	problems []string // what the browser complained about: scripts that failed, content that the policy of the page forbids
@@ -60,7 +63,7 @@ type tab struct {
 
 func (b *browser) person(name string) *tab {
 	b.t.Helper()
-	p := &tab{t: b.t, name: name}
+	p := &tab{t: b.t, browser: b, name: name}
 	ctx, cancel := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext(), chromedp.WithListener(p.hear))
 	b.t.Cleanup(cancel)
 	p.ctx = ctx
@@ -149,6 +152,24 @@ func (p *tab) write(selector, text string) {
 	p.do(chromedp.SendKeys(selector, text))
 }
 
+// press types on the keyboard, wherever the focus is.
+func (p *tab) press(keys string) {
+	p.t.Helper()
+	p.do(chromedp.KeyEvent(keys))
+}
+
+// tabTo presses the Tab key until an element has the focus, as who has no mouse does.
+func (p *tab) tabTo(selector string) {
+	p.t.Helper()
+	for range 40 {
+		if p.script(fmt.Sprintf(`String(document.activeElement.matches(%q))`, selector)) == "true" {
+			return
+		}
+		p.press(kb.Tab)
+	}
+	p.t.Fatalf("%s cannot reach %s by keyboard, but %s", p.name, selector, p.script(`document.activeElement.outerHTML`))
+}
+
 // sees waits until an element shows a text.
 func (p *tab) sees(selector, want string) {
 	p.t.Helper()
@@ -209,6 +230,7 @@ func (p *tab) look(name string) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		p.t.Fatal(err)
 	}
+	p.browser.pages = append(p.browser.pages, []byte(p.script(`document.documentElement.outerHTML`)))
 	for _, shot := range []struct {
 		suffix        string
 		width, height int64

@@ -8,9 +8,13 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/chromedp/chromedp/kb"
 )
 
 // ask runs a query as a client does, waits while it is held, and delivers the last answer.
@@ -78,8 +82,23 @@ func (d *demo) waiting(sql string) string {
 
 // The day of a reviewer, in a real browser: log in, see a request appear, read it, decide, be overtaken by a colleague, and fail to do what nobody may.
 func TestConsole(t *testing.T) {
-	d := startDemo(t)
+	text, err := os.ReadFile("../policies/examples/demo.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy := filepath.Join(t.TempDir(), "demo.yaml")
+	standing := strings.Replace(string(text), "    expires: 2h\n", "    expires: 2h\n    standing: {max_uses: 5, max_hours: 8}\n", 1)
+	if err := os.WriteFile(policy, []byte(standing), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := startDemo(t, "--policy", policy)
 	b := startBrowser(t)
+	agent, queries := d.token("agent"), "/bigquery/v2/projects/"+d.Project+"/queries"
+	for sql, status := range map[string]int{"SELECT id FROM crm.orders LIMIT 1": 200, "DROP TABLE crm.orders": 403} {
+		if a := d.call("POST", queries, agent, map[string]any{"query": sql, "useLegacySql": false}); a.Status != status {
+			t.Fatalf("%s: %d %s", sql, a.Status, a.Body)
+		}
+	}
 	reviewer := b.person("reviewer")
 	reviewer.login(d.Console + "/")
 	reviewer.sees("#says", "Nothing waits")
@@ -99,6 +118,9 @@ func TestConsole(t *testing.T) {
 	reviewer.sees(".why", "high-value")
 	reviewer.sees(".sens", "salary")
 	reviewer.sees("table", "NULL")
+	reviewer.sees(".names", "demo.finance.payroll")
+	reviewer.sees(".acts", "crm.orders")
+	reviewer.sees(".acts", "DROP_TABLE is not allowed")
 	reviewer.look("request")
 	for _, private := range []string{"salary", "SELECT", "payroll"} {
 		if where := reviewer.script(`document.title + " " + location.href`); strings.Contains(where, private) {
@@ -127,6 +149,69 @@ func TestConsole(t *testing.T) {
 			t.Errorf("the client got %d %s", a.Status, a.Body)
 		}
 		reviewer.look("denied")
+	})
+
+	t.Run("by keyboard", func(t *testing.T) {
+		const sql = "SELECT employee FROM finance.payroll LIMIT 2"
+		client := d.ask("agent", sql)
+		id := d.waiting(sql)
+		reviewer.open(d.Console + "/")
+		reviewer.sees("#decide .card", "finance.payroll")
+		reviewer.tabTo("#decide .card a")
+		reviewer.press(kb.Enter)
+		reviewer.sees("h1", "asks to read")
+		reviewer.tabTo("#reason")
+		reviewer.press("no mouse today")
+		reviewer.tabTo("button.approve")
+		reviewer.press(kb.Enter)
+		reviewer.sees("#stands", "no mouse today")
+		if at := reviewer.script(`location.pathname`); at != "/requests/"+id {
+			t.Errorf("at %s", at)
+		}
+		if a := d.gets(client); a.Status != 200 || len(a.rows(t)) != 2 {
+			t.Errorf("the client got %d %s", a.Status, a.Body)
+		}
+	})
+
+	t.Run("several runs, and taken back", func(t *testing.T) {
+		const sql = "SELECT employee FROM finance.payroll LIMIT 3"
+		client := d.ask("agent", sql)
+		reviewer.open(d.Console + "/requests/" + d.waiting(sql))
+		reviewer.click(`input[value="standing"]`)
+		reviewer.script(`document.querySelector("input[name=uses]").value = "3"`)
+		reviewer.look("standing")
+		reviewer.click("button.approve")
+		if a := d.gets(client); a.Status != 200 {
+			t.Fatalf("first run: %d %s", a.Status, a.Body)
+		}
+		if a := d.gets(d.ask("agent", sql)); a.Status != 200 {
+			t.Fatalf("second run: %d %s", a.Status, a.Body)
+		}
+		reviewer.open(d.Console + "/grants")
+		reviewer.sees("#live .card", "2 of 3 runs")
+		reviewer.sees("#count", "1 grant may still be used, for 1 run in all")
+		reviewer.click("#live .card a")
+		reviewer.click("#revoke summary")
+		reviewer.write("#revoke-reason", "enough for today")
+		reviewer.look("revoke")
+		reviewer.click("button.revoke")
+		reviewer.sees("#stands", "Taken back")
+		reviewer.sees("#stands", "revoked by reviewer@demo.example: \"enough for today\"")
+		reviewer.open(d.Console + "/grants")
+		reviewer.sees("#count", "No grant may still be used")
+		d.ask("agent", sql)
+		reviewer.open(d.Console + "/requests/" + d.waiting(sql)) // it asks again
+	})
+
+	t.Run("computed on masked values", func(t *testing.T) {
+		sql := "SELECT c.name, SUBSTR(p.ssn, 8) AS tail, COUNT(*) AS n\nFROM finance.payroll AS p\nJOIN crm.customers AS c ON c.ssn = p.ssn\nWHERE p.salary IS NULL\nGROUP BY 1, 2"
+		d.ask("agent", sql)
+		reviewer.open(d.Console + "/requests/" + d.waiting(sql))
+		reviewer.sees("#forward", "The query is rewritten")
+		reviewer.sees("#forward .sql", "NULL")
+		reviewer.sees("#sql .sens .note", "decides the result")
+		reviewer.sees(".names", "demo.crm.customers")
+		reviewer.look("rewritten")
 	})
 
 	t.Run("two reviewers", func(t *testing.T) {
@@ -199,7 +284,7 @@ func TestConsole(t *testing.T) {
 	})
 
 	t.Run("lists", func(t *testing.T) {
-		for _, path := range []string{"history", "grants", "policies"} {
+		for _, path := range []string{"history", "grants", "messages", "policies"} {
 			reviewer.open(d.Console + "/" + path)
 			reviewer.look(path)
 		}
@@ -216,6 +301,7 @@ func TestConsole(t *testing.T) {
 			t.Errorf("status %s", status)
 		}
 	})
+	d.got = append(d.got, b.pages...)
 	d.searchCanaries()
 }
 

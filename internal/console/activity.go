@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -76,6 +77,14 @@ func (a *Activity) Saw(d audit.Decision) {
 		l.acts = slices.Delete(l.acts, 0, 1)
 	}
 	l.acts = append(l.acts, next)
+}
+
+// When says how long ago it was, and how often in a row.
+func (a act) When(now time.Time) string {
+	if a.Times > 1 {
+		return fmt.Sprintf(" · %d times, the last %s", a.Times, ago(a.At, now))
+	}
+	return " · " + ago(a.At, now)
 }
 
 func (a act) like(b act) bool {

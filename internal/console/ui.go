@@ -430,6 +430,22 @@ type grantView struct {
 	Now        time.Time
 }
 
+// countGrants says how much is open.
+func countGrants(live []grantView) string {
+	runs := 0
+	for _, g := range live {
+		runs += g.Uses - g.Used
+	}
+	switch len(live) {
+	case 0:
+		return "No grant may still be used."
+	case 1:
+		return "1 grant may still be used, for " + plural(runs, "run") + " in all."
+	default:
+		return fmt.Sprintf("%d grants may still be used, for %s in all.", len(live), plural(runs, "run"))
+	}
+}
+
 func (u *ui) listing(w http.ResponseWriter, r *http.Request, v *visitor, f approvals.Filter, page func([]item, bool) templ.Component) {
 	f.Match = func(q approvals.Request) bool { return q.VisibleTo(v.decider) }
 	found, err := u.Approvals.List(r.Context(), f)

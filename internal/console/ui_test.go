@@ -135,8 +135,11 @@ func TestRequestPage(t *testing.T) {
 	if a := v.get("/requests/" + old.ID); !strings.Contains(a.text, "The policy has changed") || strings.Contains(a.text, "when: &#34;true&#34;") {
 		t.Errorf("changed policy: %s", a.text)
 	}
-	rewritten := b.hold("", func(h *approvals.Held) { h.Review.Forwarded = "SELECT NULL AS salary" })
-	if a := v.get("/requests/" + rewritten.ID); !strings.Contains(a.text, "The query is rewritten") {
+	rewritten := b.hold("", func(h *approvals.Held) {
+		h.Review.Forwarded = "SELECT NULL AS salary"
+		h.Review.Columns = []approvals.ReviewColumn{{Name: "salary", Type: "NUMERIC", Mask: masking.Clear, Sources: []approvals.ReviewSource{{Column: "acme.finance.payroll.salary", Derived: true}}}}
+	})
+	if a := v.get("/requests/" + rewritten.ID); !strings.Contains(a.text, "The query is rewritten") || !strings.Contains(a.text, "computed on masked values") || strings.Contains(a.text, "as it is") {
 		t.Errorf("rewritten: %s", a.text)
 	}
 }

@@ -351,6 +351,7 @@ type columnView struct {
 	From       []string
 	Mask       masking.Rule
 	Example    string // "" where it is shown as it is
+	Computed   bool   // of something sensitive that is masked before the query computes on it
 }
 
 // ruleView is an entry of the policy that took part.
@@ -373,6 +374,7 @@ func (u *ui) requestOf(r approvals.Request, v *visitor, a answered) requestView 
 	for _, c := range r.Review.Columns {
 		view := columnView{Name: c.Name, Type: c.Type, Mask: c.Mask, Example: masking.Example(c.Mask, scalar(c.Type))}
 		for _, s := range c.Sources {
+			view.Computed = view.Computed || view.Example == "" && page.Forward != nil && slices.Contains(r.SensitiveColumns, s.Column)
 			view.From = append(view.From, sourceWords(s, r.Project))
 		}
 		page.Columns = append(page.Columns, view)
@@ -455,10 +457,20 @@ func left(until, now time.Time) string {
 		return "over"
 	case d < time.Minute:
 		return "less than a minute"
-	case d < 2*time.Hour:
-		return plural(int(d/time.Minute), "minute")
 	default:
-		return plural(int(d/time.Hour), "hour")
+		return hours(int((d + time.Minute - 1) / time.Minute))
+	}
+}
+
+// hours is a time in words; console.js spells it the same way.
+func hours(minutes int) string {
+	switch h, m := minutes/60, minutes%60; {
+	case h == 0:
+		return plural(m, "minute")
+	case m == 0 || h >= 48:
+		return plural(h, "hour")
+	default:
+		return fmt.Sprintf("%d h %d min", h, m)
 	}
 }
 
@@ -479,10 +491,7 @@ func ago(at, now time.Time) string {
 
 // within is a time in words, as a limit.
 func within(seconds int) string {
-	if seconds%3600 == 0 {
-		return plural(seconds/3600, "hour")
-	}
-	return plural((seconds+59)/60, "minute")
+	return hours((seconds + 59) / 60)
 }
 
 func plural(n int, word string) string {

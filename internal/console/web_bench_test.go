@@ -56,8 +56,11 @@ type web struct {
 	http   *httptest.Server
 	late   atomic.Int64 // nanoseconds that the console's clock is ahead
 	stop   context.CancelFunc
-	mu     sync.Mutex
-	log    bytes.Buffer
+
+	targets  []string // of notifications
+	activity Activity
+	mu       sync.Mutex
+	log      bytes.Buffer
 }
 
 func (b *web) Write(p []byte) (int, error) {
@@ -103,7 +106,8 @@ func newWeb(t *testing.T, change ...func(*Login)) *web {
 	log := slog.New(slog.NewTextHandler(b, nil))
 	b.redis = redis.NewClient(&redis.Options{Addr: redistest.Start(t)})
 	t.Cleanup(func() { b.redis.Close() })
-	b.store, err = approvals.New(approvals.Options{Redis: b.redis, Keys: b.keys, Journal: nullJournal{}, ConsoleURL: "https://console.example", Log: log})
+	b.store, err = approvals.New(approvals.Options{Redis: b.redis, Keys: b.keys, Journal: nullJournal{}, ConsoleURL: "https://console.example", Log: log,
+		Notify: func(approvals.Request, approvals.Kind) []string { return b.targets }})
 	must(err)
 	t.Cleanup(b.store.Close)
 	b.issuer, err = oidcissuer.Start("127.0.0.1:0")
@@ -129,7 +133,7 @@ func newWeb(t *testing.T, change ...func(*Login)) *web {
 	t.Cleanup(cancel)
 	handler, err = New(ctx, Options{
 		Approvals: b.store, Verifier: verifier, Audience: audience, Groups: b.set.Groups, Known: b.set.Known, Log: log,
-		Login: login, Policies: func() *policies.Set { return b.set }, Redis: b.redis, Keys: b.keys,
+		Login: login, Policies: func() *policies.Set { return b.set }, Redis: b.redis, Keys: b.keys, Activity: &b.activity,
 		now: func() time.Time { return time.Now().Add(time.Duration(b.late.Load())) },
 	})
 	must(err)

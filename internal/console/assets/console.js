@@ -8,8 +8,9 @@
     if (seconds <= 0) return "over";
     if (seconds < 60) return plural(Math.ceil(seconds), "second");
     if (seconds < 300) return Math.floor(seconds / 60) + " min " + String(Math.floor(seconds % 60)).padStart(2, "0") + " s";
-    if (seconds < 7200) return plural(Math.floor(seconds / 60), "minute");
-    return plural(Math.floor(seconds / 3600), "hour");
+    const h = Math.floor(Math.ceil(seconds / 60) / 60), m = Math.ceil(seconds / 60) % 60;
+    if (h === 0) return plural(m, "minute");
+    return m === 0 || h >= 48 ? plural(h, "hour") : h + " h " + m + " min";
   }
 
   function tick() {
