@@ -58,6 +58,7 @@ type demo struct {
 	cmd      *exec.Cmd
 	out      *bytes.Buffer
 	redisPID int
+	redis    string   // host:port
 	got      [][]byte // every byte that a client of this test got
 }
 
@@ -82,7 +83,7 @@ func startDemo(t testing.TB, args ...string) *demo {
 		t.Fatal(err)
 	}
 	redis := redistest.StartServer(t)
-	d := &demo{t: t, dir: dir, out: &bytes.Buffer{}, redisPID: redis.PID}
+	d := &demo{t: t, dir: dir, out: &bytes.Buffer{}, redisPID: redis.PID, redis: redis.Addr}
 	d.cmd = exec.Command(binary, append([]string{"demo", "--dir", dir, "--redis", "redis://" + redis.Addr}, args...)...)
 	d.cmd.Dir = repoRoot(t)
 	d.cmd.Stdout, d.cmd.Stderr = d.out, d.out

@@ -324,3 +324,78 @@ func jobOf(t *testing.T, o outcome) string {
 	}
 	return v.JobReference.JobID
 }
+
+// Two polls of one client: the second has seen no record of a job yet, and comes upon the request when the first has released it. It gets the job, and not the word that its approval is gone.
+func TestAPollBesideTheRelease(t *testing.T) {
+	w := newBoundWorld(t)
+	job := jobOf(t, w.ask(boundQuery()))
+	list, err := w.s.Approvals.List(t.Context(), approvals.Filter{State: approvals.StatePending})
+	if err != nil || len(list.Requests) != 1 {
+		t.Fatalf("%d pending, %v", len(list.Requests), err)
+	}
+	w.approve(list.Requests[0].ID)
+	approved, held, err := w.s.Approvals.ByJob(t.Context(), w.subject.Owner, "p", "", job)
+	if err != nil || approved.State != approvals.StateApproved {
+		t.Fatalf("%v, %v", approved.State, err)
+	}
+	if o := w.call("GET", "/bigquery/v2/projects/p/queries/"+job, nil); o.forward == nil {
+		t.Fatalf("first poll: %d %s", o.status, o.body)
+	}
+	late := func(method bigquery.Method) *walk {
+		n := newWalk()
+		n.subject, n.op = w.subject, bigquery.Operation{Method: method, Job: bigquery.JobReference{ProjectID: "p", JobID: job}, Read: &bigquery.ReadRequest{}}
+		return n
+	}
+	for _, method := range []bigquery.Method{bigquery.MethodGetQueryResults, bigquery.MethodGetJob, bigquery.MethodCancel} {
+		if o := w.s.readHeld(t.Context(), late(method)); o.forward == nil || o.forward.Record.Job.JobID != job {
+			t.Errorf("%s after the release: %d %s", method, o.status, o.body)
+		}
+	}
+	if o := w.s.release(t.Context(), late(bigquery.MethodGetQueryResults), approved, held); o.forward == nil || w.inserts != 1 {
+		t.Errorf("released twice at once: %d %s, %d jobs", o.status, o.body, w.inserts)
+	}
+}
+
+// A job id is one job's, as in BigQuery: a held one and one that ran do not take it from each other, or a client would read the rows of the one and believe them to be the other's.
+func TestAJobIDIsTakenOnce(t *testing.T) {
+	w := newBoundWorld(t)
+	insert := func(id, sql string) outcome {
+		text, err := json.Marshal(map[string]any{
+			"jobReference":  map[string]any{"projectId": "p", "jobId": id, "location": "US"},
+			"configuration": map[string]any{"query": map[string]any{"query": sql, "useLegacySql": false}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w.call("POST", "/bigquery/v2/projects/p/jobs", text)
+	}
+	taken := func(o outcome) bool {
+		return o.forward == nil && o.status == 409 && strings.Contains(string(o.body), `"duplicate"`) && w.inserts+w.mints == 0
+	}
+	if o := insert("held", "SELECT employee FROM finance.payroll"); o.status != 200 || !strings.Contains(string(o.body), `"PENDING"`) {
+		t.Fatalf("held: %d %s", o.status, o.body)
+	}
+	for _, sql := range []string{"SELECT employee FROM finance.payroll", "SELECT 1"} {
+		if o := insert("held", sql); !taken(o) {
+			t.Errorf("%s again while it is held: %d %s", sql, o.status, o.body)
+		}
+	}
+	if err := w.s.Jobs.Create(t.Context(), jobs.Record{Owner: w.subject.Owner, Decision: "d-1", Job: bigquery.JobReference{ProjectID: "p", JobID: "ran", Location: "US"}, Created: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	if o := insert("ran", "SELECT employee FROM finance.payroll"); !taken(o) {
+		t.Errorf("held under the id of a job that ran: %d %s", o.status, o.body)
+	}
+	w.policy(openPolicyOf(boundPolicy))
+	if o := insert("held", "SELECT employee FROM finance.payroll"); !taken(o) {
+		t.Errorf("run under the id of a held job: %d %s", o.status, o.body)
+	}
+	w.subject.Owner = "run 2" // knows nothing of the other's jobs; BigQuery's own 409 keeps the two apart
+	if o := insert("held", "SELECT employee FROM finance.payroll"); o.forward == nil {
+		t.Errorf("another owner's job: %d %s", o.status, o.body)
+	}
+}
+
+func openPolicyOf(policy string) string {
+	return policy[:strings.Index(policy, "approvals:")]
+}

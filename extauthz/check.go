@@ -137,6 +137,11 @@ func (s *Service) judge(ctx context.Context, w *walk, op bigquery.Operation) err
 
 // allow records the decision, mints the token of the run and makes the verdict.
 func (s *Service) allow(ctx context.Context, w *walk) outcome {
+	if w.op.Method == bigquery.MethodInsert && w.op.Job.JobID != "" {
+		if err := s.notHeld(ctx, w, w.op.Job); err != nil {
+			return s.refuse(ctx, w, err)
+		}
+	}
 	f, err := s.forwardQuery(w)
 	if err != nil {
 		return s.refuse(ctx, w, err)

@@ -30,12 +30,15 @@ func (s *Service) hold(ctx context.Context, w *walk) outcome {
 	}
 	noWait := w.op.Query.NoWait || w.decision.Approval.NoWait
 	if w.op.Method == bigquery.MethodInsert {
-		_, _, err := s.Approvals.ByJob(ctx, w.subject.Owner, job.ProjectID, job.Location, job.JobID)
+		_, _, err := s.Jobs.Get(ctx, w.subject.Owner, job.ProjectID, job.JobID)
 		if err == nil {
-			return s.refuse(ctx, w, &refusal{status: 409, reason: "duplicate", bare: true, message: fmt.Sprintf("already exists: job %s:%s.%s", job.ProjectID, job.Location, job.JobID)})
+			return s.refuse(ctx, w, duplicate(job)) // or reads of the held job would answer with the other one's rows
 		}
-		if !errors.Is(err, approvals.ErrNotFound) {
+		if !errors.Is(err, jobs.ErrNotFound) {
 			return s.refuse(ctx, w, fmt.Errorf("look for a job of this id: %w", err))
+		}
+		if err := s.notHeld(ctx, w, job); err != nil {
+			return s.refuse(ctx, w, err)
 		}
 	}
 	w.job = job
@@ -67,6 +70,27 @@ func (s *Service) hold(ctx context.Context, w *walk) outcome {
 		return s.ended(ctx, w, r, ask)
 	}
 	return pendingReply(w.op.Method, ask, r)
+}
+
+// notHeld is an error if the owner has a held job of this id, which is one of BigQuery's for as long as its request is kept. What is planted in Redis takes no id.
+func (s *Service) notHeld(ctx context.Context, w *walk, job bigquery.JobReference) error {
+	if s.Approvals == nil {
+		return nil // nothing can be held
+	}
+	_, _, err := s.Approvals.ByJob(ctx, w.subject.Owner, job.ProjectID, job.Location, job.JobID)
+	switch {
+	case err == nil:
+		return duplicate(job)
+	case errors.Is(err, approvals.ErrNotFound):
+		return nil
+	default:
+		return fmt.Errorf("look for a held job of this id: %w", err)
+	}
+}
+
+// duplicate is BigQuery's own answer to a job id that is taken.
+func duplicate(job bigquery.JobReference) *refusal {
+	return &refusal{status: 409, reason: "duplicate", bare: true, message: fmt.Sprintf("already exists: job %s:%s.%s", job.ProjectID, job.Location, job.JobID)}
 }
 
 // sendAway refuses a query whose client does not wait: it says where the request is, and what to do once it is approved.

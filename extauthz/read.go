@@ -129,7 +129,7 @@ func (s *Service) readHeld(ctx context.Context, w *walk) outcome {
 		return s.refuse(ctx, w, fmt.Errorf("read held job: %w", err))
 	}
 	w.approval, w.job, w.sql = r.ID, held.Job, held.Operation.Query.SQL
-	if w.op.Method == bigquery.MethodCancel {
+	if w.op.Method == bigquery.MethodCancel && r.State != approvals.StateUsed {
 		return s.cancelHeld(ctx, w, r, held)
 	}
 	if w.op.Method == bigquery.MethodGetQueryResults {
@@ -142,7 +142,21 @@ func (s *Service) readHeld(ctx context.Context, w *walk) outcome {
 		return s.release(ctx, w, r, held)
 	case approvals.StatePending:
 		return s.pending(ctx, w, held)
+	case approvals.StateUsed:
+		return s.readReleased(ctx, w, r, held)
 	default:
 		return s.ended(ctx, w, r, held)
 	}
+}
+
+// readReleased answers a poll that has come upon a job which another poll of the same client released meanwhile: its record was written before the grant was marked used.
+func (s *Service) readReleased(ctx context.Context, w *walk, r approvals.Request, held approvals.Held) outcome {
+	record, verified, err := s.Jobs.Get(ctx, w.subject.Owner, held.Job.ProjectID, held.Job.JobID)
+	if errors.Is(err, jobs.ErrNotFound) {
+		return s.ended(ctx, w, r, held)
+	}
+	if err != nil {
+		return s.refuse(ctx, w, fmt.Errorf("read record of the job: %w", err))
+	}
+	return s.readJob(ctx, w, record, verified)
 }

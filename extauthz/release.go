@@ -21,6 +21,10 @@ func (s *Service) release(ctx context.Context, w *walk, r approvals.Request, hel
 	if errors.Is(err, approvals.ErrReleasing) {
 		return s.pending(ctx, w, held) // another poll of the same client is at it
 	}
+	if errors.Is(err, approvals.ErrUsed) { // another poll of the same client was at it, and has ended
+		r.State = approvals.StateUsed
+		return s.readReleased(ctx, w, r, held)
+	}
 	if err != nil {
 		return s.refuse(ctx, w, fmt.Errorf("begin release of request %s: %w", r.ID, err))
 	}

@@ -19,7 +19,8 @@ import (
 func approvalsCommand() *cobra.Command {
 	c := &cobra.Command{Use: "approvals", Short: "See and decide on queries that wait for a person, through the approval HTTP endpoint", RunE: group}
 	c.AddCommand(approvalsListCommand(), approvalsShowCommand(), approvalsWatchCommand(),
-		approvalsDecideCommand(approvals.Approve, "Let a query run, once"), approvalsDecideCommand(approvals.Deny, "Refuse a query, with a reason that its author reads"))
+		approvalsDecideCommand(approvals.Approve, "Let a query run, once or as often as --uses says"), approvalsDecideCommand(approvals.Deny, "Refuse a query, with a reason that its author reads"),
+		grantsCommand(), revokeCommand())
 	return c
 }
 
@@ -201,6 +202,7 @@ func indent(text string) string {
 func approvalsDecideCommand(verdict approvals.Verdict, short string) *cobra.Command {
 	var r reviewer
 	var reason string
+	var terms approvals.Terms
 	c := &cobra.Command{
 		Use: string(verdict) + " --console URL --token-file FILE REQUEST [--reason TEXT]", Short: short, Args: exactly(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -208,7 +210,7 @@ func approvalsDecideCommand(verdict approvals.Verdict, short string) *cobra.Comm
 			if err != nil {
 				return err
 			}
-			request, err := asker.Decide(c.Context(), args[0], verdict, reason)
+			request, err := asker.Decide(c.Context(), args[0], verdict, reason, terms)
 			if err != nil {
 				return err
 			}
@@ -225,6 +227,10 @@ func approvalsDecideCommand(verdict approvals.Verdict, short string) *cobra.Comm
 	}
 	r.flags(c)
 	c.Flags().StringVar(&reason, "reason", "", "why; the query's author reads it, and it is kept")
+	if verdict == approvals.Approve {
+		c.Flags().IntVar(&terms.Uses, "uses", 0, "runs of exactly this statement, together with --hours, where the policy lets an approval stand; default one run")
+		c.Flags().IntVar(&terms.Hours, "hours", 0, "for how long the approval stands")
+	}
 	return c
 }
 

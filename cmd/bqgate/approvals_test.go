@@ -83,7 +83,9 @@ func (o *office) hold(sql string) string {
 			Issuer: "https://ci.example", Sub: "repo:acme/app", Owner: "ci|1", Grant: "ci", People: []string{"carol@acme.example"}, Mapped: true, Workload: true,
 		},
 		Digest: "d", Decision: "d-1", Credential: "reader", Tables: []string{"acme.finance.payroll"}, Sensitive: []string{"acme.finance.payroll.salary"}, EstimatedBytes: 4096,
-		Approval: policies.Approval{Why: "it reads the high-value table finance.payroll", Reviewers: []string{"data-owners"}, Quorum: 1, Expires: time.Hour},
+		Approval: policies.Approval{
+			Why: "it reads the high-value table finance.payroll", Reviewers: []string{"data-owners"}, Quorum: 1, Expires: time.Hour, Standing: policies.Standing{MaxUses: 5, MaxHours: 8},
+		},
 	})
 	if err != nil {
 		o.t.Fatal(err)
@@ -166,6 +168,36 @@ func TestApprovalsRefused(t *testing.T) {
 	says(t, errs, "your token would pass in the clear")
 	_, errs = command(t, context.Background(), exitFindings, "approvals", "list", "--console", o.url, "--token-file", filepath.Join(o.dir, "nothing"))
 	says(t, errs, "read token")
+}
+
+// An approval that stands: given for so many runs, seen by a colleague, taken back, and nothing any more.
+func TestApprovalsGrants(t *testing.T) {
+	o := newOffice(t)
+	id := o.hold("SELECT employee FROM finance.payroll")
+	_, errs := o.as("dana", exitFindings, "approve", id, "--uses", "50", "--hours", "4")
+	says(t, errs, "uses must be between 1 and 5")
+	_, errs = o.as("dana", exitFindings, "approve", id, "--uses", "3")
+	says(t, errs, "hours")
+	o.as("dana", exitUsage, "deny", id, "--reason", "no", "--uses", "3")
+	o.as("dana", exitFine, "approve", id, "--uses", "3", "--hours", "4", "--reason", "this week")
+	out, _ := o.as("carol", exitFine, "grants")
+	says(t, out, `"state": "live"`, `"uses": 3`, `"used": 0`, id)
+	_, errs = o.as("dana", exitFindings, "revoke", id)
+	says(t, errs, "reason")
+	out, _ = o.as("dana", exitFine, "revoke", id, "--reason", "the contractor has left")
+	says(t, out, `"state": "revoked"`)
+	out, _ = o.as("dana", exitFine, "grants")
+	says(t, out, `"grants": []`)
+	out, _ = o.as("dana", exitFine, "grants", "--state", "all")
+	says(t, out, `"revoked"`, id)
+	var table strings.Builder
+	if err := grantTable(&table, []approvals.Grant{{ID: id, State: approvals.GrantLive, Subject: "app\x1b[2K\nr-forged", Tables: []string{"t"}, Used: 1, Uses: 3}}, false); err != nil {
+		t.Fatal(err)
+	}
+	says(t, table.String(), "1 of 3")
+	if strings.Contains(table.String(), "\x1b") || strings.Count(table.String(), "\n") != 2 {
+		t.Errorf("a subject paints over the table: %q", table.String())
+	}
 }
 
 // A watch shows what waits, then what comes and what becomes of it, and ends when it is interrupted.

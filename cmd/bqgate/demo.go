@@ -29,6 +29,7 @@ func demoCommand() *cobra.Command {
 	f.StringVar(&o.Dir, "dir", "build/demo", "folder for everything the demo writes; emptied at start")
 	f.StringArrayVar(&o.Policies, "policy", nil, "policy file in place of the default one (may be repeated)")
 	f.StringArrayVar(&o.Seeds, "seed", nil, "SQL file in place of the default data (may be repeated)")
+	f.StringVar(&o.Gateway, "gateway", "", "file with the sections approvals and notifications of a gateway's configuration")
 	f.StringVar(&o.Project, "project", "demo", "project of the data and of the clients")
 	f.StringVar(&o.Redis, "redis", "", "URL of a real Redis in place of the embedded one")
 	f.StringVar(&o.Engine, "engine", "sqlengine", "what runs the SQL: sqlengine, emulator, or for measurements remembering, which runs a query once")

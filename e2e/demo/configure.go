@@ -3,12 +3,14 @@
 package demo
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 
 	"github.com/alicebob/miniredis/v2"
@@ -20,6 +22,7 @@ import (
 	"github.com/bqgate/bqgate/internal/config"
 	"github.com/bqgate/bqgate/internal/credentials"
 	"github.com/bqgate/bqgate/internal/identity"
+	"github.com/bqgate/bqgate/internal/notify"
 )
 
 const (
@@ -148,6 +151,9 @@ func (d *demo) configure() error {
 			Admin: d.path("envoy-admin.sock"), AccessLog: d.path("access.log"),
 		},
 	}
+	if err := d.overlay(); err != nil {
+		return err
+	}
 	d.issuer.SetClient(oidcissuer.Client{ID: consoleClient, RedirectURI: "http://" + d.ports.console + "/login/callback", People: d.loginPeople()})
 	d.info = info{
 		REST: "http://" + d.ports.rest, RESTTLS: "https://" + d.ports.restTLS, CAFile: d.ca.caFile(), GRPC: d.ports.grpc, GRPCTLS: d.ports.grpcTLS, Console: "http://" + d.ports.console,
@@ -155,6 +161,34 @@ func (d *demo) configure() error {
 		AuditKeyFile: d.path("audit.key"), Fake: d.google.ControlURL(), Sockets: sockets,
 	}
 	return d.write()
+}
+
+// overlay takes over what --gateway says. What makes the demo a demo cannot be changed by it.
+func (d *demo) overlay() error {
+	if d.Gateway == "" {
+		return nil
+	}
+	text, err := os.ReadFile(d.Gateway)
+	if err != nil {
+		return fmt.Errorf("read --gateway: %w", err)
+	}
+	var given struct {
+		Approvals     config.Approvals `yaml:"approvals"`
+		Notifications notify.Config    `yaml:"notifications"`
+	}
+	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&given); err != nil {
+		return fmt.Errorf("--gateway takes the sections approvals and notifications: %s: %s", d.Gateway, yaml.FormatError(err, false, true))
+	}
+	for _, path := range given.Notifications.Files() {
+		if *path != "" && !filepath.IsAbs(*path) {
+			*path = filepath.Join(filepath.Dir(d.Gateway), *path)
+		}
+	}
+	if _, err := notify.Load(given.Notifications); err != nil {
+		return fmt.Errorf("--gateway: %w", err)
+	}
+	d.config.Approvals, d.config.Notifications = given.Approvals, given.Notifications
+	return nil
 }
 
 func (d *demo) accounts() map[string]credentials.Account {

@@ -41,6 +41,7 @@ type Options struct {
 	Project               string   // default "demo"
 	Redis                 string   // URL of a real Redis in place of the embedded one
 	Engine                string   // "sqlengine" (default), "remembering" (for measurements) or "emulator"
+	Gateway               string   // file with sections of the gateway's configuration: notifications, approvals
 	Address               string   // host to listen on; default 127.0.0.1
 	RESTPort, ConsolePort int      // 0 for free ones
 	Stdout                io.Writer

@@ -78,13 +78,43 @@ func (c *Client) Get(ctx context.Context, id string) (r approvals.Request, err e
 	return r, c.call(ctx, http.MethodGet, "/api/v1/requests/"+url.PathEscape(id), nil, &r)
 }
 
-// Decide approves or denies a request and returns what became of it.
-func (c *Client) Decide(ctx context.Context, id string, verdict approvals.Verdict, reason string) (r approvals.Request, err error) {
-	body, err := json.Marshal(map[string]string{"reason": reason})
-	if err != nil {
-		return r, fmt.Errorf("encode reason: %w", err)
+// Decide approves or denies a request and returns what became of it. Terms make an approval stand for several runs; zero ones are left out.
+func (c *Client) Decide(ctx context.Context, id string, verdict approvals.Verdict, reason string, terms approvals.Terms) (r approvals.Request, err error) {
+	return r, c.post(ctx, "/api/v1/requests/"+url.PathEscape(id)+"/"+string(verdict), reason, terms, &r)
+}
+
+// Grants returns the approvals of a state that the reviewer may see, all of them if state is "". More says that older ones were left out.
+func (c *Client) Grants(ctx context.Context, state string) (grants []approvals.Grant, more bool, err error) {
+	path := "/api/v1/grants"
+	if state != "" {
+		path += "?state=" + url.QueryEscape(state)
 	}
-	return r, c.call(ctx, http.MethodPost, "/api/v1/requests/"+url.PathEscape(id)+"/"+string(verdict), body, &r)
+	var out struct {
+		Grants []approvals.Grant `json:"grants"`
+		More   bool              `json:"more"`
+	}
+	err = c.call(ctx, http.MethodGet, path, nil, &out)
+	return out.Grants, out.More, err
+}
+
+// Revoke takes an approval back, by the id of its request, and returns what is left of it.
+func (c *Client) Revoke(ctx context.Context, id, reason string) (g approvals.Grant, err error) {
+	return g, c.post(ctx, "/api/v1/grants/"+url.PathEscape(id)+"/revoke", reason, approvals.Terms{}, &g)
+}
+
+func (c *Client) post(ctx context.Context, path, reason string, terms approvals.Terms, into any) error {
+	in := map[string]any{"reason": reason}
+	if terms.Uses != 0 {
+		in["uses"] = terms.Uses
+	}
+	if terms.Hours != 0 {
+		in["hours"] = terms.Hours
+	}
+	body, err := json.Marshal(in)
+	if err != nil {
+		return fmt.Errorf("encode reason: %w", err)
+	}
+	return c.call(ctx, http.MethodPost, path, body, into)
 }
 
 // maxAnswer bounds what is read of an answer: a list of requests with SQL of up to a megabyte each.
