@@ -61,6 +61,9 @@ func TestBehind(t *testing.T) {
 			t.Errorf("analyst: %s: status %d %s, want 403", sql, a.Status, a.message())
 		}
 	}
+	if a := d.query("analyst", "SELECT id FROM crm.old_visits"); a.Status != 403 || !strings.Contains(a.message(), "crm.visits_2 is behind a view or a function that the query names") {
+		t.Errorf("analyst: a view that the rule covers, over a table that it does not: status %d %s", a.Status, a.message())
+	}
 	if a := d.query("analyst", "SELECT person FROM `crm.visits_1*`"); a.Status != 200 {
 		t.Errorf("analyst: the wildcard that the rule covers: status %d %s", a.Status, a.message())
 	}

@@ -13,12 +13,14 @@ import (
 //	-- fake:pages         with fake:rows: cut into pages of 10 MB as Google does
 //	-- fake:stall=10s     the body stops this long after half of the rows
 //	-- fake:die           the body breaks off after half of the rows
+//	-- fake:fail=REASON   the job fails for this reason of BigQuery's, with values of the first row in the message
 type directives struct {
 	delay time.Duration // -1 if not given
 	rows  int64         // -1 if not given
 	pages bool
 	stall time.Duration
 	die   bool
+	fail  string
 }
 
 var directive = regexp.MustCompile(`--[ \t]*fake:(\w+)(?:=(\S+))?`)
@@ -38,6 +40,10 @@ func parseDirectives(sql string) (directives, error) {
 			d.stall, err = time.ParseDuration(m[2])
 		case "die":
 			d.die = true
+		case "fail":
+			if d.fail = m[2]; reasonCodes[d.fail] == 0 {
+				err = errInvalid("no reason " + d.fail)
+			}
 		default:
 			err = &apiError{Code: 400, Reason: "invalid", Message: "no directive fake:" + m[1]}
 		}

@@ -117,6 +117,9 @@ func (s *Server) dryInsert(c *call, project string, b queryBody, sql string, con
 	if len(est.Views) > 0 {
 		query = append(query, member{"referencedLogicalViews", references(est.Views)})
 	}
+	if len(est.Routines) > 0 {
+		query = append(query, member{"referencedRoutines", routineReferences(est.Routines)})
+	}
 	if len(est.Targets) == 1 && est.StatementType != "SELECT" {
 		query = append(query, member{"ddlTargetTable", tableReference(est.Targets[0])}, member{"ddlOperationPerformed", "CREATE"})
 	}

@@ -220,6 +220,9 @@ func (s *Server) execute(ctx context.Context, j *job) (*result, bool, error) {
 	if ran.StatementType != "SELECT" {
 		s.version.Add(1)
 	}
+	if reason := j.directives.fail; reason != "" {
+		return nil, false, &apiError{Code: reasonCodes[reason], Reason: reason, Message: "The job failed at " + textsOf(ran.Rows)}
+	}
 	if len(cost.Tables) > 0 {
 		ran.Tables, ran.Views = cost.Tables, cost.Views
 	}

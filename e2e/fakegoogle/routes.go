@@ -196,6 +196,7 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, answer object, ma
 			}
 		}
 	}
+	out, closer = wrapped(w, r, out, closer)
 	w.WriteHeader(http.StatusOK)
 	if err := writeValue(out, mask.project(answer), 0, pretty); err != nil {
 		// The client went away, or `-- fake:die` asked for it. The gzip stream stays open, so that the body does not look whole.
@@ -226,11 +227,19 @@ func acceptsGzip(r *http.Request) bool {
 
 // noiseFor gathers texts out of the rows of an answer, so that a leak by header or trailer would show a real value.
 func (s *Server) noiseFor(rows *page) string {
+	if rows == nil {
+		return textsOf(nil)
+	}
+	return textsOf(rows.res.rows)
+}
+
+// textsOf quotes the texts of the first row.
+func textsOf(rows [][]any) string {
 	text := "noise"
-	if rows == nil || len(rows.res.rows) == 0 {
+	if len(rows) == 0 {
 		return text
 	}
-	for _, cell := range rows.res.rows[0] {
+	for _, cell := range rows[0] {
 		if v, ok := cell.(string); ok && len(text) < 1000 {
 			text += "; " + strconv.QuoteToASCII(v)
 		}
