@@ -36,6 +36,7 @@ soak: ## Run the suites COUNT=10 times over, to find what fails rarely
 	@scripts/setup-tests.sh
 	@scripts/build.sh bqgate-sql-worker bqgate-demo sqlengine bigquery-emulator
 	CGO_ENABLED=1 go test -race -count $(or $(COUNT),10) -timeout 6h $$(scripts/packages.sh plain)
+	CGO_ENABLED=0 go test -count 1 -timeout 1h -run '^TestNoGrowth$$' -v ./internal/googlesql -analyses 100000
 	CGO_ENABLED=0 go test -tags 'e2e demo' -count $(or $(COUNT),10) -timeout 6h ./e2e
 
 differential: ## Compare the analysis with what N=50000 generated queries do, from SEED=1

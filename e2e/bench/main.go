@@ -34,6 +34,7 @@ type section struct {
 var sections = []section{
 	{"query", latencies},
 	{"check", newSQL},
+	{"sql", sqlWorkers},
 	{"audit", durable},
 	{"masker", masker},
 	{"download", downloads},

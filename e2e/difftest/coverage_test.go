@@ -76,7 +76,7 @@ func (r *report) changed(*query) {
 func (r *report) room() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.findings) < maxShown
+	return len(r.findings) < maxSmall
 }
 
 func (r *report) enough() bool {
@@ -89,7 +89,7 @@ func (r *report) failed(text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.found++
-	if text != "" {
+	if len(r.findings) < maxShown {
 		r.findings = append(r.findings, text)
 	}
 }

@@ -26,7 +26,8 @@ var (
 
 const (
 	batchSize = 250 // queries between two rounds of changes
-	maxShown  = 4   // findings that are made smaller and shown
+	maxSmall  = 4   // findings that are made smaller
+	maxShown  = 100 // findings that are shown
 )
 
 // lab is what one goroutine needs.
@@ -276,7 +277,7 @@ func (l *lab) found(q *query, f *finding) {
 		l.report.failed(fmt.Sprintf("query %d: %s: %s\n%s\nmade smaller:\n%s", q.number, f.what, f.detail, q.sql, l.show(small)))
 		return
 	}
-	l.report.failed("")
+	l.report.failed(fmt.Sprintf("query %d: %s: %s\n%s", q.number, f.what, f.detail, q.sql))
 }
 
 // show prints a query with what both sides say, and what the change does to it.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
@@ -133,10 +134,10 @@ func failure(err error) (*Error, error) {
 }
 
 // outline asks for the outline of a text.
-func (a *Analyzer) outline(ctx context.Context, request Request) (*wire.Script, *Error, error) {
+func (a *Analyzer) outline(ctx context.Context, request Request, spent *time.Duration) (*wire.Script, *Error, error) {
 	reply, err := a.pool.ask(ctx, request.Caller, &wire.Request{Parse: &wire.ParseRequest{
 		SQL: request.SQL, MaxDepth: a.limits.Depth, MaxNodes: a.limits.Nodes, MaxStatements: a.limits.Statements,
-	}})
+	}}, spent)
 	if err != nil {
 		refused, err := failure(err)
 		return nil, refused, err

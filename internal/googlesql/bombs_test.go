@@ -2,6 +2,7 @@ package googlesql
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -25,13 +26,23 @@ func TestBombs(t *testing.T) {
 		if a.Error == nil && name == "structdup" {
 			t.Errorf("%s was understood: it is a dud", name)
 		}
-		// A text is parsed, which has a deadline, and each of its statements analysed, which has one too.
-		if limit := 2*deadline + 3*time.Second; took > limit {
+		if limit := deadline + 3*time.Second; took > limit {
 			t.Errorf("%s took %s, want at most %s", name, took, limit)
 		}
 	}
 	if a := analyze(t, analyzer, "SELECT ssn FROM crm.customers"); a.Error != nil {
 		t.Errorf("after the bombs: %v", a.Error)
+	}
+}
+
+// A script of statements that each are analysed in time has one deadline all the same.
+func TestDeadlineIsOfTheText(t *testing.T) {
+	const deadline = 400 * time.Millisecond
+	analyzer := New(startPool(t, PoolOptions{Workers: 2, Deadline: deadline}), Limits{Cache: -1})
+	begin := time.Now()
+	a := analyze(t, analyzer, strings.Repeat(bomb(13)+";", 100)) // each takes some tens of milliseconds
+	if took := time.Since(begin); a.Error == nil || a.Error.Code != ErrorDeadline || took > deadline+3*time.Second {
+		t.Errorf("error = %+v after %s, want the deadline of %s", a.Error, took, deadline)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
@@ -32,6 +33,7 @@ type known struct {
 	routines map[bigquery.RoutineID]*bigquery.Routine
 	views    map[bigquery.TableID]*Statement // what the views among the tables mean
 	bodies   map[bigquery.RoutineID]*routine // what the routines mean
+	spent    time.Duration                   // what workers took so far
 	fleeting bool                            // something could not be read, so that nothing tells when the answer would be another
 }
 
@@ -44,7 +46,7 @@ func newKnown() *known {
 
 // run analyses the text from its outline on.
 func (j *job) run() (*Analysis, error) {
-	script, refused, err := j.outline(j.ctx, j.request)
+	script, refused, err := j.outline(j.ctx, j.request, &j.spent)
 	if err != nil {
 		return nil, err
 	}
@@ -237,7 +239,7 @@ func (j *job) data(s *wire.Statement, result *Statement) (*Error, error) {
 		}
 		// Whatever goes wrong from here on was found out from these tables: whoever may not read one of them must not learn from the error that it exists.
 		result.Tables = slices.Sorted(maps.Keys(wanted))
-		reply, err := j.pool.ask(j.ctx, j.request.Caller, &wire.Request{Analyze: ask})
+		reply, err := j.pool.ask(j.ctx, j.request.Caller, &wire.Request{Analyze: ask}, &j.spent)
 		if err != nil {
 			return failure(err)
 		}

@@ -16,7 +16,7 @@ import (
 type PoolOptions struct {
 	Command     []string      // the worker's command line, normally {"/proc/self/exe", "worker"}; required
 	Workers     int           // processes; 2
-	Deadline    time.Duration // for one question, from the moment a worker takes it; 2 s
+	Deadline    time.Duration // for all that workers do for one text; 2 s
 	MemoryLimit int64         // bytes of data a worker may allocate (RLIMIT_DATA); 768 MiB
 	Recycle     int           // questions after which a worker is replaced; 10,000
 	QueueLimit  int           // questions waiting for a worker, over all callers; 256
@@ -138,13 +138,25 @@ func (p *Pool) Close() error {
 	return nil
 }
 
+// errLate is exchange's word for a deadline that passed.
+var errLate = errors.New("the worker did not answer in time")
+
+func tooLate(deadline time.Duration) *Error {
+	return &Error{Code: ErrorDeadline, Message: fmt.Sprintf("the statement could not be analysed within %s; make it simpler", deadline)}
+}
+
 func errBusy() *Error {
 	return &Error{Code: ErrorUnavailable, Message: "the SQL analysis is busy; try again"}
 }
 
 // ask puts a question to a worker. It returns the worker's reply, an *Error when there is none to be had (the deadline passed, the
-// worker died, the queue is full, the pool is closed), or ctx's error.
-func (p *Pool) ask(ctx context.Context, caller string, request *wire.Request) (*wire.Reply, error) {
+// worker died, the queue is full, the pool is closed), or ctx's error. What workers have spent on the text before counts towards its deadline, and
+// what this question took is added to it.
+func (p *Pool) ask(ctx context.Context, caller string, request *wire.Request, spent *time.Duration) (*wire.Reply, error) {
+	left := p.options.Deadline - *spent
+	if left <= 0 {
+		return nil, tooLate(p.options.Deadline)
+	}
 	w, err := p.acquire(ctx, caller)
 	if err != nil {
 		return nil, err
@@ -154,22 +166,29 @@ func (p *Pool) ask(ctx context.Context, caller string, request *wire.Request) (*
 	type outcome struct {
 		reply *wire.Reply
 		err   error
+		took  time.Duration
 	}
 	done := make(chan outcome, 1)
 	go func() {
 		defer p.wait.Done()
-		reply, err := w.exchange(request, p.options.Deadline, p.life.Done())
+		begin := time.Now()
+		reply, err := w.exchange(request, left, p.life.Done())
+		if errors.Is(err, errLate) {
+			err = tooLate(p.options.Deadline)
+		}
+		took := time.Since(begin)
 		healthy := err == nil && !reply.Retire && w.asked < p.options.Recycle
 		if healthy {
 			p.release(w, caller)
 		}
-		done <- outcome{reply, err}
+		done <- outcome{reply, err, took}
 		if !healthy {
 			p.replace(w, caller)
 		}
 	}()
 	select {
 	case o := <-done:
+		*spent += o.took
 		return o.reply, o.err
 	case <-ctx.Done():
 		return nil, ctx.Err()

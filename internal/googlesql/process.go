@@ -68,7 +68,8 @@ func startProcess(ctx context.Context, command []string, memory int64) (*process
 	return w, nil
 }
 
-// exchange asks one question and reads one reply. Any error means that the worker must be replaced.
+// exchange asks one question and reads one reply. Any error means that the worker must be killed, which ends what is still waiting for it here: the
+// asker need not wait for the death of a process with much memory.
 func (w *process) exchange(request *wire.Request, deadline time.Duration, closing <-chan struct{}) (*wire.Reply, error) {
 	w.asked++
 	request.ID = uint64(w.asked)
@@ -98,10 +99,8 @@ func (w *process) exchange(request *wire.Request, deadline time.Duration, closin
 		}
 		return a.reply, nil
 	case <-timer.C:
-		w.kill() // ends the goroutine above: its pipes break
-		return nil, &Error{Code: ErrorDeadline, Message: fmt.Sprintf("the statement could not be analysed within %s; make it simpler", deadline)}
+		return nil, errLate
 	case <-closing:
-		w.kill()
 		return nil, &Error{Code: ErrorUnavailable, Message: "the SQL analysis is shutting down"}
 	}
 }
