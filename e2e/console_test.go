@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -290,6 +291,19 @@ func TestConsole(t *testing.T) {
 		}
 		reviewer.sees("main", "demo.yaml")
 		reviewer.sees("main", "finance.payroll")
+	})
+
+	t.Run("a session ended by the operator", func(t *testing.T) {
+		lead := b.person("lead")
+		lead.login(d.Console + "/")
+		lead.sees("#says", "decision")
+		revoke := exec.Command(filepath.Join(repoRoot(t), "build", "bin", "bqgate-demo"), "sessions", "revoke", "--config", filepath.Join(d.dir, "bqgate.yaml"), "--subject", d.Personas["lead"].Subject)
+		if out, err := revoke.CombinedOutput(); err != nil {
+			t.Fatalf("sessions revoke: %v\n%s", err, out)
+		}
+		lead.sees("#ended:not([hidden])", "Your session has ended")
+		lead.open(d.Console + "/history")
+		lead.sees("h1", "Log in to the demo")
 	})
 
 	t.Run("without a role", func(t *testing.T) {

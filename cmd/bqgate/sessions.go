@@ -24,7 +24,7 @@ const (
 )
 
 func sessionsCommand() *cobra.Command {
-	c := &cobra.Command{Use: "sessions", Short: "The gateway's own sessions: what POST /v1/token has issued", RunE: group}
+	c := &cobra.Command{Use: "sessions", Short: "The gateway's own sessions: what POST /v1/token has issued, and who is logged in to the console", RunE: group}
 	c.AddCommand(sessionsListCommand(), sessionsRevokeCommand())
 	return c
 }
@@ -94,15 +94,22 @@ func sessionTable(out io.Writer, list []identity.Session) error {
 		return err
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "SESSION\tSUBJECT\tISSUER\tCREATED\tEXPIRES")
+	fmt.Fprintln(w, "SESSION\tSUBJECT\tISSUER\tCREATED\tEXPIRES\tOF")
 	for _, s := range list {
 		if s.Forged {
-			fmt.Fprintf(w, "%s\tnot written by this gateway\t\t\t\n", harmless(abbreviate(s.ID)))
+			fmt.Fprintf(w, "%s\tnot written by this gateway\t\t\t\t%s\n", harmless(abbreviate(s.ID)), keptFor(s))
 			continue
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", abbreviate(s.ID), harmless(s.Subject), harmless(s.Issuer), s.Created.Local().Format(time.DateTime), s.Expiry.Local().Format(time.DateTime))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", abbreviate(s.ID), harmless(s.Subject), harmless(s.Issuer), s.Created.Local().Format(time.DateTime), s.Expiry.Local().Format(time.DateTime), keptFor(s))
 	}
 	return w.Flush()
+}
+
+func keptFor(s identity.Session) string {
+	if s.Console {
+		return "the console"
+	}
+	return "a client"
 }
 
 func abbreviate(id string) string { return id[:min(len(id), shortID)] }

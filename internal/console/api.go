@@ -36,6 +36,7 @@ type Options struct {
 	Policies func() *policies.Set
 	Redis    redis.UniversalClient
 	Keys     *sealed.Keyring
+	Bans     Bans
 	Activity *Activity // what subjects did without a person; nil shows none
 
 	now func() time.Time // for tests
@@ -50,7 +51,7 @@ func New(ctx context.Context, o Options) (http.Handler, error) {
 	if o.Login == nil {
 		return NewAPI(o), nil
 	}
-	if o.Approvals == nil || o.Verifier == nil || o.Groups == nil || o.Known == nil || o.Policies == nil || o.Redis == nil || o.Keys == nil || o.Login.Client == nil ||
+	if o.Approvals == nil || o.Verifier == nil || o.Groups == nil || o.Known == nil || o.Policies == nil || o.Redis == nil || o.Keys == nil || o.Bans == nil || o.Login.Client == nil ||
 		o.Login.ClientID == "" || o.Login.URL == "" || o.Login.Session <= 0 {
 		return nil, errors.New("the console's pages lack a part")
 	}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -195,6 +196,31 @@ func TestSessionEnds(t *testing.T) {
 				t.Error("the cookie is left")
 			}
 			plant(v, value) // a copy that somebody kept
+		},
+		"put back into Redis after the logout": func(v *visit) {
+			value := v.cookie(sessionCookie).Value
+			key := consoleSessionKey + digestOf(value)
+			kept := b.redis.Get(ctx, key).Val()
+			v.post("/logout", nil)
+			b.redis.Set(ctx, key, kept, 0)
+			plant(v, value)
+		},
+		"ended by the operator": func(v *visit) {
+			id := digestOf(v.cookie(sessionCookie).Value)
+			kept := b.redis.Get(ctx, consoleSessionKey+id).Val()
+			list, err := ListSessions(ctx, b.redis, b.keys, b.bans)
+			at := slices.IndexFunc(list, func(s identity.Session) bool { return s.ID == id })
+			if err != nil || at < 0 || list[at].Subject != "id-of-dana" || list[at].Issuer != b.issuer.URL() || !list[at].Console || list[at].Forged {
+				t.Fatalf("listed %+v, %v", list, err)
+			}
+			b.bans.LearnRevoked(id, list[at].Expiry) // as the gateway does from the journal
+			if err := RevokeSession(ctx, b.redis, id); err != nil {
+				t.Fatal(err)
+			}
+			b.redis.Set(ctx, consoleSessionKey+id, kept, 0)
+			if list, err = ListSessions(ctx, b.redis, b.keys, b.bans); err != nil || slices.ContainsFunc(list, func(s identity.Session) bool { return s.ID == id }) {
+				t.Errorf("it is listed still: %+v, %v", list, err)
+			}
 		},
 		"another cookie": func(v *visit) { plant(v, secret()) },
 		"malformed":      func(v *visit) { plant(v, "x") },

@@ -37,8 +37,15 @@ type sessions struct {
 	keys   *sealed.Keyring
 	life   time.Duration
 	secure bool // cookies travel over https only
+	bans   Bans
 	log    *slog.Logger
 	now    func() time.Time
+}
+
+// Bans remember sessions that were revoked, whatever Redis may show later. *identity.Sessions does.
+type Bans interface {
+	Ban(ctx context.Context, s identity.Session) error
+	Banned(id string) bool
 }
 
 const consoleSessionKey = "bqgate:console-session:"
@@ -89,13 +96,17 @@ func (s *sessions) read(ctx context.Context, id string) (session, error) {
 		return session{}, errNoSession
 	case err != nil && strings.HasPrefix(err.Error(), "WRONGTYPE"):
 		s.log.Error("console session in Redis was not written by this gateway", "session", id)
-		return session{}, errNoSession
+		return session{}, fmt.Errorf("%w: %w", errNoSession, sealed.ErrForged)
 	case err != nil:
 		return session{}, fmt.Errorf("read console session from Redis: %w", err)
 	}
 	var out session
 	if err := s.keys.Open(sessionPurpose(id), text, &out); err != nil {
 		s.log.Error("console session in Redis was not written by this gateway", "session", id, "error", err)
+		return session{}, fmt.Errorf("%w: %w", errNoSession, err)
+	}
+	if s.bans.Banned(id) {
+		s.log.Error("console session in Redis was put back after it was revoked", "session", id)
 		return session{}, errNoSession
 	}
 	if out.ID != id || !s.now().Before(out.Expires) || out.Subject.Issuer == "" || out.Subject.Sub == "" {
@@ -110,7 +121,49 @@ func (s *sessions) end(r *http.Request) error {
 	if !ok {
 		return nil
 	}
-	if err := s.redis.Del(r.Context(), consoleSessionKey+digestOf(value)).Err(); err != nil {
+	found, err := s.read(r.Context(), digestOf(value))
+	if errors.Is(err, errNoSession) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.bans.Ban(r.Context(), found.public()); err != nil {
+		return err
+	}
+	return RevokeSession(r.Context(), s.redis, found.ID)
+}
+
+func (s session) public() identity.Session {
+	return identity.Session{ID: s.ID, Issuer: s.Subject.Issuer, Subject: s.Subject.Sub, Owner: s.Subject.Owner, Created: s.Created, Expiry: s.Expires, Console: true}
+}
+
+// ListSessions returns who is logged in to the console, oldest first, and those entries that this gateway did not write.
+func ListSessions(ctx context.Context, client redis.UniversalClient, keys *sealed.Keyring, bans Bans) ([]identity.Session, error) {
+	ids, err := identity.SessionIDs(ctx, client, consoleSessionKey)
+	if err != nil {
+		return nil, fmt.Errorf("list console sessions in Redis: %w", err)
+	}
+	s := sessions{redis: client, keys: keys, bans: bans, log: slog.New(slog.DiscardHandler), now: time.Now}
+	var all []identity.Session
+	for _, id := range ids {
+		found, err := s.read(ctx, id)
+		switch {
+		case errors.Is(err, sealed.ErrForged):
+			all = append(all, identity.Session{ID: id, Console: true, Forged: true})
+		case err == nil:
+			all = append(all, found.public())
+		case !errors.Is(err, errNoSession):
+			return nil, err
+		}
+	}
+	identity.SortSessions(all)
+	return all, nil
+}
+
+// RevokeSession takes a session out of Redis. One that is not there is over already.
+func RevokeSession(ctx context.Context, client redis.UniversalClient, id string) error {
+	if err := client.Del(ctx, consoleSessionKey+id).Err(); err != nil {
 		return fmt.Errorf("end console session in Redis: %w", err)
 	}
 	return nil

@@ -59,6 +59,7 @@ type web struct {
 
 	targets  []string // of notifications
 	activity Activity
+	bans     *identity.Sessions
 	mu       sync.Mutex
 	log      bytes.Buffer
 }
@@ -119,6 +120,8 @@ func newWeb(t *testing.T, change ...func(*Login)) *web {
 	b.set, err = policies.LoadBytes("policies/web.yaml", []byte(webPolicy), policies.Options{Issuers: []string{"login"}})
 	must(err)
 
+	b.bans, err = identity.NewSessions(b.redis, b.keys, identity.Config{}, log)
+	must(err)
 	var handler http.Handler
 	b.http = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
 	t.Cleanup(b.http.Close)
@@ -133,7 +136,7 @@ func newWeb(t *testing.T, change ...func(*Login)) *web {
 	t.Cleanup(cancel)
 	handler, err = New(ctx, Options{
 		Approvals: b.store, Verifier: verifier, Audience: audience, Groups: b.set.Groups, Known: b.set.Known, Log: log,
-		Login: login, Policies: func() *policies.Set { return b.set }, Redis: b.redis, Keys: b.keys, Activity: &b.activity,
+		Login: login, Policies: func() *policies.Set { return b.set }, Redis: b.redis, Keys: b.keys, Bans: b.bans, Activity: &b.activity,
 		now: func() time.Time { return time.Now().Add(time.Duration(b.late.Load())) },
 	})
 	must(err)

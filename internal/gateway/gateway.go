@@ -126,7 +126,7 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	pages, err := console.New(ctx, console.Options{
 		Approvals: holds, Verifier: who.verifier, Groups: set.Groups, Known: set.Known, Audience: c.Identity.WithDefaults().ConsoleAudience, Log: log,
 		Login: login, Policies: func() *policies.Set { return set }, Redis: store, Keys: keys,
-		Activity: activity,
+		Bans: who.sessions, Activity: activity,
 	})
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/config"
+	"github.com/bqgate/bqgate/internal/console"
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/sealed"
 )
@@ -21,6 +22,7 @@ type Sessions struct {
 	*identity.Sessions
 	config *config.Config
 	redis  redis.UniversalClient
+	keys   *sealed.Keyring
 }
 
 // OpenSessions connects to where the replicas of this configuration keep their sessions.
@@ -40,11 +42,24 @@ func OpenSessions(ctx context.Context, c *config.Config, log *slog.Logger) (*Ses
 		store.Close()
 		return nil, fmt.Errorf("identity: %w", err)
 	}
-	return &Sessions{sessions, c, store}, nil
+	return &Sessions{sessions, c, store, keys}, nil
 }
 
 // Close ends the connection.
 func (s *Sessions) Close() error { return s.redis.Close() }
+
+// List returns the live sessions of clients, oldest first, then those of the console, each with the entries that were not written by this gateway.
+func (s *Sessions) List(ctx context.Context) ([]identity.Session, error) {
+	all, err := s.Sessions.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	logins, err := console.ListSessions(ctx, s.redis, s.keys, s.Sessions)
+	if err != nil {
+		return nil, err
+	}
+	return append(all, logins...), nil
+}
 
 // Revocation is who ends sessions, and why.
 type Revocation struct{ By, Reason string }
@@ -61,7 +76,11 @@ func (s *Sessions) Revoke(ctx context.Context, sessions []identity.Session, r Re
 				ID: one.ID, Event: audit.SessionRevoked, Subject: audit.Subject{Issuer: one.Issuer, Sub: one.Subject, Owner: one.Owner}, By: r.By, Reason: r.Reason, Expires: one.Expiry,
 			})
 		}
-		if err := s.Sessions.Revoke(ctx, one.ID); err != nil {
+		revoke := s.Sessions.Revoke
+		if one.Console {
+			revoke = func(ctx context.Context, id string) error { return console.RevokeSession(ctx, s.redis, id) }
+		}
+		if err := revoke(ctx, one.ID); err != nil {
 			return revoked, err
 		}
 		revoked++

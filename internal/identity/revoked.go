@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -42,6 +43,20 @@ func (r *revoked) has(id string) bool {
 	_, ok := r.ids[id]
 	return ok
 }
+
+// Ban makes a session, also one of the console, over for good, whatever Redis may show of it later. The journal has it before it is in force.
+func (s *Sessions) Ban(ctx context.Context, session Session) error {
+	if s.Journal != nil {
+		if err := s.Journal.SessionRevoked(ctx, session); err != nil {
+			return fmt.Errorf("journal the revocation of session %s: %w", session.ID, err)
+		}
+	}
+	s.LearnRevoked(session.ID, session.Expiry)
+	return nil
+}
+
+// Banned says whether a session was revoked.
+func (s *Sessions) Banned(id string) bool { return s.revoked.has(id) }
 
 // LearnRevoked takes a revocation from the journal: this process's in an earlier life, or another's. What the journal says must be learnt before anything is served.
 func (s *Sessions) LearnRevoked(id string, until time.Time) { s.revoked.add(id, until, s.now()) }

@@ -10,31 +10,31 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// ids returns the ids of all session entries, on every master of a cluster.
-func (s *Sessions) ids(ctx context.Context) ([]string, error) {
+// SessionIDs returns what follows prefix in the names of all entries that begin with it, on every master of a cluster.
+func SessionIDs(ctx context.Context, from redis.UniversalClient, prefix string) ([]string, error) {
 	var (
 		mu    sync.Mutex
 		found = map[string]bool{}
 	)
 	scan := func(ctx context.Context, node *redis.Client) error {
-		keys := node.Scan(ctx, 0, sessionKey+"*", 1000).Iterator()
+		keys := node.Scan(ctx, 0, prefix+"*", 1000).Iterator()
 		for keys.Next(ctx) {
 			mu.Lock()
-			found[strings.TrimPrefix(keys.Val(), sessionKey)] = true
+			found[strings.TrimPrefix(keys.Val(), prefix)] = true
 			mu.Unlock()
 		}
 		return keys.Err()
 	}
 	var err error
-	switch client := s.redis.(type) {
+	switch client := from.(type) {
 	case *redis.ClusterClient:
 		err = client.ForEachMaster(ctx, scan)
 	case *redis.Ring:
 		err = client.ForEachShard(ctx, scan)
 	default:
-		keys := client.Scan(ctx, 0, sessionKey+"*", 1000).Iterator()
+		keys := client.Scan(ctx, 0, prefix+"*", 1000).Iterator()
 		for keys.Next(ctx) {
-			found[strings.TrimPrefix(keys.Val(), sessionKey)] = true
+			found[strings.TrimPrefix(keys.Val(), prefix)] = true
 		}
 		err = keys.Err()
 	}
@@ -48,7 +48,8 @@ func (s *Sessions) ids(ctx context.Context) ([]string, error) {
 	return ids, nil
 }
 
-func sortSessions(sessions []Session) {
+// SortSessions puts the oldest first.
+func SortSessions(sessions []Session) {
 	slices.SortFunc(sessions, func(a, b Session) int {
 		return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
 	})

@@ -76,6 +76,8 @@ type Session struct {
 	Owner   string    `json:"owner"`
 	Created time.Time `json:"created"`
 	Expiry  time.Time `json:"expiry"`
+	// Console is true for a login at the reviewers' console.
+	Console bool `json:"console,omitempty"`
 	// Forged is true for an entry that this gateway did not write. It opens nothing; somebody else writes to Redis.
 	Forged bool `json:"forged,omitempty"`
 }
@@ -175,12 +177,9 @@ func (s *Sessions) Revoke(ctx context.Context, id string) error {
 		}
 		return err
 	}
-	if s.Journal != nil {
-		if err := s.Journal.SessionRevoked(ctx, r.session()); err != nil {
-			return fmt.Errorf("journal the revocation of session %s: %w", id, err)
-		}
+	if err := s.Ban(ctx, r.session()); err != nil {
+		return err
 	}
-	s.LearnRevoked(id, r.Expiry)
 	return s.remove(ctx, id)
 }
 
@@ -197,7 +196,7 @@ func (s *Sessions) remove(ctx context.Context, id string) error {
 
 // List returns all sessions that are live, oldest first, and those entries that were not written by this gateway.
 func (s *Sessions) List(ctx context.Context) ([]Session, error) {
-	ids, err := s.ids(ctx)
+	ids, err := SessionIDs(ctx, s.redis, sessionKey)
 	if err != nil {
 		return nil, fmt.Errorf("list sessions in Redis: %w", err)
 	}
@@ -213,7 +212,7 @@ func (s *Sessions) List(ctx context.Context) ([]Session, error) {
 			return nil, err
 		}
 	}
-	sortSessions(sessions)
+	SortSessions(sessions)
 	return sessions, nil
 }
 
