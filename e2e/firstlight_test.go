@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/bqgate/bqgate/internal/console/openapitest"
 )
 
 // One demo serves the tests that break nothing.
@@ -197,6 +199,7 @@ func (d *demo) request(t *testing.T, persona, jobID string) map[string]any {
 	return nil
 }
 
+// console asks the approval endpoint; its own openapi.yaml must know the answer.
 func (d *demo) console(persona, method, path string, body any) answer {
 	d.t.Helper()
 	ctx, cancel := contextTimeout(30 * time.Second)
@@ -205,6 +208,14 @@ func (d *demo) console(persona, method, path string, body any) answer {
 	if err != nil {
 		d.t.Fatal(err)
 	}
+	if d.openapi == nil {
+		text, err := d.do(ctx, "GET", d.Console+"/api/v1/openapi.yaml", "", nil, nil)
+		if err != nil || text.Status != 200 {
+			d.t.Fatalf("openapi.yaml: status %d, %v", text.Status, err)
+		}
+		d.openapi = openapitest.Read(d.t, text.Body)
+	}
+	d.openapi.Answer(method, path, a.Status, a.Body)
 	return a
 }
 

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/bqgate/bqgate/e2e/fakegoogle"
+	"github.com/bqgate/bqgate/internal/console/openapitest"
 	"github.com/bqgate/bqgate/internal/redistest"
 )
 
@@ -58,8 +59,9 @@ type demo struct {
 	cmd      *exec.Cmd
 	out      *bytes.Buffer
 	redisPID int
-	redis    string   // host:port
-	got      [][]byte // every byte that a client of this test got
+	redis    string                // host:port
+	openapi  *openapitest.Document // of the console, once something was asked
+	got      [][]byte              // every byte that a client of this test got
 }
 
 func repoRoot(t testing.TB) string {
