@@ -177,15 +177,7 @@ func (s *Service) longPoll(timeoutMs *int64) time.Duration {
 	return limit
 }
 
-// pending answers a poll of a job that still waits.
-func (s *Service) pending(ctx context.Context, w *walk, held approvals.Held) outcome {
-	r, err := s.Approvals.Get(ctx, w.approval)
-	if err != nil {
-		return s.refuse(ctx, w, fmt.Errorf("read held job: %w", err))
-	}
-	return pendingReply(w.op.Method, held, r)
-}
-
+// pendingReply answers a poll of a job that still waits.
 func pendingReply(method bigquery.Method, held approvals.Held, r approvals.Request) outcome {
 	view := bigquery.HeldJob{Job: held.Job, SQL: held.Operation.Query.SQL, Labels: held.Operation.Query.Labels, Priority: held.Operation.Query.Priority, Created: r.Created}
 	if method == bigquery.MethodQuery || method == bigquery.MethodGetQueryResults {

@@ -141,7 +141,7 @@ func (s *Service) readHeld(ctx context.Context, w *walk) outcome {
 	case approvals.StateApproved:
 		return s.release(ctx, w, r, held)
 	case approvals.StatePending:
-		return s.pending(ctx, w, held)
+		return pendingReply(w.op.Method, held, r)
 	case approvals.StateUsed:
 		return s.readReleased(ctx, w, r, held)
 	default:

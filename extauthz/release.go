@@ -19,7 +19,7 @@ import (
 func (s *Service) release(ctx context.Context, w *walk, r approvals.Request, held approvals.Held) outcome {
 	lease, err := s.Approvals.BeginRelease(ctx, r.ID, w.subject.Owner)
 	if errors.Is(err, approvals.ErrReleasing) {
-		return s.pending(ctx, w, held) // another poll of the same client is at it
+		return pendingReply(w.op.Method, held, r) // another poll of the same client is at it
 	}
 	if errors.Is(err, approvals.ErrUsed) { // another poll of the same client was at it, and has ended
 		r.State = approvals.StateUsed

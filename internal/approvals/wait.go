@@ -8,8 +8,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// rereadEvery bounds how late a Wait learns of a change whose announcement was lost.
-const rereadEvery = 3 * time.Second
+// rereadEvery bounds how late a Wait learns of a change whose announcement was lost. It is as long as clients are held by default: their next poll looks anyway, and a thousand waits that look
+// more often are what other queries would feel.
+const rereadEvery = 10 * time.Second
 
 // looksAtOnce bounds the reads of all waits together.
 const looksAtOnce = 8
@@ -20,23 +21,20 @@ func (s *Store) Wait(ctx context.Context, id string, max time.Duration) (Request
 	deadline := time.NewTimer(max)
 	defer deadline.Stop()
 	var changed <-chan struct{}
+	if max > 0 {
+		if wake, leave, ok := s.waiters.join(s.redis, id, s.options.MaxWaiting); ok { // before the first look, so that no change falls between
+			defer leave()
+			changed = wake
+		}
+	}
 	for {
 		r, now, err := s.look(ctx, id)
 		if err != nil {
 			return Request{}, err
 		}
 		request := s.view(r, now)
-		if (request.State != StatePending && !request.Releasing) || max <= 0 {
+		if (request.State != StatePending && !request.Releasing) || changed == nil {
 			return request, nil
-		}
-		if changed == nil {
-			wake, leave, ok := s.waiters.join(s.redis, id, s.options.MaxWaiting)
-			if !ok {
-				return request, nil
-			}
-			defer leave()
-			changed = wake
-			continue // what changed before we listened is read once more
 		}
 		select {
 		case <-ctx.Done():
