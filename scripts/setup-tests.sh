@@ -17,7 +17,8 @@ apt() {
     exit 1
   fi
   echo "setup: installing the package $1 with apt-get ($2 is missing)"
-  root apt-get update -qq
+  [[ -n ${updated:-} ]] || root apt-get update -qq
+  updated=yes
   root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null
 }
 
