@@ -10,6 +10,6 @@ if [[ -n $unformatted ]]; then
   exit 1
 fi
 for script in scripts/*.sh .ci/run; do bash -n "$script"; done
-CGO_ENABLED=0 go vet -tags 'demo e2e' ./...
+CGO_ENABLED=0 go vet -tags 'demo e2e clients' ./...
 (cd e2e/engine && CGO_ENABLED=0 go vet ./...)
 echo "lint: clean"
