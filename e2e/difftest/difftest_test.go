@@ -26,6 +26,7 @@ var (
 
 const (
 	batchSize = 250 // queries between two rounds of changes
+	renew     = 16  // batches after which an engine is made anew: it keeps something of every query, and panics at 4 GiB
 	maxSmall  = 4   // findings that are made smaller
 	maxShown  = 100 // findings that are shown
 )
@@ -77,7 +78,15 @@ func TestDifferential(t *testing.T) {
 	for i := range 2 {
 		l := newLab(t, fmt.Sprint("difftest-", i), analyzer, r)
 		labs.Go(func() {
-			for first := range batches {
+			for n := 0; ; n++ {
+				first, more := <-batches
+				if !more {
+					return
+				}
+				if n%renew == renew-1 {
+					l.child.stop()
+					l.child.start(t)
+				}
 				var queries []*query
 				for i := first; i < min(first+batchSize, *number); i++ {
 					if i%10 == 9 {

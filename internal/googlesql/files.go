@@ -18,10 +18,12 @@ import (
 // `bq show --routine --format=json project:dataset.routine` prints it. The members of a wildcard table are the tables that have files.
 type Files struct{ Folder string }
 
+const longestFileName = 255 // bytes, on the file systems there are; a longer name has no file, while BigQuery's may have 1,024
+
 // Table reads a table's file. The resource inside must be of the table that the file is named for, or name none.
 func (f Files) Table(_ context.Context, id bigquery.TableID) (*bigquery.Table, error) {
 	name := id.String() + ".json"
-	if !filepath.IsLocal(name) || filepath.Base(name) != name {
+	if !filepath.IsLocal(name) || filepath.Base(name) != name || len(name) > longestFileName {
 		return nil, fmt.Errorf("%w: %s", ErrNotFound, id)
 	}
 	content, err := os.ReadFile(filepath.Join(f.Folder, name))
@@ -50,7 +52,7 @@ func (f Files) Table(_ context.Context, id bigquery.TableID) (*bigquery.Table, e
 // Routine reads a routine's file. The resource inside must be of the routine that the file is named for, or name none.
 func (f Files) Routine(_ context.Context, id bigquery.RoutineID) (*bigquery.Routine, error) {
 	name := id.String() + routineSuffix
-	if !filepath.IsLocal(name) || filepath.Base(name) != name {
+	if !filepath.IsLocal(name) || filepath.Base(name) != name || len(name) > longestFileName {
 		return nil, fmt.Errorf("%w: %s", ErrNotFound, id)
 	}
 	content, err := os.ReadFile(filepath.Join(f.Folder, name))
