@@ -67,21 +67,52 @@ func TestBehind(t *testing.T) {
 	if a := d.query("analyst", "SELECT person FROM `crm.visits_1*`"); a.Status != 200 {
 		t.Errorf("analyst: the wildcard that the rule covers: status %d %s", a.Status, a.message())
 	}
-	attackReplacedView(t, d)
+	attackChanged(t, d)
 	d.searchCanaries()
 }
 
-// A8: a view is replaced after the gateway has read it and before the query runs. The gateway still believes the old text, under which the column is clear.
-func attackReplacedView(t *testing.T, d *demo) {
-	const sql = "SELECT label FROM crm.names"
-	if a := d.query("agent", sql); a.Status != 200 || len(a.rows(t)) != 3 {
-		t.Fatalf("before: status %d %s", a.Status, a.message())
-	}
-	d.fake(t, "/_fake/plant", map[string]any{
-		"account": "crm-reader@demo.iam.gserviceaccount.com", "job_id": "replace_view", "sql": "CREATE OR REPLACE VIEW demo.crm.names AS SELECT id, ssn AS label FROM demo.crm.people",
-	})
-	a := d.query("agent", sql)
-	if a.Status != 403 || !strings.Contains(a.message(), "does not agree with what was decided") || !strings.Contains(a.message(), "the same query again") {
-		t.Errorf("after: status %d %s, want 403 that says to ask again", a.Status, a.message())
+// A8: what the gateway has read is changed before the query runs. It still believes the old text, under which the column is clear; the next time it knows better.
+func attackChanged(t *testing.T, d *demo) {
+	for name, test := range map[string]struct{ change, sql, before, again string }{
+		"a view": {
+			"CREATE OR REPLACE VIEW demo.crm.names AS SELECT id, ssn AS label FROM demo.crm.people",
+			"SELECT label FROM crm.names ORDER BY id", "[[Ada] [Bob] [Cy]]", "[[XXXXX1001] [XXXXX1002] [XXXXX1003]]",
+		},
+		"a view behind a view": {
+			"CREATE OR REPLACE VIEW demo.crm.inner AS SELECT id, ssn AS label FROM demo.crm.people",
+			"SELECT label FROM crm.outer ORDER BY id", "[[Ada] [Bob] [Cy]]", "[[XXXXX1001] [XXXXX1002] [XXXXX1003]]",
+		},
+		"a function": {
+			"CREATE OR REPLACE FUNCTION demo.lib.who() RETURNS STRING AS ((SELECT MIN(ssn) FROM demo.crm.people))",
+			"SELECT lib.who() AS w", "[[Ada]]", "",
+		},
+		"columns that change places": {
+			"CREATE OR REPLACE TABLE demo.crm.swap AS SELECT note AS ssn, ssn AS note FROM demo.crm.swap",
+			"SELECT note FROM crm.swap", "[[hello]]", "",
+		},
+		"a table that joins a wildcard": {
+			"CREATE TABLE demo.crm.days_9 (id INT64, label STRING)",
+			"SELECT label FROM `crm.days_*` ORDER BY id", "[[quiet]]", "[[quiet]]",
+		},
+	} {
+		a := d.query("agent", test.sql)
+		if a.Status != 200 {
+			t.Fatalf("%s, before: status %d %s", name, a.Status, a.message())
+		}
+		if got := fmt.Sprint(a.rows(t)); got != test.before {
+			t.Errorf("%s, before: rows %s, want %s", name, got, test.before)
+		}
+		d.fake(t, "/_fake/plant", map[string]any{"account": "crm-reader@demo.iam.gserviceaccount.com", "job_id": "change_" + strings.ReplaceAll(name, " ", "_"), "sql": test.change})
+		a = d.query("agent", test.sql)
+		if a.Status != 403 || !strings.Contains(a.message(), "does not agree with what was decided") || !strings.Contains(a.message(), "the same query again") {
+			t.Errorf("%s, after: status %d %s, want 403 that says to ask again", name, a.Status, a.message())
+		}
+		if test.again == "" { // it would show what somebody wrote into a clear column, or be refused
+			continue
+		}
+		a = d.query("agent", test.sql)
+		if a.Status != 200 || fmt.Sprint(a.rows(t)) != test.again {
+			t.Errorf("%s, again: status %d %s %s, want %s", name, a.Status, a.message(), a.Body, test.again)
+		}
 	}
 }

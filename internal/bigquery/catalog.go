@@ -79,6 +79,13 @@ func (c *Catalog) Tables(ctx context.Context, d DatasetReference) ([]ListedTable
 	return *list, nil
 }
 
+// Forget makes the catalog ask for everything again. What is under way is neither kept nor given to those who ask from now on.
+func (c *Catalog) Forget() {
+	c.tables.forget()
+	c.routines.forget()
+	c.lists.forget()
+}
+
 // Uncached is a catalog without memory: what it says was true after it was asked. It is for the check of a finished job.
 type Uncached struct{ Source TableSource }
 

@@ -126,3 +126,48 @@ func TestCatalogIsBounded(t *testing.T) {
 		t.Errorf("%d entries", n)
 	}
 }
+
+// A8: after a change was noticed, nothing of before may be believed: neither what is kept nor what was asked for earlier and comes late.
+func TestCatalogForgetsAtOnce(t *testing.T) {
+	id := TableID{"demo", "crm", "t"}
+	kind, begun, hold := "before", make(chan struct{}, 1), make(chan struct{})
+	var slow atomic.Bool
+	c, _, _ := catalogOf(t, time.Minute, func(_ context.Context, id TableID) (*Table, error) {
+		table := &Table{TableReference: id, Type: kind}
+		if slow.Swap(false) {
+			begun <- struct{}{}
+			<-hold
+		}
+		return table, nil
+	})
+	slow.Store(true)
+	late := make(chan string, 1)
+	go func() {
+		table, err := c.Table(context.Background(), id)
+		if err != nil {
+			late <- err.Error()
+			return
+		}
+		late <- table.Type
+	}()
+	<-begun
+	kind = "after"
+	c.Forget()
+	for range 2 {
+		if table, err := c.Table(t.Context(), id); err != nil || table.Type != "after" {
+			t.Fatalf("%v, %v", table, err)
+		}
+	}
+	close(hold)
+	if got := <-late; got != "before" {
+		t.Errorf("who asked before got %s", got)
+	}
+	if table, err := c.Table(t.Context(), id); err != nil || table.Type != "after" {
+		t.Errorf("a late answer is kept: %v, %v", table, err)
+	}
+	kind = "later"
+	c.Forget()
+	if table, err := c.Table(t.Context(), id); err != nil || table.Type != "later" {
+		t.Errorf("%v, %v", table, err)
+	}
+}

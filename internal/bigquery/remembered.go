@@ -23,6 +23,7 @@ type remembered[K interface {
 
 	mu      sync.Mutex
 	entries map[K]memory[V]
+	age     int // grows when everything is forgotten: what was asked for before is not kept
 }
 
 type memory[V any] struct {
@@ -38,12 +39,13 @@ func newRemembered[K interface {
 }
 
 func (r *remembered[K, V]) get(ctx context.Context, key K) (V, error) {
-	if m, found := r.lookup(key); found {
+	m, age, found := r.lookup(key)
+	if found {
 		return r.result(key, m)
 	}
 	// The request outlives a caller who gives up, since others may wait for it too.
 	shared := context.WithoutCancel(ctx)
-	done := r.flight.DoChan(fmt.Sprintf("%#v", key), func() (any, error) { return r.load(shared, key) })
+	done := r.flight.DoChan(fmt.Sprintf("%d %#v", age, key), func() (any, error) { return r.load(shared, key, age) })
 	var none V
 	select {
 	case <-ctx.Done():
@@ -64,15 +66,22 @@ func (r *remembered[K, V]) result(key K, m memory[V]) (V, error) {
 	return m.value, nil
 }
 
-func (r *remembered[K, V]) lookup(key K) (memory[V], bool) {
+func (r *remembered[K, V]) lookup(key K) (m memory[V], age int, found bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m, found := r.entries[key]
-	return m, found && r.now().Before(m.expires)
+	m, found = r.entries[key]
+	return m, r.age, found && r.now().Before(m.expires)
+}
+
+func (r *remembered[K, V]) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.entries)
+	r.age++
 }
 
 // load asks the source and remembers the answer, counted from before the question.
-func (r *remembered[K, V]) load(ctx context.Context, key K) (memory[V], error) {
+func (r *remembered[K, V]) load(ctx context.Context, key K, age int) (memory[V], error) {
 	ctx, cancel := context.WithTimeout(ctx, catalogTimeout)
 	defer cancel()
 	asked := r.now()
@@ -89,8 +98,10 @@ func (r *remembered[K, V]) load(ctx context.Context, key K) (memory[V], error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.makeRoom()
-	r.entries[key] = m
+	if r.age == age {
+		r.makeRoom()
+		r.entries[key] = m
+	}
 	return m, nil
 }
 

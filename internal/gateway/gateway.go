@@ -115,7 +115,11 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	}
 	proc := &extproc.Service{Keys: keys, Journal: journal, Jobs: records, Upstream: upstream, Log: log,
 		Changed: func(ctx context.Context, digests map[string]string) ([]string, error) {
-			return googlesql.Changed(ctx, bigquery.Uncached{Source: upstream}, digests)
+			changed, err := googlesql.Changed(ctx, bigquery.Uncached{Source: upstream}, digests)
+			if len(changed) > 0 {
+				catalog.Forget() // the client is told to ask again, and that must be decided by what is there now
+			}
+			return changed, err
 		},
 	}
 	login, err := loginOf(c, who.verifier)

@@ -14,3 +14,10 @@ CREATE FUNCTION lib.greet(name STRING) RETURNS STRING AS (CONCAT('Hello ', name)
 CREATE FUNCTION lib.tail(value STRING) AS (SUBSTR(value, -4));
 CREATE FUNCTION lib.first_ssn() AS ((SELECT MIN(ssn) FROM demo.crm.people));
 CREATE TABLE FUNCTION lib.after_id(least INT64) AS SELECT id, ssn AS reference, name FROM demo.crm.people WHERE id > least;
+CREATE VIEW crm.inner AS SELECT id, name AS label FROM demo.crm.people;
+CREATE VIEW crm.outer AS SELECT id, label FROM demo.crm.inner;
+CREATE FUNCTION lib.who() RETURNS STRING AS ((SELECT MIN(name) FROM demo.crm.people));
+CREATE TABLE crm.swap (note STRING, ssn STRING);
+INSERT INTO crm.swap (note, ssn) VALUES ('hello', '911-55-3001');
+CREATE TABLE crm.days_1 (id INT64, label STRING);
+INSERT INTO crm.days_1 (id, label) VALUES (1, 'quiet');
