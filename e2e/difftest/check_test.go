@@ -143,16 +143,16 @@ func writesOf(lowerSQL string, v *cell) bool {
 	return false
 }
 
-// direct checks that what is carried directly is a value of its sources.
-func (q *query) direct(values rawValues) *finding {
+// direct checks that what is carried directly is a value of its sources. Where the engine mixed up columns, its answer says nothing.
+func (q *query) direct(values rawValues) (f *finding, mixedUp bool) {
 	for i := range q.analysis.Columns {
 		for _, row := range q.base.Rows {
-			if f := q.directColumn(values, row, i); f != nil && !q.mixedUp(values, row, i) {
-				return f
+			if f := q.directColumn(values, row, i); f != nil {
+				return f, q.mixedUp(values, row, i)
 			}
 		}
 	}
-	return nil
+	return nil, false
 }
 
 func (q *query) directColumn(values rawValues, row []any, i int) *finding {

@@ -188,7 +188,11 @@ func (l *lab) look(q *query) (ok bool, why string, f *finding) {
 	if f := q.shape(); f != nil {
 		return false, "shape: " + f.what, f
 	}
-	return true, "", q.direct(l.values)
+	f, mixedUp := q.direct(l.values)
+	if mixedUp {
+		return false, "engine: it mixes up columns of a set operation", nil
+	}
+	return true, "", f
 }
 
 // runTime tells an error of the data from one of an engine that does not know a function.

@@ -58,7 +58,7 @@ func TestAWrongAnalysisIsNoticed(t *testing.T) {
 				if c.Sources[j].Carry == googlesql.CarryDerived && c.Name == "x" {
 					less.Columns[i].Sources = slices.Clone(c.Sources)
 					less.Columns[i].Sources[j].Carry = googlesql.CarryDirect
-					if q.direct(l.values) == nil {
+					if f, _ := q.direct(l.values); f == nil {
 						t.Errorf("%s: nothing noticed that %+v was called direct", sql, c.Sources[j])
 					}
 				}
@@ -84,7 +84,7 @@ func (l *lab) anyBroken(q *query, all []change, column string) string {
 	if len(q.canaries(l.known)) > 0 {
 		return "canary"
 	}
-	if f := q.direct(l.values); f != nil {
+	if f, _ := q.direct(l.values); f != nil {
 		return f.what
 	}
 	for i := range all {
