@@ -239,16 +239,22 @@ var taken map[string]bool
 func quote(s string) string { return "'" + s + "'" }
 
 // literal is the whole cell as a GoogleSQL expression.
-func (v *cell) literal() string {
+func (v *cell) literal() string { return v.with(nil, "") }
+
+// with is the cell with another text in one of its leaves.
+func (v *cell) with(leaf *cell, text string) string {
 	if v.column.array || len(v.column.fields) > 0 && v.parts != nil {
 		parts := make([]string, len(v.parts))
 		for i, p := range v.parts {
-			parts[i] = p.literal()
+			parts[i] = p.with(leaf, text)
 		}
 		if v.column.array {
 			return v.column.kind.String() + "[" + strings.Join(parts, ", ") + "]"
 		}
 		return v.column.kind.String() + "(" + strings.Join(parts, ", ") + ")"
+	}
+	if v == leaf {
+		return text
 	}
 	return v.text
 }
@@ -316,12 +322,10 @@ func (c change) String() string {
 // update is the statement that makes the change, or takes it back. The row is found by its other columns, and keeps its place.
 func (c change) update(back bool) string {
 	row := c.table.rows[c.row]
-	old := c.leaf.text
-	if !back {
-		c.leaf.text = c.to
-	}
 	value := row[c.top].literal()
-	c.leaf.text = old
+	if !back {
+		value = row[c.top].with(c.leaf, c.to)
+	}
 	var others []string
 	for i, v := range row {
 		switch column := c.table.columns[i]; {

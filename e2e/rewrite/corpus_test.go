@@ -16,7 +16,7 @@ import (
 const googlesqlData = "../../internal/googlesql/testdata/"
 
 // TestCorpus: every statement of the SQL corpus that touches a sensitive column is refused, or answers through the gateway exactly as the same text does over tables whose
-// columns were masked beforehand. The share of each is printed.
+// columns were masked beforehand, unless it answers otherwise each time. The share of each is printed.
 func TestCorpus(t *testing.T) {
 	g := newGate(t, "testdata/corpus.yaml", googlesqlData+"catalog")
 	tables := readCatalog(t, googlesqlData+"catalog")
@@ -68,6 +68,9 @@ func TestCorpus(t *testing.T) {
 			case v.decision.Effect != policies.Allow:
 				count["refused"]++
 				refused = append(refused, name+": "+v.decision.Message)
+				continue
+			}
+			if v.fickle {
 				continue
 			}
 			how := "masked in flight"

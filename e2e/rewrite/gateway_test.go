@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 
@@ -58,6 +59,7 @@ type verdict struct {
 	decision policies.Decision
 	sql      string // for BigQuery
 	masked   bool   // the text is a rewritten one
+	fickle   bool   // it answers otherwise each time
 }
 
 func (g *gate) judge(ctx context.Context, sql string) (verdict, error) {
@@ -67,6 +69,9 @@ func (g *gate) judge(ctx context.Context, sql string) (verdict, error) {
 		return verdict{}, err
 	}
 	v := verdict{sql: sql}
+	for _, st := range analysis.Statements {
+		v.fickle = v.fickle || slices.ContainsFunc(st.Functions, func(f string) bool { return f == "RAND" || f == "GENERATE_UUID" })
+	}
 	v.decision, err = g.set.Judge(policies.Request{
 		Subject: identity.Subject{
 			Issuer: "i", Name: "demo", Sub: "agent", Owner: "o", Mapped: true, People: []string{"p"}, Claims: map[string]any{"groups": []any{"agents"}},
