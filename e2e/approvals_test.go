@@ -72,6 +72,7 @@ notifications:
 
 // Waiting for people: expiry, withdrawal, restarts, a pipeline that does not wait, approvals that stand, and who is told. Attacks on them are in approvals_attacks_test.go.
 func TestApprovals(t *testing.T) {
+	t.Parallel()
 	hook := newReceiver(t)
 	d := startDemo(t, "--policy", approvalsPolicy(t), "--gateway", approvalsGateway(t, hook))
 	t.Run("python expired", func(t *testing.T) { pythonEnds(t, d, "analyst", "SELECT id FROM crm.customers", "", "expired") })

@@ -11,6 +11,7 @@ import (
 // TestBehind reads tables through views, functions, table functions and wildcards: what is masked is masked behind each of them, and what changes while it is read is not
 // shown (A8).
 func TestBehind(t *testing.T) {
+	t.Parallel()
 	d := startDemo(t, "--policy", "e2e/testdata/behind/policy.yaml", "--seed", "e2e/testdata/behind/data.sql")
 	for name, test := range map[string]struct {
 		sql  string

@@ -83,6 +83,7 @@ func (d *demo) waiting(sql string) string {
 
 // The day of a reviewer, in a real browser: log in, see a request appear, read it, decide, be overtaken by a colleague, and fail to do what nobody may.
 func TestConsole(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile("../policies/examples/demo.yaml")
 	if err != nil {
 		t.Fatal(err)

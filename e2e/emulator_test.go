@@ -6,6 +6,7 @@ import "testing"
 
 // A second, independent upstream: the BigQuery emulator runs the SQL. A part of the tests is enough, since it slows down with every job.
 func TestOnTheEmulator(t *testing.T) {
+	t.Parallel()
 	d := startDemo(t, "--engine", "emulator")
 	t.Run("masked", func(t *testing.T) {
 		for name, sql := range map[string]string{

@@ -22,6 +22,7 @@ import (
 // Every part is killed and frozen in the middle of a 50 MB response, of a check and of a hold. What the client gets is a refusal or a broken-off response:
 // never an unmasked byte, never a hang (I7). Each part has a demo of its own.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	for part, signals := range map[string][]syscall.Signal{
 		"envoy": {syscall.SIGKILL, syscall.SIGSTOP}, "bqgate": {syscall.SIGKILL, syscall.SIGSTOP}, "sql worker": {syscall.SIGKILL, syscall.SIGSTOP},
 		"redis": {syscall.SIGSTOP, syscall.SIGKILL}, // a killed Redis does not come back

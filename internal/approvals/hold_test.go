@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/redistest"
 )
 
 func TestHoldAndRead(t *testing.T) {
@@ -268,7 +269,8 @@ func TestList(t *testing.T) {
 		}
 	})
 	// Huge queries end an answer early: a reviewer's list must not be what exhausts the gateway.
-	onEach(t, Options{}, func(t *testing.T, b *bench) {
+	t.Run("large", func(t *testing.T) {
+		b := newBench(t, redistest.Start(t), Options{})
 		for range 25 {
 			b.hold(func(h *Held) { h.Operation.Query.SQL = "SELECT '" + strings.Repeat("x", 1_000_000) + "'" })
 		}
