@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what only the tests need: redis-server and Chromium (with apt, where they are missing and this user may), the Python client
+# Installs what only the tests need: redis-server, Chromium and a font (with apt, where they are missing and this user may), the Python client
 # of BigQuery into build/venv, and axe-core, which looks for what people who cannot see or use a mouse would miss, into build/axe.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -35,6 +35,7 @@ if command -v chromium >/dev/null; then
 else
   apt chromium chromium
 fi
+fc-list 2>/dev/null | grep -q . || apt fonts-dejavu-core "any font"
 
 axe_version=4.14.1
 axe_sha256=29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
