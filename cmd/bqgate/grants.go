@@ -33,7 +33,7 @@ func grantsCommand() *cobra.Command {
 				return writeJSON(c.OutOrStdout(), struct {
 					Grants []approvals.Grant `json:"grants"`
 					More   bool              `json:"more,omitempty"`
-				}{append([]approvals.Grant{}, list...), more})
+				}{orEmpty(list), more})
 			}
 			return grantTable(c.OutOrStdout(), list, more)
 		},

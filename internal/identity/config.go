@@ -148,11 +148,11 @@ func (i Issuer) problems() []error {
 	if !issuerName.MatchString(i.Name) {
 		add("name %q must be lower-case letters, digits, - and _, as policies spell it", i.Name)
 	}
-	if err := checkEndpoint(i.URL); err != nil {
+	if err := CheckEndpoint(i.URL); err != nil {
 		add("url: %w", err)
 	}
 	if i.JWKS != "" {
-		if err := checkEndpoint(i.JWKS); err != nil {
+		if err := CheckEndpoint(i.JWKS); err != nil {
 			add("jwks_url: %w", err)
 		}
 	}
@@ -193,8 +193,8 @@ func (i Issuer) problems() []error {
 	return errs
 }
 
-// checkEndpoint accepts what tokens may be trusted to: https, or plain http on loopback for the demo and tests.
-func checkEndpoint(raw string) error {
+// CheckEndpoint accepts a URL that tokens and secrets may be trusted to: https, or plain http on loopback for the demo and tests.
+func CheckEndpoint(raw string) error {
 	u, err := url.Parse(raw)
 	if err != nil {
 		return fmt.Errorf("%q is not a URL", raw)

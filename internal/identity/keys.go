@@ -97,7 +97,7 @@ func orDefault(configured, fallback []string) []string {
 // which the token has no value, if there is one.
 func (i *issuer) key(token *token, entries []string) (key, missing string) {
 	var b strings.Builder
-	b.WriteString(i.URL) // has no "#": checkEndpoint
+	b.WriteString(i.URL) // has no "#": CheckEndpoint
 	separator := "#"
 	for _, entry := range entries {
 		name, value := firstOf(token.claims, entry)

@@ -171,7 +171,7 @@ func (k *keySet) fetch(ctx context.Context) error {
 		if err := provider.Claims(&metadata); err != nil {
 			return fmt.Errorf("discover issuer %s at %s: %w", k.issuer.Name, k.issuer.URL, err)
 		}
-		if err := checkEndpoint(metadata.JWKS); err != nil {
+		if err := CheckEndpoint(metadata.JWKS); err != nil {
 			return fmt.Errorf("discover issuer %s: jwks_uri: %w", k.issuer.Name, err)
 		}
 		jwks = metadata.JWKS
@@ -271,7 +271,7 @@ func httpClient(caFile string) (*http.Client, error) {
 			if len(via) > 3 {
 				return errors.New("more than 3 redirects")
 			}
-			return checkEndpoint(request.URL.String())
+			return CheckEndpoint(request.URL.String())
 		},
 	}, nil
 }

@@ -11,6 +11,3 @@ func (v *Verifier) Client(name string) (Issuer, *http.Client, bool) {
 	}
 	return Issuer{}, nil, false
 }
-
-// CheckEndpoint accepts a URL that secrets may be sent to: https, or plain http on loopback.
-func CheckEndpoint(raw string) error { return checkEndpoint(raw) }

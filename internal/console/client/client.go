@@ -61,16 +61,19 @@ func (e *Error) Error() string { return e.Message }
 
 // List returns the requests of a state that the reviewer may see, all of them if state is "". More says that older ones were left out.
 func (c *Client) List(ctx context.Context, state string) (requests []approvals.Request, more bool, err error) {
-	path := "/api/v1/requests"
-	if state != "" {
-		path += "?state=" + url.QueryEscape(state)
-	}
 	var out struct {
 		Requests []approvals.Request `json:"requests"`
 		More     bool                `json:"more"`
 	}
-	err = c.call(ctx, http.MethodGet, path, nil, &out)
+	err = c.list(ctx, "/api/v1/requests", state, &out)
 	return out.Requests, out.More, err
+}
+
+func (c *Client) list(ctx context.Context, path, state string, into any) error {
+	if state != "" {
+		path += "?state=" + url.QueryEscape(state)
+	}
+	return c.call(ctx, http.MethodGet, path, nil, into)
 }
 
 // Get returns one request.
@@ -85,15 +88,11 @@ func (c *Client) Decide(ctx context.Context, id string, verdict approvals.Verdic
 
 // Grants returns the approvals of a state that the reviewer may see, all of them if state is "". More says that older ones were left out.
 func (c *Client) Grants(ctx context.Context, state string) (grants []approvals.Grant, more bool, err error) {
-	path := "/api/v1/grants"
-	if state != "" {
-		path += "?state=" + url.QueryEscape(state)
-	}
 	var out struct {
 		Grants []approvals.Grant `json:"grants"`
 		More   bool              `json:"more"`
 	}
-	err = c.call(ctx, http.MethodGet, path, nil, &out)
+	err = c.list(ctx, "/api/v1/grants", state, &out)
 	return out.Grants, out.More, err
 }
 
