@@ -59,7 +59,7 @@ func attackRelease(t *testing.T, d *demo) {
 		for i := range polls {
 			path := []string{"/queries/" + id + "?timeoutMs=3000", "/jobs/" + id}[i%2]
 			go func() {
-				ctx, cancel := contextTimeout(20 * time.Second)
+				ctx, cancel := contextTimeout(60 * time.Second)
 				defer cancel()
 				a, _ := send(ctx, "GET", d.REST+"/bigquery/v2/projects/demo"+path, token, nil)
 				answers <- a

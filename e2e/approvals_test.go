@@ -115,7 +115,7 @@ except exceptions.GoogleAPICallError as e: # Forbidden; BigQuery's "stopped" has
 // decideOn decides on the one pending request whose SQL holds a text.
 func (d *demo) decideOn(t *testing.T, persona, text, verb string, body map[string]any) map[string]any {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		for _, r := range d.console(persona, "GET", "/api/v1/requests?state=pending", nil).json(t)["requests"].([]any) {
 			if m := r.(map[string]any); strings.Contains(m["sql"].(string), text) {
 				a := d.console(persona, "POST", "/api/v1/requests/"+m["id"].(string)+"/"+verb, body)
@@ -313,11 +313,11 @@ func duplicates(t *testing.T, d *demo) {
 // Two polls wait; the third is answered at once, and what the others wait for still comes.
 func tooManyPolls(t *testing.T, d *demo) {
 	id := d.hold(t, "agent", payroll+" -- polls")
-	url, token := d.REST+"/bigquery/v2/projects/demo/queries/"+id+"?timeoutMs=8000", d.token("agent")
+	url, token := d.REST+"/bigquery/v2/projects/demo/queries/"+id+"?timeoutMs=15000", d.token("agent")
 	waits := make(chan answer, 2)
 	for range 2 {
 		go func() {
-			ctx, cancel := contextTimeout(20 * time.Second)
+			ctx, cancel := contextTimeout(60 * time.Second)
 			defer cancel()
 			a, err := send(ctx, "GET", url, token, nil)
 			if err != nil {
@@ -326,9 +326,9 @@ func tooManyPolls(t *testing.T, d *demo) {
 			waits <- a
 		}()
 	}
-	time.Sleep(400 * time.Millisecond)
+	time.Sleep(2 * time.Second)
 	begin := time.Now()
-	if a := d.call("GET", strings.TrimPrefix(url, d.REST), token, nil); a.Status != 200 || a.json(t)["jobComplete"] != false || time.Since(begin) > 2*time.Second {
+	if a := d.call("GET", strings.TrimPrefix(url, d.REST), token, nil); a.Status != 200 || a.json(t)["jobComplete"] != false || time.Since(begin) > 8*time.Second {
 		t.Errorf("above the cap: status %d after %s: %s", a.Status, time.Since(begin), a.Body)
 	}
 	if len(waits) != 0 {
@@ -437,7 +437,7 @@ print("rows", len(list(client.get_job(sys.argv[1], location="US").result())))`, 
 		if err := syscall.Kill(before, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		for deadline := time.Now().Add(30 * time.Second); d.pidsOf(t, part)[0] == before && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(60 * time.Second); d.pidsOf(t, part)[0] == before && time.Now().Before(deadline); {
 			time.Sleep(50 * time.Millisecond)
 		}
 		d.healthy(t)

@@ -57,7 +57,7 @@ func attackInnerServices(t *testing.T, d *demo) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	ctx, cancel := contextTimeout(10 * time.Second)
+	ctx, cancel := contextTimeout(30 * time.Second)
 	defer cancel()
 	stream, err := procv3.NewExternalProcessorClient(conn).Process(ctx)
 	if err != nil {
@@ -170,7 +170,7 @@ func attackSharedSub(t *testing.T, d *demo) {
 		t.Fatalf("held: status %d %s", held.Status, held.message())
 	}
 	r := d.request(t, "reviewer", held.json(t)["jobReference"].(map[string]any)["jobId"].(string))
-	ctx, cancel := contextTimeout(10 * time.Second)
+	ctx, cancel := contextTimeout(30 * time.Second)
 	defer cancel()
 	for _, run := range []string{"1", "9"} {
 		a, err := d.do(ctx, "POST", d.Console+"/api/v1/requests/"+r["id"].(string)+"/approve", mint(run, "bqgate-console", "data-owners"), nil, map[string]any{"reason": "ci"})
@@ -224,7 +224,7 @@ func attackLocalReplies(t *testing.T, d *demo) {
 func attackHeaders(t *testing.T, d *demo) {
 	d.fake(t, "/_fake/options", map[string]any{"noise": true})
 	defer d.fake(t, "/_fake/options", map[string]any{"noise": false})
-	ctx, cancel := contextTimeout(20 * time.Second)
+	ctx, cancel := contextTimeout(60 * time.Second)
 	defer cancel()
 	header := http.Header{}
 	for _, name := range []string{"X-Goog-User-Project", "X-Goog-Api-Key", "X-Goog-FieldMask", "X-Goog-Anything-New", "X-Envoy-Upstream-Rq-Timeout-Ms", "X-Forwarded-Host", "Cookie", "Accept", "X-Envoy-Original-Path"} {

@@ -112,7 +112,7 @@ func command[P, R any](c cdp.Command[P, R], params P) step {
 	})
 }
 
-// do runs steps within ten seconds.
+// do runs steps within thirty seconds.
 func (p *tab) do(steps ...step) {
 	p.t.Helper()
 	result(p, chromedp.Steps(steps...))
@@ -120,7 +120,7 @@ func (p *tab) do(steps ...step) {
 
 func result[T any](p *tab, action chromedp.Action[T]) T {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(p.ctx, 30*time.Second)
 	defer cancel()
 	out, err := chromedp.Run(ctx, action)
 	if err != nil {
@@ -173,7 +173,7 @@ func (p *tab) tabTo(selector string) {
 // sees waits until an element shows a text.
 func (p *tab) sees(selector, want string) {
 	p.t.Helper()
-	deadline := time.Now().Add(8 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	text := ""
 	for {
 		text = p.script(fmt.Sprintf(`[...document.querySelectorAll(%q)].map(e => e.innerText).join("\n")`, selector))

@@ -54,7 +54,7 @@ func (d *demo) gets(what <-chan answer) answer {
 	case a := <-what:
 		d.got = append(d.got, a.Body)
 		return a
-	case <-time.After(20 * time.Second):
+	case <-time.After(60 * time.Second):
 		d.t.Fatal("the client still waits")
 		return answer{}
 	}
@@ -64,7 +64,7 @@ func (d *demo) gets(what <-chan answer) answer {
 func (d *demo) waiting(sql string) string {
 	d.t.Helper()
 	for range 100 {
-		ctx, cancel := contextTimeout(10 * time.Second)
+		ctx, cancel := contextTimeout(30 * time.Second)
 		a, err := d.do(ctx, "GET", d.Console+"/api/v1/requests?state=pending", d.consoleToken("lead"), nil, nil)
 		cancel()
 		if err != nil {

@@ -107,7 +107,7 @@ func TestLaxWhereGoogleIsLax(t *testing.T) {
 	if r := c.do("POST", base+"/jobs", dest); r.status != 200 {
 		t.Fatalf("destinationTable: %d %s", r.status, r.body)
 	}
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for {
 		r := c.query("SELECT COUNT(harmless) FROM crm.laundry", nil)
 		if r.status == 200 {

@@ -12,7 +12,7 @@ func z(member string, score float64) redis.Z { return redis.Z{Member: member, Sc
 
 // A12: without a durable journal nothing happens.
 func TestJournalFails(t *testing.T) {
-	onEach(t, Options{}, func(t *testing.T, b *bench) {
+	onEach(t, Options{ClaimLease: time.Minute}, func(t *testing.T, b *bench) {
 		pending, approved, releasing := b.hold(), b.approve(b.hold(), dana), b.approve(b.hold(), dana)
 		lease, err := b.store.BeginRelease(b.ctx, releasing.ID, owner)
 		b.must(err)
@@ -41,7 +41,7 @@ func TestJournalFails(t *testing.T) {
 		_, err = b.store.BeginRelease(b.ctx, approved.ID, owner)
 		b.must(err)
 		b.must(b.store.FinishRelease(b.ctx, lease, Ran()))
-		if d := time.Since(start); d > 5*time.Second {
+		if d := time.Since(start); d > 30*time.Second {
 			t.Errorf("took %v", d)
 		}
 	})
@@ -82,16 +82,16 @@ func TestKilledBeforeAppend(t *testing.T) {
 		r := b.hold()
 		stored, _, err := b.store.read(b.ctx, r.ID)
 		b.must(err)
+		start := time.Now()
 		claimed, _, err := b.store.claim(b.ctx, stored, "the dead")
 		b.must(err)
 		if !claimed {
 			t.Fatal("not claimed")
 		}
-		start := time.Now()
 		if got := b.approve(r, dana); got.State != StateApproved {
 			t.Fatalf("state %s", got.State)
 		}
-		if d := time.Since(start); d < 200*time.Millisecond {
+		if d := time.Since(start); d < 290*time.Millisecond {
 			t.Errorf("the claim held for only %v", d)
 		}
 	})
@@ -127,7 +127,7 @@ func TestClaimRunsOutDuringAppend(t *testing.T) {
 
 // A process that was frozen sends its commit late: Redis itself refuses it.
 func TestCommitWithoutClaim(t *testing.T) {
-	onEach(t, Options{ClaimLease: 100 * time.Millisecond}, func(t *testing.T, b *bench) {
+	onEach(t, Options{ClaimLease: 500 * time.Millisecond}, func(t *testing.T, b *bench) {
 		before, _, err := b.store.read(b.ctx, b.hold().ID)
 		b.must(err)
 		after := before.clone()
@@ -148,11 +148,11 @@ func TestCommitWithoutClaim(t *testing.T) {
 		}
 		refused("without a claim")
 		claim("mine")
-		time.Sleep(130 * time.Millisecond)
+		time.Sleep(550 * time.Millisecond)
 		refused("after the lease")
 		claim("another's")
 		refused("under another's claim")
-		time.Sleep(130 * time.Millisecond)
+		time.Sleep(550 * time.Millisecond)
 		claim("mine")
 		_, err = b.store.commit(b.ctx, before, after, text)
 		b.must(err)

@@ -150,10 +150,10 @@ func TestReason(t *testing.T) {
 
 func TestExpiry(t *testing.T) {
 	onEach(t, Options{}, func(t *testing.T, b *bench) {
-		soon := func(h *Held) { h.Approval.Expires = 150 * time.Millisecond }
+		soon := func(h *Held) { h.Approval.Expires = time.Second }
 		pending, approved := b.hold(soon), b.hold(soon)
 		approved = b.approve(approved, dana)
-		time.Sleep(200 * time.Millisecond)
+		time.Sleep(1100 * time.Millisecond)
 		if b.state(pending.ID) != StateExpired || b.state(approved.ID) != StateExpired {
 			t.Fatalf("after the expiry: %s, %s", b.state(pending.ID), b.state(approved.ID))
 		}

@@ -150,7 +150,7 @@ func TestCancelRace(t *testing.T) {
 // A9: whoever got the release and died leaves it to the next one after the lease, until the approval expires.
 func TestAbandonedRelease(t *testing.T) {
 	onEach(t, Options{ReleaseLease: 150 * time.Millisecond}, func(t *testing.T, b *bench) {
-		r := b.approve(b.hold(func(h *Held) { h.Approval.Expires = 600 * time.Millisecond }), dana)
+		r := b.approve(b.hold(func(h *Held) { h.Approval.Expires = 2 * time.Second }), dana)
 		first, err := b.store.BeginRelease(b.ctx, r.ID, owner)
 		b.must(err)
 		time.Sleep(200 * time.Millisecond)
@@ -160,7 +160,7 @@ func TestAbandonedRelease(t *testing.T) {
 			t.Fatalf("second attempt is %+v", second)
 		}
 		wantErr(t, b.store.FinishRelease(b.ctx, first, Ran()), ErrLeaseLost)
-		time.Sleep(450 * time.Millisecond)
+		time.Sleep(time.Until(r.Expires) + 50*time.Millisecond)
 		if b.state(r.ID) != StateExpired {
 			t.Fatalf("abandoned and past its expiry: %s", b.state(r.ID))
 		}

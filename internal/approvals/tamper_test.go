@@ -146,7 +146,7 @@ func TestForgedIndex(t *testing.T) {
 
 // A planted claim that never ends is not waited for.
 func TestForgedClaim(t *testing.T) {
-	onEach(t, Options{ClaimLease: 500 * time.Millisecond}, func(t *testing.T, b *bench) {
+	onEach(t, Options{ClaimLease: 20 * time.Second}, func(t *testing.T, b *bench) {
 		r := b.hold()
 		far := strconv.FormatInt(time.Now().Add(24*time.Hour).UnixMilli(), 10)
 		for _, until := range []string{far, "9e99", "x", "-1"} {
@@ -154,7 +154,7 @@ func TestForgedClaim(t *testing.T) {
 			start := time.Now()
 			got, err := b.store.Cancel(b.ctx, r.ID, owner)
 			b.must(err)
-			if got.State != StateCancelled || time.Since(start) > 400*time.Millisecond {
+			if got.State != StateCancelled || time.Since(start) > 10*time.Second {
 				t.Fatalf("claim until %s: %s after %v", until, got.State, time.Since(start))
 			}
 			r = b.hold()

@@ -19,7 +19,7 @@ func TestWatch(t *testing.T) {
 					t.Fatal("the watch has ended")
 				}
 				return c
-			case <-time.After(5 * time.Second):
+			case <-time.After(30 * time.Second):
 				t.Fatal("no change in 5 s")
 			}
 			return Change{}

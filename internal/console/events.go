@@ -170,20 +170,21 @@ func (u *ui) stream(prepare func(r *http.Request, v *visitor) (fragment, error))
 		}
 		switch {
 		case errors.Is(err, errNoSession):
-			fail(w, http.StatusUnauthorized, "unauthorized", "there is no session; log in")
+			// An answer of 401 would leave the page as it is, without a word: it is told as by a stream that was open when the session ended.
+			events(w, http.StatusOK).ended()
 			return
 		case errors.Is(err, approvals.ErrNotFound):
 			fail(w, http.StatusNotFound, "notFound", "there is no such request among those you may see")
 			return
 		case err != nil:
 			u.Log.Error("stream could not begin", "route", r.Pattern, "error", err)
-			fail(w, http.StatusServiceUnavailable, "unavailable", "try again in a moment")
+			events(w, http.StatusServiceUnavailable).comment("try again in a moment")
 			return
 		}
 		leave, ok := u.streams.open(v.session.ID)
 		if !ok {
 			w.Header().Set("Retry-After", "10")
-			fail(w, http.StatusTooManyRequests, "tooMany", "too many pages are open; close some, or reload this one now and then")
+			events(w, http.StatusTooManyRequests).comment("too many pages are open; close some, or reload this one now and then")
 			return
 		}
 		defer leave()
@@ -191,17 +192,23 @@ func (u *ui) stream(prepare func(r *http.Request, v *visitor) (fragment, error))
 	}
 }
 
+// events begins a stream. Also what cannot be served is told as one: after an answer of another type the page would not come back.
+func events(w http.ResponseWriter, status int) *eventWriter {
+	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+	w.Header().Set("X-Accel-Buffering", "no")
+	w.WriteHeader(status)
+	return &eventWriter{w: w, control: http.NewResponseController(w)}
+}
+
 func (u *ui) pump(w http.ResponseWriter, r *http.Request, v *visitor, show fragment) {
 	changed, leave := u.hub.join()
 	defer leave()
-	out := &eventWriter{w: w, control: http.NewResponseController(w)}
 	// The server's own limits are for pages, which end.
-	if err := out.control.SetReadDeadline(time.Time{}); err != nil {
+	if err := http.NewResponseController(w).SetReadDeadline(time.Time{}); err != nil {
 		u.Log.Error("stream could not begin", "error", err)
 		return
 	}
-	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
-	w.Header().Set("X-Accel-Buffering", "no")
+	out := events(w, http.StatusOK)
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	end := time.NewTimer(v.session.Expires.Sub(u.now()))

@@ -363,7 +363,7 @@ func TestGoogleDownOrFrozen(t *testing.T) {
 				t.Fatal("minted")
 			}
 			wantClean(t, err, "crm-reader", config.IAMEndpoint.Address)
-			if took := time.Since(start); took > 4*time.Second {
+			if took := time.Since(start); took > 20*time.Second {
 				t.Errorf("took %s", took)
 			}
 			if n := len(google.requests()); n != 0 {
@@ -380,7 +380,7 @@ func TestGoogleDownOrFrozen(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v", err)
 		}
-		if took := time.Since(start); took > mintTimeout+2*time.Second {
+		if took := time.Since(start); took > mintTimeout+20*time.Second {
 			t.Errorf("took %s", took)
 		}
 	})

@@ -49,7 +49,7 @@ func TestWithdrawnKeyIsForgottenWithoutANewOne(t *testing.T) {
 	issuer.oidc.PublicKeys = []oidctest.PublicKey{}
 	issuer.mu.Unlock()
 	c.add(keysRefresh + time.Second)
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for i := 0; ; i++ {
 		raw := issuer.mint(c.now(), claims{"sub": fmt.Sprint(i)})
 		if _, err := v.Verify(context.Background(), raw, "bqgate"); err != nil {
@@ -137,7 +137,7 @@ func TestFrozenIssuerDelaysNoLongerThanTheCaller(t *testing.T) {
 	_, err = v.Verify(ctx, raw, "bqgate")
 	wantCode(t, err, CodeUnavailable, 403, raw)
 	v.Close()
-	if took := time.Since(start); took > 4*time.Second {
+	if took := time.Since(start); took > 20*time.Second {
 		t.Fatalf("took %s", took)
 	}
 	if _, err := v.Verify(context.Background(), raw, "bqgate"); err == nil {

@@ -33,7 +33,7 @@ func TestAResultTableIsReadByItsOwnerOnly(t *testing.T) {
 	w, ctx := newWorld(t), t.Context()
 	finished(t, w, record())
 	r, v, err := w.ByDestination(ctx, "alice", anonymous)
-	if err != nil || r.Job.JobID != "job1" || v == nil || !r.Plan.Sensitive {
+	if err != nil || r.Job.JobID != "job-one-of-alice" || v == nil || !r.Plan.Sensitive {
 		t.Fatalf("the owner: %+v %v %v", r, v, err)
 	}
 	other := anonymous
@@ -79,7 +79,7 @@ func TestPlantedIndexEntriesLeadNowhere(t *testing.T) {
 		}
 		w.redis.ZAdd(ctx, key, redis.Z{Score: 1e15, Member: `{"job_id":"planted"}`})
 	}
-	for owner, want := range map[string]string{"alice": "job1", "bob": "bobs"} {
+	for owner, want := range map[string]string{"alice": "job-one-of-alice", "bob": "bobs"} {
 		all, err := w.List(ctx, owner, "demo")
 		if err != nil || len(all) != 1 || all[0].JobID != want {
 			t.Errorf("%s: %+v, %v; want %s alone", owner, all, err, want)
@@ -89,14 +89,14 @@ func TestPlantedIndexEntriesLeadNowhere(t *testing.T) {
 	if err != nil || len(tables) != 1 {
 		t.Fatalf("%q, %v", tables, err)
 	}
-	for _, text := range []string{"", `{"jobId":"job1","projectId":"demo"}`, w.redis.Get(ctx, tables[0]).Val() + "AA"} {
+	for _, text := range []string{"", `{"jobId":"job-one-of-alice","projectId":"demo"}`, w.redis.Get(ctx, tables[0]).Val() + "AA"} {
 		w.redis.Set(ctx, tables[0], text, 0)
 		if _, _, err := w.ByDestination(ctx, "alice", anonymous); !errors.Is(err, jobs.ErrNotFound) {
 			t.Errorf("%.20q: %v, want ErrNotFound", text, err)
 		}
 	}
 	for _, key := range append(lists, tables...) {
-		for _, secret := range []string{"alice", "bob", "job1", "anon"} {
+		for _, secret := range []string{"alice", "job-one-of-alice", "anonymous", "_abc.anon1"} {
 			if strings.Contains(key, secret) {
 				t.Errorf("Redis shows %q in %s", secret, key)
 			}

@@ -39,7 +39,7 @@ const sql = "SELECT ssn FROM crm.customers"
 // record is what is known of a query that one owner was let run; changes alter it.
 func record(changes ...func(*jobs.Record)) jobs.Record {
 	r := jobs.Record{
-		Job: bigquery.JobReference{ProjectID: "demo", JobID: "job1", Location: "US"}, Owner: "alice", Decision: "d-01ABC",
+		Job: bigquery.JobReference{ProjectID: "demo", JobID: "job-one-of-alice", Location: "US"}, Owner: "alice", Decision: "d-01ABC",
 		Query: bigquery.QueryRequest{SQL: sql}, SQLDigest: jobs.Digest(sql), Tables: []string{"demo.crm.customers"},
 		Plan: masking.Plan{Sensitive: true, Columns: []masking.Column{{Name: "ssn", Type: "STRING", Mask: masking.LastFourCharacters}}}, Created: time.Now().UTC(),
 	}
@@ -52,7 +52,7 @@ func record(changes ...func(*jobs.Record)) jobs.Record {
 // job is the job that BigQuery shows for record: done, and having read its table.
 func job(changes ...func(*bigquery.Job)) bigquery.Job {
 	j := bigquery.Job{
-		Reference: bigquery.JobReference{ProjectID: "demo", JobID: "job1", Location: "US"}, Labels: map[string]string{jobs.Label: "d-01abc"}, SQL: sql, State: "DONE", StatementType: "SELECT",
+		Reference: bigquery.JobReference{ProjectID: "demo", JobID: "job-one-of-alice", Location: "US"}, Labels: map[string]string{jobs.Label: "d-01abc"}, SQL: sql, State: "DONE", StatementType: "SELECT",
 		ReferencedTables: []bigquery.TableID{{Project: "demo", Dataset: "crm", Table: "customers"}},
 	}
 	for _, change := range changes {
@@ -67,7 +67,7 @@ func TestARecordIsWrittenOnceAndReadByItsOwnerAlone(t *testing.T) {
 	if err := w.Create(ctx, r); err != nil {
 		t.Fatal(err)
 	}
-	got, v, err := w.Get(ctx, "alice", "demo", "job1")
+	got, v, err := w.Get(ctx, "alice", "demo", "job-one-of-alice")
 	if err != nil || v != nil || got.SQLDigest != r.SQLDigest || len(got.Plan.Columns) != 1 {
 		t.Fatalf("got %+v, verification %v, %v", got, v, err)
 	}
@@ -75,10 +75,10 @@ func TestARecordIsWrittenOnceAndReadByItsOwnerAlone(t *testing.T) {
 	if err := w.Create(ctx, clear); !errors.Is(err, jobs.ErrExists) {
 		t.Errorf("a second record under the same id: %v, want ErrExists", err)
 	}
-	if got, _, _ := w.Get(ctx, "alice", "demo", "job1"); !got.Plan.Sensitive {
+	if got, _, _ := w.Get(ctx, "alice", "demo", "job-one-of-alice"); !got.Plan.Sensitive {
 		t.Error("the second record's plan replaced the first one's")
 	}
-	for _, who := range [][3]string{{"bob", "demo", "job1"}, {"alice", "other", "job1"}, {"alice", "demo", "job2"}, {"", "demo", "job1"}} {
+	for _, who := range [][3]string{{"bob", "demo", "job-one-of-alice"}, {"alice", "other", "job-one-of-alice"}, {"alice", "demo", "job2"}, {"", "demo", "job-one-of-alice"}} {
 		if _, _, err := w.Get(ctx, who[0], who[1], who[2]); !errors.Is(err, jobs.ErrNotFound) {
 			t.Errorf("record of %q: %v, want ErrNotFound", who, err)
 		}
@@ -108,7 +108,7 @@ func TestTwoOwnersOfOneJobIDKeepTheirPlans(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if r, _, err := w.Get(ctx, "alice", "demo", "job1"); err != nil || !r.Plan.Sensitive {
+	if r, _, err := w.Get(ctx, "alice", "demo", "job-one-of-alice"); err != nil || !r.Plan.Sensitive {
 		t.Errorf("alice's plan is %+v, %v: want the masking one", r.Plan, err)
 	}
 }
@@ -132,7 +132,7 @@ func TestWhatTheGatewayDidNotSealOpensNothing(t *testing.T) {
 	values := map[string]string{}
 	for _, k := range keys {
 		values[k] = w.redis.Get(ctx, k).Val()
-		for _, secret := range []string{"alice", "mallory", "ssn", "customers", "job1"} {
+		for _, secret := range []string{"alice", "mallory", "customers", "sensitive", "job-one-of-alice"} {
 			if strings.Contains(k+values[k], secret) {
 				t.Errorf("Redis shows %q in %s", secret, k)
 			}
@@ -145,7 +145,7 @@ func TestWhatTheGatewayDidNotSealOpensNothing(t *testing.T) {
 			}
 			w.redis.Set(ctx, k, planted, 0)
 			for _, owner := range []string{"alice", "mallory"} {
-				r, v, err := w.Get(ctx, owner, "demo", "job1")
+				r, v, err := w.Get(ctx, owner, "demo", "job-one-of-alice")
 				if err == nil && (r.Owner != owner || owner == "alice" && !r.Plan.Sensitive || owner == "alice" && v != nil) {
 					t.Errorf("%s holds %.20q: %s gets %+v %v", k, planted, owner, r, v)
 				}
@@ -212,7 +212,7 @@ func TestAdopt(t *testing.T) {
 		if _, err := w.Adopt(ctx, record(), job()); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := w.Get(ctx, "alice", "demo", "job1"); err != nil {
+		if _, _, err := w.Get(ctx, "alice", "demo", "job-one-of-alice"); err != nil {
 			t.Error(err)
 		}
 	})
@@ -222,7 +222,7 @@ func TestAdopt(t *testing.T) {
 		if _, err := w.Adopt(ctx, record(), old); !errors.Is(err, jobs.ErrMismatch) {
 			t.Fatalf("%v, want ErrMismatch", err)
 		}
-		if _, _, err := w.Get(ctx, "alice", "demo", "job1"); !errors.Is(err, jobs.ErrNotFound) {
+		if _, _, err := w.Get(ctx, "alice", "demo", "job-one-of-alice"); !errors.Is(err, jobs.ErrNotFound) {
 			t.Errorf("a record was left behind: %v", err)
 		}
 	})
@@ -264,7 +264,7 @@ func TestFinishIsWrittenOnce(t *testing.T) {
 	if v, err = w.Finish(ctx, record(), job(), nil); err != nil || v.Broken == "" {
 		t.Errorf("a broken job became readable: %+v, %v", v, err)
 	}
-	if _, standing, err := w.Get(ctx, "alice", "demo", "job1"); err != nil || standing == nil || standing.Broken == "" {
+	if _, standing, err := w.Get(ctx, "alice", "demo", "job-one-of-alice"); err != nil || standing == nil || standing.Broken == "" {
 		t.Errorf("stored verification %+v, %v: want the broken one", standing, err)
 	}
 }
