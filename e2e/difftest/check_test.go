@@ -3,7 +3,6 @@ package difftest
 import (
 	"encoding/json"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -143,41 +142,20 @@ func writesOf(lowerSQL string, v *cell) bool {
 	return false
 }
 
-// direct checks that what is carried directly is a value of its sources. Where the engine mixed up columns, its answer says nothing.
-func (q *query) direct(values rawValues) (f *finding, mixedUp bool) {
+// direct checks that what is carried directly is a value of its sources.
+func (q *query) direct(values rawValues) *finding {
 	for i := range q.analysis.Columns {
 		for _, row := range q.base.Rows {
 			if f := q.directColumn(values, row, i); f != nil {
-				return f, q.mixedUp(values, row, i)
+				return f
 			}
 		}
 	}
-	return nil, false
+	return nil
 }
 
 func (q *query) directColumn(values rawValues, row []any, i int) *finding {
 	return q.directCell(&q.analysis.Columns[i], values, row[i], &q.base.Columns[i], q.base.Columns[i].Mode == "REPEATED", "")
-}
-
-// mixedUp reports whether the engine, not the analysis, put a wrong value into a column of a row. Where the first query of a set operation has a
-// column twice, the engine takes the two for one in the others as well, `SELECT a, a FROM t UNION ALL SELECT b, c FROM u ORDER BY 1` answers b twice:
-// the value is that of another column of the row which shares a source and is right there.
-func (q *query) mixedUp(values rawValues, row []any, i int) bool {
-	upper := strings.ToUpper(q.sql)
-	if !strings.Contains(upper, "UNION") && !strings.Contains(upper, "INTERSECT") && !strings.Contains(upper, "EXCEPT") {
-		return false
-	}
-	for j := range row {
-		if j == i || !reflect.DeepEqual(row[j], row[i]) || q.directColumn(values, row, j) != nil {
-			continue
-		}
-		for _, a := range q.analysis.Columns[i].Sources {
-			if a.Column != "" && slices.Contains(q.analysis.Columns[j].Sources, a) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 func (q *query) directCell(c *googlesql.Column, values rawValues, v any, f *bigquery.Field, repeated bool, path string) *finding {
@@ -270,24 +248,37 @@ func readValues(t testing.TB, c *child) rawValues {
 	return values
 }
 
-// matters reports whether a change could show anything: the query reads the table, and says of the column nothing that excuses everything.
+// matters reports whether a change could show anything: the query reads the table, and says of the columns nothing that excuses everything.
 func (q *query) matters(c *change) bool {
-	return slices.Contains(q.analysis.Tables, c.table.name) && !q.uses(c.leaf.column.path)
+	return slices.Contains(q.analysis.Tables, c.table.name) && slices.ContainsFunc(c.columns(), func(column string) bool { return !q.uses(column) })
 }
 
-// compare looks at what a change has done.
+// compare looks at what a change has done. How many elements an ARRAY has says something about all that is in it: what the change does must be
+// allowed for each of these columns, or the elements themselves are in the answer, with their number. Where a STRUCT becomes NULL all its fields
+// do, and what one of them allows may happen.
 func (q *query) compare(c *change, changed *response) *finding {
-	column := c.leaf.column.path
-	fail := func(what, format string, args ...any) *finding {
-		return &finding{what: what, detail: fmt.Sprintf(format, args...), change: c, changed: changed}
+	if !c.cell.column.array {
+		return q.compareColumns(c, c.columns(), changed)
 	}
-	if q.uses(column) || changed.Error != nil && !runTime(changed.Error) {
+	for _, column := range c.columns() {
+		if f := q.compareColumns(c, []string{column}, changed); f != nil && !q.carries(column) {
+			return f
+		}
+	}
+	return nil
+}
+
+func (q *query) compareColumns(c *change, columns []string, changed *response) *finding {
+	fail := func(what, format string, args ...any) *finding {
+		return &finding{what: what, detail: strings.Join(columns, ", ") + ": " + fmt.Sprintf(format, args...), change: c, changed: changed}
+	}
+	if slices.ContainsFunc(columns, q.uses) || changed.Error != nil && !runTime(changed.Error) {
 		return nil
 	}
 	before, after := q.base.Error != nil, changed.Error != nil
 	switch {
 	case before != after:
-		if q.derives(column) {
+		if slices.ContainsFunc(columns, q.derives) {
 			return nil
 		}
 		return fail("success", "the query fails with only one of the two values")
@@ -297,7 +288,7 @@ func (q *query) compare(c *change, changed *response) *finding {
 		return fail("number of rows", "%d rows become %d", len(q.base.Rows), len(changed.Rows))
 	}
 	for i := range q.analysis.Columns {
-		if sourceOf(&q.analysis.Columns[i], column) {
+		if slices.ContainsFunc(columns, func(column string) bool { return sourceOf(&q.analysis.Columns[i], column) }) {
 			continue
 		}
 		for r := range q.base.Rows {

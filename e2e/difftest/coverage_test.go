@@ -20,16 +20,20 @@ type report struct {
 	failing   int // of these, failing while they ran
 	rows      int // of these, with rows
 	reruns    int
+	mended    int    // of these that ran, with set operations that the engine's driver was asked in other words, see e2e/engine/setoperations.go
+	mendedOne string // the shortest of them
+	unmended  int    // not run, since no other words were found
 	why       map[string]int
 	example   map[string]string
 	nodes     map[string]int
 	functions map[string]int
 	findings  []string
 	found     int
+	small     int // of the first findings, how many are made smaller
 }
 
 func newReport() *report {
-	return &report{why: map[string]int{}, example: map[string]string{}, nodes: map[string]int{}, functions: map[string]int{}}
+	return &report{small: maxSmall, why: map[string]int{}, example: map[string]string{}, nodes: map[string]int{}, functions: map[string]int{}}
 }
 
 var particulars = regexp.MustCompile(`'[^']*'|"[^"]*"|\b[a-z]+[0-9]+\b|[0-9]+`)
@@ -38,6 +42,9 @@ func (r *report) refused(why string, q *query) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.made++
+	if strings.Contains(why, "could not be put in other words") {
+		r.unmended++
+	}
 	why = particulars.ReplaceAllString(why, "#")
 	if len(why) > 150 {
 		why = why[:150]
@@ -59,6 +66,12 @@ func (r *report) accepted(q *query, nodes []string) {
 	case len(q.base.Rows) > 0:
 		r.rows++
 	}
+	if q.base.Mended > 0 {
+		r.mended++
+		if r.mendedOne == "" || len(q.sql) < len(r.mendedOne) {
+			r.mendedOne = q.sql
+		}
+	}
 	for _, n := range nodes {
 		r.nodes[n]++
 	}
@@ -73,10 +86,17 @@ func (r *report) changed(*query) {
 	r.reruns++
 }
 
+// room reports whether a finding is to be made smaller.
 func (r *report) room() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.findings) < maxSmall
+	return len(r.findings) < r.small
+}
+
+func (r *report) soFar() (made, found int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.made, r.found
 }
 
 func (r *report) enough() bool {
@@ -106,6 +126,10 @@ func (r *report) summary() string {
 	}
 	fmt.Fprintf(&b, "%d queries: %d accepted by both (%.1f %%; %d of them fail while they run, %d have rows), %d refused by the analysis, %d by the engine; %d runs with a changed cell; %d findings\n",
 		r.made, r.ran, 100*float64(r.ran)/float64(max(1, r.made)), r.failing, r.rows, analysis, engine, r.reruns, r.found)
+	fmt.Fprintf(&b, "the engine's driver would have answered %d of those wrongly, and was asked in other words; for %d more there were none, and they count as refused by the engine\n", r.mended, r.unmended)
+	if r.mended > 0 {
+		fmt.Fprintf(&b, "  for example %s\n", r.mendedOne)
+	}
 	table := func(title string, counts map[string]int) {
 		fmt.Fprintf(&b, "%s (%d):\n", title, len(counts))
 		line := ""
@@ -201,6 +225,9 @@ func (r *report) check(t *testing.T) {
 	}
 	if r.ran*10 < r.made*8 {
 		t.Errorf("only %d of %d queries are accepted by both sides: the generator says too little", r.ran, r.made)
+	}
+	if r.unmended*1000 > r.made {
+		t.Errorf("%d of %d queries cannot be compared, since the engine's driver would answer them wrongly: find more words for them", r.unmended, r.made)
 	}
 	for _, kind := range handledKinds(t) {
 		if r.nodes[kind] == 0 && unreached[kind] == "" {

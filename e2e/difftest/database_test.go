@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
@@ -241,22 +242,31 @@ func quote(s string) string { return "'" + s + "'" }
 // literal is the whole cell as a GoogleSQL expression.
 func (v *cell) literal() string { return v.with(nil, "") }
 
-// with is the cell with another text in one of its leaves.
-func (v *cell) with(leaf *cell, text string) string {
+// with is the cell with another text in place of one of its parts.
+func (v *cell) with(part *cell, text string) string {
+	if v == part {
+		return text
+	}
 	if v.column.array || len(v.column.fields) > 0 && v.parts != nil {
 		parts := make([]string, len(v.parts))
 		for i, p := range v.parts {
-			parts[i] = p.with(leaf, text)
+			parts[i] = p.with(part, text)
 		}
 		if v.column.array {
 			return v.column.kind.String() + "[" + strings.Join(parts, ", ") + "]"
 		}
 		return v.column.kind.String() + "(" + strings.Join(parts, ", ") + ")"
 	}
-	if v == leaf {
-		return text
-	}
 	return v.text
+}
+
+// cells are the cell and all in it.
+func (v *cell) cells() []*cell {
+	all := []*cell{v}
+	for _, p := range v.parts {
+		all = append(all, p.cells()...)
+	}
+	return all
 }
 
 // leaves are the scalar cells in a cell.
@@ -305,18 +315,21 @@ func seedStatements() []string {
 
 func (t *table) sqlName() string { return "`" + strings.ReplaceAll(t.name, ".", "`.`") + "`" }
 
-// change is one leaf cell with another value.
+// change is one cell with another value: a leaf, an ARRAY or a STRUCT.
 type change struct {
 	table *table
 	row   int
 	top   int // the column
-	leaf  *cell
+	cell  *cell
 	how   string
 	to    string // the new literal
 }
 
+// columns are the leaf columns that the change is about: of an ARRAY or STRUCT all below it.
+func (c *change) columns() []string { return leafColumns(c.cell.column) }
+
 func (c change) String() string {
-	return fmt.Sprintf("%s of row %d: %s instead of %s (%s)", c.leaf.column.path, c.row+1, c.to, c.leaf.text, c.how)
+	return fmt.Sprintf("%s of row %d: %s instead of %s (%s)", c.cell.column.path, c.row+1, c.to, c.cell.literal(), c.how)
 }
 
 // update is the statement that makes the change, or takes it back. The row is found by its other columns, and keeps its place.
@@ -324,7 +337,7 @@ func (c change) update(back bool) string {
 	row := c.table.rows[c.row]
 	value := row[c.top].literal()
 	if !back {
-		value = row[c.top].with(c.leaf, c.to)
+		value = row[c.top].with(c.cell, c.to)
 	}
 	var others []string
 	for i, v := range row {
@@ -337,27 +350,34 @@ func (c change) update(back bool) string {
 	return fmt.Sprintf("UPDATE %s SET `%s` = %s WHERE %s", c.table.sqlName(), c.table.columns[c.top].name, value, strings.Join(others, " AND "))
 }
 
-// ways to change a cell.
-var ways = []string{"other", "null", "short", "same as another"}
+// ways to change a leaf, and an ARRAY or a STRUCT.
+var (
+	ways      = []string{"other", "null", "short", "same as another"}
+	wholeWays = []string{"one element less", "one element more", "NULL in place of a STRUCT"}
+)
 
-// changes are one change of each leaf column in each way, in a row that r chooses.
+// changes are one change of each leaf column, ARRAY and STRUCT in each way, in a row that r chooses.
 func changes(r *rand.Rand) []change {
 	var all []change
 	for _, t := range tables {
 		for top := range t.columns {
-			for _, leaf := range leafColumns(t.columns[top]) {
+			made := map[string]bool{} // so that the order is that of the columns
+			for _, v := range t.rows[0][top].cells() {
+				path, ways := v.column.path+v.column.kind.String(), ways
+				if v.column.array || len(v.column.fields) > 0 {
+					ways = wholeWays
+				}
+				if made[path] {
+					continue
+				}
+				made[path] = true
 				for _, how := range ways {
 					row := r.IntN(len(t.rows))
-					var cells []*cell
-					for _, v := range t.rows[row][top].leaves() {
-						if v.column.path == leaf {
-							cells = append(cells, v)
-						}
-					}
+					cells := slices.DeleteFunc(t.rows[row][top].cells(), func(o *cell) bool { return o.column.path+o.column.kind.String() != path })
 					if len(cells) == 0 {
 						continue
 					}
-					c := change{table: t, row: row, top: top, leaf: cells[r.IntN(len(cells))], how: how}
+					c := change{table: t, row: row, top: top, cell: cells[r.IntN(len(cells))], how: how}
 					if c.choose(r) {
 						all = append(all, c)
 					}
@@ -381,8 +401,22 @@ func leafColumns(c *column) []string {
 
 // choose finds the new value; false where there is none of this sort.
 func (c *change) choose(r *rand.Rand) bool {
-	v := c.leaf
+	v := c.cell
 	switch c.how {
+	case "one element less", "one element more":
+		if !v.column.array {
+			return false
+		}
+		other := &cell{column: v.column, parts: v.parts[:len(v.parts)-1]}
+		if c.how == "one element more" {
+			element := *v.column
+			element.array, element.kind = false, v.column.kind.element
+			other.parts = append(slices.Clone(v.parts), element.cell(r, c.row))
+		}
+		c.to = other.literal()
+	case "NULL in place of a STRUCT":
+		c.to = "CAST(NULL AS " + v.column.kind.String() + ")"
+		return !v.column.array && c.table.rows[c.row][c.top].nullable(v)
 	case "null":
 		c.to = "CAST(NULL AS " + v.column.scalarName() + ")"
 		return !(v.column.kind.element != nil || v.column.name == "tags") // BigQuery stores no NULL elements
@@ -435,6 +469,14 @@ func (c *change) choose(r *rand.Rand) bool {
 		c.to = other.text
 	}
 	return c.to != v.text
+}
+
+// nullable reports whether a part may be NULL: BigQuery stores no NULL elements.
+func (v *cell) nullable(part *cell) bool {
+	if v == part {
+		return true
+	}
+	return slices.ContainsFunc(v.parts, func(p *cell) bool { return !(v.column.array && p == part) && p.nullable(part) })
 }
 
 // catalog is the database as the analysis sees it.

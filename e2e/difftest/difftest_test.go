@@ -20,6 +20,7 @@ var (
 	seed    = flag.Uint64("seed", 1, "where the random numbers begin")
 	only    = flag.Int("only", -1, "make only the query of this number, and show it")
 	atMost  = flag.Duration("for", 0, "stop after this time, however many queries were made by then; 0 for no limit")
+	threads = flag.Int("threads", 2, "engines that run at the same time")
 	tries   = flag.Int("changes", 2, "changes tried for a query, besides those that a suspicion asks for")
 	verbose = flag.Bool("refusals", false, "show why queries were refused, most frequent first")
 )
@@ -75,7 +76,7 @@ func TestDifferential(t *testing.T) {
 	began := time.Now()
 	var numbers, labs sync.WaitGroup
 	batches := make(chan int)
-	for i := range 2 {
+	for i := range *threads {
 		l := newLab(t, fmt.Sprint("difftest-", i), analyzer, r)
 		labs.Go(func() {
 			for n := 0; ; n++ {
@@ -103,6 +104,10 @@ func TestDifferential(t *testing.T) {
 		defer close(batches)
 		for first := 0; first < *number && !r.enough() && (*atMost == 0 || time.Since(began) < *atMost); first += batchSize {
 			batches <- first
+			if first > 0 && first%(10*batchSize) == 0 {
+				made, found := r.soFar()
+				t.Logf("%s: %d queries, %d findings", time.Since(began).Round(time.Second), made, found)
+			}
 		}
 	})
 	numbers.Wait()
@@ -188,11 +193,7 @@ func (l *lab) look(q *query) (ok bool, why string, f *finding) {
 	if f := q.shape(); f != nil {
 		return false, "shape: " + f.what, f
 	}
-	f, mixedUp := q.direct(l.values)
-	if mixedUp {
-		return false, "engine: it mixes up columns of a set operation", nil
-	}
-	return true, "", f
+	return true, "", q.direct(l.values)
 }
 
 // runTime tells an error of the data from one of an engine that does not know a function.
@@ -230,11 +231,11 @@ func (l *lab) relevant(q *query, all []change, r *rand.Rand) []int {
 	var chosen, carried, rest []int
 	for _, i := range r.Perm(len(all)) {
 		c := &all[i]
-		switch column := c.leaf.column; {
+		switch {
 		case !q.matters(c):
-		case q.carries(column.path):
+		case slices.ContainsFunc(c.columns(), q.carries):
 			carried = append(carried, i)
-		case strings.Contains(q.sql, column.name) || strings.Contains(q.sql, "*"):
+		case strings.Contains(q.sql, c.cell.column.name) || strings.Contains(q.sql, c.table.columns[c.top].name) || strings.Contains(q.sql, "*"):
 			rest = append(rest, i)
 		}
 	}
@@ -263,7 +264,7 @@ func (l *lab) confirm(q *query, s suspect, r *rand.Rand) {
 				}
 				other := &cell{column: s.cell.column}
 				other.set(r)
-				c := change{table: t, row: row, top: top, leaf: s.cell, how: "other", to: other.text}
+				c := change{table: t, row: row, top: top, cell: s.cell, how: "other", to: other.text}
 				l.alter(&c, false)
 				changed := l.rows(q)
 				l.alter(&c, true)
@@ -285,12 +286,11 @@ func (l *lab) confirm(q *query, s suspect, r *rand.Rand) {
 
 // found makes a failing query smaller and keeps it.
 func (l *lab) found(q *query, f *finding) {
+	text := fmt.Sprintf("query %d: %s: %s\n%s", q.number, f.what, f.detail, q.sql)
 	if l.report.room() {
-		small := l.minimise(q, f)
-		l.report.failed(fmt.Sprintf("query %d: %s: %s\n%s\nmade smaller:\n%s", q.number, f.what, f.detail, q.sql, l.show(small)))
-		return
+		text += "\nmade smaller:\n" + l.show(l.minimise(q, f))
 	}
-	l.report.failed(fmt.Sprintf("query %d: %s: %s\n%s", q.number, f.what, f.detail, q.sql))
+	l.report.failed(text)
 }
 
 // show prints a query with what both sides say, and what the change does to it.

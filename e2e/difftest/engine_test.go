@@ -34,6 +34,7 @@ type response struct {
 	Kind    string           `json:"statement_type"`
 	Columns []bigquery.Field `json:"columns"`
 	Rows    [][]any          `json:"rows"`
+	Mended  int              `json:"mended"` // set operations that the driver was asked in other words
 	Nodes   []string         `json:"nodes"`
 }
 

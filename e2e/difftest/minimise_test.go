@@ -107,7 +107,7 @@ func (l *lab) breaks(q *query, f *finding) *finding {
 			return nil
 		}
 		for _, s := range q.canaries(l.known) {
-			if s.cell == f.change.leaf {
+			if s.cell == f.change.cell {
 				return &finding{what: f.what, detail: s.window, change: f.change, changed: changed}
 			}
 		}

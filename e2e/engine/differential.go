@@ -12,11 +12,16 @@ import (
 // rows runs one statement without analysing it first: half the time of "run", for who asks the same query hundreds of times. What it
 // creates is not known to "dry", "nodes" and "run".
 func (e *engine) rows(ctx context.Context, req request) response {
+	m := e.mend(req)
+	if m.err != nil {
+		return response{Error: &failure{Reason: "notImplemented", Message: m.err.Error()}}
+	}
+	req.SQL = m.sql
 	columns, rows, _, err := e.query(ctx, req)
 	if err != nil {
-		return response{Error: runFailure(err)}
+		return response{Error: runFailure(err), Mended: m.times}
 	}
-	return response{Columns: columns, Rows: rows}
+	return response{Columns: columns, Rows: rows, Mended: m.times}
 }
 
 // nodes names the kinds of nodes in a statement's resolved tree, before any rewrite: what the author of the SQL wrote.
@@ -29,23 +34,7 @@ func (e *engine) nodes(req request) response {
 }
 
 func (an *analyzer) nodes(sql, project, dataset string) ([]string, error) {
-	if err := an.refresh(); err != nil {
-		return nil, err
-	}
-	handle, err := googlesql.NewCatalogFromImpl(&finder{an: an, project: project, dataset: dataset})
-	if err != nil {
-		return nil, err
-	}
-	multi, err := googlesql.NewMultiCatalogCreate("all", []googlesql.CatalogNode{an.builtins, handle})
-	if err != nil {
-		return nil, err
-	}
-	if an.plain == nil {
-		if an.plain, err = plainOptions(); err != nil {
-			return nil, err
-		}
-	}
-	out, err := googlesql.AnalyzeStatement(sql, an.plain, multi, an.types)
+	out, err := an.resolve(sql, project, dataset)
 	if err != nil {
 		return nil, err
 	}
@@ -77,6 +66,27 @@ func (an *analyzer) nodes(sql, project, dataset string) ([]string, error) {
 		return nil, err
 	}
 	return slices.Sorted(maps.Keys(seen)), nil
+}
+
+// resolve resolves a statement without any rewrite. Whoever asks frees the output.
+func (an *analyzer) resolve(sql, project, dataset string) (*googlesql.AnalyzerOutput, error) {
+	if err := an.refresh(); err != nil {
+		return nil, err
+	}
+	handle, err := googlesql.NewCatalogFromImpl(&finder{an: an, project: project, dataset: dataset})
+	if err != nil {
+		return nil, err
+	}
+	multi, err := googlesql.NewMultiCatalogCreate("all", []googlesql.CatalogNode{an.builtins, handle})
+	if err != nil {
+		return nil, err
+	}
+	if an.plain == nil {
+		if an.plain, err = plainOptions(); err != nil {
+			return nil, err
+		}
+	}
+	return googlesql.AnalyzeStatement(sql, an.plain, multi, an.types)
 }
 
 // plainOptions are analyzer options without any rewrite.

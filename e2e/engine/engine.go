@@ -16,6 +16,7 @@ type engine struct {
 	conn     *sql.Conn
 	analyzer *analyzer
 	catalog  *catalog
+	mended   map[string]mended // by text and what else it depends on; emptied when it is full
 }
 
 func openEngine(ctx context.Context) (*engine, error) {
@@ -103,6 +104,11 @@ func (e *engine) run(ctx context.Context, req request) response {
 		return response{Error: &failure{Reason: "notImplemented", Message: err.Error()}, StatementType: a.kind}
 	}
 	req.SQL = expanded
+	m := e.mend(req)
+	if m.err != nil {
+		return response{Error: &failure{Reason: "notImplemented", Message: m.err.Error()}, StatementType: a.kind}
+	}
+	req.SQL = m.sql
 	if dml[a.kind] {
 		n, err := e.exec(ctx, req)
 		if err != nil {
@@ -123,7 +129,7 @@ func (e *engine) run(ctx context.Context, req request) response {
 	e.catalog.applyRoutine(a)
 	out := a.response()
 	out.Analysed = analysisFail == nil
-	out.Columns, out.Rows = columns, rows
+	out.Columns, out.Rows, out.Mended = columns, rows, m.times
 	return out
 }
 
