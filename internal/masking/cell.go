@@ -1,14 +1,12 @@
 package masking
 
 import (
-	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"hash"
 	"strconv"
 	"time"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -51,44 +49,54 @@ func newCells(salt []byte) *cells {
 	return c
 }
 
+// appendCell appends what n makes of a scalar cell that it replaces or computes: value is the JSON of it, a valid string or null. Ascii says of a string that it
+// is known to have no escapes and nothing but ASCII.
+func (c *cells) appendCell(dst []byte, n *node, value []byte, ascii bool) []byte {
+	switch {
+	case n.act != compute:
+		return append(dst, n.constant...)
+	case value[0] != '"':
+		return append(dst, value...)
+	case len(value) > maxCell:
+		c.wrong = errLongCell
+		return dst
+	}
+	if text := value[1 : len(value)-1]; !ascii || n.expect != "" {
+		return c.appendMasked(dst, n, text)
+	} else {
+		return c.appendText(dst, n, text)
+	}
+}
+
 // appendMasked appends the JSON of a cell that n masks by computing. The raw argument is the inside of a valid JSON string. A text that is no value of the
 // column's type is hidden whole.
 func (c *cells) appendMasked(dst []byte, n *node, raw []byte) []byte {
-	if n.expect != "" {
-		return c.appendVerified(dst, n, raw)
-	}
 	text := raw
 	if hasEscape(raw) {
 		c.text = appendUnescaped(c.text[:0], raw)
 		text = c.text
 	}
+	if n.expect != "" {
+		return c.appendVerified(dst, n, raw, text)
+	}
+	return c.appendText(dst, n, text)
+}
+
+// appendText is appendMasked of a text without escapes, of a node that expects nothing.
+func (c *cells) appendText(dst []byte, n *node, text []byte) []byte {
 	switch n.rule {
 	case SHA256, RandomHash:
 		return c.appendHash(dst, n, n.rule, text)
-	case LastFourCharacters:
-		if head, ok := cutLast(text); ok {
-			dst = append(dst, '"')
-			dst = append(dst, blank...)
-			dst = appendEscaped(dst, text[head:])
-			return append(dst, '"')
+	case LastFourCharacters, FirstFourCharacters, EmailMask:
+		head, tail, ok := shown(n.rule, text)
+		if !ok {
+			return c.appendHash(dst, n, SHA256, text)
 		}
-		return c.appendHash(dst, n, SHA256, text)
-	case FirstFourCharacters:
-		if end, ok := cutFirst(text); ok {
-			dst = append(dst, '"')
-			dst = appendEscaped(dst, text[:end])
-			dst = append(dst, blank...)
-			return append(dst, '"')
-		}
-		return c.appendHash(dst, n, SHA256, text)
-	case EmailMask:
-		if at, ok := emailAt(text); ok {
-			dst = append(dst, '"')
-			dst = append(dst, blank...)
-			dst = appendEscaped(dst, text[at:])
-			return append(dst, '"')
-		}
-		return c.appendHash(dst, n, SHA256, text)
+		dst = append(dst, '"')
+		dst = appendEscaped(dst, text[:head])
+		dst = append(dst, blank...)
+		dst = appendEscaped(dst, text[tail:])
+		return append(dst, '"')
 	case DateYearMask:
 		return c.appendYear(dst, n, text)
 	default:
@@ -118,9 +126,27 @@ func (c *cells) appendHash(dst []byte, n *node, rule Rule, text []byte) []byte {
 	return append(dst, '"')
 }
 
+// shown is what a rule that shows a part of a text shows of it: text[:head] and text[tail:], with the blank between them. It is false where the text has no part
+// that may be shown; a hash stands for it then.
+func shown(rule Rule, text []byte) (head, tail int, ok bool) {
+	switch rule {
+	case LastFourCharacters:
+		tail, ok = cutLast(text)
+	case FirstFourCharacters:
+		head, ok = cutFirst(text)
+		tail = len(text)
+	case EmailMask:
+		tail, ok = emailAt(text)
+	}
+	return head, tail, ok
+}
+
 // cutLast is where the last four characters begin, false if there is nothing before them.
 func cutLast(text []byte) (int, bool) {
 	at := len(text)
+	if at > partChars && text[at-1]|text[at-2]|text[at-3]|text[at-4] < utf8.RuneSelf {
+		return at - partChars, true
+	}
 	for range partChars {
 		if at == 0 {
 			return 0, false
@@ -142,64 +168,6 @@ func cutFirst(text []byte) (int, bool) {
 		at += size
 	}
 	return at, at < len(text)
-}
-
-// emailAt is the index of the @ of a valid address. What is not plainly one (two @, blanks, a domain of one label or of other signs than letters, digits and
-// hyphens) is not, since its "domain" may be anything, the secret included.
-func emailAt(text []byte) (int, bool) {
-	at := bytes.IndexByte(text, '@')
-	if at <= 0 {
-		return 0, false
-	}
-	for i := 0; i < at; {
-		c := text[i]
-		if c > ' ' && c < 0x7F {
-			i++
-			continue
-		}
-		r, size := utf8.DecodeRune(text[i:at])
-		if unicode.IsSpace(r) || !unicode.IsPrint(r) {
-			return 0, false
-		}
-		i += size
-	}
-	return at, isDomain(text[at+1:])
-}
-
-// isDomain says whether the name has two labels or more, of letters, digits and inner hyphens, the last one not of digits alone.
-func isDomain(name []byte) bool {
-	label, dots, letter, last := 0, 0, false, byte(0)
-	for i := 0; i < len(name); {
-		c := name[i]
-		size := 1
-		switch {
-		case 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z':
-			letter = true
-		case '0' <= c && c <= '9':
-		case c == '-':
-			if label == 0 {
-				return false
-			}
-		case c == '.':
-			if label == 0 || last == '-' {
-				return false
-			}
-			dots++
-			label, letter, last = -1, false, c
-		case c >= utf8.RuneSelf:
-			var r rune
-			if r, size = utf8.DecodeRune(name[i:]); !unicode.IsLetter(r) && !unicode.IsMark(r) {
-				return false
-			}
-			letter = true
-		default:
-			return false
-		}
-		label++
-		last = c
-		i += size
-	}
-	return dots > 0 && label > 0 && letter && last != '-'
 }
 
 // appendYear truncates to 1 January, in the shape in which the cell came.

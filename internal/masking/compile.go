@@ -12,6 +12,9 @@ const (
 // node is a Column made ready: the rule that really applies, and its constant where it has one.
 type node struct {
 	act      action
+	leaf     bool // a scalar, not an array of them
+	part     bool // for compute: the rule shows a part of the text and hides the rest
+	run      int  // how many scalars from here on pass as they are, each with a field behind it
 	rule     Rule
 	expect   Rule   // for compute: pass what can be a result of this rule, and break the answer off at anything else; rule is then Clear
 	typ      string // scalar type, "" for a STRUCT
@@ -29,6 +32,11 @@ func (c compiler) columns(columns []Column, over Rule) []node {
 	nodes := make([]node, len(columns))
 	for i, column := range columns {
 		nodes[i] = c.column(column, over)
+	}
+	for i := len(nodes) - 2; i >= 0; i-- {
+		if nodes[i].leaf && nodes[i].act == pass {
+			nodes[i].run = nodes[i+1].run + 1
+		}
 	}
 	return nodes
 }
@@ -63,7 +71,7 @@ func (c compiler) value(column Column, over Rule) node {
 		return n
 	}
 	rule := Stricter(over, column.Mask).For(column.Type)
-	n := node{rule: rule, typ: scalarType(column.Type)}
+	n := node{rule: rule, typ: scalarType(column.Type), leaf: true}
 	switch rule {
 	case Clear:
 		n.act = pass
@@ -76,6 +84,7 @@ func (c compiler) value(column Column, over Rule) node {
 		n.constant = c.constant(n.typ)
 	default:
 		n.act, n.constant = compute, c.constant(n.typ)
+		n.part = rule == LastFourCharacters || rule == FirstFourCharacters || rule == EmailMask
 	}
 	return n
 }

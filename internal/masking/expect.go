@@ -14,12 +14,7 @@ import (
 var errUnmasked = errors.New("a cell that BigQuery was made to mask is not masked")
 
 // appendVerified appends a cell that must already be a result of the rule that n expects. What cannot be one is remembered as an error.
-func (c *cells) appendVerified(dst []byte, n *node, raw []byte) []byte {
-	text := raw
-	if hasEscape(raw) {
-		c.text = appendUnescaped(c.text[:0], raw)
-		text = c.text
-	}
+func (c *cells) appendVerified(dst []byte, n *node, raw, text []byte) []byte {
 	if !resultOf(n.expect, n.typ, text) {
 		c.wrong = errUnmasked
 	}

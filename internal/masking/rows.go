@@ -2,7 +2,6 @@ package masking
 
 import (
 	"errors"
-	"fmt"
 )
 
 // rowState is which byte of the rows comes next. The shape is fixed: [{"f":[{"v":VALUE},…]},…] where a value is a string or null, for a STRUCT {"f":[…]} or
@@ -38,10 +37,13 @@ type frame struct {
 	n      int    // fields done
 }
 
+// nextCell is what stands between two cells of a compact answer, of whatever depth.
+var nextCell = newGap([]byte(`},{"v":`))
+
 // never is a depth of the stack that is never reached: rows that nobody asked for are muted from end to end.
 const never = 1 << 30
 
-// rows masks the rows of an answer, byte by byte where template.go cannot.
+// rows masks the rows of an answer, by its states where template.go cannot.
 type rows struct {
 	columns []node
 	cells   *cells
@@ -102,7 +104,8 @@ func (r *rows) write(out *[]byte, p []byte) (n int, done bool, err error) {
 	return n, done, nil
 }
 
-// readFrame takes bytes of the frame around the strings from p[n], up to a string, to where the template applies, or to the end.
+// readFrame takes the frame around the cells from p[n], and the scalar cells that p has whole, up to where a string is cut, to where the template applies, or to
+// the end.
 func (r *rows) readFrame(out *[]byte, p []byte, n int) (next int, done bool, err error) {
 	for n < len(p) {
 		c := p[n]
@@ -115,7 +118,12 @@ func (r *rows) readFrame(out *[]byte, p []byte, n int) (next int, done bool, err
 			}
 			if c == '}' {
 				r.shutCell()
-				n++
+				if r.state != listShut && nextCell.opens(p, n) {
+					r.state, r.name = cellValue, 'v'
+					n += len(nextCell.text)
+				} else {
+					n++
+				}
 				continue
 			}
 		case cellSep:
@@ -150,12 +158,8 @@ func (r *rows) readFrame(out *[]byte, p []byte, n int) (next int, done bool, err
 				if r.learnt() {
 					return n, false, nil
 				}
-				if err := r.openValue(out, p, n, c); err != nil {
+				if n, err = r.readValue(out, p, n); err != nil || r.state == inString {
 					return n, false, err
-				}
-				n++
-				if r.state == inString {
-					return n, false, nil
 				}
 				continue
 			}
@@ -261,12 +265,30 @@ func (r *rows) openRow() error {
 	return nil
 }
 
-// openValue takes the first byte of a value, at p[at]: hides the value if its node replaces it, and goes into it.
-func (r *rows) openValue(out *[]byte, p []byte, at int, c byte) error {
+// readValue takes a value from its first byte, at p[at]: the whole of a scalar if p has it, else as much as leads into the value. It hides the value if its node
+// replaces it.
+func (r *rows) readValue(out *[]byte, p []byte, at int) (next int, err error) {
 	top := &r.stack[len(r.stack)-1]
 	n := top.elem
 	if n == nil {
 		n = &top.fields[top.n]
+	}
+	if n.leaf {
+		end, ascii := wholeValue(p, at)
+		if end < 0 {
+			return at, errBadString
+		}
+		if end > 0 {
+			if n.act != pass && r.mute == 0 {
+				*out = r.cells.appendCell(append(*out, p[r.from:at]...), n, p[at:end], ascii)
+				r.from = end
+			}
+			r.state = cellShut
+			if len(r.stack) == 1 {
+				r.gap = end
+			}
+			return end, nil
+		}
 	}
 	if n.act == replace {
 		r.hide(out, p, at)
@@ -274,25 +296,25 @@ func (r *rows) openValue(out *[]byte, p []byte, at int, c byte) error {
 			*out = append(*out, n.constant...)
 		}
 	}
-	switch {
+	switch c := p[at]; {
 	case c == 'n':
 		r.state, r.null = inNull, 1
 	case n.repeated && c == '[':
 		r.stack = append(r.stack, frame{elem: n.elem})
 		r.state = elemFirst
-	case !n.repeated && n.fields != nil && c == '{':
+	case n.fields != nil && c == '{':
 		r.stack = append(r.stack, frame{fields: n.fields})
 		r.state, r.name = nameOpen, 'f'
-	case !n.repeated && n.fields == nil && c == '"':
+	case n.leaf && c == '"':
 		r.state = inString
 		if n.act == compute && r.mute == 0 {
 			r.hide(out, p, at)
 			r.collect, r.text = n, r.text[:0]
 		}
 	default:
-		return errors.New("a cell does not have the type of the plan")
+		return at, errors.New("a cell does not have the type of the plan")
 	}
-	return nil
+	return at + 1, nil
 }
 
 // hide lets out what is before p[at] and nothing more until the value that begins there has ended.
@@ -329,84 +351,4 @@ func (r *rows) shutCell() {
 	if top.n++; top.n == len(top.fields) {
 		r.state = listShut
 	}
-}
-
-// readString takes bytes of a cell's string from p[i] and returns where it stopped: behind the closing quote or at the end of p. Every cell is checked,
-// the ones that are passed or hidden too: what another reader would take otherwise is refused.
-func (r *rows) readString(out *[]byte, p []byte, i int) (int, error) {
-	if len(r.part) > 0 {
-		var err error
-		if i, err = r.readPart(out, p, i); err != nil || len(r.part) > 0 {
-			return i, err
-		}
-	}
-	start := i
-	for {
-		i += plain(p[i:])
-		if i == len(p) {
-			return i, r.gather(p[start:i])
-		}
-		if p[i] == '"' {
-			if err := r.gather(p[start:i]); err != nil {
-				return i, err
-			}
-			r.shutValue(out, i+1)
-			return i + 1, nil
-		}
-		n := special(p[i:])
-		if n < 0 {
-			return i, errBadString
-		}
-		if n == 0 {
-			if r.mute == 0 {
-				*out = append(*out, p[r.from:i]...)
-				r.from = len(p)
-			}
-			r.part = append(r.part, p[i:]...)
-			return len(p), r.gather(p[start:i])
-		}
-		i += n
-	}
-}
-
-var (
-	errBadString = errors.New("a cell is not a valid JSON string")
-	errLongCell  = fmt.Errorf("a masked cell is longer than %d bytes", maxCell)
-)
-
-// readPart completes what the end of the last chunk cut. At most 12 bytes belong to it.
-func (r *rows) readPart(out *[]byte, p []byte, i int) (int, error) {
-	for ; i < len(p); i++ {
-		r.part = append(r.part, p[i])
-		n := special(r.part)
-		if n < 0 {
-			return i, errBadString
-		}
-		if n == 0 {
-			continue
-		}
-		if err := r.gather(r.part); err != nil {
-			return i, err
-		}
-		if r.mute == 0 {
-			*out = append(*out, r.part...)
-		}
-		r.part = r.part[:0]
-		r.from = i + 1
-		return i + 1, nil
-	}
-	r.from = i // nothing of it goes out before it is whole
-	return i, nil
-}
-
-// gather adds to the string that a mask is computed from.
-func (r *rows) gather(b []byte) error {
-	if r.collect == nil {
-		return nil
-	}
-	if len(r.text)+len(b) > maxCell {
-		return errLongCell
-	}
-	r.text = append(r.text, b...)
-	return nil
 }

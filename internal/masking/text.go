@@ -13,18 +13,21 @@ const (
 	highs = 0x8080808080808080
 )
 
-// plain is the length of the prefix of p without a quote, a backslash, a control character or a byte outside ASCII. Most cells are a few bytes long, so it
-// looks at eight at a time without a call into an assembly routine.
-func plain(p []byte) int {
-	i := 0
-	for ; i+8 <= len(p); i += 8 {
-		w := binary.LittleEndian.Uint64(p[i:])
-		quote, slash := w^(ones*'"'), w^(ones*'\\')
-		// Each term has the high bit set in the lowest byte that matches; higher ones may be set wrongly by the borrow, which does no harm.
-		m := ((quote-ones)&^quote | (slash-ones)&^slash | (w-ones*0x20)&^w | w) & highs
-		if m != 0 {
+// marks has the high bit of a byte set where w, eight bytes of a string, has what does not stand for itself in JSON: a quote, a backslash, a control character
+// or a byte outside ASCII. It is right up to the lowest such byte; higher bits may be set wrongly by the borrow, so only the lowest one counts.
+func marks(w uint64) uint64 {
+	// x^2 is below 0x21 for the control characters and for the quote, 0x22, and for no other byte of ASCII. A byte outside it keeps its high bit in one of the two.
+	return (((w ^ ones*2) - ones*0x21) | ((w ^ ones*'\\') - ones)) & highs
+}
+
+// plain is the index of the first byte of p from i on that is a quote, a backslash, a control character or outside ASCII, len(p) if none is. Most cells are a
+// few bytes long, so it looks at eight at a time without a call into an assembly routine.
+func plain(p []byte, i int) int {
+	for i >= 0 && i <= len(p)-8 {
+		if m := marks(binary.LittleEndian.Uint64(p[i : i+8])); m != 0 {
 			return i + bits.TrailingZeros64(m)>>3
 		}
+		i += 8
 	}
 	for ; i < len(p); i++ {
 		if c := p[i]; c == '"' || c == '\\' || c < 0x20 || c >= utf8.RuneSelf {
@@ -107,8 +110,7 @@ func hex4(p []byte, from int) (r rune, end int, ok bool) {
 // stringEnd is the index behind the closing quote of a string whose inside begins at p[i]: 0 if p ends before it, -1 if the string is not valid.
 func stringEnd(p []byte, i int) int {
 	for {
-		i += plain(p[i:])
-		if i == len(p) {
+		if i = plain(p, i); i == len(p) {
 			return 0
 		}
 		if p[i] == '"' {
@@ -171,6 +173,16 @@ var htmlOrJSON = func() (marks [256]bool) {
 	}
 	return marks
 }()
+
+// escapes says whether appendEscaped changes the text.
+func escapes(text []byte) bool {
+	for _, c := range text {
+		if htmlOrJSON[c] {
+			return true
+		}
+	}
+	return false
+}
 
 // appendEscaped appends valid UTF-8 as the inside of a JSON string.
 func appendEscaped(dst, text []byte) []byte {

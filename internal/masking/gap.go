@@ -1,0 +1,75 @@
+package masking
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+)
+
+// gap is a text to compare with, of which the first eight bytes are compared as one number: between two compact cells there are no more.
+type gap struct {
+	text       []byte // nil: not known
+	head, mask uint64
+}
+
+func newGap(text []byte) gap {
+	g := gap{text: bytes.Clone(text), mask: ^uint64(0)}
+	if len(text) < 8 {
+		g.mask >>= 8 * (8 - len(text))
+	}
+	var head [8]byte
+	copy(head[:], text)
+	g.head = binary.LittleEndian.Uint64(head[:])
+	return g
+}
+
+// opens says whether the gap is at p[i]. It says no where p has less than eight bytes from there on, and where the gap is not known.
+func (g *gap) opens(p []byte, i int) bool {
+	return i <= len(p)-8 && binary.LittleEndian.Uint64(p[i:i+8])&g.mask == g.head && g.text != nil && (len(g.text) <= 8 || bytes.HasPrefix(p[i+8:], g.text[8:]))
+}
+
+// passCells takes up to count cells, from the first byte of a value at p[n], that are strings of plain ASCII with the gap behind them. It stops before the
+// first that is anything else, and returns where it stopped and how many it took.
+func (g *gap) passCells(p []byte, n, count int) (next, taken int) {
+	for taken < count && n < len(p) && p[n] == '"' {
+		i := n + 1
+		var m uint64
+		for i <= len(p)-8 {
+			if m = marks(binary.LittleEndian.Uint64(p[i : i+8])); m != 0 {
+				i += bits.TrailingZeros64(m) >> 3
+				break
+			}
+			i += 8
+		}
+		if m == 0 || p[i] != '"' || !g.opens(p, i+1) {
+			break
+		}
+		n = i + 1 + len(g.text)
+		taken++
+	}
+	return n, taken
+}
+
+// wholeValue is the index behind the string or null at p[n]: 0 if it is none or not whole, -1 if it is a string that is not valid. Of a string it says whether
+// it stands for itself, without escapes, and in ASCII.
+func wholeValue(p []byte, n int) (end int, ascii bool) {
+	if p[n] == '"' {
+		i := n + 1
+		for i <= len(p)-8 {
+			m := marks(binary.LittleEndian.Uint64(p[i : i+8]))
+			if m == 0 {
+				i += 8
+				continue
+			}
+			if i += bits.TrailingZeros64(m) >> 3; p[i] == '"' {
+				return i + 1, true
+			}
+			break
+		}
+		return stringEnd(p, i), false
+	}
+	if p[n] == 'n' && len(p)-n >= 4 && string(p[n:n+4]) == "null" {
+		return n + 4, false
+	}
+	return 0, false
+}
