@@ -3,7 +3,6 @@ package masking
 import (
 	"bytes"
 	"encoding/binary"
-	"math/bits"
 )
 
 // gap is a text to compare with, of which the first eight bytes are compared as one number: between two compact cells there are no more.
@@ -32,16 +31,8 @@ func (g *gap) opens(p []byte, i int) bool {
 // first that is anything else, and returns where it stopped and how many it took.
 func (g *gap) passCells(p []byte, n, count int) (next, taken int) {
 	for taken < count && n < len(p) && p[n] == '"' {
-		i := n + 1
-		var m uint64
-		for i <= len(p)-8 {
-			if m = marks(binary.LittleEndian.Uint64(p[i : i+8])); m != 0 {
-				i += bits.TrailingZeros64(m) >> 3
-				break
-			}
-			i += 8
-		}
-		if m == 0 || p[i] != '"' || !g.opens(p, i+1) {
+		i := plain(p, n+1)
+		if i >= len(p) || p[i] != '"' || !g.opens(p, i+1) {
 			break
 		}
 		n = i + 1 + len(g.text)
@@ -54,17 +45,9 @@ func (g *gap) passCells(p []byte, n, count int) (next, taken int) {
 // it stands for itself, without escapes, and in ASCII.
 func wholeValue(p []byte, n int) (end int, ascii bool) {
 	if p[n] == '"' {
-		i := n + 1
-		for i <= len(p)-8 {
-			m := marks(binary.LittleEndian.Uint64(p[i : i+8]))
-			if m == 0 {
-				i += 8
-				continue
-			}
-			if i += bits.TrailingZeros64(m) >> 3; p[i] == '"' {
-				return i + 1, true
-			}
-			break
+		i := plain(p, n+1)
+		if i < len(p) && p[i] == '"' {
+			return i + 1, true
 		}
 		return stringEnd(p, i), false
 	}
