@@ -17,16 +17,15 @@ import (
 )
 
 const (
-	maxStreams         = 512              // open streams of this process
-	maxSessionStreams  = 12               // open streams of one session: tabs
-	heartbeat          = 15 * time.Second // a comment, so that proxies keep the stream, and a look whether the session still stands
-	streamWrite        = 5 * time.Second  // who does not take an event within it is dropped; the browser comes back
-	reloadAtMost       = 250 * time.Millisecond
-	reloadAtLeast      = 3 * time.Second // requests expire without a word
-	shownPending       = 500
-	shownRecent        = 50
-	stillShown         = 15 * time.Minute // a request that ended stays in the queue for so long
-	streamEndedMessage = "Your session has ended. Log in again to see what waits."
+	maxStreams        = 512              // open streams of this process
+	maxSessionStreams = 12               // open streams of one session: tabs
+	heartbeat         = 15 * time.Second // a comment, so that proxies keep the stream, and a look whether the session still stands
+	streamWrite       = 5 * time.Second  // who does not take an event within it is dropped; the browser comes back
+	reloadAtMost      = 250 * time.Millisecond
+	reloadAtLeast     = 3 * time.Second // requests expire without a word
+	shownPending      = 500
+	shownRecent       = 50
+	stillShown        = 15 * time.Minute // a request that ended stays in the queue for so long
 )
 
 // hub reads the list of requests once for everybody who watches it.
