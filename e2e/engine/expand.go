@@ -81,15 +81,7 @@ func (an *analyzer) expand(req request) (_ string, err error) {
 		return sql, nil //nolint:nilerr // the driver parses it too, and has words for it
 	}
 	defer done()
-	defer func() {
-		if r := recover(); r != nil {
-			failed, ok := r.(error)
-			if !ok {
-				panic(r)
-			}
-			err = failed
-		}
-	}()
+	defer caught(&err)
 	x := expander{an: an, request: req, suffix: strings.Contains(strings.ToUpper(sql), tableSuffix)}
 	x.walk(script, false)
 	slices.SortFunc(x.splices, func(a, b splice) int { return cmp.Compare(b.start, a.start) })
@@ -242,6 +234,17 @@ func children(n googlesql.ASTNode, visit func(googlesql.ASTNode)) {
 func span(n googlesql.ASTNode) (start, end int) {
 	r := must(n.GetParseLocationRange())
 	return int(must(must(r.Start()).GetByteOffset())), int(must(must(r.End()).GetByteOffset()))
+}
+
+// caught is deferred by whoever calls must: its error becomes the caller's.
+func caught(err *error) {
+	if r := recover(); r != nil {
+		failed, ok := r.(error)
+		if !ok {
+			panic(r)
+		}
+		*err = failed
+	}
 }
 
 func must[T any](v T, err error) T {

@@ -71,12 +71,10 @@ func (an *analyzer) mend(req request, now mixture) mended {
 // mendOne tries each set operation of the text with the columns of each that the driver would mix up. The right pair is the one after which
 // exactly that one is no longer mixed up, while the query's columns stay what they are.
 func (an *analyzer) mendOne(req request, sql string, now mixture) (string, mixture, bool) {
-	script, done, err := an.parse(sql)
+	places, err := an.firstQueries(sql)
 	if err != nil {
 		return "", mixture{}, false
 	}
-	places := firstQueries(script, len(sql))
-	done()
 	for _, p := range places {
 		for i, columns := range now.repeated {
 			if slices.Contains(now.repeated[:i], columns) {
@@ -107,8 +105,13 @@ func nothing(columns string) string {
 }
 
 // firstQueries are the places of the first queries of all set operations of a text, with and without a pipe.
-func firstQueries(script googlesql.ASTNode, length int) []splice {
-	var places []splice
+func (an *analyzer) firstQueries(sql string) (places []splice, err error) {
+	script, done, err := an.parse(sql)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	defer caught(&err)
 	var walk func(n googlesql.ASTNode, query int)
 	walk = func(n googlesql.ASTNode, query int) {
 		start, end := span(n)
@@ -118,7 +121,7 @@ func firstQueries(script googlesql.ASTNode, length int) []splice {
 		case *googlesql.ASTPipeSetOperation:
 			places = append(places, splice{start: query, end: start})
 		case *googlesql.ASTSetOperation:
-			first := length
+			first := len(sql)
 			children(n, func(child googlesql.ASTNode) {
 				if list, ok := child.(*googlesql.ASTSetOperationMetadataList); ok {
 					first, _ = span(list)
@@ -136,7 +139,7 @@ func firstQueries(script googlesql.ASTNode, length int) []splice {
 		})
 	}
 	walk(script, 0)
-	return places
+	return places, nil
 }
 
 // mixture is what decides whether the driver errs.
@@ -152,15 +155,7 @@ func (an *analyzer) mixedUp(req request) (m mixture, err error) {
 		return m, err
 	}
 	defer freeAnalyzerOutput(out)
-	defer func() {
-		if r := recover(); r != nil {
-			failed, ok := r.(error)
-			if !ok {
-				panic(r)
-			}
-			err = failed
-		}
-	}()
+	defer caught(&err)
 	query, ok := must(out.ResolvedStatement()).(*googlesql.ResolvedQueryStmt)
 	if !ok {
 		return m, errors.New("no query")
