@@ -190,7 +190,7 @@ func oneAnalyzer(c *cobra.Command) (*googlesql.Analyzer, func(), error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("find own binary: %w", err)
 	}
-	pool, err := googlesql.NewPool(c.Context(), googlesql.PoolOptions{Command: []string{self, workerName}, Workers: 1})
+	pool, err := googlesql.NewPool(c.Context(), googlesql.PoolOptions{Command: []string{self, workerName}, Workers: 1, Spare: -1})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -67,7 +67,7 @@ func explain(c *cobra.Command, request googlesql.Request, asJSON bool) error {
 	if err != nil {
 		return fmt.Errorf("find own binary: %w", err)
 	}
-	pool, err := googlesql.NewPool(c.Context(), googlesql.PoolOptions{Command: []string{self, workerName}, Workers: 1})
+	pool, err := googlesql.NewPool(c.Context(), googlesql.PoolOptions{Command: []string{self, workerName}, Workers: 1, Spare: -1})
 	if err != nil {
 		return err
 	}

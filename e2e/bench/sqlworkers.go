@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -299,7 +300,7 @@ func (s *analyses) bombs(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// respawn is the time from the death of the only worker to the answer of the one in its place.
+// respawn is the time from the death of the worker that answers to the next answer.
 func respawn(ctx context.Context, catalog memoryCatalog) (time.Duration, error) {
 	s := &analyses{catalog: catalog}
 	before, err := sqlWorkerProcesses()
@@ -311,21 +312,31 @@ func respawn(ctx context.Context, catalog memoryCatalog) (time.Duration, error) 
 	}
 	defer func() { _ = s.pool.Close() }()
 	var took []time.Duration
-	for range 15 {
-		if err := s.small(ctx, "caller"); err != nil {
-			return 0, err
-		}
+	for range 9 {
+		time.Sleep(500 * time.Millisecond) // the spare one is ready then
 		pids, err := sqlWorkerProcesses()
 		if err != nil {
 			return 0, err
 		}
-		at := time.Now()
+		worked := map[int]int64{}
 		for _, pid := range pids {
-			if !slices.Contains(before, pid) {
-				_ = syscall.Kill(pid, syscall.SIGKILL)
+			worked[pid] = -processorTime(pid)
+		}
+		for range 20 {
+			if err := s.small(ctx, "caller"); err != nil {
+				return 0, err
 			}
 		}
-		for s.small(ctx, "caller") != nil { // the first one after the kill learns of it
+		for pid := range worked {
+			worked[pid] += processorTime(pid)
+		}
+		pids = slices.DeleteFunc(pids, func(pid int) bool { return slices.Contains(before, pid) })
+		if len(pids) != 2 {
+			return 0, fmt.Errorf("there are %d SQL workers, want one and a spare", len(pids))
+		}
+		at := time.Now()
+		_ = syscall.Kill(slices.MaxFunc(pids, func(a, b int) int { return cmp.Compare(worked[a], worked[b]) }), syscall.SIGKILL)
+		for s.small(ctx, "caller") != nil { // the first one after the kill may learn of it
 			if err := ctx.Err(); err != nil {
 				return 0, err
 			}
@@ -333,4 +344,18 @@ func respawn(ctx context.Context, catalog memoryCatalog) (time.Duration, error) 
 		took = append(took, time.Since(at))
 	}
 	return median(took), nil
+}
+
+// processorTime is what a process has used so far, in nanoseconds.
+func processorTime(pid int) int64 {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid)) // the pattern is well formed
+	var all int64
+	for _, f := range files {
+		text, _ := os.ReadFile(f) // a thread that has ended counts nothing
+		var used int64
+		if _, err := fmt.Sscan(string(text), &used); err == nil {
+			all += used
+		}
+	}
+	return all
 }

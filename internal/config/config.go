@@ -87,7 +87,7 @@ type Audit struct {
 
 // SQL bounds the analysis of statements.
 type SQL struct {
-	Workers  int           `yaml:"workers,omitempty"`  // default: one a core
+	Workers  int           `yaml:"workers,omitempty"`  // default: one a core; one process more stands ready
 	Deadline time.Duration `yaml:"deadline,omitempty"` // for one statement; default 2s
 }
 

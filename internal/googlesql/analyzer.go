@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
@@ -47,17 +46,21 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
+// maxShelved is how many columns of tables an Analyzer remembers; some 20 MB.
+const maxShelved = 100_000
+
 // Analyzer says what SQL texts mean. It is safe for concurrent use.
 type Analyzer struct {
 	pool   *Pool
 	limits Limits
 	cache  *cache
+	shelf  *shelf
 }
 
 // New returns an Analyzer that asks the pool's workers. The pool stays the caller's to close.
 func New(pool *Pool, limits Limits) *Analyzer {
 	limits = limits.withDefaults()
-	return &Analyzer{pool: pool, limits: limits, cache: newCache(limits.Cache)}
+	return &Analyzer{pool: pool, limits: limits, cache: newCache(limits.Cache), shelf: newShelf(maxShelved)}
 }
 
 // Analyze says what the request's SQL means. An Analysis without Error is understood completely; one with Error still lists the
@@ -133,21 +136,31 @@ func failure(err error) (*Error, error) {
 	return nil, err
 }
 
-// outline asks for the outline of a text.
-func (a *Analyzer) outline(ctx context.Context, request Request, spent *time.Duration) (*wire.Script, *Error, error) {
-	reply, err := a.pool.ask(ctx, request.Caller, &wire.Request{Parse: &wire.ParseRequest{
-		SQL: request.SQL, MaxDepth: a.limits.Depth, MaxNodes: a.limits.Nodes, MaxStatements: a.limits.Statements,
-	}}, spent)
+// outline asks for the outline of the text, and for what will be asked next.
+func (j *job) outline() (*wire.Script, *Error, error) {
+	question := &wire.ParseRequest{SQL: j.request.SQL, MaxDepth: j.limits.Depth, MaxNodes: j.limits.Nodes, MaxStatements: j.limits.Statements, MaxTables: j.limits.Tables}
+	question.Ahead = j.foresee()
+	reply, more, err := j.ask(&wire.Request{Parse: question})
 	if err != nil {
 		refused, err := failure(err)
 		return nil, refused, err
 	}
-	var refused *Error
-	if reply.Error != nil {
-		refused = located(reply.Error, request.SQL, identity)
+	if more != nil && question.Ahead != nil {
+		j.foreseen = &ahead{ask: question.Ahead, more: more}
+		j.ahead = j.foreseen // whatever becomes of it, it is waited for before anything else is asked
 	}
-	if reply.Script == nil && refused == nil {
-		refused = &Error{Code: ErrorUnavailable, Message: "the SQL analysis failed; try again"}
+	var refused *Error
+	switch {
+	case reply.Error != nil:
+		refused = located(reply.Error, j.request.SQL, identity)
+	case reply.Script == nil:
+		refused = errFailed()
+	}
+	if reply.Script != nil && !reply.Script.Within(len(j.request.SQL)) {
+		return nil, errFailed(), nil
+	}
+	if reply.Script != nil && len(reply.Script.Statements) != 1 {
+		j.foreseen = nil
 	}
 	return reply.Script, refused, nil
 }

@@ -2,6 +2,8 @@ package googlesql
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -43,6 +45,48 @@ func TestDeadlineIsOfTheText(t *testing.T) {
 	a := analyze(t, analyzer, strings.Repeat(bomb(10)+";", 100)) // each is accepted, and takes some tens of milliseconds
 	if took := time.Since(begin); a.Error == nil || a.Error.Code != ErrorDeadline || took > deadline+15*time.Second {
 		t.Errorf("error = %+v after %s, want the deadline of %s", a.Error, took, deadline)
+	}
+}
+
+// While no process can be started, the spare one takes the place of the first that a caller breaks. The place of the next one stays with the caller, so that the last process
+// is left to the others.
+func TestSpareTakesThePlace(t *testing.T) {
+	no := filepath.Join(t.TempDir(), "no")
+	pool := startPool(t, PoolOptions{
+		Command: append([]string{"/bin/sh", "-c", `[ ! -e "$0" ] && exec "$@"`, no}, enginetest.Worker(t)...),
+		Workers: 2, Deadline: 300 * time.Millisecond, QueueWait: 300 * time.Millisecond,
+	})
+	eventually(t, "two workers and a spare one", func() bool { return len(idle(pool)) == 3 })
+	if err := os.WriteFile(no, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	analyzer := New(pool, Limits{Cache: -1})
+	ask := func(caller, sql string) *Analysis {
+		t.Helper()
+		a, err := analyzer.Analyze(t.Context(), Request{SQL: sql, Project: "demo", Catalog: Files{"testdata/catalog"}, Caller: caller})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	for range 2 {
+		wantCode(t, ask("attacker", bomb(24)), ErrorDeadline)
+	}
+	if left := len(idle(pool)); left != 1 {
+		t.Fatalf("%d processes are left after two bombs, want 1", left)
+	}
+	wantCode(t, ask("attacker", "SELECT 1 AS a"), ErrorUnavailable)
+	for i := range 5 {
+		if a := ask("another", fmt.Sprintf("SELECT ssn, %d AS n FROM crm.customers", i)); a.Error != nil {
+			t.Errorf("another caller was refused: %v", a.Error)
+		}
+	}
+	if err := os.Remove(no); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "processes for all", func() bool { return len(idle(pool)) == 3 })
+	if a := ask("attacker", "SELECT 1 AS a"); a.Error != nil {
+		t.Errorf("when there are processes again: %v", a.Error)
 	}
 }
 

@@ -68,7 +68,7 @@ func requestKey(r Request, engine string) string {
 func (j *job) digests() map[string]string {
 	d := make(map[string]string, len(j.tables)+len(j.routines))
 	for id, table := range j.tables {
-		d[id.String()] = tableDigest(table)
+		d[id.String()] = j.shelf.digest(table)
 	}
 	for id, routine := range j.routines {
 		d[id.String()+"()"] = routineDigest(routine)

@@ -43,7 +43,8 @@ func TestCorpus(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no corpus: %v", err)
 	}
-	analyzer, cases := testAnalyzer(t), 0
+	pool, cases := testPool(t), 0
+	trips := [2]int{}
 	for _, file := range files {
 		archive, err := txtar.ParseFile(file)
 		if err != nil {
@@ -73,16 +74,26 @@ func TestCorpus(t *testing.T) {
 			cases++
 			r := request
 			r.SQL = strings.TrimSuffix(string(f.Data), "\n")
-			analysis, err := analyzer.Analyze(t.Context(), r)
-			if err != nil {
-				t.Errorf("%s: %s: %v", file, name, err)
-				continue
+			var got string
+			analyzer := New(pool, Limits{Cache: -1})
+			for trip, how := range []string{"outline, then meaning", "both at once"} { // the second time its tables are known
+				before := questions(pool)
+				analysis, err := analyzer.Analyze(t.Context(), r)
+				for w, asked := range questions(pool) {
+					if was, there := before[w]; there {
+						trips[trip] += asked - was
+					}
+				}
+				if err != nil {
+					t.Errorf("%s: %s: %s: %v", file, name, how, err)
+					continue
+				}
+				got = render(analysis)
+				if !*update && got != want[name] {
+					t.Errorf("%s: %s (%s)\n%s\ngot:\n%swant:\n%s", file, name, how, r.SQL, got, want[name])
+				}
 			}
-			got := render(analysis)
 			out.Files = append(out.Files, f, txtar.File{Name: name + ".want", Data: []byte(got)})
-			if !*update && got != want[name] {
-				t.Errorf("%s: %s\n%s\ngot:\n%swant:\n%s", file, name, r.SQL, got, want[name])
-			}
 		}
 		if *update {
 			if err := os.WriteFile(file, txtar.Format(&out), 0o644); err != nil {
@@ -90,7 +101,19 @@ func TestCorpus(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d cases", cases)
+	t.Logf("%d cases, %d and %d questions", cases, trips[0], trips[1])
+	if trips[1] > trips[0]-cases/2 {
+		t.Errorf("%d questions where nothing was known, %d where the tables were: they were not answered ahead", trips[0], trips[1])
+	}
+}
+
+// questions are how many the idle processes of a pool have been asked.
+func questions(p *Pool) map[*process]int {
+	asked := map[*process]int{}
+	for _, w := range idle(p) {
+		asked[w] = w.asked
+	}
+	return asked
 }
 
 // corpusTexts are the SQL texts of the corpus.

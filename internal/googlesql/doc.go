@@ -4,6 +4,8 @@
 // An Analyzer (analyzer.go) answers in two rounds. First it asks a worker for the outline of the text, which is enough to refuse much
 // of it and to name the tables. Then it fetches exactly those tables from a Catalog and asks again, one statement at a time, for the
 // lineage. What is not understood is not guessed: the Analysis then carries an Error, along with the kinds and names that are known.
+// For a plain SELECT over tables that it has seen before the two rounds are one trip (ahead.go): the worker answers the second question ahead, and the
+// answer counts only if it is the one to the question that the Analyzer then has.
 //
 // The engine is GoogleSQL itself, in worker processes (pool.go, process.go, internal/googlesql/engine) that are killed when they take
 // too long or too much memory. This package does not link the engine; it talks to it in frames (internal/googlesql/wire).

@@ -17,7 +17,7 @@ var analyses = flag.Int("analyses", 1000, "how many queries TestNoGrowth analyse
 func TestNoGrowth(t *testing.T) {
 	pool := startPool(t, PoolOptions{Workers: 1, Recycle: 1 << 30})
 	analyzer := New(pool, Limits{Cache: 500})
-	pid := pool.idle[0].cmd.Process.Pid
+	pid := next(pool).cmd.Process.Pid
 	var worker, own [2]int64 // when a third is done, and at the end
 	for i := range *analyses {
 		sql := fmt.Sprintf("SELECT name, UPPER(ssn) AS s%d, (SELECT COUNT(*) FROM crm.orders AS o WHERE o.customer_id = c.id AND o.id > %d) AS n FROM crm.customers AS c WHERE id = %d ORDER BY 1", i, i, i)

@@ -25,6 +25,9 @@ type job struct {
 	within []string // the views and functions whose text this is
 	body   string   // the kind of statement that makes a routine, where this is the text of one
 	home   string   // the project that the query runs in
+
+	badParameters *Error
+	foreseen      *ahead // of the text's only statement, nil if nothing is
 }
 
 // known is what was found out on the way. The analyses of one text share it.
@@ -34,6 +37,7 @@ type known struct {
 	views    map[bigquery.TableID]*Statement // what the views among the tables mean
 	bodies   map[bigquery.RoutineID]*routine // what the routines mean
 	spent    time.Duration                   // what workers took so far
+	ahead    *ahead                          // what is under way beside, or was
 	fleeting bool                            // something could not be read, so that nothing tells when the answer would be another
 }
 
@@ -46,7 +50,8 @@ func newKnown() *known {
 
 // run analyses the text from its outline on.
 func (j *job) run() (*Analysis, error) {
-	script, refused, err := j.outline(j.ctx, j.request, &j.spent)
+	j.badParameters = j.parameters()
+	script, refused, err := j.outline()
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +103,7 @@ func (j *job) outlined(s *wire.Statement) Statement {
 		p := &s.Paths[i]
 		switch p.Role {
 		case wire.RoleTable:
-			if hidden(s, p) {
+			if s.Hides(p) {
 				continue
 			}
 			if id, refused := j.tableID(p.Parts); refused == nil {
@@ -135,11 +140,6 @@ func sorted(names []string) []string {
 	return slices.Compact(names)
 }
 
-// hidden reports whether a table's name may be that of a WITH query, or an array of an aliased row.
-func hidden(s *wire.Statement, p *wire.Path) bool {
-	return slices.Contains(s.Names, strings.ToLower(p.Parts[0])) && len(p.Parts) < 3
-}
-
 // statements decides each statement, and analyses those that can be. The first that is not understood is the script's error.
 func (j *job) statements(script *wire.Script, analysis *Analysis) (*Error, error) {
 	if len(script.Statements) == 0 {
@@ -153,8 +153,8 @@ func (j *job) statements(script *wire.Script, analysis *Analysis) (*Error, error
 			return refused, nil
 		}
 	}
-	if err := j.parameters(); err != nil {
-		return err, nil
+	if j.badParameters != nil {
+		return j.badParameters, nil
 	}
 	if len(script.Statements) > 1 && parameters > 0 && len(j.positional) > 0 {
 		return &Error{Code: ErrorUnsupported, Message: "positional parameters are not analysed in a script; name them"}, nil
@@ -191,7 +191,7 @@ func (j *job) data(s *wire.Statement, result *Statement) (*Error, error) {
 		if s.Paths[i].Role == wire.RoleTable {
 			references++
 		}
-		if p := &s.Paths[i]; p.Role == wire.RoleTable && !hidden(s, p) || p.Role == wire.RoleTarget && existing(s.Kind) {
+		if p := &s.Paths[i]; p.Role == wire.RoleTable && !s.Hides(p) || p.Role == wire.RoleTarget && existing(s.Kind) {
 			id, refused := j.tableID(p.Parts)
 			if refused == nil {
 				refused = j.qualified(p)
@@ -209,10 +209,9 @@ func (j *job) data(s *wire.Statement, result *Statement) (*Error, error) {
 	if refused != nil || err != nil {
 		return refused, err
 	}
-	text := normalize(j.request.SQL, s)
-	ask := &wire.AnalyzeRequest{
-		SQL: text.sql, Project: j.request.Project, Named: j.named, Positional: j.positional, MaxColumns: j.limits.Columns,
-	}
+	text := wire.Normalize(j.request.SQL, s)
+	ask := j.question()
+	ask.SQL = text.SQL
 	if j.request.Undeclared && s.Parameters > 0 {
 		if ask.Undeclared = wire.ParametersNamed; s.Positional {
 			ask.Undeclared = wire.ParametersPositional
@@ -225,9 +224,7 @@ func (j *job) data(s *wire.Statement, result *Statement) (*Error, error) {
 			ask.TableFunctions = append(ask.TableFunctions, *r.table)
 		}
 	}
-	if d := j.request.DefaultDataset; d != nil {
-		ask.Dataset = d.ProjectID + "." + d.DatasetID
-	}
+	foreseen := j.foreseen
 	for round := 1; ; round++ {
 		if len(wanted) > j.limits.Tables {
 			return j.at(s.Start, ErrorLimit, "the statement reads more than %d tables; split it", j.limits.Tables), nil
@@ -239,18 +236,19 @@ func (j *job) data(s *wire.Statement, result *Statement) (*Error, error) {
 		}
 		// Whatever goes wrong from here on was found out from these tables: whoever may not read one of them must not learn from the error that it exists.
 		result.Tables = slices.Sorted(maps.Keys(wanted))
-		reply, err := j.pool.ask(j.ctx, j.request.Caller, &wire.Request{Analyze: ask}, &j.spent)
+		reply, err := j.analyzed(&ask, foreseen)
 		if err != nil {
 			return failure(err)
 		}
+		foreseen = nil
 		switch {
 		case reply.Error != nil:
 			if refused := j.unknownFunction(s, reply.Error); refused != nil {
 				return refused, nil
 			}
-			return located(reply.Error, j.request.SQL, text.original), nil
+			return located(reply.Error, j.request.SQL, text.Original), nil
 		case reply.Analysis == nil:
-			return &Error{Code: ErrorUnavailable, Message: "the SQL analysis failed; try again"}, nil
+			return errFailed(), nil
 		case reply.Analysis.Missing != "":
 			id, refused := j.tableID(strings.Split(reply.Analysis.Missing, "."))
 			if refused != nil {
@@ -312,17 +310,17 @@ func (j *job) pathStart(s *wire.Statement, id bigquery.TableID) int {
 var fromAlone = regexp.MustCompile(`^(?i:FROM)\s+$`)
 
 // accept checks the engine's answer against the outline, and makes it the statement's.
-func (j *job) accept(s *wire.Statement, text normalized, found *wire.Analysis, result *Statement) *Error {
+func (j *job) accept(s *wire.Statement, text wire.Normalized, found *wire.Analysis, result *Statement) *Error {
 	tables := []string{}
 	for _, scan := range found.Scans {
-		start := text.original(scan.Start)
+		start := text.Original(scan.Start)
 		i := slices.IndexFunc(s.Paths, func(p wire.Path) bool {
 			return (p.Role == wire.RoleTable || p.Role == wire.RoleTarget) && p.Start == start
 		})
 		if i < 0 {
 			// A pipe's `FROM t` that stands alone is one node with its table.
 			i = slices.IndexFunc(s.Paths, func(p wire.Path) bool {
-				return p.Role == wire.RoleTable && p.Start > start && fromAlone.MatchString(j.request.SQL[start:p.Start])
+				return p.Role == wire.RoleTable && 0 <= start && start < p.Start && fromAlone.MatchString(j.request.SQL[start:p.Start])
 			})
 		}
 		if i < 0 {
@@ -356,7 +354,7 @@ func (j *job) accept(s *wire.Statement, text normalized, found *wire.Analysis, r
 	for _, u := range found.Uses {
 		offset := -1
 		if u.Offset >= 0 {
-			offset = text.original(u.Offset)
+			offset = text.Original(u.Offset)
 		}
 		result.Uses = append(result.Uses, Use{Column: u.Column, In: UseIn(u.In), Offset: offset})
 	}

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
-	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
 var (
@@ -98,55 +97,4 @@ func (j *job) target(kind string, parts []string) string {
 		}
 	}
 	return strings.Join(parts, ".")
-}
-
-// normalized is a statement's text with back-quoted dotted names split into their parts: BigQuery reads `p.d.t` as three names, the
-// engine as one.
-type normalized struct {
-	sql   string
-	start int // of the statement in the author's text
-	edits []edit
-}
-
-// edit replaced the author's text at [start, end) by a text that stands at [from, to) of the statement.
-type edit struct{ start, end, from, to int }
-
-func normalize(text string, s *wire.Statement) normalized {
-	var quoted []wire.Quoted
-	for i := range s.Paths {
-		quoted = append(quoted, s.Paths[i].Quoted...)
-	}
-	slices.SortFunc(quoted, func(a, b wire.Quoted) int { return a.Start - b.Start })
-	n := normalized{start: s.Start}
-	var b strings.Builder
-	at := s.Start
-	for _, q := range quoted {
-		if q.Start < at { // the same name in two roles
-			continue
-		}
-		b.WriteString(text[at:q.Start])
-		e := edit{start: q.Start, end: q.End, from: b.Len()}
-		b.WriteString("`" + strings.ReplaceAll(q.Name, ".", "`.`") + "`")
-		e.to = b.Len()
-		n.edits = append(n.edits, e)
-		at = q.End
-	}
-	b.WriteString(text[at:s.End])
-	n.sql = b.String()
-	return n
-}
-
-// original is the place in the author's text of an offset in the statement.
-func (n normalized) original(offset int) int {
-	shift := n.start
-	for _, e := range n.edits {
-		switch {
-		case offset < e.from:
-			return offset + shift
-		case offset < e.to:
-			return e.start
-		}
-		shift = e.end - e.to
-	}
-	return offset + shift
 }

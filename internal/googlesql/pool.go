@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,7 +16,8 @@ import (
 // PoolOptions are the limits of a Pool. Zero fields take the defaults that are named beside them.
 type PoolOptions struct {
 	Command     []string      // the worker's command line, normally {"/proc/self/exe", "worker"}; required
-	Workers     int           // processes; 2
+	Workers     int           // processes that work at the same time; 2
+	Spare       int           // processes beside them that stand ready to take the place of one that is gone; 1. Negative for none
 	Deadline    time.Duration // for all that workers do for one text; 2 s
 	MemoryLimit int64         // bytes of data a worker may allocate (RLIMIT_DATA); 768 MiB
 	Recycle     int           // questions after which a worker is replaced; 10,000
@@ -25,6 +27,7 @@ type PoolOptions struct {
 
 func (o PoolOptions) withDefaults() PoolOptions {
 	set(&o.Workers, 2)
+	set(&o.Spare, 1)
 	set(&o.Deadline, 2*time.Second)
 	set(&o.MemoryLimit, 768<<20)
 	set(&o.Recycle, 10_000)
@@ -42,6 +45,9 @@ func set[T int | int64 | time.Duration](field *T, value T) {
 // Pool keeps SQL worker processes and hands them questions, one at a time each. Questions of different callers take turns, and no caller holds
 // all workers of several, so that one caller's flood, or questions of its that run into the deadline, do not keep the others waiting. It is safe
 // for concurrent use.
+//
+// A question needs one of as many places as there are workers, and a process. There are more processes than places: when one is killed, a spare one stands in for it at
+// once, and another is started. Only while there are fewer processes than places does a place stay with the caller whose question broke its process.
 type Pool struct {
 	options PoolOptions
 	command []string
@@ -54,9 +60,12 @@ type Pool struct {
 	wait sync.WaitGroup // processes being started, asked or stopped
 
 	mu      sync.Mutex
-	idle    []*process
+	alive   map[*process]bool
+	idle    []*process // the one used last is the last
 	queue   turns
-	running map[string]int // questions that workers have, by caller
+	taken   int            // places
+	running map[string]int // places, by caller
+	broken  []string       // callers who have a place without a process, oldest first
 	closed  bool
 }
 
@@ -74,7 +83,7 @@ func NewPool(ctx context.Context, options PoolOptions) (*Pool, error) {
 	if path, err = filepath.Abs(path); err != nil {
 		return nil, fmt.Errorf("starting SQL workers: %w", err)
 	}
-	p := &Pool{options: options, running: map[string]int{}}
+	p := &Pool{options: options, alive: map[*process]bool{}, running: map[string]int{}}
 	p.life, p.end = context.WithCancel(context.Background())
 	p.command = append([]string{path}, options.Command[1:]...)
 	p.queue.limit = options.QueueLimit
@@ -95,7 +104,7 @@ func NewPool(ctx context.Context, options PoolOptions) (*Pool, error) {
 		select {
 		case w := <-started:
 			p.engine, p.confined = w.hello.Engine, w.hello.Confined
-			p.idle = append(p.idle, w)
+			p.welcome(w)
 		case err := <-failed:
 			first = errors.Join(first, err)
 		}
@@ -103,6 +112,9 @@ func NewPool(ctx context.Context, options PoolOptions) (*Pool, error) {
 	if first != nil {
 		_ = p.Close()
 		return nil, fmt.Errorf("starting %d SQL workers: %w", options.Workers, first)
+	}
+	for range max(0, options.Spare) {
+		p.replenish()
 	}
 	return p, nil
 }
@@ -124,75 +136,120 @@ func (p *Pool) Close() error {
 	}
 	p.closed = true
 	p.end()
-	idle := p.idle
+	for w := range p.alive {
+		w.kill()
+	}
+	for _, w := range p.idle {
+		p.lose(w)
+	}
 	p.idle = nil
 	waiting := p.queue.drain()
 	p.mu.Unlock()
 	for _, t := range waiting {
 		close(t.ready)
 	}
-	for _, w := range idle {
-		w.kill()
-	}
 	p.wait.Wait()
 	return nil
 }
 
-// errLate is exchange's word for a deadline that passed.
-var errLate = errors.New("the worker did not answer in time")
-
 func tooLate(deadline time.Duration) *Error {
 	return &Error{Code: ErrorDeadline, Message: fmt.Sprintf("the statement could not be analysed within %s; make it simpler", deadline)}
+}
+
+func errClosed() *Error {
+	return &Error{Code: ErrorUnavailable, Message: "the SQL analysis is shutting down"}
+}
+
+func errFailed() *Error {
+	return &Error{Code: ErrorUnavailable, Message: "the SQL analysis failed; try again"}
 }
 
 func errBusy() *Error {
 	return &Error{Code: ErrorUnavailable, Message: "the SQL analysis is busy; try again"}
 }
 
+// outcome is what became of a question: a reply, or an *Error when there is none to be had.
+type outcome struct {
+	reply *wire.Reply
+	err   error
+	took  time.Duration
+	more  chan outcome // of a reply that another one follows: that one
+}
+
 // ask puts a question to a worker. It returns the worker's reply, an *Error when there is none to be had (the deadline passed, the
 // worker died, the queue is full, the pool is closed), or ctx's error. What workers have spent on the text before counts towards its deadline, and
-// what this question took is added to it.
-func (p *Pool) ask(ctx context.Context, caller string, request *wire.Request, spent *time.Duration) (*wire.Reply, error) {
+// what this question took is added to it. Where another reply follows, more is what follow takes.
+func (p *Pool) ask(ctx context.Context, caller string, request *wire.Request, spent *time.Duration) (reply *wire.Reply, more <-chan outcome, err error) {
 	left := p.options.Deadline - *spent
 	if left <= 0 {
-		return nil, tooLate(p.options.Deadline)
+		return nil, nil, tooLate(p.options.Deadline)
 	}
 	w, err := p.acquire(ctx, caller)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	// The worker is in our hands; whoever stops waiting for it must not leave a reply behind in its pipe, so the exchange always runs
-	// to its end: the reply, or the deadline and a kill.
-	type outcome struct {
-		reply *wire.Reply
-		err   error
-		took  time.Duration
-	}
+	// to its end: the last reply, or the deadline and a kill.
 	done := make(chan outcome, 1)
-	go func() {
-		defer p.wait.Done()
-		begin := time.Now()
-		reply, err := w.exchange(request, left, p.life.Done())
-		if errors.Is(err, errLate) {
-			err = tooLate(p.options.Deadline)
-		}
-		took := time.Since(begin)
-		healthy := err == nil && !reply.Retire && w.asked < p.options.Recycle
-		if healthy {
-			p.release(w, caller)
-		}
-		done <- outcome{reply, err, took}
-		if !healthy {
-			p.replace(w, caller)
-		}
-	}()
+	w.work <- func() { p.exchange(w, caller, request, left, done) }
+	o := p.outcome(ctx, done, left)
+	*spent += o.took
+	return o.reply, o.more, o.err
+}
+
+// follow waits for the reply that follows one. It works like ask.
+func (p *Pool) follow(ctx context.Context, more <-chan outcome, spent *time.Duration) (*wire.Reply, error) {
+	o := p.outcome(ctx, more, p.options.Deadline-*spent)
+	*spent += o.took
+	return o.reply, o.err
+}
+
+func (p *Pool) outcome(ctx context.Context, from <-chan outcome, left time.Duration) outcome {
+	timer := time.NewTimer(left)
+	defer timer.Stop()
 	select {
-	case o := <-done:
-		*spent += o.took
-		return o.reply, o.err
+	case o := <-from:
+		return o
+	case <-timer.C:
+		return outcome{took: left, err: tooLate(p.options.Deadline)}
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return outcome{err: ctx.Err()}
 	}
+}
+
+// exchange has a worker answer a question, and gives the worker back.
+func (p *Pool) exchange(w *process, caller string, request *wire.Request, left time.Duration, done chan<- outcome) {
+	defer p.wait.Done()
+	begin := time.Now()
+	reply, err := w.ask(request, begin.Add(left))
+	if err == nil && reply.More {
+		more := make(chan outcome, 1)
+		done <- outcome{reply: reply, took: time.Since(begin), more: more}
+		begin, done = time.Now(), more
+		if reply, err = w.next(request); err == nil && reply.More { // there are two at the most
+			err = errFailed()
+		}
+	}
+	o := outcome{reply: reply, err: p.said(err), took: time.Since(begin)}
+	if err == nil && !reply.Retire && w.asked < p.options.Recycle {
+		p.release(w, caller)
+	} else {
+		p.replace(w, caller)
+	}
+	done <- o
+}
+
+// said is what the author of a text is told of an error of its worker.
+func (p *Pool) said(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case p.life.Err() != nil:
+		return errClosed()
+	case errors.Is(err, errLate):
+		return tooLate(p.options.Deadline)
+	}
+	return err
 }
 
 // acquire takes a worker, waiting for the caller's turn. The wait group then counts one exchange for it.
@@ -200,12 +257,10 @@ func (p *Pool) acquire(ctx context.Context, caller string) (*process, error) {
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
-		return nil, &Error{Code: ErrorUnavailable, Message: "the SQL analysis is shutting down"}
+		return nil, errClosed()
 	}
-	if n := len(p.idle); n > 0 && p.mayRun(caller) {
-		w := p.idle[n-1]
-		p.idle = p.idle[:n-1]
-		p.begun(caller)
+	if len(p.idle) > 0 && p.mayRun(caller) {
+		w := p.take(caller)
 		p.mu.Unlock()
 		return w, nil
 	}
@@ -246,13 +301,28 @@ func (p *Pool) acquire(ctx context.Context, caller string) (*process, error) {
 	return nil, err
 }
 
-// mayRun reports whether a worker may be given to a caller: one of several workers is always left to the others.
-func (p *Pool) mayRun(caller string) bool { return p.running[caller] < max(1, p.options.Workers-1) }
+// mayRun reports whether a place may be given to a caller: one of several places is always left to the others.
+func (p *Pool) mayRun(caller string) bool {
+	return p.taken < p.options.Workers && p.running[caller] < max(1, p.options.Workers-1)
+}
 
-// begun counts a question that a worker takes.
-func (p *Pool) begun(caller string) {
+// take gives a caller a place and an idle process.
+func (p *Pool) take(caller string) *process {
 	p.wait.Add(1)
+	p.taken++
 	p.running[caller]++
+	n := len(p.idle) - 1
+	w := p.idle[n]
+	p.idle = p.idle[:n]
+	return w
+}
+
+// leave takes a place back.
+func (p *Pool) leave(caller string) {
+	p.taken--
+	if p.running[caller]--; p.running[caller] <= 0 {
+		delete(p.running, caller)
+	}
 }
 
 // dispatch hands idle workers to the next in turn.
@@ -262,46 +332,81 @@ func (p *Pool) dispatch() {
 		if t == nil {
 			return
 		}
-		n := len(p.idle) - 1
-		p.begun(t.caller)
-		t.ready <- p.idle[n] // buffered
-		p.idle = p.idle[:n]
+		t.ready <- p.take(t.caller) // buffered
 	}
 }
 
-// release takes back the worker that a caller's question had, or the one in its place, for the next in turn.
+// release takes a worker and the place back that a caller's question had, for the next in turn.
 func (p *Pool) release(w *process, caller string) {
 	p.mu.Lock()
-	if p.closed {
-		p.mu.Unlock()
-		w.kill()
-		return
+	defer p.mu.Unlock()
+	p.leave(caller)
+	if p.closed || w.ended() { // since it answered
+		p.lose(w)
+	} else {
+		p.idle = append(p.idle, w)
 	}
-	if p.running[caller]--; p.running[caller] <= 0 {
-		delete(p.running, caller)
-	}
-	p.idle = append(p.idle, w)
 	p.dispatch()
-	p.mu.Unlock()
 }
 
-// replace kills a worker and starts another in its place, again and again until one starts or the pool closes. Until then the caller whose
-// question it had is counted as having it: who breaks workers may not take those of the others meanwhile.
+// replace kills a worker that a caller's question had. The place is free again at once if there are processes enough for all places. If not, it stays with the caller
+// until there are: who breaks workers may not take those of the others meanwhile.
 func (p *Pool) replace(w *process, caller string) {
 	w.kill()
 	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lose(w)
+	if len(p.alive) >= p.options.Workers-len(p.broken) {
+		p.leave(caller)
+	} else {
+		p.broken = append(p.broken, caller)
+	}
+	p.dispatch()
+}
+
+// lose strikes a process off that nobody has any more, and has another started.
+func (p *Pool) lose(w *process) {
+	delete(p.alive, w)
+	close(w.work)
+	if !p.closed {
+		p.replenish()
+	}
+}
+
+// welcome takes a new process in.
+func (p *Pool) welcome(w *process) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.closed {
-		p.mu.Unlock()
+		w.end()
 		return
 	}
-	p.wait.Add(1)
-	p.mu.Unlock()
-	go func() {
-		defer p.wait.Done()
+	p.alive[w] = true
+	p.wait.Go(w.run)
+	p.idle = slices.Insert(p.idle, 0, w) // those that have worked are warm
+	if len(p.broken) > 0 {
+		p.leave(p.broken[0])
+		p.broken = p.broken[1:]
+	}
+	p.dispatch()
+	p.wait.Go(func() { // until it has ended: then nobody must wait for it in vain
+		<-w.gone
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if i := slices.Index(p.idle, w); i >= 0 {
+			p.idle = slices.Delete(p.idle, i, i+1)
+			p.lose(w)
+		}
+	})
+}
+
+// replenish starts a process, again and again until one starts or the pool closes.
+func (p *Pool) replenish() {
+	p.wait.Go(func() {
 		for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
-			fresh, err := startProcess(p.life, p.command, p.options.MemoryLimit)
+			w, err := startProcess(p.life, p.command, p.options.MemoryLimit)
 			if err == nil {
-				p.release(fresh, caller)
+				p.welcome(w)
 				return
 			}
 			select {
@@ -310,5 +415,5 @@ func (p *Pool) replace(w *process, caller string) {
 			case <-time.After(pause):
 			}
 		}
-	}()
+	})
 }

@@ -55,7 +55,38 @@ func playWorker(how string) {
 	if wire.ReadFrame(os.Stdin, &request) != nil {
 		return
 	}
+	outline := &wire.Script{Statements: []wire.Statement{{Kind: "SELECT", End: 13}}}
+	first := wire.Reply{ID: request.ID, Script: outline, More: true}
 	switch how {
+	case "dies between":
+		_ = wire.WriteFrame(os.Stdout, first)
+		return
+	case "hangs between":
+		_ = wire.WriteFrame(os.Stdout, first)
+	case "slow halves": // each within the deadline
+		time.Sleep(200 * time.Millisecond)
+		_ = wire.WriteFrame(os.Stdout, first)
+		time.Sleep(200 * time.Millisecond)
+		_ = wire.WriteFrame(os.Stdout, wire.Reply{ID: request.ID, Analysis: &wire.Analysis{}})
+	case "goes on and on":
+		for range 3 {
+			_ = wire.WriteFrame(os.Stdout, first)
+		}
+	case "nothing follows":
+		_ = wire.WriteFrame(os.Stdout, first)
+		_ = wire.WriteFrame(os.Stdout, wire.Reply{ID: request.ID})
+	case "follows another":
+		_ = wire.WriteFrame(os.Stdout, first)
+		_ = wire.WriteFrame(os.Stdout, wire.Reply{ID: request.ID + 1, Analysis: &wire.Analysis{}})
+	case "other tables": // it says that it analysed something else than will be asked
+		_ = wire.WriteFrame(os.Stdout, first)
+		_ = wire.WriteFrame(os.Stdout, wire.Reply{ID: request.ID, Given: []string{"demo.crm.customers"}, Analysis: &wire.Analysis{Columns: []wire.Column{{Name: "forged"}}}})
+		if wire.ReadFrame(os.Stdin, &request) == nil && request.Analyze != nil {
+			_ = wire.WriteFrame(os.Stdout, wire.Reply{ID: request.ID, Analysis: &wire.Analysis{Columns: []wire.Column{{Name: "asked"}}}})
+		}
+	case "outside":
+		outline.Statements[0].End = 1 << 20
+		_ = wire.WriteFrame(os.Stdout, wire.Reply{ID: request.ID, Script: outline})
 	case "garbage":
 		_, _ = os.Stdout.WriteString("\x00\x00\x00\x04nope and more")
 	case "huge":
@@ -75,12 +106,15 @@ func playWorker(how string) {
 // playGateway starts a pool, prints its workers, keeps one of them busy and waits to be killed.
 func playGateway(command []string) {
 	pool, err := NewPool(context.Background(), PoolOptions{Command: command, Deadline: time.Minute})
+	for err == nil && len(idle(pool)) < 3 { // with the spare one
+		time.Sleep(time.Millisecond)
+	}
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
 	var line []string
-	for _, w := range pool.idle {
+	for _, w := range idle(pool) {
 		line = append(line, strconv.Itoa(w.cmd.Process.Pid))
 	}
 	fmt.Println(strings.Join(line, " "))
@@ -113,6 +147,29 @@ func startPool(t *testing.T, options PoolOptions) *Pool {
 		}
 	})
 	return pool
+}
+
+// idle are the processes that have nothing to do; the last is the next to be asked.
+func idle(p *Pool) []*process {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.idle)
+}
+
+// next is the process that the next question goes to.
+func next(p *Pool) *process {
+	all := idle(p)
+	return all[len(all)-1]
+}
+
+// eventually waits until something holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for begin := time.Now(); !holds(); time.Sleep(time.Millisecond) {
+		if time.Since(begin) > 30*time.Second {
+			t.Fatalf("%s: not in 30 s", what)
+		}
+	}
 }
 
 func analyze(t *testing.T, a *Analyzer, sql string) *Analysis {
@@ -195,7 +252,7 @@ func TestDeepInputDoesNotKill(t *testing.T) {
 func TestKilledInFlight(t *testing.T) {
 	pool := startPool(t, PoolOptions{Workers: 1, Deadline: 20 * time.Second})
 	analyzer := New(pool, Limits{})
-	pid := pool.idle[0].cmd.Process.Pid
+	pid := next(pool).cmd.Process.Pid
 	time.AfterFunc(200*time.Millisecond, func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
 	wantCode(t, analyze(t, analyzer, bomb(24)), ErrorDeadline)
 	if a := analyze(t, analyzer, "SELECT ssn FROM crm.customers"); a.Error != nil {
@@ -206,21 +263,23 @@ func TestKilledInFlight(t *testing.T) {
 func TestKilledWhileIdle(t *testing.T) {
 	pool := startPool(t, PoolOptions{Workers: 1})
 	analyzer := New(pool, Limits{})
-	if err := syscall.Kill(pool.idle[0].cmd.Process.Pid, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
+	for range 3 { // the one that works, the spare one, and what came in their place
+		eventually(t, "a worker", func() bool { return len(idle(pool)) > 0 })
+		dead := next(pool)
+		if err := syscall.Kill(dead.cmd.Process.Pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the dead worker is gone", func() bool { return !slices.Contains(idle(pool), dead) })
+		if a := analyze(t, analyzer, "SELECT 1 AS a"); a.Error != nil {
+			t.Errorf("a question was put to a dead worker: %v", a.Error)
+		}
 	}
-	time.Sleep(50 * time.Millisecond)
-	if a := analyze(t, analyzer, "SELECT 1 AS a"); a.Error == nil {
-		t.Fatal("a dead worker answered")
-	}
-	if a := analyze(t, analyzer, "SELECT 2 AS a"); a.Error != nil {
-		t.Errorf("after the replacement: %v", a.Error)
-	}
+	eventually(t, "a worker and a spare one", func() bool { return len(idle(pool)) == 2 })
 }
 
 func TestFrozenWorker(t *testing.T) {
 	pool := startPool(t, PoolOptions{Workers: 1, Deadline: 300 * time.Millisecond})
-	if err := syscall.Kill(pool.idle[0].cmd.Process.Pid, syscall.SIGSTOP); err != nil {
+	if err := syscall.Kill(next(pool).cmd.Process.Pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	start := time.Now()
@@ -231,7 +290,7 @@ func TestFrozenWorker(t *testing.T) {
 }
 
 func TestMisbehavingWorkers(t *testing.T) {
-	for _, how := range []string{"garbage", "huge", "short", "other", "empty", "exit", "hang"} {
+	for _, how := range []string{"garbage", "huge", "short", "other", "empty", "exit", "hang", "outside"} {
 		t.Run(how, func(t *testing.T) {
 			pool := startPool(t, PoolOptions{Command: []string{os.Args[0], "play-worker", how}, Workers: 1, Deadline: 300 * time.Millisecond})
 			analysis := analyze(t, New(pool, Limits{}), "SELECT 1 AS a")
@@ -240,6 +299,26 @@ func TestMisbehavingWorkers(t *testing.T) {
 			}
 		})
 	}
+	for how, code := range map[string]ErrorCode{
+		"dies between": ErrorDeadline, "hangs between": ErrorDeadline, "slow halves": ErrorDeadline,
+		"goes on and on": ErrorUnavailable, "nothing follows": ErrorUnavailable, "follows another": ErrorUnavailable,
+	} {
+		t.Run(how, func(t *testing.T) {
+			pool := startPool(t, PoolOptions{Command: []string{os.Args[0], "play-worker", how}, Workers: 1, Deadline: 300 * time.Millisecond})
+			analysis := analyze(t, New(pool, Limits{}), "SELECT 1 AS a")
+			wantCode(t, analysis, code)
+			if len(analysis.Statements) != 1 || len(analysis.Statements[0].Columns) > 0 { // the outline was there by then
+				t.Errorf("statements = %+v, want the outline", analysis.Statements)
+			}
+		})
+	}
+	t.Run("other tables", func(t *testing.T) {
+		pool := startPool(t, PoolOptions{Command: []string{os.Args[0], "play-worker", "other tables"}, Workers: 1})
+		analysis := analyze(t, New(pool, Limits{}), "SELECT 1 AS a")
+		if analysis.Error != nil || len(analysis.Statements[0].Columns) != 1 || analysis.Statements[0].Columns[0].Name != "asked" {
+			t.Errorf("analysis = %+v, %v, want the answer to what was asked", analysis.Statements, analysis.Error)
+		}
+	})
 	for _, how := range []string{"old", "exit-at-once"} {
 		command := []string{os.Args[0], "play-worker", how}
 		if how == "exit-at-once" {
@@ -261,11 +340,8 @@ func TestRecycling(t *testing.T) {
 	pool := startPool(t, PoolOptions{Workers: 1, Recycle: 4})
 	analyzer, pids := New(pool, Limits{Cache: -1}), map[int]bool{}
 	for i := range 10 {
-		pool.mu.Lock()
-		for _, w := range pool.idle {
-			pids[w.cmd.Process.Pid] = true
-		}
-		pool.mu.Unlock()
+		eventually(t, "a worker", func() bool { return len(idle(pool)) > 0 })
+		pids[next(pool).cmd.Process.Pid] = true
 		if a := analyze(t, analyzer, fmt.Sprintf("SELECT %d AS a", i)); a.Error != nil {
 			t.Fatal(a.Error)
 		}
@@ -395,7 +471,7 @@ func TestConcurrentAnalyses(t *testing.T) {
 func TestWorkerIsBare(t *testing.T) {
 	t.Setenv("BQGATE_TEST_SECRET", "hunter2")
 	pool := startPool(t, PoolOptions{Workers: 1, MemoryLimit: 700 << 20})
-	proc := fmt.Sprintf("/proc/%d/", pool.idle[0].cmd.Process.Pid)
+	proc := fmt.Sprintf("/proc/%d/", next(pool).cmd.Process.Pid)
 	environment, err := os.ReadFile(proc + "environ")
 	if err != nil || len(environment) > 0 {
 		t.Errorf("environment = %q, %v, want none", environment, err)

@@ -5,9 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"os"
 	"os/exec"
-	"sync"
+	"slices"
 	"time"
 
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
@@ -16,44 +16,34 @@ import (
 // startTimeout is how long a worker may take to be ready. It takes 40 ms; a loaded machine may need seconds.
 const startTimeout = 20 * time.Second
 
-// process is one SQL worker process, used by one goroutine at a time.
+// process is one SQL worker process, asked by one goroutine at a time.
 type process struct {
 	cmd   *exec.Cmd
-	in    io.WriteCloser
-	out   *bufio.Reader
+	in    *os.File
+	out   *os.File
+	from  *bufio.Reader // of out
 	hello wire.Hello
 	asked int
-	once  sync.Once
+	told  map[string]bool // digests of the tables whose columns it knows
+	work  chan func()     // what to ask it next
+	gone  chan struct{}   // closed when it has ended and was reaped
 }
 
 // startProcess starts a worker and waits until it is ready. The worker has no environment, no files but its two pipes, no more
 // memory than the limit, and as few rights as the system can take from it; what it prints goes nowhere, since it may contain SQL.
 func startProcess(ctx context.Context, command []string, memory int64) (*process, error) {
-	var in io.WriteCloser
-	var out io.ReadCloser
-	var failed error
-	cmd, apart, err := start(func() *exec.Cmd {
-		cmd := exec.Command(command[0], command[1:]...)
-		cmd.Env = []string{}
-		cmd.Dir = "/"
-		var e1, e2 error
-		in, e1 = cmd.StdinPipe()
-		out, e2 = cmd.StdoutPipe()
-		failed = errors.Join(e1, e2)
-		return cmd
-	})
-	if err = errors.Join(failed, err); err != nil {
+	w, apart, err := spawn(command)
+	if err != nil {
 		return nil, fmt.Errorf("starting the SQL worker %s: %w", command[0], err)
 	}
-	w := &process{cmd: cmd, in: in, out: bufio.NewReaderSize(out, 64<<10)}
-	if err := limit(cmd.Process.Pid, memory); err != nil {
-		w.kill()
+	if err := limit(w.cmd.Process.Pid, memory); err != nil {
+		w.end()
 		return nil, fmt.Errorf("limiting a SQL worker: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })
-	err = wire.ReadFrame(w.out, &w.hello)
+	stop := context.AfterFunc(ctx, w.kill)
+	err = wire.ReadFrame(w.from, &w.hello)
 	w.hello.Confined = append(apart, w.hello.Confined...)
 	if !stop() && err == nil {
 		err = ctx.Err()
@@ -62,54 +52,146 @@ func startProcess(ctx context.Context, command []string, memory int64) (*process
 		err = fmt.Errorf("it speaks %q, not %q", w.hello.Version, wire.Version)
 	}
 	if err != nil {
-		w.kill()
+		w.end()
 		return nil, fmt.Errorf("starting the SQL worker %s: %w", command[0], err)
 	}
 	return w, nil
 }
 
-// exchange asks one question and reads one reply. Any error means that the worker must be killed, which ends what is still waiting for it here: the
-// asker need not wait for the death of a process with much memory.
-func (w *process) exchange(request *wire.Request, deadline time.Duration, closing <-chan struct{}) (*wire.Reply, error) {
-	w.asked++
-	request.ID = uint64(w.asked)
-	type answer struct {
-		reply *wire.Reply
-		err   error
+// spawn starts the program between two pipes, and says what was taken from it.
+func spawn(command []string) (*process, []string, error) {
+	stdin, in, err := os.Pipe()
+	if err != nil {
+		return nil, nil, err
 	}
-	answered := make(chan answer, 1)
+	out, stdout, err := os.Pipe()
+	if err != nil {
+		return nil, nil, errors.Join(err, stdin.Close(), in.Close())
+	}
+	cmd, apart, err := start(func() *exec.Cmd {
+		cmd := exec.Command(command[0], command[1:]...)
+		cmd.Env, cmd.Dir = []string{}, "/"
+		cmd.Stdin, cmd.Stdout = stdin, stdout
+		return cmd
+	})
+	_, _ = stdin.Close(), stdout.Close() // the worker has them
+	if err != nil {
+		return nil, nil, errors.Join(err, in.Close(), out.Close())
+	}
+	w := &process{cmd: cmd, in: in, out: out, from: bufio.NewReaderSize(out, 64<<10), told: map[string]bool{}, work: make(chan func()), gone: make(chan struct{})}
 	go func() {
-		if err := wire.WriteFrame(w.in, request); err != nil {
-			answered <- answer{nil, err}
-			return
-		}
-		reply := &wire.Reply{}
-		err := wire.ReadFrame(w.out, reply)
-		answered <- answer{reply, err}
+		_ = cmd.Wait() // says how it died, which is by our own hand or of the statement
+		_, _ = in.Close(), out.Close()
+		close(w.gone)
 	}()
-	timer := time.NewTimer(deadline)
-	defer timer.Stop()
-	select {
-	case a := <-answered:
-		switch {
-		case a.err != nil:
-			return nil, &Error{Code: ErrorDeadline, Message: "the statement could not be analysed: it needs too much memory or nesting"}
-		case a.reply.ID != request.ID:
-			return nil, &Error{Code: ErrorUnavailable, Message: "the SQL analysis failed; try again"}
-		}
-		return a.reply, nil
-	case <-timer.C:
-		return nil, errLate
-	case <-closing:
-		return nil, &Error{Code: ErrorUnavailable, Message: "the SQL analysis is shutting down"}
+	return w, apart, nil
+}
+
+// run does the work until there is none any more. One goroutine for all of it has the stack that it needs.
+func (w *process) run() {
+	for do := range w.work {
+		do()
 	}
 }
 
-// kill ends the worker and reaps it. It may be called more than once and from several goroutines.
+// kill ends the worker, without waiting until it has ended: a process with much memory takes its time. It may be called more than once and from several goroutines.
 func (w *process) kill() {
-	w.once.Do(func() {
-		_ = w.cmd.Process.Kill() // fails only when it is dead already
-		_ = w.in.Close()
-		_ = w.cmd.Wait() // says how it died, which is by our own hand or of the statement
-	})
+	_ = w.cmd.Process.Kill() // fails only when it is dead already
+}
+
+// end kills the worker and waits for its end.
+func (w *process) end() {
+	w.kill()
+	<-w.gone
+}
+
+// ended reports whether the worker is known to have ended.
+func (w *process) ended() bool {
+	select {
+	case <-w.gone:
+		return true
+	default:
+		return false
+	}
+}
+
+// ask puts one question and reads the reply, or the first of two. The deadline is for both. Any error means that the worker must be killed.
+func (w *process) ask(request *wire.Request, deadline time.Time) (*wire.Reply, error) {
+	w.asked++
+	request.ID = uint64(w.asked)
+	if err := errors.Join(w.in.SetWriteDeadline(deadline), w.out.SetReadDeadline(deadline)); err != nil {
+		return nil, broken(err)
+	}
+	if err := wire.WriteFrame(w.in, w.abridged(request)); err != nil {
+		return nil, broken(err)
+	}
+	return w.next(request)
+}
+
+// next reads a reply to the question under way.
+func (w *process) next(request *wire.Request) (*wire.Reply, error) {
+	reply := &wire.Reply{}
+	if err := wire.ReadFrame(w.from, reply); err != nil {
+		return nil, broken(err)
+	}
+	if reply.ID != request.ID {
+		return nil, errFailed()
+	}
+	if reply.Error == nil && reply.Analysis != nil && reply.Analysis.Missing == "" {
+		w.learnt(request, reply)
+	}
+	return reply, nil
+}
+
+// errLate is the word for a deadline that passed.
+var errLate = errors.New("the worker did not answer in time")
+
+func broken(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return errLate
+	}
+	return &Error{Code: ErrorDeadline, Message: "the statement could not be analysed: it needs too much memory or nesting"}
+}
+
+// abridged leaves out the columns that this worker has been told before.
+func (w *process) abridged(request *wire.Request) *wire.Request {
+	known := func(tables []wire.Table) []wire.Table {
+		short := make([]wire.Table, len(tables))
+		for i, t := range tables {
+			if short[i] = t; w.told[t.Digest] {
+				short[i].Known, short[i].Columns = true, nil
+			}
+		}
+		return short
+	}
+	made := *request
+	if made.Analyze != nil && len(made.Analyze.Tables) > 0 {
+		ask := *made.Analyze
+		ask.Tables = known(ask.Tables)
+		made.Analyze = &ask
+	}
+	if made.Parse != nil && made.Parse.Ahead != nil {
+		parse, ahead := *made.Parse, *made.Parse.Ahead
+		ahead.Tables = known(ahead.Tables)
+		parse.Ahead = &ahead
+		made.Parse = &parse
+	}
+	return &made
+}
+
+// learnt notes the tables that the worker has used for an answer.
+func (w *process) learnt(request *wire.Request, reply *wire.Reply) {
+	if request.Analyze != nil {
+		for i := range request.Analyze.Tables {
+			w.told[request.Analyze.Tables[i].Digest] = true
+		}
+	}
+	if request.Parse != nil && request.Parse.Ahead != nil {
+		for i := range request.Parse.Ahead.Tables {
+			t := &request.Parse.Ahead.Tables[i]
+			if slices.Contains(reply.Given, t.Name) {
+				w.told[t.Digest] = true
+			}
+		}
+	}
 }

@@ -24,7 +24,10 @@ func (j *job) fetch(s *wire.Statement, wanted map[string]bigquery.TableID) ([]wi
 		}
 		var described wire.Table
 		if refused == nil && table != nil {
-			described, refused = describe(table)
+			var known *shelved
+			if known, refused = j.shelf.of(table); refused == nil {
+				described = known.description
+			}
 		}
 		if refused == nil && table != nil && isView(table) {
 			_, refused, err = j.view(table, described)

@@ -15,7 +15,7 @@ func (j *job) understood(s *wire.Statement) *Error {
 	for i := range s.Paths {
 		p := &s.Paths[i]
 		for _, q := range p.Quoted {
-			if strings.ContainsAny(q.Name, "`\\\n\r") || !plainlyQuoted(j.request.SQL[q.Start:q.End], q.Name) {
+			if !q.Plain(j.request.SQL) {
 				return j.at(p.Start, ErrorUnsupported, "this name is not supported; write `project`.`dataset`.`table` without escapes")
 			}
 		}
@@ -31,8 +31,6 @@ func (j *job) understood(s *wire.Statement) *Error {
 		return j.at(s.Start, ErrorUnsupported, "%s is recognised, but what it does with data is not analysed", s.Kind)
 	}
 }
-
-func plainlyQuoted(text, name string) bool { return text == "`"+name+"`" }
 
 // dataflow reports whether the engine analyses how a statement of this kind moves data.
 func dataflow(kind string) bool {

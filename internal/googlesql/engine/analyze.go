@@ -13,11 +13,16 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
-// analyze resolves one statement against the request's tables and computes its lineage.
-func (e *engine) analyze(request *wire.AnalyzeRequest) (*wire.Analysis, *wire.Error) {
+// analyze resolves one statement against the request's tables and computes its lineage. A statement that is parsed already need not be parsed again; it must be
+// that of the request's SQL, at the same offsets.
+func (e *engine) analyze(request *wire.AnalyzeRequest, parsed gsql.ASTStatementNode) (*wire.Analysis, *wire.Error) {
 	options := e.options
+	variables := strings.Contains(request.SQL, "@@")
+	if variables {
+		options = e.variables
+	}
 	if len(request.Named)+len(request.Positional) > 0 || request.Undeclared != "" {
-		options = e.newOptions()
+		options = e.newOptions(variables)
 		defer freeAnalyzerOptions(options)
 		if request.Undeclared != "" {
 			check(options.SetAllowUndeclaredParameters(true))
@@ -33,7 +38,13 @@ func (e *engine) analyze(request *wire.AnalyzeRequest) (*wire.Analysis, *wire.Er
 		}
 	}
 	e.prepare(request)
-	output, err := gsql.AnalyzeStatement(request.SQL, options, e.catalog, e.factory)
+	var output *gsql.AnalyzerOutput
+	var err error
+	if parsed != nil {
+		output, err = gsql.AnalyzeStatementFromParserAST(parsed, options, request.SQL, e.catalog, e.factory)
+	} else {
+		output, err = gsql.AnalyzeStatement(request.SQL, options, e.catalog, e.factory)
+	}
 	if err != nil {
 		if e.lookup.missing != "" {
 			return &wire.Analysis{Missing: e.lookup.missing}, nil

@@ -31,7 +31,7 @@ func BenchmarkAnswer(b *testing.B) {
 		b.Fatal(err)
 	}
 	for i := 0; b.Loop(); i++ {
-		if reply := e.answer(ask(fmt.Sprintf("SELECT id, ssn FROM d.people WHERE id = %d LIMIT 3", i))); reply.Error != nil {
+		if reply := answer(e, ask(fmt.Sprintf("SELECT id, ssn FROM d.people WHERE id = %d LIMIT 3", i))); reply.Error != nil {
 			b.Fatal(reply.Error)
 		}
 	}

@@ -129,6 +129,9 @@ func (e *engine) prepare(request *wire.AnalyzeRequest) {
 		t := &request.Tables[i]
 		known, ok := e.tables[t.Digest]
 		if !ok {
+			if t.Known {
+				panic(refusal{&wire.Error{Code: codeUnavailable, Message: "the SQL analysis failed; try again", Offset: -1}})
+			}
 			known = e.newTable(t)
 			e.tables[t.Digest] = known
 			e.columns += len(t.Columns)

@@ -7,6 +7,8 @@
 //   - parse (parse.go, kinds.go): text → an outline of its statements, with every name as it is written;
 //   - analyze (analyze.go): one statement and the tables it may read → its output columns with their lineage, and its uses.
 //
+// A worker that was told what comes next may answer the second as soon as it has the first, on the tree that it has (ahead.go).
+//
 // Lineage is computed bottom-up over the resolved tree (scans.go, queries.go, expressions.go, calls.go) with values (values.go) that know, leaf by leaf,
 // which columns they carry. Every node kind is handled by name; an unknown one refuses the statement. Three checks guard against
 // what the walk did not see: the engine's own account of fields never read (CheckFieldsAccessed), and the numbers of table scans

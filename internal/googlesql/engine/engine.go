@@ -12,12 +12,13 @@ const Revision = "googlesql-36dd14aa/go-googlesql-0.4.0/lineage-2"
 
 // engine holds what a worker sets up once. The process has one; the binding cannot make two.
 type engine struct {
-	language *gsql.LanguageOptions
-	options  *gsql.AnalyzerOptions // for statements without parameters, and for making parser options
-	factory  *gsql.TypeFactory
-	builtins *gsql.SimpleCatalog
-	lookup   *lookup
-	catalog  gsql.CatalogNode
+	language  *gsql.LanguageOptions
+	options   *gsql.AnalyzerOptions // for statements without parameters and system variables, and for making parser options
+	variables *gsql.AnalyzerOptions // for statements with system variables: the engine copies them all several times for each statement
+	factory   *gsql.TypeFactory
+	builtins  *gsql.SimpleCatalog
+	lookup    *lookup
+	catalog   gsql.CatalogNode
 
 	scalars map[string]gsql.Googlesql_TypeNode
 	tables  map[string]*gsql.SimpleTable // by digest
@@ -45,7 +46,7 @@ func newEngine() (e *engine, err error) {
 	e = &engine{scalars: map[string]gsql.Googlesql_TypeNode{}, tables: map[string]*gsql.SimpleTable{}}
 	e.functions, e.tableFunctions = map[string]*gsql.Function{}, map[string]*gsql.FixedOutputSchemaTVF{}
 	e.language = bigqueryLanguage()
-	e.options = e.newOptions()
+	e.options = e.newOptions(false)
 	e.factory = start(gsql.NewTypeFactory())
 	e.builtins = start(gsql.NewSimpleCatalog("builtin", e.factory))
 	startup(e.builtins.AddBuiltinFunctionsAndTypes(&gsql.BuiltinFunctionOptions{LanguageOptions: e.language}))
@@ -56,7 +57,7 @@ func newEngine() (e *engine, err error) {
 	for _, name := range scalarTypes {
 		e.scalars[name] = start(gsql.AnalyzeType(name, e.options, e.builtins, e.factory))
 	}
-	e.addSystemVariables(e.options)
+	e.variables = e.newOptions(true)
 	e.addBigQueryFunctions()
 	e.size, err = os.Open("/proc/self/statm") // read again and again: the worker can open no file later
 	return e, err
@@ -99,13 +100,13 @@ var notBigQuery = []gsql.LanguageFeature{
 }
 
 // newOptions makes analyzer options: rewrites off, so that the tree says what the author wrote; a location on every node.
-func (e *engine) newOptions() *gsql.AnalyzerOptions {
+func (e *engine) newOptions(variables bool) *gsql.AnalyzerOptions {
 	o := start(gsql.NewAnalyzerOptions2())
 	startup(o.SetLanguage(e.language))
 	startup(o.SetParseLocationRecordType(gsql.ParseLocationRecordTypeParseLocationRecordFullNodeScope))
 	startup(o.SetPruneUnusedColumns(true))
 	startup(o.SetErrorMessageMode(gsql.ErrorMessageModeErrorMessageOneLine))
-	if len(e.scalars) > 0 {
+	if variables {
 		e.addSystemVariables(o)
 	}
 	for rewrite := gsql.ResolvedASTRewrite(1); rewrite < 64; rewrite++ {

@@ -26,6 +26,14 @@ var people = wire.Table{Name: "p.d.people", Digest: "1", Columns: []wire.Field{
 	{Name: "id", Type: wire.Type{Name: "INT64"}}, {Name: "ssn", Type: wire.Type{Name: "STRING"}},
 }}
 
+// answer is the only reply to a request.
+func answer(e *engine, request *wire.Request) (reply *wire.Reply) {
+	if err := e.serve(request, func(r *wire.Reply) error { reply = r; return nil }); err != nil {
+		panic(err)
+	}
+	return reply
+}
+
 func ask(sql string) *wire.Request {
 	return &wire.Request{Analyze: &wire.AnalyzeRequest{SQL: sql, Tables: []wire.Table{people}, Project: "p", MaxColumns: 1000}}
 }
@@ -61,7 +69,7 @@ func TestAbsentObjects(t *testing.T) {
 		"SELECT * FROM ML.PREDICT(MODEL d.m, TABLE d.people)", "CREATE MODEL d.m REMOTE WITH CONNECTION us.c OPTIONS(endpoint='x')", "SELECT * FROM d.nope",
 		"EXPORT DATA WITH CONNECTION us.c OPTIONS(uri='x') AS SELECT 1 AS a",
 	} {
-		reply := e.answer(ask(sql))
+		reply := answer(e, ask(sql))
 		if reply.Error == nil && (reply.Analysis == nil || reply.Analysis.Missing == "") {
 			t.Errorf("%s: was understood: %+v", sql, reply.Analysis)
 		}
@@ -72,7 +80,7 @@ func TestAbsentObjects(t *testing.T) {
 }
 
 func TestEmptyRequestIsRefused(t *testing.T) {
-	if reply := testEngine(t).answer(&wire.Request{ID: 7}); reply.Error == nil || reply.ID != 7 {
+	if reply := answer(testEngine(t), &wire.Request{ID: 7}); reply.Error == nil || reply.ID != 7 {
 		t.Errorf("reply = %+v, want an error with the request's id", reply)
 	}
 }
@@ -83,10 +91,10 @@ func TestMemoryIsFlat(t *testing.T) {
 	round := func(n int) {
 		for i := range n {
 			sql := fmt.Sprintf("SELECT ssn, %d AS n FROM d.people WHERE id IN (%s1)", i, strings.Repeat("1, ", 50))
-			if reply := e.answer(&wire.Request{Parse: &wire.ParseRequest{SQL: sql, MaxDepth: 100, MaxNodes: 1000, MaxStatements: 9}}); reply.Error != nil {
+			if reply := answer(e, &wire.Request{Parse: &wire.ParseRequest{SQL: sql, MaxDepth: 100, MaxNodes: 1000, MaxStatements: 9}}); reply.Error != nil {
 				t.Fatal(reply.Error)
 			}
-			if reply := e.answer(ask(sql)); reply.Error != nil {
+			if reply := answer(e, ask(sql)); reply.Error != nil {
 				t.Fatal(reply.Error)
 			}
 		}

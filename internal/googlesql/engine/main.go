@@ -9,6 +9,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	gsql "github.com/goccy/go-googlesql"
+
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
@@ -41,7 +43,7 @@ func Main(stdin io.Reader, stdout io.Writer) error {
 		} else if err != nil {
 			return err
 		}
-		if err := wire.WriteFrame(stdout, e.answer(&request)); err != nil {
+		if err := e.serve(&request, func(r *wire.Reply) error { return wire.WriteFrame(stdout, r) }); err != nil {
 			return err
 		}
 	}
@@ -57,9 +59,44 @@ func endWithParent(parent int) {
 	}
 }
 
-// answer never panics: what the engine or the walk trips over becomes an error of this statement, and the worker retires.
-func (e *engine) answer(request *wire.Request) (reply *wire.Reply) {
-	reply = &wire.Reply{ID: request.ID}
+// serve answers a request, with one reply or two. The error is that of send.
+func (e *engine) serve(request *wire.Request, send func(*wire.Reply) error) error {
+	var parsed tree
+	defer parsed.free()
+	var ahead *wire.AnalyzeRequest
+	var statement gsql.ASTStatementNode
+	reply := e.guarded(request.ID, func(reply *wire.Reply) {
+		switch {
+		case request.Parse != nil:
+			reply.Script, reply.Error = e.parse(request.Parse, &parsed)
+			if reply.Error != nil {
+				return
+			}
+			if ahead = expected(request.Parse, reply.Script); ahead != nil {
+				statement = parsed.statement(reply.Script, ahead.SQL)
+			}
+		case request.Analyze != nil:
+			reply.Analysis, reply.Error = e.analyze(request.Analyze, nil)
+		default:
+			reply.Error = &wire.Error{Code: codeUnavailable, Message: "an empty request", Offset: -1}
+		}
+	})
+	reply.More = ahead != nil && !reply.Retire
+	if err := send(reply); err != nil || !reply.More {
+		return err
+	}
+	return send(e.guarded(request.ID, func(reply *wire.Reply) {
+		reply.Given = make([]string, len(ahead.Tables))
+		for i := range ahead.Tables {
+			reply.Given[i] = ahead.Tables[i].Name
+		}
+		reply.Analysis, reply.Error = e.analyze(ahead, statement)
+	}))
+}
+
+// guarded never panics: what the engine or the walk trips over becomes an error of this statement, and the worker retires.
+func (e *engine) guarded(id uint64, answer func(*wire.Reply)) (reply *wire.Reply) {
+	reply = &wire.Reply{ID: id}
 	defer func() {
 		if r := recover(); r != nil {
 			reply.Script, reply.Analysis = nil, nil
@@ -68,14 +105,7 @@ func (e *engine) answer(request *wire.Request) (reply *wire.Reply) {
 			reply.Retire = !known || e.tainted
 		}
 	}()
-	switch {
-	case request.Parse != nil:
-		reply.Script, reply.Error = e.parse(request.Parse)
-	case request.Analyze != nil:
-		reply.Analysis, reply.Error = e.analyze(request.Analyze)
-	default:
-		reply.Error = &wire.Error{Code: codeUnavailable, Message: "an empty request", Offset: -1}
-	}
+	answer(reply)
 	reply.Retire = e.tainted || e.columns > maxColumns || e.resident() > maxResident
 	return reply
 }

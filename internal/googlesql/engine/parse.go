@@ -10,21 +10,46 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
+// tree is a parsed text. It must be freed, and with it its options: they hold the arenas, and shared ones would leak its trees.
+type tree struct {
+	text    string
+	options *gsql.ParserOptions
+	output  *gsql.ParserOutput
+	list    *gsql.ASTStatementList
+}
+
+func (t *tree) free() {
+	if t.output != nil {
+		freeParserOutput(t.output)
+	}
+	if t.options != nil {
+		freeParserOptions(t.options)
+	}
+}
+
+// statement is the only statement of the tree, if it stands at the head of the text as this SQL: offsets in the one are then offsets in the other.
+func (t *tree) statement(script *wire.Script, sql string) gsql.ASTStatementNode {
+	if s := &script.Statements[0]; s.Start != 0 || t.text[:s.End] != sql {
+		return nil
+	}
+	statement, _ := must(t.list.Child(0)).(gsql.ASTStatementNode)
+	return statement
+}
+
 // parse outlines a text. On a syntax error there is no script; over a limit, there is one, cut off where the limit was met.
-func (e *engine) parse(request *wire.ParseRequest) (*wire.Script, *wire.Error) {
-	// Options, and with them the arenas, live for one call: a shared one leaks its trees.
-	options := must(e.options.GetParserOptions())
-	defer freeParserOptions(options)
-	check(options.CreateDefaultArenasIfNotSet())
-	output, err := gsql.ParseScript(request.SQL, options, &gsql.ErrorMessageOptions{
+func (e *engine) parse(request *wire.ParseRequest, t *tree) (*wire.Script, *wire.Error) {
+	t.text, t.options = request.SQL, must(e.options.GetParserOptions())
+	check(t.options.CreateDefaultArenasIfNotSet())
+	output, err := gsql.ParseScript(request.SQL, t.options, &gsql.ErrorMessageOptions{
 		Mode: gsql.ErrorMessageModeErrorMessageOneLine, Stability: gsql.ErrorMessageStabilityProduction,
 	})
 	if err != nil {
 		return nil, e.textError(request.SQL, err)
 	}
-	defer freeParserOutput(output)
+	t.output = output
+	t.list = must(must(output.Script()).StatementListNode())
 	o := &outline{request: request, script: &wire.Script{Statements: []wire.Statement{}}}
-	limit := o.children(must(must(output.Script()).StatementListNode()), -1, 0)
+	limit := o.children(t.list, -1, 0)
 	for i := range o.script.Statements {
 		s := &o.script.Statements[i]
 		slices.Sort(s.Names)

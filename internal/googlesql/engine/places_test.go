@@ -33,7 +33,8 @@ func TestPlaces(t *testing.T) {
 		"CREATE TABLE d.n LIKE d.c":                                   "source [d.c] as d.c",
 		"SELECT (SELECT 1 FROM d.c), ARRAY(SELECT 1 FROM d.o o)":      "from [d.c] as c; subquery | from [d.o o] as o alias [o]; subquery",
 	} {
-		script, refused := e.parse(&wire.ParseRequest{SQL: sql, MaxDepth: 100, MaxNodes: 1000, MaxStatements: 9})
+		var parsed tree
+		script, refused := e.parse(&wire.ParseRequest{SQL: sql, MaxDepth: 100, MaxNodes: 1000, MaxStatements: 9}, &parsed)
 		if refused != nil {
 			t.Errorf("%s: %s", sql, refused.Message)
 			continue

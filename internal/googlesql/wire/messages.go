@@ -9,7 +9,7 @@ type Hello struct {
 }
 
 // Version changes whenever frames or the meaning of an analysis change.
-const Version = "bqgate-sql/4"
+const Version = "bqgate-sql/5"
 
 // Request is one question. Exactly one of Parse and Analyze is set.
 type Request struct {
@@ -19,11 +19,16 @@ type Request struct {
 }
 
 // Reply answers the request of the same ID. Error is set when the question was understood and the SQL was not.
+//
+// A request has one reply; a ParseRequest with Ahead may have two. More in the first one says that the second follows, which is that to Ahead: the very
+// reply that an AnalyzeRequest with the tables Given would have had.
 type Reply struct {
 	ID       uint64    `json:"id"`
 	Script   *Script   `json:"script,omitempty"`
 	Analysis *Analysis `json:"analysis,omitempty"`
 	Error    *Error    `json:"error,omitempty"`
+	More     bool      `json:"more,omitempty"`   // another reply to the same request follows
+	Given    []string  `json:"given,omitempty"`  // of a reply to Ahead: the tables that the analysis was given, sorted
 	Retire   bool      `json:"retire,omitempty"` // the worker asks to be replaced before the next request
 }
 
@@ -40,6 +45,12 @@ type ParseRequest struct {
 	MaxDepth      int    `json:"maxDepth"`      // of nested syntax nodes
 	MaxNodes      int    `json:"maxNodes"`      // syntax nodes in all
 	MaxStatements int    `json:"maxStatements"` // statements, nested ones included
+
+	// Ahead is what the gateway will ask next if the text is what it looks like: one SELECT that names tables of this request and nothing else that is not built in. Then
+	// the worker goes on with that question, given the tables that the text names and no others, instead of waiting for it. Its SQL is empty: it is the
+	// statement's, normalized. If the text is anything else, or over a limit, nothing comes of it.
+	Ahead     *AnalyzeRequest `json:"ahead,omitempty"`
+	MaxTables int             `json:"maxTables,omitempty"` // references to tables, above which Ahead is left alone
 }
 
 // Script is the outline of a text: its statements in text order, those inside blocks, loops and procedures after the
@@ -185,7 +196,8 @@ type Parameter struct {
 type Table struct {
 	Name    string  `json:"name"` // project.dataset.table
 	Digest  string  `json:"digest"`
-	Columns []Field `json:"columns"`
+	Columns []Field `json:"columns,omitempty"`
+	Known   bool    `json:"known,omitempty"` // this worker has been told the columns of this digest; they are left out
 }
 
 // Field is a column, or a field of a STRUCT.

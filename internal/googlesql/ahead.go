@@ -1,0 +1,139 @@
+package googlesql
+
+import (
+	"strings"
+
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/googlesql/wire"
+)
+
+// ahead is an answer to a question that the job has not come to yet. A worker that is asked for the outline of a text is told the tables that the text seems to name, as they
+// were when they were last looked at. If it is a plain SELECT of just these, the worker goes on with its analysis while the job decides on the outline. Nothing is believed of the guess: the
+// job goes its own way until it has the question that it would ask, and only if the worker has answered that very question is it not asked again.
+type ahead struct {
+	ask     *wire.AnalyzeRequest // as it was sent: all tables of the guess, no SQL
+	more    <-chan outcome       // nil once it is there
+	reply   *wire.Reply
+	failure error
+}
+
+// ask puts a question, after what is under way: one text has one worker at a time.
+func (j *job) ask(request *wire.Request) (*wire.Reply, <-chan outcome, error) {
+	if j.ahead != nil {
+		j.settle(j.ahead)
+	}
+	return j.pool.ask(j.ctx, j.request.Caller, request, &j.spent)
+}
+
+// settle waits for an answer that is under way.
+func (j *job) settle(a *ahead) {
+	if a.more != nil {
+		a.reply, a.failure = j.pool.follow(j.ctx, a.more, &j.spent)
+		a.more = nil
+	}
+}
+
+// analyzed asks what a statement means, unless that has been answered.
+func (j *job) analyzed(question *wire.AnalyzeRequest, foreseen *ahead) (*wire.Reply, error) {
+	if foreseen != nil {
+		j.settle(foreseen)
+		if foreseen.failure != nil {
+			return nil, foreseen.failure
+		}
+		if foreseen.answers(question) {
+			return foreseen.reply, nil
+		}
+	}
+	reply, _, err := j.ask(&wire.Request{Analyze: question})
+	return reply, err
+}
+
+// answers reports whether the answer is to this question. Everything that is not compared is the same by construction (see question).
+func (a *ahead) answers(question *wire.AnalyzeRequest) bool {
+	if len(question.Functions)+len(question.TableFunctions) > 0 || question.Undeclared != "" || len(question.Tables) != len(a.reply.Given) {
+		return false
+	}
+	sent := make(map[string]string, len(a.ask.Tables))
+	for i := range a.ask.Tables {
+		sent[a.ask.Tables[i].Name] = a.ask.Tables[i].Digest
+	}
+	for i := range question.Tables { // sorted, as Given
+		if t := &question.Tables[i]; t.Name != a.reply.Given[i] || t.Digest != sent[t.Name] {
+			return false
+		}
+	}
+	return true
+}
+
+// question is what all questions about statements of the text have in common.
+func (j *job) question() wire.AnalyzeRequest {
+	ask := wire.AnalyzeRequest{Project: j.request.Project, Named: j.named, Positional: j.positional, MaxColumns: j.limits.Columns}
+	if d := j.request.DefaultDataset; d != nil {
+		ask.Dataset = d.ProjectID + "." + d.DatasetID
+	}
+	return ask
+}
+
+// foresee is the question that a job will most likely ask about its text; nil where it would not be this one.
+func (j *job) foresee() *wire.AnalyzeRequest {
+	if j.request.Undeclared || j.body != "" || j.badParameters != nil {
+		return nil
+	}
+	ask := j.question()
+	seen := map[bigquery.TableID]bool{}
+	mentioned(j.request.SQL, j.request.Project, j.request.DefaultDataset, func(id bigquery.TableID) {
+		if seen[id] || len(ask.Tables) >= j.limits.Tables {
+			return
+		}
+		if t, ok := j.shelf.described(id); ok {
+			seen[id] = true
+			ask.Tables = append(ask.Tables, t)
+		}
+	})
+	return &ask
+}
+
+// mentioned calls found with whatever in a text could be the name of a table, completed as tableID does: words and back-quoted words with dots between them. It knows nothing
+// of comments, strings and syntax, so it finds too much, and not every name that is there.
+func mentioned(text, project string, dataset *bigquery.DatasetReference, found func(bigquery.TableID)) {
+	var parts []string
+	for i := 0; i < len(text); {
+		if !inName(text[i]) && text[i] != '`' {
+			i++
+			continue
+		}
+		parts = parts[:0]
+		for more := true; more; {
+			if text[i] == '`' {
+				end := strings.IndexByte(text[i+1:], '`')
+				if end < 0 {
+					return
+				}
+				parts = append(parts, strings.Split(text[i+1:i+1+end], ".")...)
+				i += end + 2
+			} else {
+				from := i
+				for i < len(text) && inName(text[i]) {
+					i++
+				}
+				parts = append(parts, text[from:i])
+			}
+			more = i+1 < len(text) && text[i] == '.' && (inName(text[i+1]) || text[i+1] == '`')
+			if more {
+				i++
+			}
+		}
+		switch {
+		case len(parts) == 1 && dataset != nil:
+			found(bigquery.TableID{Project: dataset.ProjectID, Dataset: dataset.DatasetID, Table: parts[0]})
+		case len(parts) == 2:
+			found(bigquery.TableID{Project: project, Dataset: parts[0], Table: parts[1]})
+		case len(parts) == 3:
+			found(bigquery.TableID{Project: parts[0], Dataset: parts[1], Table: parts[2]})
+		}
+	}
+}
+
+func inName(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-' || c == '*' || c >= 0x80
+}
