@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -279,9 +280,17 @@ func TestKilledWhileIdle(t *testing.T) {
 
 func TestFrozenWorker(t *testing.T) {
 	pool := startPool(t, PoolOptions{Workers: 1, Deadline: 300 * time.Millisecond})
-	if err := syscall.Kill(next(pool).cmd.Process.Pid, syscall.SIGSTOP); err != nil {
+	pid := next(pool).cmd.Process.Pid
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "all threads of the worker stand still", func() bool {
+		states, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		return err == nil && len(states) > 0 && !slices.ContainsFunc(states, func(name string) bool {
+			stat, err := os.ReadFile(name)
+			return err != nil || !bytes.Contains(stat, []byte(") T "))
+		})
+	})
 	start := time.Now()
 	wantCode(t, analyze(t, New(pool, Limits{}), "SELECT 1 AS a"), ErrorDeadline)
 	if took := time.Since(start); took > 10*time.Second {

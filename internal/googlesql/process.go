@@ -80,8 +80,7 @@ func spawn(command []string) (*process, []string, error) {
 	}
 	w := &process{cmd: cmd, in: in, out: out, from: bufio.NewReaderSize(out, 64<<10), told: map[string]bool{}, work: make(chan func()), gone: make(chan struct{})}
 	go func() {
-		_ = cmd.Wait() // says how it died, which is by our own hand or of the statement
-		_, _ = in.Close(), out.Close()
+		_ = cmd.Wait() // says how it died, which is by our own hand or of the statement; what it said before can still be read
 		close(w.gone)
 	}()
 	return w, apart, nil
@@ -92,17 +91,22 @@ func (w *process) run() {
 	for do := range w.work {
 		do()
 	}
+	w.hangUp()
 }
+
+// hangUp closes the pipes, when nobody has anything to ask any more.
+func (w *process) hangUp() { _, _ = w.in.Close(), w.out.Close() }
 
 // kill ends the worker, without waiting until it has ended: a process with much memory takes its time. It may be called more than once and from several goroutines.
 func (w *process) kill() {
 	_ = w.cmd.Process.Kill() // fails only when it is dead already
 }
 
-// end kills the worker and waits for its end.
+// end kills a worker that nobody asks, and waits for its end.
 func (w *process) end() {
 	w.kill()
 	<-w.gone
+	w.hangUp()
 }
 
 // ended reports whether the worker is known to have ended.
