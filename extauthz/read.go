@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/bigquery"
@@ -121,21 +122,20 @@ func unknownJob(ref bigquery.JobReference) *refusal {
 
 // readHeld answers reads of a job that waits for a person, and releases it when a person has said yes.
 func (s *Service) readHeld(ctx context.Context, w *walk) outcome {
-	r, held, err := s.Approvals.ByJob(ctx, w.subject.Owner, w.op.Job.ProjectID, w.op.Job.Location, w.op.Job.JobID)
+	var wait time.Duration
+	if w.op.Method == bigquery.MethodGetQueryResults {
+		wait = s.longPoll(w.op.Read.TimeoutMs)
+	}
+	r, held, err := s.Approvals.WaitByJob(ctx, w.subject.Owner, w.op.Job.ProjectID, w.op.Job.Location, w.op.Job.JobID, wait)
 	if errors.Is(err, approvals.ErrNotFound) {
 		return s.refuse(ctx, w, unknownJob(w.op.Job))
 	}
 	if err != nil {
-		return s.refuse(ctx, w, fmt.Errorf("read held job: %w", err))
+		return s.refuse(ctx, w, fmt.Errorf("read held job, or wait for a decision on it: %w", err))
 	}
 	w.approval, w.job, w.sql = r.ID, held.Job, held.Operation.Query.SQL
 	if w.op.Method == bigquery.MethodCancel && r.State != approvals.StateUsed {
 		return s.cancelHeld(ctx, w, r, held)
-	}
-	if w.op.Method == bigquery.MethodGetQueryResults {
-		if r, err = s.Approvals.Wait(ctx, r.ID, s.longPoll(w.op.Read.TimeoutMs)); err != nil {
-			return s.refuse(ctx, w, fmt.Errorf("wait for a decision: %w", err))
-		}
 	}
 	switch r.State {
 	case approvals.StateApproved:

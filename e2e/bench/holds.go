@@ -22,7 +22,7 @@ func holds(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	free, _, err := p.turns(ctx, b.requests)
+	free, echo, err := p.turns(ctx, b.requests)
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func holds(ctx context.Context, b *bench) error {
 		return err
 	}
 	after := watch(b.info.PIDs["bqgate"])
-	held, _, err := p.turns(ctx, b.requests)
+	held, echoMeanwhile, err := p.turns(ctx, b.requests)
 	if err != nil {
 		return err
 	}
@@ -72,6 +72,8 @@ func holds(ctx context.Context, b *bench) error {
 	}
 	b.table.add(row{fmt.Sprintf("memory growth with %d queries on hold", b.options.holds), mebibytes(growth), "at rest " + mebibytes(before), "", "≤ 100.0 MiB", growth <= 100<<20})
 	b.table.atMost("other queries meanwhile, p50, beside none on hold", median(held), median(free), 1.05)
+	// What the clients that poll and their Envoy take from the machine, they take from the echo as well.
+	b.table.note("queries through the echo meanwhile", ms(median(echoMeanwhile)), ms(median(echo)))
 	return nil
 }
 

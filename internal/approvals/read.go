@@ -31,21 +31,29 @@ func (s *Store) Get(ctx context.Context, id string) (Request, error) {
 // ByJob returns the request that holds a job, and what is held. The project and the job id are the client's; an empty location means any. Jobs of other owners
 // do not exist. A request answers here also after it has been decided or used, until its retention ends.
 func (s *Store) ByJob(ctx context.Context, owner, project, location, jobID string) (Request, Held, error) {
+	return s.WaitByJob(ctx, owner, project, location, jobID, 0)
+}
+
+// WaitByJob is ByJob for a long poll: it returns as soon as the request is decided or ended, or as it stands after max. While an approved query is being submitted
+// it waits for how that ends. Above the cap on long polls, and after Close, it returns at once.
+func (s *Store) WaitByJob(ctx context.Context, owner, project, location, jobID string, max time.Duration) (Request, Held, error) {
 	found, err := s.lookup(ctx, "", []string{s.jobKey(owner, project, jobID)})
 	if err != nil {
 		return Request{}, Held{}, err
 	}
-	r, now, err := s.read(ctx, found.index[0])
+	r, now, err := s.wait(ctx, found.index[0], max, func(r record) error {
+		job := r.Held.Job
+		if r.Held.Subject.Owner != owner || job.ProjectID != project || job.JobID != jobID {
+			s.tampered(r.ID, "the index of jobs points to a job of someone else")
+			return ErrTampered
+		}
+		if location != "" && job.Location != "" && !strings.EqualFold(location, job.Location) {
+			return ErrNotFound
+		}
+		return nil
+	})
 	if err != nil {
 		return Request{}, Held{}, err
-	}
-	job := r.Held.Job
-	if r.Held.Subject.Owner != owner || job.ProjectID != project || job.JobID != jobID {
-		s.tampered(r.ID, "the index of jobs points to a job of someone else")
-		return Request{}, Held{}, ErrTampered
-	}
-	if location != "" && job.Location != "" && !strings.EqualFold(location, job.Location) {
-		return Request{}, Held{}, ErrNotFound
 	}
 	return s.view(r, now), r.Held, nil
 }

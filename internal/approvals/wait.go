@@ -8,42 +8,50 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// rereadEvery bounds how late a Wait learns of a change whose announcement was lost. It is as long as clients are held by default: their next poll looks anyway, and a thousand waits that look
+// rereadEvery bounds how late a wait learns of a change whose announcement was lost. It is as long as clients are held by default: their next poll looks anyway, and a thousand waits that look
 // more often are what other queries would feel.
 const rereadEvery = 10 * time.Second
 
 // looksAtOnce bounds the reads of all waits together.
 const looksAtOnce = 8
 
-// Wait returns the request as soon as it is decided or ended, or as it stands after max. While an approved query is being submitted it waits for how that ends.
-// Above the cap on long polls, and after Close, it returns at once.
-func (s *Store) Wait(ctx context.Context, id string, max time.Duration) (Request, error) {
+// wait reads a request, and reads it again whenever it may have changed, until it is decided or ended, or max is over. may is asked about each record before anything
+// is waited for.
+func (s *Store) wait(ctx context.Context, id string, max time.Duration, may func(record) error) (record, time.Time, error) {
+	if max <= 0 || !ValidID(id) {
+		r, now, err := s.read(ctx, id)
+		if err == nil {
+			err = may(r)
+		}
+		return r, now, err
+	}
 	deadline := time.NewTimer(max)
 	defer deadline.Stop()
 	var changed <-chan struct{}
-	if max > 0 {
-		if wake, leave, ok := s.waiters.join(s.redis, id, s.options.MaxWaiting); ok { // before the first look, so that no change falls between
-			defer leave()
-			changed = wake
-		}
+	if wake, leave, ok := s.waiters.join(s.redis, id, s.options.MaxWaiting); ok { // before the first look, so that no change falls between
+		defer leave()
+		changed = wake
 	}
 	for {
 		r, now, err := s.look(ctx, id)
+		if err == nil {
+			err = may(r)
+		}
 		if err != nil {
-			return Request{}, err
+			return record{}, time.Time{}, err
 		}
 		request := s.view(r, now)
 		if (request.State != StatePending && !request.Releasing) || changed == nil {
-			return request, nil
+			return r, now, nil
 		}
 		select {
 		case <-ctx.Done():
-			return Request{}, ctx.Err()
+			return record{}, time.Time{}, ctx.Err()
 		case <-deadline.C:
-			return request, nil
+			return r, now, nil
 		case _, open := <-changed:
 			if !open {
-				return request, nil
+				return r, now, nil
 			}
 		case <-time.After(nextLook(r, now)):
 		}
