@@ -102,7 +102,7 @@ func (l *lab) anyBroken(q *query, all []change, column string) string {
 		changed := l.rows(q)
 		l.alter(&all[i], true)
 		changed.spread(q.analysis)
-		if f := q.compare(&all[i], changed); f != nil {
+		if f := l.compare(q, &all[i], changed); f != nil {
 			return f.what + ": " + f.detail
 		}
 	}

@@ -116,7 +116,7 @@ func (l *lab) breaks(q *query, f *finding) *finding {
 	if changed.Error != nil && !runTime(changed.Error) {
 		return nil
 	}
-	if found := q.compare(f.change, changed); found != nil && found.what == f.what {
+	if found := l.compare(q, f.change, changed); found != nil && found.what == f.what {
 		return found
 	}
 	return nil
