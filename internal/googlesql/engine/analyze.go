@@ -196,16 +196,34 @@ func (w *walk) verify(s gsql.ResolvedNode) {
 	if err := s.CheckFieldsAccessed(); err != nil {
 		refuse(-1, "%s", unread(err.Error()))
 	}
-	tree := must(s.DebugString())
-	if printed(tree, "TableScan") != len(w.scans) || printed(tree, "ColumnRef") != w.refs || printed(tree, "TVFScan") != w.calls {
+	var found counts
+	found.below(s)
+	if found != (counts{scans: len(w.scans), refs: w.refs, calls: w.calls}) {
 		refuse(-1, "a part of this statement is not known to bqgate")
 	}
 }
 
-// printed counts the nodes of a kind in a printed tree: a node's fields follow on its line in parentheses, or on lines of their own. A literal
-// that looks like a node can only make the count larger than what was walked.
-func printed(tree, kind string) int {
-	return strings.Count(tree, kind+"(") + strings.Count(tree, kind+"\n")
+// counts are numbers of nodes: table scans, column references, calls of table functions.
+type counts struct{ scans, refs, calls int }
+
+var countedKinds = []gsql.ResolvedNodeKind{gsql.ResolvedNodeKindResolvedTableScan, gsql.ResolvedNodeKindResolvedColumnRef, gsql.ResolvedNodeKindResolvedTvfscan}
+
+// below adds the nodes of a tree. The engine finds them on its own, not below one that it has found: there it is asked again.
+func (c *counts) below(n gsql.ResolvedNode) {
+	for _, found := range must(n.GetDescendantsWithKinds(countedKinds)) {
+		switch found.(type) {
+		case *gsql.ResolvedTableScan:
+			c.scans++
+		case *gsql.ResolvedTVFScan:
+			c.calls++
+		case *gsql.ResolvedColumnRef: // has nothing below it
+			c.refs++
+			continue
+		}
+		for _, child := range must(found.GetChildNodes()) {
+			c.below(child)
+		}
+	}
 }
 
 // analysis turns the walk into the reply.

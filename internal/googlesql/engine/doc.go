@@ -12,5 +12,5 @@
 // Lineage is computed bottom-up over the resolved tree (scans.go, queries.go, expressions.go, calls.go) with values (values.go) that know, leaf by leaf,
 // which columns they carry. Every node kind is handled by name; an unknown one refuses the statement. Three checks guard against
 // what the walk did not see: the engine's own account of fields never read (CheckFieldsAccessed), and the numbers of table scans
-// and column references in the engine's printed tree against the numbers visited.
+// and column references that the engine finds below the statement against the numbers visited.
 package engine

@@ -61,6 +61,43 @@ func TestVerifyRefusesWhatWasNotWalked(t *testing.T) {
 	}
 }
 
+// Also where every field was read, the numbers of what was walked must be those of what is there: the printed tree says them too.
+func TestVerifyCountsWhatIsThere(t *testing.T) {
+	e := testEngine(t)
+	for _, sql := range []string{
+		"SELECT 1 AS a", "SELECT ssn FROM d.people", "SELECT id FROM d.people WHERE ssn = '1' AND id IN (SELECT id FROM d.people WHERE ssn > '2')",
+		"WITH w AS (SELECT MAX(ssn) AS m FROM d.people) SELECT a.m, b.m FROM w AS a JOIN w AS b ON a.m < b.m", "SELECT ARRAY(SELECT AS STRUCT p.id, q.ssn FROM d.people AS q WHERE q.id = p.id) FROM d.people AS p",
+		"SELECT ARRAY_FILTER([1, 2], x -> x > (SELECT MIN(id) FROM d.people)) AS a", "FROM d.people |> AGGREGATE COUNT(*) AS n GROUP BY ssn |> WHERE n > 1",
+	} {
+		e.prepare(ask(sql).Analyze)
+		output, err := gsql.AnalyzeStatement(sql, e.options, e.catalog, e.factory)
+		if err != nil {
+			t.Fatal(err)
+		}
+		statement := must(output.ResolvedStatement())
+		tree := must(statement.DebugString())
+		printed := func(kind string) int { return strings.Count(tree, kind+"(") + strings.Count(tree, kind+"\n") }
+		want := counts{scans: printed("TableScan"), refs: printed("ColumnRef"), calls: printed("TVFScan")}
+		var got counts
+		if got.below(statement); got != want {
+			t.Errorf("%s: counted %+v, the tree has %+v", sql, got, want)
+		}
+		check(statement.MarkFieldsAccessed())
+		for _, wrong := range []counts{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}} {
+			w := &walk{scans: make([]wire.Scan, want.scans+wrong.scans), refs: want.refs + wrong.refs, calls: want.calls + wrong.calls}
+			refused := func() (refused bool) {
+				defer func() { refused = recover() != nil }()
+				w.verify(statement)
+				return false
+			}()
+			if !refused {
+				t.Errorf("%s: a walk that counted %+v too many was believed", sql, wrong)
+			}
+		}
+		freeAnalyzerOutput(output)
+	}
+}
+
 // The engine traps when a catalog answers with nil. Every kind of lookup must be an error instead, and leave the engine healthy.
 func TestAbsentObjects(t *testing.T) {
 	e := testEngine(t)

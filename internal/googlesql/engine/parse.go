@@ -77,11 +77,11 @@ func (o *outline) children(n gsql.ASTNode, statement, depth int) *wire.Error {
 func (o *outline) node(n gsql.ASTNode, statement, depth int) *wire.Error {
 	o.script.Nodes++
 	o.script.Depth = max(o.script.Depth, depth)
-	switch {
-	case o.script.Nodes > o.request.MaxNodes:
-		return limitError(n, "the text has more than %d syntax elements", o.request.MaxNodes)
-	case depth > o.request.MaxDepth:
-		return limitError(n, "expressions or queries are nested more than %d deep", o.request.MaxDepth)
+	if err := o.limits(n, depth); err != nil {
+		return err
+	}
+	if path, ok := n.(*gsql.ASTPathExpression); ok {
+		return o.identifiers(path, depth)
 	}
 	if s, ok := n.(gsql.ASTStatementNode); ok {
 		if len(o.script.Statements) >= o.request.MaxStatements {
@@ -96,6 +96,24 @@ func (o *outline) node(n gsql.ASTNode, statement, depth int) *wire.Error {
 		o.collect(n, &o.script.Statements[statement])
 	}
 	return o.children(n, statement, depth)
+}
+
+// identifiers counts what is below a path, which is identifiers and nothing else. Half of all syntax nodes are: they are not asked for one by one.
+func (o *outline) identifiers(path *gsql.ASTPathExpression, depth int) *wire.Error {
+	o.script.Nodes += int(must(path.NumNames()))
+	o.script.Depth = max(o.script.Depth, depth+1)
+	return o.limits(path, depth+1)
+}
+
+// limits refuses a text with too many nodes, or nodes too deep.
+func (o *outline) limits(n gsql.ASTNode, depth int) *wire.Error {
+	switch {
+	case o.script.Nodes > o.request.MaxNodes:
+		return limitError(n, "the text has more than %d syntax elements", o.request.MaxNodes)
+	case depth > o.request.MaxDepth:
+		return limitError(n, "expressions or queries are nested more than %d deep", o.request.MaxDepth)
+	}
+	return nil
 }
 
 // targets takes what a statement changes. By the grammar the first name that is a direct child of a statement other than a query is its
