@@ -5,9 +5,11 @@ package wire
 
 import (
 	"encoding/binary"
-	"encoding/json"
+
 	"fmt"
 	"io"
+
+	"github.com/go-json-experiment/json"
 )
 
 // MaxFrame is the size limit of one frame in bytes. It bounds what a broken worker can make the gateway read.
