@@ -68,6 +68,7 @@ func TestBehind(t *testing.T) {
 	if a := d.query("analyst", "SELECT person FROM `crm.visits_1*`"); a.Status != 200 {
 		t.Errorf("analyst: the wildcard that the rule covers: status %d %s", a.Status, a.message())
 	}
+	t.Run("A34 row access policies", func(t *testing.T) { attackRowAccess(t, d) })
 	attackChanged(t, d)
 	d.searchCanaries()
 }

@@ -47,14 +47,16 @@ type boundWorld struct {
 	subject  identity.Subject
 	estimate int64
 	project  string
+	access   bigquery.RowAccess
+	denied   error // what the question for row access policies ends with
 
-	inserts, mints int
-	job            bigquery.Job
+	inserts, mints, accessAsked int
+	job                         bigquery.Job
 }
 
 func newBoundWorld(t *testing.T) *boundWorld {
 	t.Helper()
-	w := &boundWorld{t: t, project: "p", estimate: 1 << 30}
+	w := &boundWorld{t: t, project: "p", estimate: 1 << 30, access: bigquery.RowAccessNone}
 	w.table = bigquery.Table{
 		TableReference: bigquery.TableID{Project: "p", Dataset: "finance", Table: "payroll"}, Type: "TABLE", Location: "US",
 		Schema: bigquery.Schema{Fields: []bigquery.Field{{Name: "employee", Type: "STRING"}}},
@@ -114,6 +116,10 @@ func (w *boundWorld) Rewrite(context.Context, googlesql.Request, *googlesql.Anal
 func (w *boundWorld) Table(context.Context, bigquery.TableID) (*bigquery.Table, error) {
 	table := w.table
 	return &table, nil
+}
+func (w *boundWorld) RowAccess(context.Context, bigquery.TableID) (bigquery.RowAccess, error) {
+	w.accessAsked++
+	return w.access, w.denied
 }
 func (w *boundWorld) Mint(context.Context, string, string) (credentials.Token, error) {
 	w.mints++

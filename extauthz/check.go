@@ -36,6 +36,8 @@ type walk struct {
 	clock    steps.Clock
 	asked    []string // tables that a request without SQL names
 
+	rowAccess map[string]bigquery.RowAccess // of the tables that the policy wanted to know it of
+
 	// Where the query's tables are masked before it reads them:
 	rewritten      *policies.Rewritten
 	forwarded      string // the text for BigQuery; "" where it is the client's own
@@ -117,6 +119,10 @@ func (s *Service) judge(ctx context.Context, w *walk, op bigquery.Operation) err
 	ask := policies.Request{
 		Subject: w.subject, Method: string(op.Method), Project: op.Job.ProjectID, SQL: op.Query.SQL, Analysis: analysis, Tables: analysis.Tables,
 	}
+	if ask.RowAccess, err = s.rowAccess(ctx, w, set.NeedsRowAccess(ask)); err != nil {
+		return err
+	}
+	w.rowAccess = ask.RowAccess
 	if ask, err = s.decideQuery(ctx, w, set, op, ask); err != nil {
 		return err
 	}
@@ -171,7 +177,7 @@ func (s *Service) forwardQuery(w *walk) (verdict.Forward, error) {
 func (s *Service) draft(w *walk, q *bigquery.QueryRequest) jobs.Record {
 	r := jobs.Record{
 		Job: w.job, Owner: w.subject.Owner, Decision: w.id, Query: *q, SQLDigest: jobs.Digest(cmp.Or(w.forwarded, q.SQL)), Rewritten: w.rewritten, Analysis: *w.analysis,
-		Tables: tables(w.analysis), Reads: jobs.ReadsOf(w.analysis),
+		Tables: tables(w.analysis), Reads: jobs.ReadsOf(w.analysis), RowAccess: w.rowAccess,
 		Plan: w.decision.Mask, Credential: w.account, Approval: w.approval, Created: w.started,
 	}
 	if w.estimate != nil {

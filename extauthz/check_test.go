@@ -227,7 +227,7 @@ func TestReadsAreDecidedOnAgain(t *testing.T) {
 	record := jobs.Record{
 		Job: bigquery.JobReference{ProjectID: "p", Location: "US", JobID: "j"}, Owner: p.subject.Owner, Decision: "d-1",
 		Query: bigquery.QueryRequest{SQL: "SELECT employee FROM finance.payroll"}, Analysis: *p.boundWorld.analysis(), Tables: []string{"p.finance.payroll"},
-		Credential: "reader", Created: time.Now(),
+		Credential: "reader", Created: time.Now(), RowAccess: map[string]bigquery.RowAccess{"p.finance.payroll": bigquery.RowAccessNone},
 	}
 	record.SQLDigest = jobs.Digest(record.Query.SQL)
 	job := bigquery.Job{Reference: record.Job, SQL: record.Query.SQL, Labels: map[string]string{jobs.Label: jobs.LabelValue("d-1")}, StatementType: "SELECT", State: "DONE"}

@@ -63,7 +63,7 @@ func (s *Service) judgeAgain(ctx context.Context, w *walk, record jobs.Record) (
 	w.analysis = &analysis
 	ask := policies.Request{
 		Subject: w.subject, Method: string(w.op.Method), Project: record.Job.ProjectID, SQL: record.Query.SQL, Analysis: &analysis, Tables: schemas,
-		Rewritten: record.Rewritten,
+		Rewritten: record.Rewritten, RowAccess: record.RowAccess, // its rows are those of when it ran
 	}
 	if record.Estimate != nil {
 		w.estimate = &policies.Estimate{Bytes: *record.Estimate}

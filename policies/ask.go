@@ -60,6 +60,9 @@ func (s *Set) Ask(ctx context.Context, analyze Analyze, q Question) (Decision, e
 	ask := Request{
 		Subject: subject, Method: string(bigquery.MethodQuery), Project: r.Project, SQL: q.SQL, Analysis: analysis, Tables: analysis.Tables, Estimate: q.Estimate,
 	}
+	if ask.RowAccess, err = googlesql.RowAccess(ctx, r.Catalog, s.NeedsRowAccess(ask)); err != nil {
+		return Decision{}, err
+	}
 	decision, err := s.Judge(ask, func(tables []MaskedTable) (*Rewritten, error) {
 		masks, err := TableMasks(tables, []byte("explain")) // no query runs: any salt will do
 		if err != nil {
@@ -104,6 +107,9 @@ func catalogTables(folder string) ([]*bigquery.Table, error) {
 	}
 	var all []*bigquery.Table
 	for _, name := range names {
+		if !(googlesql.Files{}).IsTable(name) {
+			continue
+		}
 		id, ok := parseTable(strings.TrimSuffix(filepath.Base(name), ".json"))
 		if !ok {
 			return nil, fmt.Errorf("catalog: %s is not named project.dataset.table.json", name)

@@ -57,6 +57,9 @@ func (s *Set) Describe(out io.Writer) error {
 		if len(r.clear) > 0 {
 			what += ", clear " + texts(r.clear)
 		}
+		if len(r.rowAccess) > 0 {
+			what += ", in spite of row access policies " + texts(r.rowAccess)
+		}
 		if r.maxBytes > 0 {
 			what += ", at most " + formatSize(r.maxBytes)
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/masking"
 )
@@ -43,7 +44,8 @@ type walk struct {
 	ask        bool             // among it is a column whose other_use is approve
 	expected   []masking.Column // how its answer would have been masked in flight, where that could have been done
 
-	needsEstimate bool
+	needsEstimate  bool
+	needsRowAccess []*bigquery.Table // stored tables of which nobody knows whether they have row access policies
 }
 
 func (s *Set) walk(r *Request) *walk {
@@ -72,7 +74,7 @@ func (s *Set) walk(r *Request) *walk {
 
 // decide asks the questions in the order of the package's documentation.
 func (w *walk) decide() error {
-	for _, question := range []func() error{w.who, w.kind, w.cover, w.understood, w.schemas, w.limits, w.masks, w.size} {
+	for _, question := range []func() error{w.who, w.kind, w.cover, w.understood, w.schemas, w.limits, w.rows, w.masks, w.size} {
 		if err := question(); err != nil {
 			return err
 		}

@@ -110,11 +110,13 @@ func readCase(t testing.TB, a *txtar.Archive) (*Set, Request) {
 	locate(sql, &analysis)
 	r := Request{
 		Subject: subject(who.Sub, who.Groups...), Method: "jobs.query", Project: "demo", SQL: sql, Analysis: &analysis, Tables: map[string]*bigquery.Table{},
+		RowAccess: map[string]bigquery.RowAccess{},
 	}
 	for _, st := range analysis.Statements {
 		for _, name := range st.Tables {
 			if table := catalog(t)[name]; table != nil {
 				r.Tables[name] = table
+				r.RowAccess[name] = bigquery.RowAccessNone
 			}
 		}
 	}

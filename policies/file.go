@@ -41,6 +41,7 @@ type RuleEntry struct {
 	Groups     []string `yaml:"groups" jsonschema:"required,minItems=1" jsonschema_description:"Groups that the rule is for."`
 	Read       []string `yaml:"read" jsonschema:"required,minItems=1" jsonschema_description:"Tables: project.dataset.table; * stands for any text within one part."`
 	Clear      []string `yaml:"clear" jsonschema_description:"Exemptions: sensitive columns that these groups see unmasked."`
+	RowAccess  []string `yaml:"row_access_policies" jsonschema_description:"Tables with row access policies of BigQuery that the rule lets read all the same: everybody sees the rows that the account of the credential may see. A query of any other table that has some is refused."`
 	For        string   `yaml:"for" jsonschema_description:"Length of a session, such as 1h. The shortest wins."`
 	MaxBytes   string   `yaml:"max_bytes" jsonschema_description:"Most that a query may read, such as 200GiB. The smallest wins."`
 	MaxRows    int      `yaml:"max_rows" jsonschema:"minimum=1" jsonschema_description:"Most rows that the result of a query may have, over all its pages. The smallest wins."`

@@ -141,6 +141,11 @@ func (l *linter) unreached(tables []*bigquery.Table) {
 				l.find(r.ref, "rule %s reads %s, and no table of the catalog has such a name%s", r.ref.Name, p.text, l.sameFolded(p, touched))
 			}
 		}
+		for _, p := range r.rowAccess {
+			if !slices.ContainsFunc(tables, func(t *bigquery.Table) bool { return p.coversTable(t.TableReference) }) {
+				l.find(r.ref, "rule %s names %s under row_access_policies, and no table of the catalog has such a name%s", r.ref.Name, p.text, l.sameFolded(p, touched))
+			}
+		}
 		for _, p := range r.clear {
 			if !column(p) {
 				l.find(r.ref, "rule %s clears %s, and no column of the catalog has such a name", r.ref.Name, p.text)

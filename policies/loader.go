@@ -231,6 +231,15 @@ func (l *loader) rule(d *document, i int) {
 			r.clear = append(r.clear, p)
 		}
 	}
+	for j, text := range entry.RowAccess {
+		p, ok := l.pattern(d, text, false, "rules", i, "row_access_policies", j)
+		if ok && !slices.ContainsFunc(r.read, func(read pattern) bool { return overlap(read, p) }) {
+			l.add(d.wrong([]any{"rules", i, "row_access_policies", j}, "rule %s does not read %s, so it cannot show its rows", entry.Name, text))
+		}
+		if ok {
+			r.rowAccess = append(r.rowAccess, p)
+		}
+	}
 	r.session = l.duration(d, 0, entry.For, "rules", i, "for")
 	if d.at("rules", i, "max_bytes") != nil {
 		bytes, err := parseSize(entry.MaxBytes)
@@ -260,10 +269,10 @@ func (l *loader) rule(d *document, i int) {
 	l.set.rules = append(l.set.rules, r)
 }
 
-// overlap says whether a table pattern and the table part of a column pattern have any table in common.
-func overlap(table, column pattern) bool {
+// overlap says whether a table pattern and another one, or the table part of a column pattern, have any table in common.
+func overlap(table, other pattern) bool {
 	for i := range tableParts {
-		if !touches(table.folded[i], column.folded[i]) {
+		if !touches(table.folded[i], other.folded[i]) {
 			return false
 		}
 	}

@@ -170,7 +170,7 @@ func FuzzLoad(f *testing.F) {
 			t.Error("loaded without a version")
 		}
 		r := ask(subject("a", "ai-agents"), selects("demo.crm.customers", "ssn"))
-		r.Tables, r.Estimate = tables, &Estimate{Bytes: 1}
+		r.Tables, r.RowAccess, r.Estimate = tables, noRowAccess(tables), &Estimate{Bytes: 1}
 		checkSound(t, set.Decide(r))
 	})
 }

@@ -19,6 +19,8 @@ type Request struct {
 	Analysis *googlesql.Analysis
 	// Tables holds the schema of each table the analysis names, by "project.dataset.table".
 	Tables map[string]*bigquery.Table
+	// RowAccess says which of them have row access policies of BigQuery, as far as that is known. NeedsRowAccess lists those of which Decide wants to know it.
+	RowAccess map[string]bigquery.RowAccess
 	// Rewritten is set when the tables that an earlier Decision demanded were masked first. Analysis stays that of the query as it was asked.
 	Rewritten *Rewritten
 	// Estimate is what a dry run said; nil if none was made. NeedsEstimate says whether Decide wants one.

@@ -39,7 +39,8 @@ func using(t *testing.T, columns ...string) Request {
 	}
 	return Request{
 		Subject: subject("agent", "g"), Method: "jobs.query", Project: "demo", SQL: "SELECT id FROM crm.customers WHERE true", Analysis: &googlesql.Analysis{Statements: []googlesql.Statement{s}},
-		Tables: map[string]*bigquery.Table{"demo.crm.customers": catalog(t)["demo.crm.customers"]},
+		Tables:    map[string]*bigquery.Table{"demo.crm.customers": catalog(t)["demo.crm.customers"]},
+		RowAccess: map[string]bigquery.RowAccess{"demo.crm.customers": bigquery.RowAccessNone},
 	}
 }
 

@@ -56,12 +56,14 @@ type tableRule struct {
 }
 
 type rule struct {
-	groups   []string
-	read     []pattern
-	clear    []pattern
-	session  time.Duration
-	maxBytes int64
-	maxRows  int64
+	groups []string
+	read   []pattern
+	clear  []pattern
+	// rowAccess are tables whose rows may show as the credential's account sees them.
+	rowAccess []pattern
+	session   time.Duration
+	maxBytes  int64
+	maxRows   int64
 	// maxResultBytes is of all answers about one job together.
 	maxResultBytes int64
 	credential     string

@@ -130,6 +130,7 @@ func TestNeedsEstimate(t *testing.T) {
 	} {
 		r := ask(c.who, selects(c.table, firstColumn(t, c.table)))
 		r.Tables = catalog(t)
+		r.RowAccess = noRowAccess(r.Tables)
 		if got := set.NeedsEstimate(r); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
@@ -253,7 +254,7 @@ func TestDecideConcurrently(t *testing.T) {
 		wg.Go(func() {
 			for range 50 {
 				r := ask(subject("a", "analysts"), selects("demo.crm.customers", "ssn", "email"))
-				r.Tables = tables
+				r.Tables, r.RowAccess = tables, noRowAccess(tables)
 				if d := set.Decide(r); d.Effect != Allow || d.Mask.Columns[0].Mask != masking.LastFourCharacters || d.Mask.Columns[1].Mask != masking.Clear {
 					t.Errorf("%s %s", d.Effect, d.Message)
 				}
@@ -268,7 +269,7 @@ func BenchmarkDecide(b *testing.B) {
 	for name, who := range map[string]identity.Subject{"agent": subject("a", "ai-agents"), "analyst": subject("a", "analysts")} {
 		b.Run(name, func(b *testing.B) {
 			r := ask(who, selects("demo.crm.customers", "id", "name", "ssn", "card_number", "email"))
-			r.Tables, r.Estimate = tables, &Estimate{Bytes: 1000}
+			r.Tables, r.RowAccess, r.Estimate = tables, noRowAccess(tables), &Estimate{Bytes: 1000}
 			b.ReportAllocs()
 			for b.Loop() {
 				if set.Decide(r).Effect != Allow {

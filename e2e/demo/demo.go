@@ -182,7 +182,7 @@ func (d *demo) startGoogle(ctx context.Context) error {
 		Project: d.Project, Dir: filepath.Join(d.Dir, "google"), Engine: d.engine, Seeds: seeds, Issuers: []string{d.issuer.URL()}, Impersonators: []string{gatewaySubject},
 		ServiceAccounts: map[string]fakegoogle.Permissions{
 			readerAccount:  {ReadRows: true, CreateJobs: true, Metadata: true},
-			inspectAccount: {Metadata: true, DryRun: true},
+			inspectAccount: {Metadata: true, DryRun: true, RowAccess: true},
 		},
 		Log: d.log.With("part", "google"),
 	})

@@ -74,7 +74,7 @@ func start(t testing.TB, change ...func(*Options)) *Server {
 		ServiceAccounts: map[string]Permissions{
 			reader:  {ReadRows: true, CreateJobs: true},
 			other:   {ReadRows: true, CreateJobs: true},
-			inspect: {Metadata: true, DryRun: true},
+			inspect: {Metadata: true, DryRun: true, RowAccess: true},
 			nobody:  {},
 		},
 	}

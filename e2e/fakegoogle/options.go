@@ -52,4 +52,5 @@ type Permissions struct {
 	CreateJobs bool // bigquery.jobs.create: running jobs, and cancelling its own
 	Metadata   bool // bigquery.tables.get, datasets.get, jobs.get of everyone's jobs
 	DryRun     bool // dry runs, without CreateJobs
+	RowAccess  bool // bigquery.rowAccessPolicies.list
 }

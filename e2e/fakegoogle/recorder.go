@@ -130,7 +130,7 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 //	GET    /_fake/requests            the recorded requests, JSON; ?service=bigquery&contains=text filter them
 //	DELETE /_fake/requests            forget them
 //	POST   /_fake/seed                run the SQL of the body (see Server.Seed)
-//	POST   /_fake/options             {"noise": bool, "force_gzip": bool, "job_delay_ms": n}; absent keys stay
+//	POST   /_fake/options             {"noise": bool, "force_gzip": bool, "job_delay_ms": n, "withhold_row_access": bool}; absent keys stay
 //	POST   /_fake/plant               a PlantedJob as JSON (see Server.PlantJob)
 //	POST   /_fake/token               {"account": e-mail, "ttl_seconds": n}: an access token, minted past all checks
 //	GET    /_fake/values?table=&column=   Server.Values
@@ -164,6 +164,7 @@ func (s *Server) control() http.Handler {
 			Noise      *bool  `json:"noise"`
 			ForceGzip  *bool  `json:"force_gzip"`
 			JobDelayMs *int64 `json:"job_delay_ms"`
+			Withhold   *bool  `json:"withhold_row_access"`
 		}
 		err := strictJSON(r.Body, &o)
 		if err == nil {
@@ -172,6 +173,9 @@ func (s *Server) control() http.Handler {
 			}
 			if o.ForceGzip != nil {
 				s.SetForceGzip(*o.ForceGzip)
+			}
+			if o.Withhold != nil {
+				s.WithholdRowAccess(*o.Withhold)
 			}
 			if o.JobDelayMs != nil {
 				s.SetJobDelay(time.Duration(*o.JobDelayMs) * time.Millisecond)

@@ -144,6 +144,8 @@ func (s *Server) route(c *call) handler {
 		return on(c, http.MethodGet, s.getRoutine(project, seg[3], seg[5]))
 	case len(seg) == 7 && seg[2] == "datasets" && seg[4] == "tables" && seg[6] == "data":
 		return on(c, http.MethodGet, s.listTableData(project, seg[3], seg[5]))
+	case len(seg) == 7 && seg[2] == "datasets" && seg[4] == "tables" && seg[6] == "rowAccessPolicies":
+		return on(c, http.MethodGet, s.listRowAccessPolicies(project, seg[3], seg[5]))
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ func DefaultSeeds() []string {
 var sizeComment = regexp.MustCompile(`(?m)^[ \t]*--[ \t]*bqgate:bytes[ \t]+(\S+)[ \t]+(\S+)[ \t]*$`)
 
 // Seed runs SQL statement by statement, CREATE SCHEMA included. A comment line `-- bqgate:bytes dataset.table 5GiB` sets what a dry run
-// estimates for a table. After a crash of the engine all seeds are run again.
+// estimates for a table. CREATE ROW ACCESS POLICY and DROP ALL ROW ACCESS POLICIES are done here, since no engine knows them. After a crash of the engine all seeds are run again.
 func (s *Server) Seed(ctx context.Context, text string) error {
 	for _, m := range sizeComment.FindAllStringSubmatch(text, -1) {
 		n, err := parseSize(m[2])
@@ -60,7 +60,11 @@ func (s *Server) Seed(ctx context.Context, text string) error {
 		run = e.seed
 	}
 	for i, sql := range splitStatements(text) {
-		if _, err := run(ctx, Statement{SQL: sql, Project: s.opts.Project}); err != nil {
+		done, err := s.makeRowAccessPolicy(ctx, sql)
+		if !done && err == nil {
+			_, err = run(ctx, Statement{SQL: sql, Project: s.opts.Project})
+		}
+		if err != nil {
 			return fmt.Errorf("seed: statement %d (%.60s…): %w", i+1, sql, err)
 		}
 	}

@@ -39,6 +39,9 @@ type Server struct {
 	sizes    map[string]tableSize // measured sizes by table and version
 	seeds    []string
 
+	rowAccess map[string][]rowAccessPolicy // by table
+	withheld  bool                         // nobody may list row access policies any more
+
 	caFile    string
 	ownDir    string
 	addresses [4]net.Addr // BigQuery, STS, IAM, control
@@ -70,7 +73,7 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	s := &Server{
 		opts: opts, log: opts.Log, engine: opts.Engine, tokens: newTokens(), rec: &recorder{}, secret: []byte(rand.Text()),
 		jobs: map[string]*job{}, requests: map[string]*job{}, cache: map[string]*result{}, anon: map[string]*result{},
-		bytes: map[string]int64{}, sizes: map[string]tableSize{},
+		bytes: map[string]int64{}, sizes: map[string]tableSize{}, rowAccess: map[string][]rowAccessPolicy{},
 	}
 	s.sts = newSTS(opts, s.tokens)
 	s.noise.Store(opts.Noise)

@@ -72,12 +72,16 @@ func (g *gate) judge(ctx context.Context, sql string) (verdict, error) {
 	for _, st := range analysis.Statements {
 		v.fickle = v.fickle || slices.ContainsFunc(st.Functions, func(f string) bool { return f == "RAND" || f == "GENERATE_UUID" })
 	}
-	v.decision, err = g.set.Judge(policies.Request{
+	ask := policies.Request{
 		Subject: identity.Subject{
 			Issuer: "i", Name: "demo", Sub: "agent", Owner: "o", Mapped: true, People: []string{"p"}, Claims: map[string]any{"groups": []any{"agents"}},
 		},
 		Method: "jobs.query", Project: g.project, SQL: sql, Analysis: analysis, Tables: analysis.Tables,
-	}, func(tables []policies.MaskedTable) (*policies.Rewritten, error) {
+	}
+	if ask.RowAccess, err = googlesql.RowAccess(ctx, g.catalog, g.set.NeedsRowAccess(ask)); err != nil {
+		return verdict{}, err
+	}
+	v.decision, err = g.set.Judge(ask, func(tables []policies.MaskedTable) (*policies.Rewritten, error) {
 		masks, err := policies.TableMasks(tables, salt)
 		if err != nil {
 			return nil, err

@@ -31,16 +31,23 @@ type TableLister interface {
 	ListTables(ctx context.Context, d DatasetReference) ([]ListedTable, error)
 }
 
-// Catalog remembers schemas, routines and lists of tables for a short while. Callers that want the same thing at the same time share one request; of errors only
-// ErrNotFound is remembered. It is safe for concurrent use.
-type Catalog struct {
-	now      func() time.Time
-	tables   *remembered[TableID, *Table]
-	routines *remembered[RoutineID, *Routine]
-	lists    *remembered[DatasetReference, *[]ListedTable]
+// RowAccessSource says whether tables have row access policies; Client is one.
+type RowAccessSource interface {
+	RowAccess(ctx context.Context, id TableID) (RowAccess, error)
 }
 
-// NewCatalog wants a ttl above zero and at most MaxCatalogTTL. A source that is no RoutineSource or no TableLister gives a Catalog that fails for those.
+// Catalog remembers schemas, routines, lists of tables and whether tables have row access policies, for a short while. Callers that want the same thing at the same time
+// share one request; of errors only ErrNotFound is remembered. It is safe for concurrent use.
+type Catalog struct {
+	now       func() time.Time
+	tables    *remembered[TableID, *Table]
+	routines  *remembered[RoutineID, *Routine]
+	lists     *remembered[DatasetReference, *[]ListedTable]
+	rowAccess *remembered[TableID, RowAccess]
+}
+
+// NewCatalog wants a ttl above zero and at most MaxCatalogTTL. A source that is no RoutineSource, TableLister or RowAccessSource gives a Catalog that fails for
+// those.
 func NewCatalog(source TableSource, ttl time.Duration) (*Catalog, error) {
 	if source == nil {
 		return nil, errors.New("catalog: no source")
@@ -56,6 +63,13 @@ func NewCatalog(source TableSource, ttl time.Duration) (*Catalog, error) {
 	c.lists = newRemembered("tables of dataset", ttl, now, func(ctx context.Context, d DatasetReference) (*[]ListedTable, error) {
 		list, err := direct.Tables(ctx, d)
 		return &list, err
+	})
+	c.rowAccess = newRemembered("row access policies of", ttl, now, func(ctx context.Context, id TableID) (RowAccess, error) {
+		s, ok := source.(RowAccessSource)
+		if !ok {
+			return "", fmt.Errorf("row access policies of %s: the catalog's source does not know them", id)
+		}
+		return s.RowAccess(ctx, id)
 	})
 	return c, nil
 }
@@ -79,11 +93,17 @@ func (c *Catalog) Tables(ctx context.Context, d DatasetReference) ([]ListedTable
 	return *list, nil
 }
 
+// RowAccess says whether a table has row access policies.
+func (c *Catalog) RowAccess(ctx context.Context, id TableID) (RowAccess, error) {
+	return c.rowAccess.get(ctx, id)
+}
+
 // Forget makes the catalog ask for everything again. What is under way is neither kept nor given to those who ask from now on.
 func (c *Catalog) Forget() {
 	c.tables.forget()
 	c.routines.forget()
 	c.lists.forget()
+	c.rowAccess.forget()
 }
 
 // Uncached is a catalog without memory: what it says was true after it was asked. It is for the check of a finished job.

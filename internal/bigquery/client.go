@@ -87,10 +87,10 @@ func WithRequestReason(ctx context.Context, reason string) context.Context {
 
 // GetTable reads a table's schema (tables.get). A table that is not there is ErrNotFound.
 func (c *Client) GetTable(ctx context.Context, id TableID) (*Table, error) {
-	if !projectID.MatchString(id.Project) || !datasetID.MatchString(id.Dataset) || id.Table == "" || id.Table == "." || id.Table == ".." || strings.ContainsAny(id.Table, "$@*:") {
-		return nil, fmt.Errorf("get table %q: %w: not the name of a table", id, ErrNotFound)
+	path, err := tablePath(id)
+	if err != nil {
+		return nil, fmt.Errorf("get table %q: %w", id, err)
 	}
-	path := "projects/" + id.Project + "/datasets/" + id.Dataset + "/tables/" + url.PathEscape(id.Table)
 	body, err := c.inspect(ctx, http.MethodGet, path, nil, nil)
 	var api *APIError
 	if errors.As(err, &api) && api.Status == http.StatusForbidden {
@@ -107,6 +107,13 @@ func (c *Client) GetTable(ctx context.Context, id TableID) (*Table, error) {
 		return nil, fmt.Errorf("get table %s: BigQuery answered about %s", id, t.TableReference)
 	}
 	return t, nil
+}
+
+func tablePath(id TableID) (string, error) {
+	if !projectID.MatchString(id.Project) || !datasetID.MatchString(id.Dataset) || id.Table == "" || id.Table == "." || id.Table == ".." || strings.ContainsAny(id.Table, "$@*:") {
+		return "", fmt.Errorf("%w: not the name of a table", ErrNotFound)
+	}
+	return "projects/" + id.Project + "/datasets/" + id.Dataset + "/tables/" + url.PathEscape(id.Table), nil
 }
 
 // GetRoutine reads a function or procedure (routines.get). One that is not there is ErrNotFound.

@@ -1,6 +1,7 @@
 package googlesql
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,7 +16,8 @@ import (
 
 // Files is a Catalog of files: Folder holds `project.dataset.table.json` files, each a BigQuery Table resource as
 // `bq show --format=json project:dataset.table` prints it, and `project.dataset.routine.routine.json` files, each a Routine resource as
-// `bq show --routine --format=json project:dataset.routine` prints it. The members of a wildcard table are the tables that have files.
+// `bq show --routine --format=json project:dataset.routine` prints it. The members of a wildcard table are the tables that have files. A table has row access policies if
+// there is a file `project.dataset.table.rowAccessPolicies.json` that lists any: an answer of rowAccessPolicies.list, or only its list.
 type Files struct{ Folder string }
 
 const longestFileName = 255 // bytes, on the file systems there are; a longer name has no file, while BigQuery's may have 1,024
@@ -75,7 +77,47 @@ func (f Files) Routine(_ context.Context, id bigquery.RoutineID) (*bigquery.Rout
 	return routine, nil
 }
 
-const routineSuffix = ".routine.json"
+// RowAccess reads a table's list of row access policies. Of what they say nothing is kept.
+func (f Files) RowAccess(_ context.Context, id bigquery.TableID) (bigquery.RowAccess, error) {
+	name := id.String() + rowAccessSuffix
+	if !filepath.IsLocal(name) || filepath.Base(name) != name || len(name) > longestFileName {
+		return bigquery.RowAccessNone, nil // there can be no such file
+	}
+	content, err := os.ReadFile(filepath.Join(f.Folder, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return bigquery.RowAccessNone, nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading the row access policies of %s: %w", id, err)
+	}
+	var answer struct {
+		Policies []json.RawMessage `json:"rowAccessPolicies"`
+	}
+	if text := bytes.TrimSpace(content); bytes.HasPrefix(text, []byte("[")) {
+		err = json.Unmarshal(text, &answer.Policies)
+	} else {
+		d := json.NewDecoder(bytes.NewReader(text))
+		d.DisallowUnknownFields()
+		err = d.Decode(&answer)
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading the row access policies of %s: %s is no answer of rowAccessPolicies.list, and no list", id, name)
+	}
+	if len(answer.Policies) == 0 {
+		return bigquery.RowAccessNone, nil
+	}
+	return bigquery.RowAccessPolicies, nil
+}
+
+const (
+	routineSuffix   = ".routine.json"
+	rowAccessSuffix = ".rowAccessPolicies.json"
+)
+
+// IsTable reports whether a file of such a folder is that of a table.
+func (Files) IsTable(name string) bool {
+	return strings.HasSuffix(name, ".json") && !strings.HasSuffix(name, routineSuffix) && !strings.HasSuffix(name, rowAccessSuffix)
+}
 
 // Tables lists the tables of a dataset that have files.
 func (f Files) Tables(ctx context.Context, d bigquery.DatasetReference) ([]bigquery.ListedTable, error) {
@@ -87,7 +129,7 @@ func (f Files) Tables(ctx context.Context, d bigquery.DatasetReference) ([]bigqu
 	for _, e := range entries {
 		name, ok := strings.CutSuffix(e.Name(), ".json")
 		rest, ours := strings.CutPrefix(name, d.String()+".")
-		if !ok || !ours || strings.HasSuffix(e.Name(), routineSuffix) || strings.Contains(rest, ".") {
+		if !ok || !ours || !f.IsTable(e.Name()) || strings.Contains(rest, ".") {
 			continue
 		}
 		table, err := f.Table(ctx, bigquery.TableID{Project: d.ProjectID, Dataset: d.DatasetID, Table: rest})

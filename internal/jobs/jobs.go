@@ -51,7 +51,9 @@ type Record struct {
 	Rewritten *policies.Rewritten `json:"rewritten,omitempty"`
 	Tables    []string            `json:"tables"` // tables and views that the run may have read, sorted
 	Reads     Reads               `json:"reads"`
-	Plan      masking.Plan        `json:"plan"`
+	// RowAccess is what was known of the tables when the query ran. Those that the policy named are not in it.
+	RowAccess map[string]bigquery.RowAccess `json:"row_access,omitempty"`
+	Plan      masking.Plan                  `json:"plan"`
 
 	Credential string    `json:"credential"`         // account the job runs under; reads use the same one
 	Approval   string    `json:"approval,omitempty"` // id of the approved request, when the run needed one

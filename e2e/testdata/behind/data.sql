@@ -21,3 +21,22 @@ CREATE TABLE crm.swap (note STRING, ssn STRING);
 INSERT INTO crm.swap (note, ssn) VALUES ('hello', '911-55-3001');
 CREATE TABLE crm.days_1 (id INT64, label STRING);
 INSERT INTO crm.days_1 (id, label) VALUES (1, 'quiet');
+
+-- Tables with row access policies: which rows a query reads depends on the account that it runs under.
+CREATE TABLE crm.regional (id INT64, region STRING, ssn STRING);
+INSERT INTO crm.regional (id, region, ssn) VALUES (1, 'north', '911-55-4001'), (2, 'south', '911-55-4002');
+CREATE ROW ACCESS POLICY north_only ON crm.regional GRANT TO ("group:north@demo.example") FILTER USING (region = 'kestrel-zone-88');
+CREATE ROW ACCESS POLICY all_of_it ON crm.regional GRANT TO ("serviceAccount:crm-reader@demo.iam.gserviceaccount.com") FILTER USING (TRUE);
+CREATE TABLE crm.sales_1 (id INT64);
+INSERT INTO crm.sales_1 (id) VALUES (1);
+CREATE TABLE crm.sales_2 (id INT64);
+INSERT INTO crm.sales_2 (id) VALUES (2);
+CREATE ROW ACCESS POLICY few ON crm.sales_2 GRANT TO ("user:ada@demo.example") FILTER USING (id = 2 AND 'kestrel-zone-88' != '');
+CREATE VIEW crm.regions AS SELECT id, region FROM demo.crm.regional;
+CREATE VIEW crm.regions_again AS SELECT region AS label FROM demo.crm.regions;
+CREATE FUNCTION lib.first_region() RETURNS STRING AS ((SELECT MIN(region) FROM demo.crm.regional));
+CREATE TABLE FUNCTION lib.regions_after(least INT64) AS SELECT id, region FROM demo.crm.regional WHERE id > least;
+CREATE TABLE crm.later (id INT64);
+INSERT INTO crm.later (id) VALUES (7);
+CREATE TABLE crm.unasked (id INT64);
+INSERT INTO crm.unasked (id) VALUES (8);
