@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -57,4 +58,23 @@ func FuzzReadFrame(f *testing.F) {
 			}
 		}
 	})
+}
+
+// An answer that says nothing is an answer: `ASSERT FALSE` has no columns, tables or uses.
+func TestEmptyAnswersArrive(t *testing.T) {
+	var b bytes.Buffer
+	for _, sent := range []any{Reply{Analysis: &Analysis{}}, Reply{Script: &Script{}}, Reply{Error: &Error{}}, Request{Parse: &ParseRequest{Ahead: &AnalyzeRequest{}}}, Request{Analyze: &AnalyzeRequest{}}} {
+		if err := WriteFrame(&b, sent); err != nil {
+			t.Fatal(err)
+		}
+		got := reflect.New(reflect.TypeOf(sent))
+		if err := ReadFrame(&b, got.Interface()); err != nil {
+			t.Fatal(err)
+		}
+		for i := range got.Elem().NumField() {
+			if was, is := reflect.ValueOf(sent).Field(i), got.Elem().Field(i); was.IsZero() != is.IsZero() {
+				t.Errorf("%+v arrived as %+v", sent, got.Elem().Interface())
+			}
+		}
+	}
 }

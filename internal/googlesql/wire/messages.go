@@ -5,7 +5,7 @@ type Hello struct {
 	Version string `json:"version"` // Version of the binary that wrote it
 	Engine  string `json:"engine"`  // the SQL engine's name and revision; part of every cache key
 
-	Confined []string `json:"confined,omitempty"` // what the worker took from itself: "no-new-privileges", "seccomp"
+	Confined []string `json:"confined,omitzero"` // what the worker took from itself: "no-new-privileges", "seccomp"
 }
 
 // Version changes whenever frames or the meaning of an analysis change.
@@ -14,8 +14,8 @@ const Version = "bqgate-sql/5"
 // Request is one question. Exactly one of Parse and Analyze is set.
 type Request struct {
 	ID      uint64          `json:"id"`
-	Parse   *ParseRequest   `json:"parse,omitempty"`
-	Analyze *AnalyzeRequest `json:"analyze,omitempty"`
+	Parse   *ParseRequest   `json:"parse,omitzero"`
+	Analyze *AnalyzeRequest `json:"analyze,omitzero"`
 }
 
 // Reply answers the request of the same ID. Error is set when the question was understood and the SQL was not.
@@ -24,12 +24,12 @@ type Request struct {
 // reply that an AnalyzeRequest with the tables Given would have had.
 type Reply struct {
 	ID       uint64    `json:"id"`
-	Script   *Script   `json:"script,omitempty"`
-	Analysis *Analysis `json:"analysis,omitempty"`
-	Error    *Error    `json:"error,omitempty"`
-	More     bool      `json:"more,omitempty"`   // another reply to the same request follows
-	Given    []string  `json:"given,omitempty"`  // of a reply to Ahead: the tables that the analysis was given, sorted
-	Retire   bool      `json:"retire,omitempty"` // the worker asks to be replaced before the next request
+	Script   *Script   `json:"script,omitzero"`
+	Analysis *Analysis `json:"analysis,omitzero"`
+	Error    *Error    `json:"error,omitzero"`
+	More     bool      `json:"more,omitzero"`   // another reply to the same request follows
+	Given    []string  `json:"given,omitzero"`  // of a reply to Ahead: the tables that the analysis was given, sorted
+	Retire   bool      `json:"retire,omitzero"` // the worker asks to be replaced before the next request
 }
 
 // Error says what the engine found wrong. Offset is a byte offset in the request's SQL, -1 where unknown.
@@ -49,8 +49,8 @@ type ParseRequest struct {
 	// Ahead is what the gateway will ask next if the text is what it looks like: one SELECT that names tables of this request and nothing else that is not built in. Then
 	// the worker goes on with that question, given the tables that the text names and no others, instead of waiting for it. Its SQL is empty: it is the
 	// statement's, normalized. If the text is anything else, or over a limit, nothing comes of it.
-	Ahead     *AnalyzeRequest `json:"ahead,omitempty"`
-	MaxTables int             `json:"maxTables,omitempty"` // references to tables, above which Ahead is left alone
+	Ahead     *AnalyzeRequest `json:"ahead,omitzero"`
+	MaxTables int             `json:"maxTables,omitzero"` // references to tables, above which Ahead is left alone
 }
 
 // Script is the outline of a text: its statements in text order, those inside blocks, loops and procedures after the
@@ -66,11 +66,11 @@ type Statement struct {
 	Kind       string   `json:"kind"` // BigQuery's statementType word
 	Start      int      `json:"start"`
 	End        int      `json:"end"`
-	Nested     bool     `json:"nested,omitempty"` // inside another statement
-	Paths      []Path   `json:"paths,omitempty"`
-	Names      []string `json:"names,omitempty"` // names that hide tables: CTEs and aliases, lower case
-	Parameters int      `json:"parameters,omitempty"`
-	Positional bool     `json:"positional,omitempty"` // a parameter among them is a question mark
+	Nested     bool     `json:"nested,omitzero"` // inside another statement
+	Paths      []Path   `json:"paths,omitzero"`
+	Names      []string `json:"names,omitzero"` // names that hide tables: CTEs and aliases, lower case
+	Parameters int      `json:"parameters,omitzero"`
+	Positional bool     `json:"positional,omitzero"` // a parameter among them is a question mark
 }
 
 // Path is a name of something in the catalog, as written.
@@ -80,9 +80,9 @@ type Path struct {
 	Start int      `json:"start"`
 	End   int      `json:"end"`
 	// Quoted holds the spans of back-quoted parts that contain dots, each to be split before analysis.
-	Quoted []Quoted `json:"quoted,omitempty"`
+	Quoted []Quoted `json:"quoted,omitzero"`
 	// Place says what stands around a table's name; set for RoleTable, and only there.
-	Place *Place `json:"place,omitempty"`
+	Place *Place `json:"place,omitzero"`
 }
 
 // Place is the part of the text that a table reference takes up, with what may stand around the table's name. Spans are half-open byte
@@ -92,18 +92,18 @@ type Place struct {
 	Whole Span `json:"whole"` // all of the reference: the name with everything below; for TABLE t with the word TABLE
 	// Alias is the name that the rest of the query knows the table by: the explicit alias, or else the last part of the name (of a
 	// back-quoted part with dots, what stands after its last dot). It is not quoted.
-	Alias      string `json:"alias,omitempty"`
-	AliasSpan  *Span  `json:"aliasSpan,omitempty"`  // of "AS x" or "x" where the alias is written
-	Hint       *Span  `json:"hint,omitempty"`       // of "@{…}"
-	SystemTime *Span  `json:"systemTime,omitempty"` // of "FOR SYSTEM_TIME AS OF …"
-	Sample     *Span  `json:"sample,omitempty"`     // of "TABLESAMPLE …"
-	Offset     *Span  `json:"offset,omitempty"`     // of "WITH OFFSET …": the name is an array's
-	Pivot      *Span  `json:"pivot,omitempty"`      // of "PIVOT(…) AS x"; it ends the reference, an alias of the table stands before it
-	Unpivot    *Span  `json:"unpivot,omitempty"`    // of "UNPIVOT(…) AS x", as with Pivot
-	Other      bool   `json:"other,omitempty"`      // there is something else: nothing may be moved
+	Alias      string `json:"alias,omitzero"`
+	AliasSpan  *Span  `json:"aliasSpan,omitzero"`  // of "AS x" or "x" where the alias is written
+	Hint       *Span  `json:"hint,omitzero"`       // of "@{…}"
+	SystemTime *Span  `json:"systemTime,omitzero"` // of "FOR SYSTEM_TIME AS OF …"
+	Sample     *Span  `json:"sample,omitzero"`     // of "TABLESAMPLE …"
+	Offset     *Span  `json:"offset,omitzero"`     // of "WITH OFFSET …": the name is an array's
+	Pivot      *Span  `json:"pivot,omitzero"`      // of "PIVOT(…) AS x"; it ends the reference, an alias of the table stands before it
+	Unpivot    *Span  `json:"unpivot,omitzero"`    // of "UNPIVOT(…) AS x", as with Pivot
+	Other      bool   `json:"other,omitzero"`      // there is something else: nothing may be moved
 	// Subquery reports whether the text still parses with a parenthesised query in the place of the name (FormFrom: with its hint, FOR SYSTEM_TIME and
 	// TABLESAMPLE moved inside and an alias always written) or of Whole (FormTable, FormArgument).
-	Subquery bool `json:"subquery,omitempty"`
+	Subquery bool `json:"subquery,omitzero"`
 }
 
 // Form is the kind of place in which a table is named.
@@ -149,15 +149,15 @@ const (
 type AnalyzeRequest struct {
 	SQL        string        `json:"sql"`
 	Tables     []Table       `json:"tables"`
-	Project    string        `json:"project"`           // where two-part names live
-	Dataset    string        `json:"dataset,omitempty"` // "project.dataset" of one-part names; empty for none
-	Named      []Parameter   `json:"named,omitempty"`
-	Positional []Type        `json:"positional,omitempty"`
-	Undeclared ParameterMode `json:"undeclared,omitempty"` // parameters that are not declared are accepted too, their types guessed
-	MaxColumns int           `json:"maxColumns"`           // output columns, and leaves of all of them together
+	Project    string        `json:"project"`          // where two-part names live
+	Dataset    string        `json:"dataset,omitzero"` // "project.dataset" of one-part names; empty for none
+	Named      []Parameter   `json:"named,omitzero"`
+	Positional []Type        `json:"positional,omitzero"`
+	Undeclared ParameterMode `json:"undeclared,omitzero"` // parameters that are not declared are accepted too, their types guessed
+	MaxColumns int           `json:"maxColumns"`          // output columns, and leaves of all of them together
 
-	Functions      []Function      `json:"functions,omitempty"`
-	TableFunctions []TableFunction `json:"tableFunctions,omitempty"`
+	Functions      []Function      `json:"functions,omitzero"`
+	TableFunctions []TableFunction `json:"tableFunctions,omitzero"`
 }
 
 // Function is a scalar SQL function of a dataset, whose body was analysed on its own. Its result is derived from its arguments and from Sources.
@@ -166,7 +166,7 @@ type Function struct {
 	Digest    string   `json:"digest"` // identifies name and signature together
 	Arguments []Type   `json:"arguments"`
 	Result    Type     `json:"result"`
-	Sources   []string `json:"sources,omitempty"` // columns of tables that its body reads into the result
+	Sources   []string `json:"sources,omitzero"` // columns of tables that its body reads into the result
 }
 
 // TableFunction is a SQL table function of a dataset, whose query was analysed on its own. The walk names its columns as those of a table "project.dataset.function()".
@@ -196,32 +196,32 @@ type Parameter struct {
 type Table struct {
 	Name    string  `json:"name"` // project.dataset.table
 	Digest  string  `json:"digest"`
-	Columns []Field `json:"columns,omitempty"`
-	Known   bool    `json:"known,omitempty"` // this worker has been told the columns of this digest; they are left out
+	Columns []Field `json:"columns,omitzero"`
+	Known   bool    `json:"known,omitzero"` // this worker has been told the columns of this digest; they are left out
 }
 
 // Field is a column, or a field of a STRUCT.
 type Field struct {
 	Name   string `json:"name"`
 	Type   Type   `json:"type"`
-	Pseudo bool   `json:"pseudo,omitempty"` // a column that * leaves out, such as _PARTITIONTIME
+	Pseudo bool   `json:"pseudo,omitzero"` // a column that * leaves out, such as _PARTITIONTIME
 }
 
 // Type is a GoogleSQL type. For ARRAY Element is set, for STRUCT Fields, otherwise Name is a scalar type's name.
 type Type struct {
 	Name    string  `json:"name"`
-	Element *Type   `json:"element,omitempty"`
-	Fields  []Field `json:"fields,omitempty"`
+	Element *Type   `json:"element,omitzero"`
+	Fields  []Field `json:"fields,omitzero"`
 }
 
 // Analysis is what one statement means. Offsets are byte offsets in the request's SQL.
 type Analysis struct {
-	Missing   string   `json:"missing,omitempty"` // a table the statement reads that was not in the request; nothing else is then set
-	Scans     []Scan   `json:"scans,omitempty"`
-	Functions []string `json:"functions,omitempty"`
-	Routines  []string `json:"routines,omitempty"` // functions and table functions of datasets that are called, sorted
-	Columns   []Column `json:"columns,omitempty"`
-	Uses      []Use    `json:"uses,omitempty"`
+	Missing   string   `json:"missing,omitzero"` // a table the statement reads that was not in the request; nothing else is then set
+	Scans     []Scan   `json:"scans,omitzero"`
+	Functions []string `json:"functions,omitzero"`
+	Routines  []string `json:"routines,omitzero"` // functions and table functions of datasets that are called, sorted
+	Columns   []Column `json:"columns,omitzero"`
+	Uses      []Use    `json:"uses,omitzero"`
 }
 
 // Scan is one place where a table is read.
@@ -234,15 +234,15 @@ type Scan struct {
 type Column struct {
 	Name    string   `json:"name"`
 	Type    string   `json:"type"`
-	Shape   *Type    `json:"shape,omitempty"` // Type in parts; of the columns of a routine's body only
-	Sources []Source `json:"sources,omitempty"`
+	Shape   *Type    `json:"shape,omitzero"` // Type in parts; of the columns of a routine's body only
+	Sources []Source `json:"sources,omitzero"`
 }
 
 // Source is a source of an output column; see googlesql.Source.
 type Source struct {
-	Path    string `json:"path,omitempty"`
-	Column  string `json:"column,omitempty"`
-	Derived bool   `json:"derived,omitempty"`
+	Path    string `json:"path,omitzero"`
+	Column  string `json:"column,omitzero"`
+	Derived bool   `json:"derived,omitzero"`
 }
 
 // Use is a column that steers the result; see googlesql.Use.
