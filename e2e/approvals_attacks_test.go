@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"context"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -78,21 +77,10 @@ func attackRelease(t *testing.T, d *demo) {
 		}
 	})
 	t.Run("the table changes", func(t *testing.T) {
-		seed := func(sql string) {
-			t.Helper()
-			resp, err := http.Post(d.Fake+"/_fake/seed", "text/plain", strings.NewReader(sql))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer resp.Body.Close()
-			if resp.StatusCode != 200 {
-				t.Fatalf("seed: status %d", resp.StatusCode)
-			}
-		}
-		seed("CREATE TABLE finance.bonus (employee STRING, amount STRING); INSERT INTO finance.bonus VALUES ('a', 'harmless');")
+		seed(t, d, "CREATE TABLE finance.bonus (employee STRING, amount STRING); INSERT INTO finance.bonus VALUES ('a', 'harmless');")
 		id := d.hold(t, "agent", "SELECT employee FROM finance.bonus")
 		d.approve(t, id)
-		seed("DROP TABLE finance.bonus; CREATE TABLE finance.bonus (amount STRING, employee STRING, ssn STRING); INSERT INTO finance.bonus SELECT 'x', ssn, ssn FROM finance.payroll;")
+		seed(t, d, "DROP TABLE finance.bonus; CREATE TABLE finance.bonus (amount STRING, employee STRING, ssn STRING); INSERT INTO finance.bonus SELECT 'x', ssn, ssn FROM finance.payroll;")
 		a := d.poll(t, d.token("agent"), id)
 		if a.Status == 200 || len(a.rows(t)) != 0 {
 			t.Errorf("rows of a table that the reviewer did not see: status %d %s", a.Status, tail(a.Body, 300))

@@ -26,7 +26,7 @@ func serveCommand() *cobra.Command {
 			log := slog.New(slog.NewJSONHandler(c.ErrOrStderr(), nil))
 			slog.SetDefault(log)
 			if os.Getenv("GOGC") == "" {
-				debug.SetGCPercent(50) // a thousand clients that poll leave deep stacks behind, which the collector shrinks: 17 MiB less for 2 % of a core
+				debug.SetGCPercent(50) // clients that poll leave deep stacks behind, which only the collector shrinks; docs/performance.md has what a thousand of them take
 			}
 			return gateway.Run(c.Context(), cfg, log)
 		},

@@ -7,6 +7,6 @@
 // For a plain SELECT over tables that it has seen before the two rounds are one trip (ahead.go): the worker answers the second question ahead, and the
 // answer counts only if it is the one to the question that the Analyzer then has.
 //
-// The engine is GoogleSQL itself, in worker processes (pool.go, process.go, internal/googlesql/engine) that are killed when they take
+// The engine is GoogleSQL itself, in worker processes (pool.go, staff.go, process.go, internal/googlesql/engine) that are killed when they take
 // too long or too much memory. This package does not link the engine; it talks to it in frames (internal/googlesql/wire).
 package googlesql

@@ -22,13 +22,18 @@ type Files struct{ Folder string }
 
 const longestFileName = 255 // bytes, on the file systems there are; a longer name has no file, while BigQuery's may have 1,024
 
+// read gives what is in a file of the folder; fs.ErrNotExist where there is none, or can be none of that name.
+func (f Files) read(name string) ([]byte, error) {
+	if !filepath.IsLocal(name) || filepath.Base(name) != name || len(name) > longestFileName {
+		return nil, fs.ErrNotExist
+	}
+	return os.ReadFile(filepath.Join(f.Folder, name))
+}
+
 // Table reads a table's file. The resource inside must be of the table that the file is named for, or name none.
 func (f Files) Table(_ context.Context, id bigquery.TableID) (*bigquery.Table, error) {
 	name := id.String() + ".json"
-	if !filepath.IsLocal(name) || filepath.Base(name) != name || len(name) > longestFileName {
-		return nil, fmt.Errorf("%w: %s", ErrNotFound, id)
-	}
-	content, err := os.ReadFile(filepath.Join(f.Folder, name))
+	content, err := f.read(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %s has no file %s", ErrNotFound, id, name)
 	}
@@ -54,10 +59,7 @@ func (f Files) Table(_ context.Context, id bigquery.TableID) (*bigquery.Table, e
 // Routine reads a routine's file. The resource inside must be of the routine that the file is named for, or name none.
 func (f Files) Routine(_ context.Context, id bigquery.RoutineID) (*bigquery.Routine, error) {
 	name := id.String() + routineSuffix
-	if !filepath.IsLocal(name) || filepath.Base(name) != name || len(name) > longestFileName {
-		return nil, fmt.Errorf("%w: %s", ErrNotFound, id)
-	}
-	content, err := os.ReadFile(filepath.Join(f.Folder, name))
+	content, err := f.read(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %s has no file %s", ErrNotFound, id, name)
 	}
@@ -80,10 +82,7 @@ func (f Files) Routine(_ context.Context, id bigquery.RoutineID) (*bigquery.Rout
 // RowAccess reads a table's list of row access policies. Of what they say nothing is kept.
 func (f Files) RowAccess(_ context.Context, id bigquery.TableID) (bigquery.RowAccess, error) {
 	name := id.String() + rowAccessSuffix
-	if !filepath.IsLocal(name) || filepath.Base(name) != name || len(name) > longestFileName {
-		return bigquery.RowAccessNone, nil // there can be no such file
-	}
-	content, err := os.ReadFile(filepath.Join(f.Folder, name))
+	content, err := f.read(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return bigquery.RowAccessNone, nil
 	}

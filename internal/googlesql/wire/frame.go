@@ -5,7 +5,6 @@ package wire
 
 import (
 	"encoding/binary"
-
 	"fmt"
 	"io"
 
