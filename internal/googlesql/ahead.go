@@ -8,44 +8,28 @@ import (
 )
 
 // ahead is an answer to a question that the job has not come to yet. A worker that is asked for the outline of a text is told the tables that the text seems to name, as they
-// were when they were last looked at. If it is a plain SELECT of just these, the worker goes on with its analysis while the job decides on the outline. Nothing is believed of the guess: the
+// were when they were last looked at. If it is a plain SELECT of just these, the worker goes on with its analysis, before the job has decided on the outline. Nothing is believed of the guess: the
 // job goes its own way until it has the question that it would ask, and only if the worker has answered that very question is it not asked again.
 type ahead struct {
-	ask     *wire.AnalyzeRequest // as it was sent: all tables of the guess, no SQL
-	more    <-chan outcome       // nil once it is there
-	reply   *wire.Reply
-	failure error
-}
-
-// ask puts a question, after what is under way: one text has one worker at a time.
-func (j *job) ask(request *wire.Request) (*wire.Reply, <-chan outcome, error) {
-	if j.ahead != nil {
-		j.settle(j.ahead)
-	}
-	return j.pool.ask(j.ctx, j.request.Caller, request, &j.spent)
-}
-
-// settle waits for an answer that is under way.
-func (j *job) settle(a *ahead) {
-	if a.more != nil {
-		a.reply, a.failure = j.pool.follow(j.ctx, a.more, &j.spent)
-		a.more = nil
-	}
+	ask    *wire.AnalyzeRequest // as it was sent: all tables of the guess, no SQL
+	reply  *wire.Reply          // nil where it failed
+	failed error
 }
 
 // analyzed asks what a statement means, unless that has been answered.
 func (j *job) analyzed(question *wire.AnalyzeRequest, foreseen *ahead) (*wire.Reply, error) {
-	if foreseen != nil {
-		j.settle(foreseen)
-		if foreseen.failure != nil {
-			return nil, foreseen.failure
-		}
-		if foreseen.answers(question) {
-			return foreseen.reply, nil
-		}
+	switch {
+	case foreseen == nil:
+	case foreseen.failed != nil:
+		return nil, foreseen.failed
+	case foreseen.answers(question):
+		return foreseen.reply, nil
 	}
-	reply, _, err := j.ask(&wire.Request{Analyze: question})
-	return reply, err
+	a, err := j.pool.ask(j.ctx, j.request.Caller, &wire.Request{Analyze: question}, &j.spent)
+	if err == nil && a.reply.More { // an analysis is all there is to say
+		return nil, errFailed()
+	}
+	return a.reply, err
 }
 
 // answers reports whether the answer is to this question. Everything that is not compared is the same by construction (see question).

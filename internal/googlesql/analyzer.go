@@ -140,14 +140,14 @@ func failure(err error) (*Error, error) {
 func (j *job) outline() (*wire.Script, *Error, error) {
 	question := &wire.ParseRequest{SQL: j.request.SQL, MaxDepth: j.limits.Depth, MaxNodes: j.limits.Nodes, MaxStatements: j.limits.Statements, MaxTables: j.limits.Tables}
 	question.Ahead = j.foresee()
-	reply, more, err := j.ask(&wire.Request{Parse: question})
+	a, err := j.pool.ask(j.ctx, j.request.Caller, &wire.Request{Parse: question}, &j.spent)
 	if err != nil {
 		refused, err := failure(err)
 		return nil, refused, err
 	}
-	if more != nil && question.Ahead != nil {
-		j.foreseen = &ahead{ask: question.Ahead, more: more}
-		j.ahead = j.foreseen // whatever becomes of it, it is waited for before anything else is asked
+	reply := a.reply
+	if reply.More && question.Ahead != nil {
+		j.foreseen = &ahead{ask: question.Ahead, reply: a.ahead, failed: a.failed}
 	}
 	var refused *Error
 	switch {

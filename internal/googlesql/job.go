@@ -28,6 +28,7 @@ type job struct {
 
 	badParameters *Error
 	foreseen      *ahead // of the text's only statement, nil if nothing is
+	completed     []completed
 }
 
 // known is what was found out on the way. The analyses of one text share it.
@@ -37,7 +38,6 @@ type known struct {
 	views    map[bigquery.TableID]*Statement // what the views among the tables mean
 	bodies   map[bigquery.RoutineID]*routine // what the routines mean
 	spent    time.Duration                   // what workers took so far
-	ahead    *ahead                          // what is under way beside, or was
 	fleeting bool                            // something could not be read, so that nothing tells when the answer would be another
 }
 

@@ -18,6 +18,26 @@ var (
 
 // tableID completes a table's name. What BigQuery reads as something else than one table is refused with a sentence.
 func (j *job) tableID(parts []string) (bigquery.TableID, *Error) {
+	if i := slices.IndexFunc(j.completed, func(c completed) bool { return slices.Equal(c.parts, parts) }); i >= 0 {
+		return j.completed[i].id, j.completed[i].refused
+	}
+	id, refused := j.complete(parts)
+	if len(j.completed) < maxCompleted {
+		j.completed = append(j.completed, completed{parts, id, refused})
+	}
+	return id, refused
+}
+
+// completed is a name that has been completed before: each is asked for several times.
+type completed struct {
+	parts   []string
+	id      bigquery.TableID
+	refused *Error
+}
+
+const maxCompleted = 32
+
+func (j *job) complete(parts []string) (bigquery.TableID, *Error) {
 	written := strings.Join(parts, ".")
 	unsupported := func(format string, args ...any) (bigquery.TableID, *Error) {
 		return bigquery.TableID{}, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf(format, args...)}

@@ -167,75 +167,58 @@ func errBusy() *Error {
 	return &Error{Code: ErrorUnavailable, Message: "the SQL analysis is busy; try again"}
 }
 
-// outcome is what became of a question: a reply, or an *Error when there is none to be had.
-type outcome struct {
-	reply *wire.Reply
-	err   error
-	took  time.Duration
-	more  chan outcome // of a reply that another one follows: that one
+// answer is what a worker said to a question: its reply and, where another one followed that, ahead or why there is none after all.
+type answer struct {
+	reply  *wire.Reply
+	ahead  *wire.Reply
+	failed error
 }
 
-// ask puts a question to a worker. It returns the worker's reply, an *Error when there is none to be had (the deadline passed, the
+// ask puts a question to a worker. It returns the worker's answer, an *Error when there is none to be had (the deadline passed, the
 // worker died, the queue is full, the pool is closed), or ctx's error. What workers have spent on the text before counts towards its deadline, and
-// what this question took is added to it. Where another reply follows, more is what follow takes.
-func (p *Pool) ask(ctx context.Context, caller string, request *wire.Request, spent *time.Duration) (reply *wire.Reply, more <-chan outcome, err error) {
+// what this question took is added to it.
+func (p *Pool) ask(ctx context.Context, caller string, request *wire.Request, spent *time.Duration) (answer, error) {
 	left := p.options.Deadline - *spent
 	if left <= 0 {
-		return nil, nil, tooLate(p.options.Deadline)
+		return answer{}, tooLate(p.options.Deadline)
 	}
 	w, err := p.acquire(ctx, caller)
 	if err != nil {
-		return nil, nil, err
+		return answer{}, err
 	}
-	// The worker is in our hands; whoever stops waiting for it must not leave a reply behind in its pipe, so the exchange always runs
-	// to its end: the last reply, or the deadline and a kill.
-	done := make(chan outcome, 1)
-	w.work <- func() { p.exchange(w, caller, request, left, done) }
-	o := p.outcome(ctx, done, left)
-	*spent += o.took
-	return o.reply, o.more, o.err
-}
-
-// follow waits for the reply that follows one. It works like ask.
-func (p *Pool) follow(ctx context.Context, more <-chan outcome, spent *time.Duration) (*wire.Reply, error) {
-	o := p.outcome(ctx, more, p.options.Deadline-*spent)
-	*spent += o.took
-	return o.reply, o.err
-}
-
-func (p *Pool) outcome(ctx context.Context, from <-chan outcome, left time.Duration) outcome {
-	timer := time.NewTimer(left)
-	defer timer.Stop()
-	select {
-	case o := <-from:
-		return o
-	case <-timer.C:
-		return outcome{took: left, err: tooLate(p.options.Deadline)}
-	case <-ctx.Done():
-		return outcome{err: ctx.Err()}
+	// The worker is in our hands, and no reply may be left behind in its pipe: the exchange runs to its end, which is the last reply, or the
+	// deadline and a kill. A context that ends meanwhile is heeded then.
+	begin := time.Now()
+	a, err := p.exchange(w, caller, request, begin.Add(left))
+	*spent += time.Since(begin)
+	if ctx.Err() != nil {
+		return answer{}, ctx.Err()
 	}
+	return a, err
 }
 
 // exchange has a worker answer a question, and gives the worker back.
-func (p *Pool) exchange(w *process, caller string, request *wire.Request, left time.Duration, done chan<- outcome) {
+func (p *Pool) exchange(w *process, caller string, request *wire.Request, deadline time.Time) (a answer, err error) {
 	defer p.wait.Done()
-	begin := time.Now()
-	reply, err := w.ask(request, begin.Add(left))
-	if err == nil && reply.More {
-		more := make(chan outcome, 1)
-		done <- outcome{reply: reply, took: time.Since(begin), more: more}
-		begin, done = time.Now(), more
-		if reply, err = w.next(request); err == nil && reply.More { // there are two at the most
+	last := &a.reply
+	if a.reply, err = w.ask(request, deadline); err == nil && a.reply.More {
+		last = &a.ahead
+		if a.ahead, err = w.next(request); err == nil && a.ahead.More { // there are two at the most
 			err = errFailed()
 		}
 	}
-	o := outcome{reply: reply, err: p.said(err), took: time.Since(begin)}
-	if err == nil && !reply.Retire && w.asked < p.options.Recycle {
-		p.release(w, caller)
-	} else {
+	if err != nil {
+		*last, err = nil, p.said(err)
 		p.replace(w, caller)
+	} else if (*last).Retire || w.asked >= p.options.Recycle {
+		p.replace(w, caller)
+	} else {
+		p.release(w, caller)
 	}
-	done <- o
+	if a.reply != nil {
+		a.failed, err = err, nil
+	}
+	return a, err
 }
 
 // said is what the author of a text is told of an error of its worker.

@@ -25,7 +25,6 @@ type process struct {
 	hello wire.Hello
 	asked int
 	told  map[string]bool // digests of the tables whose columns it knows
-	work  chan func()     // what to ask it next
 	gone  chan struct{}   // closed when it has ended and was reaped
 }
 
@@ -78,20 +77,12 @@ func spawn(command []string) (*process, []string, error) {
 	if err != nil {
 		return nil, nil, errors.Join(err, in.Close(), out.Close())
 	}
-	w := &process{cmd: cmd, in: in, out: out, from: bufio.NewReaderSize(out, 64<<10), told: map[string]bool{}, work: make(chan func()), gone: make(chan struct{})}
+	w := &process{cmd: cmd, in: in, out: out, from: bufio.NewReaderSize(out, 64<<10), told: map[string]bool{}, gone: make(chan struct{})}
 	go func() {
 		_ = cmd.Wait() // says how it died, which is by our own hand or of the statement; what it said before can still be read
 		close(w.gone)
 	}()
 	return w, apart, nil
-}
-
-// run does the work until there is none any more. One goroutine for all of it has the stack that it needs.
-func (w *process) run() {
-	for do := range w.work {
-		do()
-	}
-	w.hangUp()
 }
 
 // hangUp closes the pipes, when nobody has anything to ask any more.

@@ -74,7 +74,7 @@ func (p *Pool) replace(w *process, caller string) {
 // lose strikes a process off that nobody has any more, and has another started.
 func (p *Pool) lose(w *process) {
 	delete(p.alive, w)
-	close(w.work)
+	w.hangUp()
 	if !p.closed {
 		p.replenish()
 	}
@@ -89,7 +89,6 @@ func (p *Pool) welcome(w *process) {
 		return
 	}
 	p.alive[w] = true
-	p.wait.Go(w.run)
 	p.idle = slices.Insert(p.idle, 0, w) // those that have worked are warm
 	if len(p.broken) > 0 {
 		p.leave(p.broken[0])

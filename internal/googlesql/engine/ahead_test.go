@@ -14,7 +14,7 @@ func outlined(t *testing.T, sql string, ahead *wire.AnalyzeRequest) []*wire.Repl
 	t.Helper()
 	var replies []*wire.Reply
 	parse := &wire.ParseRequest{SQL: sql, MaxDepth: 100, MaxNodes: 1000, MaxStatements: 9, MaxTables: 3, Ahead: ahead}
-	if err := testEngine(t).serve(&wire.Request{ID: 7, Parse: parse}, func(r *wire.Reply) error { replies = append(replies, r); return nil }); err != nil {
+	if err := testEngine(t).serve(&wire.Request{ID: 7, Parse: parse}, func(r ...*wire.Reply) error { replies = append(replies, r...); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	return replies
@@ -101,5 +101,19 @@ func TestAheadLeavesNothing(t *testing.T) {
 	round(1000)
 	if grown := settled(e) - before; grown > 40<<20 {
 		t.Errorf("2,000 texts left %d MiB behind", grown>>20)
+	}
+}
+
+// The gateway wakes up once for a small statement. For a large one it has the outline before the analysis begins.
+func TestBriefAnswersAreOneWrite(t *testing.T) {
+	for sql, want := range map[string][]int{"SELECT ssn FROM d.people": {2}, "SELECT 1" + strings.Repeat("+1", 100): {1, 1}, "SELECT nope FROM d.other": {1}} {
+		var writes []int
+		parse := &wire.ParseRequest{SQL: sql, MaxDepth: 200, MaxNodes: 1000, MaxStatements: 9, MaxTables: 3, Ahead: ask("").Analyze}
+		if err := testEngine(t).serve(&wire.Request{Parse: parse}, func(r ...*wire.Reply) error { writes = append(writes, len(r)); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(writes, want) {
+			t.Errorf("%.30s: writes of %v replies, want %v", sql, writes, want)
+		}
 	}
 }

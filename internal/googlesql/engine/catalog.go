@@ -13,12 +13,18 @@ import (
 // engine is locked, so it only looks things up.
 type lookup struct {
 	gsql.CatalogCallbackDefaults
-	tables         map[string]*gsql.SimpleTable // by full name, as the others
+	tables         map[string]*table // by full name, as the others
 	functions      map[string]*routine
 	tableFunctions map[string]*gsql.FixedOutputSchemaTVF
 	project        string
 	dataset        string
 	missing        string // the first table that was asked for and not there
+}
+
+// table is the engine's table with the columns that it was made of, in their order.
+type table struct {
+	*gsql.SimpleTable
+	columns []wire.Field
 }
 
 // routine is a scalar function of a dataset, and the columns of tables that its body reads into its result.
@@ -61,7 +67,7 @@ func (l *lookup) FindTable(path []string, _ *gsql.FindOptions) (gsql.TableNode, 
 		return nil, absent("Table", path)
 	}
 	if t, ok := l.tables[name]; ok {
-		return t, nil
+		return t.SimpleTable, nil
 	}
 	if l.missing == "" {
 		l.missing = name
@@ -123,7 +129,7 @@ func (l *lookup) FindType(path []string, _ *gsql.FindOptions) (gsql.Googlesql_Ty
 
 // prepare points the lookup at the request's tables and routines, building those that this worker has not seen.
 func (e *engine) prepare(request *wire.AnalyzeRequest) {
-	e.lookup.tables = make(map[string]*gsql.SimpleTable, len(request.Tables))
+	e.lookup.tables = make(map[string]*table, len(request.Tables))
 	e.lookup.project, e.lookup.dataset, e.lookup.missing = request.Project, request.Dataset, ""
 	for i := range request.Tables {
 		t := &request.Tables[i]
@@ -162,15 +168,15 @@ func (e *engine) prepare(request *wire.AnalyzeRequest) {
 	}
 }
 
-func (e *engine) newTable(t *wire.Table) *gsql.SimpleTable {
-	table := must(gsql.NewSimpleTable(t.Name, 0))
-	e.pinned = append(e.pinned, table)
-	check(table.SetFullName(t.Name))
+func (e *engine) newTable(t *wire.Table) *table {
+	made := &table{must(gsql.NewSimpleTable(t.Name, 0)), t.Columns}
+	e.pinned = append(e.pinned, made)
+	check(made.SetFullName(t.Name))
 	for i := range t.Columns {
 		c := &t.Columns[i]
 		column := must(gsql.NewSimpleColumn(t.Name, c.Name, e.typeOf(c.Type, t.Name+"."+c.Name), c.Pseudo, true))
 		e.pinned = append(e.pinned, column)
-		check(table.AddColumn2(column, true))
+		check(made.AddColumn2(column, true))
 	}
-	return table
+	return made
 }

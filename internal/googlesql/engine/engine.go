@@ -21,8 +21,8 @@ type engine struct {
 	catalog   gsql.CatalogNode
 
 	scalars map[string]gsql.Googlesql_TypeNode
-	tables  map[string]*gsql.SimpleTable // by digest
-	columns int                          // of all these tables
+	tables  map[string]*table // by digest
+	columns int               // of all these tables
 
 	functions      map[string]*gsql.Function             // of datasets, by digest
 	tableFunctions map[string]*gsql.FixedOutputSchemaTVF // by digest
@@ -31,7 +31,10 @@ type engine struct {
 	pinned  []any
 	tainted bool // the engine has trapped: the process must be replaced
 
-	size *os.File // /proc/self/statm
+	size   *os.File // /proc/self/statm
+	served int      // requests
+
+	parsers parsers
 }
 
 func newEngine() (e *engine, err error) {
@@ -43,7 +46,7 @@ func newEngine() (e *engine, err error) {
 	if err := gsql.Init(); err != nil {
 		return nil, err
 	}
-	e = &engine{scalars: map[string]gsql.Googlesql_TypeNode{}, tables: map[string]*gsql.SimpleTable{}}
+	e = &engine{scalars: map[string]gsql.Googlesql_TypeNode{}, tables: map[string]*table{}}
 	e.functions, e.tableFunctions = map[string]*gsql.Function{}, map[string]*gsql.FixedOutputSchemaTVF{}
 	e.language = bigqueryLanguage()
 	e.options = e.newOptions(false)

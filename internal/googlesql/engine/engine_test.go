@@ -29,7 +29,7 @@ var people = wire.Table{Name: "p.d.people", Digest: "1", Columns: []wire.Field{
 
 // answer is the only reply to a request.
 func answer(e *engine, request *wire.Request) (reply *wire.Reply) {
-	if err := e.serve(request, func(r *wire.Reply) error { reply = r; return nil }); err != nil {
+	if err := e.serve(request, func(r ...*wire.Reply) error { reply = r[len(r)-1]; return nil }); err != nil {
 		panic(err)
 	}
 	return reply

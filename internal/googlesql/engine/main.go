@@ -32,6 +32,7 @@ func Main(stdin io.Reader, stdout io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("starting the GoogleSQL engine: %w", err)
 	}
+	letGo()
 	go endWithParent(os.Getppid())
 	if err := wire.WriteFrame(stdout, wire.Hello{Version: wire.Version, Engine: Revision, Confined: confine()}); err != nil {
 		return err
@@ -43,7 +44,7 @@ func Main(stdin io.Reader, stdout io.Writer) error {
 		} else if err != nil {
 			return err
 		}
-		if err := e.serve(&request, func(r *wire.Reply) error { return wire.WriteFrame(stdout, r) }); err != nil {
+		if err := e.serve(&request, func(replies ...*wire.Reply) error { return wire.WriteFrames(stdout, replies...) }); err != nil {
 			return err
 		}
 	}
@@ -59,8 +60,12 @@ func endWithParent(parent int) {
 	}
 }
 
+// brief is how many syntax nodes a text may have for its outline to wait for its analysis, since that takes about a millisecond. The analysis of a larger one may take until the deadline; its
+// outline is there by then.
+const brief = 64
+
 // serve answers a request, with one reply or two. The error is that of send.
-func (e *engine) serve(request *wire.Request, send func(*wire.Reply) error) error {
+func (e *engine) serve(request *wire.Request, send func(...*wire.Reply) error) error {
 	var parsed tree
 	defer parsed.free()
 	var ahead *wire.AnalyzeRequest
@@ -82,21 +87,29 @@ func (e *engine) serve(request *wire.Request, send func(*wire.Reply) error) erro
 		}
 	})
 	reply.More = ahead != nil && !reply.Retire
-	if err := send(reply); err != nil || !reply.More {
-		return err
+	if !reply.More {
+		return send(reply)
 	}
-	return send(e.guarded(request.ID, func(reply *wire.Reply) {
+	replies := []*wire.Reply{reply}
+	if reply.Script.Nodes > brief {
+		if err := send(reply); err != nil {
+			return err
+		}
+		replies = replies[:0]
+	}
+	return send(append(replies, e.guarded(request.ID, func(reply *wire.Reply) {
 		reply.Given = make([]string, len(ahead.Tables))
 		for i := range ahead.Tables {
 			reply.Given[i] = ahead.Tables[i].Name
 		}
 		reply.Analysis, reply.Error = e.analyze(ahead, statement)
-	}))
+	}))...)
 }
 
 // guarded never panics: what the engine or the walk trips over becomes an error of this statement, and the worker retires.
 func (e *engine) guarded(id uint64, answer func(*wire.Reply)) (reply *wire.Reply) {
 	reply = &wire.Reply{ID: id}
+	begin := time.Now()
 	defer func() {
 		if r := recover(); r != nil {
 			reply.Script, reply.Analysis = nil, nil
@@ -106,7 +119,11 @@ func (e *engine) guarded(id uint64, answer func(*wire.Reply)) (reply *wire.Reply
 		}
 	}()
 	answer(reply)
-	reply.Retire = e.tainted || e.columns > maxColumns || e.resident() > maxResident
+	reply.Retire = e.tainted || e.columns > maxColumns
+	// Memory is what takes time to fill: after what was quick it is not looked at each time.
+	if e.served++; e.served%16 == 0 || time.Since(begin) > 2*time.Millisecond {
+		reply.Retire = reply.Retire || e.resident() > maxResident
+	}
 	return reply
 }
 

@@ -10,21 +10,37 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
-// tree is a parsed text. It must be freed, and with it its options: they hold the arenas, and shared ones would leak its trees.
+// tree is a parsed text. It must be freed before another is parsed.
 type tree struct {
-	text    string
-	options *gsql.ParserOptions
-	output  *gsql.ParserOutput
-	list    *gsql.ASTStatementList
+	text   string
+	output *gsql.ParserOutput
+	list   *gsql.ASTStatementList
 }
 
 func (t *tree) free() {
 	if t.output != nil {
 		freeParserOutput(t.output)
 	}
-	if t.options != nil {
-		freeParserOptions(t.options)
+}
+
+// parsers are the options for parsing. They hold the arenas, where trees stay that are freed: so they are made anew after so many bytes of SQL, which leave a hundred times
+// as many there.
+type parsers struct {
+	options *gsql.ParserOptions
+	parsed  int
+}
+
+const maxParsed = 8 << 10
+
+func (p *parsers) next(e *engine, text string) *gsql.ParserOptions {
+	if p.parsed += len(text); p.options == nil || p.parsed > maxParsed {
+		if p.options != nil {
+			freeParserOptions(p.options)
+		}
+		p.options, p.parsed = must(e.options.GetParserOptions()), len(text)
+		check(p.options.CreateDefaultArenasIfNotSet())
 	}
+	return p.options
 }
 
 // statement is the only statement of the tree, if it stands at the head of the text as this SQL: offsets in the one are then offsets in the other.
@@ -38,9 +54,8 @@ func (t *tree) statement(script *wire.Script, sql string) gsql.ASTStatementNode 
 
 // parse outlines a text. On a syntax error there is no script; over a limit, there is one, cut off where the limit was met.
 func (e *engine) parse(request *wire.ParseRequest, t *tree) (*wire.Script, *wire.Error) {
-	t.text, t.options = request.SQL, must(e.options.GetParserOptions())
-	check(t.options.CreateDefaultArenasIfNotSet())
-	output, err := gsql.ParseScript(request.SQL, t.options, &gsql.ErrorMessageOptions{
+	t.text = request.SQL
+	output, err := gsql.ParseScript(request.SQL, e.parsers.next(e, request.SQL), &gsql.ErrorMessageOptions{
 		Mode: gsql.ErrorMessageModeErrorMessageOneLine, Stability: gsql.ErrorMessageStabilityProduction,
 	})
 	if err != nil {

@@ -15,9 +15,11 @@ func tablePath(n *gsql.ASTTablePathExpression, path *gsql.ASTPathExpression) wir
 	count := must(n.NumChildren())
 	for i := int32(0); i < count; i++ {
 		child := must(n.Child(i))
+		if _, ok := child.(*gsql.ASTPathExpression); ok { // the name itself
+			continue
+		}
 		at := spanOf(child)
 		switch x := child.(type) {
-		case *gsql.ASTPathExpression:
 		case *gsql.ASTAlias:
 			place.Alias, place.AliasSpan = must(x.GetAsString()), &at
 		case *gsql.ASTHint:

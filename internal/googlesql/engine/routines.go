@@ -126,7 +126,8 @@ func (w *walk) tableFunction(n *gsql.ResolvedTVFScan) {
 		if int(indexes[i]) >= len(schema) {
 			refuse(location(n), "the columns of %s are not known to bqgate", name)
 		}
-		w.define(c, w.base(name+"()."+schema[indexes[i]].Name, must(c.Type())).with(extra))
+		kind := shapeOf(must(c.Type()))
+		w.define(c, w.base(name+"()."+schema[indexes[i]].Name, &kind).with(extra))
 	}
 }
 

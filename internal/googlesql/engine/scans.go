@@ -149,8 +149,7 @@ func location(n gsql.ResolvedNode) int {
 }
 
 func (w *walk) tableScan(n *gsql.ResolvedTableScan) {
-	table := must(n.Table())
-	name := must(table.FullName())
+	name := must(must(n.Table()).FullName())
 	w.optional(googlesql.UseOther, must(n.ForSystemTimeExpr()))
 	if must(n.ReadAsRowType()) || must(n.LockMode()) != nil {
 		refuse(location(n), "this way of reading a table is not analysed")
@@ -160,12 +159,16 @@ func (w *walk) tableScan(n *gsql.ResolvedTableScan) {
 		w.scans = append(w.scans, wire.Scan{Table: name, Start: nameOf(w.text, location(n))})
 	}
 	indexes, columns := must(n.ColumnIndexList()), must(n.ColumnList())
-	if len(indexes) != len(columns) {
+	known := w.lookup.tables[name]
+	if known == nil || len(indexes) != len(columns) {
 		refuse(location(n), "the columns of %s are not known to bqgate", name)
 	}
 	for i, c := range columns {
-		column := must(must(table.GetColumn(indexes[i])).Name())
-		w.define(c, w.base(name+"."+column, must(c.Type())))
+		if int(indexes[i]) >= len(known.columns) {
+			refuse(location(n), "the columns of %s are not known to bqgate", name)
+		}
+		column := &known.columns[indexes[i]] // the engine has it from there, as it has its type
+		w.define(c, w.base(name+"."+column.Name, &column.Type))
 	}
 }
 
@@ -236,15 +239,15 @@ func (w *walk) sample(n *gsql.ResolvedSampleScan) {
 }
 
 // base is the value of a base column: each leaf carries itself.
-func (w *walk) base(name string, kind gsql.Googlesql_TypeNode) *value {
-	if a := must(kind.AsArray()); a != nil {
-		return &value{element: w.base(name, must(a.ElementType()))}
+func (w *walk) base(name string, kind *wire.Type) *value {
+	if kind.Element != nil {
+		return &value{element: w.base(name, kind.Element)}
 	}
-	if s := must(kind.AsStruct()); s != nil {
-		fields := must(s.Fields())
-		v := &value{names: make([]string, len(fields)), fields: make([]*value, len(fields))}
-		for i, f := range fields {
-			v.names[i], v.fields[i] = f.Name, w.base(name+"."+f.Name, f.Type_)
+	if len(kind.Fields) > 0 {
+		v := &value{names: make([]string, len(kind.Fields)), fields: make([]*value, len(kind.Fields))}
+		for i := range kind.Fields {
+			f := &kind.Fields[i]
+			v.names[i], v.fields[i] = f.Name, w.base(name+"."+f.Name, &f.Type)
 		}
 		return v
 	}

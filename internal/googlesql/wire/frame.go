@@ -4,6 +4,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -15,18 +16,24 @@ import (
 const MaxFrame = 16 << 20
 
 // WriteFrame writes v as one frame: a big-endian uint32 length, then JSON. It is one Write call.
-func WriteFrame(w io.Writer, v any) error {
-	body, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("encoding a %T frame: %w", v, err)
+func WriteFrame(w io.Writer, v any) error { return WriteFrames(w, v) }
+
+// WriteFrames writes each value as a frame, all of them by one Write call: who reads them wakes up once.
+func WriteFrames[T any](w io.Writer, values ...T) error {
+	frames := bytes.NewBuffer(make([]byte, 0, 1024))
+	for _, v := range values {
+		at := frames.Len()
+		frames.Write(make([]byte, 4))
+		if err := json.MarshalWrite(frames, v); err != nil {
+			return fmt.Errorf("encoding a %T frame: %w", v, err)
+		}
+		size := frames.Len() - at - 4
+		if size > MaxFrame {
+			return fmt.Errorf("a %T frame of %d bytes exceeds the limit of %d", v, size, MaxFrame)
+		}
+		binary.BigEndian.PutUint32(frames.Bytes()[at:], uint32(size))
 	}
-	if len(body) > MaxFrame {
-		return fmt.Errorf("a %T frame of %d bytes exceeds the limit of %d", v, len(body), MaxFrame)
-	}
-	frame := make([]byte, 4+len(body))
-	binary.BigEndian.PutUint32(frame, uint32(len(body)))
-	copy(frame[4:], body)
-	if _, err := w.Write(frame); err != nil {
+	if _, err := w.Write(frames.Bytes()); err != nil {
 		return fmt.Errorf("writing a frame: %w", err)
 	}
 	return nil
