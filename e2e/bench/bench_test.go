@@ -55,3 +55,27 @@ func TestTable(t *testing.T) {
 		t.Errorf("got:\n%s", b.String())
 	}
 }
+
+func TestWindowsBesideTheirNeighbours(t *testing.T) {
+	of := func(d time.Duration) window { return window{bqgate: []time.Duration{d}} }
+	// The machine gets slower all the time, and what is measured costs nothing.
+	none, held := []window{of(100), of(120), of(140)}, []window{of(110), of(130)}
+	ratios := besides(held, none, func(w window) []time.Duration { return w.bqgate })
+	if len(ratios) != 2 || ratios[0] != 1 || ratios[1] != 1 {
+		t.Errorf("got %v, want no difference", ratios)
+	}
+	for want, of := range map[float64][]float64{2: {3, 1, 2}, 2.5: {4, 1, 3, 2}, 7: {7}} {
+		if got := middle(of); got != want {
+			t.Errorf("the middle of %v is %v, want %v", of, got, want)
+		}
+	}
+}
+
+func TestCPUTime(t *testing.T) {
+	if got, err := parseCPUTime("12 (a) b) 9) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20"); err != nil || got != 2*time.Second {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if _, err := parseCPUTime("12 (a) S 1"); err == nil {
+		t.Error("a line without times was read")
+	}
+}

@@ -4,8 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,7 +18,11 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// holds is what queries that wait for a person cost those that do not. Each waits as a client does: with a poll that is held for up to ten seconds.
+// holdCycles is how often queries are held and withdrawn again. Between, before and after, none is on hold.
+const holdCycles = 6
+
+// holds is what queries that wait for a person cost those that do not. Each waits as a client does: with a poll that is held for up to ten seconds. The speed of a shared machine drifts by more
+// within minutes than is to be seen here, so short windows take turns on one system, none on hold, all on hold, none, …, and each window with queries on hold is compared with its two neighbours.
 func holds(ctx context.Context, b *bench) error {
 	if err := b.up(ctx); err != nil {
 		return err
@@ -22,7 +31,13 @@ func holds(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	free, echo, err := p.turns(ctx, b.requests)
+	agents := make([]string, b.options.holds)
+	for i := range agents {
+		if agents[i], err = b.mint(ctx, fmt.Sprintf("agent-%d@bench.example", i)); err != nil {
+			return err
+		}
+	}
+	free, err := b.window(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -30,51 +45,205 @@ func holds(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
+	none, held := []window{free}, []window(nil)
+	var growth, polls int64
+	for range holdCycles {
+		c, err := b.crowd(ctx, agents)
+		if err != nil {
+			return err
+		}
+		most, answered := watch(b.info.PIDs["bqgate"]), c.answered.Load()
+		w, err := b.window(ctx, p)
+		growth, polls = max(growth, most()-before), polls+c.answered.Load()-answered
+		if err := errors.Join(err, c.leave(ctx)); err != nil {
+			return err
+		}
+		held = append(held, w)
+		if w, err = b.window(ctx, p); err != nil {
+			return err
+		}
+		none = append(none, w)
+	}
+	b.table.add(row{fmt.Sprintf("memory growth with %d queries on hold", b.options.holds), mebibytes(growth), "at rest " + mebibytes(before), "", "≤ 100.0 MiB", growth <= 100<<20})
+	with, without := together(held), together(none)
+	ratios := besides(held, none, func(w window) []time.Duration { return w.bqgate })
+	ratio := middle(ratios)
+	b.table.add(row{"other queries meanwhile, p50, beside none on hold", ms(median(with.bqgate)), ms(median(without.bqgate)), fmt.Sprintf("%.2f×", ratio), "≤ 1.05×", ratio <= 1.05})
+	b.table.note(fmt.Sprintf("lowest and highest of %d windows", holdCycles), fmt.Sprintf("%.2f× to %.2f×", slices.Min(ratios), slices.Max(ratios)), "")
+	// What the clients that poll and their Envoy take from the machine, they take from the echo as well.
+	b.table.add(row{what: "  queries through the echo meanwhile", measured: ms(median(with.echo)), baseline: ms(median(without.echo)),
+		ratio: fmt.Sprintf("%.2f×", middle(besides(held, none, func(w window) []time.Duration { return w.echo })))})
+	b.table.note("polls answered meanwhile", fmt.Sprintf("%.0f/s", float64(polls)/with.length.Seconds()), "")
+	for _, name := range []string{"bqgate", "envoy"} {
+		b.table.note("CPU of "+name+", of one core", percent(with.cpu[name], with.length), percent(without.cpu[name], without.length))
+	}
+	return nil
+}
+
+// window is what was measured without a break: queries on both ways, and the CPU time that processes took meanwhile.
+type window struct {
+	bqgate, echo []time.Duration
+	cpu          map[string]time.Duration
+	length       time.Duration
+}
+
+func (b *bench) window(ctx context.Context, p *pair) (window, error) {
+	w, begin := window{cpu: map[string]time.Duration{}}, time.Now()
+	for _, name := range []string{"bqgate", "envoy"} {
+		took, err := cpuTime(b.info.PIDs[name])
+		if err != nil {
+			return window{}, err
+		}
+		w.cpu[name] = -took
+	}
+	var err error
+	if w.bqgate, w.echo, err = p.turns(ctx, max(b.requests/4, 10)); err != nil {
+		return window{}, err
+	}
+	for name := range w.cpu {
+		took, err := cpuTime(b.info.PIDs[name])
+		if err != nil {
+			return window{}, err
+		}
+		w.cpu[name] += took
+	}
+	w.length = time.Since(begin)
+	return w, nil
+}
+
+// together is all windows as one.
+func together(windows []window) window {
+	all := window{cpu: map[string]time.Duration{}}
+	for _, w := range windows {
+		all.bqgate, all.echo, all.length = append(all.bqgate, w.bqgate...), append(all.echo, w.echo...), all.length+w.length
+		for name, took := range w.cpu {
+			all.cpu[name] += took
+		}
+	}
+	return all
+}
+
+// besides is the median of each window with queries on hold, beside the mean of the medians right before and after it: none has one window more than held.
+func besides(held, none []window, of func(window) []time.Duration) []float64 {
+	out := make([]float64, len(held))
+	for i := range held {
+		out[i] = float64(median(of(held[i]))) / (float64(median(of(none[i]))+median(of(none[i+1]))) / 2)
+	}
+	return out
+}
+
+// middle is the median of a few figures: of an even number the mean of the two in the middle.
+func middle(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}
+
+// crowd is clients whose queries wait for a person, and who poll.
+type crowd struct {
+	system   *system
+	answered atomic.Int64 // polls
+	broken   atomic.Pointer[error]
+	stop     context.CancelFunc
+	pollers  sync.WaitGroup
+	mu       sync.Mutex
+	waiting  []heldJob
+}
+
+type heldJob struct{ bearer, job, location string }
+
+// crowd holds one query of each agent. Their first polls end one after the other within ten seconds, as those of clients do that came at different times.
+func (s *system) crowd(ctx context.Context, agents []string) (*crowd, error) {
 	waiting, stop := context.WithCancel(ctx)
-	var pollers sync.WaitGroup
-	defer pollers.Wait()
-	defer stop()
-	var broken atomic.Pointer[error]
+	c := &crowd{system: s, stop: stop}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(8)
-	for i := range b.options.holds {
+	for i, bearer := range agents {
 		g.Go(func() error {
-			bearer, err := b.mint(gctx, fmt.Sprintf("agent-%d@bench.example", i))
+			h, err := s.hold(gctx, bearer)
 			if err != nil {
 				return err
 			}
-			job, err := b.hold(gctx, bearer)
-			if err != nil {
-				return err
-			}
-			pollers.Go(func() {
-				for waiting.Err() == nil {
-					if _, err := b.send(waiting, http.MethodGet, b.info.REST+job, bearer, nil, nil); err != nil && waiting.Err() == nil {
-						broken.Store(&err)
-						return
-					}
-				}
-			})
+			c.mu.Lock()
+			c.waiting = append(c.waiting, h)
+			c.mu.Unlock()
+			c.pollers.Go(func() { c.poll(waiting, h, longPoll*time.Duration(i+1)/time.Duration(len(agents))) })
 			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return err
+		stop()
+		c.pollers.Wait()
+		return nil, err
 	}
-	after := watch(b.info.PIDs["bqgate"])
-	held, echoMeanwhile, err := p.turns(ctx, b.requests)
-	if err != nil {
-		return err
+	return c, nil
+}
+
+const longPoll = 10 * time.Second
+
+// poll asks for the result until ctx ends. Any other answer than that it still waits is an error.
+func (c *crowd) poll(ctx context.Context, h heldJob, first time.Duration) {
+	for wait := first; ; wait = longPoll {
+		var text bytes.Buffer
+		_, err := c.system.send(ctx, http.MethodGet, fmt.Sprintf("%s/bigquery/v2/projects/%s/queries/%s?location=%s&timeoutMs=%d&prettyPrint=false", c.system.info.REST, c.system.info.Project, h.job, h.location,
+			wait.Milliseconds()), h.bearer, nil, &text)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil && !bytes.Contains(text.Bytes(), []byte(`"jobComplete":false`)) {
+			err = fmt.Errorf("it does not wait any more: %s", text.Bytes())
+		}
+		if err != nil {
+			c.broken.Store(&err)
+			return
+		}
+		c.answered.Add(1)
 	}
-	growth := after() - before
-	if err := broken.Load(); err != nil {
+}
+
+// leave ends all polls and withdraws the queries. It returns what went wrong with a poll.
+func (c *crowd) leave(ctx context.Context) error {
+	c.stop()
+	c.pollers.Wait()
+	if err := c.broken.Load(); err != nil {
 		return fmt.Errorf("a poll of a held query: %w", *err)
 	}
-	b.table.add(row{fmt.Sprintf("memory growth with %d queries on hold", b.options.holds), mebibytes(growth), "at rest " + mebibytes(before), "", "≤ 100.0 MiB", growth <= 100<<20})
-	b.table.atMost("other queries meanwhile, p50, beside none on hold", median(held), median(free), 1.05)
-	// What the clients that poll and their Envoy take from the machine, they take from the echo as well.
-	b.table.note("queries through the echo meanwhile", ms(median(echoMeanwhile)), ms(median(echo)))
-	return nil
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(8)
+	for _, h := range c.waiting {
+		g.Go(func() error {
+			_, err := c.system.send(gctx, http.MethodPost, fmt.Sprintf("%s/bigquery/v2/projects/%s/jobs/%s/cancel?location=%s&prettyPrint=false", c.system.info.REST, c.system.info.Project, h.job, h.location),
+				h.bearer, nil, nil)
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// cpuTime is what a process has taken of the CPU (proc_pid_stat(5): utime and stime, in ticks of a hundredth of a second).
+func cpuTime(pid int) (time.Duration, error) {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0, err
+	}
+	return parseCPUTime(string(text))
+}
+
+func parseCPUTime(stat string) (time.Duration, error) {
+	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:]) // the name before it may hold anything
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("/proc/PID/stat: %q", stat)
+	}
+	user, err := strconv.ParseInt(fields[11], 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("/proc/PID/stat: %w", err)
+	}
+	kernel, err := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+kernel) * 10 * time.Millisecond, err
+}
+
+func percent(part, whole time.Duration) string {
+	return fmt.Sprintf("%.0f %%", 100*part.Seconds()/whole.Seconds())
 }
 
 // mint asks the demo's issuer for the token of an agent.
@@ -93,11 +262,11 @@ func (s *system) mint(ctx context.Context, subject string) (string, error) {
 	return out.Token, json.Unmarshal(text.Bytes(), &out)
 }
 
-// hold asks for payroll, which waits for a person, and returns the path to poll it by.
-func (s *system) hold(ctx context.Context, bearer string) (string, error) {
+// hold asks for payroll, which waits for a person.
+func (s *system) hold(ctx context.Context, bearer string) (heldJob, error) {
 	var text bytes.Buffer
 	if _, err := s.ask(ctx, bearer, "SELECT employee FROM finance.payroll", &text); err != nil {
-		return "", err
+		return heldJob{}, err
 	}
 	var out struct {
 		JobComplete  bool `json:"jobComplete"`
@@ -107,11 +276,10 @@ func (s *system) hold(ctx context.Context, bearer string) (string, error) {
 		} `json:"jobReference"`
 	}
 	if err := json.Unmarshal(text.Bytes(), &out); err != nil {
-		return "", err
+		return heldJob{}, err
 	}
 	if out.JobComplete || out.JobReference.JobID == "" {
-		return "", fmt.Errorf("a query of payroll was not held: %s", text.Bytes())
+		return heldJob{}, fmt.Errorf("a query of payroll was not held: %s", text.Bytes())
 	}
-	return fmt.Sprintf("/bigquery/v2/projects/%s/queries/%s?location=%s&timeoutMs=%d&prettyPrint=false", s.info.Project, out.JobReference.JobID, out.JobReference.Location,
-		(10 * time.Second).Milliseconds()), nil
+	return heldJob{bearer, out.JobReference.JobID, out.JobReference.Location}, nil
 }

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// options are the flags. The defaults keep a run under ten minutes on two cores.
+// options are the flags. The defaults keep a run at about ten minutes on two cores.
 type options struct {
 	only     string
 	requests int
