@@ -13,8 +13,7 @@ const (
 type node struct {
 	act      action
 	leaf     bool // a scalar, not an array of them
-	part     bool // for compute: the rule shows a part of the text and hides the rest
-	run      int  // how many scalars from here on pass as they are, each with a field behind it
+	part     part // for compute: what the rule shows of the text, if a part of it
 	rule     Rule
 	expect   Rule   // for compute: pass what can be a result of this rule, and break the answer off at anything else; rule is then Clear
 	typ      string // scalar type, "" for a STRUCT
@@ -32,11 +31,6 @@ func (c compiler) columns(columns []Column, over Rule) []node {
 	nodes := make([]node, len(columns))
 	for i, column := range columns {
 		nodes[i] = c.column(column, over)
-	}
-	for i := len(nodes) - 2; i >= 0; i-- {
-		if nodes[i].leaf && nodes[i].act == pass {
-			nodes[i].run = nodes[i+1].run + 1
-		}
 	}
 	return nodes
 }
@@ -84,7 +78,7 @@ func (c compiler) value(column Column, over Rule) node {
 		n.constant = c.constant(n.typ)
 	default:
 		n.act, n.constant = compute, c.constant(n.typ)
-		n.part = rule == LastFourCharacters || rule == FirstFourCharacters || rule == EmailMask
+		n.part = partOf(rule)
 	}
 	return n
 }

@@ -27,20 +27,6 @@ func (g *gap) opens(p []byte, i int) bool {
 	return i <= len(p)-8 && binary.LittleEndian.Uint64(p[i:i+8])&g.mask == g.head && g.text != nil && (len(g.text) <= 8 || bytes.HasPrefix(p[i+8:], g.text[8:]))
 }
 
-// passCells takes up to count cells, from the first byte of a value at p[n], that are strings of plain ASCII with the gap behind them. It stops before the
-// first that is anything else, and returns where it stopped and how many it took.
-func (g *gap) passCells(p []byte, n, count int) (next, taken int) {
-	for taken < count && n < len(p) && p[n] == '"' {
-		i := plain(p, n+1)
-		if i >= len(p) || p[i] != '"' || !g.opens(p, i+1) {
-			break
-		}
-		n = i + 1 + len(g.text)
-		taken++
-	}
-	return n, taken
-}
-
 // wholeValue is the index behind the string or null at p[n]: 0 if it is none or not whole, -1 if it is a string that is not valid. Of a string it says whether
 // it stands for itself, without escapes, and in ASCII.
 func wholeValue(p []byte, n int) (end int, ascii bool) {

@@ -112,7 +112,7 @@ func (r *rows) readFrame(out *[]byte, p []byte, n int) (next int, done bool, err
 		switch r.state {
 		case cellShut:
 			if r.learnt() {
-				if next, err := r.jump(p, n); err != nil || next > n {
+				if next, err := r.readLearnt(out, p, n); err != nil || next > n {
 					return next, false, err
 				}
 			}

@@ -1,7 +1,9 @@
 package masking
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math/bits"
 )
 
 // maxGap is the length of what stands between two cells, pretty-printed, that is still worth learning.
@@ -33,40 +35,65 @@ func (r *rows) learnt() bool {
 	return r.row.text != nil && len(r.stack) == 1 && r.mute == 0
 }
 
-// readLearnt takes values of rows, from the first byte of one at p[n], as long as the template holds. What it keeps in variables of its own while it runs is
-// given back at the end: where it stopped, behind a value (cellShut) or before one that it does not take.
+// readLearnt takes cells of rows from p[n], as long as the template holds: n is the first byte of a value (cellValue) or behind one (cellShut). It stops in one
+// of these two states. Behind a value it may stop where it began; then what follows is not the template's, and readFrame takes it.
+//
+// What it does not let out is what the plan hides and nothing else: out has what may be shown of p[:from], and p[from:n] is let out as it is.
 func (r *rows) readLearnt(dst *[]byte, p []byte, n int) (int, error) {
 	top := &r.stack[0]
 	columns, column, from, out := top.fields, top.n, r.from, *dst
-	shut := false
+	begin, shut := n, r.state == cellShut
 	var err error
-	for n < len(p) {
-		if run := columns[column].run; run > 0 {
-			var taken int
-			n, taken = r.cell.passCells(p, n, run)
-			if column += taken; taken == run || n >= len(p) {
-				continue
+	for {
+		if shut {
+			if column+1 < len(columns) {
+				if !r.cell.opens(p, n) {
+					break
+				}
+				column++
+				n += len(r.cell.text)
+			} else {
+				if !r.row.opens(p, n) {
+					break
+				}
+				if r.seen++; r.limit > 0 && r.seen >= r.limit {
+					err = r.capped()
+					break
+				}
+				column = 0
+				n += len(r.row.text)
 			}
+			shut = false
 		}
 		cell := &columns[column]
-		if !cell.leaf {
+		if n >= len(p) || !cell.leaf {
 			break
 		}
-		end, ascii := wholeValue(p, n)
-		if end <= 0 {
-			break
+		// The inside of a string of plain ASCII, eight bytes at a time, up to its quote. Whatever else the value is, wholeValue says what.
+		i, mark := n+1, uint64(0)
+		for p[n] == '"' && i >= 0 && i <= len(p)-8 {
+			if mark = marks(binary.LittleEndian.Uint64(p[i : i+8])); mark != 0 {
+				i += bits.TrailingZeros64(mark) >> 3
+				break
+			}
+			i += 8
+		}
+		end, ascii := i+1, true
+		if mark == 0 || p[i] != '"' {
+			if end, ascii = wholeValue(p, n); end <= 0 {
+				break
+			}
 		}
 		switch {
 		case cell.act == pass:
 		case cell.act == replace:
 			out = append(append(out, p[from:n]...), cell.constant...)
 			from = end
-		case cell.part && ascii && end-n <= maxCell:
+		case cell.part != none && ascii && end-n <= maxCell:
 			// What is shown of the cell goes out with what is around it.
-			text := p[n+1 : end-1]
-			if head, tail, ok := shown(cell.rule, text); ok && !escapes(text[:head]) && !escapes(text[tail:]) {
-				out = append(append(out, p[from:n+1+head]...), blank...)
-				from = n + 1 + tail
+			if head, tail := cell.part.hides(p, n+1, end-1); head < tail {
+				out = append(append(out, p[from:head]...), blank...)
+				from = tail
 				break
 			}
 			fallthrough
@@ -74,28 +101,13 @@ func (r *rows) readLearnt(dst *[]byte, p []byte, n int) (int, error) {
 			out = r.cells.appendCell(append(out, p[from:n]...), cell, p[n:end], ascii)
 			from = end
 		}
-		n = end
-		if column+1 < len(columns) {
-			if shut = !r.cell.opens(p, n); shut {
-				break
-			}
-			column++
-			n += len(r.cell.text)
-			continue
-		}
-		if shut = !r.row.opens(p, n); shut {
-			break
-		}
-		r.seen++
-		if r.limit > 0 && r.seen >= r.limit {
-			err = r.capped()
-			break
-		}
-		column = 0
-		n += len(r.row.text)
+		n, shut = end, true
+	}
+	if n == begin && shut {
+		return n, err
 	}
 	top.n, r.from, *dst = column, from, out
-	r.gap = -1
+	r.state, r.gap = cellValue, -1
 	switch {
 	case err != nil:
 	case shut:
@@ -107,29 +119,6 @@ func (r *rows) readLearnt(dst *[]byte, p []byte, n int) (int, error) {
 		return r.readValue(dst, p, n)
 	}
 	return n, err
-}
-
-// jump goes from behind a row's cell, at p[n], to the next cell if the template's bytes are between them, and stays where it is if not.
-func (r *rows) jump(p []byte, n int) (next int, err error) {
-	top := &r.stack[0]
-	if top.n+1 < len(top.fields) {
-		if !r.cell.opens(p, n) {
-			return n, nil
-		}
-		top.n++
-		r.state, r.gap = cellValue, -1
-		return n + len(r.cell.text), nil
-	}
-	if !r.row.opens(p, n) {
-		return n, nil
-	}
-	r.seen++
-	if err := r.capped(); err != nil {
-		return n, err
-	}
-	top.n = 0
-	r.state, r.gap = cellValue, -1
-	return n + len(r.row.text), nil
 }
 
 // capped refuses the row that would follow the last one allowed.
