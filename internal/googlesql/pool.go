@@ -207,13 +207,13 @@ func (p *Pool) exchange(w *process, caller string, request *wire.Request, deadli
 			err = errFailed()
 		}
 	}
+	if err == nil && !(*last).Retire && w.asked < p.options.Recycle {
+		p.release(w, caller)
+	} else {
+		p.replace(w, caller)
+	}
 	if err != nil {
 		*last, err = nil, p.said(err)
-		p.replace(w, caller)
-	} else if (*last).Retire || w.asked >= p.options.Recycle {
-		p.replace(w, caller)
-	} else {
-		p.release(w, caller)
 	}
 	if a.reply != nil {
 		a.failed, err = err, nil

@@ -2,6 +2,8 @@ package engine
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -188,6 +190,28 @@ func TestMerge(t *testing.T) {
 	} {
 		if got := spell(test.v); got != test.want {
 			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+}
+
+// A worker that has grown is replaced, whether its statement was answered or refused.
+func TestLargeWorkersRetire(t *testing.T) {
+	e := testEngine(t)
+	name := filepath.Join(t.TempDir(), "statm")
+	if err := os.WriteFile(name, fmt.Appendf(nil, "9999999 %d 0\n", maxResident/os.Getpagesize()+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	statm, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer statm.Close()
+	defer func(size *os.File) { e.size = size }(e.size)
+	e.size = statm
+	for sql, refused := range map[string]bool{"SELECT ssn FROM d.people": false, "SELECT * FROM d.people @{x=1}": true} {
+		e.served = 15 // it is looked at now, however quick the answer is
+		if reply := answer(e, ask(sql)); !reply.Retire || (reply.Error != nil) != refused {
+			t.Errorf("%s: %+v", sql, reply)
 		}
 	}
 }

@@ -115,16 +115,19 @@ func (e *engine) guarded(id uint64, answer func(*wire.Reply)) (reply *wire.Reply
 			reply.Script, reply.Analysis = nil, nil
 			reply.Error = faultError(r)
 			_, known := r.(refusal)
-			reply.Retire = !known || e.tainted
+			reply.Retire = !known
 		}
+		reply.Retire = e.worn(time.Since(begin)) || reply.Retire
 	}()
 	answer(reply)
-	reply.Retire = e.tainted || e.columns > maxColumns
-	// Memory is what takes time to fill: after what was quick it is not looked at each time.
-	if e.served++; e.served%16 == 0 || time.Since(begin) > 2*time.Millisecond {
-		reply.Retire = reply.Retire || e.resident() > maxResident
-	}
 	return reply
+}
+
+// worn reports whether the worker is to be replaced after an answer that took so long, a refusal among them. Memory takes time to fill: after what was quick it is not looked at each time.
+func (e *engine) worn(took time.Duration) bool {
+	e.served++
+	look := e.served%16 == 0 || took > 2*time.Millisecond
+	return e.tainted || e.columns > maxColumns || look && e.resident() > maxResident
 }
 
 // resident is the size of the process in memory, in bytes. Where it is not known it counts as too large.
