@@ -1,7 +1,9 @@
 package masking
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math/bits"
 )
 
 // maxGap is the length of what stands between two cells, pretty-printed, that is still worth learning.
@@ -54,8 +56,8 @@ func (r *rows) readLearnt(dst *[]byte, p []byte, n int) (int, error) {
 				if !r.row.opens(p, n) {
 					break
 				}
-				r.seen++
-				if err = r.capped(); err != nil {
+				if r.seen++; r.limit > 0 && r.seen >= r.limit {
+					err = r.capped()
 					break
 				}
 				column = 0
@@ -67,9 +69,20 @@ func (r *rows) readLearnt(dst *[]byte, p []byte, n int) (int, error) {
 		if n >= len(p) || !cell.leaf {
 			break
 		}
-		end, ascii := wholeValue(p, n)
-		if end <= 0 {
-			break
+		// The inside of a string of plain ASCII, eight bytes at a time, up to its quote. Whatever else the value is, wholeValue says what.
+		i, mark := n+1, uint64(0)
+		for p[n] == '"' && i >= 0 && i <= len(p)-8 {
+			if mark = marks(binary.LittleEndian.Uint64(p[i : i+8])); mark != 0 {
+				i += bits.TrailingZeros64(mark) >> 3
+				break
+			}
+			i += 8
+		}
+		end, ascii := i+1, true
+		if mark == 0 || p[i] != '"' {
+			if end, ascii = wholeValue(p, n); end <= 0 {
+				break
+			}
 		}
 		switch {
 		case cell.act == pass:
