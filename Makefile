@@ -25,7 +25,7 @@ bench: ## Measure against the budgets, beside echo services of the same shape (d
 	@scripts/build.sh bqgate-demo sqlengine
 	CGO_ENABLED=0 go run ./e2e/bench $(ARGS)
 
-lint: ## Formatting, vet, shell syntax
+lint: ## Formatting, vet, shellcheck
 	@scripts/lint.sh
 
 fuzz: ## Run each fuzz target for FUZZTIME=30s

