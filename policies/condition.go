@@ -14,6 +14,7 @@ import (
 	"cel.dev/cel-go/ext"
 
 	"github.com/bqgate/bqgate/internal/identity"
+	"github.com/bqgate/bqgate/internal/spelling"
 )
 
 const (
@@ -115,7 +116,7 @@ func compile(env *cel.Env, text string) (condition, error) {
 			if known := variables(env); strings.HasPrefix(message, "undeclared reference to '") {
 				word := strings.TrimPrefix(message, "undeclared reference to '")
 				word, _, _ = strings.Cut(word, "'")
-				message = fmt.Sprintf("%s is not known here%s", word, didYouMean(word, known))
+				message = fmt.Sprintf("%s is not known here%s", word, spelling.DidYouMean(word, known))
 			}
 			return condition{}, &conditionError{"the condition does not hold together: " + firstLine(message), offsetOf(text, one.Location.Line(), one.Location.Column())}
 		}

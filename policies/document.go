@@ -13,6 +13,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/bqgate/bqgate/internal/spelling"
 )
 
 // maxFile bounds a policy file, in bytes.
@@ -139,7 +141,7 @@ func (c *checker) node(n ast.Node, t reflect.Type, key string, depth int) {
 			name := t.Field(i).Tag.Get("yaml")
 			fields[name], names = t.Field(i).Type, append(names, name)
 		}
-		c.mapping(n, key, depth, func(k string) (reflect.Type, string) { return fields[k], didYouMean(k, names) })
+		c.mapping(n, key, depth, func(k string) (reflect.Type, string) { return fields[k], spelling.DidYouMean(k, names) })
 	case reflect.Map:
 		c.mapping(n, key, depth, func(string) (reflect.Type, string) { return t.Elem(), "" })
 	case reflect.Slice:

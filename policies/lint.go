@@ -9,6 +9,8 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/agnivade/levenshtein"
+
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/masking"
 )
@@ -112,7 +114,7 @@ func (l *linter) groups() {
 			word := m[1] + m[2]
 			for _, name := range names {
 				// Two letters off is near only in a long name: owners and others are two words.
-				if d := distance(word, name); (d == 1 && len(name) > 3 || d == 2 && len(name) > 8) && !slices.Contains(names, word) {
+				if d := levenshtein.ComputeDistance(word, name); (d == 1 && len(name) > 3 || d == 2 && len(name) > 8) && !slices.Contains(names, word) {
 					l.find(g.ref, "the condition of group %s compares with %q: did you mean %q?", g.name, word, name)
 				}
 			}

@@ -13,6 +13,7 @@ import (
 	"cel.dev/cel-go/cel"
 
 	"github.com/bqgate/bqgate/internal/masking"
+	"github.com/bqgate/bqgate/internal/spelling"
 )
 
 // loader checks what the files say and turns it into a Set. It goes on after a mistake, so that one run shows all of them.
@@ -53,7 +54,7 @@ func (l *loader) defineGroups(d *document) {
 		switch {
 		case entry.Issuer != "":
 			if len(l.options.Issuers) > 0 && !slices.Contains(l.options.Issuers, entry.Issuer) {
-				l.add(d.wrong([]any{"groups", name, "issuer"}, "issuer %s is not configured%s", entry.Issuer, didYouMean(entry.Issuer, l.options.Issuers)))
+				l.add(d.wrong([]any{"groups", name, "issuer"}, "issuer %s is not configured%s", entry.Issuer, spelling.DidYouMean(entry.Issuer, l.options.Issuers)))
 			}
 		case len(l.options.Issuers) == 1:
 			g.issuer = l.options.Issuers[0]
@@ -264,7 +265,7 @@ func (l *loader) rule(d *document, i int) {
 		r.credential = defaultCredential
 	}
 	if len(l.options.Credentials) > 0 && !slices.Contains(l.options.Credentials, r.credential) {
-		l.add(d.wrong([]any{"rules", i, "credential"}, "credential %s is not configured%s", r.credential, didYouMean(r.credential, l.options.Credentials)))
+		l.add(d.wrong([]any{"rules", i, "credential"}, "credential %s is not configured%s", r.credential, spelling.DidYouMean(r.credential, l.options.Credentials)))
 	}
 	l.set.rules = append(l.set.rules, r)
 }
@@ -378,7 +379,7 @@ func (l *loader) knownGroups(d *document, what string, names []string, needed bo
 	}
 	for i, name := range names {
 		if _, ok := l.groups[name]; !ok {
-			l.add(d.wrong(append(path[:len(path):len(path)], i), "group %s is not defined%s", shorten(name), didYouMean(name, slices.Sorted(maps.Keys(l.groups)))))
+			l.add(d.wrong(append(path[:len(path):len(path)], i), "group %s is not defined%s", shorten(name), spelling.DidYouMean(name, slices.Sorted(maps.Keys(l.groups)))))
 		}
 	}
 }

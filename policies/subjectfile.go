@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/bqgate/bqgate/internal/identity"
+	"github.com/bqgate/bqgate/internal/spelling"
 )
 
 // SubjectFile is who asks, as `policy explain --subject` and policy tests write it down: what a verified token would say.
@@ -94,7 +95,7 @@ func (s *Set) issuer(name string) (string, error) {
 	case slices.Contains(issuers, ""):
 		return "", errors.New("a group of the policy names no issuer, which stands for the only configured one: say its name with --issuer (in a test file: issuers)")
 	case name != "" && !slices.Contains(issuers, name):
-		return "", fmt.Errorf("no group of the policy is of issuer %s%s", shorten(name), didYouMean(name, issuers))
+		return "", fmt.Errorf("no group of the policy is of issuer %s%s", shorten(name), spelling.DidYouMean(name, issuers))
 	case name != "":
 		return name, nil
 	case len(issuers) == 1:

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/agnivade/levenshtein"
 )
 
 // strength orders the rules from what shows most to what shows nothing (attack A24). Rules that show a part of the value have `partial`.
@@ -48,7 +50,7 @@ func Valid(name string) (Rule, error) {
 				common++
 			}
 		}
-		if d := distance(upper, string(rule)); common > most || common == most && d < least {
+		if d := levenshtein.ComputeDistance(upper, string(rule)); common > most || common == most && d < least {
 			best, most, least = rule, common, d
 		}
 	}
@@ -127,24 +129,4 @@ func scalarType(typ string) string {
 		}
 	}
 	return ""
-}
-
-// distance is the Levenshtein distance of two short words.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
 }
