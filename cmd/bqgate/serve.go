@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"runtime/debug"
@@ -13,11 +15,15 @@ import (
 
 func serveCommand() *cobra.Command {
 	var path string
+	var check bool
 	c := &cobra.Command{
 		Use: "serve --config FILE", Short: "Run the ext_authz and ext_proc services, the token endpoint and the approval endpoint", Args: exactly(0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if path == "" {
 				return usage(c, errMissing("--config"))
+			}
+			if check {
+				return checkConfiguration(c, path)
 			}
 			cfg, err := config.Load(path)
 			if err != nil {
@@ -32,5 +38,21 @@ func serveCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&path, "config", "", "the configuration file")
+	c.Flags().BoolVar(&check, "check", false, "say everything that is wrong with the configuration, and serve nothing")
 	return c
+}
+
+// checkConfiguration prints everything for which the gateway would not start: what is wrong with the file, and with
+// what the file names.
+func checkConfiguration(c *cobra.Command, path string) error {
+	cfg, wrong := config.Read(path)
+	if cfg != nil {
+		wrong = errors.Join(wrong, gateway.Check(c.Context(), cfg))
+	}
+	if wrong == nil {
+		fmt.Fprintf(c.OutOrStdout(), "%s is fine\n", path)
+		return nil
+	}
+	fmt.Fprintln(c.OutOrStdout(), wrong)
+	return exit{code: exitFindings}
 }

@@ -12,8 +12,8 @@ import (
 
 // CheckRedis refuses a Redis that may forget requests under pressure, or that anybody on the network may write to. Strict refuses also a server that does not tell its
 // configuration; the demo's in-process server cannot.
-func (s *Store) CheckRedis(ctx context.Context, strict bool) error {
-	switch c := s.redis.(type) {
+func CheckRedis(ctx context.Context, client redis.UniversalClient, strict bool) error {
+	switch c := client.(type) {
 	case *redis.Client:
 		return checkServer(ctx, c, strict)
 	case *redis.ClusterClient:

@@ -11,32 +11,32 @@ import (
 
 func TestCheckRedis(t *testing.T) {
 	good := newBench(t, redistest.Start(t), Options{})
-	if err := good.store.CheckRedis(good.ctx, true); err != nil {
+	if err := CheckRedis(good.ctx, good.store.redis, true); err != nil {
 		t.Errorf("noeviction on loopback: %v", err)
 	}
 	for _, policy := range []string{"allkeys-lru", "volatile-ttl"} {
 		server := redistest.StartServer(t, "--maxmemory-policy", policy)
 		b := newBench(t, server.Addr, Options{})
 		for _, strict := range []bool{true, false} {
-			if err := b.store.CheckRedis(b.ctx, strict); err == nil || !strings.Contains(err.Error(), "noeviction") {
+			if err := CheckRedis(b.ctx, b.store.redis, strict); err == nil || !strings.Contains(err.Error(), "noeviction") {
 				t.Errorf("%s: %v", policy, err)
 			}
 		}
 	}
 	hidden := redistest.StartServer(t, "--maxmemory-policy", "allkeys-lru", "--rename-command", "CONFIG", "")
 	b := newBench(t, hidden.Addr, Options{})
-	if err := b.store.CheckRedis(b.ctx, false); err == nil || !strings.Contains(err.Error(), "noeviction") {
+	if err := CheckRedis(b.ctx, b.store.redis, false); err == nil || !strings.Contains(err.Error(), "noeviction") {
 		t.Errorf("without CONFIG, by INFO: %v", err)
 	}
 	mini := newBench(t, startMini(t), Options{})
-	if err := mini.store.CheckRedis(mini.ctx, false); err != nil {
+	if err := CheckRedis(mini.ctx, mini.store.redis, false); err != nil {
 		t.Errorf("miniredis: %v", err)
 	}
-	if err := mini.store.CheckRedis(mini.ctx, true); err == nil {
+	if err := CheckRedis(mini.ctx, mini.store.redis, true); err == nil {
 		t.Error("strict, without CONFIG: nothing is refused")
 	}
 	down := newBench(t, "127.0.0.1:1", Options{})
-	if err := down.store.CheckRedis(down.ctx, false); err == nil {
+	if err := CheckRedis(down.ctx, down.store.redis, false); err == nil {
 		t.Error("a Redis that is down passes")
 	}
 }

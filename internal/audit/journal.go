@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -97,12 +98,8 @@ func Open(dir string, key *Key, options Options) (*Journal, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("open audit journal: %w", err)
 	}
-	info, err := os.Stat(path)
-	if err != nil {
+	if err := checkMode(path); err != nil {
 		return nil, fmt.Errorf("open audit journal: %w", err)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("open audit journal: %s is open to others (mode %o, want 700)", path, info.Mode().Perm())
 	}
 	j := &Journal{
 		dir: path, key: key, options: options, room: semaphore.NewWeighted(maxQueued),
@@ -113,6 +110,46 @@ func Open(dir string, key *Key, options Options) (*Journal, error) {
 	}
 	go j.write()
 	return j, nil
+}
+
+// CheckFolder says whether Open would take an audit folder as it is, and changes nothing. A folder that is not
+// there is fine where it can be made.
+func CheckFolder(dir string) error {
+	path := filepath.Join(dir, folder)
+	for {
+		info, err := os.Stat(path)
+		switch {
+		case (errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR)) && filepath.Dir(path) != path:
+			path = filepath.Dir(path)
+			continue
+		case err != nil:
+			return fmt.Errorf("audit journal: %w", err)
+		case !info.IsDir():
+			return fmt.Errorf("audit journal: %s is not a folder", path)
+		}
+		break
+	}
+	if err := unix.Access(path, unix.W_OK|unix.X_OK); err != nil {
+		return fmt.Errorf("audit journal: %s cannot be written to: %w", path, err)
+	}
+	if filepath.Base(path) != folder {
+		return nil
+	}
+	if err := checkMode(path); err != nil {
+		return fmt.Errorf("audit journal: %w", err)
+	}
+	return nil
+}
+
+func checkMode(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("%s is open to others (mode %o, want 700)", path, info.Mode().Perm())
+	}
+	return nil
 }
 
 // Append puts a record into the journal and returns when it is on the disk. A record without a time gets the present one. An error means that the caller must

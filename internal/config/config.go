@@ -4,15 +4,12 @@
 package config
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
-
-	"github.com/goccy/go-yaml"
 
 	"github.com/bqgate/bqgate/envoy"
 	"github.com/bqgate/bqgate/internal/credentials"
@@ -102,21 +99,29 @@ type Approvals struct {
 	MaxPerClient    int                `yaml:"max_per_client,omitempty"` // held queries a client may have at once
 }
 
-// Load reads, checks and completes a file.
+// Load reads, checks and completes a file. The error says everything that is wrong with it.
 func Load(path string) (*Config, error) {
+	c, err := Read(path)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Read is Load for who wants to know more: beside an error it returns what could be read all the same, nil where
+// that is nothing. What it returns beside an error must not be served.
+func Read(path string) (*Config, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
 	var c Config
-	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&c); err != nil {
-		return nil, fmt.Errorf("%s: %s", path, yaml.FormatError(err, false, true))
-	}
+	wrong := decode(path, text, &c)
 	c.complete(filepath.Dir(path))
 	if err := c.check(); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		wrong = append(wrong, err)
 	}
-	return &c, nil
+	return &c, errors.Join(wrong...)
 }
 
 func (c *Config) complete(dir string) {

@@ -55,14 +55,11 @@ type slot struct{ account, owner string }
 
 // New makes a Broker. It reads the source's file but contacts nobody: a Google that is down at start costs queries, not the gateway.
 func New(ctx context.Context, config Config) (*Broker, error) {
-	if err := config.Validate(); err != nil {
-		return nil, fmt.Errorf("credentials configuration: %w", err)
-	}
-	config = config.WithDefaults()
-	creds, err := source(config.Source)
+	creds, err := config.check()
 	if err != nil {
 		return nil, fmt.Errorf("credentials configuration: %w", err)
 	}
+	config = config.WithDefaults()
 	options := []option.ClientOption{option.WithAuthCredentials(creds), option.WithLogger(silent), option.WithTelemetryDisabled()}
 	endpoint := defaultEndpoint
 	if config.IAMEndpoint != nil {

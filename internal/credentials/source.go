@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -21,6 +22,16 @@ const scopeIAM = "https://www.googleapis.com/auth/cloud-platform"
 
 // silent is the logger of Google's libraries. Their default one writes whole token answers once GOOGLE_SDK_GO_LOGGING_LEVEL is set (A14).
 var silent = slog.New(slog.DiscardHandler)
+
+// check reports every mistake in the configuration and in the gateway's own identity, which it reads.
+func (c Config) check() (*auth.Credentials, error) {
+	wrong := c.Validate()
+	if c.Source == (Source{}) {
+		return nil, wrong
+	}
+	creds, err := source(c.Source)
+	return creds, errors.Join(wrong, err)
+}
 
 // source reads the gateway's own identity. It contacts nobody yet.
 func source(config Source) (*auth.Credentials, error) {

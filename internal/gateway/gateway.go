@@ -3,22 +3,15 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
 
-	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
-	procv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc"
 
 	"github.com/bqgate/bqgate/extauthz"
 	"github.com/bqgate/bqgate/extproc"
@@ -29,7 +22,6 @@ import (
 	"github.com/bqgate/bqgate/internal/console"
 	"github.com/bqgate/bqgate/internal/credentials"
 	"github.com/bqgate/bqgate/internal/googlesql"
-	"github.com/bqgate/bqgate/internal/innerlink"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/notify"
 	"github.com/bqgate/bqgate/internal/sealed"
@@ -37,7 +29,14 @@ import (
 )
 
 // Run serves until ctx ends or a part fails. It returns nil after an orderly stop.
+//
+// Its doors come first: a second gateway of the same configuration ends there, and has touched nothing of the first.
 func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
+	doors, err := openDoors(c, log)
+	if err != nil {
+		return err
+	}
+	defer doors.close()
 	keys, err := sealed.Load(c.SealingKeyFile)
 	if err != nil {
 		return err
@@ -91,7 +90,7 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 		return err
 	}
 	defer holds.Close()
-	if err := holds.CheckRedis(ctx, !c.Redis.Embedded); err != nil {
+	if err := approvals.CheckRedis(ctx, store, !c.Redis.Embedded); err != nil {
 		return err
 	}
 	who.sessions.Journal = sessionJournal{journal}
@@ -137,75 +136,11 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	}
 	g.Go(func() error { return past.follow(ctx) })
 	g.Go(func() error { return notify.New(targets, holds, log).Run(ctx) })
-	if err := serveInner(ctx, g, c, log, authz, proc, who.tokens); err != nil {
-		return err
-	}
-	if err := serveConsole(ctx, g, c.Console.Address, pages); err != nil {
+	if err := doors.serve(ctx, g, authz, proc, who.tokens, pages); err != nil {
 		return err
 	}
 	log.Info("serving", "sockets", c.Sockets.Dir, "console", c.Console.Address, "policies", len(c.Policies), "policy_digest", set.Digest())
 	return g.Wait()
-}
-
-// serveInner serves the three sockets that Envoy connects to.
-func serveInner(ctx context.Context, g *errgroup.Group, c *config.Config, log *slog.Logger, authz *extauthz.Service, proc *extproc.Service, tokens http.Handler) error {
-	for name, register := range map[string]func(*grpc.Server){
-		"ext_authz.sock": func(s *grpc.Server) { authv3.RegisterAuthorizationServer(s, authz) },
-		"ext_proc.sock":  func(s *grpc.Server) { procv3.RegisterExternalProcessorServer(s, proc) },
-	} {
-		l, err := innerlink.Listen(filepath.Join(c.Sockets.Dir, name), c.Sockets.EnvoyUID, log)
-		if err != nil {
-			return err
-		}
-		s := grpc.NewServer(grpcOptions()...)
-		register(s)
-		g.Go(func() error { return s.Serve(l) })
-		g.Go(func() error { <-ctx.Done(); stop(s); return nil })
-	}
-	l, err := innerlink.Listen(filepath.Join(c.Sockets.Dir, "token.sock"), c.Sockets.EnvoyUID, log)
-	if err != nil {
-		return err
-	}
-	serveHTTP(ctx, g, l, tokens)
-	return nil
-}
-
-func serveConsole(ctx context.Context, g *errgroup.Group, address string, h http.Handler) error {
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return fmt.Errorf("console: %w", err)
-	}
-	serveHTTP(ctx, g, l, h)
-	return nil
-}
-
-func serveHTTP(ctx context.Context, g *errgroup.Group, l net.Listener, h http.Handler) {
-	s := &http.Server{
-		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: 60 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		BaseContext: func(net.Listener) context.Context { return ctx },
-	}
-	g.Go(func() error {
-		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
-	})
-	g.Go(func() error {
-		<-ctx.Done()
-		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
-		defer cancel()
-		if err := s.Shutdown(stopCtx); err != nil {
-			return s.Close()
-		}
-		return nil
-	})
-}
-
-// stop lets running calls end for a moment and then ends them: an abrupt end is an error to Envoy, which fails closed.
-func stop(s *grpc.Server) {
-	timer := time.AfterFunc(3*time.Second, s.Stop)
-	defer timer.Stop()
-	s.GracefulStop()
 }
 
 func connect(ctx context.Context, c config.Redis) (redis.UniversalClient, error) {

@@ -13,21 +13,89 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// Listen listens on a Unix socket. The folder is made if it is not there, with mode 0700, or 0711 where further users are allowed, who must pass through it. A folder that
-// group or others may do more with, or that belongs to somebody else, is refused. Connections of users other than the process's own and those in allow are closed at once.
-func Listen(path string, allow []int, log *slog.Logger) (net.Listener, error) {
-	dir := filepath.Dir(path)
+// Folder is the folder of one gateway's sockets. Its lock is held while the gateway lives: a second gateway
+// finds it taken and leaves the sockets of the first alone.
+type Folder struct {
+	dir   string
+	allow []int
+	log   *slog.Logger
+	lock  *os.File
+}
+
+// ErrTaken is what Open returns, wrapped, where another process serves from the folder.
+var ErrTaken = errors.New("another bqgate serves from it")
+
+const lockName = ".lock"
+
+// Open takes a folder for this process. The folder is made if it is not there, with mode 0700, or 0711 where
+// further users are allowed, who must pass through it. A folder that group or others may do more with, or that
+// belongs to somebody else, is refused, and so is one that another process has taken.
+func Open(dir string, allow []int, log *slog.Logger) (*Folder, error) {
 	if err := makeDir(dir, allow); err != nil {
 		return nil, fmt.Errorf("make socket folder: %w", err)
 	}
 	if err := checkDir(dir, allow); err != nil {
 		return nil, err
 	}
+	lock, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock socket folder: %w", err)
+	}
+	// The kernel gives the lock back when the process ends, however it ends.
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		defer lock.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("socket folder %s: %w%s; stop it first, or give this one another folder", dir, ErrTaken, holder(lock))
+		}
+		return nil, fmt.Errorf("lock socket folder %s: %w", dir, err)
+	}
+	if err := writeHolder(lock); err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("lock socket folder %s: %w", dir, err)
+	}
+	return &Folder{dir: dir, allow: allow, log: log, lock: lock}, nil
+}
+
+// Check says whether Open would take the folder as it is, and changes nothing. A folder that is not there is fine.
+func Check(dir string, allow []int) error {
+	if _, err := os.Lstat(dir); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return checkDir(dir, allow)
+}
+
+// holder is " (process N)", from what the holder of the lock wrote into it.
+func holder(lock *os.File) string {
+	text := make([]byte, 16)
+	n, _ := lock.ReadAt(text, 0)
+	if pid, err := strconv.Atoi(strings.TrimSpace(string(text[:n]))); err == nil {
+		return fmt.Sprintf(" (process %d)", pid)
+	}
+	return ""
+}
+
+func writeHolder(lock *os.File) error {
+	if err := lock.Truncate(0); err != nil {
+		return err
+	}
+	_, err := lock.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	return err
+}
+
+// Close gives the folder back.
+func (f *Folder) Close() error { return f.lock.Close() }
+
+// Listen listens on a Unix socket of this name in the folder, in the place of one that an earlier process left.
+// Connections of users other than the process's own and the allowed ones are closed at once.
+func (f *Folder) Listen(name string) (net.Listener, error) {
+	path := filepath.Join(f.dir, name)
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("remove stale socket: %w", err)
 	}
@@ -36,14 +104,14 @@ func Listen(path string, allow []int, log *slog.Logger) (net.Listener, error) {
 		return nil, fmt.Errorf("listen on %s: %w", path, err)
 	}
 	mode := os.FileMode(0o600)
-	if len(allow) > 0 {
+	if len(f.allow) > 0 {
 		mode = 0o666 // the folder and the peer check decide
 	}
 	if err := os.Chmod(path, mode); err != nil {
 		l.Close()
 		return nil, fmt.Errorf("protect socket: %w", err)
 	}
-	return &listener{UnixListener: l, allow: append([]int{os.Getuid()}, allow...), log: log}, nil
+	return &listener{UnixListener: l, allow: append([]int{os.Getuid()}, f.allow...), log: f.log}, nil
 }
 
 // dirMode is the mode of a socket folder: nobody else may list it, and those who are allowed may pass through it.

@@ -21,6 +21,66 @@ var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
 const attackEnv = "INNERLINK_TEST_ATTACK"
 
+// listen takes a folder and listens on its socket "s"; closing the listener gives the folder back.
+func listen(dir string, allow []int) (net.Listener, error) {
+	folder, err := innerlink.Open(dir, allow, quiet)
+	if err != nil {
+		return nil, err
+	}
+	l, err := folder.Listen("s")
+	if err != nil {
+		folder.Close()
+		return nil, err
+	}
+	return &held{l, folder}, nil
+}
+
+type held struct {
+	net.Listener
+	folder *innerlink.Folder
+}
+
+func (h *held) Close() error { return errors.Join(h.Listener.Close(), h.folder.Close()) }
+
+// A second gateway with the same folder does not start, says who holds it, and leaves the sockets of the first as they are. When the first ends, the next one takes
+// the folder, whatever the first left in it.
+func TestOneGatewayAFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "in")
+	first, err := listen(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	if second, err := listen(dir, nil); !errors.Is(err, innerlink.ErrTaken) || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) {
+		if err == nil {
+			second.Close()
+		}
+		t.Fatalf("%v, want an error that names the process %d", err, os.Getpid())
+	}
+	go func() {
+		if c, err := first.Accept(); err == nil {
+			c.Write([]byte("first"))
+			c.Close()
+		}
+	}()
+	c, err := net.Dial("unix", filepath.Join(dir, "s"))
+	if err != nil {
+		t.Fatalf("the first gateway's socket is gone: %v", err)
+	}
+	if got, err := io.ReadAll(c); err != nil || string(got) != "first" {
+		t.Fatalf("got %q, %v", got, err)
+	}
+	first.Close()
+	if err := os.WriteFile(filepath.Join(dir, "s"), nil, 0o600); err != nil { // as a killed one leaves it
+		t.Fatal(err)
+	}
+	next, err := listen(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next.Close()
+}
+
 // TestMain is also the attacker's program: it connects, listens and expects to be hung up on.
 func TestMain(m *testing.M) {
 	path := os.Getenv(attackEnv)
@@ -45,7 +105,7 @@ func TestListenRefusesAnOpenFolder(t *testing.T) {
 		if err := os.Chmod(dir, mode); err != nil {
 			t.Fatal(err)
 		}
-		l, err := innerlink.Listen(filepath.Join(dir, "s"), nil, quiet)
+		l, err := listen(dir, nil)
 		if err == nil {
 			l.Close()
 			t.Fatalf("mode %o: a folder that others may enter was accepted", mode)
@@ -57,7 +117,7 @@ func TestListenRefusesAnOpenFolder(t *testing.T) {
 }
 
 func TestOwnUserIsServed(t *testing.T) {
-	l, err := innerlink.Listen(filepath.Join(t.TempDir(), "in", "s"), nil, quiet)
+	l, err := listen(filepath.Join(t.TempDir(), "in"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +151,7 @@ func TestAnotherUserIsHungUpOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	l, err := innerlink.Listen(filepath.Join(dir, "s"), nil, quiet)
+	l, err := listen(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +198,7 @@ func TestAnotherUserThatIsAllowed(t *testing.T) {
 		if err := os.Chmod(dir, mode); err != nil {
 			t.Fatal(err)
 		}
-		l, err := innerlink.Listen(filepath.Join(dir, "s"), []int{other}, quiet)
+		l, err := listen(dir, []int{other})
 		if err == nil {
 			l.Close()
 			t.Errorf("mode %o was accepted", mode)
@@ -147,7 +207,7 @@ func TestAnotherUserThatIsAllowed(t *testing.T) {
 		}
 	}
 	dir := filepath.Join(base, "made")
-	l, err := innerlink.Listen(filepath.Join(dir, "s"), []int{other}, quiet)
+	l, err := listen(dir, []int{other})
 	if err != nil {
 		t.Fatal(err)
 	}
