@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/bqgate/bqgate/internal/coarse"
 )
 
 // size: the byte limit, and the approvals that hold the query. It is the last question and sets the effect.
@@ -23,7 +25,7 @@ func (w *walk) size() error {
 	if d.MaxBytes > 0 && bytes > d.MaxBytes {
 		if !slices.ContainsFunc(held, func(a *approval) bool { return a.when.estimate }) {
 			return refuse(w.limiting(), fmt.Sprintf("a query that reads at most %s: fewer columns, or a condition on the partition", formatSize(d.MaxBytes)),
-				"the query would read %s, and at most %s are allowed", formatSize(bytes), formatSize(d.MaxBytes))
+				"the query would read %s, and at most %s are allowed", formatSize(coarse.Bytes(bytes)), formatSize(d.MaxBytes))
 		}
 		d.MaxBytes = 0 // the reviewers decide on the estimate, which bounds what is forwarded
 	}
@@ -218,7 +220,7 @@ func (w *walk) why(held []*approval, bytes int64) string {
 		facts = append(facts, "reads the high-value "+plural("table", len(high))+" "+strings.Join(high, ", "))
 	}
 	if slices.ContainsFunc(held, func(a *approval) bool { return a.when.estimate }) {
-		facts = append(facts, "is estimated to read "+formatSize(bytes))
+		facts = append(facts, "is estimated to read "+formatSize(coarse.Bytes(bytes)))
 	}
 	if used := w.otherUse(); len(used) > 0 && slices.ContainsFunc(held, func(a *approval) bool { return a.when.otherUse }) {
 		for i := range used {

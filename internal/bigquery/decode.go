@@ -4,6 +4,8 @@ import (
 	"math"
 	"regexp"
 	"strings"
+
+	"github.com/bqgate/bqgate/internal/coarse"
 )
 
 // Request is an HTTP request as it arrived: nothing decoded, nothing normalised.
@@ -223,7 +225,7 @@ func decodeShared(o *object, op *Operation, q *QueryRequest) {
 	o.refused("useLegacySql", "write GoogleSQL and set it to false", `false`)
 	q.UseQueryCache = o.boolean("useQueryCache")
 	if n := o.integer("maximumBytesBilled", 0, math.MaxInt64); n != nil {
-		q.MaximumBytesBilled = *n
+		q.MaximumBytesBilled = coarse.Limit(*n)
 	}
 	if d, ok := o.object("defaultDataset"); ok {
 		ref := &DatasetReference{ProjectID: d.text("projectId"), DatasetID: d.pattern("datasetId", datasetID, "1 to 1024 letters, digits and '_'")}

@@ -37,10 +37,10 @@ func TestDecodeAcceptsClients(t *testing.T) {
 		},
 		"python query_and_wait": {
 			post(queryPath+"?prettyPrint=false", `{"useLegacySql": false, "formatOptions": {"useInt64Timestamp": true}, "query": "SELECT @a", "requestId": "a5a0",`+
-				`"parameterMode": "NAMED", "queryParameters": [{"name": "a", "parameterType": {"type": "INT64"}, "parameterValue": {"value": "1"}}], "maximumBytesBilled": "1000", "labels": {"team": "x"},`+
+				`"parameterMode": "NAMED", "queryParameters": [{"name": "a", "parameterType": {"type": "INT64"}, "parameterValue": {"value": "1"}}], "maximumBytesBilled": "30000000", "labels": {"team": "x"},`+
 				`"defaultDataset": {"datasetId": "crm", "projectId": "demo"}, "location": "EU", "maxResults": 10, "timeoutMs": 5000}`),
 			Operation{Method: MethodQuery, Job: JobReference{ProjectID: "demo", Location: "EU"}, Query: &QueryRequest{
-				SQL: "SELECT @a", RequestID: "a5a0", Format: FormatOptions{UseInt64Timestamp: true}, ParameterMode: "NAMED", MaximumBytesBilled: 1000,
+				SQL: "SELECT @a", RequestID: "a5a0", Format: FormatOptions{UseInt64Timestamp: true}, ParameterMode: "NAMED", MaximumBytesBilled: 20971520, /* rounded down, since which limit a query passes tells its bytes */
 				Parameters: json.RawMessage(`[{"name":"a","parameterType":{"type":"INT64"},"parameterValue":{"value":"1"}}]`),
 				Labels:     map[string]string{"team": "x"}, DefaultDataset: &DatasetReference{"demo", "crm"}, MaxResults: ptr(uint32(10)), TimeoutMs: ptr(int64(5000)),
 			}},

@@ -1,15 +1,6 @@
 package bigquery
 
-// ByteStep is what the bytes of a client's dry run are rounded up to: finer figures tell partitions, and so values, apart (A29).
-const ByteStep = 10 << 20
-
-// RoundBytes rounds up to ByteStep.
-func RoundBytes(n int64) int64 {
-	if n <= 0 {
-		return 0
-	}
-	return ((n-1)/ByteStep + 1) * ByteStep
-}
+import "github.com/bqgate/bqgate/internal/coarse"
 
 // DryRunAnswer is what a client is told of a query that it did not run.
 type DryRunAnswer struct {
@@ -70,7 +61,7 @@ type dryRunResponse struct {
 
 // DryRunJob answers a dry run by jobs.insert. created is in milliseconds since the epoch.
 func DryRunJob(d DryRunAnswer, created int64) []byte {
-	bytes := RoundBytes(d.Bytes)
+	bytes := coarse.Bytes(d.Bytes)
 	config := answer(d.Job, d.SQL, d.Labels, "").Configuration
 	config.DryRun = true
 	if d.Waits {
@@ -88,6 +79,6 @@ func DryRunJob(d DryRunAnswer, created int64) []byte {
 // DryRunQuery answers a dry run by jobs.query.
 func DryRunQuery(d DryRunAnswer) []byte {
 	return written(dryRunResponse{
-		Kind: "bigquery#queryResponse", Schema: shown(d.Schema), JobReference: d.reference(), TotalBytesProcessed: RoundBytes(d.Bytes), JobComplete: true,
+		Kind: "bigquery#queryResponse", Schema: shown(d.Schema), JobReference: d.reference(), TotalBytesProcessed: coarse.Bytes(d.Bytes), JobComplete: true,
 	})
 }

@@ -112,6 +112,14 @@ const maxErrorText = 4 << 10
 // SensitiveErrorText stands for every upstream error of a query that touches a sensitive column.
 const SensitiveErrorText = "bqgate: BigQuery could not run the query. Its own words are not shown, because the query touches sensitive columns and they could carry values"
 
+// overLimitText stands for BigQuery's "Query exceeded limit for bytes billed: 1000. 10485760 or higher required.", which says how much a query reads to the MiB.
+const overLimitText = "bqgate: the query would bill more than its maximumBytesBilled allows; a dry run says how much, rounded up"
+
+// tellsBytes says whether an error's text tells how many bytes a query reads.
+func tellsBytes(reason, message string) bool {
+	return reason == "bytesBilledLimitExceeded" || strings.Contains(strings.ToLower(message), "bytes billed")
+}
+
 const unreadableErrorText = "bqgate: BigQuery answered with an error that could not be read"
 
 // upstreamError is what is read of an error answer. Details, debugInfo, locations and further entries are not.
@@ -139,6 +147,8 @@ func FilterError(status int, body []byte, v ErrorView) (int, []byte) {
 		message = SensitiveErrorText
 	case err != nil || message == "":
 		message = unreadableErrorText
+	case tellsBytes(reason, message):
+		message = overLimitText
 	}
 	return status, ErrorBody(status, reason, message)
 }

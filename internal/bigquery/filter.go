@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/bqgate/bqgate/internal/coarse"
 )
 
 // JobView says how a job looks to its owner: as the request that it made, not as the job that the gateway ran for it.
@@ -86,9 +88,14 @@ func FilterJob(body []byte, v JobView) ([]byte, error) {
 		}
 		a.Configuration.Query.DestinationTable = &t
 	}
-	a.Statistics = answeredTimes{CreationTime: j.Created, StartTime: j.Started, EndTime: j.Ended, TotalBytesProcessed: j.TotalBytesProcessed}
-	if j.StatementType != "" || j.TotalBytesProcessed != nil {
-		stats := &answeredStats{TotalBytesProcessed: j.TotalBytesProcessed, CacheHit: j.CacheHit}
+	var processed *int64 // rounded, as everywhere
+	if j.TotalBytesProcessed != nil {
+		n := coarse.Bytes(*j.TotalBytesProcessed)
+		processed = &n
+	}
+	a.Statistics = answeredTimes{CreationTime: j.Created, StartTime: j.Started, EndTime: j.Ended, TotalBytesProcessed: processed}
+	if j.StatementType != "" || processed != nil {
+		stats := &answeredStats{TotalBytesProcessed: processed, CacheHit: j.CacheHit}
 		if slices.Contains(statementTypes, j.StatementType) {
 			stats.StatementType = j.StatementType
 		}
@@ -97,8 +104,11 @@ func FilterJob(body []byte, v JobView) ([]byte, error) {
 	a.Status.State = j.State
 	if j.Error != nil {
 		shown := JobError{Reason: knownReason(j.Error.Reason, 500), Message: boundText(j.Error.Message)}
-		if v.Sensitive {
+		switch {
+		case v.Sensitive:
 			shown.Message = SensitiveErrorText
+		case tellsBytes(shown.Reason, shown.Message):
+			shown.Message = overLimitText
 		}
 		a.fail(shown)
 	}

@@ -83,8 +83,8 @@ func TestFilterJob(t *testing.T) {
 	want := `{"kind":"bigquery#job","id":"demo:US.j1","selfLink":"https://bigquery.googleapis.com/bigquery/v2/projects/demo/jobs/j1?location=US","user_email":"agent@example.com",` +
 		`"jobReference":{"projectId":"demo","jobId":"j1","location":"US"},"configuration":{"jobType":"QUERY","labels":{"team":"x"},"query":{"query":"SELECT name FROM crm.customers",` +
 		`"useLegacySql":false,"priority":"INTERACTIVE","destinationTable":{"projectId":"demo","datasetId":"_anon1","tableId":"anon2"}}},` +
-		`"statistics":{"creationTime":"1795391325000","startTime":"1795391325100","endTime":"1795391326000","totalBytesProcessed":"4096",` +
-		`"query":{"statementType":"SELECT","totalBytesProcessed":"4096","cacheHit":false}},` +
+		`"statistics":{"creationTime":"1795391325000","startTime":"1795391325100","endTime":"1795391326000","totalBytesProcessed":"10485760",` +
+		`"query":{"statementType":"SELECT","totalBytesProcessed":"10485760","cacheHit":false}},` +
 		`"status":{"state":"DONE","errorResult":{"reason":"invalidQuery","message":"` + SensitiveErrorText + `"},"errors":[{"reason":"invalidQuery","message":"` + SensitiveErrorText + `"}]}}`
 	if string(out) != want {
 		t.Errorf("got  %s\nwant %s", out, want)
@@ -103,9 +103,34 @@ func TestFilterJob(t *testing.T) {
 	}
 }
 
+// Every byte count of a job, and every text that holds one, is as coarse as that of a dry run.
+func TestJobsTellRoundedBytes(t *testing.T) {
+	const job = `{"kind":"bigquery#job","jobReference":{"projectId":"demo","jobId":"j1","location":"US"},"configuration":{"query":{"query":"SELECT 1","useLegacySql":false}},` +
+		`"statistics":{"totalBytesProcessed":"12345678","query":{"statementType":"SELECT","totalBytesProcessed":"12345678","totalBytesBilled":"13631488","estimatedBytesProcessed":"12345678",` +
+		`"queryPlan":[{"recordsRead":"7","shuffleOutputBytes":"12345678"}],"timeline":[{"totalSlotMs":"9"}]}},` +
+		`"status":{"state":"DONE","errorResult":{"reason":"bytesBilledLimitExceeded","message":"Query exceeded limit for bytes billed: 1. 13631488 or higher required."}}}`
+	for name, body := range map[string]string{"get": job, "as a number": strings.ReplaceAll(job, `"12345678"`, `12345678`), "cancel": `{"kind":"bigquery#jobCancelResponse","job":` + job + `}`} {
+		t.Run(name, func(t *testing.T) {
+			out, err := FilterJob([]byte(body), JobView{SQL: "SELECT 1", Wrapped: name == "cancel"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := strings.Count(string(out), `"totalBytesProcessed":"20971520"`); n != 2 || !strings.Contains(string(out), overLimitText) {
+				t.Errorf("%d of 2 figures are rounded: %s", n, out)
+			}
+			for _, exact := range []string{"12345678", "13631488", "shuffleOutputBytes", "recordsRead", "totalSlotMs"} {
+				if strings.Contains(string(out), exact) {
+					t.Errorf("%s is told: %s", exact, out)
+				}
+			}
+		})
+	}
+}
+
 func TestFilterError(t *testing.T) {
 	full := `{"error":{"code":400,"message":"Bad int64 value: ` + canary + `","errors":[{"message":"` + canary + `","domain":"global","reason":"invalidQuery","location":"` + canary + `","debugInfo":"` + canary + `"}],` +
 		`"status":"INVALID_ARGUMENT","details":[{"@type":"x","detail":"` + canary + `"}]}}`
+	billed := `{"error":{"code":400,"message":"Query exceeded limit for bytes billed: 20971520. 34603008 or higher required.","errors":[{"reason":"bytesBilledLimitExceeded"}]}}`
 	for name, c := range map[string]struct {
 		status          int
 		body            string
@@ -115,6 +140,9 @@ func TestFilterError(t *testing.T) {
 	}{
 		"sensitive":          {400, full, true, 400, "invalidQuery", SensitiveErrorText},
 		"clear":              {400, full, false, 400, "invalidQuery", "Bad int64 value: " + canary},
+		"bytes billed":       {400, billed, false, 400, "bytesBilledLimitExceeded", overLimitText},
+		"bytes in a text":    {400, strings.Replace(billed, "bytesBilledLimitExceeded", "invalid", 1), false, 400, "invalid", overLimitText},
+		"bytes and secret":   {400, billed, true, 400, "bytesBilledLimitExceeded", SensitiveErrorText},
 		"unknown reason":     {403, `{"error":{"message":"m","errors":[{"reason":"` + canary + `"}]}}`, false, 403, "accessDenied", "m"},
 		"no entries":         {404, `{"error":{"message":"m"}}`, false, 404, "notFound", "m"},
 		"html":               {502, `<html>` + canary, false, 502, "backendError", unreadableErrorText},

@@ -3,10 +3,13 @@ package masking
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 
 	json "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/bqgate/bqgate/internal/coarse"
 )
 
 // shape is what a member's value must be.
@@ -15,6 +18,7 @@ type shape uint8
 const (
 	word   shape = iota + 1 // a string
 	number                  // an unsigned 64-bit integer, which the API writes as a string
+	size                    // a number of bytes, which goes out rounded
 	truth                   // true or false
 	object                  // checked by its own code
 )
@@ -23,7 +27,7 @@ const (
 // the agent does not see, and what is new is not known.
 var members = map[string]shape{
 	"kind": word, "etag": word, "pageToken": word, "queryId": word, "location": word,
-	"totalRows": number, "totalBytesProcessed": number, "totalBytesBilled": number,
+	"totalRows": number, "totalBytesProcessed": size, "totalBytesBilled": size,
 	"jobComplete": truth, "cacheHit": truth,
 	"jobReference": object, "jobCreationReason": object, "schema": object, "rows": object,
 }
@@ -39,7 +43,7 @@ func (m *Results) keeps(name string) bool {
 	return m.options.Keep == nil || m.options.Keep(name)
 }
 
-// learn checks a known member and remembers what it says. Dropped members are checked as well: the answer is believed whole or not at all.
+// learn checks a known member, remembers what it says and rounds what goes out rounded. Dropped members are checked as well: the answer is believed whole or not at all.
 func (m *Results) learn(name string) error {
 	value := jsontext.Value(m.value)
 	var err error
@@ -56,6 +60,12 @@ func (m *Results) learn(name string) error {
 		var n uint64
 		if n, err = readNumber(value); err == nil && name == "totalRows" {
 			m.head.TotalRows = &n
+		}
+	case size:
+		var n uint64
+		if n, err = readNumber(value); err == nil {
+			m.value = strconv.AppendInt(append(m.value[:0], '"'), coarse.Bytes(int64(min(n, math.MaxInt64))), 10)
+			m.value = append(m.value, '"')
 		}
 	case truth:
 		var yes bool

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -378,5 +379,34 @@ func TestAnonymousNames(t *testing.T) {
 		if _, err := mask(plan, Options{}, schema(c.outer, c.inner), 9); (err == nil) != c.ok {
 			t.Errorf("%q and %q: %v", c.outer, c.inner, err)
 		}
+	}
+}
+
+// The bytes that a query read are told as coarsely as by a dry run, however the answer writes them and however it is cut.
+func TestBytesAreRounded(t *testing.T) {
+	for name, c := range map[string]struct{ in, want string }{
+		"text":       {`{"jobComplete":true,"totalBytesProcessed":"12345678","totalRows":"12345678"}`, `{"jobComplete":true,"totalBytesProcessed":"20971520","totalRows":"12345678"}`},
+		"number":     {`{"totalBytesProcessed":12345678}`, `{"totalBytesProcessed":"20971520"}`},
+		"billed":     {`{"totalBytesBilled":"10485761"}`, `{"totalBytesBilled":"20971520"}`},
+		"whole step": {`{"totalBytesBilled":"10485760"}`, `{"totalBytesBilled":"10485760"}`},
+		"one":        {`{"totalBytesProcessed":"1"}`, `{"totalBytesProcessed":"10485760"}`},
+		"none":       {`{"totalBytesProcessed":"0"}`, `{"totalBytesProcessed":"0"}`},
+		"enormous":   {`{"totalBytesProcessed":"18446744073709551615"}`, `{"totalBytesProcessed":"9223372036846387200"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, size := range []int{1, 7, len(c.in)} {
+				m, got := NewResults(Plan{}, Options{}), ""
+				for piece := range slices.Chunk([]byte(c.in), size) {
+					out, err := m.Write(piece)
+					if err != nil {
+						t.Fatal(err)
+					}
+					got += string(out)
+				}
+				if got != c.want || m.Close() != nil {
+					t.Errorf("in pieces of %d: %s, want %s", size, got, c.want)
+				}
+			}
+		})
 	}
 }
