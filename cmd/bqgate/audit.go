@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -10,7 +12,7 @@ import (
 
 func auditCommand() *cobra.Command {
 	c := &cobra.Command{Use: "audit", Short: "Read the audit journal", RunE: group}
-	c.AddCommand(auditListCommand(), auditKeygenCommand())
+	c.AddCommand(auditListCommand(), auditVerifyCommand(), auditKeygenCommand())
 	return c
 }
 
@@ -34,15 +36,98 @@ func auditListCommand() *cobra.Command {
 				return exit{exitFindings, err}
 			}
 			if asJSON || !terminal(c.OutOrStdout()) {
-				return list.WriteJSON(c.OutOrStdout())
+				err = list.WriteJSON(c.OutOrStdout())
+			} else {
+				err = list.WriteTable(c.OutOrStdout())
 			}
-			return list.WriteTable(c.OutOrStdout())
+			if err != nil {
+				return err
+			}
+			if err := tell(c.ErrOrStderr(), list.Report); err != nil {
+				return err
+			}
+			if n := len(list.Findings); n > 0 {
+				return exit{exitFindings, fmt.Errorf("what stands above is what can be read; %s", findings(n))}
+			}
+			return nil
 		},
 	}
 	c.Flags().StringVar(&dir, "dir", "", "the audit folder")
 	c.Flags().StringVar(&keyFile, "key-file", "", "the key the journal was sealed with")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON lines, also on a terminal")
 	return c
+}
+
+func auditVerifyCommand() *cobra.Command {
+	var dir, keyFile, publicKey string
+	c := &cobra.Command{
+		Use: "verify --dir DIR [--key-file FILE]", Args: exactly(0),
+		Short: "Check that the journal is whole: checksums, chains, how each file ends, and what files tell of each other",
+		RunE: func(c *cobra.Command, _ []string) error {
+			if dir == "" {
+				return usage(c, errMissing("--dir"))
+			}
+			if publicKey != "" {
+				return usage(c, errors.New("--public-key: this journal has no signed checkpoints; leave it out to check chains and ends"))
+			}
+			var key *audit.Key // none: Verify
+			if keyFile != "" {
+				var err error
+				if key, err = audit.LoadKey(keyFile); err != nil {
+					return exit{exitUsage, err}
+				}
+			}
+			report, err := audit.Read(dir, key, func(audit.Position, audit.Record) error { return nil })
+			if err != nil {
+				return exit{exitFindings, err}
+			}
+			if err := tell(c.ErrOrStderr(), report); err != nil {
+				return err
+			}
+			var records uint64
+			var size int64
+			for _, f := range report.Files {
+				records, size = records+f.Records, size+f.Size
+			}
+			if _, err := fmt.Fprintf(c.OutOrStdout(), "%d files, %d records, %d bytes; %s\n", len(report.Files), records, size, findings(len(report.Findings))); err != nil {
+				return err
+			}
+			if n := len(report.Findings); n > 0 {
+				return exit{exitFindings, errors.New(findings(n))}
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&dir, "dir", "", "the audit folder")
+	c.Flags().StringVar(&keyFile, "key-file", "", "the key the journal was sealed with: with it, each record is opened too")
+	c.Flags().StringVar(&publicKey, "public-key", "", "of the signed checkpoints, where there are any")
+	return c
+}
+
+// tell writes what a walk over the journal found, to where it mixes with no output.
+func tell(w io.Writer, r audit.Report) error {
+	for _, note := range r.Notes {
+		if _, err := fmt.Fprintf(w, "note: %s\n", note); err != nil {
+			return err
+		}
+	}
+	for _, finding := range r.Findings {
+		if _, err := fmt.Fprintf(w, "finding: %v\n", finding); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func findings(n int) string {
+	switch n {
+	case 0:
+		return "nothing is wrong"
+	case 1:
+		return "1 finding"
+	default:
+		return fmt.Sprintf("%d findings", n)
+	}
 }
 
 func auditKeygenCommand() *cobra.Command {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -151,13 +152,13 @@ func TestSessions(t *testing.T) {
 	}
 	// It is in the journal: who, why and when.
 	found := 0
-	_, err := audit.Read(filepath.Join(g.dir, "audit"), g.audit, func(_ audit.Position, r audit.Record) error {
+	report, err := audit.Read(filepath.Join(g.dir, "audit"), g.audit, func(_ audit.Position, r audit.Record) error {
 		if s, ok := r.(audit.Session); ok && s.Event == "revoked" && s.Subject.Sub == "alice" && strings.HasPrefix(s.By, "operator ") {
 			found++
 		}
 		return nil
 	})
-	if err != nil || found != 3 {
+	if err := errors.Join(err, report.Err()); err != nil || found != 3 {
 		t.Errorf("%d revocations in the journal, want 3: %v", found, err)
 	}
 }

@@ -3,6 +3,7 @@ package audit
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -93,8 +94,18 @@ func TestKill(t *testing.T) {
 			t.Fatalf("the child ended by itself: %v", err)
 		}
 	}
-	l, err := List(dir, key)
+	// The last process was killed, and none has begun since to tell of its end: that is said.
+	report, err := Verify(dir)
 	if err != nil {
+		t.Fatal(err)
+	}
+	if last := report.Files[len(report.Files)-1]; !last.Closed && (len(report.Findings) != 1 || !strings.Contains(report.Findings[0].Error(), "without a closing record")) {
+		t.Errorf("after the kill: %v", report.Findings)
+	}
+	// The next one tells. From then on the folder is in order, and what is cut from any file is missed.
+	next := open(t, dir, key, Options{})
+	l, err := List(dir, key)
+	if err := errors.Join(err, l.Err()); err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range l.Entries {
@@ -103,17 +114,45 @@ func TestKill(t *testing.T) {
 	if len(acked) > 0 {
 		t.Errorf("%d acknowledged records are lost", len(acked))
 	}
-	torn := 0
+	if len(l.Entries) < 100 {
+		t.Errorf("only %d records", len(l.Entries))
+	}
+	torn, killed := 0, 0
 	for _, f := range l.Files {
 		if f.Torn > 0 {
 			torn++
 		}
+		if f.Closed || f.Live {
+			continue
+		}
+		killed++
+		content, err := os.ReadFile(f.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range []int64{f.Size, f.Size - 1, f.Size - 200, headerSize, headerSize - 1, 0} {
+			if n < 0 || n == int64(len(content)) {
+				continue // nothing is cut
+			}
+			if err := os.WriteFile(f.Path, content[:n], 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if report, err := Verify(dir); err != nil || len(report.Findings) == 0 {
+				t.Errorf("%s cut to %d of %d bytes: %v, nothing was found", f.Path, n, len(content), err)
+			}
+		}
+		if err := os.WriteFile(f.Path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if _, err := Verify(dir); err != nil {
-		t.Error(err)
+	if killed < 5 { // one that is killed between two files leaves none open
+		t.Errorf("%d files of killed processes, of 10", killed)
 	}
-	if len(l.Entries) < 100 {
-		t.Errorf("only %d records", len(l.Entries))
+	if err := next.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if report, err := Verify(dir); err != nil || len(report.Findings) > 0 {
+		t.Errorf("%v, %v", report.Findings, err)
 	}
 	t.Logf("%d records in %d files, %d of them torn", len(l.Entries), len(l.Files), torn)
 }

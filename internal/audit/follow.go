@@ -1,53 +1,74 @@
 package audit
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/cipher"
-	"encoding/binary"
+	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
 )
 
-// smallRecord is the size up to which a Follower looks into a record: approvals and sessions are far below it, frames of answers mostly above.
+// smallRecord is the size up to which a Follower looks into a record: approvals and sessions are far
+// below it, frames of answers mostly above.
 const smallRecord = 64 << 10
 
-// Follower reads what was written of approvals and sessions, by any process and however long ago, and goes on as more is written. It is how a gateway knows what Redis may
-// have forgotten or been made to forget. It does not check the chain of the records that it passes over: Verify does. It is for one goroutine.
+// Follower reads what was written of approvals and sessions, by any process and however long ago, and
+// goes on as more is written. It is how a gateway knows what Redis may have forgotten or been made to
+// forget. It checks no chain: Verify does. It is for one goroutine.
 type Follower struct {
 	dir   string
 	key   *Key
 	since time.Time
 	files map[string]*followed
+	told  map[string]bool
 
 	// Skipped are files that another key sealed: what they say is not known.
 	Skipped []string
+	// Trouble is told once of each thing that was passed over: damage, and what is no journal file.
+	Trouble func(error)
 }
 
 // followed is how far a file was read.
 type followed struct {
-	at     int64
-	before chain
-	aead   cipher.AEAD // nil before the header was read
-	skip   bool
+	at   int64
+	seen int64 // size of the file when it was looked at last
+	aead cipher.AEAD
+	skip bool
 }
 
-// Follow makes a Follower of the journal of an audit folder. Files that were last written before since are left out.
+// Follow makes a Follower of the journal of an audit folder. Files that were last written before since
+// are left out.
 func Follow(dir string, key *Key, since time.Time) *Follower {
-	return &Follower{dir: dir, key: key, since: since, files: make(map[string]*followed)}
+	return &Follower{dir: dir, key: key, since: since, files: make(map[string]*followed), told: make(map[string]bool)}
 }
 
-// Poll gives every Approval and Session record that was written since the last Poll to visit. What is not whole yet comes the next time. A file that is not what was written is a *CorruptError.
+func (f *Follower) trouble(err error) {
+	if f.Trouble != nil && !f.told[err.Error()] {
+		f.told[err.Error()] = true
+		f.Trouble(err)
+	}
+}
+
+// Poll gives every Approval, Seen and Session record that was written since the last Poll to visit. What
+// is not whole yet comes the next time. What is damaged is passed over, and told as trouble: what of it
+// mattered to others, they were told in Redis too.
 func (f *Follower) Poll(visit func(Record) error) error {
-	paths, err := files(f.dir)
+	paths, strays, err := files(f.dir)
 	if err != nil {
 		return err
 	}
+	for _, path := range strays {
+		f.trouble(fmt.Errorf("%s is not a journal file; it is left alone", path))
+	}
 	for _, path := range paths {
 		info, err := os.Stat(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			f.trouble(fmt.Errorf("%s has gone", path))
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("follow audit journal: %w", err)
 		}
@@ -56,34 +77,33 @@ func (f *Follower) Poll(visit func(Record) error) error {
 			file = &followed{skip: info.ModTime().Before(f.since)}
 			f.files[path] = file
 		}
-		if file.skip || info.Size() <= file.at {
+		if file.skip || info.Size() == file.seen {
 			continue
 		}
-		if err := f.read(path, info.Size(), file, visit); err != nil {
+		if err := f.read(path, file, visit); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (f *Follower) read(path string, size int64, file *followed, visit func(Record) error) error {
-	r, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("follow audit journal: %w", err)
+func (f *Follower) read(path string, file *followed, visit func(Record) error) error {
+	s, h, done, err := openScanner(path)
+	if s == nil {
+		return err
 	}
-	defer r.Close()
+	defer done()
+	switch {
+	case errors.Is(err, errUnbegun):
+		return nil // its writer is at it, or died
+	case errors.Is(err, errHeader) || errors.Is(err, errEarlier):
+		file.skip = true
+		f.trouble(&CorruptError{File: path, Reason: err.Error()})
+		return nil
+	case err != nil:
+		return err
+	}
 	if file.aead == nil {
-		if size < headerSize {
-			return nil // its writer is at it, or died
-		}
-		head := make([]byte, headerSize)
-		if _, err := r.ReadAt(head, 0); err != nil {
-			return fmt.Errorf("follow %s: %w", path, err)
-		}
-		h, err := parseHeader(head)
-		if err != nil {
-			return &CorruptError{File: path, Reason: err.Error()}
-		}
 		if h.key != f.key.id() {
 			file.skip, f.Skipped = true, append(f.Skipped, filepath.Base(path))
 			return nil
@@ -91,61 +111,75 @@ func (f *Follower) read(path string, size int64, file *followed, visit func(Reco
 		if file.aead, err = f.key.cipher(h.id); err != nil {
 			return fmt.Errorf("follow %s: %w", path, err)
 		}
-		file.at, file.before = headerSize, chain{last: link(Hash{}, nil, head)}
+		file.at = headerSize
 	}
-	in := bufio.NewReaderSize(io.NewSectionReader(r, file.at, size-file.at), 256<<10)
-	var buf []byte
-	for left := size - file.at; left >= frameHead; left = size - file.at {
-		head, err := in.Peek(frameHead)
+	s.at = file.at
+	for s.at < s.end {
+		size, err := f.frame(s, file, visit)
 		if err != nil {
-			return fmt.Errorf("follow %s: %w", path, err)
+			return err
 		}
-		length := int64(binary.BigEndian.Uint32(head))
-		if length > left-frameHead || length == 0 && zeros(head) {
-			return nil // not whole: being written, or torn by a crash
+		if size == 0 {
+			break // not whole: being written, or torn by a crash
 		}
-		if length < 16 || length > maxSealed {
-			return &CorruptError{File: path, Offset: file.at, Reason: fmt.Sprintf("impossible length %d", length)}
-		}
-		after := Hash(head[8:frameHead])
-		if length > smallRecord {
-			if _, err := in.Discard(int(frameHead + length)); err != nil {
-				return fmt.Errorf("follow %s: %w", path, err)
-			}
-		} else {
-			buf = append(buf[:0], make([]byte, frameHead+length)...)
-			if _, err := io.ReadFull(in, buf); err != nil {
-				return fmt.Errorf("follow %s: %w", path, err)
-			}
-			if frameSum(buf) != binary.BigEndian.Uint32(buf[4:]) {
-				if left == frameHead+length {
-					return nil // the end of the file, where a crash may have left it half written
-				}
-				return &CorruptError{File: path, Offset: file.at, Reason: "checksum does not match"}
-			}
-			if err := file.open(path, buf[frameHead:], visit); err != nil {
-				return err
-			}
-		}
-		file.at += frameHead + length
-		file.before = chain{last: after, next: file.before.next + 1}
+		s.at += size
+		file.at = s.at
 	}
+	file.seen = s.end
 	return nil
 }
 
-// open reads one record and visits it if it is of a kind that is followed.
-func (f *followed) open(path string, sealed []byte, visit func(Record) error) error {
-	nonce := f.before.nonce()
-	text, err := f.aead.Open(nil, nonce[:], sealed, f.before.last[:])
-	if err != nil {
-		return &CorruptError{File: path, Offset: f.at, Reason: "the record does not open with this key at this place"}
+// frame takes the frame at s.at and returns how far to go on, 0 where no whole frame follows.
+func (f *Follower) frame(s *scanner, file *followed, visit func(Record) error) (int64, error) {
+	if rest := s.end - s.at; rest >= frameHead {
+		head, err := s.bytes(s.at, frameHead)
+		if err != nil {
+			return 0, err
+		}
+		if h := frame(head); h.headFits(s.id) && h.length() > smallRecord && h.length() <= rest-frameHead {
+			return frameHead + h.length(), nil
+		}
 	}
-	if len(text) < 4 || !bytes.HasPrefix(text[4:], []byte(`{"kind":"approval"`)) && !bytes.HasPrefix(text[4:], []byte(`{"kind":"session"`)) {
+	whole, why, err := s.next()
+	if err != nil {
+		return 0, err
+	}
+	if whole != nil {
+		return int64(len(whole)), f.open(s, file, whole, visit)
+	}
+	at := s.at
+	next, err := s.later()
+	s.at = at
+	if err != nil || next < 0 {
+		return 0, err
+	}
+	f.trouble(&CorruptError{File: s.path, Offset: at, Reason: fmt.Sprintf("%s; the next whole frame is at byte %d", why, next)})
+	return next - at, nil
+}
+
+// open reads one record and visits it if it is of a kind that is followed.
+func (f *Follower) open(s *scanner, file *followed, whole frame, visit func(Record) error) error {
+	if whole.kind() != frameRecord {
+		return nil
+	}
+	before := chain{next: whole.number()}
+	nonce := before.nonce()
+	text, err := file.aead.Open(nil, nonce[:], whole.body(), []byte{frameRecord})
+	if err != nil {
+		f.trouble(&CorruptError{File: s.path, Offset: s.at, Reason: "the record does not open with this key at this place"})
+		return nil
+	}
+	followed := false
+	for _, kind := range []string{`{"kind":"approval"`, `{"kind":"session"`, `{"kind":"seen"`} {
+		followed = followed || len(text) > 4 && bytes.HasPrefix(text[4:], []byte(kind))
+	}
+	if !followed {
 		return nil
 	}
 	record, err := decode(text)
 	if err != nil {
-		return &CorruptError{File: path, Offset: f.at, Reason: err.Error()}
+		f.trouble(&CorruptError{File: s.path, Offset: s.at, Reason: err.Error()})
+		return nil
 	}
 	return visit(record)
 }

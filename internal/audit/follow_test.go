@@ -78,20 +78,44 @@ func TestFollow(t *testing.T) {
 	poll("r-1", "s-1", "r-3", "r-4", "r-2")
 	follower = Follow(dir, key, time.Now().Add(time.Hour))
 	poll()
-	// A changed byte is not passed over.
-	for _, at := range []int{headerSize + frameHead + 20, headerSize + 2} {
+	// Damage is told, and what stands behind it is read.
+	for name, c := range map[string]struct {
+		at   int
+		want []string
+	}{
+		"a length": {headerSize + 13, []string{"s-1", "r-3", "r-4", "r-2"}},
+		"a body":   {headerSize + frameHead + 20, []string{"s-1", "r-3", "r-4", "r-2"}},
+		"a header": {headerSize - 40, []string{"r-2"}},
+	} {
 		broken := bytes.Clone(whole)
-		broken[at] ^= 1
+		broken[c.at] ^= 1
 		if err := os.WriteFile(path, broken, 0o600); err != nil {
 			t.Fatal(err)
 		}
+		follower = Follow(dir, key, time.Time{})
+		var trouble []error
+		follower.Trouble = func(err error) { trouble = append(trouble, err) }
+		poll(c.want...)
+		poll()
 		var corrupt *CorruptError
-		if err := Follow(dir, key, time.Time{}).Poll(func(Record) error { return nil }); !errors.As(err, &corrupt) {
-			t.Errorf("byte %d changed: %v", at, err)
+		if len(trouble) != 1 || !errors.As(trouble[0], &corrupt) || corrupt.File != path {
+			t.Errorf("%s: told %v", name, trouble)
 		}
 	}
 	if err := os.WriteFile(path, whole, 0o600); err != nil {
 		t.Fatal(err)
+	}
+	// What is no journal file is told once, and left alone.
+	if err := os.WriteFile(filepath.Join(dir, folder, "x.tmp"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	told := 0
+	follower = Follow(dir, key, time.Time{})
+	follower.Trouble = func(error) { told++ }
+	poll("r-1", "s-1", "r-3", "r-4", "r-2")
+	poll()
+	if told != 1 {
+		t.Errorf("told %d times", told)
 	}
 	other := Follow(dir, testKey(t), time.Time{})
 	if err := other.Poll(func(Record) error { return fmt.Errorf("visited") }); err != nil || len(other.Skipped) != 2 {

@@ -13,17 +13,36 @@ import (
 
 // A journal file, numbers big-endian:
 //
-//	header  magic 8 | id 16 | created, Unix ns 8 | key id 8 | chain of the file before, 32 zeros if none | CRC-32C of all that 4
-//	frame   length of sealed 4 | CRC-32C of length, chain and sealed 4 | chain 32 | sealed
+//	header  magic 8 | id 16 | created, Unix ns 8 | key id 8 | chain of the file before, 32 zeros if
+//	        none | CRC-32C of all that 4
+//	frame   mark 4 | kind 1 | number 8 | length of body 4 | CRC-32C of body 4 | chain 32 | CRC-32C of
+//	        the file's id and all that 4 | body
 //
-// The chain of a header is its SHA-256; that of a frame is SHA-256(chain before | length | sealed). A record is sealed with its number in the file (from 0) as
-// nonce and the chain before as additional data, so a frame opens only where it was written.
+// A head is believed only once its checksum fits, and its length with it. The mark lets a reader who
+// has met damage find the next frame, so that damage hides nothing behind it.
+//
+// The chain of a header is its SHA-256; that of a frame is SHA-256(chain before | kind | number |
+// length | body). Frames are numbered from 0. A record's body is sealed with the number as nonce under
+// a key of the file, so it opens only where it was written. The bodies of the other two kinds are
+// clear text and a tag over it, so that who has no key can read how files ended.
 const (
-	magic      = "BQGATEJ1"
+	magic      = "BQGATEJ2"
 	headerSize = 8 + 16 + 8 + 8 + 32 + 4
-	frameHead  = 4 + 4 + sha256.Size
-	maxSealed  = maxRecord + 4 + 16
+	frameMark  = "bqF\xa7"
+	frameHead  = 4 + 1 + 8 + 4 + 4 + sha256.Size + 4
+	tagSize    = 16
+	maxSealed  = maxRecord + 4 + tagSize
 )
+
+// What a frame holds.
+const (
+	frameRecord = 1 // a sealed record
+	frameEnd    = 2 // the last frame of a file that was ended in order: Unix ns 8
+	frameFound  = 3 // how earlier files ended, in JSON: the first frame of a process
+)
+
+// endSize is the size of the frame that ends a file.
+const endSize = frameHead + 8 + tagSize
 
 // Hash is a link of the chain.
 type Hash [sha256.Size]byte
@@ -56,9 +75,15 @@ func (h header) bytes() []byte {
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
-var errHeader = errors.New("not the header of a journal file")
+var (
+	errHeader  = errors.New("its first bytes are not the header of a journal file")
+	errEarlier = errors.New("it was written by an earlier version of bqgate, in another format")
+)
 
 func parseHeader(b []byte) (h header, err error) {
+	if len(b) == headerSize && string(b[:8]) == "BQGATEJ1" {
+		return h, errEarlier
+	}
 	if len(b) != headerSize || string(b[:8]) != magic || binary.BigEndian.Uint32(b[headerSize-4:]) != crc32.Checksum(b[:headerSize-4], castagnoli) {
 		return h, errHeader
 	}
@@ -81,29 +106,75 @@ func (c *chain) nonce() (n [12]byte) {
 }
 
 // appendFrame seals text as the next record and appends its frame.
-func (c *chain) appendFrame(dst []byte, aead cipher.AEAD, text []byte) []byte {
-	start := len(dst)
-	dst = append(dst, make([]byte, frameHead)...)
+func (c *chain) appendFrame(dst []byte, file [16]byte, aead cipher.AEAD, text []byte) []byte {
 	nonce := c.nonce()
-	dst = aead.Seal(dst, nonce[:], text, c.last[:])
-	frame := dst[start:]
-	binary.BigEndian.PutUint32(frame, uint32(len(frame)-frameHead))
-	c.last = link(c.last, frame[:4], frame[frameHead:])
-	copy(frame[8:frameHead], c.last[:])
-	binary.BigEndian.PutUint32(frame[4:], frameSum(frame))
+	return c.appendBody(dst, file, frameRecord, func(dst []byte) []byte {
+		return aead.Seal(dst, nonce[:], text, []byte{frameRecord})
+	})
+}
+
+// appendClear appends a frame that can be read without the key, and only be written with it.
+func (c *chain) appendClear(dst []byte, file [16]byte, aead cipher.AEAD, kind byte, text []byte) []byte {
+	nonce := c.nonce()
+	bound := c.bound(kind, text)
+	return c.appendBody(dst, file, kind, func(dst []byte) []byte {
+		return aead.Seal(append(dst, text...), nonce[:], nil, bound)
+	})
+}
+
+// bound is what the tag of a clear frame is over.
+func (c *chain) bound(kind byte, text []byte) []byte {
+	return append(append([]byte{kind}, c.last[:]...), text...)
+}
+
+func (c *chain) appendBody(dst []byte, file [16]byte, kind byte, body func(dst []byte) []byte) []byte {
+	start := len(dst)
+	dst = body(append(dst, make([]byte, frameHead)...))
+	f := frame(dst[start:])
+	copy(f, frameMark)
+	f[4] = kind
+	binary.BigEndian.PutUint64(f[5:], c.next)
+	binary.BigEndian.PutUint32(f[13:], uint32(len(f)-frameHead))
+	binary.BigEndian.PutUint32(f[17:], crc32.Checksum(f.body(), castagnoli))
+	c.last = f.link(c.last)
+	copy(f[21:], c.last[:])
+	binary.BigEndian.PutUint32(f[frameHead-4:], f.headSum(file))
 	c.next++
 	return dst
 }
 
-func link(last Hash, length, sealed []byte) (h Hash) {
-	sum := sha256.New()
-	sum.Write(last[:])
-	sum.Write(length)
-	sum.Write(sealed)
-	sum.Sum(h[:0])
-	return h
+// frame is a frame as it stands in a file; its head alone, where only that is asked of it.
+type frame []byte
+
+func (f frame) kind() byte     { return f[4] }
+func (f frame) number() uint64 { return binary.BigEndian.Uint64(f[5:]) }
+func (f frame) length() int64  { return int64(binary.BigEndian.Uint32(f[13:])) }
+func (f frame) chain() Hash    { return Hash(f[21 : 21+sha256.Size]) }
+func (f frame) body() []byte   { return f[frameHead:] }
+
+// text is the body of a clear frame without its tag.
+func (f frame) text() []byte { return f[frameHead : len(f)-tagSize] }
+
+func (f frame) headSum(file [16]byte) uint32 {
+	return crc32.Update(crc32.Checksum(file[:], castagnoli), castagnoli, f[:frameHead-4])
 }
 
-func frameSum(frame []byte) uint32 {
-	return crc32.Update(crc32.Checksum(frame[:4], castagnoli), castagnoli, frame[8:])
+// headFits says that the head is one that was written into this file.
+func (f frame) headFits(file [16]byte) bool {
+	return string(f[:4]) == frameMark && binary.BigEndian.Uint32(f[frameHead-4:]) == f.headSum(file) && f.length() >= tagSize && f.length() <= maxSealed
+}
+
+func (f frame) bodyFits() bool {
+	return crc32.Checksum(f.body(), castagnoli) == binary.BigEndian.Uint32(f[17:])
+}
+
+func (f frame) link(last Hash) Hash { return link(last, f[4:17], f.body()) }
+
+func link(last Hash, head, body []byte) (h Hash) {
+	sum := sha256.New()
+	sum.Write(last[:])
+	sum.Write(head)
+	sum.Write(body)
+	sum.Sum(h[:0])
+	return h
 }

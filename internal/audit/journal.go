@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"crypto/cipher"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -67,6 +68,7 @@ type Journal struct {
 	file file
 	name string
 	size int64
+	id   [16]byte // of the file
 	aead cipher.AEAD
 	chain
 	buf []byte
@@ -105,7 +107,15 @@ func Open(dir string, key *Key, options Options) (*Journal, error) {
 		dir: path, key: key, options: options, room: semaphore.NewWeighted(maxQueued),
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
-	if err := j.begin(); err != nil {
+	earlier, err := survey(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open audit journal: %w", err)
+	}
+	told, err := earlier.frames()
+	if err != nil {
+		return nil, fmt.Errorf("open audit journal: %w", err)
+	}
+	if err := j.begin(told...); err != nil {
 		return nil, fmt.Errorf("open audit journal: %w", err)
 	}
 	go j.write()
@@ -295,7 +305,7 @@ func (j *Journal) commit(batch []*entry) error {
 			}
 		}
 		seq := j.next
-		j.buf = j.appendFrame(j.buf, j.aead, e.text)
+		j.buf = j.appendFrame(j.buf, j.id, j.aead, e.text)
 		e.position = Position{File: j.name, Seq: seq, Hash: j.last}
 	}
 	return j.flush()
@@ -323,8 +333,9 @@ func (j *Journal) flush() error {
 	return nil
 }
 
-// begin makes the next file and its header durable, name included.
-func (j *Journal) begin() error {
+// begin makes the next file and its header durable, name included, and what the process found of earlier
+// ones.
+func (j *Journal) begin(told ...[]byte) error {
 	now := j.options.now().UTC()
 	h, err := newHeader(j.key, j.last, now)
 	if err != nil {
@@ -338,24 +349,24 @@ func (j *Journal) begin() error {
 		return err
 	}
 	j.size, j.buf = 0, append(j.buf[:0], h.bytes()...)
-	j.chain = chain{last: link(Hash{}, nil, j.buf)}
+	j.id, j.chain = h.id, chain{last: link(Hash{}, nil, j.buf)}
+	for _, text := range told {
+		j.buf = j.appendClear(j.buf, j.id, j.aead, frameFound, text)
+	}
 	if err := j.flush(); err != nil {
 		return errors.Join(err, j.file.Close())
 	}
 	return syncFolder(j.dir)
 }
 
-// end writes the last record of a file and closes it.
+// end writes the last frame of a file and closes it.
 func (j *Journal) end() error {
-	text, err := encode(closing{}.stamp(j.options.now()))
-	if err != nil {
-		return err
-	}
-	j.buf = j.appendFrame(j.buf, j.aead, text)
+	text := binary.BigEndian.AppendUint64(nil, uint64(j.options.now().UnixNano()))
+	j.buf = j.appendClear(j.buf, j.id, j.aead, frameEnd, text)
 	if err := j.flush(); err != nil {
 		return err
 	}
-	err = j.file.Close()
+	err := j.file.Close()
 	j.file = nil
 	return err
 }
@@ -374,6 +385,9 @@ func createFile(path string) (file, error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
+	}
+	if err := lock(f); err != nil { // before the first byte: whoever sees a header sees the lock
+		return nil, errors.Join(err, f.Close())
 	}
 	return osFile{f}, nil
 }

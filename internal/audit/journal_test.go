@@ -46,23 +46,23 @@ func appendAll(t testing.TB, j *Journal, records ...Record) {
 func readAll(t testing.TB, dir string, key *Key) ([]Record, []FileState) {
 	t.Helper()
 	var records []Record
-	states, err := Read(dir, key, func(_ Position, r Record) error {
+	report, err := Read(dir, key, func(_ Position, r Record) error {
 		records = append(records, r)
 		return nil
 	})
-	if err != nil {
+	if err := errors.Join(err, report.Err()); err != nil {
 		t.Fatal(err)
 	}
 	verified, err := Verify(dir)
-	if err != nil {
+	if err := errors.Join(err, verified.Err()); err != nil {
 		t.Fatal(err)
 	}
-	for i := range verified {
-		if verified[i].Last != states[i].Last || verified[i].Records != states[i].Records || verified[i].Torn != states[i].Torn {
-			t.Errorf("Verify says %+v, Read %+v", verified[i], states[i])
+	for i, v := range verified.Files {
+		if s := report.Files[i]; v.Last != s.Last || v.Records != s.Records || v.Torn != s.Torn || v.Closed != s.Closed {
+			t.Errorf("Verify says %+v, Read %+v", v, s)
 		}
 	}
-	return records, states
+	return records, report.Files
 }
 
 var when = time.Date(2026, 3, 4, 5, 6, 7, 8, time.UTC)

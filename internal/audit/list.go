@@ -67,15 +67,17 @@ type ApprovalOfEntry struct {
 
 // Listing is an audit folder read back.
 type Listing struct {
-	Entries []Entry     // by time
-	Files   []FileState // how each journal file ended
+	Entries []Entry // by time
+	Report
 }
 
-// List reads an audit folder of any number of processes, running ones too. On a *CorruptError the Listing holds what stands before it.
+// List reads an audit folder of any number of processes, running ones too. What can still be read is in
+// the Listing; what cannot is in its findings.
 func List(dir string, key *Key) (Listing, error) {
 	l := lister{entries: make(map[string]*Entry), recorded: make(map[string]uint64), outcomes: make(map[string]Outcome), approvals: make(map[string][]Approval)}
-	states, err := Read(dir, key, l.add)
-	return Listing{Entries: l.join(), Files: states}, err
+	report, err := Read(dir, key, l.add)
+	report.Findings = append(report.Findings, l.findings...)
+	return Listing{Entries: l.join(), Report: report}, err
 }
 
 // lister joins records that may stand in any order, since replicas write files of their own.
@@ -84,13 +86,15 @@ type lister struct {
 	recorded  map[string]uint64
 	outcomes  map[string]Outcome
 	approvals map[string][]Approval // by request
+	findings  []error
 }
 
 func (l *lister) add(at Position, record Record) error {
 	switch r := record.(type) {
 	case Decision:
 		if l.entries[r.ID] != nil {
-			return fmt.Errorf("%s, record %d: decision %s is there twice", at.File, at.Seq, r.ID)
+			l.findings = append(l.findings, fmt.Errorf("%s, record %d: decision %s is there twice; the first one is listed", at.File, at.Seq, r.ID))
+			return nil
 		}
 		l.entries[r.ID] = entryOf(r)
 	case Frame:
@@ -102,7 +106,7 @@ func (l *lister) add(at Position, record Record) error {
 		}
 	case Approval:
 		l.approvals[r.RequestID] = append(l.approvals[r.RequestID], r)
-	case Session:
+	case Session, Seen:
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -33,8 +34,11 @@ func TestList(t *testing.T) {
 		t.Fatal(err)
 	}
 	l, err := List(dir, key) // two is running still
-	if err != nil {
+	if err := errors.Join(err, l.Err()); err != nil {
 		t.Fatal(err)
+	}
+	if len(l.Notes) != 1 || !strings.Contains(l.Notes[0], "is being written") {
+		t.Errorf("notes %q", l.Notes)
 	}
 	if len(l.Files) != 2 || !l.Files[0].Closed && !l.Files[1].Closed || l.Files[0].Closed && l.Files[1].Closed {
 		t.Errorf("files %+v", l.Files)
@@ -101,7 +105,7 @@ func TestListRefusesTwins(t *testing.T) {
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if l, err := List(dir, key); err == nil || !strings.Contains(err.Error(), "twice") {
+	if l, err := List(dir, key); err != nil || len(l.Findings) != 1 || !strings.Contains(l.Err().Error(), "twice") || l.Entries[0].Decision != EffectRefuse {
 		t.Errorf("%+v, %v", l, err)
 	}
 }

@@ -1,12 +1,11 @@
 package audit
 
 import (
-	"bufio"
 	"crypto/cipher"
-	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,226 +27,313 @@ func (e *CorruptError) Error() string {
 // ErrWrongKey is returned for a journal that was sealed with another key.
 var ErrWrongKey = errors.New("the journal was sealed with another key")
 
-// FileState is how a journal file ends.
+// FileState is how a journal file ends, and what is wrong with it.
 type FileState struct {
-	Path    string
-	Records uint64 // whole ones, the closing record included
-	Last    Hash   // the chain at its end
-	Size    int64  // of the whole records
-	Torn    int64  // bytes behind them that a crash left
-	Closed  bool   // ended in order; only known to who has the key
-	header  header
+	Path     string
+	Records  uint64  // whole frames: records, the closing one, and what was found of earlier files
+	Last     Hash    // the chain at its end
+	Size     int64   // up to the end of the last whole frame
+	Torn     int64   // bytes behind it
+	Closed   bool    // ended in order
+	Live     bool    // being written by a process of this host
+	Findings []error // *CorruptError, or an error that wraps ErrWrongKey
+
+	header header
+	told   []end
 }
 
-// files lists the journal files of an audit folder in order of time.
-func files(dir string) ([]string, error) {
+// maxFindings of one file are told one by one.
+const maxFindings = 20
+
+func (s *FileState) found(at int64, reason string) {
+	switch len(s.Findings) {
+	case maxFindings:
+		reason = "more is wrong with this file than is told here"
+	case maxFindings + 1:
+		return
+	}
+	s.Findings = append(s.Findings, &CorruptError{File: s.Path, Offset: at, Reason: reason})
+}
+
+// files lists the journal files of an audit folder in order of time, and what else is in it.
+func files(dir string) (paths, strays []string, err error) {
 	path := filepath.Join(dir, folder)
 	entries, err := os.ReadDir(path)
 	if err != nil {
-		return nil, fmt.Errorf("read audit journal: %w", err)
+		return nil, nil, fmt.Errorf("read audit journal: %w", err)
 	}
-	var paths []string
 	for _, e := range entries {
-		switch {
-		case !e.Type().IsRegular():
-			return nil, &CorruptError{File: filepath.Join(path, e.Name()), Reason: "not a file"}
-		case !strings.HasSuffix(e.Name(), extension):
-			return nil, &CorruptError{File: filepath.Join(path, e.Name()), Reason: "not a journal file"}
+		to := &strays
+		if e.Type().IsRegular() && strings.HasSuffix(e.Name(), extension) {
+			to = &paths
 		}
-		paths = append(paths, filepath.Join(path, e.Name()))
+		*to = append(*to, filepath.Join(path, e.Name()))
 	}
 	slices.Sort(paths)
-	return paths, nil
+	return paths, strays, nil
 }
 
-// scan walks a file: its header goes to begin, each sealed record to visit, with its offset and the chain before and after it. Whatever is not whole is a CorruptError,
-// but for what a crash can leave behind the last whole frame: that is counted in Torn.
-func scan(path string, begin func(header) error, visit visitor) (FileState, error) {
+type visitor func(at Position, record Record) error
+
+// walk reads a file from one end to the other. Without a key, records are not opened. What is not whole,
+// or not what was written, is in the state; where a later frame is whole, it goes on there. The error is
+// of reading the disk, or the visitor's.
+func walk(path string, key *Key, visit visitor) (FileState, error) {
 	state := FileState{Path: path}
 	f, err := os.Open(path)
 	if err != nil {
 		return state, fmt.Errorf("read audit journal: %w", err)
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return state, fmt.Errorf("read audit journal: %w", err)
+	s, h, err := newScanner(f, path)
+	for errors.Is(err, errUnbegun) {
+		// No record was acknowledged before the header was durable.
+		state.Torn, state.Live = s.end, beingWritten(f)
+		if grown, gerr := s.grown(f); state.Live || !grown {
+			return state, gerr
+		}
+		s, h, err = newScanner(f, path)
 	}
-	s := scanner{r: bufio.NewReaderSize(f, 64<<10), left: info.Size(), state: &state}
-	err = s.run(begin, visit)
-	return state, err
+	state.Torn = 0
+	if errors.Is(err, errHeader) || errors.Is(err, errEarlier) {
+		state.Torn = s.end
+		state.found(0, err.Error())
+		return state, nil
+	}
+	if err != nil {
+		return state, err
+	}
+	w := walker{s: s, state: &state, visit: visit}
+	if key != nil {
+		if h.key != key.id() {
+			state.Findings = append(state.Findings, fmt.Errorf("read %s: %w", path, ErrWrongKey))
+		} else if w.aead, err = key.cipher(h.id); err != nil {
+			return state, fmt.Errorf("read %s: %w", path, err)
+		}
+	}
+	first, err := s.bytes(0, headerSize)
+	if err != nil {
+		return state, err
+	}
+	state.header, state.Size = h, headerSize
+	w.chain = chain{last: link(Hash{}, nil, first)}
+	state.Last = w.last
+	for {
+		if err := w.run(); err != nil || state.Closed {
+			return state, err
+		}
+		state.Live = beingWritten(f)
+		// Who has just stopped writing may have ended the file in order since it was opened here.
+		if grown, err := s.grown(f); state.Live || !grown {
+			return state, err
+		}
+		s.at, state.Torn = state.Size, 0
+	}
 }
 
-type visitor func(at int64, before chain, after Hash, sealed []byte) error
-
-type scanner struct {
-	r     *bufio.Reader
-	left  int64 // bytes of the file that have not been read; what is written meanwhile is not looked at
+type walker struct {
+	chain // before the next frame
+	s     *scanner
 	state *FileState
-	buf   []byte
+	aead  cipher.AEAD // nil where records are not opened
+	visit visitor
+	text  []byte
 }
 
-func (s *scanner) corrupt(reason string) error {
-	return &CorruptError{File: s.state.Path, Offset: s.state.Size, Reason: reason}
-}
-
-func (s *scanner) run(begin func(header) error, visit visitor) error {
-	first := make([]byte, min(headerSize, s.left))
-	if _, err := io.ReadFull(s.r, first); err != nil {
-		return fmt.Errorf("read %s: %w", s.state.Path, err)
-	}
-	s.left -= int64(len(first))
-	h, err := parseHeader(first)
-	if err != nil {
-		// Killed before its header was durable, a file holds nothing: no record was acknowledged.
-		if len(first) < headerSize && (len(first) < len(magic) || string(first[:len(magic)]) == magic) || zeros(first) && s.left == 0 {
-			s.state.Torn = int64(len(first))
-			return nil
-		}
-		return s.corrupt(err.Error())
-	}
-	if err := begin(h); err != nil {
-		return err
-	}
-	s.state.header, s.state.Size = h, headerSize
-	c := chain{last: link(Hash{}, nil, first)}
-	s.state.Last = c.last
-	for s.left > 0 {
-		frame, err := s.frame()
-		if err != nil || frame == nil {
+func (w *walker) run() error {
+	behindDamage := false
+	for w.s.at < w.s.end {
+		f, why, err := w.s.next()
+		if err != nil {
 			return err
 		}
-		before := c
-		c.last = link(c.last, frame[:4], frame[frameHead:])
-		c.next++
-		if Hash(frame[8:frameHead]) != c.last {
-			return s.corrupt("the hash chain is broken")
+		if f == nil {
+			at := w.s.at
+			next, err := w.s.later()
+			if err != nil {
+				return err
+			}
+			if next < 0 {
+				w.s.at, w.state.Torn = at, w.s.end-at
+				return nil
+			}
+			w.state.found(at, fmt.Sprintf("%s; the next whole frame is at byte %d", why, next))
+			w.s.at, behindDamage = next, true
+			continue
 		}
-		if err := visit(s.state.Size, before, c.last, frame[frameHead:]); err != nil {
+		if err := w.frame(f, behindDamage); err != nil {
 			return err
 		}
-		s.state.Size += int64(len(frame))
-		s.state.Records, s.state.Last = c.next, c.last
+		behindDamage = false
+		w.s.at += int64(len(f))
+		w.state.Size, w.state.Records, w.state.Last = w.s.at, w.next, w.last
 	}
 	return nil
 }
 
-// frame reads the next frame, nil if what is left is what a crash cut off: less than a frame, or a last frame of which not all reached the disk.
-func (s *scanner) frame() ([]byte, error) {
-	rest := s.left
-	torn := func() ([]byte, error) {
-		s.state.Torn, s.left = rest, 0
-		return nil, nil
+// frame takes one whole frame. Behind damage the chain goes on from what the frame says.
+func (w *walker) frame(f frame, behindDamage bool) error {
+	at := w.s.at
+	if w.state.Closed {
+		w.state.found(at, "a frame behind the closing one")
 	}
-	if rest < frameHead {
-		return torn()
+	if f.number() != w.next {
+		w.state.found(at, fmt.Sprintf("record %d stands where record %d belongs", f.number(), w.next))
+		if f.number() < w.next {
+			return nil // it was read, or would be read in the place of another
+		}
+		behindDamage = true
 	}
-	s.buf = slices.Grow(s.buf[:0], frameHead)[:frameHead]
-	if _, err := io.ReadFull(s.r, s.buf); err != nil {
-		return nil, fmt.Errorf("read %s: %w", s.state.Path, err)
+	before := chain{w.last, f.number()}
+	w.chain = chain{f.chain(), f.number() + 1}
+	if !behindDamage && f.link(before.last) != f.chain() {
+		w.state.found(at, "the hash chain is broken")
+		behindDamage = true
 	}
-	length := int64(binary.BigEndian.Uint32(s.buf))
-	if length == 0 && zeros(s.buf) {
-		// A file system may have made the file longer and not yet have filled it.
-		empty, err := s.onlyZeros(rest - frameHead)
+	switch f.kind() {
+	case frameRecord:
+		return w.record(f, before)
+	case frameEnd:
+		w.state.Closed = true
+	case frameFound:
+		told, err := decodeFound(f)
 		if err != nil {
-			return nil, err
+			w.state.found(at, err.Error())
 		}
-		if empty {
-			return torn()
-		}
+		w.state.told = append(w.state.told, told.Files...)
+	default:
+		w.state.found(at, fmt.Sprintf("a frame of unknown kind %d", f.kind()))
 	}
-	if length < 16 || length > maxSealed {
-		return nil, s.corrupt(fmt.Sprintf("impossible length %d", length))
+	if w.aead != nil && !behindDamage && !f.opens(w.aead, before) {
+		w.state.found(at, "it was not written with this key at this place")
 	}
-	if length > rest-frameHead {
-		return torn()
-	}
-	s.buf = slices.Grow(s.buf, int(length))[:frameHead+length]
-	if _, err := io.ReadFull(s.r, s.buf[frameHead:]); err != nil {
-		return nil, fmt.Errorf("read %s: %w", s.state.Path, err)
-	}
-	s.left -= frameHead + length
-	if frameSum(s.buf) != binary.BigEndian.Uint32(s.buf[4:]) {
-		if s.left == 0 {
-			return torn()
-		}
-		return nil, s.corrupt("checksum does not match")
-	}
-	return s.buf, nil
+	return nil
 }
 
-func (s *scanner) onlyZeros(n int64) (bool, error) {
-	b := make([]byte, 32<<10)
-	for n > 0 {
-		part := b[:min(n, int64(len(b)))]
-		if _, err := io.ReadFull(s.r, part); err != nil {
-			return false, fmt.Errorf("read %s: %w", s.state.Path, err)
-		}
-		if !zeros(part) {
-			return false, nil
-		}
-		n -= int64(len(part))
+func (w *walker) record(f frame, before chain) error {
+	if w.aead == nil {
+		return nil
 	}
-	return true, nil
-}
-
-func zeros(b []byte) bool {
-	for _, c := range b {
-		if c != 0 {
-			return false
-		}
+	nonce := before.nonce()
+	var err error
+	if w.text, err = w.aead.Open(w.text[:0], nonce[:], f.body(), []byte{frameRecord}); err != nil {
+		w.state.found(w.s.at, "the record does not open with this key at this place")
+		return nil
 	}
-	return true
-}
-
-// Read gives every record of an audit folder to visit: files in order of time, records of a file as they were written. It returns how each file ended. The
-// first thing that is not as it was written ends it with a *CorruptError.
-func Read(dir string, key *Key, visit func(Position, Record) error) ([]FileState, error) {
-	paths, err := files(dir)
+	record, err := decode(w.text)
 	if err != nil {
-		return nil, err
+		w.state.found(w.s.at, err.Error())
+		return nil
 	}
-	var states []FileState
-	for _, path := range paths {
-		state, err := readFile(path, key, visit)
-		if err != nil {
-			return states, err
-		}
-		states = append(states, state)
-	}
-	return states, nil
+	return w.visit(Position{File: filepath.Base(w.state.Path), Seq: before.next, Hash: f.chain()}, record)
 }
 
-func readFile(path string, key *Key, visit func(Position, Record) error) (FileState, error) {
-	var aead cipher.AEAD
-	var text []byte
-	closed := false
-	state, err := scan(path, func(h header) (err error) {
-		if h.key != key.id() {
-			return fmt.Errorf("read %s: %w", path, ErrWrongKey)
+// Report is how an audit folder was found.
+type Report struct {
+	Files []FileState // in order of time
+
+	// Findings say what is not as it was written, or is not there. Without any, all that was acknowledged
+	// is there, as far as the folder itself can show it.
+	Findings []error
+	// Notes say what is as it should be and still is worth knowing.
+	Notes []string
+}
+
+// Err joins the findings, nil if there are none.
+func (r Report) Err() error { return errors.Join(r.Findings...) }
+
+// Read gives every record of an audit folder to visit: files in order of time, records of a file as they
+// were written. What is damaged is passed over and told in the report. The error is of reading the disk,
+// or the visitor's, which ends the reading. Without a key no record is opened: see Verify.
+func Read(dir string, key *Key, visit func(Position, Record) error) (Report, error) {
+	var r Report
+	paths, strays, err := files(dir)
+	if err != nil {
+		return r, err
+	}
+	for _, path := range paths {
+		state, err := walk(path, key, visit)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+			state.found(0, "it went away while the folder was read")
 		}
-		aead, err = key.cipher(h.id)
-		return err
-	}, func(at int64, before chain, after Hash, sealed []byte) error {
-		corrupt := func(reason string) error { return &CorruptError{File: path, Offset: at, Reason: reason} }
-		if closed {
-			return corrupt("a record behind the closing one")
-		}
-		nonce := before.nonce()
-		var err error
-		if text, err = aead.Open(text[:0], nonce[:], sealed, before.last[:]); err != nil {
-			return corrupt("the record does not open with this key at this place")
-		}
-		record, err := decode(text)
 		if err != nil {
-			return corrupt(err.Error())
+			return r, err
 		}
-		if _, closed = record.(closing); closed {
-			return nil
+		r.Files = append(r.Files, state)
+	}
+	r.judge()
+	for _, path := range strays {
+		r.stray(path)
+	}
+	return r, nil
+}
+
+// stray tells of what is not a journal file by its name, which is left alone.
+func (r *Report) stray(path string) {
+	renamed := strings.HasSuffix(path, extension) // of another type
+	if f, err := os.Open(path); err == nil {
+		first := make([]byte, len(magic))
+		if n, err := f.Read(first); err == nil && string(first[:n]) == magic {
+			renamed = true
 		}
-		return visit(Position{File: filepath.Base(path), Seq: before.next, Hash: after}, record)
-	})
-	state.Closed = closed
-	return state, err
+		f.Close()
+	}
+	if renamed {
+		r.Findings = append(r.Findings, fmt.Errorf("%s holds, or should hold, a journal, and is not a file named *%s: it was not read", path, extension))
+		return
+	}
+	r.Notes = append(r.Notes, fmt.Sprintf("%s is not a journal file; it was left alone", path))
+}
+
+// judge holds the files of a folder against each other.
+func (r *Report) judge() {
+	byName := make(map[string]*FileState)
+	toldBy := make(map[string]string)
+	ends := make(map[Hash]bool)
+	for i := range r.Files {
+		byName[filepath.Base(r.Files[i].Path)] = &r.Files[i]
+	}
+	for i := range r.Files {
+		s := &r.Files[i]
+		if previous := s.header.previous; previous != (Hash{}) && !ends[previous] {
+			s.found(0, fmt.Sprintf("the file before it, which ended in %x, is not there or ends otherwise", previous))
+		}
+		ends[s.Last] = true
+		for _, e := range s.told {
+			toldBy[e.File] = filepath.Base(s.Path)
+			if of := byName[e.File]; of != nil {
+				of.compare(e, filepath.Base(s.Path))
+			} else {
+				s.found(headerSize, fmt.Sprintf("it was begun when %s was there, with %d records in %d bytes; that file is gone", e.File, e.Records, e.Size))
+			}
+		}
+	}
+	for i := range r.Files {
+		s := &r.Files[i]
+		teller := toldBy[filepath.Base(s.Path)]
+		switch {
+		case s.Closed && s.Torn > 0:
+			s.found(s.Size, fmt.Sprintf("%d bytes behind the closing record", s.Torn))
+		case s.Closed || len(s.Findings) > 0 && s.header == (header{}):
+		case s.Live:
+			r.Notes = append(r.Notes, fmt.Sprintf("%s is being written: %d records by now", s.Path, s.Records))
+		case teller != "":
+			r.Notes = append(r.Notes, fmt.Sprintf("%s was not ended in order (its process was killed, or the machine stopped): %d records, and %d bytes of a torn one that nobody was told is durable; "+
+				"%s found it so", s.Path, s.Records, s.Torn, teller))
+		default:
+			s.found(s.Size, fmt.Sprintf("it ends without a closing record, after %d records, with %d torn bytes; no process is writing it, and none that began later tells of its end. "+
+				"Its process was killed, or the file was cut: what may have stood behind this cannot be told", s.Records, s.Torn))
+		}
+		r.Findings = append(r.Findings, s.Findings...)
+	}
+}
+
+// compare holds a file against how a later process found it.
+func (s *FileState) compare(e end, teller string) {
+	if e.Size == s.Size && e.Torn == s.Torn && e.Records == s.Records && e.Chain == hex.EncodeToString(s.Last[:]) && e.Closed == s.Closed {
+		return
+	}
+	s.found(s.Size, fmt.Sprintf("%s found it with %d records in %d bytes, and %d torn ones; now there are %d records in %d bytes, and %d torn ones, or others", teller,
+		e.Records, e.Size, e.Torn, s.Records, s.Size, s.Torn))
 }

@@ -13,7 +13,7 @@ import (
 // maxRecord is the size of a record as it stands in the journal, before sealing. The SQL of a request and a frame of an answer are far below it.
 const maxRecord = 32 << 20
 
-// Record is one of Decision, Frame, Outcome, Approval and Session.
+// Record is one of Decision, Frame, Outcome, Approval, Seen and Session.
 type Record interface {
 	kind() string
 	stamp(now time.Time) Record // with its time set, if it had none
@@ -117,9 +117,25 @@ type Approval struct {
 	Owner     string    `json:"owner,omitempty"`
 	Digest    string    `json:"digest,omitempty"` // of what was reviewed
 	Epoch     int64     `json:"epoch,omitempty"`  // of Redis after the step; what Redis shows later is never less
+	Link      string    `json:"link,omitempty"`   // digest of the message of that number
 	Grant     string    `json:"grant,omitempty"`  // request id of the approval that it runs on, where that is another's
 	Until     time.Time `json:"until,omitzero"`   // how long the version must be remembered
 	Job       Job       `json:"job,omitzero"`
+}
+
+// Seen is what this gateway has read in Redis of what others did: the messages up to Epoch.
+type Seen struct {
+	Time  time.Time `json:"time"`
+	Epoch int64     `json:"epoch"` // number of the last message that was read
+	Link  string    `json:"link"`  // digest of it
+	Marks []Mark    `json:"marks,omitempty"`
+}
+
+// Mark is a version that a request for approval, or what else is versioned, has reached.
+type Mark struct {
+	ID      string    `json:"id"`
+	Version int64     `json:"version"`
+	Until   time.Time `json:"until"` // from when on nobody needs to remember it
 }
 
 // SessionRevoked is the Event of a session that was ended by somebody.
@@ -141,6 +157,7 @@ func (Frame) kind() string    { return "frame" }
 func (Outcome) kind() string  { return "outcome" }
 func (Approval) kind() string { return "approval" }
 func (Session) kind() string  { return "session" }
+func (Seen) kind() string     { return "seen" }
 
 func at(t, now time.Time) time.Time {
 	if t.IsZero() {
@@ -154,14 +171,7 @@ func (r Frame) stamp(now time.Time) Record    { r.Time = at(r.Time, now); return
 func (r Outcome) stamp(now time.Time) Record  { r.Time = at(r.Time, now); return r }
 func (r Approval) stamp(now time.Time) Record { r.Time = at(r.Time, now); return r }
 func (r Session) stamp(now time.Time) Record  { r.Time = at(r.Time, now); return r }
-
-// closing is the last record of a file that was ended in order.
-type closing struct {
-	Time time.Time `json:"time"`
-}
-
-func (closing) kind() string                 { return "closing" }
-func (r closing) stamp(now time.Time) Record { r.Time = at(r.Time, now); return r }
+func (r Seen) stamp(now time.Time) Record     { r.Time = at(r.Time, now); return r }
 
 // envelope is a record as it is sealed: the length of this JSON in four bytes, this JSON, and the body of a Frame.
 type envelope struct {
@@ -214,10 +224,10 @@ func decode(text []byte) (Record, error) {
 		return decodeAs[Outcome](e)
 	case "approval":
 		return decodeAs[Approval](e)
+	case "seen":
+		return decodeAs[Seen](e)
 	case "session":
 		return decodeAs[Session](e)
-	case "closing":
-		return decodeAs[closing](e)
 	case "frame":
 		return decodeFrame(e, body)
 	default:

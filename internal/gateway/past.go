@@ -28,11 +28,15 @@ type past struct {
 	follower *audit.Follower
 	holds    *approvals.Store
 	sessions *identity.Sessions
+	log      *slog.Logger
 }
 
 // learn reads what there is. It must end before anything is served.
 func learn(ctx context.Context, c *config.Config, key *audit.Key, holds *approvals.Store, sessions *identity.Sessions, log *slog.Logger) (*past, error) {
-	p := &past{follower: audit.Follow(c.Audit.Dir, key, time.Now().Add(-remembered)), holds: holds, sessions: sessions}
+	p := &past{follower: audit.Follow(c.Audit.Dir, key, time.Now().Add(-remembered)), holds: holds, sessions: sessions, log: log}
+	p.follower.Trouble = func(err error) {
+		log.Error("the audit folder is not as it was written, or holds something else; `bqgate audit verify` says more", "error", err)
+	}
 	if err := p.poll(); err != nil {
 		return nil, fmt.Errorf("learn from the audit journal: %w", err)
 	}
@@ -50,18 +54,26 @@ func learn(ctx context.Context, c *config.Config, key *audit.Key, holds *approva
 	return p, nil
 }
 
-// follow goes on learning, from other processes on this host too. A journal that is not what was written ends the gateway.
+// follow goes on learning, from other processes on this host too. What keeps it from reading is logged
+// when it begins and when it ends, and harms nobody but those who change a request for approval: they
+// read first.
 func (p *past) follow(ctx context.Context) error {
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
+	failing := false
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			if err := p.poll(); err != nil {
-				return fmt.Errorf("follow the audit journal: %w", err)
+			err := p.poll()
+			switch {
+			case err != nil && !failing:
+				p.log.Error("the audit journal cannot be followed; approvals wait for that", "error", err)
+			case err == nil && failing:
+				p.log.Info("the audit journal is followed again")
 			}
+			failing = err != nil
 		}
 	}
 }

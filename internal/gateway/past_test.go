@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -168,4 +169,46 @@ func TestRedisThatLostChangesIsRefusedAtStart(t *testing.T) {
 	w.client.FlushAll(ctx)
 	w.config.Redis.Embedded = true
 	w.mustBegin()
+}
+
+// A foreign file in the journal's folder, and a journal file that was damaged, keep nobody from starting,
+// and what cannot be read for a while ends nobody.
+func TestFollowingIsNotFatal(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	first := w.mustBegin()
+	r, err := first.holds.Hold(ctx, held())
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Join(w.config.Audit.Dir, "journal")
+	for name, text := range map[string]string{"x.tmp": "", "0.bqj": "rubbish that is longer than the header of a journal file, so that nobody waits for the rest of it to come"} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	second := w.mustBegin()
+	ended := make(chan error)
+	go func() { ended <- second.past.follow(ctx) }()
+	if err := os.Rename(folder, folder+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := second.holds.Cancel(ctx, r.ID, run); err == nil {
+		t.Error("a request was changed by who cannot read what others did to it")
+	}
+	select {
+	case err := <-ended:
+		t.Fatalf("following ended: %v", err)
+	case <-time.After(2 * followEvery):
+	}
+	if err := os.Rename(folder+".away", folder); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := second.holds.Cancel(ctx, r.ID, run); err != nil {
+		t.Errorf("when it can be read again: %v", err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("following ended with %v", err)
+	}
 }
