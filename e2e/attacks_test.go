@@ -23,6 +23,7 @@ import (
 func TestAttacks(t *testing.T) {
 	d := startDemo(t)
 	t.Run("A1 inner services", func(t *testing.T) { attackInnerServices(t, d) })
+	t.Run("A1 ext_authz", func(t *testing.T) { attackCheckAsAnotherUser(t, d) })
 	t.Run("A5 shared cache", func(t *testing.T) { attackSharedCache(t, d) })
 	t.Run("A6 job from another life", func(t *testing.T) { attackOldJob(t, d) })
 	t.Run("A7 shared sub", func(t *testing.T) { attackSharedSub(t, d) })

@@ -3,8 +3,11 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -37,4 +40,52 @@ func forms(v string) map[string]string {
 		out["digits only"] = digits
 	}
 	return out
+}
+
+// needles find many texts in one pass. Each text has at least needleHead bytes.
+type needles struct {
+	heads [1 << 16]bool // of the first two bytes of a text
+	texts map[uint64][]needle
+}
+
+type needle struct{ text, what string }
+
+const needleHead = 8
+
+func (n *needles) add(text, what string) {
+	if len(text) < needleHead {
+		panic(fmt.Sprintf("%q is too short to be looked for", text))
+	}
+	if n.texts == nil {
+		n.texts = map[uint64][]needle{}
+	}
+	n.heads[binary.BigEndian.Uint16([]byte(text))] = true
+	head := binary.BigEndian.Uint64([]byte(text))
+	n.texts[head] = append(n.texts[head], needle{text, what})
+}
+
+// in says which of the texts stand in a place.
+func (n *needles) in(place []byte) (found []string) {
+	for i := 0; i+needleHead <= len(place); i++ {
+		if !n.heads[binary.BigEndian.Uint16(place[i:])] {
+			continue
+		}
+		for _, one := range n.texts[binary.BigEndian.Uint64(place[i:])] {
+			if bytes.HasPrefix(place[i:], []byte(one.text)) && !slices.Contains(found, one.what) {
+				found = append(found, one.what)
+			}
+		}
+	}
+	return found
+}
+
+// needles are all canaries in all forms.
+func (d *demo) needles() *needles {
+	n := &needles{}
+	for _, c := range d.Canaries {
+		for form, text := range forms(c.Value) {
+			n.add(text, fmt.Sprintf("canary of %s (%s)", c.Column, form))
+		}
+	}
+	return n
 }

@@ -84,6 +84,7 @@ func faultIn(t *testing.T, d *demo, part string, signal syscall.Signal) {
 		t.Errorf("the response hung for %s", time.Since(started))
 	}
 	unmasked(t, d, got)
+	brokenOff(t, part, signal, got, err)
 	if strike != nil {
 		t.Fatalf("only %d bytes arrived before the end (%v): the fault did not hit in the middle", len(got), err)
 	}
@@ -107,6 +108,61 @@ func faultIn(t *testing.T, d *demo, part string, signal syscall.Signal) {
 		}
 	}
 	revive()
+}
+
+// A client that reads slowly keeps the pieces of its answer in the gateway and in Envoy. When the gateway dies beneath
+// them, no raw byte of what was still to be masked comes out, the response breaks off, and meanwhile another client is
+// served as ever.
+func TestSlowReader(t *testing.T) {
+	t.Parallel()
+	d := startDemo(t)
+	d.healthy(t)
+	struck, sinceOther := false, 0
+	got, err := d.download(d.token("agent"), longQuery, func(n int) bool {
+		time.Sleep(5 * time.Millisecond) // 64 KiB at most at once: some 12 MB/s, a fraction of what the gateway masks
+		if sinceOther++; sinceOther%20 == 0 && !struck {
+			if a := d.query("analyst", "SELECT 1"); a.Status != 200 {
+				t.Errorf("beside a slow reader another client gets %d: %s", a.Status, a.message())
+			}
+		}
+		if n > 8<<20 && !struck {
+			struck = true
+			for _, pid := range d.pidsOf(t, "bqgate") {
+				if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		return false
+	}, nil)
+	if !struck {
+		t.Fatalf("only %d bytes arrived (%v): the gateway was not killed in the middle", len(got), err)
+	}
+	unmasked(t, d, got)
+	brokenOff(t, "bqgate", syscall.SIGKILL, got, err)
+	d.searchCanaries()
+}
+
+// brokenOff holds what a fault in the middle of a response leaves of it. Without the two parts that every byte goes
+// through, a response cannot end well: one that does was let through by something else. What the other parts do is done
+// before the first byte, so that without them the response is whole or broken off, and never of another length.
+func brokenOff(t *testing.T, part string, signal syscall.Signal, got []byte, err error) {
+	t.Helper()
+	whole := json.Valid(got)
+	switch {
+	case part == "envoy" && signal == syscall.SIGSTOP: // it goes on where it stood
+		if err != nil || !whole {
+			t.Errorf("after Envoy went on, the response ended with %v, whole: %v", err, whole)
+		}
+	case part == "envoy", part == "bqgate":
+		if err == nil || whole {
+			t.Errorf("the response ended with %v, whole: %v; want it broken off", err, whole)
+		}
+	default:
+		if (err == nil) != whole {
+			t.Errorf("the response ended with %v, whole: %v", err, whole)
+		}
+	}
 }
 
 // download runs a query and reads its body piece by piece; at is told how much has come and says whether it struck.

@@ -12,12 +12,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/bqgate/bqgate/e2e/fakegoogle"
+	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/console/openapitest"
 	"github.com/bqgate/bqgate/internal/redistest"
 )
@@ -352,20 +354,75 @@ func (d *demo) written() map[string][]byte {
 	return places
 }
 
-// searchCanaries looks for every canary, in every form an encoder could give it, in everything that was written.
+// searchCanaries looks for every canary, in every form an encoder could give it, in everything that was written, and
+// in what the audit journal says when it is opened.
 func (d *demo) searchCanaries() {
 	d.t.Helper()
 	if len(d.Canaries) == 0 {
 		d.t.Fatal("demo.json names no canaries")
 	}
-	places := d.written()
-	for _, c := range d.Canaries {
-		for form, v := range forms(c.Value) {
-			for place, text := range places {
-				if bytes.Contains(text, []byte(v)) {
-					d.t.Errorf("canary of %s (%s) found in %s", c.Column, form, place)
-				}
+	looked := d.needles()
+	for place, text := range d.written() {
+		for _, found := range looked.in(text) {
+			d.t.Errorf("%s found in %s", found, place)
+		}
+	}
+	for decision, r := range d.recorded() {
+		for _, found := range looked.in(r.text) {
+			if !r.mayShow(found) {
+				d.t.Errorf("%s found in the opened journal: %s of %v", found, decision, r.groups)
 			}
 		}
 	}
+}
+
+// recorded is what the audit journal says about a decision when it is opened.
+type recorded struct {
+	groups []string
+	text   []byte
+}
+
+// mayShow says whether the demo's policy shows a canary's column to the asker: the two exemptions of the default data.
+func (r *recorded) mayShow(found string) bool {
+	return slices.Contains(r.groups, "analysts") && strings.HasPrefix(found, "canary of crm.customers.email ") ||
+		slices.Contains(r.groups, "data-owners") && strings.HasPrefix(found, "canary of finance.payroll.salary ")
+}
+
+// recorded opens the audit journal: by decision the pieces of its answer, joined, and the rest of each record but for
+// the SQL, which is the asker's own text.
+func (d *demo) recorded() map[string]*recorded {
+	d.t.Helper()
+	key, err := audit.LoadKey(d.AuditKeyFile)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	all := map[string]*recorded{}
+	of := func(decision string) *recorded {
+		if all[decision] == nil {
+			all[decision] = &recorded{}
+		}
+		return all[decision]
+	}
+	frames := 0
+	_, err = audit.Read(d.AuditDir, key, func(_ audit.Position, r audit.Record) error {
+		switch r := r.(type) {
+		case audit.Frame:
+			frames++
+			of(r.Decision).text = append(of(r.Decision).text, r.Bytes...)
+		case audit.Decision:
+			r.SQL, r.ForwardedSQL = "", ""
+			of(r.ID).groups = r.Subject.Groups
+			of(r.ID + ", the decision").text = fmt.Appendf(nil, "%+v", r)
+		default:
+			of("other records").text = fmt.Appendf(of("other records").text, "%+v\n", r)
+		}
+		return nil
+	})
+	if err != nil {
+		d.t.Fatalf("open the audit journal: %v", err)
+	}
+	if frames == 0 {
+		d.t.Error("the audit journal has no answer in it: nothing was searched")
+	}
+	return all
 }

@@ -11,8 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	procv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"github.com/redis/go-redis/v9"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -333,22 +335,62 @@ func TestNoRecordNoAnswer(t *testing.T) {
 	}
 }
 
-// A8: the finished job read another table than the analysis named.
+// A8: the finished job read another table than the analysis named. Its rows are withheld, from the first reader and, although
+// it would agree by then, from every later one; a job that read what it should is masked and released.
 func TestAJobThatReadSomethingElseIsWithheld(t *testing.T) {
-	s := newService(t, &journal{})
-	s.Upstream = upstream{bigquery.Job{
-		Reference: bigquery.JobReference{ProjectID: "demo", JobID: "j1", Location: "US"}, Labels: map[string]string{jobs.Label: "d-0"}, State: "DONE", StatementType: "SELECT",
-		ReferencedTables: []bigquery.TableID{{Project: "demo", Dataset: "hr", Table: "reviews"}},
-	}}
-	record := jobs.Record{
-		Job: bigquery.JobReference{ProjectID: "demo", JobID: "j1", Location: "US"}, Owner: "o", Decision: "d-0", SQLDigest: jobs.Digest(""), Tables: []string{"demo.crm.customers"},
+	server := miniredis.RunT(t)
+	client := redis.NewClient(&redis.Options{Addr: server.Addr()})
+	t.Cleanup(func() { client.Close() })
+	table := func(dataset, name string) bigquery.TableID {
+		return bigquery.TableID{Project: "demo", Dataset: dataset, Table: name}
 	}
-	if err := jobs.CheckFinished(record, s.Upstream.(upstream).job); !errors.Is(err, jobs.ErrMismatch) {
-		t.Errorf("CheckFinished: %v, want a mismatch that names both sides", err)
-	}
-	record.Tables = []string{"demo.hr.reviews"}
-	if err := jobs.CheckFinished(record, s.Upstream.(upstream).job); err != nil {
-		t.Errorf("CheckFinished of the job decided on: %v", err)
+	customers, reviews := table("crm", "customers"), table("hr", "reviews")
+	for _, c := range []struct {
+		name    string
+		read    []bigquery.TableID
+		changed []string
+		job     string
+		status  int // of the refusal; 0 where the rows are released
+	}{
+		{"another table", []bigquery.TableID{reviews}, nil, "j1", 403},
+		{"the same job again, now as it should be", []bigquery.TableID{customers}, nil, "j1", 403},
+		{"one table more", []bigquery.TableID{customers, reviews}, nil, "j2", 403},
+		{"a view that changed since", []bigquery.TableID{customers}, []string{"demo.crm.customers"}, "j3", 403},
+		{"what was decided on", []bigquery.TableID{customers}, nil, "j4", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newService(t, &journal{})
+			s.Jobs = jobs.NewStore(client, s.Keys)
+			s.Changed = func(context.Context, map[string]string) ([]string, error) { return c.changed, nil }
+			ref := bigquery.JobReference{ProjectID: "demo", JobID: c.job, Location: "US"}
+			s.Upstream = upstream{bigquery.Job{
+				Reference: ref, Labels: map[string]string{jobs.Label: "d-0"}, State: "DONE", StatementType: "SELECT", ReferencedTables: c.read,
+			}}
+			record := jobs.Record{
+				Job: ref, Owner: "o", Decision: "d-0", SQLDigest: jobs.Digest(""), Tables: []string{customers.String()},
+				Reads: jobs.Reads{Digests: map[string]string{customers.String(): "x"}}, Created: time.Now(),
+			}
+			if err := s.Jobs.Create(t.Context(), record); err != nil && !errors.Is(err, jobs.ErrExists) {
+				t.Fatal(err)
+			}
+			first := request(t, s, func(f *verdict.Forward) { f.Verified, f.Record = false, record })
+			sent, err := run(t, s, true, first, responseHeadersOf("via_upstream", "200"), responseBodyOf(strings.Replace(rowsBody, "j1", c.job, 1), true))
+			if leaked(sent) {
+				t.Errorf("a raw value passed: %v", sent)
+			}
+			var body strings.Builder
+			var status int32
+			for _, r := range sent {
+				body.Write(r.GetResponseBody().GetResponse().GetBodyMutation().GetStreamedResponse().GetBody())
+				status = max(status, int32(r.GetImmediateResponse().GetStatus().GetCode()))
+			}
+			switch {
+			case c.status != 0 && (int(status) != c.status || body.Len() > 0):
+				t.Errorf("status %d, body %q, %v; want %d and nothing of the result", status, body.String(), err, c.status)
+			case c.status == 0 && (err != nil || status != 0 || !strings.Contains(body.String(), `"XXXXX6789"`)):
+				t.Errorf("status %d, body %q, %v; want the masked row", status, body.String(), err)
+			}
+		})
 	}
 }
 

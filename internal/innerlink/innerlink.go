@@ -111,7 +111,7 @@ func (f *Folder) Listen(name string) (net.Listener, error) {
 		l.Close()
 		return nil, fmt.Errorf("protect socket: %w", err)
 	}
-	return &listener{UnixListener: l, allow: append([]int{os.Getuid()}, f.allow...), log: f.log}, nil
+	return &listener{UnixListener: l, allow: append([]int{os.Getuid()}, f.allow...), peer: peer, log: f.log}, nil
 }
 
 // dirMode is the mode of a socket folder: nobody else may list it, and those who are allowed may pass through it.
@@ -157,6 +157,7 @@ func checkDir(dir string, allow []int) error {
 type listener struct {
 	*net.UnixListener
 	allow []int
+	peer  func(*net.UnixConn) (int, error) // but in tests the function of this name
 	log   *slog.Logger
 }
 
@@ -167,7 +168,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		uid, err := peer(c)
+		uid, err := l.peer(c)
 		if err == nil && slices.Contains(l.allow, uid) {
 			return c, nil
 		}
