@@ -69,6 +69,7 @@ func TestBehind(t *testing.T) {
 		t.Errorf("analyst: the wildcard that the rule covers: status %d %s", a.Status, a.message())
 	}
 	t.Run("A34 row access policies", func(t *testing.T) { attackRowAccess(t, d) })
+	t.Run("the account", func(t *testing.T) { attackAccount(t, d) })
 	attackChanged(t, d)
 	d.searchCanaries()
 }

@@ -74,7 +74,7 @@ func (s *Set) walk(r *Request) *walk {
 
 // decide asks the questions in the order of the package's documentation.
 func (w *walk) decide() error {
-	for _, question := range []func() error{w.who, w.kind, w.cover, w.understood, w.schemas, w.limits, w.rows, w.masks, w.size} {
+	for _, question := range []func() error{w.who, w.kind, w.cover, w.understood, w.schemas, w.limits, w.account, w.rows, w.masks, w.size} {
 		if err := question(); err != nil {
 			return err
 		}
@@ -351,6 +351,7 @@ func (w *walk) limits() error {
 	for _, r := range w.covering {
 		if w.reads(r.credential) {
 			d.Credential, d.Rule = r.credential, r.ref
+			d.AsRequester = w.set.asRequester(r.credential)
 			break
 		}
 	}

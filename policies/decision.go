@@ -38,8 +38,10 @@ type Decision struct {
 
 	Groups     []string // policy groups the subject is in, sorted
 	Credential string   // name of the configured credential to run with
-	MaxBytes   int64    // upper bound for maximumBytesBilled, 0 for none
-	MaxRows    int64    // most rows that a result may have, 0 for no limit
+	// AsRequester says that the credential is the requester's own Google identity, whom SESSION_USER() then means. No credential is one: see Set.asRequester.
+	AsRequester bool
+	MaxBytes    int64 // upper bound for maximumBytesBilled, 0 for none
+	MaxRows     int64 // most rows that a result may have, 0 for no limit
 	// MaxResultBytes is how much of a result may be read, in bytes of all answers together, 0 for no limit.
 	MaxResultBytes int64
 	MaxSession     time.Duration // how long a session under this rule lasts, 0 for the default

@@ -10,7 +10,8 @@
 //  2. Is it exactly one SELECT?
 //  3. Does a rule of the subject's groups cover every table? A table that nobody may read and one that does not exist get the same words.
 //  4. Was the SQL understood?
-//  5. Does one credential read all tables, and has none of them row access policies of BigQuery that nobody named? (rowaccess.go)
+//  5. Does one credential read all tables, does nothing ask for the account behind it (account.go), and has none of them row access policies of BigQuery that nobody
+//     named? (rowaccess.go)
 //  6. Is every sensitive column carried into the result unchanged, so that masking the cells hides all of it? (masks.go)
 //  7. Is it within the byte limit, and does an approval hold it? (approval.go)
 //

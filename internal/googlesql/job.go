@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/googlesql/functions"
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
@@ -281,6 +282,21 @@ func (j *job) data(s *wire.Statement, result *Statement) (*Error, error) {
 	}
 }
 
+// accountFunctions are the functions in the text that give the account which the query runs under. They are also read from the syntax: what the engine leaves out of
+// what it has resolved runs at BigQuery all the same.
+func accountFunctions(s *wire.Statement) []string {
+	names := []string{}
+	for i := range s.Paths {
+		if p := &s.Paths[i]; p.Role == wire.RoleBuiltin {
+			name := strings.TrimPrefix(strings.ToUpper(strings.Join(p.Parts, ".")), "SAFE.")
+			if f, known := functions.Lookup(name); known && f.Account {
+				names = append(names, f.Name)
+			}
+		}
+	}
+	return names
+}
+
 // unknownFunction gives the engine's complaint about a function its place; the engine does not say it itself.
 func (j *job) unknownFunction(s *wire.Statement, e *wire.Error) *Error {
 	name, ok := strings.CutPrefix(e.Message, "Function not found: ")
@@ -336,10 +352,7 @@ func (j *job) accept(s *wire.Statement, text wire.Normalized, found *wire.Analys
 	if existing(s.Kind) {
 		tables = append(tables, result.Targets...)
 	}
-	result.Tables, result.Functions = sorted(tables), found.Functions
-	if result.Functions == nil {
-		result.Functions = []string{}
-	}
+	result.Tables, result.Functions = sorted(tables), sorted(append(accountFunctions(s), found.Functions...))
 	for _, c := range found.Columns {
 		column := Column{Name: c.Name, Type: c.Type, Sources: []Source{}, shape: c.Shape}
 		for _, source := range c.Sources {

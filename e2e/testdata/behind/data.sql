@@ -40,3 +40,10 @@ CREATE TABLE crm.later (id INT64);
 INSERT INTO crm.later (id) VALUES (7);
 CREATE TABLE crm.unasked (id INT64);
 INSERT INTO crm.unasked (id) VALUES (8);
+
+-- What asks BigQuery for the account that a query runs under.
+CREATE VIEW crm.mine AS SELECT id, name FROM demo.crm.people WHERE SESSION_USER() LIKE '%gserviceaccount%';
+CREATE VIEW crm.mine_again AS SELECT id AS number FROM demo.crm.mine;
+CREATE FUNCTION lib.me() RETURNS STRING AS (SESSION_USER());
+CREATE FUNCTION lib.greet_me() RETURNS STRING AS (CONCAT('Hello ', demo.lib.me()));
+CREATE TABLE FUNCTION lib.mine_after(least INT64) AS SELECT id FROM demo.crm.people WHERE id > least AND session_user() != '';

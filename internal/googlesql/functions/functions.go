@@ -20,6 +20,7 @@ type Function struct {
 	Length    bool   // its result tells the length of its argument and nothing else
 	Count     bool   // as an aggregate of a bare column, its result tells how many values there are and nothing else
 	Generated bool   // reads no value: the system chooses the result
+	Account   bool   // its result is the account that the query runs under
 	Refused   string // why it is never analysed; "" for one that is
 	Analytic  bool   // takes OVER(); said only of declared ones
 	Declared  string // for a function that the engine lacks: parameters and result, as CREATE FUNCTION spells them
@@ -90,6 +91,8 @@ func parse(text string) (known, families map[string]Function) {
 				f.Count = true
 			case "generated":
 				f.Generated = true
+			case "account":
+				f.Account = true
 			case "analytic":
 				f.Analytic = true
 			case "partial":

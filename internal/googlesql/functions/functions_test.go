@@ -17,7 +17,7 @@ func TestLookup(t *testing.T) {
 		"Ai.Generate":           {Name: "AI.GENERATE", Refused: "it sends data to a model, or runs one that is not known"},
 		"hll_count.merge":       {Name: "HLL_COUNT.MERGE"},
 		"EXTERNAL_QUERY":        {Name: "EXTERNAL_QUERY", Refused: "what it reads is outside BigQuery"},
-		"current_user":          {Name: "CURRENT_USER", Generated: true, Declared: "() RETURNS STRING"},
+		"current_user":          {Name: "CURRENT_USER", Generated: true, Account: true, Declared: "() RETURNS STRING"},
 		"deterministic_encrypt": {Name: "DETERMINISTIC_ENCRYPT", Refused: "it works with keys, and what it writes hides a value from every mask"},
 	} {
 		if got, ok := Lookup(name); !ok || got != want {
