@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -78,13 +79,19 @@ func repoRoot(t testing.TB) string {
 // startDemo runs build/bin/bqgate-demo in a folder of its own, on a real Redis, and waits for demo.json.
 func startDemo(t testing.TB, args ...string) *demo {
 	t.Helper()
-	binary := filepath.Join(repoRoot(t), "build", "bin", "bqgate-demo")
-	if _, err := os.Stat(binary); err != nil {
-		t.Fatalf("%v: `make test` builds it", err)
-	}
 	dir, err := os.MkdirTemp("", "bqgate-e2e")
 	if err != nil {
 		t.Fatal(err)
+	}
+	return startDemoIn(t, dir, args...)
+}
+
+// startDemoIn is startDemo in a folder that was made ready for it. The folder is removed when the test ends.
+func startDemoIn(t testing.TB, dir string, args ...string) *demo {
+	t.Helper()
+	binary := filepath.Join(repoRoot(t), "build", "bin", "bqgate-demo")
+	if _, err := os.Stat(binary); err != nil {
+		t.Fatalf("%v: `make test` builds it", err)
 	}
 	redis := redistest.StartServer(t)
 	d := &demo{t: t, dir: dir, out: &bytes.Buffer{}, redisPID: redis.PID, redis: redis.Addr}
@@ -109,7 +116,9 @@ func startDemo(t testing.TB, args ...string) *demo {
 			t.Logf("demo said:\n%s", tail(d.out.Bytes(), 4000))
 			d.logs(t)
 		}
-		os.RemoveAll(dir)
+		if err := os.RemoveAll(dir); err != nil && !errors.Is(err, syscall.EBUSY) { // a disk of its own is the test's to take away
+			t.Error(err)
+		}
 	})
 	deadline := time.Now().Add(90 * time.Second)
 	for {

@@ -42,6 +42,7 @@ type walk struct {
 	rewritten      *policies.Rewritten
 	forwarded      string // the text for BigQuery; "" where it is the client's own
 	forwardedShown string // the same for people, without the salt of its masks
+	leaves         bool   // the request itself goes to BigQuery, through Envoy
 	saltID         string // what the salt is bound to, where it is not the decision
 }
 

@@ -67,11 +67,14 @@ func (p *parts) Analyze(ctx context.Context, r googlesql.Request) (*googlesql.An
 }
 
 func (p *parts) Append(_ context.Context, r audit.Record) (audit.Position, error) {
-	d, ok := r.(audit.Decision)
-	if !ok {
+	switch r := r.(type) {
+	case audit.Decision:
+		p.order = append(p.order, "record "+r.Effect)
+	case audit.Outcome:
+		p.order = append(p.order, "outcome "+r.State)
+	default:
 		return audit.Position{}, fmt.Errorf("record of type %T", r)
 	}
-	p.order = append(p.order, "record "+d.Effect)
 	return audit.Position{}, p.journal
 }
 

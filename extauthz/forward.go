@@ -14,6 +14,7 @@ import (
 // forward records the decision and only then mints the token and makes the verdict: nothing leaves for Google, not even the wish for a token, before the
 // decision is durable (I1).
 func (s *Service) forward(ctx context.Context, w *walk, f verdict.Forward) outcome {
+	w.leaves = true
 	if err := s.record(ctx, w, audit.EffectAllow, ""); err != nil {
 		return s.unrecorded(w, err)
 	}
@@ -21,7 +22,7 @@ func (s *Service) forward(ctx context.Context, w *walk, f verdict.Forward) outco
 	w.clock.Done("credentials")
 	if err != nil {
 		s.Log.Error("no token for an allowed request", "decision", w.id, "error", err)
-		s.recordFault(ctx, w, fmt.Errorf("mint token: %w", err))
+		s.recordUnsent(ctx, w, fmt.Errorf("mint token: %w", err))
 		return outcome{fault: true}
 	}
 	path, _, _ := strings.Cut(w.request.http.Path, "?")
@@ -38,4 +39,15 @@ func (s *Service) forward(ctx context.Context, w *walk, f verdict.Forward) outco
 		f.TimestampFormat = w.op.Read.Format.TimestampOutputFormat
 	}
 	return outcome{forward: &f, token: token}
+}
+
+// recordUnsent closes a decision to forward of which nothing left after all. No answer waits for it: that is a 503 in
+// any case.
+func (s *Service) recordUnsent(ctx context.Context, w *walk, cause error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	_, err := s.Journal.Append(ctx, audit.Outcome{Decision: w.id, State: audit.StateBroken, Status: 503, Reason: cause.Error()})
+	if err != nil {
+		s.Log.Error("fault not recorded", "decision", w.id, "error", err)
+	}
 }

@@ -23,7 +23,7 @@ func (s *Service) record(ctx context.Context, w *walk, effect, message string) e
 		Subject: audit.Subject{
 			Issuer: w.subject.Issuer, Sub: w.subject.Sub, Owner: w.subject.Owner, People: w.subject.People, Groups: w.decision.Groups, Session: w.subject.Session,
 		},
-		SQL: w.sql, Sensitive: w.decision.Sensitive, Credential: w.account, RequestID: w.approval,
+		Forwarded: w.leaves, SQL: w.sql, Sensitive: w.decision.Sensitive, Credential: w.account, RequestID: w.approval,
 		Job: audit.Job{ProjectID: w.job.ProjectID, Location: w.job.Location, JobID: w.job.JobID},
 	}
 	if w.decision.Rule.File != "" {

@@ -26,6 +26,7 @@ type exchange struct {
 	answer   answer                     // who makes the body that goes back; nil until response headers
 	held     *procv3.ProcessingResponse // the answer to response headers, withheld until the body may follow
 	pending  []byte                     // of the answer: may leave, once it is recorded
+	stopped  bool                       // the job was cancelled, for want of a record
 	released bool                       // a byte of the response went to Envoy: from here on only breaking off is left
 	finished bool                       // the response is complete, or was replaced
 	status   int                        // of the upstream answer
@@ -276,6 +277,7 @@ func (x *exchange) record(ctx context.Context, out []byte, outcome []audit.Outco
 	_, err := x.service.Journal.AppendAll(ctx, records...)
 	x.clock.Done("audit")
 	if err != nil {
+		x.stopJob()
 		return fmt.Errorf("record the answer: %w", err)
 	}
 	if len(out) > 0 {
@@ -346,6 +348,26 @@ func (x *exchange) broken(cause error) {
 	if err != nil {
 		x.service.Log.Error("outcome not recorded", "decision", x.forward.Decision, "error", err)
 	}
+}
+
+// stopJob cancels the job that the answer is about: without a journal nobody will be told how it ends (A31). The agent's
+// answer does not wait for it. What becomes of the decision is recorded as unknown by the process that begins next.
+func (x *exchange) stopJob() {
+	record := x.forward.Record
+	if job := x.answer.job(); job.JobID != "" {
+		record.Job = job
+	}
+	if x.service.Cancel == nil || record.Job.JobID == "" || x.stopped {
+		return
+	}
+	x.stopped = true
+	s, decision := x.service, x.forward.Decision
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), s.stepTimeout())
+		defer cancel()
+		err := s.Cancel(ctx, record)
+		s.Log.Warn("the answer cannot be recorded; its job is cancelled", "decision", decision, "job", record.Job, "error", err)
+	}()
 }
 
 // own passes what ext_authz itself answered.

@@ -33,6 +33,9 @@ type Service struct {
 	Jobs     *jobs.Store
 	Upstream jobs.Upstream
 	Log      *slog.Logger
+	// Cancel stops a job under the account that runs it. It is asked where an answer about the job cannot be recorded any
+	// more: what nobody may read needs not run.
+	Cancel func(ctx context.Context, record jobs.Record) error
 	// Changed reads again what a record's digests stand for, past every cache, and names what is not as it was.
 	Changed func(ctx context.Context, digests map[string]string) ([]string, error)
 

@@ -315,10 +315,12 @@ func TestPiecesShareARecordAndWaitForIt(t *testing.T) {
 	}
 }
 
-// I1: when the record cannot be made, nothing is released, not even the masked bytes.
+// I1, A31: when the record cannot be made, nothing is released, not even the masked bytes, and the job is stopped.
 func TestNoRecordNoAnswer(t *testing.T) {
 	j := &journal{}
 	s := newService(t, j)
+	cancelled := make(chan bigquery.JobReference, 2)
+	s.Cancel = func(_ context.Context, r jobs.Record) error { cancelled <- r.Job; return nil }
 	first := request(t, s, nil)
 	j.broken = true
 	sent, err := run(t, s, false, first, responseHeadersOf("via_upstream", "200"), responseBodyOf(rowsBody, true))
@@ -332,6 +334,14 @@ func TestNoRecordNoAnswer(t *testing.T) {
 	}
 	if len(sent) == 0 || sent[len(sent)-1].GetImmediateResponse().GetStatus().GetCode() != 503 {
 		t.Errorf("the client gets %v, want a 503", sent)
+	}
+	select {
+	case got := <-cancelled:
+		if want := (bigquery.JobReference{ProjectID: "demo", JobID: "j1", Location: "US"}); got != want {
+			t.Errorf("job %v was cancelled, want %v", got, want)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the job was not cancelled")
 	}
 }
 

@@ -56,6 +56,7 @@ type Decision struct {
 
 	SQL          string   `json:"sql,omitempty"`           // as asked
 	ForwardedSQL string   `json:"forwarded_sql,omitempty"` // as forwarded, where it was rewritten
+	Forwarded    bool     `json:"forwarded,omitempty"`     // Envoy sends the request on, so an Outcome follows
 	Tables       []string `json:"tables,omitempty"`
 	Sensitive    []string `json:"sensitive_columns,omitempty"` // columns touched, "project.dataset.table.column"
 	Masked       []string `json:"masked_columns,omitempty"`    // columns that the answer shows masked, named the same way

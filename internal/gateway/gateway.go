@@ -113,6 +113,14 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 		Keys: keys, Log: log, Location: c.Upstream.Location, LongPoll: c.Approvals.LongPoll, Prices: extauthz.Prices{Default: c.Approvals.PricePerTiB, ByLocation: c.Approvals.PriceByLocation},
 	}
 	proc := &extproc.Service{Keys: keys, Journal: journal, Jobs: records, Upstream: upstream, Log: log,
+		Cancel: func(ctx context.Context, r jobs.Record) error {
+			token, err := broker.Mint(ctx, r.Credential, r.Owner)
+			if err != nil {
+				return err
+			}
+			_, err = upstream.CancelJob(ctx, token.Bearer(), r.Job)
+			return err
+		},
 		Changed: func(ctx context.Context, digests map[string]string) ([]string, error) {
 			changed, err := googlesql.Changed(ctx, bigquery.Uncached{Source: upstream}, digests)
 			if len(changed) > 0 {
@@ -135,6 +143,7 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 		return err
 	}
 	g.Go(func() error { return past.follow(ctx) })
+	g.Go(func() error { closeUnfinished(ctx, c.Audit.Dir, auditKey, journal, log); return nil })
 	g.Go(func() error { return notify.New(targets, holds, log).Run(ctx) })
 	if err := doors.serve(ctx, g, authz, proc, who.tokens, pages); err != nil {
 		return err
