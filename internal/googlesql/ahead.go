@@ -34,7 +34,7 @@ func (j *job) analyzed(question *wire.AnalyzeRequest, foreseen *ahead) (*wire.Re
 
 // answers reports whether the answer is to this question. Everything that is not compared is the same by construction (see question).
 func (a *ahead) answers(question *wire.AnalyzeRequest) bool {
-	if len(question.Functions)+len(question.TableFunctions) > 0 || question.Undeclared != "" || len(question.Tables) != len(a.reply.Given) {
+	if len(question.Functions)+len(question.TableFunctions)+len(question.Unnests) > 0 || question.Undeclared != "" || len(question.Tables) != len(a.reply.Given) {
 		return false
 	}
 	sent := make(map[string]string, len(a.ask.Tables))

@@ -34,6 +34,9 @@ type Statement struct {
 
 	References []Reference `json:"-"` // every table reference in the text, for messages and for rewriting
 	Span       Span        `json:"-"` // the statement in the text
+
+	lengths []string      // columns among Uses that are arrays whose lengths are used, sorted
+	unnests []wire.Unnest // what becomes of the output columns decides whether their lengths are used
 }
 
 // Column is one output column. No sources means: proven to be made of constants only.
@@ -66,6 +69,8 @@ type Use struct {
 	Column string `json:"column"`
 	In     UseIn  `json:"in"`
 	Offset int    `json:"-"` // byte offset of the use in the text, -1 where unknown
+
+	length bool // of an array only the length is used
 }
 
 // UseIn says where a column is used.

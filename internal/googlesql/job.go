@@ -225,6 +225,7 @@ func (j *job) data(s *wire.Statement, result *Statement) (*Error, error) {
 			ask.TableFunctions = append(ask.TableFunctions, *r.table)
 		}
 	}
+	inCalled := unnestsOf(called)
 	foreseen := j.foreseen
 	for round := 1; ; round++ {
 		if len(wanted) > j.limits.Tables {
@@ -235,6 +236,7 @@ func (j *job) data(s *wire.Statement, result *Statement) (*Error, error) {
 		if ask.Tables, refused, err = j.fetch(s, wanted); refused != nil || err != nil {
 			return refused, err
 		}
+		ask.Unnests = append(slices.Clone(inCalled), j.unnestsIn(wanted)...)
 		// Whatever goes wrong from here on was found out from these tables: whoever may not read one of them must not learn from the error that it exists.
 		result.Tables = slices.Sorted(maps.Keys(wanted))
 		reply, err := j.analyzed(&ask, foreseen)
@@ -369,7 +371,8 @@ func (j *job) accept(s *wire.Statement, text wire.Normalized, found *wire.Analys
 		if u.Offset >= 0 {
 			offset = text.Original(u.Offset)
 		}
-		result.Uses = append(result.Uses, Use{Column: u.Column, In: UseIn(u.In), Offset: offset})
+		result.Uses = append(result.Uses, Use{Column: u.Column, In: UseIn(u.In), Offset: offset, length: u.Length})
 	}
+	result.lengths, result.unnests = found.Lengths, found.Unnests
 	return nil
 }

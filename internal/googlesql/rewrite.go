@@ -68,6 +68,7 @@ func Rewrite(ctx context.Context, analyze func(context.Context, Request) (*Analy
 	if err != nil {
 		return nil, err
 	}
+	proof = withLengthsOf(proof, forwarded)
 	for _, made := range []*Analysis{forwarded, proof} {
 		if !sameOtherwise(s, &made.Statements[0], masks) {
 			return nil, &Error{Code: ErrorUnsupported, Message: "over the masked table it means something else: its other columns do not stay as they are"}
@@ -282,6 +283,16 @@ func sameOtherwise(original, made *Statement, masks []TableMask) bool {
 	return !slices.ContainsFunc(original.Uses, func(u Use) bool {
 		return !hidden(u.Column) && !slices.ContainsFunc(made.Uses, func(p Use) bool { return p.Column == u.Column && p.In == u.In })
 	})
+}
+
+// withLengthsOf is the proof without uses of lengths that the forwarded text has not. Where a masked column of a view carries the elements of an array, the mask carries
+// what it makes of each, and so says itself how many there are; the constant in its place says nothing, and the array's length seems to be used.
+func withLengthsOf(proof, forwarded *Analysis) *Analysis {
+	s := proof.Statements[0]
+	s.Uses = slices.DeleteFunc(slices.Clone(s.Uses), func(u Use) bool { return u.length && !slices.Contains(forwarded.Statements[0].lengths, u.Column) })
+	made := *proof
+	made.Statements = []Statement{s}
+	return &made
 }
 
 // stillRead says where a column is read that could not be masked.

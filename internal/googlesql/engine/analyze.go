@@ -55,7 +55,7 @@ func (e *engine) analyze(request *wire.AnalyzeRequest, parsed gsql.ASTStatementN
 	w := &walk{
 		columns: map[int32]*value{}, origins: map[string]*origin{}, withs: map[string][]*value{},
 		functions: map[string]bool{}, routines: map[string]bool{}, lookup: e.lookup, limit: request.MaxColumns, madeUp: -1, text: request.SQL,
-		unnests: unnests{marks: map[int32]*origin{}, within: map[string][]*unnest{}},
+		unnests: unnests{marks: map[int32]*origin{}, viewMarks: map[string]*origin{}, inner: map[*origin][]*unnest{}, within: map[string]met{}},
 	}
 	statement := must(output.ResolvedStatement())
 	switch x := statement.(type) {
@@ -99,6 +99,7 @@ type use struct {
 	*origin
 	in     googlesql.UseIn
 	offset int
+	length bool // it is only the length of an array that is used (unnest.go)
 }
 
 // read is a value that an operator, a condition or UNNEST took; what does not flow into the output from it is a use.
@@ -113,7 +114,7 @@ func (w *walk) use(in googlesql.UseIn, v *value, offset int) {
 		case s.mark:
 			w.spent(s.origin)
 		case s.origin != generated:
-			w.uses = append(w.uses, use{s.origin, in, offset})
+			w.uses = append(w.uses, use{origin: s.origin, in: in, offset: offset})
 		}
 	})
 }
@@ -241,21 +242,26 @@ func (w *walk) analysis() *wire.Analysis {
 	for _, r := range w.reads {
 		r.value.each(func(s source) {
 			if s.origin != generated && !s.mark && !derived[s.origin] {
-				w.uses = append(w.uses, use{s.origin, googlesql.UseExpression, r.offset})
+				w.uses = append(w.uses, use{origin: s.origin, in: googlesql.UseExpression, offset: r.offset})
 			}
 		})
 	}
-	w.lengths(carried)
+	result := &wire.Analysis{Scans: w.scans, Columns: w.output, Unnests: w.lengths(carried)}
 	w.computedLengths()
-	result := &wire.Analysis{Scans: w.scans, Columns: w.output}
 	slices.SortStableFunc(w.uses, func(a, b use) int {
 		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.in, b.in), cmp.Compare(uint(a.offset), uint(b.offset)))
 	})
 	for i, u := range w.uses {
 		if i == 0 || w.uses[i-1].name != u.name || w.uses[i-1].in != u.in {
-			result.Uses = append(result.Uses, wire.Use{Column: u.name, In: string(u.in), Offset: u.offset})
+			result.Uses = append(result.Uses, wire.Use{Column: u.name, In: string(u.in), Offset: u.offset, Length: u.length})
+		}
+		if last := &result.Uses[len(result.Uses)-1]; u.length {
+			result.Lengths = append(result.Lengths, u.name)
+		} else {
+			last.Length = false
 		}
 	}
+	result.Lengths = slices.Compact(result.Lengths)
 	for f := range w.functions {
 		result.Functions = append(result.Functions, f)
 	}

@@ -16,6 +16,7 @@ type lookup struct {
 	tables         map[string]*table // by full name, as the others
 	functions      map[string]*routine
 	tableFunctions map[string]*gsql.FixedOutputSchemaTVF
+	unnests        map[string][]wire.Unnest // behind views and table functions, by wire.Unnest.Of
 	project        string
 	dataset        string
 	missing        string // the first table that was asked for and not there
@@ -143,6 +144,10 @@ func (e *engine) prepare(request *wire.AnalyzeRequest) {
 			e.columns += len(t.Columns)
 		}
 		e.lookup.tables[t.Name] = known
+	}
+	e.lookup.unnests = make(map[string][]wire.Unnest, len(request.Unnests))
+	for _, u := range request.Unnests {
+		e.lookup.unnests[u.Of] = append(e.lookup.unnests[u.Of], u)
 	}
 	e.lookup.functions = make(map[string]*routine, len(request.Functions))
 	for i := range request.Functions {

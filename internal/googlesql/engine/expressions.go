@@ -83,7 +83,9 @@ func (w *walk) expression(e gsql.ResolvedExprNode) *value {
 			w.refs++
 		}
 		must(n.IsCorrelated())
-		return w.column(must(n.Column()))
+		v := w.column(must(n.Column()))
+		w.touch(v)
+		return v
 	case *gsql.ResolvedLiteral:
 		check(n.MarkFieldsAccessed()) // a literal is its value, whatever it says of itself
 		return constant
@@ -158,8 +160,9 @@ func (w *walk) cast(n *gsql.ResolvedCast) *value {
 func (w *walk) subquery(n *gsql.ResolvedSubqueryExpr) *value {
 	w.correlated(must(n.ParameterList()))
 	query := must(n.Subquery())
-	before := len(w.open)
+	before, rows := len(w.open), len(w.rows)
 	w.scan(query)
+	w.rows = w.rows[:rows] // its rows are in a value, and make none
 	if must(n.HintListSize()) > 0 || collates(must(n.InCollation())) {
 		refuse(location(n), "hints and collations are not analysed")
 	}

@@ -51,9 +51,10 @@ func (w *walk) with(n *gsql.ResolvedWithScan) {
 	must(n.Recursive())
 	for _, entry := range must(n.WithEntryList()) {
 		query := must(entry.WithSubquery())
-		before := len(w.open)
+		open, rows := len(w.open), len(w.rows)
 		w.scan(query)
-		w.within[must(entry.WithQueryName())] = slices.Clone(w.open[before:])
+		w.within[must(entry.WithQueryName())] = met{open: distinct(w.open[open:]), rows: distinct(w.rows[rows:])}
+		w.rows = w.rows[:rows] // where the query is read it makes rows
 		w.withs[must(entry.WithQueryName())] = w.columnsOf(listed(query))
 	}
 	w.scan(must(n.Query()))

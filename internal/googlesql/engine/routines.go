@@ -66,7 +66,8 @@ func (w *walk) routine(f *gsql.Function) *routine {
 	return r
 }
 
-// routineCall derives a result from the arguments and from what the body reads.
+// routineCall derives a result from the arguments and from what the body reads. The body runs wherever the call stands and
+// whatever becomes of its value, and may fail; so what it reads is a use as well.
 func (w *walk) routineCall(n *gsql.ResolvedFunctionCall, r *routine) *value {
 	must(n.Signature())
 	must(n.ErrorMode())
@@ -74,7 +75,9 @@ func (w *walk) routineCall(n *gsql.ResolvedFunctionCall, r *routine) *value {
 	if must(n.GenericArgumentListSize()) > 0 {
 		refuse(location(n), "this form of calling a function is not analysed")
 	}
-	return derive(append(w.operands(must(n.ArgumentList())), w.origin(r.sources))...)
+	read := w.origin(r.sources)
+	w.use(googlesql.UseExpression, read, location(n))
+	return derive(append(w.operands(must(n.ArgumentList())), read)...)
 }
 
 // origin is a value that carries columns by their names.
@@ -122,12 +125,13 @@ func (w *walk) tableFunction(n *gsql.ResolvedTVFScan) {
 		refuse(location(n), "the columns of %s are not known to bqgate", name)
 	}
 	extra := derive(passed...).own
+	marked := w.behind(name+"()", columns, location(n))
 	for i, c := range columns {
 		if int(indexes[i]) >= len(schema) {
 			refuse(location(n), "the columns of %s are not known to bqgate", name)
 		}
 		kind := shapeOf(must(c.Type()))
-		w.define(c, w.base(name+"()."+schema[indexes[i]].Name, &kind).with(extra))
+		w.define(c, marked(int(indexes[i]), w.base(name+"()."+schema[indexes[i]].Name, &kind)).with(extra))
 	}
 }
 

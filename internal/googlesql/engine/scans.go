@@ -84,7 +84,8 @@ func (w *walk) scan(s gsql.ResolvedScanNode) {
 	case *gsql.ResolvedWithRefScan:
 		name := must(n.WithQueryName())
 		w.alias(n, w.withs[name], name)
-		w.open = append(w.open, w.within[name]...)
+		w.open = append(w.open, w.within[name].open...)
+		w.rows = append(w.rows, w.within[name].rows...)
 	case *gsql.ResolvedRecursiveScan:
 		w.recursion(n)
 	case *gsql.ResolvedRecursiveRefScan:
@@ -163,12 +164,13 @@ func (w *walk) tableScan(n *gsql.ResolvedTableScan) {
 	if known == nil || len(indexes) != len(columns) {
 		refuse(location(n), "the columns of %s are not known to bqgate", name)
 	}
+	marked := w.behind(name, columns, location(n))
 	for i, c := range columns {
 		if int(indexes[i]) >= len(known.columns) {
 			refuse(location(n), "the columns of %s are not known to bqgate", name)
 		}
 		column := &known.columns[indexes[i]] // the engine has it from there, as it has its type
-		w.define(c, w.base(name+"."+column.Name, &column.Type))
+		w.define(c, marked(int(indexes[i]), w.base(name+"."+column.Name, &column.Type)))
 	}
 }
 

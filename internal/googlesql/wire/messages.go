@@ -9,7 +9,7 @@ type Hello struct {
 }
 
 // Version changes whenever frames or the meaning of an analysis change.
-const Version = "bqgate-sql/5"
+const Version = "bqgate-sql/6"
 
 // Request is one question. Exactly one of Parse and Analyze is set.
 type Request struct {
@@ -156,6 +156,7 @@ type AnalyzeRequest struct {
 	Undeclared ParameterMode `json:"undeclared,omitzero"` // parameters that are not declared are accepted too, their types guessed
 	MaxColumns int           `json:"maxColumns"`          // output columns, and leaves of all of them together
 
+	Unnests        []Unnest        `json:"unnests,omitzero"` // behind the views and table functions of the request
 	Functions      []Function      `json:"functions,omitzero"`
 	TableFunctions []TableFunction `json:"tableFunctions,omitzero"`
 }
@@ -222,6 +223,23 @@ type Analysis struct {
 	Routines  []string `json:"routines,omitzero"` // functions and table functions of datasets that are called, sorted
 	Columns   []Column `json:"columns,omitzero"`
 	Uses      []Use    `json:"uses,omitzero"`
+	Lengths   []string `json:"lengths,omitzero"` // the arrays' columns among Uses whose lengths are used, sorted
+	Unnests   []Unnest `json:"unnests,omitzero"` // whose lengths are no use yet: what becomes of the output columns decides
+}
+
+// Unnest is an UNNEST of arrays whose elements are carried to output columns. The statement itself tells nothing more by it than these elements; whoever reads the
+// statement's result, where it is that of a view or a table function, and leaves the elements out, learns how many there are.
+type Unnest struct {
+	Of       string    `json:"of,omitzero"` // in a request: the view, or the table function as "project.dataset.function()"
+	Arrays   []string  `json:"arrays"`      // leaf columns
+	Carriers []Carrier `json:"carriers,omitzero"`
+	Rows     bool      `json:"rows,omitzero"` // each element makes a row of the result; else they are in a value of it
+}
+
+// Carrier is a place in the output columns.
+type Carrier struct {
+	Column int   `json:"column"`
+	Path   []int `json:"path,omitzero"` // positions of fields; an ARRAY has that of its elements
 }
 
 // Scan is one place where a table is read.
@@ -250,4 +268,5 @@ type Use struct {
 	Column string `json:"column"`
 	In     string `json:"in"`
 	Offset int    `json:"offset"`
+	Length bool   `json:"length,omitzero"` // only the length of the array is used
 }
