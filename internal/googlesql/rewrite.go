@@ -68,7 +68,7 @@ func Rewrite(ctx context.Context, analyze func(context.Context, Request) (*Analy
 	if err != nil {
 		return nil, err
 	}
-	proof = withLengthsOf(proof, forwarded)
+	proof = withLengthsOf(proof, s)
 	for _, made := range []*Analysis{forwarded, proof} {
 		if !sameOtherwise(s, &made.Statements[0], masks) {
 			return nil, &Error{Code: ErrorUnsupported, Message: "over the masked table it means something else: its other columns do not stay as they are"}
@@ -285,11 +285,12 @@ func sameOtherwise(original, made *Statement, masks []TableMask) bool {
 	})
 }
 
-// withLengthsOf is the proof without uses of lengths that the forwarded text has not. Where a masked column of a view carries the elements of an array, the mask carries
-// what it makes of each, and so says itself how many there are; the constant in its place says nothing, and the array's length seems to be used.
-func withLengthsOf(proof, forwarded *Analysis) *Analysis {
+// withLengthsOf is the proof without uses of lengths that the original has not. Where the elements of an array stand in a column of a
+// view, they say themselves how many there are, masked or not; a constant in the column's place says nothing, and the array's length
+// would seem to be used.
+func withLengthsOf(proof *Analysis, original *Statement) *Analysis {
 	s := proof.Statements[0]
-	s.Uses = slices.DeleteFunc(slices.Clone(s.Uses), func(u Use) bool { return u.length && !slices.Contains(forwarded.Statements[0].lengths, u.Column) })
+	s.Uses = slices.DeleteFunc(slices.Clone(s.Uses), func(u Use) bool { return u.length && !slices.Contains(original.lengths, u.Column) })
 	made := *proof
 	made.Statements = []Statement{s}
 	return &made
