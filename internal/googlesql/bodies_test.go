@@ -88,27 +88,28 @@ var sensitiveCalls = map[string]string{
 // where the call stands, which is told the sources of the body, and lookBehind, which has the body itself.
 func TestWhatABodyReadsIsUsed(t *testing.T) {
 	analyzer := testAnalyzer(t)
+	asked := func(t *testing.T, call, place string, k *known) *job {
+		request := Request{SQL: fmt.Sprintf(positions[place], call), Project: "demo", Catalog: Files{"testdata/catalog"}, Caller: "test"}
+		return &job{Analyzer: analyzer, ctx: t.Context(), request: request, known: k, home: "demo"}
+	}
 	for _, called := range slices.Sorted(maps.Keys(sensitiveCalls)) {
 		function, _, _ := strings.Cut(called, ",")
 		id := bigquery.RoutineID{Project: "demo", Dataset: "lib", Routine: function}
+		whole := newKnown() // what all the statements of this call rest on
 		for _, place := range slices.Sorted(maps.Keys(positions)) {
 			t.Run(called+"/"+place, func(t *testing.T) {
-				request := Request{SQL: fmt.Sprintf(positions[place], sensitiveCalls[called]), Project: "demo", Catalog: Files{"testdata/catalog"}, Caller: "test"}
-				both := &job{Analyzer: analyzer, ctx: t.Context(), request: request, known: newKnown(), home: "demo"}
-				usesSSN(t, both, "both nets")
-				whole := both.bodies[id]
-				if whole == nil {
+				usesSSN(t, asked(t, sensitiveCalls[called], place, whole), "both nets")
+				r := whole.bodies[id]
+				if r == nil {
 					t.Fatal("the function was not analysed")
 				}
-				forWalk, forBodies := *whole, *whole
-				forWalk.body = withoutSources(whole.body)
-				told := *whole.function
-				told.Sources = nil
-				forBodies.function = &told
+				forWalk, forBodies, told := *r, *r, *r.function
+				forWalk.body, told.Sources, forBodies.function = withoutSources(r.body), nil, &told
 				for net, r := range map[string]*routine{"only the engine's walk": &forWalk, "only the bodies": &forBodies} {
-					one := &job{Analyzer: analyzer, ctx: t.Context(), request: request, known: newKnown(), home: "demo"}
-					one.routines[id], one.bodies[id] = both.routines[id], r
-					usesSSN(t, one, net)
+					one := *whole
+					one.bodies = maps.Clone(whole.bodies)
+					one.bodies[id] = r
+					usesSSN(t, asked(t, sensitiveCalls[called], place, &one), net)
 				}
 			})
 		}
