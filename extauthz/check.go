@@ -107,7 +107,8 @@ func (s *Service) run(ctx context.Context, w *walk) outcome {
 // judge analyses the SQL and asks the policy, with an estimate where the policy wants one. It is used for a new query and again, whole, when a held one is
 // released.
 func (s *Service) judge(ctx context.Context, w *walk, op bigquery.Operation) error {
-	analysis, err := s.Analyzer.Analyze(ctx, s.sqlRequest(w, op))
+	set := s.Policies()
+	analysis, err := s.Analyzer.Analyze(ctx, s.sqlRequest(w, set, op))
 	w.clock.Done("analysis")
 	if err != nil {
 		return fmt.Errorf("analyse SQL: %w", err)
@@ -116,7 +117,6 @@ func (s *Service) judge(ctx context.Context, w *walk, op bigquery.Operation) err
 	if analysis.Error != nil && analysis.Error.Code == googlesql.ErrorUnavailable {
 		return analysis.Error // nobody can say what the SQL means: no decision
 	}
-	set := s.Policies()
 	ask := policies.Request{
 		Subject: w.subject, Method: string(op.Method), Project: op.Job.ProjectID, SQL: op.Query.SQL, Analysis: analysis, Tables: analysis.Tables,
 	}
@@ -178,7 +178,7 @@ func (s *Service) forwardQuery(w *walk) (verdict.Forward, error) {
 func (s *Service) draft(w *walk, q *bigquery.QueryRequest) jobs.Record {
 	r := jobs.Record{
 		Job: w.job, Owner: w.subject.Owner, Decision: w.id, Query: *q, SQLDigest: jobs.Digest(cmp.Or(w.forwarded, q.SQL)), Rewritten: w.rewritten, Analysis: *w.analysis,
-		Tables: tables(w.analysis), Reads: jobs.ReadsOf(w.analysis), RowAccess: w.rowAccess,
+		Named: named(w.analysis), Tables: tables(w.analysis), Reads: jobs.ReadsOf(w.analysis), RowAccess: w.rowAccess,
 		Plan: w.decision.Mask, Credential: w.account, Approval: w.approval, Created: w.started,
 	}
 	if w.estimate != nil {
@@ -196,6 +196,15 @@ func (s *Service) requestID(w *walk) string {
 	}
 	sum := s.Keys.MAC("requestId", w.subject.Owner, w.op.Job.ProjectID, value, jobs.Digest(w.op.Query.SQL), string(w.op.Query.Parameters))
 	return fmt.Sprintf("%x", sum[:18]) // BigQuery takes up to 36 characters
+}
+
+// named lists what a text itself names, in its order.
+func named(a *googlesql.Analysis) []string {
+	var all []string
+	for _, st := range a.Statements {
+		all = append(all, st.Named...)
+	}
+	return all
 }
 
 // tables lists the base tables that a script reads, sorted.

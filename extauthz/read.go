@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/bqgate/bqgate/internal/approvals"
@@ -55,25 +56,34 @@ func (s *Service) readJob(ctx context.Context, w *walk, record jobs.Record, veri
 // judgeAgain asks today's policy about a finished analysis, with today's schemas.
 func (s *Service) judgeAgain(ctx context.Context, w *walk, record jobs.Record) (masking.Plan, error) {
 	analysis := record.Analysis
+	analysis.Statements = slices.Clone(analysis.Statements)
+	if len(analysis.Statements) == 1 {
+		analysis.Statements[0].Named = record.Named
+	}
+	ask := policies.Request{
+		Subject: w.subject, Method: string(w.op.Method), Project: record.Job.ProjectID, SQL: record.Query.SQL, Analysis: &analysis,
+		Rewritten: record.Rewritten, RowAccess: record.RowAccess, // its rows are those of when it ran
+	}
+	set := s.Policies()
+	if d, closed := set.Closed(ask); closed { // nothing is asked of BigQuery about what the subject may not know any more
+		w.analysis, w.decision = &analysis, d
+		return masking.Plan{}, denied(d)
+	}
 	schemas, err := s.schemas(ctx, record.Tables)
 	if err != nil {
 		return masking.Plan{}, fmt.Errorf("read schemas of job %s: %w", record.Job.JobID, err)
 	}
-	analysis.Tables = schemas
+	analysis.Tables, ask.Tables = schemas, schemas
 	w.analysis = &analysis
-	ask := policies.Request{
-		Subject: w.subject, Method: string(w.op.Method), Project: record.Job.ProjectID, SQL: record.Query.SQL, Analysis: &analysis, Tables: schemas,
-		Rewritten: record.Rewritten, RowAccess: record.RowAccess, // its rows are those of when it ran
-	}
 	if record.Estimate != nil {
 		w.estimate = &policies.Estimate{Bytes: *record.Estimate}
 		ask.Estimate = w.estimate
-	} else if s.Policies().NeedsEstimate(ask) {
+	} else if set.NeedsEstimate(ask) {
 		if ask.Estimate, err = s.estimate(ctx, w, recordedOperation(record)); err != nil {
 			return masking.Plan{}, err
 		}
 	}
-	w.decision = s.Policies().Decide(ask)
+	w.decision = set.Decide(ask)
 	switch {
 	case w.decision.Effect == policies.Allow:
 	case w.decision.Effect == policies.Hold && record.Approval != "": // results of approved runs can be read

@@ -21,7 +21,7 @@ func (s *Service) decideQuery(ctx context.Context, w *walk, set *policies.Set, o
 		if err != nil {
 			return nil, err
 		}
-		made, err := s.Analyzer.Rewrite(ctx, s.sqlRequest(w, op), ask.Analysis, masks)
+		made, err := s.Analyzer.Rewrite(ctx, s.sqlRequest(w, set, op), ask.Analysis, masks)
 		if err != nil {
 			return nil, err
 		}
@@ -36,11 +36,12 @@ func (s *Service) decideQuery(ctx context.Context, w *walk, set *policies.Set, o
 	return ask, nil
 }
 
-// sqlRequest is the operation's SQL with everything that its meaning depends on.
-func (s *Service) sqlRequest(w *walk, op bigquery.Operation) googlesql.Request {
+// sqlRequest is the operation's SQL with everything that its meaning depends on. Nothing is asked of BigQuery about what the policy does not let the subject know.
+func (s *Service) sqlRequest(w *walk, set *policies.Set, op bigquery.Operation) googlesql.Request {
 	return googlesql.Request{
 		SQL: op.Query.SQL, Project: op.Job.ProjectID, DefaultDataset: op.Query.DefaultDataset,
 		ParameterMode: op.Query.ParameterMode, Parameters: op.Query.Parameters, Catalog: s.Catalog, Caller: w.subject.Owner,
+		Reach: set.Reach(w.subject).Reads,
 	}
 }
 

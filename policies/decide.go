@@ -36,6 +36,7 @@ type walk struct {
 	tables    []*view
 	covering  []*rule // rules that cover a table, in the order of the files
 	decision  Decision
+	refused   bool
 	demands   []demand // uses that masking the answer does not hide
 
 	// Of a query whose tables were masked first, as it was asked:
@@ -48,9 +49,20 @@ type walk struct {
 	needsRowAccess []*bigquery.Table // stored tables of which nobody knows whether they have row access policies
 }
 
-func (s *Set) walk(r *Request) *walk {
+func (s *Set) walk(r *Request) *walk { return s.through(r, questions) }
+
+// questions are asked in the order of the package's documentation.
+var questions = []func(*walk) error{(*walk).who, (*walk).kind, (*walk).cover, (*walk).understood, (*walk).schemas, (*walk).limits, (*walk).account, (*walk).rows, (*walk).masks, (*walk).size}
+
+// through asks questions until one refuses.
+func (s *Set) through(r *Request, questions []func(*walk) error) *walk {
 	w := &walk{set: s, request: r}
-	err := w.decide()
+	var err error
+	for _, question := range questions {
+		if err = question(w); err != nil {
+			break
+		}
+	}
 	w.decision.Cites = slices.DeleteFunc(w.decision.Cites, func(ref RuleRef) bool { return ref == w.decision.Rule })
 	if err == nil {
 		return w
@@ -67,19 +79,9 @@ func (s *Set) walk(r *Request) *walk {
 			d.Cites = append(d.Cites, ref)
 		}
 	}
-	w.decision = d
+	w.decision, w.refused = d, true
 	w.needsEstimate = errors.Is(err, errEstimate)
 	return w
-}
-
-// decide asks the questions in the order of the package's documentation.
-func (w *walk) decide() error {
-	for _, question := range []func() error{w.who, w.kind, w.cover, w.understood, w.schemas, w.limits, w.account, w.rows, w.masks, w.size} {
-		if err := question(); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // who: the zero Subject is in no group.
@@ -151,166 +153,6 @@ func (w *walk) targets(targets []string) (on string, ref RuleRef) {
 // forbidden says what was asked, the rule that allows less, and what would pass.
 func (w *walk) forbidden(ref RuleRef, format string, args ...any) error {
 	return refuse(ref, w.remedy(), format+": only a single SELECT is", args...)
-}
-
-// cover: each table is covered by a rule of the subject's groups. The words are the same for a table that nobody may read and one that does not exist.
-func (w *walk) cover() error {
-	var closed, shows []string
-	seen := map[*rule]bool{}
-	for i := range w.request.Analysis.Statements {
-		st := &w.request.Analysis.Statements[i]
-		for _, name := range st.Tables {
-			if w.request.Analysis.Error != nil && (len(split(name)) < tableParts || slices.Contains(split(name), informationSchema) && w.request.Tables[name] == nil) {
-				continue // not a full name, or no view of INFORMATION_SCHEMA that is served: the error says so, and nothing was looked up
-			}
-			id, ok := parseTable(name)
-			rules := covering(w.rules, id)
-			if !ok || len(rules) == 0 {
-				closed = append(closed, w.request.short(name))
-				if ok && metadata(id.Dataset, id.Table) {
-					shows = append(shows, name)
-				}
-				continue
-			}
-			for _, r := range rules {
-				seen[r] = true
-			}
-		}
-		// A function is covered as a table of its name would be, and so must be every table that its body reads: they are among the statement's tables.
-		for _, name := range st.Routines {
-			if w.request.Analysis.Error != nil && len(split(name)) < tableParts {
-				continue
-			}
-			id, ok := parseTable(name)
-			rules := covering(w.rules, id)
-			if !ok || len(rules) == 0 {
-				closed = append(closed, w.request.short(name)+"()")
-				continue
-			}
-			for _, r := range rules {
-				seen[r] = true
-			}
-		}
-	}
-	if len(shows) > 0 && len(shows) == len(closed) {
-		return refuse(RuleRef{}, w.remedy(), "%s shows which tables there are, those that you may not read too; a policy must name it by itself (read: %s), and none of yours does",
-			closed[0], shortQuoted(shows[0]))
-	}
-	if len(closed) > 0 {
-		if w.behind(closed) {
-			return refuse(RuleRef{}, "the query under a policy that covers "+strings.Join(closed, ", ")+" too",
-				"%s is behind a view or a function that the query names, and no policy lets you read it; a policy must cover both", strings.Join(closed, ", "))
-		}
-		verb := "does"
-		if len(closed) > 1 {
-			verb = "do"
-		}
-		return refuse(RuleRef{}, w.remedy(), "%s %s not exist or no policy lets you read it", strings.Join(closed, ", "), verb)
-	}
-	for _, r := range w.rules {
-		if seen[r] || len(seen) == 0 { // without a table every rule of the subject counts
-			w.covering = append(w.covering, r)
-		}
-	}
-	return nil
-}
-
-// behind says whether the query itself names none of these tables: it reads them through views and functions that a policy covers.
-func (w *walk) behind(closed []string) bool {
-	if w.request.Analysis.Error != nil {
-		return false // not all references need be known
-	}
-	named := map[string]bool{}
-	for i := range w.request.Analysis.Statements {
-		st := &w.request.Analysis.Statements[i]
-		if len(st.References) == 0 && len(st.Routines) == 0 {
-			return false
-		}
-		for _, r := range st.References {
-			named[w.request.short(r.Table)] = true
-		}
-		for _, name := range st.Routines {
-			named[w.request.short(name)+"()"] = true
-		}
-	}
-	return !slices.ContainsFunc(closed, func(name string) bool { return named[name] })
-}
-
-// covering are the rules that read a table. No pattern reads a hidden dataset: BigQuery keeps the results of others there, unmasked (A5).
-func covering(rules []*rule, id tableID) []*rule {
-	if strings.HasPrefix(id.Dataset, "_") {
-		return nil
-	}
-	var all []*rule
-	for _, r := range rules {
-		if slices.ContainsFunc(r.read, func(p pattern) bool { return p.coversTable(id) }) {
-			all = append(all, r)
-		}
-	}
-	return all
-}
-
-// understood comes after cover: what an analysis complains about may tell of tables that the subject must not know.
-func (w *walk) understood() error {
-	a := w.request.Analysis
-	if a.Error != nil {
-		if w.tellsOfClosedTables() {
-			return errors.New("something that the SQL names does not exist or no policy lets you read it")
-		}
-		at := ""
-		if a.Error.Line > 0 {
-			at = fmt.Sprintf(" (line %d, column %d)", a.Error.Line, a.Error.Column)
-			if strings.Contains(a.Error.Message, fmt.Sprintf("line %d", a.Error.Line)) {
-				at = ""
-			}
-		}
-		message := strings.TrimSuffix(a.Error.Message, ".")
-		switch a.Error.Code {
-		case googlesql.ErrorSyntax:
-			return refuse(RuleRef{}, "", "the SQL is not valid: %s%s", message, at)
-		case googlesql.ErrorUnavailable, googlesql.ErrorDeadline:
-			return refuse(RuleRef{}, "", "the SQL could not be checked: %s%s", message, at)
-		case googlesql.ErrorNotFound:
-			return refuse(RuleRef{}, "", "the SQL names something that does not exist: %s%s", message, at)
-		default:
-			return refuse(RuleRef{}, "", "the SQL was not understood: %s%s", message, at)
-		}
-	}
-	if w.statement == nil {
-		return errors.New("the SQL has no statement")
-	}
-	return nil
-}
-
-func shortQuoted(name string) string { return fmt.Sprintf("[%q]", shorten(name)) }
-
-// notTables begin complaints about names that are not those of tables. A complaint of other words is not shown where it may be about a closed table.
-var notTables = []string{"the function ", "Query parameter ", "Function not found: ", "Unrecognized name: ", "Name ", "Field name ", "Type not found: "}
-
-// tellsOfClosedTables says whether the analyser's complaint may be about a table that cover has not looked at: one that was read although no statement is known to
-// name it, or one that was not found although every named one was.
-func (w *walk) tellsOfClosedTables() bool {
-	for _, table := range w.request.Tables {
-		if table == nil || len(covering(w.rules, table.TableReference)) == 0 {
-			return true
-		}
-	}
-	for name := range w.request.Analysis.Digests {
-		routine, ok := strings.CutSuffix(name, "()")
-		if id, parsed := parseTable(routine); ok && (!parsed || len(covering(w.rules, id)) == 0) {
-			return true
-		}
-	}
-	e := w.request.Analysis.Error
-	if e.Code != googlesql.ErrorNotFound || slices.ContainsFunc(notTables, func(prefix string) bool { return strings.HasPrefix(e.Message, prefix) }) {
-		return false
-	}
-	for _, st := range w.request.Analysis.Statements {
-		if slices.ContainsFunc(st.Tables, func(name string) bool { return w.request.Tables[name] == nil }) {
-			return false
-		}
-	}
-	return true
 }
 
 // schemas: nothing is said of a table whose columns are not known.

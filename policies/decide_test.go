@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -131,9 +132,19 @@ func readCase(t testing.TB, a *txtar.Archive) (*Set, Request) {
 	return set, r
 }
 
-// locate gives each use the place where its column last stands in the text, as the analyser would for these cases.
+// locate gives each use the place where its column last stands in the text, and each statement the names that the text has, as the analyser would for these cases.
 func locate(sql string, a *googlesql.Analysis) {
 	for i := range a.Statements {
+		st := &a.Statements[i]
+		names := slices.Clone(st.Tables)
+		for _, name := range st.Routines {
+			names = append(names, name+"()")
+		}
+		at := func(name string) int {
+			return strings.Index(sql, strings.TrimPrefix(strings.TrimSuffix(name, "()"), "demo."))
+		}
+		st.Named = slices.DeleteFunc(names, func(name string) bool { return at(name) < 0 || strings.Count(name, ".") < tableParts-1 })
+		slices.SortStableFunc(st.Named, func(a, b string) int { return at(a) - at(b) })
 		for j := range a.Statements[i].Uses {
 			use := &a.Statements[i].Uses[j]
 			use.Offset = strings.LastIndex(sql, use.Column[strings.LastIndexByte(use.Column, '.')+1:])

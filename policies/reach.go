@@ -39,6 +39,10 @@ func (r Reach) Table(id bigquery.TableID) (RuleRef, bool) {
 	return rules[0].ref, true
 }
 
+// Reads says whether the subject may read what an analysis calls by a full name: a table, a wildcard table, a view of INFORMATION_SCHEMA, or a function
+// ("project.dataset.function()"). It is for googlesql.Request.Reach.
+func (r Reach) Reads(name string) bool { return len(coveringName(r.rules, name)) > 0 }
+
 // Dataset says whether the subject may read a table of the dataset, if there are any, and the first rule that says so.
 func (r Reach) Dataset(project, dataset string) (RuleRef, bool) {
 	if strings.HasPrefix(dataset, "_") {

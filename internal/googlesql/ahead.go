@@ -66,8 +66,8 @@ func (j *job) foresee() *wire.AnalyzeRequest {
 	ask := j.question()
 	seen := map[bigquery.TableID]bool{}
 	mentioned(j.request.SQL, j.request.Project, j.request.DefaultDataset, func(id bigquery.TableID) {
-		if seen[id] || len(ask.Tables) >= j.limits.Tables {
-			return
+		if seen[id] || len(ask.Tables) >= j.limits.Tables || !j.request.reaches(id.String()) {
+			return // what the worker is told of makes its answer later
 		}
 		if t, ok := j.shelf.described(id); ok {
 			seen[id] = true

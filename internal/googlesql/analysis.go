@@ -20,6 +20,10 @@ type Analysis struct {
 	Views map[string]*Statement `json:"-"`
 	// Bodies are what the functions and table functions among the routines of Statements do, by name.
 	Bodies map[string]*Statement `json:"-"`
+
+	// Behind are names outside of the request's reach that views and functions read, those of functions with "()" behind them. It is only set where every name in
+	// the text is within reach, and they end the analysis with ErrorClosed.
+	Behind []string `json:"-"`
 }
 
 // Statement is one statement. Lists are sorted and unique.
@@ -31,6 +35,10 @@ type Statement struct {
 	Functions []string `json:"functions"` // built-in functions, upper case
 	Columns   []Column `json:"columns"`   // output columns, in order; empty where the statement returns no rows
 	Uses      []Use    `json:"uses"`      // columns that steer the result other than by being carried
+
+	// Named are the full names that the text itself has, in its order, each once: tables, and functions with "()" behind them. What stands behind a view or a function is
+	// not among them.
+	Named []string `json:"-"`
 
 	References []Reference `json:"-"` // every table reference in the text, for messages and for rewriting
 	Span       Span        `json:"-"` // the statement in the text
@@ -116,6 +124,7 @@ const (
 	ErrorSyntax      ErrorCode = "syntax"      // the text is not GoogleSQL, or names do not resolve
 	ErrorNotFound    ErrorCode = "notFound"    // a table, column or function does not exist
 	ErrorUnsupported ErrorCode = "unsupported" // valid, but not understood well enough to be allowed
+	ErrorClosed      ErrorCode = "closed"      // a name is outside of the request's reach; nothing was asked about it
 	ErrorLimit       ErrorCode = "limit"       // too long, deep or wide
 	ErrorDeadline    ErrorCode = "deadline"    // analysis took too long or ran out of memory
 	ErrorUnavailable ErrorCode = "unavailable" // the catalog or the workers could not answer; retry

@@ -22,6 +22,9 @@ type Request struct {
 	Undeclared     bool                       // accept parameters that are not declared and guess their types: to explain SQL, never to decide about a query that runs
 	Catalog        Catalog
 	Caller         string // whose turn this takes in the workers' queue
+	// Reach says which tables and functions the caller may know to exist, by full name ("project.dataset.table", "project.dataset.function()"). The catalog is asked about
+	// no other, so that neither an answer nor the time it takes tells what there is. Nil is everything: for those who explain SQL over a catalog of their own.
+	Reach func(name string) bool
 }
 
 // Limits bound what is analysed. Zero fields take the defaults that are named beside them.
@@ -75,7 +78,7 @@ func (a *Analyzer) Analyze(ctx context.Context, request Request) (*Analysis, err
 	}
 	job := &job{Analyzer: a, ctx: ctx, request: request, known: newKnown(), home: request.Project}
 	key := requestKey(request, a.pool.Engine())
-	if known, ok := a.cache.get(key); ok {
+	if known, ok := a.cache.get(key); ok && known.within(request) {
 		fresh, err := job.unchanged(known)
 		if err != nil {
 			return nil, err
@@ -86,11 +89,17 @@ func (a *Analyzer) Analyze(ctx context.Context, request Request) (*Analysis, err
 			return &analysis, nil
 		}
 	}
-	analysis, err := job.run()
-	if err != nil {
-		return nil, err
+	closed := request.closedKey(key)
+	if known, ok := a.cache.get(closed); ok && request.closes(known.analysis) {
+		return known.analysis, nil
 	}
-	if analysis.Error == nil || lasting(analysis.Error.Code) && !job.fleeting {
+	analysis, err := job.run()
+	switch {
+	case err != nil:
+		return nil, err
+	case request.closes(analysis):
+		a.cache.put(closed, &entry{analysis: analysis})
+	case analysis.Error == nil || lasting(analysis.Error.Code) && !job.fleeting:
 		a.cache.put(key, &entry{analysis: analysis, tables: job.tables, routines: job.routines})
 	}
 	return analysis, nil

@@ -39,6 +39,7 @@ type known struct {
 	views    map[bigquery.TableID]*Statement // what the views among the tables mean
 	bodies   map[bigquery.RoutineID]*routine // what the routines mean
 	spent    time.Duration                   // what workers took so far
+	behind   []string                        // names outside of the caller's reach that views and routines read
 	fleeting bool                            // something could not be read, so that nothing tells when the answer would be another
 }
 
@@ -60,8 +61,13 @@ func (j *job) run() (*Analysis, error) {
 	if script == nil {
 		return analysis, nil
 	}
+	var named []string
 	for i := range script.Statements {
-		analysis.Statements = append(analysis.Statements, j.outlined(&script.Statements[i]))
+		s := j.outlined(&script.Statements[i])
+		analysis.Statements, named = append(analysis.Statements, s), append(named, s.Named...)
+	}
+	if closed := j.admit(named); closed != nil {
+		analysis.Error = closed
 	}
 	if analysis.Error == nil {
 		analysis.Error, err = j.statements(script, analysis)
@@ -70,6 +76,7 @@ func (j *job) run() (*Analysis, error) {
 		}
 	}
 	if len(j.within) == 0 {
+		analysis.Behind = j.behind
 		analysis.Tables, analysis.Digests = j.resources(), j.digests()
 		analysis.Views = make(map[string]*Statement, len(j.views))
 		for id, s := range j.views {
@@ -107,16 +114,20 @@ func (j *job) outlined(s *wire.Statement) Statement {
 			if s.Hides(p) {
 				continue
 			}
+			name := strings.Join(p.Parts, ".")
 			if id, refused := j.tableID(p.Parts); refused == nil {
-				result.Tables = append(result.Tables, id.String())
-			} else {
-				result.Tables = append(result.Tables, strings.Join(p.Parts, "."))
+				name = id.String()
+				result.name(name)
 			}
+			result.Tables = append(result.Tables, name)
 		case wire.RoleTarget:
 			name := j.target(s.Kind, p.Parts)
 			result.Targets = append(result.Targets, name)
 			if existing(s.Kind) {
 				result.Tables = append(result.Tables, name)
+				if _, refused := j.tableID(p.Parts); refused == nil {
+					result.name(name)
+				}
 			}
 			if strings.HasSuffix(s.Kind, "FUNCTION") || strings.HasSuffix(s.Kind, "PROCEDURE") {
 				result.Routines = append(result.Routines, name)
@@ -127,6 +138,7 @@ func (j *job) outlined(s *wire.Statement) Statement {
 			name := strings.Join(p.Parts, ".")
 			if id, refused := j.routineID(p.Parts); refused == nil && !builtinNamespace(p.Parts) {
 				name = id.String()
+				result.name(name + "()")
 			}
 			result.Routines = append(result.Routines, name)
 		}
@@ -134,6 +146,13 @@ func (j *job) outlined(s *wire.Statement) Statement {
 	result.Tables, result.Targets = sorted(result.Tables), sorted(result.Targets)
 	result.Routines, result.Functions = sorted(result.Routines), sorted(result.Functions)
 	return result
+}
+
+// name notes a full name of the text.
+func (s *Statement) name(full string) {
+	if !slices.Contains(s.Named, full) {
+		s.Named = append(s.Named, full)
+	}
 }
 
 func sorted(names []string) []string {
@@ -266,8 +285,13 @@ func (j *job) data(s *wire.Statement, result *Statement) (*Error, error) {
 				if p := &s.Paths[i]; p.Role == wire.RoleTable {
 					if id, refused := j.tableID(p.Parts); refused == nil {
 						wanted[id.String()] = id
+						result.name(id.String())
 					}
 				}
+			}
+			result.name(id.String())
+			if closed := j.admit(result.Named); closed != nil {
+				return closed, nil
 			}
 		default:
 			if refused := j.accept(s, text, reply.Analysis, result); refused != nil {

@@ -1,6 +1,7 @@
 package googlesql
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,6 +22,7 @@ type routine struct {
 // call reads and analyses the routines that a statement names, each once, in the order of the text.
 func (j *job) call(s *wire.Statement) ([]*routine, *Error, error) {
 	var called []*routine
+	var closed *Error
 	for i := range s.Paths {
 		p := &s.Paths[i]
 		if p.Role != wire.RoleFunction && p.Role != wire.RoleTVF {
@@ -40,12 +42,16 @@ func (j *job) call(s *wire.Statement) ([]*routine, *Error, error) {
 		if err != nil {
 			return nil, nil, err
 		}
+		if refused != nil && refused.Code == ErrorClosed {
+			closed = refused
+			continue
+		}
 		if refused != nil {
 			return nil, j.at(p.Start, refused.Code, "%s", refused.Message), nil
 		}
 		called = append(called, r)
 	}
-	return called, nil, nil
+	return called, closed, nil
 }
 
 // qualified refuses a name without a project in the body of a routine of another project than the query's: whose it is, BigQuery does not document.
@@ -80,7 +86,7 @@ func (j *job) routine(id bigquery.RoutineID, asTable bool) (*routine, *Error, er
 	}
 	resource, known := j.routines[id]
 	if !known {
-		if refused := j.room(); refused != nil {
+		if refused := cmp.Or(j.admit([]string{id.String() + "()"}), j.room()); refused != nil {
 			return nil, refused, nil
 		}
 		var refused *Error
@@ -102,7 +108,7 @@ func (j *job) routine(id bigquery.RoutineID, asTable bool) (*routine, *Error, er
 	}
 	r, refused, err := j.analyseRoutine(resource, asTable)
 	if refused != nil || err != nil {
-		if refused != nil {
+		if refused != nil && refused.Code != ErrorClosed {
 			refused = &Error{Code: refused.Code, Message: fmt.Sprintf("%s is a %s: %s", id, word, refused.Message)}
 		}
 		return nil, refused, err

@@ -1,6 +1,7 @@
 package googlesql
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -16,6 +17,7 @@ func (j *job) fetch(s *wire.Statement, wanted map[string]bigquery.TableID) ([]wi
 	}
 	slices.Sort(names)
 	var tables []wire.Table
+	var closed *Error
 	for _, name := range names {
 		id := wanted[name]
 		table, refused, err := j.table(id)
@@ -36,13 +38,15 @@ func (j *job) fetch(s *wire.Statement, wanted map[string]bigquery.TableID) ([]wi
 			}
 		}
 		switch {
+		case refused != nil && refused.Code == ErrorClosed:
+			closed = refused // go on: whoever mends the policy wants to know of all that is missing
 		case refused != nil:
 			return nil, j.at(j.pathStart(s, id), refused.Code, "%s", refused.Message), nil
 		case table != nil:
 			tables = append(tables, described)
 		}
 	}
-	return tables, nil, nil
+	return tables, closed, nil
 }
 
 // maxRead is how many tables, views and functions one text may rest on, those behind its views and functions included.
@@ -53,7 +57,7 @@ func (j *job) table(id bigquery.TableID) (*bigquery.Table, *Error, error) {
 	if table, ok := j.tables[id]; ok {
 		return table, nil, nil
 	}
-	if refused := j.room(); refused != nil {
+	if refused := cmp.Or(j.admit([]string{id.String()}), j.room()); refused != nil {
 		return nil, refused, nil
 	}
 	table, refused, err := readTable(j.ctx, j.request.Catalog, id)

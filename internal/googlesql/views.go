@@ -25,7 +25,7 @@ func (j *job) inner(name, project, text string) (*job, *Error) {
 	}
 	return &job{
 		Analyzer: j.Analyzer, ctx: j.ctx, known: j.known, home: j.home, within: append(slices.Clone(j.within), name),
-		request: Request{SQL: text, Project: project, Catalog: j.request.Catalog, Caller: j.request.Caller},
+		request: Request{SQL: text, Project: project, Catalog: j.request.Catalog, Caller: j.request.Caller, Reach: j.request.Reach},
 	}, nil
 }
 
@@ -64,6 +64,9 @@ func (j *job) view(table *bigquery.Table, described wire.Table) (*Statement, *Er
 		return nil, nil, err
 	}
 	if e := analysis.Error; e != nil {
+		if e.Code == ErrorClosed {
+			return nil, e, nil
+		}
 		return nil, &Error{Code: e.Code, Message: fmt.Sprintf("%s is a %s: %s", id, what, e.Message)}, nil
 	}
 	if len(analysis.Statements) != 1 || analysis.Statements[0].Kind != "SELECT" {

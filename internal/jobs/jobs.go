@@ -49,7 +49,8 @@ type Record struct {
 	Analysis  googlesql.Analysis    `json:"analysis"`   // for deciding again at every read
 	// Rewritten is set where the tables were masked before the query read them: which masks stand in the forwarded text, and the proof that they hide what they must.
 	Rewritten *policies.Rewritten `json:"rewritten,omitempty"`
-	Tables    []string            `json:"tables"` // tables and views that the run may have read, sorted
+	Named     []string            `json:"named,omitempty"` // what the text itself names: googlesql.Statement.Named
+	Tables    []string            `json:"tables"`          // tables and views that the run may have read, sorted
 	Reads     Reads               `json:"reads"`
 	// RowAccess is what was known of the tables when the query ran. Those that the policy named are not in it.
 	RowAccess map[string]bigquery.RowAccess `json:"row_access,omitempty"`

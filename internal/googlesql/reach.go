@@ -1,0 +1,57 @@
+package googlesql
+
+import "slices"
+
+// reaches says whether the caller may know of a name.
+func (r *Request) reaches(name string) bool { return r.Reach == nil || r.Reach(name) }
+
+// closes says whether the text of an analysis names something that the caller may not know of.
+func (r *Request) closes(a *Analysis) bool {
+	for i := range a.Statements {
+		if slices.ContainsFunc(a.Statements[i].Named, func(name string) bool { return !r.reaches(name) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// closedKey is where the outline of a text is kept that names something outside of the caller's reach. Each caller has his own: that somebody else has asked the same must
+// not show in the time an answer takes, since only those who may read a table ask for it again and again.
+func (r *Request) closedKey(key string) string { return digest(key, "closed", r.Caller) }
+
+// within says whether everything that a known analysis rests on is within the caller's reach. Otherwise it is none of his, and is not even looked at again.
+func (e *entry) within(r Request) bool {
+	for id := range e.tables {
+		if !r.reaches(id.String()) {
+			return false
+		}
+	}
+	for id := range e.routines {
+		if !r.reaches(id.String() + "()") {
+			return false
+		}
+	}
+	return !r.closes(e.analysis)
+}
+
+// admit ends the analysis of a text that has names outside of the caller's reach. It comes before the catalog is asked about any of them. Of a view's or a function's text the
+// names are kept for those who may mend the policy.
+func (j *job) admit(names []string) *Error {
+	var closed []string
+	for _, name := range names {
+		if !j.request.reaches(name) {
+			closed = append(closed, name)
+		}
+	}
+	if len(closed) == 0 {
+		return nil
+	}
+	if len(j.within) > 0 {
+		for _, name := range closed {
+			if !slices.Contains(j.behind, name) {
+				j.behind = append(j.behind, name)
+			}
+		}
+	}
+	return &Error{Code: ErrorClosed, Message: "something that the SQL names does not exist, or who asks may not know of it"}
+}

@@ -1,0 +1,71 @@
+package policies
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/bqgate/bqgate/internal/googlesql"
+)
+
+// understood comes after cover: what an analysis complains about may tell of tables that the subject must not know.
+func (w *walk) understood() error {
+	a := w.request.Analysis
+	if a.Error != nil {
+		if w.tellsOfClosedTables() {
+			return errClosed
+		}
+		at := ""
+		if a.Error.Line > 0 {
+			at = fmt.Sprintf(" (line %d, column %d)", a.Error.Line, a.Error.Column)
+			if strings.Contains(a.Error.Message, fmt.Sprintf("line %d", a.Error.Line)) {
+				at = ""
+			}
+		}
+		message := strings.TrimSuffix(a.Error.Message, ".")
+		switch a.Error.Code {
+		case googlesql.ErrorSyntax:
+			return refuse(RuleRef{}, "", "the SQL is not valid: %s%s", message, at)
+		case googlesql.ErrorUnavailable, googlesql.ErrorDeadline:
+			return refuse(RuleRef{}, "", "the SQL could not be checked: %s%s", message, at)
+		case googlesql.ErrorNotFound:
+			return refuse(RuleRef{}, "", "the SQL names something that does not exist: %s%s", message, at)
+		default:
+			return refuse(RuleRef{}, "", "the SQL was not understood: %s%s", message, at)
+		}
+	}
+	if w.statement == nil {
+		return errors.New("the SQL has no statement")
+	}
+	return nil
+}
+
+// notTables begin complaints about names that are not those of tables. A complaint of other words is not shown where it may be about a closed table.
+var notTables = []string{"the function ", "Query parameter ", "Function not found: ", "Unrecognized name: ", "Name ", "Field name ", "Type not found: "}
+
+// tellsOfClosedTables says whether the analyser's complaint may be about a table that cover has not looked at: one that was read although no statement is known to
+// name it, or one that was not found although every named one was.
+func (w *walk) tellsOfClosedTables() bool {
+	for _, table := range w.request.Tables {
+		if table == nil || len(covering(w.rules, table.TableReference)) == 0 {
+			return true
+		}
+	}
+	for name := range w.request.Analysis.Digests {
+		routine, ok := strings.CutSuffix(name, "()")
+		if id, parsed := parseTable(routine); ok && (!parsed || len(covering(w.rules, id)) == 0) {
+			return true
+		}
+	}
+	e := w.request.Analysis.Error
+	if e.Code != googlesql.ErrorNotFound || slices.ContainsFunc(notTables, func(prefix string) bool { return strings.HasPrefix(e.Message, prefix) }) {
+		return false
+	}
+	for _, st := range w.request.Analysis.Statements {
+		if slices.ContainsFunc(st.Tables, func(name string) bool { return w.request.Tables[name] == nil }) {
+			return false
+		}
+	}
+	return true
+}
