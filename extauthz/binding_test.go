@@ -169,6 +169,8 @@ func (w *boundWorld) call(verb, path string, body []byte) outcome {
 
 var requestIDs = regexp.MustCompile(`r-[0-9A-HJKMNP-TV-Z]{26}`)
 
+var decisions = regexp.MustCompile(`d-[0-9A-HJKMNP-TV-Z]{26}`)
+
 func (w *boundWorld) approve(id string) {
 	w.t.Helper()
 	dana := approvals.Decider{Subject: identity.Subject{Issuer: "h", Sub: "dana", People: []string{"dana"}}, Groups: []string{"owners"}}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/bigquery"
-	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/masking"
 	"github.com/bqgate/bqgate/policies"
@@ -74,48 +73,17 @@ func (s *Service) describe(ctx context.Context, w *walk, reach policies.Reach) (
 	}
 }
 
-func (s *Service) listDatasets(ctx context.Context, w *walk, reach policies.Reach, project string) ([]byte, error) {
-	rule, ok := reach.Project(project)
-	if !ok {
-		return nil, hidden("project " + project)
-	}
-	w.decision.Rule = rule
-	all, err := s.listed.datasets(project, func() ([]bigquery.ListedDataset, error) { return s.Metadata.ListDatasets(ctx, project) })
-	if err != nil {
-		return nil, missing(err, "project "+project)
-	}
-	var open []bigquery.ListedDataset
-	for _, d := range all {
-		if _, ok := reach.Dataset(d.Reference.ProjectID, d.Reference.DatasetID); ok {
-			open = append(open, d)
-		}
-	}
-	shown, next, err := page(s, w, project, open, func(d bigquery.ListedDataset) string { return d.Reference.DatasetID })
-	return bigquery.DatasetList(shown, next), err
-}
-
-func (s *Service) getDataset(ctx context.Context, w *walk, reach policies.Reach, ref bigquery.DatasetReference) ([]byte, error) {
-	name := "dataset " + ref.DatasetID
-	rule, ok := reach.Dataset(ref.ProjectID, ref.DatasetID)
-	if !ok {
-		return nil, hidden(name)
-	}
-	w.decision.Rule = rule
-	d, err := s.Metadata.GetDataset(ctx, ref)
-	if err != nil {
-		return nil, missing(err, name)
-	}
-	return bigquery.DatasetAnswer(d), nil
-}
-
 func (s *Service) listTables(ctx context.Context, w *walk, reach policies.Reach, ref bigquery.DatasetReference) ([]byte, error) {
 	name := "dataset " + ref.DatasetID
-	rule, ok := reach.Dataset(ref.ProjectID, ref.DatasetID)
-	if !ok {
+	rule, seen, err := s.sees(ctx, reach, ref)
+	switch {
+	case err != nil:
+		return nil, missing(err, name)
+	case !seen:
 		return nil, hidden(name)
 	}
 	w.decision.Rule = rule
-	all, err := s.listed.tables(ref, func() ([]bigquery.ListedTable, error) { return s.Metadata.ListTables(ctx, ref) })
+	all, err := s.tablesOf(ctx, ref)
 	if err != nil {
 		return nil, missing(err, name)
 	}
@@ -185,15 +153,20 @@ func hidden(name string) *refusal {
 
 // missing turns BigQuery's not knowing, or not telling, into the same words.
 func missing(err error, name string) error {
-	var api *bigquery.APIError
 	switch {
-	case errors.Is(err, bigquery.ErrNotFound), errors.Is(err, googlesql.ErrNotFound), errors.As(err, &api) && api.Status == 403:
+	case notThere(err):
 		return hidden(name)
 	case errors.Is(err, bigquery.ErrTooMany):
 		return &refusal{message: name + " has more entries than bqgate lists", remedy: "naming the table"}
 	default:
 		return err
 	}
+}
+
+// notThere says that BigQuery does not know something, or does not tell.
+func notThere(err error) bool {
+	var api *bigquery.APIError
+	return errors.Is(err, bigquery.ErrNotFound) || errors.As(err, &api) && api.Status == 403
 }
 
 // Pages of listings.

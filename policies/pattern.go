@@ -3,6 +3,7 @@ package policies
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode"
 
@@ -36,12 +37,12 @@ func parsePattern(text string, column bool) (pattern, error) {
 	if !column && len(parts) == tableParts+1 && parts[2] == informationSchema {
 		parts = append(parts[:2:2], parts[2]+"."+parts[3])
 	}
-	for _, part := range parts {
-		if part == "" || strings.TrimSpace(part) != part {
-			return pattern{}, fmt.Errorf("%q has an empty part; write %s", text, want)
-		}
+	if err := wellFormed(text, parts, want); err != nil {
+		return pattern{}, err
 	}
 	switch {
+	case len(parts) == 1 && strings.Contains(text, ":"), column && len(parts) < tableParts && strings.Contains(text, ":"):
+		return pattern{}, legacyColon(text)
 	case !column && len(parts) == tableParts-1:
 		return pattern{}, fmt.Errorf("%q names a dataset; write %s.* for all its tables", text, text)
 	case column && len(parts) == tableParts:
@@ -58,13 +59,50 @@ func parsePattern(text string, column bool) (pattern, error) {
 	return pattern{text: text, parts: parts, folded: folded}, nil
 }
 
-// split cuts a dotted name. A project of the old form "example.com:name" keeps its dots.
+// What a name's parts may be made of, beside *. A pattern with anything else would load and match nothing: BigQuery has no such name, or spells it otherwise.
+var (
+	projectPart = regexp.MustCompile(`^([A-Za-z0-9*-]+(\.[A-Za-z0-9*-]+)+:)?[A-Za-z0-9*-]+$`)
+	datasetPart = regexp.MustCompile(`^[A-Za-z0-9_*-]+$`)
+	tablePart   = regexp.MustCompile(`^[\pL\pM\pN\p{Pc}\p{Pd} *]+$`)
+	columnPart  = regexp.MustCompile("^[^!\"$()*,./;?@[\\\\\\]^`{}~]+$") // https://cloud.google.com/bigquery/docs/schemas#flexible-column-names
+)
+
+// wellFormed refuses parts that are no names.
+func wellFormed(text string, parts []string, want string) error {
+	for i, part := range parts {
+		switch {
+		case part == "" || strings.TrimSpace(part) != part:
+			return fmt.Errorf("%q has an empty part; write %s", text, want)
+		case i < tableParts && strings.Contains(part, ":") && !projectPart.MatchString(part):
+			return legacyColon(text)
+		case i == 0 && !projectPart.MatchString(part):
+			return fmt.Errorf("%q is not the name of a project; write %s", part, want)
+		case i == 1 && !datasetPart.MatchString(part):
+			return fmt.Errorf("%q is not the name of a dataset; write %s", part, want)
+		case i == 2 && !tablePart.MatchString(strings.TrimPrefix(part, informationSchema+".")):
+			return fmt.Errorf("%q is not the name of a table; write %s", part, want)
+		case i >= tableParts && !columnPart.MatchString(strings.ReplaceAll(part, "*", "x")):
+			return fmt.Errorf("%q is not the name of a column; write %s", part, want)
+		}
+	}
+	return nil
+}
+
+func legacyColon(text string) error {
+	return fmt.Errorf("%q has the colon of legacy SQL; write %s: a colon only stands behind a domain, as in example.com:project", text, strings.Replace(text, ":", ".", 1))
+}
+
+// split cuts a dotted name. A project of the old form "example.com:name" keeps its dots. Behind the domain a colon is one of a column's name.
 func split(text string) []string {
+	parts := strings.Split(text, ".")
 	colon := strings.IndexByte(text, ':')
-	if colon < 0 {
-		return strings.Split(text, ".")
+	if colon < 0 || !strings.Contains(text[:colon], ".") {
+		return parts
 	}
 	dot := strings.IndexByte(text[colon:], '.')
+	if behind := strings.Count(text[colon:], "."); behind < tableParts-1 && strings.Count(text[:colon], ".") >= tableParts-1 {
+		return parts
+	}
 	if dot < 0 {
 		return []string{text}
 	}

@@ -43,27 +43,76 @@ func (r Reach) Table(id bigquery.TableID) (RuleRef, bool) {
 // ("project.dataset.function()"). It is for googlesql.Request.Reach.
 func (r Reach) Reads(name string) bool { return len(coveringName(r.rules, name)) > 0 }
 
-// Dataset says whether the subject may read a table of the dataset, if there are any, and the first rule that says so.
-func (r Reach) Dataset(project, dataset string) (RuleRef, bool) {
-	if strings.HasPrefix(dataset, "_") {
-		return RuleRef{}, false // hidden: results of others
-	}
+// Sight is how much of a dataset a subject may know. The zero Sight is nothing.
+type Sight int
+
+// Sights.
+const (
+	Unseen     Sight = iota
+	SeenByName       // it may be known only where it holds a table that the subject may read: the rules stand for many datasets, and for some tables of them
+	Seen             // it may be known, whatever it holds: a rule names it, or reads all of it
+)
+
+// Dataset says how much of the dataset the subject may know, and the first rule that says so.
+func (r Reach) Dataset(project, dataset string) (Sight, RuleRef) {
+	sight, ref := Unseen, RuleRef{}
 	for _, rule := range r.rules {
-		if slices.ContainsFunc(rule.read, func(p pattern) bool { return covers(p.parts[0], project) && covers(p.parts[1], dataset) }) {
-			return rule.ref, true
+		for _, p := range rule.read {
+			if !p.coversDataset(project, dataset) {
+				continue
+			}
+			if p.literalDataset() || p.parts[2] == "*" || metadata(p.parts[1], p.parts[2]) {
+				return Seen, rule.ref
+			}
+			if sight == Unseen {
+				sight, ref = SeenByName, rule.ref
+			}
 		}
 	}
-	return RuleRef{}, false
+	return sight, ref
 }
 
-// Project says whether the subject may read a table of the project, if there are any, and the first rule that says so.
-func (r Reach) Project(project string) (RuleRef, bool) {
+// Tables are the tables of a dataset that the rules name, sorted. All is false where a pattern stands for many.
+func (r Reach) Tables(project, dataset string) (names []string, all bool) {
+	all = true
 	for _, rule := range r.rules {
-		if slices.ContainsFunc(rule.read, func(p pattern) bool { return covers(p.parts[0], project) }) {
-			return rule.ref, true
+		for _, p := range rule.read {
+			switch {
+			case !p.coversDataset(project, dataset) || metadata(p.parts[1], p.parts[2]):
+			case strings.Contains(p.parts[2], "*"):
+				all = false
+			default:
+				names = append(names, p.parts[2])
+			}
 		}
 	}
-	return RuleRef{}, false
+	slices.Sort(names)
+	return slices.Compact(names), all
+}
+
+// coversDataset says whether the pattern covers tables of the dataset. No pattern covers those of a hidden one: they are results of others.
+func (p pattern) coversDataset(project, dataset string) bool {
+	return !strings.HasPrefix(dataset, "_") && covers(p.parts[0], project) && covers(p.parts[1], dataset)
+}
+
+// literalDataset says whether the pattern names one dataset.
+func (p pattern) literalDataset() bool { return !strings.Contains(p.parts[0]+p.parts[1], "*") }
+
+// Project says whether the subject may read a table of the project, if there are any, and the first rule that says so. Named says that a rule names the project: otherwise it may
+// be known only where it holds a dataset that may.
+func (r Reach) Project(project string) (ref RuleRef, named, ok bool) {
+	for _, rule := range r.rules {
+		for _, p := range rule.read {
+			if !covers(p.parts[0], project) {
+				continue
+			}
+			if !ok {
+				ref, ok = rule.ref, true
+			}
+			named = named || p.parts[0] == project
+		}
+	}
+	return ref, named, ok
 }
 
 // Projects lists the projects that the rules name, sorted. A pattern that stands for many names none.

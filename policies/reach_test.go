@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -49,12 +50,12 @@ func TestReach(t *testing.T) {
 			t.Errorf("%v reaches %s: %t", c.r.Groups, c.id, got)
 		}
 	}
-	for dataset, want := range map[string]bool{"crm": true, "log_7": true, "hr": false, "_hidden": false, "": false} {
-		if _, got := reach("a").Dataset("demo", dataset); got != want {
-			t.Errorf("a reaches dataset %q: %t", dataset, got)
+	for dataset, want := range map[string]Sight{"crm": Seen, "log_7": SeenByName, "hr": Unseen, "_hidden": Unseen, "": Unseen} {
+		if got, _ := reach("a").Dataset("demo", dataset); got != want {
+			t.Errorf("a reaches dataset %q: %v", dataset, got)
 		}
 	}
-	if _, got := reach("b").Dataset("demo", "_hidden"); got {
+	if got, _ := reach("b").Dataset("demo", "_hidden"); got != Unseen {
 		t.Error("demo.*.* reaches a hidden dataset")
 	}
 	if got := reach("a", "b").Projects(); !slices.Equal(got, []string{"demo", "other"}) {
@@ -63,8 +64,52 @@ func TestReach(t *testing.T) {
 	if !reach("c").Nothing() || reach("a").Nothing() || !(Reach{}).Nothing() {
 		t.Error("who reaches nothing is not told")
 	}
-	if _, got := reach("a").Project("elsewhere"); got {
-		t.Error("a project of no rule is reached")
+	for _, c := range []struct {
+		group, project string
+		named, ok      bool
+	}{{"a", "elsewhere", false, false}, {"a", "demo", true, true}, {"a", "other", true, true}, {"b", "elsewhere", false, true}, {"b", "demo", true, true}} {
+		if _, named, ok := reach(c.group).Project(c.project); named != c.named || ok != c.ok {
+			t.Errorf("%s reaches project %s: named %t, %t", c.group, c.project, named, ok)
+		}
+	}
+}
+
+// A pattern that stands for many datasets and for some tables of them shows no dataset by itself.
+func TestDatasetsOfPatterns(t *testing.T) {
+	for _, c := range []struct {
+		read, dataset string
+		want          Sight
+		tables        string // that are looked for
+		all           bool
+	}{
+		{"demo.crm.pay", "crm", Seen, "[pay]", true},
+		{"demo.crm.pay", "hr", Unseen, "[]", true},
+		{"demo.crm.*", "crm", Seen, "[]", false},
+		{"demo.crm.p*", "crm", Seen, "[]", false},
+		{"demo.*.*", "hr", Seen, "[]", false},
+		{"'*.*.*'", "hr", Seen, "[]", false},
+		{"demo.*.pay", "hr", SeenByName, "[pay]", true},
+		{"demo.h*.pay", "hr", SeenByName, "[pay]", true},
+		{"demo.h*.pay", "crm", Unseen, "[]", true},
+		{"demo.*.p*", "hr", SeenByName, "[]", false},
+		{"'*.hr.pay'", "hr", SeenByName, "[pay]", true}, // of which project, nobody says
+		{"'*.hr.*'", "hr", Seen, "[]", false},
+		{"demo.*.pay, demo.*.sal*", "hr", SeenByName, "[pay]", false},
+		{"demo.*.pay, demo.hr.x", "hr", Seen, "[pay x]", true},
+		{"demo.*.pay, demo.*.old", "hr", SeenByName, "[old pay]", true},
+		{"demo.*.pay", "_hidden", Unseen, "[]", true},
+		{"demo.*.INFORMATION_SCHEMA.TABLES", "hr", Seen, "[]", true}, // it shows all tables of each
+		{"demo.*.pay", "HR", SeenByName, "[pay]", true},
+		{"demo.H*.pay", "hr", Unseen, "[]", true},
+	} {
+		set := mustLoad(t, "version: bqgate/v1\ngroups: {g: {issuer: demo, when: 'true'}}\nrules:\n  - {name: r, groups: [g], read: ["+c.read+"]}\n")
+		reach := set.Reach(subject("x"))
+		if got, _ := reach.Dataset("demo", c.dataset); got != c.want {
+			t.Errorf("%s shows %s: %v, want %v", c.read, c.dataset, got, c.want)
+		}
+		if names, all := reach.Tables("demo", c.dataset); fmt.Sprint(names) != c.tables || all != c.all {
+			t.Errorf("%s names of %s: %v, all %t, want %s %t", c.read, c.dataset, names, all, c.tables, c.all)
+		}
 	}
 }
 

@@ -1,0 +1,27 @@
+-- A dataset that an agent may read, one of which he may read one table, and some that he may not know of.
+CREATE SCHEMA crm;
+CREATE SCHEMA part;
+CREATE SCHEMA hr;
+CREATE SCHEMA quiet;
+CREATE SCHEMA north;
+CREATE TABLE crm.people (id INT64, name STRING, ssn STRING);
+INSERT INTO crm.people (id, name, ssn) VALUES (1, 'Ada', '911-66-1001'), (2, 'Bob', '911-66-1002');
+CREATE TABLE part.open (id INT64, name STRING);
+INSERT INTO part.open (id, name) VALUES (1, 'x');
+CREATE TABLE part.shut (id INT64, marker_column STRING);
+INSERT INTO part.shut (id, marker_column) VALUES (1, 'y');
+CREATE TABLE hr.notes (id INT64, name STRING, note STRING, marker_column STRING);
+INSERT INTO hr.notes (id, name, note, marker_column) VALUES (1, 'Ada', '911-66-2001', 'a');
+CREATE TABLE hr.notes_1 (id INT64, note STRING);
+INSERT INTO hr.notes_1 (id, note) VALUES (1, 'b');
+CREATE VIEW hr.v1 AS SELECT id, name, marker_column FROM demo.hr.notes;
+CREATE FUNCTION hr.fn(x STRING) RETURNS STRING AS ((SELECT MAX(marker_column) FROM demo.hr.notes));
+CREATE VIEW hr.v2 AS SELECT id, demo.hr.fn(name) AS name FROM demo.hr.v1;
+CREATE TABLE FUNCTION hr.tf(least INT64) AS SELECT id, marker_column FROM demo.hr.notes WHERE id > least;
+CREATE VIEW crm.over AS SELECT id, name FROM demo.hr.v2;
+CREATE TABLE quiet.other (id INT64);
+INSERT INTO quiet.other (id) VALUES (1);
+CREATE TABLE north.pay (id INT64);
+INSERT INTO north.pay (id) VALUES (1);
+CREATE TABLE north.other (id INT64);
+INSERT INTO north.other (id) VALUES (1);

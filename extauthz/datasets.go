@@ -1,0 +1,132 @@
+package extauthz
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/policies"
+)
+
+// A rule such as `read: demo.*.pay` stands for many datasets. Of each it shows one table, and so the dataset only where that table is in it.
+const (
+	datasetsLooked = 200 // datasets that are looked into for one listing
+	datasetsAtOnce = 8   // at the same time
+)
+
+func (s *Service) listDatasets(ctx context.Context, w *walk, reach policies.Reach, project string) ([]byte, error) {
+	name := "project " + project
+	rule, named, ok := reach.Project(project)
+	if !ok {
+		return nil, hidden(name)
+	}
+	w.decision.Rule = rule
+	all, err := s.listed.datasets(project, func() ([]bigquery.ListedDataset, error) { return s.Metadata.ListDatasets(ctx, project) })
+	if err != nil {
+		return nil, missing(err, name)
+	}
+	open, err := s.open(ctx, reach, all)
+	switch {
+	case err != nil:
+		return nil, missing(err, name)
+	case len(open) == 0 && !named:
+		return nil, hidden(name)
+	}
+	shown, next, err := page(s, w, project, open, func(d bigquery.ListedDataset) string { return d.Reference.DatasetID })
+	return bigquery.DatasetList(shown, next), err
+}
+
+func (s *Service) getDataset(ctx context.Context, w *walk, reach policies.Reach, ref bigquery.DatasetReference) ([]byte, error) {
+	name := "dataset " + ref.DatasetID
+	rule, seen, err := s.sees(ctx, reach, ref)
+	switch {
+	case err != nil:
+		return nil, missing(err, name)
+	case !seen:
+		return nil, hidden(name)
+	}
+	w.decision.Rule = rule
+	d, err := s.Metadata.GetDataset(ctx, ref)
+	if err != nil {
+		return nil, missing(err, name)
+	}
+	return bigquery.DatasetAnswer(d), nil
+}
+
+// open are the datasets that the subject may know of, in their order.
+func (s *Service) open(ctx context.Context, reach policies.Reach, all []bigquery.ListedDataset) ([]bigquery.ListedDataset, error) {
+	seen, looked := make([]bool, len(all)), 0
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(datasetsAtOnce)
+	for i, d := range all {
+		switch sight, _ := reach.Dataset(d.Reference.ProjectID, d.Reference.DatasetID); sight {
+		case policies.Seen:
+			seen[i] = true
+		case policies.SeenByName:
+			if looked++; looked > datasetsLooked {
+				break
+			}
+			g.Go(func() (err error) {
+				_, seen[i], err = s.sees(ctx, reach, d.Reference)
+				return err
+			})
+		}
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	if looked > datasetsLooked {
+		return nil, &refusal{
+			message: fmt.Sprintf("your rules name tables without saying in which datasets, and more than %d datasets would have to be looked into", datasetsLooked),
+			remedy:  "naming the dataset",
+		}
+	}
+	var open []bigquery.ListedDataset
+	for i, d := range all {
+		if seen[i] {
+			open = append(open, d)
+		}
+	}
+	return open, nil
+}
+
+// sees says whether the subject may know of a dataset. Where that depends on what is in it, BigQuery is asked about the tables that the rules name, and for a list only where
+// they stand for many.
+func (s *Service) sees(ctx context.Context, reach policies.Reach, ref bigquery.DatasetReference) (policies.RuleRef, bool, error) {
+	sight, rule := reach.Dataset(ref.ProjectID, ref.DatasetID)
+	if sight != policies.SeenByName {
+		return rule, sight == policies.Seen, nil
+	}
+	names, all := reach.Tables(ref.ProjectID, ref.DatasetID)
+	for _, name := range names {
+		_, err := s.Catalog.Table(ctx, bigquery.TableID{Project: ref.ProjectID, Dataset: ref.DatasetID, Table: name})
+		if err == nil {
+			return rule, true, nil
+		}
+		if !notThere(err) {
+			return rule, false, err
+		}
+	}
+	if all {
+		return rule, false, nil
+	}
+	list, err := s.tablesOf(ctx, ref)
+	if err != nil {
+		if notThere(err) {
+			err = nil
+		}
+		return rule, false, err
+	}
+	for _, t := range list {
+		if _, ok := reach.Table(t.Reference); ok {
+			return rule, true, nil
+		}
+	}
+	return rule, false, nil
+}
+
+func (s *Service) tablesOf(ctx context.Context, ref bigquery.DatasetReference) ([]bigquery.ListedTable, error) {
+	return s.listed.tables(ref, func() ([]bigquery.ListedTable, error) { return s.Metadata.ListTables(ctx, ref) })
+}
