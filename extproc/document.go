@@ -10,14 +10,13 @@ import (
 	"github.com/bqgate/bqgate/internal/verdict"
 )
 
-// documentLimit bounds answers that are read whole: jobs and errors.
+// documentLimit bounds answers that are read whole.
 const documentLimit = 8 << 20
 
-// document rebuilds a small answer by allow-list: a Job, or an error.
+// document rebuilds a small answer by allow-list: a Job.
 type document struct {
 	service *Service
 	forward *verdict.Forward
-	code    int
 	body    []byte
 	about   bigquery.JobReference
 	clock   *steps.Clock
@@ -36,10 +35,6 @@ func (d *document) write(_ context.Context, p []byte) ([]byte, error) {
 
 func (d *document) close(ctx context.Context) ([]byte, error) {
 	f := d.forward
-	if d.code >= 400 {
-		_, out := bigquery.FilterError(d.code, d.body, bigquery.ErrorView{Sensitive: f.Plan.Sensitive})
-		return out, nil
-	}
 	job, err := bigquery.ParseJob(d.body, f.Method == bigquery.MethodCancel)
 	if err != nil {
 		return nil, fmt.Errorf("read the job of the answer: %w", err)

@@ -150,13 +150,21 @@ func (x *exchange) responseHeaders(ctx context.Context, r *procv3.ProcessingRequ
 		status, body := envoyError(code, details)
 		return one(immediate(status, body)), nil
 	}
+	if code >= 400 { // of any type: Google's front ends answer in HTML, and what is no error of BigQuery's is not shown
+		x.status = code
+		x.answer = &failure{forward: x.forward, code: code, readable: jsonAnswer(h)}
+		if h.GetEndOfStream() {
+			return x.finish(ctx, nil, true)
+		}
+		return nil, nil
+	}
 	if enc := header(h, "content-encoding"); enc != "" && enc != "identity" {
 		return nil, fmt.Errorf("the answer has content-encoding %q, which cannot be read", enc)
 	}
-	if ct := header(h, "content-type"); !strings.HasPrefix(ct, "application/json") {
-		return nil, fmt.Errorf("the answer has content-type %q, want application/json", ct)
+	if !jsonAnswer(h) {
+		return nil, fmt.Errorf("the answer has content-type %q, want application/json", header(h, "content-type"))
 	}
-	if code >= 300 && code < 400 || code < 200 {
+	if code >= 300 || code < 200 {
 		return nil, fmt.Errorf("the answer has status %d, which is not BigQuery's", code)
 	}
 	x.status, x.answer = code, x.newAnswer(code)
@@ -173,7 +181,13 @@ func (x *exchange) newAnswer(code int) answer {
 	if rows && code == 200 {
 		return newResults(x.service, f, &x.clock)
 	}
-	return &document{service: x.service, forward: f, code: code, clock: &x.clock}
+	return &document{service: x.service, forward: f, clock: &x.clock}
+}
+
+// jsonAnswer says whether an answer can be read as JSON.
+func jsonAnswer(h *procv3.HttpHeaders) bool {
+	enc := header(h, "content-encoding")
+	return strings.HasPrefix(header(h, "content-type"), "application/json") && (enc == "" || enc == "identity")
 }
 
 func (x *exchange) responseBody(ctx context.Context, b *procv3.HttpBody) ([]*procv3.ProcessingResponse, error) {
@@ -236,8 +250,8 @@ func (x *exchange) responseTrailers(ctx context.Context, t *procv3.HttpTrailers)
 		names = append(names, h.GetKey())
 	}
 	replies, err := x.finish(ctx, nil, false)
-	if err != nil {
-		return nil, err
+	if err != nil || x.failed() {
+		return replies, err
 	}
 	return append(replies, responseTrailers(names)), nil
 }
@@ -248,6 +262,10 @@ func (x *exchange) release(ctx context.Context, out []byte, end bool, outcome ..
 		if err := x.record(ctx, out, outcome); err != nil {
 			return nil, err
 		}
+	}
+	if x.failed() { // only finish comes here: the whole response, headers too, is the gateway's own
+		x.released = true
+		return one(immediate(x.status, out)), nil
 	}
 	if len(out) == 0 && !end {
 		return nil, nil
@@ -330,6 +348,9 @@ func (x *exchange) log() {
 	if x.answer != nil {
 		rows = x.answer.rows()
 	}
+	if r, ok := x.answer.(*results); ok && len(r.masker.Head().Dropped) > 0 {
+		x.service.Log.Info("the answer had members that are not known; they were dropped", "decision", x.forward.Decision, "members", r.masker.Head().Dropped)
+	}
 	x.service.Log.Info("answer", "decision", x.forward.Decision, "status", x.status, "rows", rows, "bytes", x.bytes, "frames", x.frames, "steps", &x.clock)
 }
 
@@ -368,6 +389,12 @@ func (x *exchange) stopJob() {
 		err := s.Cancel(ctx, record)
 		s.Log.Warn("the answer cannot be recorded; its job is cancelled", "decision", decision, "job", record.Job, "error", err)
 	}()
+}
+
+// failed says that the upstream answered with an error, which is replaced whole.
+func (x *exchange) failed() bool {
+	_, failed := x.answer.(*failure)
+	return failed
 }
 
 // own passes what ext_authz itself answered.

@@ -99,6 +99,10 @@ func knownReason(reason string, status int) string {
 	return "backendError"
 }
 
+// jobReason keeps a documented reason of a failed job. One that is not known is invalid, which no client takes for a
+// reason to run the job again.
+func jobReason(reason string) string { return knownReason(reason, http.StatusBadRequest) }
+
 // ErrorView says how much of an upstream error its reader may see.
 type ErrorView struct {
 	// Sensitive is set where the query touches a sensitive column: the text of a run-time error can carry a value, and which text it is can carry a bit of one

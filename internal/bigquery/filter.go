@@ -103,7 +103,7 @@ func FilterJob(body []byte, v JobView) ([]byte, error) {
 	}
 	a.Status.State = j.State
 	if j.Error != nil {
-		shown := JobError{Reason: knownReason(j.Error.Reason, 500), Message: boundText(j.Error.Message)}
+		shown := JobError{Reason: jobReason(j.Error.Reason), Message: boundText(j.Error.Message)}
 		switch {
 		case v.Sensitive:
 			shown.Message = SensitiveErrorText

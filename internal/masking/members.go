@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 
 	json "github.com/go-json-experiment/json"
@@ -100,21 +101,71 @@ func (m *Results) learnObject(name string, value jsontext.Value) error {
 	}
 	switch name {
 	case "jobReference":
-		return json.Unmarshal(value, &m.head.JobReference, json.RejectUnknownMembers(true))
+		var r struct {
+			JobReference `json:",embed"`
+			Unknown      jsontext.Value `json:",embed"`
+		}
+		if err := json.Unmarshal(value, &r); err != nil {
+			return err
+		}
+		m.dropUnknown(r.Unknown, name)
+		m.head.JobReference = r.JobReference
+		return m.rewrite(r.JobReference)
 	case "jobCreationReason":
-		var reason struct {
-			Code string `json:"code"`
+		var r struct {
+			Code    string         `json:"code"`
+			Unknown jsontext.Value `json:",embed"`
 		}
-		return json.Unmarshal(value, &reason, json.RejectUnknownMembers(true))
+		if err := json.Unmarshal(value, &r); err != nil {
+			return err
+		}
+		m.dropUnknown(r.Unknown, name)
+		r.Unknown = nil
+		return m.rewrite(r)
 	case "schema":
-		var schema struct {
-			Fields []schemaField `json:"fields"`
-		}
-		if err := json.Unmarshal(value, &schema, json.RejectUnknownMembers(true)); err != nil {
+		var s schema
+		if err := json.Unmarshal(value, &s); err != nil {
 			return err
 		}
 		m.head.HasSchema = true
-		return matchSchema(schema.Fields, m.plan.Columns, false)
+		if err := matchSchema(s.Fields, m.plan.Columns, false); err != nil {
+			return err
+		}
+		s.shown(m.dropUnknown)
+		return m.rewrite(s)
 	}
 	return nil
+}
+
+// rewrite puts what is known of a member in its place.
+func (m *Results) rewrite(v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	m.value = append(m.value[:0], text...)
+	return nil
+}
+
+// maxDropped bounds how many names of dropped members are remembered.
+const maxDropped = 16
+
+// dropUnknown remembers the names of an object's members that do not go out.
+func (m *Results) dropUnknown(unknown jsontext.Value, of string) {
+	if len(unknown) == 0 {
+		return
+	}
+	var members map[string]jsontext.Value
+	if json.Unmarshal(unknown, &members) != nil {
+		return
+	}
+	for name := range members {
+		m.drop(of + "." + name)
+	}
+}
+
+func (m *Results) drop(name string) {
+	if len(name) <= 200 && len(m.head.Dropped) < maxDropped && !slices.Contains(m.head.Dropped, name) {
+		m.head.Dropped = append(m.head.Dropped, name)
+	}
 }

@@ -81,6 +81,96 @@ func plainNames(doc []byte) error {
 	}
 }
 
+// oracleOnly keeps these members of an object, which must be strings or null; null is as good as absent.
+func oracleOnly(value any, names ...string) (map[string]any, error) {
+	object, ok := value.(map[string]any)
+	if !ok {
+		return nil, errors.New("no object")
+	}
+	kept := map[string]any{}
+	for _, name := range names {
+		switch v := object[name].(type) {
+		case nil:
+		case string:
+			if v != "" || name != "location" {
+				kept[name] = v
+			}
+		default:
+			return nil, errors.New("no string")
+		}
+	}
+	return kept, nil
+}
+
+// oracleSchema keeps what names and types say of fields, and compares it with the plan.
+func oracleSchema(value any, columns []Column) ([]any, error) {
+	bad := errors.New("schema")
+	list, ok := value.([]any)
+	if value != nil && !ok || len(list) != len(columns) {
+		return nil, bad
+	}
+	out := []any{}
+	for i, one := range list {
+		field, ok := one.(map[string]any)
+		if !ok && one != nil {
+			return nil, bad
+		}
+		kept, err := oracleOnly(map[string]any{"name": field["name"], "type": field["type"], "mode": field["mode"]}, "name", "type", "mode")
+		if err != nil {
+			return nil, err
+		}
+		text := func(name string) string { s, _ := kept[name].(string); return s }
+		nested, err := oracleSchema(field["fields"], columns[i].Fields)
+		if err != nil {
+			return nil, err
+		}
+		flat := schemaField{Name: text("name"), Type: text("type"), Mode: text("mode")}
+		alone := columns[i]
+		alone.Fields = nil
+		if err := matchSchema([]schemaField{flat}, []Column{alone}, false); err != nil {
+			if err := matchSchema([]schemaField{flat}, []Column{alone}, true); err != nil {
+				return nil, err
+			}
+		}
+		kept["name"], kept["type"] = text("name"), text("type")
+		if text("mode") == "" {
+			delete(kept, "mode")
+		}
+		if len(nested) > 0 {
+			kept["fields"] = nested
+		}
+		switch p := field["precision"].(type) {
+		case nil:
+		case string:
+			n, err := strconv.ParseUint(p, 10, 63)
+			if err != nil {
+				return nil, err
+			}
+			kept["precision"] = strconv.FormatUint(n, 10)
+		case float64:
+			if p < 0 || p != float64(int64(p)) {
+				return nil, bad
+			}
+			kept["precision"] = strconv.FormatInt(int64(p), 10)
+		default:
+			return nil, bad
+		}
+		switch r := field["rangeElementType"].(type) {
+		case nil:
+		case map[string]any:
+			element, err := oracleOnly(r, "type")
+			if err != nil || text("type") != "RANGE" || !slices.Contains([]any{"DATE", "DATETIME", "TIMESTAMP"}, element["type"]) {
+				return nil, bad
+			}
+			kept["rangeElementType"] = element
+		default:
+			return nil, bad
+		}
+		out = append(out, kept)
+	}
+	return out, nil
+}
+
 func oracleMember(plan Plan, salt []byte, name string, raw jsontext.Value) (any, error) {
 	var value any
 	if err := json.Unmarshal(raw, &value); err != nil {
@@ -109,20 +199,32 @@ func oracleMember(plan Plan, salt []byte, name string, raw jsontext.Value) (any,
 			return strconv.FormatUint((n+10<<20-1)/(10<<20)*(10<<20), 10), nil
 		}
 	case "jobReference":
-		return value, onlyStrings(value, "projectId", "jobId", "location")
-	case "jobCreationReason":
-		return value, onlyStrings(value, "code")
-	case "schema":
-		var schema struct {
-			Fields []schemaField `json:"fields"`
+		kept, err := oracleOnly(value, "projectId", "jobId", "location")
+		if kept != nil && kept["projectId"] == nil {
+			kept["projectId"] = ""
 		}
+		if kept != nil && kept["jobId"] == nil {
+			kept["jobId"] = ""
+		}
+		return kept, err
+	case "jobCreationReason":
+		kept, err := oracleOnly(value, "code")
+		if kept != nil && kept["code"] == nil {
+			kept["code"] = ""
+		}
+		return kept, err
+	case "schema":
 		if raw.Kind() != '{' {
 			return nil, bad
 		}
-		if err := json.Unmarshal(raw, &schema, json.RejectUnknownMembers(true)); err != nil {
+		fields, err := oracleSchema(value.(map[string]any)["fields"], plan.Columns)
+		if err != nil {
 			return nil, err
 		}
-		return value, matchSchema(schema.Fields, plan.Columns, false)
+		if len(fields) == 0 {
+			return map[string]any{}, nil
+		}
+		return map[string]any{"fields": fields}, nil
 	case "rows":
 		list, ok := value.([]any)
 		if !ok {

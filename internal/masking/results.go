@@ -50,6 +50,7 @@ type Head struct {
 	TotalRows    *uint64
 	PageToken    string
 	HasSchema    bool
+	Dropped      []string // names of members that did not go out because this package does not know them, the first few
 }
 
 // JobReference names a job; it converts to bigquery.JobReference, on which this package does not depend.
@@ -354,6 +355,9 @@ func (m *Results) member() error {
 	}
 	if err := m.learn(name); err != nil {
 		return err
+	}
+	if _, known := members[name]; !known {
+		m.drop(name)
 	}
 	if !m.keeps(name) {
 		m.lead = m.lead[:0]

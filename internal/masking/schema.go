@@ -1,36 +1,81 @@
 package masking
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// schemaField is TableFieldSchema in an answer. It names every member that may be there, so that an unknown one is refused; what is not compared says
-// nothing of a value.
+// schemaField is TableFieldSchema in an answer, as far as it goes out: what names and types say. Everything else may
+// hold values, or tell of others: descriptions, default expressions, policy tags, and what BigQuery comes to add.
 type schemaField struct {
-	Name   string        `json:"name"`
-	Type   string        `json:"type"`
-	Mode   string        `json:"mode"`
-	Fields []schemaField `json:"fields"`
+	Name             string        `json:"name"`
+	Type             string        `json:"type"`
+	Mode             string        `json:"mode,omitzero"`
+	Fields           []schemaField `json:"fields,omitempty"`
+	Precision        *count        `json:"precision,omitempty"`
+	RangeElementType *elementType  `json:"rangeElementType,omitempty"`
 
-	Description            jsontext.Value `json:"description"`
-	Categories             jsontext.Value `json:"categories"`
-	PolicyTags             jsontext.Value `json:"policyTags"`
-	DataPolicies           jsontext.Value `json:"dataPolicies"`
-	DataGovernanceTagsInfo jsontext.Value `json:"dataGovernanceTagsInfo"`
-	NameAlternative        jsontext.Value `json:"nameAlternative"`
-	MaxLength              jsontext.Value `json:"maxLength"`
-	Precision              jsontext.Value `json:"precision"`
-	Scale                  jsontext.Value `json:"scale"`
-	TimestampPrecision     jsontext.Value `json:"timestampPrecision"`
-	RoundingMode           jsontext.Value `json:"roundingMode"`
-	Collation              jsontext.Value `json:"collation"`
-	DefaultValueExpression jsontext.Value `json:"defaultValueExpression"`
-	RangeElementType       jsontext.Value `json:"rangeElementType"`
-	ForeignTypeDefinition  jsontext.Value `json:"foreignTypeDefinition"`
+	Unknown jsontext.Value `json:",embed"`
+}
+
+// schema is TableSchema in an answer.
+type schema struct {
+	Fields  []schemaField  `json:"fields,omitempty"`
+	Unknown jsontext.Value `json:",embed"`
+}
+
+type elementType struct {
+	Type    string         `json:"type"`
+	Unknown jsontext.Value `json:",embed"`
+}
+
+// count is an int64 as Google writes them: a string, or a number.
+type count int64
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (c *count) UnmarshalJSON(text []byte) error {
+	n, err := readNumber(jsontext.Value(text))
+	if err != nil || n > math.MaxInt64 {
+		return errors.New("not an int64")
+	}
+	*c = count(n)
+	return nil
+}
+
+// MarshalJSON implements json.Marshaler.
+func (c count) MarshalJSON() ([]byte, error) {
+	return strconv.AppendQuote(nil, strconv.FormatInt(int64(c), 10)), nil
+}
+
+// elementTypes are the types that a RANGE may have.
+var elementTypes = []string{"DATE", "DATETIME", "TIMESTAMP"}
+
+// shown is the schema as it goes out: what is not known is taken off, and its names are given to drop.
+func (s *schema) shown(drop func(unknown jsontext.Value, of string)) {
+	drop(s.Unknown, "schema")
+	s.Unknown = nil
+	for i := range s.Fields {
+		s.Fields[i].shown(drop)
+	}
+}
+
+func (f *schemaField) shown(drop func(unknown jsontext.Value, of string)) {
+	drop(f.Unknown, "schema.fields[]")
+	f.Unknown = nil
+	if r := f.RangeElementType; r != nil {
+		drop(r.Unknown, "schema.fields[].rangeElementType")
+		r.Unknown = nil
+	}
+	for i := range f.Fields {
+		f.Fields[i].shown(drop)
+	}
 }
 
 // How BigQuery names what the query does not name.
@@ -56,6 +101,9 @@ func matchSchema(fields []schemaField, columns []Column, nested bool) error {
 		case "", "NULLABLE", "REQUIRED", "REPEATED":
 		default:
 			return fmt.Errorf("field %d has the unknown mode %q", i, field.Mode)
+		}
+		if r := field.RangeElementType; r != nil && (kindOf(field.Type) != kindOf("RANGE") || !slices.Contains(elementTypes, r.Type)) {
+			return fmt.Errorf("field %d has an element type that is none of a RANGE", i)
 		}
 		if (field.Mode == "REPEATED") != column.Repeated {
 			return fmt.Errorf("field %d has mode %q, which is not that of the plan", i, field.Mode)
