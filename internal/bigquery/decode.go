@@ -30,7 +30,7 @@ func Decode(r Request) (Operation, error) {
 	if err != nil {
 		return Operation{}, err
 	}
-	op := Operation{Method: route.Method, Job: JobReference{ProjectID: params["project"], JobID: params["job"]}}
+	op := Operation{Method: route.Method, Job: JobReference{ProjectID: params["project"], JobID: params["job"], Location: params["location"]}}
 	if !route.Governed() {
 		return op, refuse(route.Method, "%s is not served: %s", route.Method, route.Refusal)
 	}
@@ -110,10 +110,12 @@ var refusedFields = []struct {
 	{"reservation", "the operator decides what pays for a query; leave it out", nil},
 	{"maxSlots", "the operator decides what pays for a query; leave it out", []string{`0`}},
 	{"maximumBillingTier", "set maximumBytesBilled instead", nil},
-	{"allowLargeResults", "it belongs to legacy SQL; leave it out", []string{`false`}},
-	{"flattenResults", "it belongs to legacy SQL; leave it out", []string{`true`}},
-	{"preserveNulls", "it belongs to legacy SQL; leave it out", []string{`true`}},
 }
+
+// legacyFields are those that BigQuery's reference says to have no meaning for GoogleSQL: whatever their value, they are
+// taken and not forwarded. ibis and JDBC set some of them on every query.
+// https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobConfigurationQuery
+var legacyFields = []string{"allowLargeResults", "flattenResults", "preserveNulls"}
 
 func decodeJobsQuery(op *Operation, body []byte) error {
 	var err error
@@ -128,7 +130,7 @@ func decodeJobsQuery(op *Operation, body []byte) error {
 	if n := o.integer("jobTimeoutMs", 0, math.MaxInt64); n != nil {
 		q.JobTimeoutMs = *n
 	}
-	op.Job.Location = o.pattern("location", location, "a location such as US or europe-west3")
+	op.Job.Location = CanonicalLocation(o.pattern("location", location, "a location such as US or europe-west3"))
 	q.RequestID = o.pattern("requestId", requestID, "at most 128 printable ASCII characters without spaces")
 	q.JobCreationMode = o.word("jobCreationMode", "JOB_CREATION_REQUIRED", "JOB_CREATION_OPTIONAL", "JOB_CREATION_MODE_UNSPECIFIED")
 	if n := o.integer("maxResults", 0, math.MaxUint32); n != nil {
@@ -159,7 +161,7 @@ func decodeJobsInsert(op *Operation, body []byte) error {
 			ref.fail("jobReference.projectId must be the project of the path")
 		}
 		op.Job.JobID = ref.pattern("jobId", jobID, "1 to 1024 letters, digits, '_' and '-'")
-		op.Job.Location = ref.pattern("location", location, "a location such as US or europe-west3")
+		op.Job.Location = CanonicalLocation(ref.pattern("location", location, "a location such as US or europe-west3"))
 		ref.done()
 	}
 	c, found := o.object("configuration")
@@ -244,6 +246,9 @@ func decodeShared(o *object, op *Operation, q *QueryRequest) {
 	decodeParameters(o, q)
 	for _, f := range refusedFields {
 		o.refused(f.name, f.why, f.harmless...)
+	}
+	for _, name := range legacyFields {
+		o.boolean(name)
 	}
 }
 

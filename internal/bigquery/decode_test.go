@@ -253,6 +253,54 @@ func TestDecodeTakesHarmlessValues(t *testing.T) {
 	}
 }
 
+// What BigQuery's reference says to have no meaning for GoogleSQL is taken, whatever it says, and forgotten.
+func TestDecodeForgetsLegacyFields(t *testing.T) {
+	for _, name := range legacyFields {
+		for _, value := range []string{"true", "false", "null"} {
+			for path, body := range map[string]string{
+				queryPath: `{"query":"SELECT 1","` + name + `":` + value + `}`, insertPath: `{"configuration":{"query":{"query":"SELECT 1","` + name + `":` + value + `}}}`,
+			} {
+				op, err := Decode(post(path, body))
+				if err != nil || !reflect.DeepEqual(op.Query, &QueryRequest{SQL: "SELECT 1"}) {
+					t.Errorf("%s = %s: %v, %s", name, value, err, dump(op))
+				}
+			}
+		}
+		if _, err := Decode(post(queryPath, `{"query":"SELECT 1","`+name+`":"DROP"}`)); err == nil {
+			t.Errorf("%s of another type was taken", name)
+		}
+	}
+}
+
+// A location is one in any case, and a job's id may be written as Job.id has it. Two names for one job are one operation.
+func TestDecodeNamesOfJobs(t *testing.T) {
+	for _, c := range []struct{ id, query, location string }{
+		{"j1", "", ""}, {"j1", "?location=us", "US"}, {"j1", "?location=US", "US"}, {"j1", "?location=Europe-West3", "europe-west3"},
+		{"demo:j1", "", ""}, {"demo:US.j1", "", "US"}, {"demo:us.j1", "?location=Us", "US"}, {"demo:europe-west3.j1", "", "europe-west3"},
+		{"demo:j1", "?location=eu", "EU"}, {"j1", "?location=None", ""},
+	} {
+		for _, suffix := range []string{"", "/cancel"} {
+			r := get(insertPath + "/" + c.id + suffix + c.query)
+			if suffix != "" {
+				r.Verb = "POST"
+			}
+			op, err := Decode(r)
+			if want := (JobReference{"demo", "j1", c.location}); err != nil || op.Job != want {
+				t.Errorf("%s%s: %v, %v; want %v", c.id, c.query, op.Job, err, want)
+			}
+		}
+		op, err := Decode(get(queryPath + "/" + c.id + c.query))
+		if want := (JobReference{"demo", "j1", c.location}); err != nil || op.Job != want {
+			t.Errorf("results of %s%s: %v, %v; want %v", c.id, c.query, op.Job, err, want)
+		}
+	}
+	for _, bad := range []string{"other:US.j1", "demo:US.j1?location=EU", "demo:US.EU.j1", "demo:.j1", "demo:", "demo:US:j1", ":j1", "demo:US.", "demo:1.j1"} {
+		if op, err := Decode(get(insertPath + "/" + bad)); err == nil {
+			t.Errorf("%s was taken as %v", bad, op.Job)
+		}
+	}
+}
+
 func TestDecodeRefusesHeadersAndQueries(t *testing.T) {
 	body := `{"query":"SELECT 1"}`
 	with := func(name string, values ...string) Request {

@@ -21,7 +21,7 @@ var (
 			"formatOptions.timestampOutputFormat", "formatOptions.useInt64Timestamp", "location", "maxResults", "pageToken", "startIndex", "timeoutMs",
 		},
 		MethodGetJob:   {"location", "projection"},
-		MethodCancel:   {"location"},
+		MethodCancel:   {"location", "projection"}, // Python's cancel_job always sends projection=full
 		MethodListJobs: {"allUsers", "maxCreationTime", "maxResults", "minCreationTime", "pageToken", "parentJobId", "projection", "stateFilter"},
 		MethodListTableData: {
 			"formatOptions.timestampOutputFormat", "formatOptions.useInt64Timestamp", "maxResults", "pageToken", "selectedFields", "startIndex",
@@ -87,6 +87,10 @@ func decodeQuery(op *Operation, raw string) error {
 	if loc := p.text("location"); loc != "" && loc != "None" { // the Python client writes its None out
 		if !location.MatchString(loc) {
 			p.fail("query parameter location must be a location such as US or europe-west3")
+		}
+		loc = CanonicalLocation(loc)
+		if named := op.Job.Location; named != "" && named != loc {
+			p.fail("query parameter location is %s, and the job id in the path names %s", shorten(loc), named)
 		}
 		op.Job.Location = loc
 	}

@@ -128,6 +128,9 @@ func Match(verb, path string) (Route, Params, error) {
 		}
 		for _, name := range []string{"project", "dataset", "table", "job", "model", "routine", "policy"} {
 			if value, has := params[name]; has {
+				if name == "job" {
+					value = params.splitJob(value)
+				}
 				if err := checkID(r.Method, name, value); err != nil {
 					return Route{}, nil, err
 				}
@@ -177,12 +180,40 @@ func (r Route) bind(segments []string) (Params, bool) {
 		}
 		name, custom, _ := strings.Cut(t[1:], "}")
 		value, found := strings.CutSuffix(segments[i], custom)
-		if !found || value == "" || custom == "" && i == len(template)-1 && strings.Contains(value, ":") {
+		colon := strings.Contains(value, ":") && !(name == "job" && strings.HasPrefix(value, params["project"]+":"))
+		if !found || value == "" || custom == "" && i == len(template)-1 && colon {
 			return nil, false
 		}
 		params[name] = value
 	}
 	return params, true
+}
+
+// qualifiedJob is a job's id as Job.id has it: PROJECT:LOCATION.ID, or PROJECT:ID of jobs without a location. Tools that
+// copy it into a path are understood by BigQuery.
+var qualifiedJob = regexp.MustCompile(`^([a-z][a-z0-9-]*):(?:([A-Za-z][A-Za-z0-9-]*)\.)?([A-Za-z0-9_-]+)$`)
+
+// splitJob takes a qualified id of the path's own project apart, into the job and its location, and returns the job's
+// plain id. Any other id is left as it stands.
+func (p Params) splitJob(id string) string {
+	parts := qualifiedJob.FindStringSubmatch(id)
+	if parts == nil || parts[1] != p["project"] || !location.MatchString(parts[2]) && parts[2] != "" {
+		return id
+	}
+	p["job"] = parts[3]
+	if parts[2] != "" {
+		p["location"] = CanonicalLocation(parts[2])
+	}
+	return parts[3]
+}
+
+// CanonicalLocation is a location as BigQuery spells it in answers: multi-regions in capital letters, regions in small
+// ones. BigQuery itself takes any case.
+func CanonicalLocation(l string) string {
+	if strings.EqualFold(l, "us") || strings.EqualFold(l, "eu") {
+		return strings.ToUpper(l)
+	}
+	return strings.ToLower(l)
 }
 
 func checkID(m Method, name, value string) error {
