@@ -16,6 +16,10 @@ const filterExtProc = "envoy.filters.http.ext_proc"
 // credentialHeaders are kept from ext_proc, the access log and responses. `authorization` holds the minted Google token by the time that ext_proc runs.
 var credentialHeaders = []string{"authorization", "proxy-authorization", "cookie", "x-goog-iam-authorization-token"}
 
+// pathHeader is the one pseudo-header that ext_proc may set, as a regular expression. The route does
+// not depend on it any more: its cache is kept.
+const pathHeader = ":path"
+
 // responseAttributes tell ext_proc who made a response. Nothing else does: a denial, a pending job, Envoy's own errors and BigQuery's answer
 // arrive alike.
 var responseAttributes = []string{"response.code_details", "response.flags"}
@@ -51,7 +55,8 @@ func extProc(c Config) *hcmv3.HttpFilter {
 		MutationRules: &mutationv3.HeaderMutationRules{
 			DisallowIsError:    yes(),
 			DisallowSystem:     yes(),
-			AllowEnvoy:         yes(), // so that it can remove x-envoy-* of a proxy between here and Google
+			AllowExpression:    &matcherv3.RegexMatcher{Regex: pathHeader}, // ext_proc writes the query that was decided on
+			AllowEnvoy:         yes(),                                      // so that it can remove x-envoy-* of a proxy between here and Google
 			DisallowExpression: &matcherv3.RegexMatcher{Regex: strings.Join(credentialHeaders, "|")},
 		},
 	})}}

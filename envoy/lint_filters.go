@@ -119,6 +119,8 @@ func (l *linter) extProc(p path, f *extprocv3.ExternalProcessor) {
 	rules := f.GetMutationRules()
 	l.must(rules.GetDisallowIsError().GetValue() && !rules.GetAllowAllRouting().GetValue(), p.field("mutation_rules"), "mutations",
 		"ext_proc could change routing headers, or have a mutation dropped in silence", "disallow_is_error: true, without allow_all_routing")
+	l.must(rules.GetDisallowSystem().GetValue() && rules.GetAllowExpression().GetRegex() == pathHeader, p.field("mutation_rules", "allow_expression"), "mutations",
+		"ext_proc cannot write the query that was decided on, or may write other routing headers", "disallow_system: true, and the regex "+pathHeader)
 	l.must(f.GetRouteCacheAction() == extprocv3.ExternalProcessor_RETAIN, p.field("route_cache_action"), "mutations", "the route may change after the decision", "RETAIN")
 	l.must(!f.GetAllowContentLengthHeader(), p.field("allow_content_length_header"), "framing", "ext_proc could send a length that is not the body's", "false")
 	l.must(f.GetProcessingRequestModifier() == nil && f.GetOnProcessingResponse() == nil, p, "understood", "extensions change what ext_proc sees or says", "none")

@@ -50,6 +50,8 @@ type boundWorld struct {
 	access   bigquery.RowAccess
 	denied   error // what the question for row access policies ends with
 
+	principals map[string]string // whom Google knows an account as
+
 	inserts, mints, accessAsked int
 	job                         bigquery.Job
 }
@@ -125,6 +127,7 @@ func (w *boundWorld) Mint(context.Context, string, string) (credentials.Token, e
 	w.mints++
 	return credentials.Token{Account: "reader"}, nil
 }
+func (w *boundWorld) Principal(account string) string { return w.principals[account] }
 func (w *boundWorld) DryRun(context.Context, bigquery.Operation) (bigquery.DryRun, error) {
 	return bigquery.DryRun{TotalBytesProcessed: w.estimate, Accuracy: "PRECISE", StatementType: "SELECT"}, nil
 }

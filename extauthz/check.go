@@ -35,6 +35,7 @@ type walk struct {
 	sql      string
 	clock    steps.Clock
 	asked    []string // tables that a request without SQL names
+	remark   string   // for the record of an allowed request
 
 	rowAccess map[string]bigquery.RowAccess // of the tables that the policy wanted to know it of
 
@@ -179,7 +180,8 @@ func (s *Service) draft(w *walk, q *bigquery.QueryRequest) jobs.Record {
 	r := jobs.Record{
 		Job: w.job, Owner: w.subject.Owner, Decision: w.id, Query: *q, SQLDigest: jobs.Digest(cmp.Or(w.forwarded, q.SQL)), Rewritten: w.rewritten, Analysis: *w.analysis,
 		Named: named(w.analysis), Tables: tables(w.analysis), Reads: jobs.ReadsOf(w.analysis), RowAccess: w.rowAccess,
-		Plan: w.decision.Mask, Credential: w.account, Approval: w.approval, Created: w.started,
+		Plan: w.decision.Mask, Masked: w.decision.Masked, MaxRows: w.decision.MaxRows, MaxResultBytes: w.decision.MaxResultBytes,
+		Credential: w.account, Principal: s.Credentials.Principal(w.account), Approval: w.approval, Created: w.started,
 	}
 	if w.estimate != nil {
 		r.Estimate = &w.estimate.Bytes

@@ -14,9 +14,6 @@ import (
 const (
 	estimateTTL  = 60 * time.Second // how long a dry run is believed
 	estimateKept = 4096             // entries; above that the cache starts anew
-
-	mebibyte   = 1 << 20
-	tableFloor = 10 * mebibyte // BigQuery bills at least 10 MB a table and a query
 )
 
 // estimates caches dry runs. Its zero value is ready.
@@ -87,10 +84,11 @@ func (w *walk) bytesCap(q *bigquery.QueryRequest) int64 {
 		}
 	}
 	if rule := w.decision.MaxBytes; rule > 0 {
-		lower(max(rule, int64(len(tables(w.analysis)))*tableFloor)) // below the least that BigQuery bills, what the rule allows would fail
+		// Below the least that BigQuery bills, what the rule allows would fail.
+		lower(max(rule, int64(len(tables(w.analysis)))*policies.TableFloor))
 	}
 	if e := w.estimate; e != nil {
-		lower(e.Bytes + e.Bytes/10 + int64(len(tables(w.analysis))+1)*tableFloor)
+		lower(e.Most(len(tables(w.analysis))))
 	}
 	return limit
 }

@@ -15,7 +15,7 @@ import (
 // decision is durable (I1).
 func (s *Service) forward(ctx context.Context, w *walk, f verdict.Forward) outcome {
 	w.leaves = true
-	if err := s.record(ctx, w, audit.EffectAllow, ""); err != nil {
+	if err := s.record(ctx, w, audit.EffectAllow, w.remark); err != nil {
 		return s.unrecorded(w, err)
 	}
 	token, err := s.Credentials.Mint(ctx, w.account, w.subject.Owner)

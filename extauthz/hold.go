@@ -17,7 +17,7 @@ import (
 
 // hold turns a query that needs a person into a pending job. Nothing is minted and nothing is sent: a grant is only a right to be decided on again (A10).
 func (s *Service) hold(ctx context.Context, w *walk) outcome {
-	digest, err := s.reviewed(w, w.op.Query)
+	statement, err := s.statement(w, w.op.Query)
 	if err != nil {
 		return s.refuse(ctx, w, err)
 	}
@@ -43,12 +43,13 @@ func (s *Service) hold(ctx context.Context, w *walk) outcome {
 	}
 	w.job = job
 	ask := approvals.Held{
-		Operation: w.op, Subject: w.subject, Digest: digest, Job: job, Decision: w.id, Groups: w.decision.Groups, Tables: tables(w.analysis),
-		Sensitive: w.decision.Sensitive, Approval: *w.decision.Approval, Credential: w.account, MaxBytes: w.bytesCap(w.op.Query),
+		Operation: w.op, Subject: w.subject, Statement: statement, Job: job, Decision: w.id, Groups: w.decision.Groups, Tables: tables(w.analysis),
+		Sensitive: w.decision.Sensitive, Masked: w.decision.Masked, Approval: *w.decision.Approval, Credential: w.account, Plan: w.decision.Mask,
+		MaxBytes: w.bytesCap(w.op.Query), MaxRows: w.decision.MaxRows, MaxResultBytes: w.decision.MaxResultBytes,
 		Review: review(w, s.Policies().Digest()), NoWait: noWait,
 	}
 	if w.estimate != nil {
-		ask.EstimatedBytes = w.estimate.Bytes
+		ask.Estimated, ask.EstimatedBytes = true, w.estimate.Bytes
 		ask.EstimatedCost = s.Prices.of(w.estimate.Bytes, job.Location)
 	}
 	r, err := s.Approvals.Hold(ctx, ask)
@@ -104,8 +105,9 @@ func (s *Service) sendAway(ctx context.Context, w *walk, r approvals.Request) ou
 	})
 }
 
-// reviewed is the digest of what a reviewer decides on. A grant is good for exactly this.
-func (s *Service) reviewed(w *walk, q *bigquery.QueryRequest) (string, error) {
+// statement is the digest of what is asked and of what would run. A grant is good for exactly this;
+// what its reviewers saw beside it is in the request, and bounds the run.
+func (s *Service) statement(w *walk, q *bigquery.QueryRequest) (string, error) {
 	schemas := make(map[string]string, len(w.analysis.Tables))
 	for name, t := range w.analysis.Tables {
 		text, err := json.Marshal(struct {
@@ -128,12 +130,15 @@ func (s *Service) reviewed(w *walk, q *bigquery.QueryRequest) (string, error) {
 		DefaultDataset              *bigquery.DatasetReference
 		Grant                       string
 		Schemas                     map[string]string
-		MaxBytes                    int64
-		Credential, Policy, Lineage string
+		Credential, Principal       string
+		Policy, Lineage             string
 		Forwarded                   string // without the salt of its masks, which is another one for every run
-	}{w.op.Job.ProjectID, q.SQL, q.ParameterMode, q.Parameters, q.DefaultDataset, w.subject.Grant, schemas, w.decision.MaxBytes, w.account, s.Policies().Digest(), jobs.Digest(string(lineage)), w.forwardedShown})
+	}{
+		w.op.Job.ProjectID, q.SQL, q.ParameterMode, q.Parameters, q.DefaultDataset, w.subject.Grant, schemas,
+		w.account, s.Credentials.Principal(w.account), s.Policies().Digest(), jobs.Digest(string(lineage)), w.forwardedShown,
+	})
 	if err != nil {
-		return "", fmt.Errorf("digest of what is reviewed: %w", err)
+		return "", fmt.Errorf("digest of the statement: %w", err)
 	}
 	return jobs.Digest(string(text)), nil
 }

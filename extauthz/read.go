@@ -35,15 +35,17 @@ func (s *Service) readJob(ctx context.Context, w *walk, record jobs.Record, veri
 	if w.op.Job.Location != "" && w.op.Job.Location != record.Job.Location {
 		return s.refuse(ctx, w, unknownJob(w.op.Job))
 	}
+	if w.op.Method == bigquery.MethodCancel {
+		return s.cancel(ctx, w, record, verified)
+	}
 	if verified != nil && verified.Broken != "" {
 		return s.refuse(ctx, w, &refusal{
 			message: "the result of this job is not readable: what BigQuery read is not what was decided on",
 			remedy:  "the same query again, under a new job id",
 		})
 	}
-	if w.op.Method == bigquery.MethodCancel {
-		w.decision.Mask = record.Plan
-		return s.forward(ctx, w, verdict.Forward{Record: record, Plan: record.Plan})
+	if err := s.openPageToken(w, record); err != nil {
+		return s.refuse(ctx, w, err)
 	}
 	plan, err := s.judgeAgain(ctx, w, record)
 	if err != nil {
@@ -53,7 +55,8 @@ func (s *Service) readJob(ctx context.Context, w *walk, record jobs.Record, veri
 	return s.forward(ctx, w, verdict.Forward{Record: record, Verified: verified != nil, Plan: plan})
 }
 
-// judgeAgain asks today's policy about a finished analysis, with today's schemas.
+// judgeAgain asks today's policy about a finished analysis, with today's schemas and under the
+// credential that its rows were read with: another account may not have been shown them.
 func (s *Service) judgeAgain(ctx context.Context, w *walk, record jobs.Record) (masking.Plan, error) {
 	analysis := record.Analysis
 	analysis.Statements = slices.Clone(analysis.Statements)
@@ -63,6 +66,7 @@ func (s *Service) judgeAgain(ctx context.Context, w *walk, record jobs.Record) (
 	ask := policies.Request{
 		Subject: w.subject, Method: string(w.op.Method), Project: record.Job.ProjectID, SQL: record.Query.SQL, Analysis: &analysis,
 		Rewritten: record.Rewritten, RowAccess: record.RowAccess, // its rows are those of when it ran
+		Credential: record.Credential,
 	}
 	set := s.Policies()
 	if d, closed := set.Closed(ask); closed { // nothing is asked of BigQuery about what the subject may not know any more
@@ -75,6 +79,11 @@ func (s *Service) judgeAgain(ctx context.Context, w *walk, record jobs.Record) (
 	}
 	analysis.Tables, ask.Tables = schemas, schemas
 	w.analysis = &analysis
+	if s.Credentials.Principal(record.Credential) != record.Principal {
+		return masking.Plan{}, &refusal{
+			message: "the account that this query ran under is not the one that queries like it run under now", remedy: "the same query again",
+		}
+	}
 	if record.Estimate != nil {
 		w.estimate = &policies.Estimate{Bytes: *record.Estimate}
 		ask.Estimate = w.estimate
@@ -86,10 +95,10 @@ func (s *Service) judgeAgain(ctx context.Context, w *walk, record jobs.Record) (
 	w.decision = set.Decide(ask)
 	switch {
 	case w.decision.Effect == policies.Allow:
-	case w.decision.Effect == policies.Hold && record.Approval != "": // results of approved runs can be read
+	case w.decision.Effect == policies.Hold && record.Votes.Meet(*w.decision.Approval, w.subject): // results of approved runs can be read
 	case w.decision.Effect == policies.Hold:
 		return masking.Plan{}, &refusal{
-			message: "the policy has changed since this query ran: its result now needs approval", rule: w.decision.Rule,
+			message: "the policy has changed since this query ran: its result now needs approval that it does not have", rule: w.decision.Rule,
 			remedy: "the same query again, which asks for approval",
 		}
 	default:
@@ -100,7 +109,39 @@ func (s *Service) judgeAgain(ctx context.Context, w *walk, record jobs.Record) (
 		return masking.Plan{}, &refusal{message: "the shape of this result no longer agrees with its tables", remedy: "the same query again"}
 	}
 	w.decision.Mask = plan
+	w.decision.MaxRows = policies.Least(record.MaxRows, w.decision.MaxRows)
+	w.decision.MaxResultBytes = policies.Least(record.MaxResultBytes, w.decision.MaxResultBytes)
+	w.decision.Masked = policies.Union(record.Masked, w.decision.Masked)
 	return plan, nil
+}
+
+// openPageToken puts BigQuery's own page token in the place of the sealed one that its reader got.
+// It opens for this owner and this job only.
+func (s *Service) openPageToken(w *walk, record jobs.Record) error {
+	if w.op.Read.PageToken == "" {
+		return nil
+	}
+	token, err := record.OpenPageToken(s.Keys, w.op.Method, w.op.Read.PageToken)
+	if err != nil {
+		return &refusal{status: 400, reason: "invalid", message: "the pageToken is not one that this result gave you"}
+	}
+	w.op.Read.PageToken = token
+	return nil
+}
+
+// cancel stops a job that runs, whatever today's policy says of it: stopping shows nothing. What
+// became of the job is shown to whom its result may be shown, and to nobody else.
+func (s *Service) cancel(ctx context.Context, w *walk, record jobs.Record, verified *jobs.Verification) outcome {
+	w.op.Job.Location = record.Job.Location
+	plan, err := s.judgeAgain(ctx, w, record)
+	if err == nil && (verified == nil || verified.Broken == "") {
+		return s.forward(ctx, w, verdict.Forward{Record: record, Plan: plan})
+	}
+	if err != nil {
+		w.remark = "the job was stopped; what became of it is not shown: " + err.Error()
+	}
+	w.decision = policies.Decision{Rule: w.decision.Rule, Groups: w.decision.Groups}
+	return s.forward(ctx, w, verdict.Forward{Record: record, Bare: true, Plan: masking.Plan{Sensitive: true}})
 }
 
 // schemas reads the tables as they are now.

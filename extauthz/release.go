@@ -8,6 +8,7 @@ import (
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/masking"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -28,7 +29,7 @@ func (s *Service) release(ctx context.Context, w *walk, r approvals.Request, hel
 	if err != nil {
 		return s.refuse(ctx, w, fmt.Errorf("begin release of request %s: %w", r.ID, err))
 	}
-	record, err := s.submit(ctx, w, held)
+	record, err := s.submit(ctx, w, held, lease)
 	if err != nil {
 		result := approvals.Failed(err.Error())
 		if _, final := asRefusal(err); final {
@@ -53,7 +54,7 @@ func (s *Service) next(w *walk) *walk {
 }
 
 // submit decides again and runs the query by the gateway's own hand. It returns the record under which the job may be read.
-func (s *Service) submit(ctx context.Context, w *walk, held approvals.Held) (jobs.Record, error) {
+func (s *Service) submit(ctx context.Context, w *walk, held approvals.Held, lease approvals.Lease) (jobs.Record, error) {
 	op := held.Operation
 	op.Job = held.Job
 	poll := w.op
@@ -62,23 +63,12 @@ func (s *Service) submit(ctx context.Context, w *walk, held approvals.Held) (job
 	if err := s.judge(ctx, w, op); err != nil {
 		return jobs.Record{}, err
 	}
-	if w.decision.Effect == policies.Refuse {
-		return jobs.Record{}, denied(w.decision)
-	}
-	digest, err := s.reviewed(w, op.Query)
-	if err != nil {
+	if err := s.asApproved(w, held, lease); err != nil {
 		return jobs.Record{}, err
 	}
-	if digest != held.Digest {
-		return jobs.Record{}, &refusal{
-			message: "the tables, the policy or the request changed after the query was approved", rule: w.decision.Rule, remedy: "the same query again, which asks for approval again",
-		}
-	}
 	m := bigquery.Mutation{
-		Decision: jobs.LabelValue(held.Decision), JobID: held.Job.JobID, Location: held.Job.Location, MaximumBytesBilled: w.bytesCap(op.Query), SQL: w.forwarded,
-	}
-	if held.MaxBytes > 0 && (m.MaximumBytesBilled == 0 || held.MaxBytes < m.MaximumBytesBilled) {
-		m.MaximumBytesBilled = held.MaxBytes // what the reviewer saw
+		Decision: jobs.LabelValue(held.Decision), JobID: held.Job.JobID, Location: held.Job.Location, SQL: w.forwarded,
+		MaximumBytesBilled: policies.Least(held.MaxBytes, w.bytesCap(op.Query)),
 	}
 	body, err := bigquery.EncodeInsert(op, m)
 	if err != nil {
@@ -102,7 +92,7 @@ func (s *Service) submit(ctx context.Context, w *walk, held approvals.Held) (job
 		return jobs.Record{}, fmt.Errorf("submit the approved query: %w", err)
 	}
 	record := s.draft(w, op.Query)
-	record.Job, record.Decision = held.Job, held.Decision
+	record.Job, record.Decision, record.Votes = held.Job, held.Decision, lease.Votes
 	job, err := s.Upstream.GetJob(ctx, held.Job)
 	if err != nil {
 		return jobs.Record{}, fmt.Errorf("check the approved job: %w", err)
@@ -115,4 +105,37 @@ func (s *Service) submit(ctx context.Context, w *walk, held approvals.Held) (job
 		return jobs.Record{}, fmt.Errorf("record the approved job: %w", err)
 	}
 	return record, nil
+}
+
+// asApproved compares today's decision, which is about whoever polls, with what was approved, and
+// takes from it what its reviewers did not see (A58): the poller's token may be in other groups than
+// the one that asked.
+func (s *Service) asApproved(w *walk, held approvals.Held, lease approvals.Lease) error {
+	d := &w.decision
+	if d.Effect == policies.Refuse {
+		return denied(*d)
+	}
+	statement, err := s.statement(w, held.Operation.Query)
+	if err != nil {
+		return err
+	}
+	plan, shape := masking.StricterPlan(held.Plan, d.Mask)
+	switch {
+	case statement != held.Statement, shape != nil:
+		return askAgain(w, "the tables, the policy or the request changed after the query was approved")
+	case w.estimate != nil && held.Grew(w.estimate.Bytes):
+		return askAgain(w, "the query would now read more than was approved")
+	case d.Effect == policies.Hold && !lease.Meets(*d.Approval, w.subject):
+		return askAgain(w, "those who approved the query are not all who must approve it as you ask for it now")
+	}
+	d.Mask = plan
+	d.MaxRows = policies.Least(held.MaxRows, d.MaxRows)
+	d.MaxResultBytes = policies.Least(held.MaxResultBytes, d.MaxResultBytes)
+	d.Sensitive = policies.Union(held.Sensitive, d.Sensitive)
+	d.Masked = policies.Union(held.Masked, d.Masked)
+	return nil
+}
+
+func askAgain(w *walk, message string) *refusal {
+	return &refusal{message: message, rule: w.decision.Rule, remedy: "the same query again, which asks for approval again"}
 }

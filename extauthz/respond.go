@@ -3,7 +3,6 @@ package extauthz
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -54,10 +53,9 @@ func (s *Service) respond(w *walk, o outcome) (*authv3.CheckResponse, error) {
 	}
 }
 
-// ok lets the request through: all headers but an allow-list go, the caller's credential is overwritten by the minted one, and only the decided query parameters
-// stay.
+// ok lets the request through: all headers but an allow-list go, and the caller's credential is
+// overwritten by the minted one. The query that was decided on is written by ext_proc.
 func ok(w *walk, o outcome, sealed string) *authv3.CheckResponse {
-	set, remove := queryMutation(w.request.http.Path, o.forward.Query)
 	return &authv3.CheckResponse{
 		Status: &status.Status{Code: int32(code.Code_OK)},
 		HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: &authv3.OkHttpResponse{
@@ -66,9 +64,7 @@ func ok(w *walk, o outcome, sealed string) *authv3.CheckResponse {
 				Header:       &corev3.HeaderValue{Key: "authorization", Value: "Bearer " + o.token.Bearer()},
 				AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
 			}},
-			HeadersToRemove:         headersToRemove(w.request.names),
-			QueryParametersToSet:    set,
-			QueryParametersToRemove: remove,
+			HeadersToRemove: headersToRemove(w.request.names),
 		}},
 		DynamicMetadata: &structpb.Struct{Fields: map[string]*structpb.Value{verdict.Key: structpb.NewStringValue(sealed)}},
 	}
@@ -82,26 +78,6 @@ func headersToRemove(names []string) []string {
 		}
 	}
 	return remove
-}
-
-// queryMutation turns the parameters a request came with into the ones that were decided on.
-func queryMutation(path, want string) (set []*corev3.QueryParameter, remove []string) {
-	wanted := bigquery.QueryValues(want)
-	_, have, _ := strings.Cut(path, "?")
-	for _, name := range bigquery.QueryNames(have) {
-		if !wanted.Has(name) {
-			remove = append(remove, name)
-		}
-	}
-	names := make([]string, 0, len(wanted))
-	for name := range wanted {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		set = append(set, &corev3.QueryParameter{Key: name, Value: wanted.Get(name)})
-	}
-	return set, remove
 }
 
 // reply is sent by Envoy itself; the upstream never hears of the request. A pending job is a reply with status 200.

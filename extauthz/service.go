@@ -35,6 +35,8 @@ type (
 	// Broker mints tokens.
 	Broker interface {
 		Mint(ctx context.Context, account, owner string) (credentials.Token, error)
+		// Principal is whom Google knows an account as.
+		Principal(account string) string
 	}
 	// Upstream is BigQuery as the gateway itself talks to it.
 	Upstream interface {

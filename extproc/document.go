@@ -2,6 +2,7 @@ package extproc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
@@ -35,6 +36,9 @@ func (d *document) write(_ context.Context, p []byte) ([]byte, error) {
 
 func (d *document) close(ctx context.Context) ([]byte, error) {
 	f := d.forward
+	if f.Bare && f.Method != bigquery.MethodCancel {
+		return nil, errors.New("a bare answer to something else than jobs.cancel")
+	}
 	job, err := bigquery.ParseJob(d.body, f.Method == bigquery.MethodCancel)
 	if err != nil {
 		return nil, fmt.Errorf("read the job of the answer: %w", err)
@@ -55,6 +59,11 @@ func (d *document) close(ctx context.Context) ([]byte, error) {
 		if err := finish(ctx, d.service, f.Record, job, recheck(ctx, d.service, f.Record)); err != nil {
 			return nil, err
 		}
+	}
+	if q := f.Record.Query; f.Bare {
+		return bigquery.StoppedJob(bigquery.HeldJob{
+			Job: f.Record.Job, SQL: q.SQL, Labels: q.Labels, Priority: q.Priority, Created: f.Record.Created,
+		}), nil
 	}
 	out, err := bigquery.FilterJob(d.body, bigquery.JobView{
 		SQL: f.Record.Query.SQL, Labels: f.Record.Query.Labels, Sensitive: f.Plan.Sensitive, Wrapped: f.Method == bigquery.MethodCancel,

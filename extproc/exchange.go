@@ -76,8 +76,8 @@ func (x *exchange) requestHeaders(r *procv3.ProcessingRequest, h *procv3.HttpHea
 	if err != nil {
 		return nil, fmt.Errorf("open verdict: %w", err)
 	}
-	path, query, _ := strings.Cut(header(h, ":path"), "?")
-	if header(h, ":method") != f.Verb || path != f.Path || !bigquery.SameQuery(query, f.Query) {
+	path, _, _ := strings.Cut(header(h, ":path"), "?")
+	if header(h, ":method") != f.Verb || path != f.Path {
 		return nil, errors.New("the request is not the one that was decided on")
 	}
 	if h.GetEndOfStream() != (f.RequestDigest == "") {
@@ -86,7 +86,7 @@ func (x *exchange) requestHeaders(r *procv3.ProcessingRequest, h *procv3.HttpHea
 	x.forward = f
 	x.sent = h.GetEndOfStream()
 	x.clock.Done("verdict")
-	return one(continueRequestHeaders()), nil
+	return one(requestHeaders(f)), nil
 }
 
 // requestBody replaces the client's bytes by the re-serialised request. Both must have the digests that ext_authz decided on, so the two services cannot

@@ -59,9 +59,21 @@ func sealedVerdict(r *procv3.ProcessingRequest) string {
 	return fields[verdict.Key].GetStringValue()
 }
 
-func continueRequestHeaders() *procv3.ProcessingResponse {
+// requestHeaders writes the path anew, with the query that was decided on and no byte of the
+// client's. ext_authz cannot: of a query parameter that it sets, Envoy takes letters, digits and
+// `*-._` only, escaped or not, and a page token of BigQuery ends in `=`.
+func requestHeaders(f *verdict.Forward) *procv3.ProcessingResponse {
+	path := f.Path
+	if f.Query != "" {
+		path += "?" + f.Query
+	}
 	return &procv3.ProcessingResponse{Response: &procv3.ProcessingResponse_RequestHeaders{
-		RequestHeaders: &procv3.HeadersResponse{Response: &procv3.CommonResponse{}},
+		RequestHeaders: &procv3.HeadersResponse{Response: &procv3.CommonResponse{
+			HeaderMutation: &procv3.HeaderMutation{SetHeaders: []*corev3.HeaderValueOption{{
+				Header:       &corev3.HeaderValue{Key: ":path", RawValue: []byte(path)},
+				AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+			}}},
+		}},
 	}}
 }
 

@@ -31,16 +31,47 @@ type results struct {
 func newResults(s *Service, f *verdict.Forward, clock *steps.Clock) *results {
 	salt := s.Keys.MAC("random_hash", f.Record.Decision)
 	// Both caps are of the whole result, so that no answer alone may exceed them either.
+	r := &results{service: s, forward: f, clock: clock}
 	o := masking.Options{Salt: salt[:], TimestampFormat: f.TimestampFormat, MaxRows: uint64(max(0, f.MaxRows)), MaxBytes: uint64(max(0, f.MaxResultBytes))}
+	whole := func(_ string, value []byte) ([]byte, error) { return value, nil }
+	projected := whole
 	if f.Fields != "" {
 		fields, err := bigquery.ParseFieldMask(f.Fields)
 		if err != nil {
 			o.Keep = func(string) bool { return false } // not reached: ext_authz has parsed it; a mask that cannot be read keeps nothing
 		} else {
-			o.Keep, o.Rewrite = fields.KeepsKey, project(fields)
+			o.Keep, projected = fields.KeepsKey, project(fields)
 		}
 	}
-	return &results{service: s, forward: f, masker: masking.NewResults(f.Plan, o), clock: clock}
+	o.Rewrite = func(member string, value []byte) ([]byte, error) {
+		if member == "pageToken" {
+			return r.pageToken()
+		}
+		return projected(member, value)
+	}
+	r.masker = masking.NewResults(f.Plan, o)
+	return r
+}
+
+// pageToken is what stands in the place of BigQuery's own: the same, sealed for this reader, job and
+// method. It names its job, which an answer that creates one must have named before.
+func (r *results) pageToken() ([]byte, error) {
+	token := r.masker.Head().PageToken
+	if token == "" {
+		return nil, nil
+	}
+	record := r.forward.Record
+	if r.forward.Creates {
+		record.Job = r.job()
+	}
+	if record.Job.JobID == "" {
+		return nil, errors.New("the answer has its page token before its job")
+	}
+	sealed, err := record.SealPageToken(r.service.Keys, r.forward.Method, token)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(sealed)
 }
 
 // project applies the part of `fields=` that concerns one member of the answer.
@@ -79,6 +110,9 @@ func (r *results) write(ctx context.Context, p []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mask the answer: %w", err)
 	}
+	if err := r.consistent(); err != nil {
+		return nil, err
+	}
 	if r.cleared {
 		return r.spend(ctx, out)
 	}
@@ -93,6 +127,8 @@ func (r *results) write(ctx context.Context, p []byte) ([]byte, error) {
 	switch {
 	case r.job().JobID == "", head.JobComplete == nil && r.masker.RowsSeen() == 0 && !r.unnamed():
 		return nil, nil
+	case r.unfinished():
+		return nil, nil // such an answer is short, and has no rows: that must be seen before it leaves
 	case r.forward.MaxRows > 0 && head.TotalRows == nil:
 		return nil, nil // how many rows there are decides whether one may leave
 	case r.forward.MaxResultBytes > 0:
@@ -105,10 +141,29 @@ func (r *results) close(ctx context.Context) ([]byte, error) {
 	if err := r.masker.Close(); err != nil {
 		return nil, fmt.Errorf("mask the answer: %w", err)
 	}
+	if err := r.consistent(); err != nil {
+		return nil, err
+	}
 	if r.cleared {
 		return nil, nil
 	}
 	return r.clear(ctx)
+}
+
+// unfinished says that the job has not ended, by the answer's own word.
+func (r *results) unfinished() bool {
+	complete := r.masker.Head().JobComplete
+	return !r.unnamed() && complete != nil && !*complete
+}
+
+// consistent refuses rows of a job that has not ended: nothing could say yet what it read. BigQuery
+// sends none: "Whether the query has completed or not. If rows or totalRows are present, this will
+// always be true." https://cloud.google.com/bigquery/docs/reference/rest/v2/jobs/getQueryResults
+func (r *results) consistent() error {
+	if r.unfinished() && (r.masker.RowsSeen() > 0 || r.masker.Head().TotalRows != nil) {
+		return &mismatch{errors.New("the answer has rows of a job that it says is not complete")}
+	}
+	return nil
 }
 
 // clear decides whether the withheld bytes may leave, once.

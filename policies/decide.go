@@ -185,17 +185,20 @@ func (w *walk) schemas() error {
 func (w *walk) limits() error {
 	d := &w.decision
 	for _, r := range w.covering {
-		d.MaxBytes = leastSet(d.MaxBytes, r.maxBytes)
-		d.MaxRows = leastSet(d.MaxRows, r.maxRows)
-		d.MaxResultBytes = leastSet(d.MaxResultBytes, r.maxResultBytes)
-		d.MaxSession = time.Duration(leastSet(int64(d.MaxSession), int64(r.session)))
+		d.MaxBytes = Least(d.MaxBytes, r.maxBytes)
+		d.MaxRows = Least(d.MaxRows, r.maxRows)
+		d.MaxResultBytes = Least(d.MaxResultBytes, r.maxResultBytes)
+		d.MaxSession = time.Duration(Least(int64(d.MaxSession), int64(r.session)))
 	}
 	for _, r := range w.covering {
-		if w.reads(r.credential) {
+		if fixed := w.request.Credential; (fixed == "" || fixed == r.credential) && w.reads(r.credential) {
 			d.Credential, d.Rule = r.credential, r.ref
 			d.AsRequester = w.set.asRequester(r.credential)
 			break
 		}
+	}
+	if d.Credential == "" && w.request.Credential != "" {
+		return refuse(w.covering[0].ref, "the same query again", "no rule reads these tables any more with the credential that the query ran under")
 	}
 	if d.Credential == "" {
 		return refuse(w.covering[0].ref, "a query of its own for the tables of each rule", "no single credential reads all of these tables")
@@ -219,18 +222,6 @@ func (w *walk) reads(credential string) bool {
 	return !slices.ContainsFunc(w.tables, func(v *view) bool {
 		return !slices.ContainsFunc(covering(w.covering, v.id), func(r *rule) bool { return r.credential == credential })
 	})
-}
-
-// leastSet is the smaller of two limits, where 0 is none.
-func leastSet(a, b int64) int64 {
-	switch {
-	case a == 0:
-		return b
-	case b == 0:
-		return a
-	default:
-		return min(a, b)
-	}
 }
 
 func (w *walk) cite(ref RuleRef) {

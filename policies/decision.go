@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"slices"
 	"time"
 
 	"github.com/bqgate/bqgate/internal/masking"
@@ -98,4 +99,21 @@ func (r RuleRef) ID() string {
 		return ""
 	}
 	return r.Policy + "/" + r.Name
+}
+
+// Least is the smaller of two limits, of which 0 is none.
+func Least(a, b int64) int64 {
+	switch {
+	case a == 0:
+		return b
+	case b == 0:
+		return a
+	default:
+		return min(a, b)
+	}
+}
+
+// Union is what is in either of two lists, sorted, each once; nil for nothing.
+func Union(a, b []string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(slices.Concat(a, b))))
 }

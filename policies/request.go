@@ -25,12 +25,22 @@ type Request struct {
 	Rewritten *Rewritten
 	// Estimate is what a dry run said; nil if none was made. NeedsEstimate says whether Decide wants one.
 	Estimate *Estimate
+	// Credential is the one that a finished job ran under. Its rows are shown under a rule with this
+	// credential only. "" for a query that has not run.
+	Credential string
 }
 
 // Estimate is what BigQuery says a query would read.
 type Estimate struct {
 	Bytes int64 // totalBytesProcessed
 }
+
+// TableFloor is what BigQuery bills at least for each table, and for a query.
+// https://cloud.google.com/bigquery/pricing#on_demand_pricing
+const TableFloor = 10 << 20
+
+// Most is the largest bill of a query of which a dry run said e, with room for BigQuery's rounding.
+func (e Estimate) Most(tables int) int64 { return e.Bytes + e.Bytes/10 + int64(tables+1)*TableFloor }
 
 // short is a name without the request's own project.
 func (r *Request) short(name string) string {

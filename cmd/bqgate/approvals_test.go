@@ -82,7 +82,7 @@ func (o *office) hold(sql string) string {
 		Subject: identity.Subject{
 			Issuer: "https://ci.example", Sub: "repo:acme/app", Owner: "ci|1", Grant: "ci", People: []string{"carol@acme.example"}, Mapped: true, Workload: true,
 		},
-		Digest: "d", Decision: "d-1", Credential: "reader", Tables: []string{"acme.finance.payroll"}, Sensitive: []string{"acme.finance.payroll.salary"}, EstimatedBytes: 4096,
+		Statement: "d", Decision: "d-1", Credential: "reader", Tables: []string{"acme.finance.payroll"}, Sensitive: []string{"acme.finance.payroll.salary"}, Estimated: true, EstimatedBytes: 4096,
 		Approval: policies.Approval{
 			Why: "it reads the high-value table finance.payroll", Reviewers: []string{"data-owners"}, Quorum: 1, Expires: time.Hour, Standing: policies.Standing{MaxUses: 5, MaxHours: 8},
 		},

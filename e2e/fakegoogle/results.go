@@ -5,7 +5,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/base64"
+	"encoding/base32"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -283,20 +283,29 @@ func (p *page) fault(emit func() error) error {
 	return nil
 }
 
-// pageToken seals where the next page of something begins; opaque to clients and bound to what it was made for.
+// pageToken seals where the next page of something begins; opaque to clients and bound to what it was
+// made for. BigQuery's tokens of rows are upper-case base32 and end in one to six `=`, as in
+// "BEGXTEE3PMAQAAASA4EAAEEAQCAAKGQEBBSBAZBAWCXBK===", which a client must escape in a URL.
+// https://cloud.google.com/bigquery/docs/paging-results
 func (s *Server) pageToken(of string, next int64) string {
 	text := strconv.FormatInt(next, 10)
 	mac := hmac.New(sha256.New, s.secret)
 	mac.Write([]byte(of + "\x00" + text))
-	return base64.RawURLEncoding.EncodeToString(append(mac.Sum(nil)[:12], text...))
+	raw := append(mac.Sum(nil)[:macBytes], text...)
+	if len(raw)%5 == 0 { // base32 would need no padding
+		raw = append(raw, ' ')
+	}
+	return base32.StdEncoding.EncodeToString(raw)
 }
 
+const macBytes = 12
+
 func (s *Server) openPageToken(of, token string) (int64, *apiError) {
-	raw, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil || len(raw) < 13 {
+	raw, err := base32.StdEncoding.DecodeString(token)
+	if err != nil || len(raw) <= macBytes {
 		return 0, errInvalid("Invalid value for: pageToken")
 	}
-	next, err := strconv.ParseInt(string(raw[12:]), 10, 64)
+	next, err := strconv.ParseInt(strings.TrimSuffix(string(raw[macBytes:]), " "), 10, 64)
 	if err != nil || s.pageToken(of, next) != token {
 		return 0, errInvalid("Invalid value for: pageToken")
 	}

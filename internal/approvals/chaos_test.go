@@ -377,7 +377,7 @@ func newChaos(t *testing.T, addr string, odds float64, requests int) *chaos {
 		c.processes = append(c.processes, &gatewayProcess{b: c.b, odds: odds})
 	}
 	for i := range requests {
-		c.requests = append(c.requests, c.b.hold(func(h *Held) { h.Approval.Quorum, h.Digest = chaosQuorum, fmt.Sprint(i) }))
+		c.requests = append(c.requests, c.b.hold(func(h *Held) { h.Approval.Quorum, h.Statement = chaosQuorum, fmt.Sprint(i) }))
 	}
 	return c
 }
@@ -654,7 +654,7 @@ func TestChaosGrants(t *testing.T) {
 		c := newChaos(t, redisServer.addr, 0.005, 0)
 		seed := chaosSeed(t)
 		for i := range 6 {
-			r := c.b.hold(standing(50, 8), func(h *Held) { h.Digest, h.NoWait = fmt.Sprint("grant ", i, seed), true })
+			r := c.b.hold(standing(50, 8), func(h *Held) { h.Statement, h.NoWait = fmt.Sprint("grant ", i, seed), true })
 			approved, err := c.b.store.Decide(c.b.ctx, r.ID, chaosPeople[0], Approve, "all week", Terms{uses, 8})
 			for errors.Is(err, ErrBusy) || errors.Is(err, ErrDecided) { // a machine too slow for such short claims
 				if approved, err = c.b.store.Get(c.b.ctx, r.ID); err == nil && approved.State == StatePending {
@@ -675,7 +675,7 @@ func TestChaosGrants(t *testing.T) {
 				for i := 0; time.Now().Before(until); i++ {
 					n, who := r.IntN(len(c.requests)), fmt.Sprintf("run %d of %d", i, client)
 					store := c.processes[r.IntN(len(c.processes))].get()
-					child, err := store.Hold(c.b.ctx, query(func(h *Held) { h.Digest, h.NoWait, h.Subject.Owner = fmt.Sprint("grant ", n, seed), true, who }))
+					child, err := store.Hold(c.b.ctx, query(standing(50, 8), func(h *Held) { h.Statement, h.NoWait, h.Subject.Owner = fmt.Sprint("grant ", n, seed), true, who }))
 					if err != nil || child.Under == "" {
 						continue
 					}

@@ -35,7 +35,7 @@ func TestReplayAfterRestart(t *testing.T) {
 				b.must(b.store.FinishRelease(b.ctx, lease, Lapsed("changed")))
 			},
 		} {
-			r := b.approve(b.hold(func(h *Held) { h.Digest = name }), dana)
+			r := b.approve(b.hold(func(h *Held) { h.Statement = name }), dana)
 			kept := b.client.HGetAll(b.ctx, requestKey(r.ID)).Val()
 			spend(r)
 			b.client.Del(b.ctx, requestKey(r.ID))

@@ -65,21 +65,28 @@ func (r *record) checkTerms(t *Terms) error {
 
 // grantOf is what all who approved agreed to: the least of it. One who gave no terms approved one run.
 func (r *record) grantOf(now time.Time) *grant {
-	g := &grant{Uses: 1, Until: r.Expires, Later: r.Held.NoWait}
-	uses, hours := 0, 0
-	for _, v := range r.Votes {
+	terms, standing := leastTerms(r.Votes)
+	if !standing {
+		return &grant{Uses: 1, Until: r.Expires, Later: r.Held.NoWait}
+	}
+	return &grant{Uses: terms.Uses, Until: now.Add(time.Duration(terms.Hours) * time.Hour), Later: true}
+}
+
+// leastTerms are the terms that all who approved agreed to; false where one of them gave none.
+func leastTerms(votes []vote) (least Terms, standing bool) {
+	for _, v := range votes {
 		if v.Verdict != Approve {
 			continue
 		}
 		if v.Terms == nil || v.Terms.Hours == 0 {
-			return g
+			return Terms{}, false
 		}
-		if uses == 0 {
-			uses, hours = v.Terms.Uses, v.Terms.Hours
+		if !standing {
+			least, standing = *v.Terms, true
 		}
-		uses, hours = min(uses, v.Terms.Uses), min(hours, v.Terms.Hours)
+		least.Uses, least.Hours = min(least.Uses, v.Terms.Uses), min(least.Hours, v.Terms.Hours)
 	}
-	return &grant{Uses: uses, Until: now.Add(time.Duration(hours) * time.Hour), Later: true}
+	return least, standing
 }
 
 // underGrant looks for an approved request that allows what is asked, takes one run from it and makes a request that is approved already. It returns nil where there is none.
@@ -95,6 +102,9 @@ func (s *Store) underGrant(ctx context.Context, h Held, candidates []string, ind
 			return nil, err
 		}
 		votes := usable(r.Votes, h.Subject)
+		if h, err = h.within(r.Held); err != nil {
+			return nil, err // not reached: the step has looked
+		}
 		return s.create(ctx, record{
 			ID: mine, State: StateApproved, Held: h, Votes: votes, Grant: &grant{Uses: 1, Until: r.Grant.Until}, Under: &under{Grant: r.ID, Nonce: r.Nonce},
 		}, now, index, taken)
@@ -116,8 +126,8 @@ var errNoRun = errors.New("this grant allows no run of it")
 func (r *record) takeRun(h Held, mine string, now time.Time) (Event, error) {
 	state, _ := r.state(now)
 	g := r.Grant
-	if g == nil || !g.Later || g.Revoked || state != StateApproved || g.left() < 1+r.reserved() || r.Held.Digest != h.Digest || r.Held.Subject.Grant != h.Subject.Grant ||
-		r.Under != nil || !met(h.Approval, usable(r.Votes, h.Subject)) || !met(r.Held.Approval, usable(r.Votes, h.Subject)) {
+	if g == nil || !g.Later || g.Revoked || state != StateApproved || g.left() < 1+r.reserved() || r.Under != nil ||
+		!r.covers(h, now) {
 		return Event{}, errNoRun
 	}
 	g.Runs = append(g.Runs, run{Request: mine, Job: h.Job, At: now})

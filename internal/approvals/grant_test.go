@@ -76,8 +76,12 @@ func standing(uses, hours int) func(*Held) {
 }
 
 // laterRun is the same statement of the same pipeline, in another run.
+// laterRun is a later try of the same statement, under the same policy.
 func laterRun(n int) func(*Held) {
-	return func(h *Held) { h.Subject.Owner = fmt.Sprint("run ", n) }
+	return func(h *Held) {
+		standing(5, 8)(h)
+		h.Subject.Owner = fmt.Sprint("run ", n)
+	}
 }
 
 func (b *bench) approveFor(r Request, by Decider, uses, hours int) Request {
@@ -115,12 +119,12 @@ func TestTerms(t *testing.T) {
 			t.Fatalf("approved for %d until %s", r.Uses, r.Until)
 		}
 		// The least of what two people agreed to.
-		r = b.hold(standing(5, 8), func(h *Held) { h.Approval.Quorum, h.Digest = 2, "two" })
+		r = b.hold(standing(5, 8), func(h *Held) { h.Approval.Quorum, h.Statement = 2, "two" })
 		b.approveFor(r, dana, 4, 8)
 		if r = b.approveFor(r, erin, 5, 2); r.Uses != 4 || r.Until.Sub(time.Now()) > 3*time.Hour {
 			t.Fatalf("two agreed on %d until %s", r.Uses, r.Until)
 		}
-		r = b.hold(standing(5, 8), func(h *Held) { h.Approval.Quorum, h.Digest = 2, "one of two" })
+		r = b.hold(standing(5, 8), func(h *Held) { h.Approval.Quorum, h.Statement = 2, "one of two" })
 		b.approveFor(r, dana, 4, 8)
 		if r = b.approve(r, erin); r.Uses != 1 || !r.Until.Equal(r.Expires) {
 			t.Fatalf("one agreed to one run only: %d until %s", r.Uses, r.Until)
@@ -132,8 +136,8 @@ func TestStandingGrant(t *testing.T) {
 	onEach(t, Options{}, func(t *testing.T, b *bench) {
 		first := b.approveFor(b.hold(standing(5, 8)), dana, 2, 8)
 		for name, change := range map[string]func(*Held){
-			"another digest": func(h *Held) { h.Digest = "digest 2" },
-			"another grant":  func(h *Held) { h.Subject.Grant = "grant 2" },
+			"another statement": func(h *Held) { h.Statement = "digest 2" },
+			"another grant":     func(h *Held) { h.Subject.Grant = "grant 2" },
 			"the approver's run": func(h *Held) {
 				h.Subject.People = []string{"DANA"}
 			},
@@ -251,13 +255,13 @@ func TestRevoke(t *testing.T) {
 		_, err = b.store.Revoke(b.ctx, b.hold(laterRun(4)).ID, erin, "pending")
 		wantErr(t, err, ErrNotApproved)
 		// An approval of one run is a grant too.
-		once := b.approve(b.hold(func(h *Held) { h.Digest = "once" }), dana)
+		once := b.approve(b.hold(func(h *Held) { h.Statement = "once" }), dana)
 		_, err = b.store.Revoke(b.ctx, once.ID, dana, "I misread it")
 		b.must(err)
 		_, err = b.store.BeginRelease(b.ctx, once.ID, owner)
 		wantErr(t, err, ErrNotApproved)
 		// What has run cannot be taken back; what is just being submitted neither, but the rest can.
-		once = b.approve(b.hold(func(h *Held) { h.Digest = "once more" }), dana)
+		once = b.approve(b.hold(func(h *Held) { h.Statement = "once more" }), dana)
 		lease, err := b.store.BeginRelease(b.ctx, once.ID, owner)
 		b.must(err)
 		_, err = b.store.Revoke(b.ctx, once.ID, dana, "late")
@@ -265,13 +269,13 @@ func TestRevoke(t *testing.T) {
 		b.must(b.store.FinishRelease(b.ctx, lease, Ran()))
 		_, err = b.store.Revoke(b.ctx, once.ID, dana, "late")
 		wantErr(t, err, ErrDecided)
-		many := b.approveFor(b.hold(standing(5, 8), func(h *Held) { h.Digest = "many" }), dana, 5, 8)
+		many := b.approveFor(b.hold(standing(5, 8), func(h *Held) { h.Statement = "many" }), dana, 5, 8)
 		lease, err = b.store.BeginRelease(b.ctx, many.ID, owner)
 		b.must(err)
 		_, err = b.store.Revoke(b.ctx, many.ID, dana, "after this one")
 		b.must(err)
 		b.must(b.store.FinishRelease(b.ctx, lease, Ran()))
-		if r := b.hold(laterRun(5), func(h *Held) { h.Digest = "many" }); r.State != StatePending || b.state(many.ID) != StateCancelled {
+		if r := b.hold(laterRun(5), func(h *Held) { h.Statement = "many" }); r.State != StatePending || b.state(many.ID) != StateCancelled {
 			t.Fatalf("%s; the grant is %s", r.State, b.state(many.ID))
 		}
 	})
@@ -306,14 +310,14 @@ func TestNoWait(t *testing.T) {
 			t.Fatalf("a second run on one approval: %+v", r)
 		}
 		// One who would wait may use it too: it is the same statement of the same pipeline.
-		other := func(h *Held) { h.Digest = "other" }
+		other := func(h *Held) { h.Statement = "other" }
 		asked := b.hold(noWait, other, laterRun(5))
 		b.approve(asked, dana)
 		if r := b.hold(other, laterRun(6)); r.Under != asked.ID {
 			t.Fatalf("waiting try: %+v", r)
 		}
 		// A denial is the answer for as long as the request would have lasted.
-		no := func(h *Held) { h.Digest = "no" }
+		no := func(h *Held) { h.Statement = "no" }
 		denied := b.hold(noWait, no, laterRun(7))
 		_, err = b.store.Decide(b.ctx, denied.ID, dana, Deny, "not this month")
 		b.must(err)

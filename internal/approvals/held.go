@@ -9,6 +9,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/identity"
+	"github.com/bqgate/bqgate/internal/masking"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -21,16 +22,23 @@ type Held struct {
 	Subject   identity.Subject      // numbers in its claims come back as float64, as from any JSON
 	Groups    []string              // policy groups of the subject
 
-	// Digest is of everything that the approval is bound to: SQL, parameters, default dataset, grant, schemas, byte cap, credential, policies. If it
-	// differs when the query is released, it is another query, and asks again.
+	// Statement is the digest of what is asked and of what would run: SQL, parameters, default dataset, grant, schemas, lineage, the text that is forwarded,
+	// credential, policies. If it differs when the query is released, it is another query, and asks again. Later tries find a grant by it.
+	Statement string
+	// Digest is of all that reviewers see and that the approval is bound to, Statement included. Hold sets it.
 	Digest string
 
 	Tables         []string // "project.dataset.table", sorted
 	Sensitive      []string // sensitive columns touched
-	EstimatedBytes int64    // by a dry run; 0 where none was made
+	Masked         []string // those of them that the answer shows masked
+	Estimated      bool     // a dry run was made
+	EstimatedBytes int64    // by that dry run
 	EstimatedCost  float64  // in US dollars; 0 where no price is known
 	MaxBytes       int64    // what maximumBytesBilled will be; 0 for none
-	Credential     string   // name of the configured credential to run with
+	MaxRows        int64    // rows that the result may have; 0 for no limit
+	MaxResultBytes int64    // bytes of the result that may be read; 0 for no limit
+	Plan           masking.Plan
+	Credential     string // name of the configured credential to run with
 
 	// NoWait says that the client was refused and does not wait: no job is held, and the same statement of the same grant key runs at the next try after it was approved.
 	NoWait bool
@@ -51,8 +59,8 @@ func (h Held) check() error {
 		return errors.New("hold: subject has no issuer, sub, owner or grant")
 	case h.Job.ProjectID == "" || h.Job.JobID == "":
 		return errors.New("hold: job has no project or id")
-	case h.Digest == "":
-		return errors.New("hold: no digest of what is reviewed")
+	case h.Statement == "":
+		return errors.New("hold: no digest of the statement")
 	case h.Credential == "":
 		return errors.New("hold: no credential to run with")
 	case len(h.Approval.Reviewers) == 0:

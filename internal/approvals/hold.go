@@ -27,7 +27,7 @@ func (s *Store) Hold(ctx context.Context, h Held) (Request, error) {
 		index = append(index, s.requestIDKey(h.Subject.Owner, h.Job.ProjectID, id))
 	}
 	for range 5 {
-		found, err := s.lookup(ctx, h.Digest, index)
+		found, err := s.lookup(ctx, h.Statement, index)
 		if err != nil {
 			return Request{}, err
 		}
@@ -60,7 +60,9 @@ func (s *Store) holdOnce(ctx context.Context, h Held, index []string, found foun
 	return s.create(ctx, record{ID: newID(), State: StatePending, Held: h}, found.now, index, found.index)
 }
 
-// askedBefore returns the request that the same statement of the same grant key made when it could not wait either: while it is pending, and while a denial of it is fresh.
+// askedBefore returns the request that the same statement of the same grant key made when it could
+// not wait either, and that shows reviewers the same: while it is pending, and while a denial of it
+// is fresh.
 func (s *Store) askedBefore(ctx context.Context, h Held, candidates []string) (*Request, error) {
 	for _, id := range candidates {
 		r, now, err := s.read(ctx, id)
@@ -72,7 +74,7 @@ func (s *Store) askedBefore(ctx context.Context, h Held, candidates []string) (*
 		}
 		state, _ := r.state(now)
 		fresh := state == StatePending || state == StateDenied && now.Before(r.Expires)
-		if fresh && r.Held.NoWait && r.Held.Digest == h.Digest && r.Held.Subject.Grant == h.Subject.Grant {
+		if fresh && r.Held.NoWait && r.Held.asksTheSame(h) {
 			before := s.view(r, now)
 			before.Repeated = true
 			return &before, nil
@@ -117,6 +119,11 @@ func (s *Store) heldBefore(ctx context.Context, h Held, ids []string) (*Request,
 // create writes a new request. It returns nil if an index entry changed meanwhile.
 func (s *Store) create(ctx context.Context, r record, now time.Time, index, taken []string) (*Request, error) {
 	seen := s.epoch.seen()
+	digest, err := r.Held.digest()
+	if err != nil {
+		return nil, err
+	}
+	r.Held.Digest = digest
 	h := r.Held
 	r.Version, r.Nonce, r.Created, r.Expires = 1, nonce(), now, now.Add(h.Approval.Expires)
 	if r.Grant != nil && r.Grant.Until.Before(r.Expires) {
@@ -147,7 +154,7 @@ func (s *Store) create(ctx context.Context, r record, now time.Time, index, take
 	}
 	messages := s.messages(r, now, event)
 	keys := append([]string{
-		requestKey(r.ID), keyPending, s.ownerKey(h.Subject.Owner), keyAll, keySizes, s.grantKey(h.Subject.Grant), s.digestKey(h.Digest), keyEpoch, keyOutbox,
+		requestKey(r.ID), keyPending, s.ownerKey(h.Subject.Owner), keyAll, keySizes, s.grantKey(h.Subject.Grant), s.digestKey(h.Statement), keyEpoch, keyOutbox,
 	}, index...)
 	listed := "0"
 	if h.NoWait && r.Under == nil {

@@ -28,7 +28,7 @@ func TestHoldAndRead(t *testing.T) {
 		if byJob.ID != r.ID || !reflect.DeepEqual(held.Operation, h.Operation) {
 			t.Fatalf("by job: %+v\nheld %+v\nwant %+v", byJob, held.Operation, h.Operation)
 		}
-		if held.Subject.Owner != owner || !held.Subject.Expiry.Equal(h.Subject.Expiry) || held.Digest != h.Digest || held.Job != h.Job ||
+		if held.Subject.Owner != owner || !held.Subject.Expiry.Equal(h.Subject.Expiry) || held.Statement != h.Statement || held.Digest != r.Digest || held.Job != h.Job ||
 			!reflect.DeepEqual(held.Approval, h.Approval) || held.Decision != "d-1" {
 			t.Fatalf("requested is %+v", held)
 		}
@@ -177,7 +177,7 @@ func TestHoldRefusesTheIncomplete(t *testing.T) {
 		"no grant":     func(h *Held) { h.Subject.Grant = "" },
 		"no sub":       func(h *Held) { h.Subject.Sub = "" },
 		"no job":       func(h *Held) { h.Job.JobID = "" },
-		"no digest":    func(h *Held) { h.Digest = "" },
+		"no statement": func(h *Held) { h.Statement = "" },
 		"no account":   func(h *Held) { h.Credential = "" },
 		"no reviewers": func(h *Held) { h.Approval.Reviewers = nil },
 		"no quorum":    func(h *Held) { h.Approval.Quorum = 0 },

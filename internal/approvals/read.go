@@ -219,13 +219,13 @@ func (s *Store) tampered(id, why string) error {
 // found is what indexes point to. All of it is hints.
 type found struct {
 	index  []string // an id, or "", for each index entry
-	grants []string // ids under the digest
+	grants []string // ids under the statement
 	now    time.Time
 }
 
-func (s *Store) lookup(ctx context.Context, digest string, index []string) (found, error) {
+func (s *Store) lookup(ctx context.Context, statement string, index []string) (found, error) {
 	before := s.epoch.seen()
-	v, err := s.run(ctx, scriptLookup, append([]string{keyEpoch, s.digestKey(digest)}, index...))
+	v, err := s.run(ctx, scriptLookup, append([]string{keyEpoch, s.digestKey(statement)}, index...))
 	if err != nil {
 		return found{}, fmt.Errorf("look up held jobs: %w", err)
 	}

@@ -39,6 +39,14 @@ type vote struct {
 	People []string `json:"people"`
 	Groups []string `json:"groups"` // those of the reviewers' groups that he was in
 	Terms  *Terms   `json:"terms,omitempty"`
+	// AuthTime is when he had logged in, where his token says that.
+	AuthTime time.Time `json:"auth_time,omitzero"`
+}
+
+// fresh says whether the login was as recent at the vote as an approval wants it.
+func (v vote) fresh(within time.Duration) bool {
+	age := v.At.Sub(v.AuthTime)
+	return within == 0 || !v.AuthTime.IsZero() && age <= within && age >= -clockSkew
 }
 
 // release is one attempt to submit the query.
@@ -127,8 +135,10 @@ func (s *Store) garbage(r record) time.Time {
 	return end.Add(s.options.Retention)
 }
 
-// met says whether votes are what an approval asks for: enough different people, and enough of each set of groups.
+// met says whether votes are what an approval asks for: enough different people, who had logged in
+// lately enough, and enough of each set of groups.
 func met(a policies.Approval, votes []vote) bool {
+	votes = slices.DeleteFunc(slices.Clone(votes), func(v vote) bool { return !v.fresh(a.MaxAuthAge) })
 	if len(different(votes, nil)) < max(1, a.Quorum) {
 		return false
 	}
@@ -171,6 +181,7 @@ func (s *Store) view(r record, now time.Time) Request {
 		PeopleKnown: h.Subject.Mapped, Claims: summary(h.Subject.Claims),
 		SQL: q.SQL, ForwardedSQL: h.Review.Forwarded, ParameterMode: q.ParameterMode, Parameters: q.Parameters, DefaultDataset: q.DefaultDataset,
 		Tables: list(h.Tables), SensitiveColumns: list(h.Sensitive), Currency: "USD", MaximumBytes: h.MaxBytes,
+		MaximumRows: h.MaxRows, MaximumResultBytes: h.MaxResultBytes,
 		Project: h.Job.ProjectID, Location: h.Job.Location, JobID: h.Job.JobID,
 		Why: h.Approval.Why, Rule: h.Approval.Rule.ID(), Reviewers: list(h.Approval.Reviewers), Quorum: h.Approval.Quorum, Needs: needs(h.Approval, r.Votes), NoWait: h.NoWait, Digest: h.Digest,
 		URL: s.url(r.ID), Created: r.Created, Expires: r.Expires, Decisions: []Decision{}, Ended: r.Ended, Failure: r.Failure, Review: h.Review, owner: h.Subject.Owner,
@@ -178,7 +189,7 @@ func (s *Store) view(r record, now time.Time) Request {
 	if h.Approval.Rule.File != "" {
 		out.RuleAt = fmt.Sprintf("%s:%d", h.Approval.Rule.File, h.Approval.Rule.Line)
 	}
-	if h.EstimatedBytes > 0 {
+	if h.Estimated {
 		out.EstimatedBytes = &h.EstimatedBytes
 	}
 	if h.EstimatedCost > 0 {

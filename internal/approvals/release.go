@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/bqgate/bqgate/internal/identity"
+	"github.com/bqgate/bqgate/policies"
 )
 
 // Lease is the right to submit an approved query, once. The zero Lease is none.
@@ -13,6 +16,16 @@ type Lease struct {
 	Nonce   string    // names this attempt
 	Attempt int       // 1 for the first
 	Until   time.Time // by Redis's clock; from then on another attempt may begin
+
+	Votes Votes     // of those who approved, without those who are behind whoever asked
+	began time.Time // by Redis's clock
+	asked time.Time
+}
+
+// Meets says whether the approval is one that a asks for, for the run of s: by these people, and
+// not longer ago than it lets a request wait.
+func (l Lease) Meets(a policies.Approval, s identity.Subject) bool {
+	return l.Votes.Meet(a, s) && l.began.Before(l.asked.Add(a.Expires))
 }
 
 // Outcome is how an attempt to submit an approved query ended. The zero Outcome is none and is refused.
@@ -45,7 +58,7 @@ func (s *Store) BeginRelease(ctx context.Context, id, owner string) (Lease, erro
 			return Lease{}, err
 		}
 	}
-	r, _, err := s.transition(ctx, id, func(r *record, now time.Time) (Event, error) {
+	r, began, err := s.transition(ctx, id, func(r *record, now time.Time) (Event, error) {
 		if err := r.releasable(owner, now); err != nil {
 			return Event{}, err
 		}
@@ -63,7 +76,7 @@ func (s *Store) BeginRelease(ctx context.Context, id, owner string) (Lease, erro
 	if err != nil {
 		return Lease{}, err
 	}
-	return Lease{Request: r.ID, Nonce: r.Release.Nonce, Attempt: r.Release.Attempt, Until: r.Release.Until}, nil
+	return Lease{Request: r.ID, Nonce: r.Release.Nonce, Attempt: r.Release.Attempt, Until: r.Release.Until, Votes: usable(r.Votes, r.Held.Subject), began: began, asked: r.Created}, nil
 }
 
 func (r record) releasable(owner string, now time.Time) error {
@@ -82,7 +95,9 @@ func (r record) releasable(owner string, now time.Time) error {
 		return fmt.Errorf("%w: it is %s", ErrNotApproved, state)
 	case r.Held.NoWait && r.Under == nil:
 		return fmt.Errorf("%w: its client did not wait; the same query again runs", ErrNotApproved)
-	case !met(r.Held.Approval, r.Votes): // the votes themselves, not the word for them
+	case !r.Held.intact():
+		return fmt.Errorf("%w: what was approved is not what is kept of it", ErrNotApproved)
+	case !met(r.Held.Approval, usable(r.Votes, r.Held.Subject)): // the votes themselves, not the word for them
 		return fmt.Errorf("%w: %d people approved it, which is not who must", ErrNotApproved, len(different(r.Votes, nil)))
 	case r.Grant == nil || r.Grant.Revoked || !r.Grant.has(r.ID) && r.Grant.left() < 1:
 		return ErrUsed

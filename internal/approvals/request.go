@@ -60,12 +60,14 @@ type Request struct {
 	Parameters     json.RawMessage            `json:"parameters,omitempty"`
 	DefaultDataset *bigquery.DatasetReference `json:"default_dataset,omitempty"`
 
-	Tables           []string `json:"tables"`
-	SensitiveColumns []string `json:"sensitive_columns"`
-	EstimatedBytes   *int64   `json:"estimated_bytes"` // null where unknown
-	EstimatedCost    *float64 `json:"estimated_cost"`  // in Currency; null where unknown
-	Currency         string   `json:"currency"`
-	MaximumBytes     int64    `json:"maximum_bytes_billed,omitempty"` // what BigQuery will be told to stop at
+	Tables             []string `json:"tables"`
+	SensitiveColumns   []string `json:"sensitive_columns"`
+	EstimatedBytes     *int64   `json:"estimated_bytes"` // null where unknown
+	EstimatedCost      *float64 `json:"estimated_cost"`  // in Currency; null where unknown
+	Currency           string   `json:"currency"`
+	MaximumBytes       int64    `json:"maximum_bytes_billed,omitempty"` // what BigQuery will be told to stop at
+	MaximumRows        int64    `json:"maximum_rows,omitempty"`         // rows that the result may have
+	MaximumResultBytes int64    `json:"maximum_result_bytes,omitempty"` // bytes of the result that may be read
 
 	Project  string `json:"project"`
 	Location string `json:"location"`
@@ -80,7 +82,7 @@ type Request struct {
 	MaxAge    int             `json:"max_auth_age_seconds,omitempty"` // how long ago who decides may have logged in; left out for any time
 	NoWait    bool            `json:"no_wait,omitempty"`              // the client was refused; the query runs at the next try after it was approved
 	Standing  *StandingBounds `json:"standing,omitempty"`             // how far an approval may reach beyond one run; left out where it may not
-	Digest    string          `json:"digest"`                         // of everything the approval is bound to
+	Digest    string          `json:"digest"`                         // of all that reviewers see and that the approval is bound to
 	URL       string          `json:"url"`
 
 	Created   time.Time  `json:"created"`

@@ -133,7 +133,7 @@ func (s *Store) unclaim(ctx context.Context, id, mine string) {
 // commit replaces the record and returns the epoch that this made, 0 where it is not known. When the answer is lost on the way, the record itself says whether it was replaced.
 func (s *Store) commit(ctx context.Context, before, after record, text string, messages ...any) (int64, error) {
 	keys := []string{
-		requestKey(after.ID), keyPending, s.ownerKey(after.Held.Subject.Owner), keyAll, s.digestKey(after.Held.Digest), keyEpoch, keyOutbox,
+		requestKey(after.ID), keyPending, s.ownerKey(after.Held.Subject.Owner), keyAll, s.digestKey(after.Held.Statement), keyEpoch, keyOutbox,
 	}
 	garbage := int64(0)
 	if before.Grant == nil && after.Grant != nil && after.Grant.standing() {

@@ -2,7 +2,6 @@ package bigquery
 
 import (
 	"encoding/json"
-	"reflect"
 	"testing"
 )
 
@@ -98,27 +97,6 @@ func TestForwardQuery(t *testing.T) {
 	} {
 		if got := ForwardQuery(c.op).Encode(); got != c.want {
 			t.Errorf("%s: %s, want %s", c.op.Method, got, c.want)
-		}
-	}
-}
-
-func TestRawQueries(t *testing.T) {
-	if got := QueryNames("a=1&%66=2&a=3&b&&=x"); !reflect.DeepEqual(got, []string{"a", "%66", "b"}) {
-		t.Errorf("QueryNames: %q", got)
-	}
-	if got := QueryValues("a=x%2By&b=&c=1"); got.Get("a") != "x%2By" || !got.Has("b") || got.Get("c") != "1" || len(got) != 3 {
-		t.Errorf("QueryValues: %v", got)
-	}
-	for _, c := range []struct {
-		a, b string
-		same bool
-	}{
-		{"a=1&b=2", "b=2&a=1", true}, {"", "", true}, {"a=x%2By", "a=x%2by", true}, {"a=%3D", "a==", true},
-		{"a=1", "a=1&b=2", false}, {"a=1", "a=2", false}, {"a=1&a=1", "a=1", false}, {"a=1;b=2", "a=1;b=2", false}, {"a=x+y", "a=x%2By", false}, {"%61=1", "a=1", false},
-		{"alt=json", "", false},
-	} {
-		if got := SameQuery(c.a, c.b); got != c.same {
-			t.Errorf("SameQuery(%q, %q) = %v", c.a, c.b, got)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package bigquery
 import (
 	"math"
 	"net/url"
-	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -313,40 +312,6 @@ func ForwardQuery(op Operation) url.Values {
 	}
 	set("formatOptions.timestampOutputFormat", r.Format.TimestampOutputFormat)
 	return q
-}
-
-// QueryValues takes an encoded query, as ForwardQuery gives it, apart into values as they stand in a URL, still escaped: Envoy writes query parameters that
-// an authorization service sets into the path as they are.
-func QueryValues(encoded string) url.Values {
-	q := url.Values{}
-	for part := range strings.SplitSeq(encoded, "&") {
-		if name, value, _ := strings.Cut(part, "="); name != "" {
-			q.Add(name, value)
-		}
-	}
-	return q
-}
-
-// QueryNames lists the names in a raw query as they stand there, each once, in order of appearance.
-func QueryNames(raw string) []string {
-	var names []string
-	for part := range strings.SplitSeq(raw, "&") {
-		if name, _, _ := strings.Cut(part, "="); name != "" && !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-// SameQuery says whether two raw queries hold the same parameters with the same values, whatever their order. A query that Decode would not
-// take apart is the same as none.
-func SameQuery(a, b string) bool {
-	left, err := splitQuery("", a)
-	if err != nil {
-		return false
-	}
-	right, err := splitQuery("", b)
-	return err == nil && reflect.DeepEqual(left, right)
 }
 
 func sortedKeys[V any](m map[string]V) []string {

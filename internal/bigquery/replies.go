@@ -43,8 +43,15 @@ func FailedJob(h HeldJob, reason, message string) []byte {
 
 // CancelledJob answers jobs.cancel of a held job.
 func CancelledJob(h HeldJob) []byte {
+	return h.cancelled("bqgate: the request was cancelled while it waited for approval")
+}
+
+// StoppedJob answers jobs.cancel of a job of which nothing may be shown.
+func StoppedJob(h HeldJob) []byte { return h.cancelled("bqgate: the job was cancelled") }
+
+func (h HeldJob) cancelled(message string) []byte {
 	a := h.answer("DONE")
-	a.fail(JobError{Reason: "stopped", Message: "bqgate: the request was cancelled while it waited for approval"})
+	a.fail(JobError{Reason: "stopped", Message: message})
 	return written(cancelAnswer{Kind: "bigquery#jobCancelResponse", Job: a})
 }
 

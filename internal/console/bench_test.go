@@ -124,8 +124,8 @@ func (b *bench) hold(caller string, change ...func(*approvals.Held)) approvals.R
 	h := approvals.Held{
 		Operation: bigquery.Operation{Method: bigquery.MethodQuery, Query: &bigquery.QueryRequest{SQL: "SELECT salary FROM finance.payroll"}},
 		Job:       bigquery.JobReference{ProjectID: "acme", JobID: fmt.Sprintf("job_%d", time.Now().UnixNano()), Location: "US"},
-		Subject:   callers[caller], Groups: callers[caller].Groups, Digest: "d", Decision: "d-1", Credential: "reader",
-		Tables: []string{"acme.finance.payroll"}, Sensitive: []string{"acme.finance.payroll.salary"}, EstimatedBytes: 4096, EstimatedCost: 0.01,
+		Subject:   callers[caller], Groups: callers[caller].Groups, Statement: "d", Decision: "d-1", Credential: "reader",
+		Tables: []string{"acme.finance.payroll"}, Sensitive: []string{"acme.finance.payroll.salary"}, Estimated: true, EstimatedBytes: 4096, EstimatedCost: 0.01,
 		Approval: policies.Approval{Why: "high-value table", Reviewers: []string{"data-owners"}, Quorum: 1, Expires: time.Hour},
 	}
 	for _, c := range change {

@@ -48,7 +48,7 @@ func TestOpenAPI(t *testing.T) {
 	b := newBench(t)
 	d := openDocument(t, b)
 	standing := func(h *approvals.Held) { h.Approval.Standing = policies.Standing{MaxUses: 5, MaxHours: 8} }
-	fresh := func(h *approvals.Held) { h.Digest = fmt.Sprint(time.Now().UnixNano()) }
+	fresh := func(h *approvals.Held) { h.Statement = fmt.Sprint(time.Now().UnixNano()) }
 	quorum := func(h *approvals.Held) {
 		h.Approval.Quorum, h.Approval.Needs = 2, []policies.Need{{Groups: []string{"data-owners"}, Quorum: 1}}
 		h.Operation.Query.ParameterMode, h.Operation.Query.Parameters = "NAMED", json.RawMessage(`[{"name":"p"}]`)

@@ -155,8 +155,8 @@ func (b *web) hold(name string, change ...func(*approvals.Held)) approvals.Reque
 	h := approvals.Held{
 		Operation: bigquery.Operation{Method: bigquery.MethodQuery, Query: &bigquery.QueryRequest{SQL: "SELECT salary\nFROM finance.payroll"}},
 		Job:       bigquery.JobReference{ProjectID: "acme", JobID: fmt.Sprintf("job_%d", time.Now().UnixNano()), Location: "US"},
-		Subject:   subject, Groups: []string{"analysts"}, Digest: "d", Decision: "d-1", Credential: "reader",
-		Tables: []string{"acme.finance.payroll"}, Sensitive: []string{"acme.finance.payroll.salary"}, EstimatedBytes: 5 << 30, EstimatedCost: 0.03, MaxBytes: 10 << 30,
+		Subject:   subject, Groups: []string{"analysts"}, Statement: "d", Decision: "d-1", Credential: "reader",
+		Tables: []string{"acme.finance.payroll"}, Sensitive: []string{"acme.finance.payroll.salary"}, Estimated: true, EstimatedBytes: 5 << 30, EstimatedCost: 0.03, MaxBytes: 10 << 30,
 		Approval: policies.Approval{Why: "approval payroll holds this query: it reads finance.payroll", Reviewers: []string{"data-owners"}, Quorum: 1, Expires: time.Hour},
 		Review:   approvals.Review{Policy: b.set.Digest()},
 	}

@@ -97,6 +97,9 @@ func (b *Broker) Mint(ctx context.Context, account, owner string) (Token, error)
 	return b.token(ctx, slot{account, owner})
 }
 
+// Principal is whom Google knows an account as: the service account's e-mail, "" for no account.
+func (b *Broker) Principal(account string) string { return b.config.Accounts[account].ServiceAccount }
+
 // Inspection returns a token of the inspection account, for the gateway's own requests. It must never be given to Envoy.
 func (b *Broker) Inspection(ctx context.Context) (Token, error) {
 	return b.token(ctx, slot{account: b.config.Inspection})

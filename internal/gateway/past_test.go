@@ -90,7 +90,7 @@ const run = "run 7"
 func held() approvals.Held {
 	return approvals.Held{
 		Operation: bigquery.Operation{Method: bigquery.MethodQuery, Query: &bigquery.QueryRequest{SQL: "SELECT 1"}}, Job: bigquery.JobReference{ProjectID: "p", JobID: "j", Location: "US"},
-		Decision: "d-1", Subject: identity.Subject{Issuer: "i", Sub: "s", Owner: run, Grant: "g", People: []string{"carol"}, Mapped: true}, Digest: "x", Credential: "c",
+		Decision: "d-1", Subject: identity.Subject{Issuer: "i", Sub: "s", Owner: run, Grant: "g", People: []string{"carol"}, Mapped: true}, Statement: "x", Credential: "c",
 		Approval: policies.Approval{Reviewers: []string{"owners"}, Quorum: 1, Expires: time.Hour},
 	}
 }

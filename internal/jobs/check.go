@@ -74,6 +74,9 @@ func (s *Store) Adopt(ctx context.Context, r Record, job bigquery.Job) (Record, 
 	if standing.SQLDigest != r.SQLDigest || !reflect.DeepEqual(standing.Plan, r.Plan) {
 		return Record{}, fmt.Errorf("%w: it was created under another plan", ErrMismatch)
 	}
+	if standing.Credential != r.Credential || standing.Principal != r.Principal {
+		return Record{}, fmt.Errorf("%w: it was created under another account", ErrMismatch)
+	}
 	return standing, nil
 }
 

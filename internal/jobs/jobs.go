@@ -18,6 +18,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/masking"
@@ -55,11 +56,17 @@ type Record struct {
 	// RowAccess is what was known of the tables when the query ran. Those that the policy named are not in it.
 	RowAccess map[string]bigquery.RowAccess `json:"row_access,omitempty"`
 	Plan      masking.Plan                  `json:"plan"`
+	Masked    []string                      `json:"masked,omitempty"` // sensitive columns that the plan shows masked
 
-	Credential string    `json:"credential"`         // account the job runs under; reads use the same one
-	Approval   string    `json:"approval,omitempty"` // id of the approved request, when the run needed one
-	Estimate   *int64    `json:"estimate,omitempty"` // bytes, when a dry run was made
-	Created    time.Time `json:"created"`
+	MaxRows        int64 `json:"max_rows,omitempty"`         // rows that the result may have; 0 for no limit
+	MaxResultBytes int64 `json:"max_result_bytes,omitempty"` // bytes of it that may be read; 0 for no limit
+
+	Credential string          `json:"credential"`         // account the job runs under; reads use the same one
+	Principal  string          `json:"principal"`          // whom Google knew it as
+	Approval   string          `json:"approval,omitempty"` // id of the approved request, when the run needed one
+	Votes      approvals.Votes `json:"votes,omitempty"`    // of those who approved it
+	Estimate   *int64          `json:"estimate,omitempty"` // bytes, when a dry run was made
+	Created    time.Time       `json:"created"`
 }
 
 // Verification is the result of comparing the finished job with its record. It is written once.

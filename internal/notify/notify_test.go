@@ -118,7 +118,7 @@ func (h *house) hold() approvals.Request {
 			SQL: "SELECT salary FROM finance.payroll WHERE ssn = '" + canary + "'", Parameters: json.RawMessage(`[{"parameterValue":{"value":"` + canary + `"}}]`), ParameterMode: "NAMED",
 			Labels: map[string]string{"x": canary},
 		}},
-		Job: bigquery.JobReference{ProjectID: "acme", JobID: "j-" + canary, Location: "EU"}, Decision: "d", Digest: "x", Credential: "c",
+		Job: bigquery.JobReference{ProjectID: "acme", JobID: "j-" + canary, Location: "EU"}, Decision: "d", Statement: "x", Credential: "c",
 		Subject: identity.Subject{
 			Issuer: "i", Sub: "repo:acme/app:ref:refs/heads/<http://evil.example|click>*_\u202e\n@here", Owner: "o", Grant: "g", People: []string{"carol"}, Mapped: true,
 			Claims: map[string]any{"actor": canary},

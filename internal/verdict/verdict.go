@@ -39,7 +39,8 @@ type Forward struct {
 
 	Verb string `json:"verb"` // the request's method
 	Path string `json:"path"` // path without query, as decided
-	// Query holds the query parameters that are forwarded, encoded and sorted; ext_proc refuses to let anything else go.
+	// Query holds the query parameters that are forwarded, encoded and sorted; ext_proc writes them in
+	// the place of the client's.
 	Query string `json:"query"`
 
 	RequestDigest string            `json:"request_digest,omitempty"` // hex SHA-256 of the client's body as it came, "" for none
@@ -57,6 +58,8 @@ type Forward struct {
 	Creates bool        `json:"creates,omitempty"`
 	// Verified is true when the finished job has already been found to have read what the analysis named.
 	Verified bool `json:"verified,omitempty"`
+	// Bare is true for a job that is stopped for somebody to whom nothing of it is shown.
+	Bare bool `json:"bare,omitempty"`
 	// Plan masks this answer: the record's, or a stricter one under today's policy.
 	Plan masking.Plan `json:"plan"`
 }
