@@ -50,6 +50,7 @@ type boundWorld struct {
 	access   bigquery.RowAccess
 	denied   error // what the question for row access policies ends with
 
+	billed     int64             // maximumBytesBilled of the last job
 	principals map[string]string // whom Google knows an account as
 
 	inserts, mints, accessAsked int
@@ -142,12 +143,16 @@ func (w *boundWorld) InsertJob(_ context.Context, _, project string, body []byte
 		JobReference  bigquery.JobReference
 		Configuration struct {
 			Labels map[string]string
-			Query  struct{ Query string }
+			Query  struct {
+				Query              string
+				MaximumBytesBilled int64 `json:",string"`
+			}
 		}
 	}
 	if err := json.Unmarshal(body, &in); err != nil {
 		w.t.Error(err)
 	}
+	w.billed = in.Configuration.Query.MaximumBytesBilled
 	w.job = bigquery.Job{Reference: in.JobReference, State: "DONE", SQL: in.Configuration.Query.Query, Labels: in.Configuration.Labels, StatementType: "SELECT"}
 	return w.job, nil
 }

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/masking"
 	"github.com/bqgate/bqgate/policies"
@@ -25,6 +26,7 @@ func (h Held) digest() (string, error) {
 	text, err := json.Marshal(struct {
 		Statement, SQL, ParameterMode string
 		Parameters                    []byte
+		DefaultDataset                *bigquery.DatasetReference
 		Project, Location             string
 
 		Issuer, Sub, Grant string
@@ -43,7 +45,7 @@ func (h Held) digest() (string, error) {
 		Approval                          policies.Approval
 		Review                            Review
 	}{
-		h.Statement, q.SQL, q.ParameterMode, q.Parameters, h.Job.ProjectID, h.Job.Location,
+		h.Statement, q.SQL, q.ParameterMode, q.Parameters, q.DefaultDataset, h.Job.ProjectID, h.Job.Location,
 		s.Issuer, s.Sub, s.Grant, s.Workload, s.Mapped, s.People, h.Groups, summary(s.Claims),
 		h.Tables, h.Sensitive, h.Masked, h.Estimated, h.EstimatedBytes, h.EstimatedCost,
 		h.MaxBytes, h.MaxRows, h.MaxResultBytes, h.Plan, h.Credential, h.NoWait, h.Approval, h.Review,

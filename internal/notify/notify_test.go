@@ -123,7 +123,7 @@ func (h *house) hold() approvals.Request {
 			Issuer: "i", Sub: "repo:acme/app:ref:refs/heads/<http://evil.example|click>*_\u202e\n@here", Owner: "o", Grant: "g", People: []string{"carol"}, Mapped: true,
 			Claims: map[string]any{"actor": canary},
 		},
-		Tables: []string{"acme.finance.payroll"}, Sensitive: []string{"acme.finance.payroll.ssn"}, EstimatedBytes: 5 << 30, EstimatedCost: 0.0305,
+		Tables: []string{"acme.finance.payroll"}, Sensitive: []string{"acme.finance.payroll.ssn"}, Estimated: true, EstimatedBytes: 5 << 30, EstimatedCost: 0.0305,
 		Approval: policies.Approval{Why: "because " + canary, Reviewers: []string{"owners"}, Quorum: 1, Expires: time.Hour},
 	})
 	if err != nil {
