@@ -248,10 +248,10 @@ func TestARunIsNoMoreThanWhatItsReviewersSaw(t *testing.T) {
 // The client's own limit of bytes is a cap that reviewers see. A later try without it runs under it.
 func TestALaterTryRunsUnderTheCapThatWasSeen(t *testing.T) {
 	for name, c := range map[string]struct{ first, then, want int64 }{
-		"none at first, one later": {0, 10e6, 10e6},
-		"one at first, none later": {10e6, 0, 10e6},
-		"raised":                   {10e6, 5.9e9, 10e6},
-		"lowered":                  {5.9e9, 20e6, 20e6},
+		"none at first, one later": {0, 10 << 20, 10 << 20},
+		"one at first, none later": {10 << 20, 0, 10 << 20},
+		"raised":                   {10 << 20, 5 << 30, 10 << 20},
+		"lowered":                  {5 << 30, 20 << 20, 20 << 20},
 		"none":                     {0, 0, cap5GiB},
 		"above the estimate's":     {1e12, 0, cap5GiB},
 	} {
