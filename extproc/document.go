@@ -60,14 +60,7 @@ func (d *document) close(ctx context.Context) ([]byte, error) {
 			return nil, err
 		}
 	}
-	if q := f.Record.Query; f.Bare {
-		return bigquery.StoppedJob(bigquery.HeldJob{
-			Job: f.Record.Job, SQL: q.SQL, Labels: q.Labels, Priority: q.Priority, Created: f.Record.Created,
-		}), nil
-	}
-	out, err := bigquery.FilterJob(d.body, bigquery.JobView{
-		SQL: f.Record.Query.SQL, Labels: f.Record.Query.Labels, Sensitive: f.Plan.Sensitive, Wrapped: f.Method == bigquery.MethodCancel,
-	})
+	out, err := d.shown()
 	if err != nil {
 		return nil, fmt.Errorf("filter the job of the answer: %w", err)
 	}
@@ -76,4 +69,17 @@ func (d *document) close(ctx context.Context) ([]byte, error) {
 		return nil, fmt.Errorf("fields of the request: %w", err)
 	}
 	return fields.Apply(out)
+}
+
+// shown is the job as its reader may see it: nothing but that it was stopped, where the answer is bare.
+func (d *document) shown() ([]byte, error) {
+	f, q := d.forward, d.forward.Record.Query
+	if f.Bare {
+		return bigquery.StoppedJob(bigquery.HeldJob{
+			Job: f.Record.Job, SQL: q.SQL, Labels: q.Labels, Priority: q.Priority, Created: f.Record.Created,
+		}), nil
+	}
+	return bigquery.FilterJob(d.body, bigquery.JobView{
+		SQL: q.SQL, Labels: q.Labels, Sensitive: f.Plan.Sensitive, Wrapped: f.Method == bigquery.MethodCancel,
+	})
 }
