@@ -22,9 +22,12 @@ func (s *Set) SensitiveColumns(table *bigquery.Table) []SensitiveColumn {
 	}
 	v := s.view(table, nil)
 	var all []SensitiveColumn
-	v.leaves(table.Schema.Fields, nil, func(l leaf) bool {
-		if l.rule != masking.Clear && !l.unlisted {
-			all = append(all, SensitiveColumn{Path: v.name + "." + strings.Join(l.path, "."), Rule: l.rule})
+	seen := map[string]bool{}
+	v.everyLeaf(func(l leaf) bool {
+		path := v.name + "." + strings.Join(l.path, ".")
+		if l.rule != masking.Clear && !l.unlisted && !seen[path] {
+			seen[path] = true
+			all = append(all, SensitiveColumn{Path: path, Rule: l.rule})
 		}
 		return true
 	})
@@ -36,13 +39,18 @@ type view struct {
 	id      bigquery.TableID
 	name    string
 	schema  []bigquery.Field
-	stored  bool          // a table with rows of its own, not a view
-	entries []*columnRule // that speak of the table
-	exempt  []pattern     // clear patterns of the rules by which the subject reads it
-	granted []RuleRef     // of the rule of each exempt pattern
+	others  []bigquery.Schema  // of members of a wildcard table that differ from schema
+	origins []*view            // the tables whose rows this one shows, as far as they are there
+	gone    bool               // one of them is not there any more
+	ids     []bigquery.TableID // its own name and those of all of its origins: who speaks of one of them to restrict speaks of it
+	stored  bool               // a table with rows of its own, not a view
+	entries []*columnRule      // that speak of the table
+	exempt  []pattern          // clear patterns of the rules by which the subject reads it
+	granted []RuleRef          // of the rule of each exempt pattern
 
 	highValue bool
 	maskRest  bool // columns that no entry lists are masked
+	saysRest  bool // because an entry of tables says so of the table by its own name
 	rest      RuleRef
 }
 
@@ -69,8 +77,17 @@ func (l leaf) masked() masking.Rule {
 // view gathers what the policy says of a table, for a subject who reads it by these rules.
 func (s *Set) view(table *bigquery.Table, rules []*rule) *view {
 	v := &view{id: table.TableReference, name: table.TableReference.String(), schema: table.Schema.Fields, stored: table.Type != "VIEW" && table.Type != "MATERIALIZED_VIEW" && table.View == nil && table.MaterializedView == nil}
+	v.others, v.ids = table.Others, []bigquery.TableID{v.id}
+	for _, o := range table.Origins {
+		if o.Table == nil {
+			v.gone, v.ids = true, append(v.ids, o.ID)
+			continue
+		}
+		origin := s.view(o.Table, nil)
+		v.origins, v.ids, v.gone = append(v.origins, origin), append(v.ids, origin.ids...), v.gone || origin.gone
+	}
 	for i := range s.columns {
-		if s.columns[i].match.touchesTable(v.id) {
+		if v.touchedBy(s.columns[i].match) {
 			v.entries = append(v.entries, &s.columns[i])
 		}
 	}
@@ -85,19 +102,23 @@ func (s *Set) view(table *bigquery.Table, rules []*rule) *view {
 	return v
 }
 
+// touchedBy says whether a pattern that restricts speaks of the table, by its own name or by one of those that it shows the rows of.
+func (v *view) touchedBy(p pattern) bool { return slices.ContainsFunc(v.ids, p.touchesTable) }
+
 // applyTables decides about high value and about columns that nobody listed (A18): masked if any entry says so, clear if one says that and none the opposite,
 // otherwise masked beside sensitive columns.
 func (v *view) applyTables(tables []tableRule) {
 	mask, clear := false, false
 	for i := range tables {
 		t := &tables[i]
-		if !t.match.touchesTable(v.id) {
+		if !v.touchedBy(t.match) {
 			continue
 		}
 		v.highValue = v.highValue || t.highValue
 		switch {
 		case t.unlisted == "mask":
 			mask, v.rest = true, t.ref
+			v.saysRest = v.saysRest || t.match.touchesTable(v.id)
 		case t.unlisted == "clear" && t.match.coversTable(v.id):
 			clear = true
 		}
@@ -124,11 +145,13 @@ func (v *view) sensitiveEntry() *columnRule {
 			return entry
 		}
 		found := false
-		v.walk(v.schema, nil, func(path []string, _ string) bool {
-			covered, below := entry.match.columnDepth(foldAll(path))
-			found = covered || below
-			return !found
-		})
+		for _, schema := range v.schemas() {
+			v.walk(schema, nil, func(path []string, _ string) bool {
+				covered, below := entry.match.columnDepth(foldAll(path))
+				found = covered || below
+				return !found
+			})
+		}
 		if found {
 			return entry
 		}
@@ -158,7 +181,7 @@ func (v *view) leaf(path []string, typ string) leaf {
 	switch {
 	case len(rules) > 0:
 		l.rule = strictest(rules)
-	case !listed && v.maskRest:
+	case !listed && v.maskRest && !v.clearAtOrigin(path, typ):
 		l.rule, l.unlisted, l.ref = masking.DefaultMaskingValue.For(typ), true, v.rest
 		l.other = useRewrite
 	default:
@@ -193,6 +216,40 @@ func strictest(rules []masking.Rule) masking.Rule {
 		joined = masking.Stricter(joined, r)
 	}
 	return joined
+}
+
+// clearAtOrigin says whether the policy leaves the column clear in the table whose rows this one shows. Only one that is there and has the column says so, and none that speaks
+// for itself is asked: a clone may have got columns of its own.
+func (v *view) clearAtOrigin(path []string, typ string) bool {
+	if len(v.origins) != 1 || v.gone || len(v.others) > 0 || v.saysRest {
+		return false
+	}
+	origin := v.origins[0]
+	found := false
+	origin.walk(origin.schema, nil, func(p []string, t string) bool {
+		found = t == typ && slices.Equal(foldAll(p), foldAll(path))
+		return !found
+	})
+	return found && origin.leaf(path, typ).rule == masking.Clear
+}
+
+// schemas are all that the table's columns could be: its own, and those of members of a wildcard.
+func (v *view) schemas() [][]bigquery.Field {
+	all := [][]bigquery.Field{v.schema}
+	for _, s := range v.others {
+		all = append(all, s.Fields)
+	}
+	return all
+}
+
+// everyLeaf calls visit for each leaf of all schemas until it returns false.
+func (v *view) everyLeaf(visit func(leaf) bool) {
+	more := true
+	for _, schema := range v.schemas() {
+		if more {
+			v.leaves(schema, nil, func(l leaf) bool { more = visit(l); return more })
+		}
+	}
 }
 
 // leaves calls visit for each leaf at or below fields until it returns false.
@@ -242,7 +299,7 @@ func (v *view) sensitive() bool {
 		return false
 	}
 	found, named := false, map[*columnRule]bool{}
-	v.leaves(v.schema, nil, func(l leaf) bool {
+	v.everyLeaf(func(l leaf) bool {
 		folded := foldAll(l.path)
 		for _, entry := range v.entries {
 			if covered, below := entry.match.columnDepth(folded); covered || below {

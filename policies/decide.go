@@ -46,6 +46,7 @@ type walk struct {
 	expected   []masking.Column // how its answer would have been masked in flight, where that could have been done
 
 	needsEstimate  bool
+	unasked        string            // the first table that is refused for want of them, as the query reads it
 	needsRowAccess []*bigquery.Table // stored tables of which nobody knows whether they have row access policies
 }
 
@@ -172,11 +173,24 @@ func (w *walk) schemas() error {
 			return fmt.Errorf("%s is of type %s, which no policy can allow yet", w.request.short(name), shorten(table.Type))
 		}
 		v := w.set.view(table, covering(w.covering, table.TableReference))
+		if err := w.set.there(v); err != nil {
+			return refuse(RuleRef{}, "the same query, after an operator has named the table by itself under `tables`, with what holds for its columns", "%s: %v", w.request.short(name), err)
+		}
 		if !v.stored && v.sensitive() {
 			// Lineage leads through a view to its tables, so a mask on the view's own columns would not be applied.
 			return refuse(v.sensitiveRef(), "a query of the tables behind it", "%s is a view, and the policy speaks of its own columns: mark those of its tables", w.request.short(name))
 		}
 		w.tables = append(w.tables, v)
+	}
+	stored := 0
+	for _, v := range w.tables {
+		if v.stored && !metadata(v.id.Dataset, v.id.Table) {
+			stored++
+		}
+	}
+	if stored > bigquery.MaxReferencedTables { // what it reads could not be compared with what BigQuery says that it read
+		return refuse(RuleRef{}, fmt.Sprintf("queries of at most %d tables each, those behind views and functions included", bigquery.MaxReferencedTables),
+			"it reads %d tables, and of more than %d BigQuery does not list all", stored, bigquery.MaxReferencedTables)
 	}
 	return nil
 }

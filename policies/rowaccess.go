@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,24 +29,37 @@ func (w *walk) rows() error {
 			w.cite(rule.ref)
 			continue
 		}
-		switch w.request.RowAccess[v.name] {
-		case bigquery.RowAccessNone:
-		case bigquery.RowAccessPolicies:
-			if closed == nil {
-				closed = w.rowAccess(v, rule)
+		for _, t := range withOrigins(w.request.Tables[v.name]) {
+			switch w.request.RowAccess[t.TableReference.String()] {
+			case bigquery.RowAccessNone:
+			case bigquery.RowAccessPolicies:
+				if closed == nil {
+					closed = w.rowAccess(v, rule)
+				}
+			default:
+				w.needsRowAccess, w.unasked = append(w.needsRowAccess, t), cmp.Or(w.unasked, v.name)
 			}
-		default:
-			w.needsRowAccess = append(w.needsRowAccess, w.request.Tables[v.name])
 		}
 	}
 	switch {
 	case closed != nil:
 		return closed
 	case len(w.needsRowAccess) > 0:
-		unknown := w.needsRowAccess[0].TableReference.String()
+		unknown := w.unasked
 		return refuse(w.decision.Rule, "the same query again", "it is not known whether %s has row access policies of BigQuery", w.request.short(unknown))
 	}
 	return nil
+}
+
+// withOrigins lists a table and those whose rows it shows: whoever may not see all rows of one may not see them in the other.
+func withOrigins(t *bigquery.Table) []*bigquery.Table {
+	all := []*bigquery.Table{t}
+	for _, o := range t.Origins {
+		if o.Table != nil {
+			all = append(all, withOrigins(o.Table)...)
+		}
+	}
+	return all
 }
 
 // reader is a rule that reads a table with the query's credential: one that names the table under row_access_policies, if there is any. Rows are those of an account, so a

@@ -31,22 +31,28 @@ type TableLister interface {
 	ListTables(ctx context.Context, d DatasetReference) ([]ListedTable, error)
 }
 
+// DatasetSource gives datasets; Client is one. One that is not there is ErrNotFound.
+type DatasetSource interface {
+	GetDataset(ctx context.Context, d DatasetReference) (ListedDataset, error)
+}
+
 // RowAccessSource says whether tables have row access policies; Client is one.
 type RowAccessSource interface {
 	RowAccess(ctx context.Context, id TableID) (RowAccess, error)
 }
 
-// Catalog remembers schemas, routines, lists of tables and whether tables have row access policies, for a short while. Callers that want the same thing at the same time
+// Catalog remembers schemas, routines, datasets, lists of tables and whether tables have row access policies, for a short while. Callers that want the same thing at the same time
 // share one request; of errors only ErrNotFound is remembered. It is safe for concurrent use.
 type Catalog struct {
 	now       func() time.Time
 	tables    *remembered[TableID, *Table]
 	routines  *remembered[RoutineID, *Routine]
 	lists     *remembered[DatasetReference, *[]ListedTable]
+	datasets  *remembered[DatasetReference, *ListedDataset]
 	rowAccess *remembered[TableID, RowAccess]
 }
 
-// NewCatalog wants a ttl above zero and at most MaxCatalogTTL. A source that is no RoutineSource, TableLister or RowAccessSource gives a Catalog that fails for
+// NewCatalog wants a ttl above zero and at most MaxCatalogTTL. A source that is no RoutineSource, TableLister, DatasetSource or RowAccessSource gives a Catalog that fails for
 // those.
 func NewCatalog(source TableSource, ttl time.Duration) (*Catalog, error) {
 	if source == nil {
@@ -64,6 +70,7 @@ func NewCatalog(source TableSource, ttl time.Duration) (*Catalog, error) {
 		list, err := direct.Tables(ctx, d)
 		return &list, err
 	})
+	c.datasets = newRemembered("dataset", ttl, now, direct.Dataset)
 	c.rowAccess = newRemembered("row access policies of", ttl, now, func(ctx context.Context, id TableID) (RowAccess, error) {
 		s, ok := source.(RowAccessSource)
 		if !ok {
@@ -93,6 +100,11 @@ func (c *Catalog) Tables(ctx context.Context, d DatasetReference) ([]ListedTable
 	return *list, nil
 }
 
+// Dataset gives a dataset. It is shared: callers must not change it.
+func (c *Catalog) Dataset(ctx context.Context, d DatasetReference) (*ListedDataset, error) {
+	return c.datasets.get(ctx, d)
+}
+
 // RowAccess says whether a table has row access policies.
 func (c *Catalog) RowAccess(ctx context.Context, id TableID) (RowAccess, error) {
 	return c.rowAccess.get(ctx, id)
@@ -103,6 +115,7 @@ func (c *Catalog) Forget() {
 	c.tables.forget()
 	c.routines.forget()
 	c.lists.forget()
+	c.datasets.forget()
 	c.rowAccess.forget()
 }
 
@@ -130,4 +143,17 @@ func (u Uncached) Tables(ctx context.Context, d DatasetReference) ([]ListedTable
 		return nil, fmt.Errorf("tables of dataset %s: the catalog's source cannot list them", d)
 	}
 	return s.ListTables(ctx, d)
+}
+
+// Dataset reads a dataset.
+func (u Uncached) Dataset(ctx context.Context, d DatasetReference) (*ListedDataset, error) {
+	s, ok := u.Source.(DatasetSource)
+	if !ok {
+		return nil, fmt.Errorf("dataset %s: the catalog's source knows no datasets", d)
+	}
+	dataset, err := s.GetDataset(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	return &dataset, nil
 }

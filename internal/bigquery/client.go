@@ -106,6 +106,9 @@ func (c *Client) GetTable(ctx context.Context, id TableID) (*Table, error) {
 	if t.TableReference != id {
 		return nil, fmt.Errorf("get table %s: BigQuery answered about %s", id, t.TableReference)
 	}
+	if _, err := t.Base(); err != nil {
+		return nil, fmt.Errorf("get table: %w", err)
+	}
 	return t, nil
 }
 

@@ -34,6 +34,10 @@ type Job struct {
 	Ended               int64
 }
 
+// MaxReferencedTables is how many tables ReferencedTables is known to be complete for: "Queries that reference more than 50 tables will not have a complete list"
+// (JobStatistics2.referencedTables, https://cloud.google.com/bigquery/docs/reference/rest/v2/Job).
+const MaxReferencedTables = 50
+
 // JobError is ErrorProto. It implements error.
 type JobError struct {
 	Reason  string `json:"reason"`

@@ -19,7 +19,7 @@ const (
 // ErrTooMany says that a dataset or project has more entries than the gateway lists.
 var ErrTooMany = errors.New("more entries than are listed")
 
-// GetDataset reads a dataset's name and location (datasets.get, metadata only) under the inspection identity. One that is not there is ErrNotFound.
+// GetDataset reads a dataset's name, location and, of a linked one, its source (datasets.get, metadata only) under the inspection identity. One that is not there is ErrNotFound.
 func (c *Client) GetDataset(ctx context.Context, ref DatasetReference) (ListedDataset, error) {
 	path, err := datasetPath(ref)
 	if err != nil {
@@ -35,6 +35,9 @@ func (c *Client) GetDataset(ctx context.Context, ref DatasetReference) (ListedDa
 	}
 	if d.Reference != ref {
 		return ListedDataset{}, fmt.Errorf("get dataset %s.%s: BigQuery answered about %s.%s", ref.ProjectID, ref.DatasetID, d.Reference.ProjectID, d.Reference.DatasetID)
+	}
+	if _, err := d.Source(); err != nil {
+		return ListedDataset{}, fmt.Errorf("get dataset %s.%s: %w", ref.ProjectID, ref.DatasetID, err)
 	}
 	return d, nil
 }

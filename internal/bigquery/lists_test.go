@@ -57,7 +57,7 @@ func TestClientListsAllPages(t *testing.T) {
 		t.Errorf("without end: %v", err)
 	}
 	datasets := pager(t, map[string]string{"": `{"datasets":[{"datasetReference":{"projectId":"demo","datasetId":"crm"},"location":"US","labels":{"a":"b"}}]}`})
-	if all, err := datasets.ListDatasets(t.Context(), "demo"); err != nil || len(all) != 1 || all[0] != (ListedDataset{crm, "US"}) {
+	if all, err := datasets.ListDatasets(t.Context(), "demo"); err != nil || len(all) != 1 || all[0] != (ListedDataset{Reference: crm, Location: "US"}) {
 		t.Errorf("%+v, %v", all, err)
 	}
 	for _, bad := range []DatasetReference{{}, {"demo", "../x"}, {"demo/../x", "crm"}, {"123", "crm"}} {
@@ -101,7 +101,7 @@ func TestMetadataIsRebuilt(t *testing.T) {
 	if got := string(TableList([]ListedTable{{Reference: table.TableReference, Type: "SECRET"}}, 1, "n")); strings.Contains(got, "SECRET") || !strings.Contains(got, `"totalItems":1,"nextPageToken":"n"`) {
 		t.Errorf("%s", got)
 	}
-	if got := string(DatasetAnswer(ListedDataset{DatasetReference{"demo", "crm"}, "EU"})); got != `{"kind":"bigquery#dataset","id":"demo:crm","selfLink":"https://bigquery.googleapis.com/bigquery/v2/projects/demo/datasets/crm","datasetReference":{"projectId":"demo","datasetId":"crm"},"location":"EU","type":"DEFAULT"}` {
+	if got := string(DatasetAnswer(ListedDataset{Reference: DatasetReference{"demo", "crm"}, Location: "EU"})); got != `{"kind":"bigquery#dataset","id":"demo:crm","selfLink":"https://bigquery.googleapis.com/bigquery/v2/projects/demo/datasets/crm","datasetReference":{"projectId":"demo","datasetId":"crm"},"location":"EU","type":"DEFAULT"}` {
 		t.Errorf("%s", got)
 	}
 }

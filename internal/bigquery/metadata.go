@@ -13,6 +13,9 @@ import (
 type ListedDataset struct {
 	Reference DatasetReference `json:"datasetReference"`
 	Location  string           `json:"location"`
+	Type      string           `json:"type"` // DEFAULT, PUBLIC, LINKED or EXTERNAL; not shown, nor is the next
+
+	LinkedDatasetSource *LinkedSource `json:"linkedDatasetSource"`
 }
 
 // ListedTable is what the gateway reads of an entry of tables.list.

@@ -45,7 +45,7 @@ type Schema struct {
 // Table is the part of a Table resource that analysis needs (tables.get, `bq show --format=json`).
 type Table struct {
 	TableReference   TableID           `json:"tableReference"`
-	Type             string            `json:"type"` // TABLE, VIEW, MATERIALIZED_VIEW, EXTERNAL, SNAPSHOT, CLONE
+	Type             string            `json:"type"` // TABLE (clones too), VIEW, MATERIALIZED_VIEW, EXTERNAL, SNAPSHOT
 	Location         string            `json:"location,omitempty"`
 	Etag             string            `json:"etag,omitempty"`
 	CreationTime     string            `json:"creationTime,omitempty"`     // milliseconds since the epoch
@@ -55,8 +55,17 @@ type Table struct {
 	MaterializedView *MaterializedView `json:"materializedView,omitempty"`
 	TimePartitioning *TimePartitioning `json:"timePartitioning,omitempty"`
 
-	// Members are the tables behind a wildcard table, sorted. No resource of BigQuery has it: wildcard tables are made up for one analysis.
+	SnapshotDefinition *Snapshot `json:"snapshotDefinition,omitempty"`
+	CloneDefinition    *Clone    `json:"cloneDefinition,omitempty"`
+
+	// What no resource of BigQuery has is put together for one analysis:
+
+	// Members are the tables behind a wildcard table, sorted.
 	Members []string `json:"-"`
+	// Others are the schemas of members that are not as Schema, the newest member's. BigQuery could go by any of them.
+	Others []Schema `json:"-"`
+	// Origins are the tables whose rows this one shows: a policy that speaks of them speaks of it.
+	Origins []Origin `json:"-"`
 }
 
 // View is ViewDefinition.

@@ -39,6 +39,8 @@ type Statement struct {
 	// Named are the full names that the text itself has, in its order, each once: tables, and functions with "()" behind them. What stands behind a view or a function is
 	// not among them.
 	Named []string `json:"-"`
+	// Uncertain are the tables that are read, also by views and functions, of which BigQuery may know other columns than this analysis did; one entry for each place.
+	Uncertain []Uncertain `json:"uncertain,omitempty"`
 
 	References []Reference `json:"-"` // every table reference in the text, for messages and for rewriting
 	Span       Span        `json:"-"` // the statement in the text
@@ -94,6 +96,27 @@ const (
 	UseAggregate  UseIn = "aggregate"  // inner ORDER BY, HAVING MAX, FILTER
 	UseExpression UseIn = "expression" // read by an operator or condition without flowing into the output
 	UseOther      UseIn = "other"
+)
+
+// Uncertain is a table that may have other columns than those that names were resolved with.
+type Uncertain struct {
+	Table string `json:"table"`
+	Why   Why    `json:"why"`
+	// Row says that the table may be read as a whole, columns included that the text does not name.
+	Row bool `json:"row,omitempty"`
+	// Names are what the text calls a column without saying whose, where it could be this table's or that of a query around it; lower case.
+	Names []string `json:"names,omitempty"`
+}
+
+// Why says why the columns of a table are uncertain.
+type Why string
+
+// Reasons.
+const (
+	WhyWildcard          Why = "wildcard"           // its members differ, and BigQuery goes by the newest
+	WhySystemTime        Why = "system time"        // FOR SYSTEM_TIME AS OF reads it with the columns of then
+	WhyInformationSchema Why = "information schema" // BigQuery adds columns; the list is bqgate's own
+	WhyPseudoColumns     Why = "pseudo columns"     // whether a table has _PARTITIONTIME and the like is bqgate's own reading
 )
 
 // Reference is one table reference in the text.

@@ -90,6 +90,7 @@ func (s *Statement) take(body *Statement) {
 	s.Functions = append(s.Functions, body.Functions...)
 	s.Routines = append(s.Routines, body.Routines...)
 	s.lengths = append(s.lengths, body.lengths...)
+	s.Uncertain = append(s.Uncertain, body.Uncertain...)
 }
 
 // inside are the uses inside a body. Their places are in the body, not in the statement.

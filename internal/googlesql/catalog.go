@@ -29,6 +29,11 @@ type TableLister interface {
 	Tables(ctx context.Context, d bigquery.DatasetReference) ([]bigquery.ListedTable, error)
 }
 
+// DatasetCatalog knows datasets. A Catalog that is none is believed to hold no linked datasets.
+type DatasetCatalog interface {
+	Dataset(ctx context.Context, d bigquery.DatasetReference) (*bigquery.ListedDataset, error)
+}
+
 // ReadTable reads what a table's name of an analysis stands for now: a table, a view, a wildcard table ("project.dataset.events_*") or a view of INFORMATION_SCHEMA. What does
 // not exist is ErrNotFound.
 func ReadTable(ctx context.Context, catalog Catalog, name string) (*bigquery.Table, error) {
@@ -116,7 +121,7 @@ func currentDigest(ctx context.Context, catalog Catalog, name string) (string, e
 	return tableDigest(table), err
 }
 
-// readTable asks the catalog for a table; nil for one that does not exist.
+// readTable asks the catalog for a table and what it was made of; nil for one that does not exist.
 func readTable(ctx context.Context, catalog Catalog, id bigquery.TableID) (*bigquery.Table, *Error, error) {
 	switch {
 	case isInformationSchema(id):
@@ -125,6 +130,11 @@ func readTable(ctx context.Context, catalog Catalog, id bigquery.TableID) (*bigq
 	case strings.HasSuffix(id.Table, "*"):
 		return readWildcard(ctx, catalog, id)
 	}
+	return readOrigins(ctx, catalog, id, 0)
+}
+
+// readStored asks the catalog for a table alone.
+func readStored(ctx context.Context, catalog Catalog, id bigquery.TableID) (*bigquery.Table, *Error, error) {
 	table, err := catalog.Table(ctx, id)
 	switch {
 	case ctx.Err() != nil:
@@ -159,74 +169,6 @@ func readRoutine(ctx context.Context, catalog Catalog, id bigquery.RoutineID) (*
 	return routine, nil, nil
 }
 
-// maxMembers is how many tables a wildcard table may stand for; BigQuery's own limit.
-const maxMembers = 1000
-
-// readWildcard makes up the table that a wildcard stands for: with the schema of the newest of its members, as BigQuery does. Columns of members go by their names, so
-// the schemas of the others do not matter. Nil if there is no member.
-func readWildcard(ctx context.Context, catalog Catalog, id bigquery.TableID) (*bigquery.Table, *Error, error) {
-	refused := func(code ErrorCode, format string, args ...any) (*bigquery.Table, *Error, error) {
-		return nil, &Error{Code: code, Message: fmt.Sprintf("%s is a wildcard table: ", id) + fmt.Sprintf(format, args...)}, nil
-	}
-	lister, ok := catalog.(TableLister)
-	if !ok {
-		return refused(ErrorUnsupported, "tables cannot be listed here; name each table")
-	}
-	list, err := lister.Tables(ctx, bigquery.DatasetReference{ProjectID: id.Project, DatasetID: id.Dataset})
-	switch {
-	case ctx.Err() != nil:
-		return nil, nil, ctx.Err()
-	case errors.Is(err, ErrNotFound):
-		return nil, nil, nil
-	case err != nil:
-		return refused(ErrorUnavailable, "its dataset could not be listed; try again")
-	}
-	prefix := strings.TrimSuffix(id.Table, "*")
-	var newest bigquery.ListedTable
-	var members []string
-	for _, item := range list {
-		name := item.Reference
-		if name.Project != id.Project || name.Dataset != id.Dataset || !strings.HasPrefix(name.Table, prefix) {
-			continue
-		}
-		if item.Type != "TABLE" {
-			return refused(ErrorUnsupported, "%s, which it takes in, is of type %s; name each table", name, item.Type)
-		}
-		members = append(members, name.Table)
-		if len(members) == 1 || newer(item, newest) {
-			newest = item
-		}
-	}
-	switch {
-	case len(members) == 0:
-		return nil, nil, nil
-	case len(members) > maxMembers:
-		return refused(ErrorLimit, "it takes in %d tables; the limit is %d: write a longer prefix", len(members), maxMembers)
-	}
-	table, failed, err := readTable(ctx, catalog, newest.Reference)
-	if failed != nil || err != nil {
-		return nil, failed, err
-	}
-	if table == nil || table.Type != "TABLE" {
-		return refused(ErrorUnavailable, "its newest table could not be read; try again")
-	}
-	slices.Sort(members)
-	made := *table
-	made.TableReference, made.Members = id, members
-	return &made, nil, nil
-}
-
-// newer compares times of creation, which are numbers as text; of tables made in the same moment the last by name counts.
-func newer(a, b bigquery.ListedTable) bool {
-	if len(a.CreationTime) != len(b.CreationTime) {
-		return len(a.CreationTime) > len(b.CreationTime)
-	}
-	if a.CreationTime != b.CreationTime {
-		return a.CreationTime > b.CreationTime
-	}
-	return a.Reference.Table > b.Reference.Table
-}
-
 // tableDigest covers all of a table that an analysis depends on. A view that was replaced and put back has another time of change.
 func tableDigest(t *bigquery.Table) string {
 	if t == nil {
@@ -236,7 +178,12 @@ func tableDigest(t *bigquery.Table) string {
 	if t.Type == "VIEW" {
 		changed = t.LastModifiedTime
 	}
-	return digest(t.TableReference, t.Type, t.Schema, t.View, t.MaterializedView, t.TimePartitioning, t.Members, changed)
+	var origins []string
+	for _, o := range t.Origins {
+		origins = append(origins, o.ID.String(), tableDigest(o.Table))
+	}
+	return digest(t.TableReference, t.Type, t.Schema, t.View, t.MaterializedView, t.TimePartitioning, t.Members, changed,
+		t.SnapshotDefinition, t.CloneDefinition, t.Others, origins)
 }
 
 // routineDigest covers all of a routine.

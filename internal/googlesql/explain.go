@@ -47,6 +47,9 @@ func explainText(b *bytes.Buffer, analysis *Analysis) {
 		b.WriteByte('\n')
 		explainColumns(b, s.Columns)
 		explainUses(b, s.Uses)
+		for _, u := range s.Uncertain {
+			fmt.Fprintf(b, "   may have other columns than are known here: %s (%s)\n", u.Table, u.Why)
+		}
 	}
 	if e := analysis.Error; e != nil {
 		b.WriteString("not understood")

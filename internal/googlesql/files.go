@@ -17,7 +17,8 @@ import (
 // Files is a Catalog of files: Folder holds `project.dataset.table.json` files, each a BigQuery Table resource as
 // `bq show --format=json project:dataset.table` prints it, and `project.dataset.routine.routine.json` files, each a Routine resource as
 // `bq show --routine --format=json project:dataset.routine` prints it. The members of a wildcard table are the tables that have files. A table has row access policies if
-// there is a file `project.dataset.table.rowAccessPolicies.json` that lists any: an answer of rowAccessPolicies.list, or only its list.
+// there is a file `project.dataset.table.rowAccessPolicies.json` that lists any: an answer of rowAccessPolicies.list, or only its list. A dataset is a linked one if a file
+// `project.dataset.json` says so, a Dataset resource as `bq show --format=json project:dataset` prints it.
 type Files struct{ Folder string }
 
 const longestFileName = 255 // bytes, on the file systems there are; a longer name has no file, while BigQuery's may have 1,024
@@ -52,6 +53,9 @@ func (f Files) Table(_ context.Context, id bigquery.TableID) (*bigquery.Table, e
 	}
 	if table.TableReference != id {
 		return nil, fmt.Errorf("reading the schema of %s: the file %s is of %s", id, name, table.TableReference)
+	}
+	if _, err := table.Base(); err != nil {
+		return nil, fmt.Errorf("reading the schema of %s from %s: %w", id, name, err)
 	}
 	return table, nil
 }
@@ -113,9 +117,32 @@ const (
 	rowAccessSuffix = ".rowAccessPolicies.json"
 )
 
+// Dataset reads a dataset's file. A dataset that has none is no linked one.
+func (f Files) Dataset(_ context.Context, d bigquery.DatasetReference) (*bigquery.ListedDataset, error) {
+	name := d.String() + ".json"
+	content, err := f.read(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &bigquery.ListedDataset{Reference: d}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the dataset %s: %w", d, err)
+	}
+	dataset := &bigquery.ListedDataset{}
+	if err := json.Unmarshal(content, dataset); err != nil {
+		return nil, fmt.Errorf("reading the dataset %s from %s: %w", d, name, err)
+	}
+	if dataset.Reference == (bigquery.DatasetReference{}) {
+		dataset.Reference = d
+	}
+	if dataset.Reference != d {
+		return nil, fmt.Errorf("reading the dataset %s: the file %s is of %s", d, name, dataset.Reference)
+	}
+	return dataset, nil
+}
+
 // IsTable reports whether a file of such a folder is that of a table.
 func (Files) IsTable(name string) bool {
-	return strings.HasSuffix(name, ".json") && !strings.HasSuffix(name, routineSuffix) && !strings.HasSuffix(name, rowAccessSuffix)
+	return strings.Count(filepath.Base(name), ".") != strings.Count("project.dataset.json", ".") && strings.HasSuffix(name, ".json") && !strings.HasSuffix(name, routineSuffix) && !strings.HasSuffix(name, rowAccessSuffix)
 }
 
 // Tables lists the tables of a dataset that have files.

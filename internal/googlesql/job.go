@@ -373,6 +373,9 @@ func (j *job) accept(s *wire.Statement, text wire.Normalized, found *wire.Analys
 			return j.at(start, ErrorUnsupported, "the table %s is read in a way that is not analysed", scan.Table)
 		}
 		tables = append(tables, scan.Table)
+		if u, found := uncertain(j.tables[id], s.Paths[i].Place); found {
+			result.Uncertain = append(result.Uncertain, u)
+		}
 		result.References = append(result.References, Reference{Table: scan.Table, Span: Span{s.Paths[i].Start, s.Paths[i].End}, Place: s.Paths[i].Place})
 	}
 	if existing(s.Kind) {

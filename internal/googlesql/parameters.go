@@ -90,6 +90,9 @@ func (t *parameterType) wire() (wire.Type, error) {
 			if err != nil {
 				return wire.Type{}, fmt.Errorf("%s: %w", f.Name, err)
 			}
+			if strings.ContainsAny(f.Name, ".`") {
+				return wire.Type{}, fmt.Errorf("%q is not a field's name", f.Name)
+			}
 			structure.Fields = append(structure.Fields, wire.Field{Name: f.Name, Type: kind})
 		}
 		return structure, nil

@@ -70,6 +70,10 @@ func (r Reads) compare(named []string, job bigquery.Job) error {
 			expected[member] = true
 		}
 	}
+	// A list that may be cut off proves nothing. A wildcard counts once: BigQuery reads it by one name.
+	if n := len(must) + len(r.Members) + len(r.Materialized); n > bigquery.MaxReferencedTables {
+		return fmt.Errorf("%w: the analysis named %d tables, and BigQuery lists at most %d", ErrMismatch, n, bigquery.MaxReferencedTables)
+	}
 	differ := slices.ContainsFunc(read, func(name string) bool { return !expected[name] })
 	if len(r.Materialized) == 0 {
 		differ = differ || slices.ContainsFunc(must, func(name string) bool { return !slices.Contains(read, name) })

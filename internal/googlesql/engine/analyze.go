@@ -151,7 +151,11 @@ func (w *walk) emit(name string, kind gsql.Googlesql_TypeNode, v *value) {
 			column.Sources = append(column.Sources, wire.Source{Path: path, Column: s.name, Derived: s.derived})
 		}
 		for i, f := range v.fields {
-			leaves(f, join(path, fieldName(v.names, i)))
+			name := fieldName(v.names, i)
+			if strings.Contains(name, ".") { // paths are joined by dots: a field `a.b` would be taken for the field b of a
+				refuse(-1, "the result has a field %q; BigQuery allows no dot in the names of a result", name)
+			}
+			leaves(f, join(path, name))
 		}
 		if v.element != nil {
 			leaves(v.element, path)

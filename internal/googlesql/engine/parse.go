@@ -98,7 +98,8 @@ func (o *outline) node(n gsql.ASTNode, statement, depth int) *wire.Error {
 	if path, ok := n.(*gsql.ASTPathExpression); ok {
 		return o.identifiers(path, depth)
 	}
-	if s, ok := n.(gsql.ASTStatementNode); ok {
+	s, whole := n.(gsql.ASTStatementNode)
+	if whole {
 		if len(o.script.Statements) >= o.request.MaxStatements {
 			return limitError(n, "the script has more than %d statements", o.request.MaxStatements)
 		}
@@ -110,7 +111,13 @@ func (o *outline) node(n gsql.ASTNode, statement, depth int) *wire.Error {
 	if statement >= 0 {
 		o.collect(n, &o.script.Statements[statement])
 	}
-	return o.children(n, statement, depth)
+	if err := o.children(n, statement, depth); err != nil {
+		return err
+	}
+	if whole {
+		reach(s, o.request.SQL, &o.script.Statements[statement])
+	}
+	return nil
 }
 
 // identifiers counts what is below a path, which is identifiers and nothing else. Half of all syntax nodes are: they are not asked for one by one.

@@ -1,5 +1,7 @@
 package wire
 
+import "strings"
+
 // Hello is the first frame of a worker. A worker whose Version differs from the gateway's own is not used.
 type Hello struct {
 	Version string `json:"version"` // Version of the binary that wrote it
@@ -104,6 +106,28 @@ type Place struct {
 	// Subquery reports whether the text still parses with a parenthesised query in the place of the name (FormFrom: with its hint, FOR SYSTEM_TIME and
 	// TABLESAMPLE moved inside and an alias always written) or of Whole (FormTable, FormArgument).
 	Subquery bool `json:"subquery,omitzero"`
+	Reach
+}
+
+// Reach says what else in a statement hangs on which columns a table has. It is looked for where a table's columns may not be known for certain (engine/reach.go).
+type Reach struct {
+	// Row says that the table may be read as a whole, with columns that the text does not name: by a star, by its name as a value, by position.
+	Row bool `json:"row,omitzero"`
+	// Names begin unqualified names, lower case, in and below a query that reads the table and stands in another query's expression, or in a function: each is
+	// a column of the table if that has one, and something of what is around it if not. Names of GROUP BY and the like that are also aliases of SELECT are among them.
+	Names []string `json:"names,omitzero"`
+}
+
+// PseudoName reports whether a name is kept for the pseudo columns of tables. BigQuery allows no column of such a name, but aliases of it
+// (https://cloud.google.com/bigquery/docs/schemas#column_names).
+func PseudoName(name string) bool {
+	upper := strings.ToUpper(name)
+	for _, prefix := range []string{"_TABLE_", "_FILE_", "_PARTITION", "_ROW_TIMESTAMP", "__ROOT__", "_COLIDENTIFIER", "_CHANGE_"} {
+		if strings.HasPrefix(upper, prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // Form is the kind of place in which a table is named.

@@ -1,0 +1,37 @@
+package googlesql
+
+import (
+	"slices"
+
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/googlesql/wire"
+)
+
+// uncertain says what of a reference hangs on columns that the table may not have, or may have beside those that are
+// known; false for nothing (A44).
+func uncertain(table *bigquery.Table, place *wire.Place) (Uncertain, bool) {
+	if table == nil || place == nil {
+		return Uncertain{}, false
+	}
+	u := Uncertain{Table: table.TableReference.String(), Row: place.Row, Names: place.Names}
+	switch {
+	case place.SystemTime != nil:
+		u.Why = WhySystemTime
+	case table.Type == typeInformationSchema:
+		u.Why = WhyInformationSchema
+	case len(table.Others) > 0:
+		u.Why = WhyWildcard
+	default: // its own columns are known
+		u.Why, u.Row, u.Names = WhyPseudoColumns, false, nil
+		for _, name := range place.Names {
+			if wire.PseudoName(name) {
+				u.Names = append(u.Names, name)
+			}
+		}
+		if u.Names == nil {
+			return Uncertain{}, false
+		}
+	}
+	u.Names = slices.Clone(u.Names)
+	return u, true
+}
