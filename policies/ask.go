@@ -114,7 +114,7 @@ func catalogTables(folder string) ([]*bigquery.Table, error) {
 		if !ok {
 			return nil, fmt.Errorf("catalog: %s is not named project.dataset.table.json", name)
 		}
-		t, err := googlesql.Files{Folder: folder}.Table(context.Background(), id)
+		t, err := googlesql.ReadTable(context.Background(), googlesql.Files{Folder: folder}, id.String())
 		if err != nil {
 			return nil, fmt.Errorf("catalog: %w", err)
 		}

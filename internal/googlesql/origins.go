@@ -2,7 +2,6 @@ package googlesql
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
@@ -14,13 +13,31 @@ const maxOrigins = 16
 // readOrigins reads a table, and the tables whose rows it shows: a snapshot, a clone or a table of a linked dataset is
 // what it was made of under another name (A45). depth is how many tables were followed to come here.
 func readOrigins(ctx context.Context, catalog Catalog, id bigquery.TableID, depth int) (*bigquery.Table, *Error, error) {
+	source := readSource(ctx, catalog, id) // while the table is read
 	table, refused, err := readStored(ctx, catalog, id)
 	if table == nil || refused != nil || err != nil || table.Type == "VIEW" {
 		return table, refused, err // the tables behind a view are found by its query
 	}
-	bases, refused, err := basesOf(ctx, catalog, table)
-	if refused != nil || err != nil || len(bases) == 0 {
-		return table, refused, err
+	base, failed := table.Base()
+	if failed != nil {
+		return nil, &Error{Code: ErrorUnsupported, Message: failed.Error()}, nil
+	}
+	shown := <-source
+	if ctx.Err() != nil {
+		return nil, nil, ctx.Err()
+	}
+	if shown.err != nil {
+		return nil, &Error{Code: ErrorUnavailable, Message: fmt.Sprintf("whether the dataset of %s is a linked one could not be read; try again", id)}, nil
+	}
+	var bases []bigquery.TableID
+	if base != nil {
+		bases = append(bases, *base)
+	}
+	if d := shown.dataset; d != nil {
+		bases = append(bases, bigquery.TableID{Project: d.ProjectID, Dataset: d.DatasetID, Table: id.Table})
+	}
+	if len(bases) == 0 {
+		return table, nil, nil
 	}
 	if depth >= maxOrigins {
 		return nil, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("%s is at the end of more than %d snapshots and clones", id, maxOrigins)}, nil
@@ -32,45 +49,34 @@ func readOrigins(ctx context.Context, catalog Catalog, id bigquery.TableID, dept
 		case err != nil:
 			return nil, nil, err
 		case refused != nil: // without the name of the base: whoever may read the table may not know of that
-			return nil, &Error{Code: refused.Code, Message: fmt.Sprintf("what %s was made of could not be read; try again", id)}, nil
+			return nil, &Error{Code: refused.Code, Message: fmt.Sprintf("what %s was made of could not be read", id)}, nil
 		}
 		made.Origins = append(made.Origins, bigquery.Origin{ID: base, Table: origin})
 	}
 	return &made, nil, nil
 }
 
-// basesOf names the tables that a table was made of.
-func basesOf(ctx context.Context, catalog Catalog, table *bigquery.Table) ([]bigquery.TableID, *Error, error) {
-	id := table.TableReference
-	var bases []bigquery.TableID
-	base, err := table.Base()
-	if err != nil {
-		return nil, &Error{Code: ErrorUnsupported, Message: err.Error()}, nil
-	}
-	if base != nil {
-		bases = append(bases, *base)
-	}
+// source is the dataset that a linked dataset shows; nil for a dataset of its own.
+type source struct {
+	dataset *bigquery.DatasetReference
+	err     error
+}
+
+// readSource asks whether a table's dataset is a linked one.
+func readSource(ctx context.Context, catalog Catalog, id bigquery.TableID) <-chan source {
+	answer := make(chan source, 1)
 	datasets, ok := catalog.(DatasetCatalog)
 	if !ok {
-		return bases, nil, nil
+		answer <- source{}
+		return answer
 	}
-	dataset, err := datasets.Dataset(ctx, bigquery.DatasetReference{ProjectID: id.Project, DatasetID: id.Dataset})
-	if ctx.Err() != nil {
-		return nil, nil, ctx.Err()
-	}
-	var source *bigquery.DatasetReference
-	if err == nil {
-		source, err = dataset.Source()
-	}
-	if err != nil {
-		code, again := ErrorUnavailable, "; try again"
-		if errors.Is(err, ErrNotFound) {
-			again = ": it is not there"
+	go func() {
+		var s source
+		var dataset *bigquery.ListedDataset
+		if dataset, s.err = datasets.Dataset(ctx, bigquery.DatasetReference{ProjectID: id.Project, DatasetID: id.Dataset}); s.err == nil {
+			s.dataset, s.err = dataset.Source()
 		}
-		return nil, &Error{Code: code, Message: fmt.Sprintf("whether the dataset of %s is a linked one could not be read%s", id, again)}, nil
-	}
-	if source != nil {
-		bases = append(bases, bigquery.TableID{Project: source.ProjectID, Dataset: source.DatasetID, Table: id.Table})
-	}
-	return bases, nil, nil
+		answer <- s
+	}()
+	return answer
 }

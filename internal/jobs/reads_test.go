@@ -2,6 +2,7 @@ package jobs_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -105,5 +106,22 @@ func TestAChangeBreaksTheJobForGood(t *testing.T) {
 	}
 	if v, err = w.Finish(ctx, record(), job(), nil); err != nil || v.Broken == "" {
 		t.Errorf("the view was put back and the job became readable: %+v, %v", v, err)
+	}
+}
+
+// BigQuery's list may be cut off past 50 tables: then it proves nothing, whatever it shows.
+func TestMoreTablesThanBigQueryListsProveNothing(t *testing.T) {
+	for _, n := range []int{50, 51} {
+		kinds := map[string]string{}
+		var names []string
+		for i := range n {
+			name := fmt.Sprintf("p.d.t%d", i)
+			kinds[name], names = "TABLE", append(names, name)
+		}
+		a := analysed(kinds)
+		r := record(func(r *jobs.Record) { r.Tables, r.Reads = names, jobs.ReadsOf(a) })
+		if err := jobs.CheckFinished(r, job(func(j *bigquery.Job) { j.ReferencedTables = tableIDs(strings.Join(names, " ")) })); (err == nil) != (n == 50) {
+			t.Errorf("%d tables, all listed: %v", n, err)
+		}
 	}
 }
