@@ -21,7 +21,13 @@ func (s *Service) rowAccess(ctx context.Context, w *walk, tables []*bigquery.Tab
 		s.Log.Error("queries are refused: give the inspection account the permission bigquery.rowAccessPolicies.list", "decision", w.id, "error", err)
 		var names []string
 		for _, t := range tables {
-			names = append(names, t.TableReference.String())
+			// Behind a snapshot or clone stands another table, which the subject need not know of.
+			if name := t.TableReference.String(); w.analysis != nil && w.analysis.Tables[name] != nil {
+				names = append(names, name)
+			}
+		}
+		if len(names) == 0 {
+			names = []string{"a table of this query"}
 		}
 		return nil, &refusal{
 			message: fmt.Sprintf("it is not known whether %s has row access policies of BigQuery: the gateway's inspection account lacks the permission bigquery.rowAccessPolicies.list",

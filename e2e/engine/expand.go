@@ -12,11 +12,12 @@ import (
 
 const tableSuffix = "_TABLE_SUFFIX"
 
-// members are the tables that a wildcard takes in, the newest last.
+// members are the tables that a wildcard takes in, the newest last. BigQuery: "The wildcard character, "*", represents one or more characters of a table name"
+// (https://cloud.google.com/bigquery/docs/reference/standard-sql/wildcard-table-reference), so a table of the prefix's own name is none.
 func (c *catalog) members(wildcard string) []*entry {
 	var found []*entry
 	for key, e := range c.tables {
-		if strings.HasPrefix(key, strings.TrimSuffix(wildcard, "*")) {
+		if rest, ok := strings.CutPrefix(key, strings.TrimSuffix(wildcard, "*")); ok && rest != "" {
 			found = append(found, e)
 		}
 	}
