@@ -115,11 +115,6 @@ func (p pattern) literalTable() bool {
 	return !strings.Contains(strings.Join(p.parts[:tableParts], ""), "*")
 }
 
-// literalDataset says whether the pattern names one dataset.
-func (p pattern) literalDataset() bool {
-	return !strings.Contains(p.parts[0]+p.parts[1], "*")
-}
-
 const informationSchema = "INFORMATION_SCHEMA"
 
 // metadata says whether the name is that of a view of INFORMATION_SCHEMA: of a dataset, or of a project.

@@ -11,7 +11,7 @@ type Hello struct {
 }
 
 // Version changes whenever frames or the meaning of an analysis change.
-const Version = "bqgate-sql/6"
+const Version = "bqgate-sql/7"
 
 // Request is one question. Exactly one of Parse and Analyze is set.
 type Request struct {
