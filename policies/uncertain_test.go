@@ -12,7 +12,9 @@ import (
 // A44: where a sensitive column is in the statement, or may be in the table, what can be read two ways is refused. Where none is, all of it is allowed.
 func TestA44(t *testing.T) {
 	const wildcard, then, metadata, pseudo = googlesql.WhyWildcard, googlesql.WhySystemTime, googlesql.WhyInformationSchema, googlesql.WhyPseudoColumns
-	columns := func(text string) string { return readAll + "columns: [" + text + "]\ntables: [{match: demo.crm.people, unlisted: clear}]\n" }
+	columns := func(text string) string {
+		return readAll + "columns: [" + text + "]\ntables: [{match: demo.crm.people, unlisted: clear}]\n"
+	}
 	ssn := columns("{match: demo.crm.people.ssn, mask: ALWAYS_NULL}")
 	anyID := columns(`{match: "*.*.*.national_id", mask: ALWAYS_NULL}`)
 	inside := columns(`{match: "*.*.*.data.national_id", mask: ALWAYS_NULL}`)
