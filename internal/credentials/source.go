@@ -15,6 +15,7 @@ import (
 
 	"cloud.google.com/go/auth"
 	"cloud.google.com/go/auth/credentials"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // scopeIAM is what the source token needs to impersonate. IAM Credentials accepts nothing narrower.
@@ -46,22 +47,54 @@ func source(config Source) (*auth.Credentials, error) {
 		Client: &http.Client{Transport: transport, Timeout: 10 * time.Second},
 	}
 	if config.ApplicationDefault {
-		creds, err := credentials.DetectDefault(options)
-		if err != nil {
-			return nil, fmt.Errorf("source: find Application Default Credentials: %s", clean(err))
-		}
-		return creds, nil
+		return applicationDefault(options)
 	}
 	text, err := os.ReadFile(config.CredentialsFile)
 	if err != nil {
 		return nil, fmt.Errorf("source: read credentials_file: %w", err)
 	}
-	if err := checkFile(text); err != nil {
+	creds, err := federated(text, options)
+	if err != nil {
 		return nil, fmt.Errorf("source: credentials_file %s: %w", config.CredentialsFile, err)
+	}
+	return creds, nil
+}
+
+// applicationDefault takes what Application Default Credentials find. They may find a file: one that GOOGLE_APPLICATION_CREDENTIALS names, or the one that gcloud writes.
+// What is in it counts, not how it was found: only a federated identity is taken, as by credentials_file. Where there is no file, they are the identity of the machine.
+func applicationDefault(options *credentials.DetectOptions) (*auth.Credentials, error) {
+	found, err := credentials.DetectDefault(options)
+	if err != nil {
+		return nil, fmt.Errorf("source: find Application Default Credentials (%s): %s", foundAt(), clean(err))
+	}
+	text := found.JSON() // the bytes that were read, so nobody can put another file there in between
+	if text == nil {
+		return found, nil
+	}
+	creds, err := federated(text, options)
+	if err != nil {
+		return nil, fmt.Errorf("source: application_default found a file (%s): it %w; take the file away and unset GOOGLE_APPLICATION_CREDENTIALS, "+
+			"so that the machine's own identity is used, or put an external_account file there", foundAt(), err)
+	}
+	return creds, nil
+}
+
+// foundAt says where Application Default Credentials look for a file first (https://cloud.google.com/docs/authentication/application-default-credentials).
+func foundAt() string {
+	if path := os.Getenv("GOOGLE_APPLICATION_CREDENTIALS"); path != "" {
+		return "GOOGLE_APPLICATION_CREDENTIALS=" + path
+	}
+	return "gcloud's application_default_credentials.json"
+}
+
+// federated makes credentials of an external_account file, and of no other.
+func federated(text []byte, options *credentials.DetectOptions) (*auth.Credentials, error) {
+	if err := checkFile(text); err != nil {
+		return nil, err
 	}
 	creds, err := credentials.NewCredentialsFromJSON(credentials.ExternalAccount, text, options)
 	if err != nil {
-		return nil, fmt.Errorf("source: credentials_file %s: %s", config.CredentialsFile, clean(err))
+		return nil, fmt.Errorf("is not usable: %s", clean(err))
 	}
 	return creds, nil
 }
@@ -72,6 +105,9 @@ func checkFile(text []byte) error {
 		Type             string `json:"type"`
 		TokenURL         string `json:"token_url"`
 		ImpersonationURL string `json:"service_account_impersonation_url"`
+	}
+	if !jsontext.Value(text).IsValid() {
+		return errors.New("is not a JSON object with unique keys") // of two keys of one name, two readers may take another
 	}
 	if err := json.Unmarshal(text, &file); err != nil {
 		return fmt.Errorf("is not a JSON object: %s", clean(err))
