@@ -181,7 +181,7 @@ var decisions = regexp.MustCompile(`d-[0-9A-HJKMNP-TV-Z]{26}`)
 
 func (w *boundWorld) approve(id string) {
 	w.t.Helper()
-	dana := approvals.Decider{Subject: identity.Subject{Issuer: "h", Sub: "dana", People: []string{"dana"}}, Groups: []string{"owners"}}
+	dana := approvals.Decider{Subject: identity.Subject{Issuer: "h", Sub: "dana", People: []string{"dana"}, Mapped: true}, Groups: []string{"owners"}}
 	if _, err := w.s.Approvals.Decide(context.Background(), id, dana, approvals.Approve, "fine"); err != nil {
 		w.t.Fatal(err)
 	}

@@ -166,8 +166,8 @@ func requestText(r approvals.Request) string {
 	}
 	line("request", r.ID+", "+string(r.State))
 	line("who", who(r))
-	if r.Workload && !r.PeopleKnown {
-		line("", "others may be behind it too: it needs one approval more")
+	if !r.PeopleKnown {
+		line("", "it is not known who this is, and others may be behind it: it needs two approvals")
 	}
 	for _, claim := range []string{"repository", "ref", "workflow", "environment", "sha", "run_id"} {
 		line("  "+claim, r.Claims[claim])

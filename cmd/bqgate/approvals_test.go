@@ -256,7 +256,7 @@ func TestRequestTextIsHarmless(t *testing.T) {
 		Expires: time.Now().Add(time.Hour), SQL: "SELECT 1\x1b[1A\x1b[2K\r-- harmless\u2028\u200b\u0085\u2066x\n  FROM t", URL: "https://console.example/requests/r-1",
 	}
 	text := requestText(r)
-	says(t, text, "carol@acme.example by repo:acme/app", "5 GiB, 0.03 USD", "finance/payroll (finance.yaml:12)", "it needs one approval more", "\n      FROM t", "https://console.example/requests/r-1")
+	says(t, text, "carol@acme.example by repo:acme/app", "5 GiB, 0.03 USD", "finance/payroll (finance.yaml:12)", "it needs two approvals", "\n      FROM t", "https://console.example/requests/r-1")
 	for _, c := range []string{"\x1b", "\r", "\u202e", "\u2028", "\u200b", "\u0085", "\u2066"} {
 		if strings.Contains(text, c) {
 			t.Errorf("%q reaches the terminal", c)

@@ -100,7 +100,7 @@ func lastWord(r Request) string {
 // vote adds a vote to the record.
 func (r *record) vote(d Decider, verdict Verdict, reason string, terms *Terms, now time.Time) (Event, error) {
 	v := vote{
-		Decision: Decision{By: displayName(d.Subject), Verdict: verdict, Reason: reason, At: now},
+		Decision: Decision{By: d.Subject.DisplayName(), Verdict: verdict, Reason: reason, At: now},
 		Issuer:   d.Subject.Issuer, Sub: d.Subject.Sub, People: persons(d.Subject.People),
 		Groups: slices.DeleteFunc(slices.Clone(d.Groups), func(g string) bool { return !slices.Contains(r.Held.Approval.Reviewers, g) }), Terms: terms,
 		AuthTime: d.AuthTime,

@@ -65,6 +65,10 @@ func TestDecideWho(t *testing.T) {
 		}), ErrNotFound},
 		{"a stranger", is(func(s *identity.Subject) {}), ErrNotFound},
 		{"a member of another group", is(func(s *identity.Subject) {}, "analysts"), ErrNotFound},
+		{"a reviewer whom nobody knows", is(func(s *identity.Subject) { s.Mapped = false }, "data-owners"), ErrNoPerson},
+		{"one with an opaque sub", is(func(s *identity.Subject) { s.Sub, s.People, s.Mapped = "8f3c", []string{"8f3c"}, false }, "data-owners"), ErrNoPerson},
+		{"an unknown one who is behind it", is(func(s *identity.Subject) { s.People, s.Mapped = []string{"carol"}, false }, "data-owners"), ErrOwn},
+		{"one whose name looks like the requester's", is(func(s *identity.Subject) { s.People = []string{"\u0441\u0430r\u043el"} }, "data-owners"), ErrOwn},
 		{"a reviewer who is nobody", is(func(s *identity.Subject) { s.People = []string{" "} }, "data-owners"), ErrNoPerson},
 		{"the zero decider", Decider{}, ErrNotFound},
 	}
@@ -97,7 +101,7 @@ func TestQuorum(t *testing.T) {
 		}
 		again := []Decider{
 			dana,
-			{Subject: identity.Subject{Issuer: "https://other.example", Sub: "7", People: []string{"Dana@acme.example"}}, Groups: dana.Groups}, // another account of hers
+			{Subject: identity.Subject{Issuer: "https://other.example", Sub: "7", People: []string{"Dana@acme.example"}, Mapped: true}, Groups: dana.Groups}, // another account of hers
 		}
 		for _, d := range again {
 			for _, v := range []Verdict{Approve, Deny} {
@@ -118,6 +122,14 @@ func TestQuorum(t *testing.T) {
 		r = b.approve(b.hold(func(h *Held) { h.Subject.Mapped = false }), dana)
 		if r.State != StatePending || r.Quorum != 2 {
 			t.Fatalf("unmapped workload: %s, quorum %d", r.State, r.Quorum)
+		}
+		// So does a person whom nobody knows, and who may be one of the two (A61).
+		r = b.approve(b.hold(func(h *Held) { h.Subject.Workload, h.Subject.Mapped, h.Subject.People = false, false, []string{"8f3c"} }), dana)
+		if r.State != StatePending || r.Quorum != 2 {
+			t.Fatalf("unknown person: %s, quorum %d", r.State, r.Quorum)
+		}
+		if r = b.approve(r, erin); r.State != StateApproved {
+			t.Fatalf("two approvals for an unknown person make it %s", r.State)
 		}
 	})
 }

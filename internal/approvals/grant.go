@@ -256,7 +256,7 @@ func (s *Store) Revoke(ctx context.Context, id string, d Decider, reason string)
 			return Event{}, fmt.Errorf("%w: the request is %s", ErrDecided, request.State)
 		}
 		r.Grant.Revoked = true
-		r.Ended = fmt.Sprintf("the approval was revoked by %s: %q", displayName(d.Subject), reason)
+		r.Ended = fmt.Sprintf("the approval was revoked by %s: %q", d.Subject.DisplayName(), reason)
 		if r.State == StateApproved {
 			r.State = StateCancelled
 		}

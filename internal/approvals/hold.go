@@ -12,14 +12,14 @@ import (
 // Hold makes a pending request of a query. When it returns without error, the request is durable in the Journal and in Redis.
 //
 // A query that the same owner sends again, under the same project and job id or the same requestId, finds the request it made before, in whatever state that is
-// by now, with Repeated set. Another query under such an id is ErrExists. A workload whose people are not all known needs two reviewers, whatever
-// the rule says (attack A7).
+// by now, with Repeated set. Another query under such an id is ErrExists. Whose people are not all known needs two reviewers, whatever
+// the rule says (attacks A7, A61).
 func (s *Store) Hold(ctx context.Context, h Held) (Request, error) {
 	h.Operation.Fields = nil
 	if err := h.check(); err != nil {
 		return Request{}, err
 	}
-	if h.Subject.Workload && !h.Subject.Mapped {
+	if !h.Subject.Mapped {
 		h.Approval.Quorum = max(2, h.Approval.Quorum)
 	}
 	index := []string{s.jobKey(h.Subject.Owner, h.Job.ProjectID, h.Job.JobID)}

@@ -178,7 +178,7 @@ func (s *Store) view(r record, now time.Time) Request {
 	out := Request{
 		ID: r.ID, State: state, Releasing: releasing,
 		Subject: h.Subject.Sub, Issuer: h.Subject.Issuer, Workload: h.Subject.Workload, Groups: list(h.Groups), People: list(h.Subject.People),
-		PeopleKnown: h.Subject.Mapped, Claims: summary(h.Subject.Claims),
+		Person: h.Subject.DisplayName(), PeopleKnown: h.Subject.Mapped, Claims: summary(h.Subject.Claims),
 		SQL: q.SQL, ForwardedSQL: h.Review.Forwarded, ParameterMode: q.ParameterMode, Parameters: q.Parameters, DefaultDataset: q.DefaultDataset,
 		Tables: list(h.Tables), SensitiveColumns: list(h.Sensitive), Currency: "USD", MaximumBytes: h.MaxBytes,
 		MaximumRows: h.MaxRows, MaximumResultBytes: h.MaxResultBytes,

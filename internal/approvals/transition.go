@@ -190,7 +190,7 @@ func (s *Store) complete(e Event, r record, now time.Time, previous string) Even
 }
 
 func (e *Event) by(s identity.Subject) {
-	e.Issuer, e.Sub, e.People, e.By = s.Issuer, s.Sub, s.People, displayName(s)
+	e.Issuer, e.Sub, e.People, e.By = s.Issuer, s.Sub, s.People, s.DisplayName()
 }
 
 // announce makes the attempt durable. Without it nothing may be committed.

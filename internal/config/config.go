@@ -164,6 +164,7 @@ func (c *Config) complete(dir string) {
 		c.Console.Session = 4 * time.Hour
 	}
 	c.Console.Issuer = c.loginIssuer()
+	c.Identity.LoginAudience = c.Console.ClientID
 	if c.Approvals.PricePerTiB == 0 {
 		c.Approvals.PricePerTiB = 6.25
 	}

@@ -124,7 +124,7 @@ func (u *ui) visitor(r *http.Request) (*visitor, error) {
 func (u *ui) visitorOf(s session) *visitor {
 	groups := u.Groups(s.Subject)
 	return &visitor{
-		session: s, decider: approvals.Decider{Subject: s.Subject, Groups: groups, AuthTime: s.AuthTime}, name: personName(s.Subject), reviews: u.Policies().MayReview(groups),
+		session: s, decider: approvals.Decider{Subject: s.Subject, Groups: groups, AuthTime: s.AuthTime}, name: s.Subject.DisplayName(), reviews: u.Policies().MayReview(groups),
 	}
 }
 
@@ -389,7 +389,7 @@ func (u *ui) grants(w http.ResponseWriter, r *http.Request, v *visitor) {
 	var live, over []grantView
 	for _, q := range found.Requests {
 		g, _ := q.Grant()
-		view := grantView{Grant: g, Who: requester(q), Reads: tablesOf(q), Now: u.now()}
+		view := grantView{Grant: g, Who: q.Person, Reads: tablesOf(q), Now: u.now()}
 		if g.State == approvals.GrantLive {
 			live = append(live, view)
 		} else {

@@ -14,7 +14,6 @@ import (
 	"github.com/a-h/templ"
 
 	"github.com/bqgate/bqgate/internal/approvals"
-	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/masking"
 	"github.com/bqgate/bqgate/policies"
 )
@@ -95,7 +94,7 @@ func endedAt(r approvals.Request) time.Time {
 
 func (u *ui) itemOf(r approvals.Request, v *visitor) item {
 	i := item{
-		ID: r.ID, State: string(r.State), Who: requester(r), Reads: tablesOf(r), Why: sentence(errors.New(r.Why)), Cost: costOf(r), Made: r.Created, Until: r.Expires, Now: u.now(),
+		ID: r.ID, State: string(r.State), Who: r.Person, Reads: tablesOf(r), Why: sentence(errors.New(r.Why)), Cost: costOf(r), Made: r.Created, Until: r.Expires, Now: u.now(),
 		Mine: r.MadeBy(v.decider), Waits: r.State == approvals.StatePending && r.MayDecide(v.decider) == nil,
 	}
 	if r.Quorum > 1 {
@@ -115,23 +114,6 @@ func approvalsOf(r approvals.Request) int {
 		}
 	}
 	return n
-}
-
-// requester is the person behind a request, or the subject where no person is known.
-func requester(r approvals.Request) string {
-	for _, p := range r.People {
-		if strings.Contains(p, "@") {
-			return p
-		}
-	}
-	if len(r.People) > 0 {
-		return r.People[0]
-	}
-	return r.Subject
-}
-
-func personName(s identity.Subject) string {
-	return requester(approvals.Request{People: s.People, Subject: s.Sub})
 }
 
 // tablesOf names what is read in a line; the page of a request lists the rest.
@@ -363,7 +345,7 @@ type ruleView struct {
 func (u *ui) requestOf(r approvals.Request, v *visitor, a answered) requestView {
 	set := u.Policies()
 	page := requestView{
-		Request: r, Who: requester(r), Reads: tablesOf(r), Origin: origin(r), Now: u.now(), Stale: !r.Fresh(v.decider, u.now()), Answered: a, Visitor: v,
+		Request: r, Who: r.Person, Reads: tablesOf(r), Origin: origin(r), Now: u.now(), Stale: !r.Fresh(v.decider, u.now()), Answered: a, Visitor: v,
 		Outdated: r.Review.Policy != "" && r.Review.Policy != set.Digest() && (r.State == approvals.StatePending || r.State == approvals.StateApproved),
 	}
 	marks := marksOf(r)

@@ -108,7 +108,7 @@ func TestUsedStaysUsedAcrossRestarts(t *testing.T) {
 	first := w.mustBegin()
 	r, err := first.holds.Hold(ctx, held())
 	must(err)
-	_, err = first.holds.Decide(ctx, r.ID, approvals.Decider{Subject: identity.Subject{Issuer: "h", Sub: "dana", People: []string{"dana"}}, Groups: []string{"owners"}}, approvals.Approve, "")
+	_, err = first.holds.Decide(ctx, r.ID, approvals.Decider{Subject: identity.Subject{Issuer: "h", Sub: "dana", People: []string{"dana"}, Mapped: true}, Groups: []string{"owners"}}, approvals.Approve, "")
 	must(err)
 	var key string
 	for _, k := range w.client.Keys(ctx, "*").Val() {

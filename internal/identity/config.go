@@ -3,6 +3,7 @@ package identity
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Defaults of Config.
@@ -36,6 +38,9 @@ type Config struct {
 	SessionMax time.Duration `yaml:"session_max,omitempty"`
 	// SessionsPerToken bounds how often one subject token can be exchanged: every process of a CI job that makes a Google client does it once.
 	SessionsPerToken int `yaml:"sessions_per_token,omitempty"`
+
+	// LoginAudience is the `aud` of the ID tokens with which people log in at the console, "" where nobody can. The console's configuration has it.
+	LoginAudience string `yaml:"-"`
 }
 
 // Issuer is one OpenID Provider whose tokens are believed.
@@ -71,6 +76,11 @@ type Issuer struct {
 	// PeopleDomains are e-mail domains ("corp.example") whose addresses in a workload's token name a person as they are. Other addresses need PeopleMap: a private
 	// address at the CI system would hide who reviews their own change.
 	PeopleDomains []string `yaml:"people_domains,omitempty"`
+	// EmailsVerified says that the issuer verifies the address of every user, although its tokens do not say so (`email_verified`). Who has no verified address and
+	// stands in no PeopleMap is unknown: such people decide on nothing, and their own requests need two approvals. `email_verified: false` in a token is always believed.
+	EmailsVerified bool `yaml:"emails_verified,omitempty"`
+	// NameScripts are scripts of Unicode ("Latin", "Cyrillic") in which names of people may be written beside ASCII, each name in one of them.
+	NameScripts []string `yaml:"name_scripts,omitempty"`
 }
 
 // asymmetric are the algorithms that may be configured: all that go-oidc verifies.
@@ -174,23 +184,48 @@ func (i Issuer) problems() []error {
 	if i.Workload && (len(i.Owner) == 0) != (len(i.Grant) == 0) {
 		add("owner and grant must be configured together")
 	}
-	people := map[string]string{}
-	for from, to := range i.PeopleMap {
-		key, person := spell(from), spell(to)
-		if key == "" || person == "" {
-			add("people_map: %q: %q has an empty side", from, to)
+	for _, script := range i.NameScripts {
+		if _, ok := unicode.Scripts[script]; !ok || script == "Common" || script == "Inherited" {
+			add(`name_scripts: %q is not a script; write its name in Unicode, as "Latin" or "Cyrillic"`, script)
 		}
-		if other, ok := people[key]; ok && other != person {
-			add("people_map: %q leads to two people, %s and %s", key, other, person)
-		}
-		people[key] = person
 	}
+	_, _, wrong := i.people()
+	errs = append(errs, wrong...)
 	for _, domain := range i.PeopleDomains {
-		if domain == "" || strings.ContainsAny(domain, "@ *") {
+		if !plainDomain.MatchString(domain) {
 			add(`people_domains: %q is not a domain; write "corp.example"`, domain)
 		}
 	}
 	return errs
+}
+
+// people reads the identity map: people by name, and by the exact `sub` of an account.
+func (i Issuer) people() (byName, byID map[string]string, errs []error) {
+	rules := nameRules{scripts: i.NameScripts}
+	byName, byID = map[string]string{}, map[string]string{}
+	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf("people_map: "+format, args...)) }
+	for _, from := range slices.Sorted(maps.Keys(i.PeopleMap)) {
+		key, err := rules.subject(from)
+		if err != nil {
+			add("%+q: %w", from, err)
+			continue
+		}
+		to, err := rules.name(i.PeopleMap[from])
+		if err != nil {
+			add("%+q leads to %+q: %w", from, i.PeopleMap[from], err)
+			continue
+		}
+		if other, ok := byName[key.text]; ok && other != to.text {
+			add("%q leads to two people, %s and %s", key.text, other, to.text)
+		}
+		for _, other := range byName {
+			if other != to.text && SamePerson(other, to.text) {
+				add("%+q and %+q look alike and are two people", other, to.text)
+			}
+		}
+		byName[key.text], byID[from] = to.text, to.text
+	}
+	return byName, byID, errs
 }
 
 // CheckEndpoint accepts a URL that tokens and secrets may be trusted to: https, or plain http on loopback for the demo and tests.

@@ -63,8 +63,16 @@ func TestConfigMistakes(t *testing.T) {
 		{"sessions per token", func(c *Config) { c.SessionsPerToken = -1 }, "sessions_per_token"},
 		{"claim name", func(c *Config) { c.Issuers[0].People = []string{"email|"} }, "not a claim name"},
 		{"owner without grant", func(c *Config) { c.Issuers[0].Workload, c.Issuers[0].Owner = true, []string{"sub"} }, "together"},
-		{"map to nobody", func(c *Config) { c.Issuers[0].PeopleMap = map[string]string{"alice": " "} }, "empty side"},
-		{"map to two", func(c *Config) { c.Issuers[0].PeopleMap = map[string]string{"Alice": "a@x", "alice ": "b@x"} }, "two people"},
+		{"map to nobody", func(c *Config) { c.Issuers[0].PeopleMap = map[string]string{"alice": " "} }, "names of people are made of"},
+		{"map to two", func(c *Config) { c.Issuers[0].PeopleMap = map[string]string{"Alice": "a@x", "alice": "b@x"} }, "two people"},
+		{"map from a name with a space", func(c *Config) { c.Issuers[0].PeopleMap = map[string]string{"alice ": "b@x"} }, "names of people are made of"},
+		{"map to a hidden character", func(c *Config) { c.Issuers[0].PeopleMap = map[string]string{"alice": "b\u200b@x"} }, `"b\u200b@x"`},
+		{"map to two who look alike", func(c *Config) {
+			c.Issuers[0].NameScripts = []string{"Cyrillic"}
+			c.Issuers[0].PeopleMap = map[string]string{"a": "cop@x", "b": "\u0441\u043e\u0440@x"}
+		}, "look alike"},
+		{"script", func(c *Config) { c.Issuers[0].NameScripts = []string{"cyrillic"} }, "is not a script"},
+		{"script of everything", func(c *Config) { c.Issuers[0].NameScripts = []string{"Common"} }, "is not a script"},
 		{"domain", func(c *Config) { c.Issuers[0].PeopleDomains = []string{"*"} }, "not a domain"},
 		{"CA file", func(c *Config) { c.Issuers[0].CAFile = "testdata/none.pem" }, "ca_file"},
 	}

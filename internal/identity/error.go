@@ -45,7 +45,7 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 func refuse(code Code, cause error, format string, args ...any) *Error {
-	e := &Error{Status: http.StatusForbidden, Reason: "accessDenied", Code: code, Message: fmt.Sprintf(format, args...), Err: cause}
+	e := &Error{Status: http.StatusForbidden, Reason: "accessDenied", Code: code, Message: fmt.Errorf(format, args...).Error(), Err: cause}
 	switch code {
 	case CodeMissing:
 		e.Status, e.Reason = http.StatusUnauthorized, "required"

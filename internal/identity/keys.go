@@ -72,12 +72,15 @@ func (i *issuer) subject(token *token) (Subject, *Error) {
 	if missing != "" {
 		return Subject{}, missingClaim(i.Name, "grant", missing)
 	}
-	people, mapped := i.peopleOf(token, orDefault(i.People, kind.people), workload)
+	humans, refused := i.peopleOf(token, orDefault(i.People, kind.people), workload)
+	if refused != nil {
+		return Subject{}, refused
+	}
 	expiry, _ := token.date("exp")
 	claims, _ := plain(token.claims).(map[string]any)
 	return Subject{
 		Issuer: i.URL, Name: i.Name, Sub: sub,
-		Owner: ownerKey, Grant: grantKey, People: people, Mapped: mapped,
+		Owner: ownerKey, Grant: grantKey, People: humans.people, Mapped: humans.mapped, Person: humans.person,
 		Workload: workload, Groups: texts(token.claims["groups"]), Claims: claims, Expiry: expiry.UTC(),
 	}, nil
 }

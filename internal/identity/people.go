@@ -1,103 +1,167 @@
 package identity
 
 import (
+	"cmp"
+	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
-
-	"golang.org/x/text/unicode/norm"
 )
 
-// peopleOf returns the humans behind a token in every spelling that is known of them, and whether each of them is known by a spelling that the issuers of humans use
-// too. Too many spellings only keep somebody from deciding; one too few lets somebody decide on their own request (A7).
-func (i *issuer) peopleOf(token *token, entries []string, workload bool) (people []string, mapped bool) {
-	mapped = len(entries) > 0
+// peopleOf returns the humans behind a token in every spelling that is known of them, and whether each of them is known: by a name that the issuers of humans use too.
+// Too many spellings only keep somebody from deciding; one too few lets somebody decide on their own request (A7).
+//
+// A person is known by an address that the issuer has verified, by a `sub` that is an address, or by the identity map (A61). An opaque `sub` tells nothing, and so does
+// what a person may choose freely (preferred_username).
+func (i *issuer) peopleOf(token *token, entries []string, workload bool) (humans, *Error) {
+	h := humans{mapped: len(entries) > 0}
 	if !workload {
 		entries = append(slices.Clone(entries), human.people...)
-		mapped = false
+		h.mapped = false
 	}
 	for _, entry := range entries {
 		known := false
 		for claim := range strings.SplitSeq(entry, "|") {
-			spellings, all := i.spellings(token, claim, workload)
-			people = append(people, spellings...)
-			known = known || all
+			one, refused := i.spellings(token, claim, workload)
+			if refused != nil {
+				return humans{}, refused
+			}
+			h.people = append(h.people, one.people...)
+			h.person = cmp.Or(h.person, one.person)
+			known = known || one.mapped
 		}
 		if workload {
-			mapped = mapped && known // every human behind a workload must be known
+			h.mapped = h.mapped && known // every human behind a workload must be known
 		} else {
-			mapped = mapped || known // a person needs one name that others know
+			h.mapped = h.mapped || known // a person needs one name that others know
 		}
 	}
-	slices.Sort(people)
-	return slices.Compact(people), mapped
+	slices.Sort(h.people)
+	h.people = slices.Compact(h.people)
+	return h, nil
 }
 
-// spellings returns every spelling of the humans that one claim names. Known says that it names some, and each by a name that others know.
-func (i *issuer) spellings(token *token, claim string, workload bool) (people []string, known bool) {
-	names := values(token.claims[claim])
-	known = len(names) > 0
-	for _, value := range names {
-		name := spell(value)
-		base := withoutTag(name)
-		found := false
-		for _, form := range []string{name, base} {
-			if form == "" {
-				continue
+// humans are the people behind a token, or those whom one claim of it names.
+type humans struct {
+	people []string // every spelling
+	mapped bool     // there are some, and each is known by a name that others know
+	person string   // the name by which the first is known, "" where nobody is
+}
+
+// spellings returns the humans that one claim names.
+func (i *issuer) spellings(token *token, claim string, workload bool) (h humans, refused *Error) {
+	values, ok := values(token.claims[claim])
+	if !ok {
+		return h, refuse(CodeClaims, nil, "the claim %s of the token should name people, and is neither text nor a list of it; request a token whose %s does", quote(claim), quote(claim))
+	}
+	rules := nameRules{scripts: i.NameScripts}
+	h.mapped = len(values) > 0
+	for _, value := range values {
+		read := rules.name
+		if claim == "sub" && !workload {
+			read = rules.subject
+		}
+		is, err := read(value)
+		if err != nil {
+			return h, refuse(CodeClaims, nil, "the claim %s of the token is %+q, which is not taken for a name: %w; another name at your identity provider would pass, "+
+				"or the operator of bqgate allows the script (name_scripts)", claim, clip(value), err)
+		}
+		known := ""
+		for _, form := range []string{is.text, withoutTag(is.text)} {
+			h.people = append(h.people, form)
+			person, ok := i.people[form]
+			if claim == "sub" && !workload && !is.address {
+				person, ok = i.ids[value] // letter by letter
 			}
-			people = append(people, form)
-			if person, ok := i.people[form]; ok {
-				people = append(people, person)
-				found = true
+			if ok {
+				h.people = append(h.people, person)
+				known = cmp.Or(known, person)
 			}
 		}
-		known = known && (found || isEmail(name) && i.vouchesFor(token, claim, name, workload))
+		if is.address && i.vouchesFor(is.text, claim, token, workload) {
+			known = cmp.Or(known, is.text)
+		}
+		if !i.holds(token, claim, workload) {
+			known = ""
+		}
+		h.person = cmp.Or(h.person, known)
+		h.mapped = h.mapped && known != ""
 	}
-	return people, known
+	return h, nil
 }
 
-// vouchesFor says whether an address names a person as the organisation knows them. An issuer of people says so of its own users, unless it has not verified the
-// address; an issuer of workloads only for the configured domains, since anyone may register a private address there.
-func (i *issuer) vouchesFor(token *token, claim, email string, workload bool) bool {
-	if verified, present := token.claims["email_verified"]; claim == "email" && present && verified != true && verified != "true" {
+// holds says whether a claim may make somebody known at all. Names in others still count as theirs: they keep from deciding.
+func (i *issuer) holds(token *token, claim string, workload bool) bool {
+	switch {
+	case claim == "email" && unverified(token):
+		return false
+	case claim == "preferred_username" && !workload:
+		// OpenID Connect Core section 5.7: it is not unique and a person may change it. An operator who knows better names it under `people`.
+		return i.names(claim)
+	default:
+		return true
+	}
+}
+
+// names says whether the operator has named a claim under `people`.
+func (i *issuer) names(claim string) bool {
+	return slices.ContainsFunc(i.People, func(entry string) bool { return slices.Contains(strings.Split(entry, "|"), claim) })
+}
+
+// unverified says that the issuer has not verified the address of the token, and says so.
+func unverified(token *token) bool {
+	v, present := token.claims["email_verified"]
+	return present && v != true && v != "true"
+}
+
+// vouchesFor says whether an address names a person as the organisation knows them. An issuer of people says so of its own users by `email_verified`, or by making the
+// address their `sub`; an issuer of workloads only for the configured domains, since anyone may register a private address there. Where a token says that its address is
+// not verified, none of its addresses counts.
+func (i *issuer) vouchesFor(email, claim string, token *token, workload bool) bool {
+	if unverified(token) {
 		return false
 	}
 	if !workload {
-		return true
+		_, said := token.claims["email_verified"]
+		return claim != "email" || said || i.EmailsVerified
 	}
 	_, domain, _ := strings.Cut(email, "@")
-	return slices.ContainsFunc(i.PeopleDomains, func(d string) bool { return spell(d) == domain })
+	return slices.ContainsFunc(i.PeopleDomains, func(d string) bool { return strings.EqualFold(d, domain) })
 }
 
-// values are the names in a claim: one, or each of a list (the members of a change's authors).
-func values(v any) []string {
-	if list := texts(v); list != nil {
-		return list
+// values are the names in a claim: one, or each of a list (the members of a change's authors). An absent claim has none; false is for what is not made of names.
+func values(v any) ([]string, bool) {
+	switch v := v.(type) {
+	case nil:
+		return nil, true
+	case json.Number:
+		return []string{v.String()}, true
+	case float64:
+		return []string{strconv.FormatFloat(v, 'f', -1, 64)}, true
+	case string:
+		if v == "" {
+			return nil, true
+		}
+		return []string{v}, true
+	default:
+		list := texts(v)
+		return list, list != nil
 	}
-	if s := scalar(v); s != "" {
-		return []string{s}
-	}
-	return nil
 }
 
-// spell brings a name into the one form in which people are compared.
-func spell(name string) string {
-	return strings.ToLower(strings.TrimSpace(norm.NFKC.String(name)))
+func clip(s string) string {
+	const most = 64
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
 }
 
-// withoutTag drops the tag of an address ("alice+ci@corp.example"), which reaches the same person.
-func withoutTag(name string) string {
-	local, domain, ok := strings.Cut(name, "@")
-	if !ok {
-		return name
+// People says whom a token with these claims would name at an issuer of people without an identity map, and whether they would be known.
+func People(claims map[string]any) (people []string, known bool, err error) {
+	h, refused := (&issuer{}).peopleOf(&token{claims: claims}, human.people, false)
+	if refused != nil {
+		return nil, false, refused
 	}
-	base, _, tagged := strings.Cut(local, "+")
-	if !tagged || base == "" {
-		return name
-	}
-	return base + "@" + domain
-}
-
-func isEmail(name string) bool {
-	local, domain, ok := strings.Cut(name, "@")
-	return ok && local != "" && domain != "" && !strings.Contains(domain, "@")
+	return h.people, h.mapped, nil
 }

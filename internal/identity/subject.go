@@ -2,6 +2,7 @@ package identity
 
 import (
 	"log/slog"
+	"strings"
 	"time"
 )
 
@@ -14,14 +15,34 @@ type Subject struct {
 
 	Owner  string   // who may read a job: issuer, subject and run
 	Grant  string   // who may use an approval: issuer, repository id, workflow, ref or environment; the subject for a person
-	People []string // the humans behind the token, lower case, sorted; none of them may decide on its requests
-	Mapped bool     // true when People is known to be complete; an unmapped workload needs two reviewers
+	People []string // the humans behind the token in every spelling, lower case, sorted; none of them may decide on its requests
+	Mapped bool     // true when the people are known by names that others use; who is unmapped decides on nothing, and its requests need two reviewers
+	Person string   // the name by which the first of them is known, for people to read; "" where nobody is
 
 	Workload bool           // true for issuers of workloads: such a subject never decides on a request
 	Groups   []string       // policy groups are computed from claims by policies; these are the token's own `groups` claim
 	Claims   map[string]any // verified claims, for CEL conditions and the reviewer's page
 	Expiry   time.Time      // the subject token's `exp`; nothing outlives it
 	Session  string         // id of the gateway session, "" for a raw bearer token
+}
+
+// DisplayName is what people are shown: the name by which a person is known, never one that the person may choose; the subject where nobody is known.
+func (s Subject) DisplayName() string {
+	switch {
+	case s.Person != "":
+		return s.Person
+	case !s.Mapped && !s.Workload:
+		return s.Sub // the names of an unknown person are of his own choice
+	}
+	for _, p := range s.People {
+		if strings.Contains(p, "@") {
+			return p
+		}
+	}
+	if len(s.People) > 0 {
+		return s.People[0]
+	}
+	return s.Sub
 }
 
 // LogValue keeps claims out of logs: a token's claims may hold personal data.

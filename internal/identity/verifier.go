@@ -30,6 +30,7 @@ type issuer struct {
 	Issuer
 	keys   *keySet
 	people map[string]string // PeopleMap, both sides spelt as People are
+	ids    map[string]string // the same by a `sub` as it is written
 }
 
 // NewVerifier makes a Verifier. It contacts no issuer: discovery happens with an issuer's first token, and one that is down costs only its own tokens.
@@ -48,11 +49,8 @@ func newVerifier(config Config, now func() time.Time) (*Verifier, error) {
 			v.fetches.close()
 			return nil, fmt.Errorf("identity configuration: %w", err)
 		}
-		people := make(map[string]string, len(configured.PeopleMap))
-		for from, to := range configured.PeopleMap {
-			people[spell(from)] = spell(to)
-		}
-		v.issuers[configured.URL] = &issuer{Issuer: configured, keys: keys, people: people}
+		people, ids, _ := configured.people() // Validate has seen what is wrong
+		v.issuers[configured.URL] = &issuer{Issuer: configured, keys: keys, people: people, ids: ids}
 	}
 	return v, nil
 }
@@ -108,6 +106,12 @@ func (v *Verifier) verify(ctx context.Context, raw, audience string) (Subject, *
 	}
 	if !slices.Contains(token.audience(), audience) {
 		return Subject{}, refuse(CodeAudience, nil, "the token's audience is %s; request one with audience %q", quote(strings.Join(token.audience(), " ")), audience)
+	}
+	// A token opens one door. An agent that holds one for both could decide on what it asks.
+	for _, other := range []string{v.config.Audience, v.config.ConsoleAudience, v.config.LoginAudience} {
+		if other != "" && other != audience && slices.Contains(token.audience(), other) {
+			return Subject{}, refuse(CodeAudience, nil, "the token is made for %q and for %q; request one with audience %q alone", audience, other, audience)
+		}
 	}
 	if refused := v.checkTimes(token); refused != nil {
 		return Subject{}, refused

@@ -112,6 +112,8 @@ func TestVerifyRefuses(t *testing.T) {
 		{"console audience", issuer.mint(now, claims{"aud": "bqgate-console"}), CodeAudience},
 		{"longer audience", issuer.mint(now, claims{"aud": "bqgate2"}), CodeAudience},
 		{"audience in other case", issuer.mint(now, claims{"aud": "BQGATE"}), CodeAudience},
+		{"both audiences", issuer.mint(now, claims{"aud": []string{"bqgate", "bqgate-console"}}), CodeAudience},
+		{"both audiences, the other way round", issuer.mint(now, claims{"aud": []string{"x", "bqgate-console", "bqgate"}}), CodeAudience},
 		{"no audience", issuer.mint(now, claims{"aud": nil}), CodeAudience},
 		{"audience list with a number", issuer.mint(now, claims{"aud": []any{"bqgate", 1}}), CodeAudience},
 		{"expired", issuer.mint(now, claims{"exp": now.Add(-time.Second).Unix()}), CodeExpired},

@@ -132,7 +132,7 @@ func (h *house) hold() approvals.Request {
 	return r
 }
 
-var dana = approvals.Decider{Subject: identity.Subject{Issuer: "h", Sub: "dana", People: []string{"dana"}}, Groups: []string{"owners"}}
+var dana = approvals.Decider{Subject: identity.Subject{Issuer: "h", Sub: "dana", People: []string{"dana"}, Mapped: true}, Groups: []string{"owners"}}
 
 func secretFile(t *testing.T) (path string, secret []byte) {
 	t.Helper()
