@@ -17,19 +17,19 @@ func (w *walk) size() error {
 	if err != nil {
 		return err
 	}
-	held, err := w.holding(applying, bytes)
+	held, certain, err := w.holding(applying, bytes)
 	if err != nil {
 		return err
 	}
 	d := &w.decision
 	if d.MaxBytes > 0 && bytes > d.MaxBytes {
-		if !slices.ContainsFunc(held, func(a *approval) bool { return a.when.estimate }) {
+		if !slices.ContainsFunc(certain, func(a *approval) bool { return a.when.estimate }) {
 			return refuse(w.limiting(), fmt.Sprintf("a query that reads at most %s: fewer columns, or a condition on the partition", formatSize(d.MaxBytes)),
 				"the query would read %s, and at most %s are allowed", formatSize(coarse.Bytes(bytes)), formatSize(d.MaxBytes))
 		}
 		d.MaxBytes = 0 // the reviewers decide on the estimate, which bounds what is forwarded
 	}
-	if w.ask && !slices.ContainsFunc(held, func(a *approval) bool { return a.when.otherUse }) {
+	if w.ask && !slices.ContainsFunc(certain, func(a *approval) bool { return a.when.otherUse }) {
 		i := slices.IndexFunc(w.asked, func(d demand) bool { return d.leaf.other == useApprove })
 		return refuse(w.asked[i].leaf.ref, w.asked[i].err.remedy, "%s; its rule is `approve`, and no approval holds this query", w.asked[i].err.message)
 	}
@@ -41,17 +41,21 @@ func (w *walk) size() error {
 	if err != nil {
 		return err
 	}
+	if perhaps := w.perhaps(held, certain); len(perhaps) > 0 {
+		merged.Why += "; " + describeUnknown(perhaps)
+	}
 	w.cite(d.Rule)
 	d.Rule, d.Approval, d.Effect = merged.Rule, &merged, Hold
 	return nil
 }
 
-// applying are the approvals that ask for this subject's groups.
+// applying are the approvals that ask for this subject's groups, also for those that it may be in.
 func (w *walk) applying() []*approval {
 	var all []*approval
+	groups := w.membership.possible()
 	for i := range w.set.approvals {
 		a := &w.set.approvals[i]
-		if len(a.groups) == 0 || anyOf(a.groups, w.decision.Groups) {
+		if len(a.groups) == 0 || anyOf(a.groups, groups) {
 			all = append(all, a)
 		}
 	}
@@ -97,27 +101,30 @@ func (w *walk) highValue() []string {
 	return names
 }
 
-// holding are the approvals whose condition is true. One that cannot be evaluated refuses.
-func (w *walk) holding(applying []*approval, bytes int64) ([]*approval, error) {
+// holding are the approvals whose condition is true. One that cannot be evaluated refuses. Only those that hold for certain let through what is
+// refused without an approval.
+func (w *walk) holding(applying []*approval, bytes int64) (held, certain []*approval, err error) {
 	if len(applying) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
 	tables := make([]Table, len(w.tables))
 	for i, v := range w.tables {
 		tables[i] = Table{Name: v.name, Project: v.id.Project, Dataset: v.id.Dataset, Table: v.id.Table, HighValue: v.highValue}
 	}
 	values := w.approvalValues(tables, bytes)
-	var held []*approval
 	for _, a := range applying {
-		holds, err := a.when.eval(values)
+		holds, surely, err := w.holds(a, values)
 		if err != nil {
-			return nil, refuse(a.ref, "", "the condition of approval %s could not be evaluated", a.ref.Name)
+			return nil, nil, refuse(a.ref, "", "the condition of approval %s could not be evaluated", a.ref.Name)
 		}
 		if holds {
 			held = append(held, a)
 		}
+		if surely {
+			certain = append(certain, a)
+		}
 	}
-	return held, nil
+	return held, certain, nil
 }
 
 func (w *walk) approvalValues(tables []Table, bytes int64) map[string]any {
@@ -128,7 +135,7 @@ func (w *walk) approvalValues(tables []Table, bytes int64) map[string]any {
 
 // limiting is the rule with the smallest byte limit.
 func (w *walk) limiting() RuleRef {
-	for _, r := range w.covering {
+	for _, r := range w.restricting() {
 		if r.maxBytes == w.decision.MaxBytes {
 			return r.ref
 		}
@@ -158,8 +165,8 @@ func (w *walk) merge(held []*approval, bytes int64) (Approval, error) {
 		}
 	}
 	m.Needs, m.Reviewers = tidyNeeds(m.Needs)
-	if s := w.request.Subject; s.Workload && !s.Mapped {
-		m.Quorum = max(m.Quorum, 2) // nobody knows who is behind the workload: a second person must look (A7)
+	if !w.request.Subject.Mapped {
+		m.Quorum = max(m.Quorum, 2) // nobody knows who asks, and one of the reviewers may be: a second person must look (A7, A61)
 	}
 	if m.Quorum < 1 || m.Expires < time.Second || len(m.Reviewers) == 0 {
 		return m, refuse(first.ref, "", "approval %s has no quorum, no reviewers or no time", first.ref.Name)

@@ -29,6 +29,9 @@ type condition struct {
 	estimate     bool // reads estimate.bytes
 	tableSubject bool // reads tables
 	otherUse     bool // reads other_use
+	groups       bool // reads groups
+	// unsure are the claims that it uses without asking first whether they are there.
+	unsure []string
 }
 
 // conditionError says what is wrong with a condition and, where known, where in its text.
@@ -61,11 +64,6 @@ func subjectValues(s identity.Subject) map[string]any {
 		"subject.sub": s.Sub, "subject.issuer": s.Name, "subject.workload": s.Workload, "subject.mapped": s.Mapped, "subject.people": s.People,
 	}
 }
-
-// groupEnv is what conditions of groups are checked against.
-var groupEnv = sync.OnceValues(func() (*cel.Env, error) {
-	return newEnv(cel.Variable("claims", cel.MapType(cel.StringType, cel.DynType)))
-})
 
 // approvalEnv is what conditions of approvals are checked against.
 var approvalEnv = sync.OnceValues(func() (*cel.Env, error) {
@@ -125,15 +123,24 @@ func compile(env *cel.Env, text string) (condition, error) {
 	if !checked.OutputType().IsExactType(cel.BoolType) {
 		return condition{}, &conditionError{fmt.Sprintf("the condition must be true or false, this one is %s", cel.FormatCELType(checked.OutputType())), -1}
 	}
+	c := condition{text: text}
+	if env.HasFunction(callSame) {
+		made, err := strict(env, checked)
+		if err != nil {
+			return condition{}, &conditionError{firstLine(err.Error()), -1}
+		}
+		checked, c.unsure = made.ast, made.unsure()
+	}
 	program, err := env.Program(checked, cel.CostLimit(conditionCost), cel.EvalOptions(cel.OptOptimize))
 	if err != nil {
 		return condition{}, &conditionError{firstLine(err.Error()), -1}
 	}
-	c := condition{text: text, program: program}
+	c.program = program
 	for _, reference := range checked.NativeRep().ReferenceMap() {
 		c.estimate = c.estimate || reference.Name == "estimate.bytes"
 		c.tableSubject = c.tableSubject || reference.Name == "tables"
 		c.otherUse = c.otherUse || reference.Name == "other_use"
+		c.groups = c.groups || reference.Name == "groups"
 	}
 	return c, nil
 }
@@ -146,7 +153,9 @@ func variables(env *cel.Env) []string {
 		}
 	}
 	for name := range env.Functions() {
-		names = append(names, name)
+		if !strings.HasPrefix(name, "@") {
+			names = append(names, name)
+		}
 	}
 	return names
 }

@@ -29,15 +29,17 @@ func (s *Set) NeedsEstimate(r Request) bool {
 
 // walk is one request on its way through the questions.
 type walk struct {
-	set       *Set
-	request   *Request
-	rules     []*rule // of the subject's groups
-	statement *googlesql.Statement
-	tables    []*view
-	covering  []*rule // rules that cover a table, in the order of the files
-	decision  Decision
-	refused   bool
-	demands   []demand // uses that masking the answer does not hide
+	set     *Set
+	request *Request
+	rules   []*rule // of the subject's groups
+	// membership says of which groups it is not known whether the subject is in them.
+	membership Membership
+	statement  *googlesql.Statement
+	tables     []*view
+	covering   []*rule // rules that cover a table, in the order of the files
+	decision   Decision
+	refused    bool
+	demands    []demand // uses that masking the answer does not hide
 
 	// Of a query whose tables were masked first, as it was asked:
 	collecting bool             // it is being looked at
@@ -69,7 +71,7 @@ func (s *Set) through(r *Request, questions []func(*walk) error) *walk {
 		return w
 	}
 	// A refusal keeps what explains it and nothing that could be used to run the query.
-	d := Decision{Message: err.Error(), Groups: w.decision.Groups, Sensitive: w.decision.Sensitive, Rewrite: w.decision.Rewrite}
+	d := Decision{Message: err.Error(), Groups: w.decision.Groups, Unknown: w.decision.Unknown, Sensitive: w.decision.Sensitive, Rewrite: w.decision.Rewrite}
 	d.Mask.Sensitive = w.decision.Mask.Sensitive
 	var known *refusal
 	if errors.As(err, &known) {
@@ -94,10 +96,15 @@ func (w *walk) who() error {
 		return fmt.Errorf("the policy does not speak of %q", shorten(w.request.Method))
 	}
 	subject := w.request.Subject
-	w.decision.Groups = w.set.Groups(subject)
+	w.membership = w.set.Membership(subject)
+	w.decision.Groups, w.decision.Unknown = w.membership.Groups, w.membership.Unknown
 	w.rules = w.set.rulesOf(w.decision.Groups)
 	if len(w.rules) == 0 {
-		return fmt.Errorf("no policy lets %s of issuer %s read anything", quoteName(subject.Sub), quoteName(subject.Name))
+		remedy := ""
+		if len(w.possibleRules()) > 0 {
+			remedy = "a token that tells more: " + describeUnknown(w.membership.Unknown)
+		}
+		return refuse(RuleRef{}, remedy, "no policy lets %s of issuer %s read anything", quoteName(subject.Sub), quoteName(subject.Name))
 	}
 	return nil
 }
@@ -198,7 +205,7 @@ func (w *walk) schemas() error {
 // limits: of several rules the smallest limit and the shortest session; one credential must do for all tables.
 func (w *walk) limits() error {
 	d := &w.decision
-	for _, r := range w.covering {
+	for _, r := range w.restricting() {
 		d.MaxBytes = Least(d.MaxBytes, r.maxBytes)
 		d.MaxRows = Least(d.MaxRows, r.maxRows)
 		d.MaxResultBytes = Least(d.MaxResultBytes, r.maxResultBytes)

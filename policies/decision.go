@@ -37,8 +37,10 @@ type Decision struct {
 	Remedy  string    // what would pass, "" where unknown
 	Cites   []RuleRef // every other rule that took part (masks, exemptions, approvals), for explain and reviewers
 
-	Groups     []string // policy groups the subject is in, sorted
-	Credential string   // name of the configured credential to run with
+	Groups []string // policy groups the subject is in, sorted
+	// Unknown are the groups of which nobody can say whether the subject is in them: they gave nothing, and their restrictions hold.
+	Unknown    []UnknownGroup
+	Credential string // name of the configured credential to run with
 	// AsRequester says that the credential is the requester's own Google identity, whom SESSION_USER() then means. No credential is one: see Set.asRequester.
 	AsRequester bool
 	MaxBytes    int64 // upper bound for maximumBytesBilled, 0 for none

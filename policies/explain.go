@@ -17,7 +17,8 @@ type Explanation struct {
 	Message    string            `json:"message,omitempty"`
 	Remedy     string            `json:"remedy,omitempty"`
 	Groups     []string          `json:"groups"`
-	Also       []string          `json:"also,omitempty"` // other rules that took part, "policy/rule (file:line)"
+	Unknown    []UnknownGroup    `json:"unknown_groups,omitempty"` // of which nobody can say whether the subject is in them: all their restrictions hold, and they give nothing
+	Also       []string          `json:"also,omitempty"`           // other rules that took part, "policy/rule (file:line)"
 	Credential string            `json:"credential,omitempty"`
 	MaxBytes   int64             `json:"max_bytes,omitempty"`
 	MaxRows    int64             `json:"max_rows,omitempty"`
@@ -59,7 +60,7 @@ type ExplanationApproval struct {
 // Explain puts a Decision into words. Its String is what `bqgate policy explain` prints on a terminal, its JSON what it prints otherwise.
 func Explain(d Decision) Explanation {
 	e := Explanation{
-		Effect: d.Effect.String(), Rule: d.Rule.ID(), Message: d.Message, Remedy: d.Remedy, Groups: append([]string{}, d.Groups...), Credential: d.Credential,
+		Effect: d.Effect.String(), Rule: d.Rule.ID(), Message: d.Message, Remedy: d.Remedy, Groups: append([]string{}, d.Groups...), Unknown: slices.Clone(d.Unknown), Credential: d.Credential,
 		MaxBytes: d.MaxBytes, MaxRows: d.MaxRows, MaxResult: d.MaxResultBytes, Sensitive: slices.Clone(d.Sensitive),
 	}
 	if e.Rule != "" {
@@ -128,6 +129,9 @@ func (e Explanation) String() string {
 		line("groups", "%s", strings.Join(e.Groups, ", "))
 	} else {
 		line("groups", "none")
+	}
+	for i, g := range e.Unknown {
+		line(map[bool]string{true: "unknown"}[i == 0], "%s: %s; its restrictions hold, and it gives nothing", g.Name, g.Why)
 	}
 	if a := e.Approval; a != nil {
 		line("approval", "%s", a.Why)

@@ -34,6 +34,7 @@ type ClearColumn struct {
 func (s *Set) Lint(catalog string) ([]Finding, []ClearColumn, error) {
 	l := &linter{set: s}
 	l.groups()
+	l.undecided()
 	if catalog == "" {
 		return l.done(), nil, nil
 	}

@@ -7,28 +7,8 @@ import (
 	"github.com/bqgate/bqgate/internal/identity"
 )
 
-// Groups lists the policy groups that a subject is in, sorted: those of its issuer whose condition is true. A condition that cannot be evaluated, because a claim
-// is missing or it costs too much, counts as not being in the group.
-func (s *Set) Groups(subject identity.Subject) []string {
-	if s == nil || subject.Name == "" {
-		return nil
-	}
-	var values map[string]any
-	var names []string
-	for _, g := range s.groups {
-		if g.issuer != subject.Name {
-			continue
-		}
-		if values == nil {
-			values = subjectValues(subject)
-			values["claims"] = subject.Claims
-		}
-		if member, err := g.when.eval(values); err == nil && member {
-			names = append(names, g.name)
-		}
-	}
-	return names
-}
+// Groups lists the policy groups that a subject is in, sorted. Whatever a group gives, only these give it.
+func (s *Set) Groups(subject identity.Subject) []string { return s.Membership(subject).Groups }
 
 // MayReview says whether members of these policy groups may decide on any request at all.
 func (s *Set) MayReview(groups []string) bool {

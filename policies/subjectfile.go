@@ -21,7 +21,7 @@ type SubjectFile struct {
 	Groups   []string       `json:"groups,omitempty"` // the token's `groups` claim, where claims has none
 	Claims   map[string]any `json:"claims,omitempty"`
 	Workload bool           `json:"workload,omitempty"` // true for issuers of workloads
-	People   []string       `json:"people,omitempty"`   // the humans behind a workload, where they are known
+	People   []string       `json:"people,omitempty"`   // whom the identity map knows behind it; a person is known without by a verified address too
 }
 
 // ReadSubject reads a subject's JSON file. Unknown keys are refused.
@@ -78,12 +78,14 @@ func (f SubjectFile) subject(s *Set) (identity.Subject, error) {
 	for name, v := range f.Claims {
 		claims[name] = v
 	}
-	people := f.People
-	if !f.Workload && len(people) == 0 {
-		people = []string{strings.ToLower(sub)}
+	people, known := f.People, len(f.People) > 0
+	if !f.Workload && !known {
+		if people, known, err = identity.People(claims); err != nil {
+			return identity.Subject{}, fmt.Errorf("the gateway would refuse this subject's token: %w", err)
+		}
 	}
 	return identity.Subject{
-		Issuer: issuer, Name: issuer, Sub: sub, Owner: issuer + "/" + sub, Grant: issuer + "/" + sub, People: people, Mapped: len(people) > 0, Workload: f.Workload,
+		Issuer: issuer, Name: issuer, Sub: sub, Owner: issuer + "/" + sub, Grant: issuer + "/" + sub, People: people, Mapped: known, Workload: f.Workload,
 		Groups: f.Groups, Claims: claims,
 	}, nil
 }

@@ -1,0 +1,133 @@
+package policies
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/bqgate/bqgate/internal/identity"
+)
+
+// Membership is what the policy's groups say of a subject. A group has one of three answers: in it,
+// not in it, or unknown: its condition looks at a claim that the token does not have, or has as
+// another type than the condition takes it for. Who may or may not be in a group gets nothing that
+// the group gives (tables, exemptions, credentials, the right to review) and every restriction that
+// it brings: the approvals that hold its members' queries, and the limits of its rules (A59).
+type Membership struct {
+	Groups  []string       // it is in, sorted
+	Unknown []UnknownGroup // by name
+}
+
+// UnknownGroup is a group of which nobody can say whether a subject is in it.
+type UnknownGroup struct {
+	Name string `json:"name"`
+	Why  string `json:"why"` // what is wrong with the claims; never a claim's value
+}
+
+// Membership asks the condition of every group of the subject's issuer. The groups of others it is not in.
+func (s *Set) Membership(subject identity.Subject) Membership {
+	var m Membership
+	if s == nil || subject.Name == "" {
+		return m
+	}
+	var values map[string]any
+	for _, g := range s.groups {
+		if g.issuer != subject.Name {
+			continue
+		}
+		if values == nil {
+			values = subjectValues(subject)
+			values[claimsName] = subject.Claims
+		}
+		switch member, err := g.when.eval(values); {
+		case err != nil:
+			m.Unknown = append(m.Unknown, UnknownGroup{Name: g.name, Why: whyUnknown(err)})
+		case member:
+			m.Groups = append(m.Groups, g.name)
+		}
+	}
+	return m
+}
+
+// unknown are the names of the groups of which nobody can say whether the subject is in them.
+func (m Membership) unknown() []string {
+	var names []string
+	for _, g := range m.Unknown {
+		names = append(names, g.Name)
+	}
+	return names
+}
+
+// possible are all groups that the subject is in or may be in.
+func (m Membership) possible() []string { return append(slices.Clone(m.Groups), m.unknown()...) }
+
+// describeUnknown is "it is not known whether the requester is in group offsite (there is no claim site)".
+func describeUnknown(groups []UnknownGroup) string {
+	var parts []string
+	for _, g := range groups {
+		parts = append(parts, fmt.Sprintf("group %s (%s)", g.Name, g.Why))
+	}
+	return "it is not known whether the requester is in " + strings.Join(parts, ", ")
+}
+
+// possibleRules are the rules of groups that the subject may be in, without those that are its own: they give nothing, and their limits hold.
+func (w *walk) possibleRules() []*rule {
+	return slices.DeleteFunc(w.set.rulesOf(w.membership.unknown()), func(r *rule) bool { return slices.Contains(w.rules, r) })
+}
+
+// restricting are the rules whose limits hold for the query: those that cover a table of it, and those that would if the subject is in their groups.
+func (w *walk) restricting() []*rule {
+	all := slices.Clone(w.covering)
+	for _, r := range w.possibleRules() {
+		names := slices.Concat(w.statement.Tables, w.statement.Routines)
+		covers := slices.ContainsFunc(names, func(name string) bool { return len(coveringName([]*rule{r}, name)) > 0 })
+		if covers || len(names) == 0 { // without a table every rule counts
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+// perhaps are the unknown groups for whose sake an approval holds that does not do so for certain.
+func (w *walk) perhaps(held, certain []*approval) []UnknownGroup {
+	return slices.DeleteFunc(slices.Clone(w.membership.Unknown), func(g UnknownGroup) bool {
+		return !slices.ContainsFunc(held, func(a *approval) bool {
+			return !slices.Contains(certain, a) && (a.when.groups || slices.Contains(a.groups, g.Name))
+		})
+	})
+}
+
+// maxAssignments bounds how often one condition is evaluated for want of knowledge of groups.
+const maxAssignments = 1 << 5
+
+// holds says whether an approval holds the query, and whether it does so for certain. Where it looks
+// at groups and some are unknown, it holds if it does in one of the cases that there may be.
+func (w *walk) holds(a *approval, values map[string]any) (holds, certain bool, err error) {
+	certain = len(a.groups) == 0 || anyOf(a.groups, w.decision.Groups)
+	unknown := w.membership.unknown()
+	if !a.when.groups || len(unknown) == 0 {
+		holds, err = a.when.eval(values)
+		return holds, certain && holds, err
+	}
+	cases := 1 << min(len(unknown), 30)
+	if cases > maxAssignments {
+		return true, false, nil
+	}
+	for i := range cases {
+		groups := slices.Clone(w.membership.Groups)
+		for bit, name := range unknown {
+			if i&(1<<bit) != 0 {
+				groups = append(groups, name)
+			}
+		}
+		slices.Sort(groups)
+		values["groups"] = groups
+		one, err := a.when.eval(values)
+		if err != nil {
+			return false, false, err
+		}
+		holds, certain = holds || one, certain && one
+	}
+	values["groups"] = w.decision.Groups
+	return holds, certain, nil
+}
