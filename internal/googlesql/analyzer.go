@@ -161,7 +161,7 @@ func (j *job) outline() (*wire.Script, *Error, error) {
 	var refused *Error
 	switch {
 	case reply.Error != nil:
-		refused = located(reply.Error, j.request.SQL, identity)
+		refused = located(reply.Error, j.request.SQL, 0)
 	case reply.Script == nil:
 		refused = errFailed()
 	}
@@ -174,13 +174,11 @@ func (j *job) outline() (*wire.Script, *Error, error) {
 	return reply.Script, refused, nil
 }
 
-func identity(offset int) int { return offset }
-
-// located gives a worker's error its place in the author's text.
-func located(e *wire.Error, text string, original func(int) int) *Error {
+// located gives a worker's error its place in the author's text, of which the worker was given what begins at from.
+func located(e *wire.Error, text string, from int) *Error {
 	result := &Error{Code: ErrorCode(e.Code), Message: e.Message}
 	if e.Offset >= 0 {
-		at := original(e.Offset)
+		at := from + e.Offset
 		result.Line, result.Column = Span{at, at}.LineColumn(text)
 	}
 	switch result.Code {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -213,6 +212,9 @@ func (j *job) data(s *wire.Statement, result *Statement) (*Error, error) {
 		}
 		if p := &s.Paths[i]; p.Role == wire.RoleTable && !s.Hides(p) || p.Role == wire.RoleTarget && existing(s.Kind) {
 			id, refused := j.tableID(p.Parts)
+			if refused != nil && arrayOnly(p) {
+				continue
+			}
 			if refused == nil {
 				refused = j.qualified(p)
 			}
@@ -229,9 +231,8 @@ func (j *job) data(s *wire.Statement, result *Statement) (*Error, error) {
 	if refused != nil || err != nil {
 		return refused, err
 	}
-	text := wire.Normalize(j.request.SQL, s)
 	ask := j.question()
-	ask.SQL = text.SQL
+	ask.SQL = j.request.SQL[s.Start:s.End]
 	if j.request.Undeclared && s.Parameters > 0 {
 		if ask.Undeclared = wire.ParametersNamed; s.Positional {
 			ask.Undeclared = wire.ParametersPositional
@@ -268,13 +269,14 @@ func (j *job) data(s *wire.Statement, result *Statement) (*Error, error) {
 			if refused := j.unknownFunction(s, reply.Error); refused != nil {
 				return refused, nil
 			}
-			return located(reply.Error, j.request.SQL, text.Original), nil
+			return ownAlias(s, located(reply.Error, j.request.SQL, s.Start)), nil
 		case reply.Analysis == nil:
 			return errFailed(), nil
 		case reply.Analysis.Missing != "":
 			id, refused := j.tableID(strings.Split(reply.Analysis.Missing, "."))
 			if refused != nil {
-				return refused, nil
+				result.Tables = sorted(append(result.Tables, reply.Analysis.Missing))
+				return j.at(writtenAs(s, reply.Analysis.Missing), refused.Code, "%s", refused.Message), nil
 			}
 			if _, asked := wanted[id.String()]; asked || round > 2 {
 				return j.at(j.pathStart(s, id), ErrorNotFound, "table %s was not found", id), nil
@@ -294,7 +296,7 @@ func (j *job) data(s *wire.Statement, result *Statement) (*Error, error) {
 				return closed, nil
 			}
 		default:
-			if refused := j.accept(s, text, reply.Analysis, result); refused != nil {
+			if refused := j.accept(s, reply.Analysis, result); refused != nil {
 				return refused, nil
 			}
 			if refused := j.callees(s, reply.Analysis.Routines, called, result); refused != nil {
@@ -337,6 +339,39 @@ func (j *job) unknownFunction(s *wire.Statement, e *wire.Error) *Error {
 	return nil
 }
 
+// ownAlias says what a name is called that is not recognised by its last part.
+func ownAlias(s *wire.Statement, e *Error) *Error {
+	name, ok := strings.CutPrefix(e.Message, "Unrecognized name: ")
+	if !ok {
+		return e
+	}
+	name, _, _ = strings.Cut(name, "; ") // Did you mean …?
+	for i := range s.Paths {
+		p := &s.Paths[i]
+		if last := p.Parts[len(p.Parts)-1]; p.Place != nil && p.Place.AliasSpan == nil && p.Place.Alias != last && strings.EqualFold(last, name) {
+			e.Message = fmt.Sprintf("Unrecognized name: %s; `%s` is quoted as a whole and called by the whole: write AS %s behind it", name, p.Place.Alias, last)
+			return e
+		}
+	}
+	return e
+}
+
+// arrayOnly reports whether a name has too many parts for a table's, and may be that of an array in
+// a column of an outer query. If it is not, the engine asks for it.
+func arrayOnly(p *wire.Path) bool {
+	return p.Role == wire.RoleTable && len(p.Spelled()) > 3 && !slices.ContainsFunc(p.Parts, func(part string) bool { return strings.EqualFold(part, informationSchemaWord) })
+}
+
+// writtenAs is where the statement has a table's name in just these words.
+func writtenAs(s *wire.Statement, name string) int {
+	for i := range s.Paths {
+		if p := &s.Paths[i]; p.Role == wire.RoleTable && strings.Join(p.Parts, ".") == name {
+			return p.Start
+		}
+	}
+	return s.Start
+}
+
 // pathStart is where the statement names a table.
 func (j *job) pathStart(s *wire.Statement, id bigquery.TableID) int {
 	for i := range s.Paths {
@@ -349,22 +384,14 @@ func (j *job) pathStart(s *wire.Statement, id bigquery.TableID) int {
 	return s.Start
 }
 
-var fromAlone = regexp.MustCompile(`^(?i:FROM)\s+$`)
-
 // accept checks the engine's answer against the outline, and makes it the statement's.
-func (j *job) accept(s *wire.Statement, text wire.Normalized, found *wire.Analysis, result *Statement) *Error {
+func (j *job) accept(s *wire.Statement, found *wire.Analysis, result *Statement) *Error {
 	tables := []string{}
 	for _, scan := range found.Scans {
-		start := text.Original(scan.Start)
+		start := s.Start + scan.Start
 		i := slices.IndexFunc(s.Paths, func(p wire.Path) bool {
 			return (p.Role == wire.RoleTable || p.Role == wire.RoleTarget) && p.Start == start
 		})
-		if i < 0 {
-			// A pipe's `FROM t` that stands alone is one node with its table.
-			i = slices.IndexFunc(s.Paths, func(p wire.Path) bool {
-				return p.Role == wire.RoleTable && 0 <= start && start < p.Start && fromAlone.MatchString(j.request.SQL[start:p.Start])
-			})
-		}
 		if i < 0 {
 			return j.at(start, ErrorUnsupported, "the table %s is read in a way that is not analysed", scan.Table)
 		}
@@ -396,7 +423,7 @@ func (j *job) accept(s *wire.Statement, text wire.Normalized, found *wire.Analys
 	for _, u := range found.Uses {
 		offset := -1
 		if u.Offset >= 0 {
-			offset = text.Original(u.Offset)
+			offset = s.Start + u.Offset
 		}
 		result.Uses = append(result.Uses, Use{Column: u.Column, In: UseIn(u.In), Offset: offset, length: u.Length})
 	}

@@ -13,11 +13,8 @@ func (j *job) understood(s *wire.Statement) *Error {
 		return j.at(s.Start, ErrorUnsupported, "%s inside another statement is not analysed; send one SELECT", s.Kind)
 	}
 	for i := range s.Paths {
-		p := &s.Paths[i]
-		for _, q := range p.Quoted {
-			if !q.Plain(j.request.SQL) {
-				return j.at(p.Start, ErrorUnsupported, "this name is not supported; write `project`.`dataset`.`table` without escapes")
-			}
+		if p := &s.Paths[i]; !p.Plain(j.request.SQL) {
+			return j.at(p.Start, ErrorUnsupported, "this name is not supported; write `project`.`dataset`.`table` without escapes")
 		}
 	}
 	switch {

@@ -23,7 +23,7 @@ func expected(request *wire.ParseRequest, script *wire.Script) *wire.AnalyzeRequ
 	named, references := map[string]bool{}, 0
 	for i := range s.Paths {
 		p := &s.Paths[i]
-		if slices.ContainsFunc(p.Quoted, func(q wire.Quoted) bool { return !q.Plain(request.SQL) }) {
+		if !p.Plain(request.SQL) {
 			return nil
 		}
 		switch p.Role {
@@ -46,7 +46,7 @@ func expected(request *wire.ParseRequest, script *wire.Script) *wire.AnalyzeRequ
 		return nil
 	}
 	ask := *request.Ahead
-	ask.SQL, ask.Tables = wire.Normalize(request.SQL, s).SQL, nil
+	ask.SQL, ask.Tables = request.SQL[s.Start:s.End], nil
 	for _, t := range request.Ahead.Tables {
 		if named[t.Name] {
 			ask.Tables = append(ask.Tables, t)

@@ -38,7 +38,8 @@ func TestAheadAnswersTheSame(t *testing.T) {
 			t.Errorf("%s: %d replies: %+v", sql, len(replies), replies)
 			continue
 		}
-		question := ask(wire.Normalize(sql, &replies[0].Script.Statements[0]).SQL).Analyze
+		s := &replies[0].Script.Statements[0]
+		question := ask(sql[s.Start:s.End]).Analyze
 		if question.Tables = nil; len(replies[1].Given) > 0 {
 			question.Tables = []wire.Table{people}
 		}

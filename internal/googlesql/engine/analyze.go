@@ -45,11 +45,12 @@ func (e *engine) analyze(request *wire.AnalyzeRequest, parsed gsql.ASTStatementN
 	} else {
 		output, err = gsql.AnalyzeStatement(request.SQL, options, e.catalog, e.factory)
 	}
+	untrapped(err)
 	if err != nil {
 		if e.lookup.missing != "" {
 			return &wire.Analysis{Missing: e.lookup.missing}, nil
 		}
-		return nil, e.textError(request.SQL, err)
+		return nil, textError(request.SQL, err)
 	}
 	defer freeAnalyzerOutput(output)
 	w := &walk{

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	gsql "github.com/goccy/go-googlesql"
@@ -34,9 +35,13 @@ type routine struct {
 	sources  []string
 }
 
-// full completes a table path as BigQuery does: one part lives in the default dataset, two in the project. INFORMATION_SCHEMA counts as a part of the view's name in a
-// dataset, and as a dataset where none is named.
+// full completes a table path as BigQuery does: one part lives in the default dataset, two in the
+// project. Here, and nowhere before, an identifier is taken apart at its dots. INFORMATION_SCHEMA
+// counts as a part of the view's name in a dataset, and as a dataset where none is named.
 func full(path []string, project, dataset string) (string, bool) {
+	if slices.ContainsFunc(path, func(name string) bool { return strings.Contains(name, ".") }) {
+		path = strings.Split(strings.Join(path, "."), ".")
+	}
 	switch {
 	case len(path) == 4 && path[2] == informationSchema:
 		return strings.Join(path, "."), true
@@ -65,7 +70,7 @@ func (l *lookup) FullName() (string, error) { return "bigquery", nil }
 func (l *lookup) FindTable(path []string, _ *gsql.FindOptions) (gsql.TableNode, error) {
 	name, ok := full(path, l.project, l.dataset)
 	if !ok {
-		return nil, absent("Table", path)
+		name = strings.Join(path, ".")
 	}
 	if t, ok := l.tables[name]; ok {
 		return t.SimpleTable, nil

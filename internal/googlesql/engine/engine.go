@@ -28,8 +28,7 @@ type engine struct {
 	tableFunctions map[string]*gsql.FixedOutputSchemaTVF // by digest
 
 	// pinned keeps Go wrappers reachable whose C++ objects the catalog points to: the binding's finalizers would free them.
-	pinned  []any
-	tainted bool // the engine has trapped: the process must be replaced
+	pinned []any
 
 	size   *os.File // /proc/self/statm
 	served int      // requests

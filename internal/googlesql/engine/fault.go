@@ -30,9 +30,25 @@ func refuse(offset int, format string, args ...any) {
 	panic(refusal{&wire.Error{Code: codeUnsupported, Message: fmt.Sprintf(format, args...), Offset: offset}})
 }
 
+// trap is a fault of the engine itself: it ran off its stack, or threw. It ends the analysis from
+// anywhere, and the process is replaced. The binding gives it as an error like any other, with
+// words of its own before it; what the engine says of a text begins with the engine's words, and
+// has the author's behind them.
+type trap struct{ error }
+
+const trapWords = "wasm trap: "
+
+// untrapped panics with the error if it is a trap.
+func untrapped(err error) {
+	if err != nil && strings.HasPrefix(err.Error(), trapWords) {
+		panic(trap{err})
+	}
+}
+
 // must unwraps an accessor of the binding. An accessor fails only when the engine is broken or meets a node it has no Go type for.
 func must[T any](v T, err error) T {
 	if err != nil {
+		untrapped(err)
 		panic(refusal{&wire.Error{Code: codeUnsupported, Message: "a part of this statement is not known to bqgate", Offset: -1}})
 	}
 	return v
@@ -46,7 +62,6 @@ func faultError(r any) *wire.Error {
 	if x, ok := r.(refusal); ok {
 		return x.Error
 	}
-	// A run-time error of the engine: it ran off its stack or hit a trap.
 	return &wire.Error{Code: codeDeadline, Message: tooLarge, Offset: -1}
 }
 
@@ -54,12 +69,15 @@ var undeclaredParameter = regexp.MustCompile(`^Query parameter '(.+)' not found$
 
 var errorLocation = regexp.MustCompile(`^(?s)(.*?)\s*\[at (\d+):(\d+)\]$`)
 
-// textError translates the engine's message about text, "… [at line:column]", into an Error with a byte offset.
-func (e *engine) textError(text string, err error) *wire.Error {
+// authorsWords are names and literals of the text, as messages quote them.
+var authorsWords = regexp.MustCompile("`(?:[^`\\\\]|\\\\.)*`|\"(?:[^\"\\\\]|\\\\.)*\"|'(?:[^'\\\\]|\\\\.)*'")
+
+// textError translates the engine's message about text, "… [at line:column]", into an Error with a
+// byte offset. What it is about is told by the engine's words alone: those that the author chose
+// are left out, and a name that stands without quotes has no space in it.
+func textError(text string, err error) *wire.Error {
+	untrapped(err)
 	message := strings.TrimSpace(err.Error())
-	for _, prefix := range []string{"INVALID_ARGUMENT: ", "generic::invalid_argument: ", "NOT_FOUND: ", "UNIMPLEMENTED: ", "INTERNAL: "} {
-		message = strings.TrimPrefix(message, prefix)
-	}
 	result := &wire.Error{Code: codeSyntax, Message: message, Offset: -1}
 	if m := errorLocation.FindStringSubmatch(message); m != nil {
 		line, _ := strconv.Atoi(m[2])
@@ -71,21 +89,17 @@ func (e *engine) textError(text string, err error) *wire.Error {
 		result.Code, result.Message = codeNotFound, fmt.Sprintf("the query parameter @%s is not declared; name it with its type in queryParameters", m[1])
 		return result
 	}
-	lower := strings.ToLower(result.Message)
+	lower := strings.ToLower(authorsWords.ReplaceAllString(result.Message, ""))
 	switch {
 	case strings.HasPrefix(lower, "positional parameters are not supported"), strings.HasPrefix(lower, "query parameter number"):
 		result.Code, result.Message = codeNotFound, "a positional parameter (?) is not declared; list it with its type in queryParameters"
 		return result
-	case strings.Contains(lower, "ret_check"):
+	case strings.HasPrefix(message, "GOOGLESQL_RET_CHECK "):
 		// Internal checks of the engine print C++ source; that is nothing for a client.
 		result.Code, result.Message = codeUnsupported, "the SQL engine cannot analyse this statement"
-	case strings.Contains(lower, "trap") || strings.Contains(lower, "out of bounds") || strings.Contains(lower, "fault address") ||
-		strings.Contains(lower, "stack"):
-		e.tainted = true
-		result.Code, result.Message = codeDeadline, tooLarge
 	case strings.Contains(lower, "not found") || strings.Contains(lower, "unrecognized name"):
 		result.Code = codeNotFound
-	case strings.Contains(lower, "not supported") || strings.Contains(lower, "unimplemented"):
+	case strings.Contains(lower, "not supported"):
 		result.Code = codeUnsupported
 	}
 	if len(result.Message) > maxMessage { // it repeats a literal or a name of the text

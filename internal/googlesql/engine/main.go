@@ -127,7 +127,7 @@ func (e *engine) guarded(id uint64, answer func(*wire.Reply)) (reply *wire.Reply
 func (e *engine) worn(took time.Duration) bool {
 	e.served++
 	look := e.served%16 == 0 || took > 2*time.Millisecond
-	return e.tainted || e.columns > maxColumns || look && e.resident() > maxResident
+	return e.columns > maxColumns || look && e.resident() > maxResident
 }
 
 // resident is the size of the process in memory, in bytes. Where it is not known it counts as too large.

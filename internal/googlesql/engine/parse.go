@@ -59,7 +59,7 @@ func (e *engine) parse(request *wire.ParseRequest, t *tree) (*wire.Script, *wire
 		Mode: gsql.ErrorMessageModeErrorMessageOneLine, Stability: gsql.ErrorMessageStabilityProduction,
 	})
 	if err != nil {
-		return nil, e.textError(request.SQL, err)
+		return nil, textError(request.SQL, err)
 	}
 	t.output = output
 	t.list = must(must(output.Script()).StatementListNode())
@@ -67,8 +67,13 @@ func (e *engine) parse(request *wire.ParseRequest, t *tree) (*wire.Script, *wire
 	limit := o.children(t.list, -1, 0)
 	for i := range o.script.Statements {
 		s := &o.script.Statements[i]
-		slices.Sort(s.Names)
-		s.Names = slices.Compact(s.Names)
+		for j := range s.Paths { // the alias that is not written
+			if p := &s.Paths[j]; p.Role == wire.RoleTable {
+				s.Rows = append(s.Rows, strings.ToLower(p.Place.Alias))
+			}
+		}
+		s.Rows = append(s.Rows, s.Queries...)
+		s.Queries, s.Rows = sorted(s.Queries), sorted(s.Rows)
 	}
 	return o.script, limit
 }
@@ -222,9 +227,9 @@ func (o *outline) collect(n gsql.ASTNode, s *wire.Statement) {
 			s.Paths = append(s.Paths, path)
 		}
 	case *gsql.ASTAliasedQuery:
-		s.Names = append(s.Names, strings.ToLower(must(must(x.Alias()).GetAsString())))
+		s.Queries = append(s.Queries, strings.ToLower(must(must(x.Alias()).GetAsString())))
 	case *gsql.ASTAlias:
-		s.Names = append(s.Names, strings.ToLower(must(x.GetAsString())))
+		s.Rows = append(s.Rows, strings.ToLower(must(x.GetAsString())))
 	case *gsql.ASTParameterExpr:
 		s.Parameters++
 		s.Positional = s.Positional || must(x.Name()) == nil
@@ -250,17 +255,19 @@ func pathOf(role wire.Role, n *gsql.ASTPathExpression) wire.Path {
 	p := wire.Path{Role: role, Start: start, End: end}
 	count := must(n.NumNames())
 	for i := int32(0); i < count; i++ {
-		id := must(n.Name(i))
-		name := must(id.GetAsString())
-		if strings.Contains(name, ".") {
-			from, to := span(id)
-			p.Quoted = append(p.Quoted, wire.Quoted{Name: name, Start: from, End: to})
-			p.Parts = append(p.Parts, strings.Split(name, ".")...)
-			continue
-		}
-		p.Parts = append(p.Parts, name)
+		name := must(must(n.Name(i)).GetAsString())
+		p.Identifiers = append(p.Identifiers, name)
+		p.Parts = append(p.Parts, strings.Split(name, ".")...)
+	}
+	if len(p.Identifiers) == len(p.Parts) {
+		p.Identifiers = nil
 	}
 	return p
+}
+
+func sorted(names []string) []string {
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 func span(n gsql.ASTNode) (start, end int) {

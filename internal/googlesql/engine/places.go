@@ -11,7 +11,7 @@ import (
 // tablePath is a table's name in FROM or JOIN, with what stands around it.
 func tablePath(n *gsql.ASTTablePathExpression, path *gsql.ASTPathExpression) wire.Path {
 	p := pathOf(wire.RoleTable, path)
-	place := &wire.Place{Form: wire.FormFrom, Whole: spanOf(n), Alias: p.Parts[len(p.Parts)-1], Subquery: true}
+	place := &wire.Place{Form: wire.FormFrom, Whole: spanOf(n), Alias: lastOf(&p), Subquery: true}
 	count := must(n.NumChildren())
 	for i := int32(0); i < count; i++ {
 		child := must(n.Child(i))
@@ -45,7 +45,7 @@ func tablePath(n *gsql.ASTTablePathExpression, path *gsql.ASTPathExpression) wir
 // tableClause is TABLE t: a query, or an argument of a table-valued function.
 func tableClause(n *gsql.ASTTableClause, path *gsql.ASTPathExpression) wire.Path {
 	p := pathOf(wire.RoleTable, path)
-	place := &wire.Place{Form: wire.FormTable, Whole: spanOf(n), Alias: p.Parts[len(p.Parts)-1], Subquery: true}
+	place := &wire.Place{Form: wire.FormTable, Whole: spanOf(n), Alias: lastOf(&p), Subquery: true}
 	if _, ok := must(n.Parent()).(*gsql.ASTTVFArgument); ok {
 		place.Form = wire.FormArgument
 	}
@@ -61,6 +61,12 @@ func sourcePath(path *gsql.ASTPathExpression) wire.Path {
 	p := pathOf(wire.RoleTable, path)
 	p.Place = &wire.Place{Form: wire.FormSource, Whole: wire.Span{Start: p.Start, End: p.End}, Alias: strings.Join(p.Parts, ".")}
 	return p
+}
+
+// lastOf is the alias that a name has of itself.
+func lastOf(p *wire.Path) string {
+	names := p.Spelled()
+	return names[len(names)-1]
 }
 
 func spanOf(n gsql.ASTNode) wire.Span {

@@ -13,7 +13,8 @@ func TestPlaces(t *testing.T) {
 	e := testEngine(t)
 	for sql, want := range map[string]string{
 		"SELECT a FROM d.c":                      "from [d.c] as c; subquery",
-		"SELECT a FROM `p.d.c`":                  "from [`p.d.c`] as c; subquery",
+		"SELECT a FROM `p.d.c`":                  "from [`p.d.c`] as p.d.c; subquery",
+		"SELECT a FROM `p.d`.c, p.`d.c` AS e":    "from [`p.d`.c] as c; subquery | from [p.`d.c` AS e] as e alias [AS e]; subquery",
 		"SELECT 1 FROM (d.c x JOIN d.o ON TRUE)": "from [d.c x] as x alias [x]; subquery | from [d.o] as o; subquery",
 		"SELECT 'é' FROM d.c@{h=1} AS `a b` FOR SYSTEM_TIME AS OF CURRENT_TIMESTAMP() TABLESAMPLE SYSTEM (10 PERCENT) WHERE TRUE": "from " +
 			"[d.c@{h=1} AS `a b` FOR SYSTEM_TIME AS OF CURRENT_TIMESTAMP() TABLESAMPLE SYSTEM (10 PERCENT)] as a b alias [AS `a b`] hint [@{h=1}] " +

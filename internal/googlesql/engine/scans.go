@@ -174,7 +174,8 @@ func (w *walk) tableScan(n *gsql.ResolvedTableScan) {
 	}
 }
 
-// nameOf is where a table's name stands in a reference that starts at an offset: the engine's place of FROM t as a query of its own includes the word FROM. A name cannot
+// nameOf is where a table's name stands in a reference that starts at an offset: the engine's place
+// of FROM t as a query of its own includes the word FROM, and parentheses around them. A name cannot
 // begin with that word unless it is back-quoted.
 func nameOf(text string, at int) int {
 	if at < 0 || at >= len(text) {
@@ -184,8 +185,10 @@ func nameOf(text string, at int) int {
 	return at + len(found)
 }
 
-// fromWord is FROM with the white space and comments after it.
-var fromWord = regexp.MustCompile(`^(?i:FROM)\b(?:\s+|/\*(?s:.*?)\*/|(?:--|#)[^\r\n]*(?:[\r\n]|$))*`)
+// fromWord is FROM with the parentheses before it, and white space and comments.
+var fromWord = regexp.MustCompile(`^(?:\(` + space + `)*(?i:FROM)\b` + space)
+
+const space = `(?:\s+|/\*(?s:.*?)\*/|(?:--|#)[^\r\n]*(?:[\r\n]|$))*`
 
 // project computes columns. Those that a FULL JOIN makes of USING are one side's or the other's, as they are.
 func (w *walk) project(n *gsql.ResolvedProjectScan) {

@@ -70,19 +70,22 @@ type Statement struct {
 	End        int      `json:"end"`
 	Nested     bool     `json:"nested,omitzero"` // inside another statement
 	Paths      []Path   `json:"paths,omitzero"`
-	Names      []string `json:"names,omitzero"` // names that hide tables: CTEs and aliases, lower case
+	Queries    []string `json:"queries,omitzero"` // names of WITH queries, lower case
+	Rows       []string `json:"rows,omitzero"`    // aliases, written or not: what a path may begin with; lower case
 	Parameters int      `json:"parameters,omitzero"`
 	Positional bool     `json:"positional,omitzero"` // a parameter among them is a question mark
 }
 
 // Path is a name of something in the catalog, as written.
 type Path struct {
-	Role  Role     `json:"role"`
+	Role Role `json:"role"`
+	// Parts are what the catalog looks for: an identifier with dots in it is so many parts.
 	Parts []string `json:"parts"`
-	Start int      `json:"start"`
-	End   int      `json:"end"`
-	// Quoted holds the spans of back-quoted parts that contain dots, each to be split before analysis.
-	Quoted []Quoted `json:"quoted,omitzero"`
+	// Identifiers are what the name consists of in SQL, by which it may be a WITH query's or an
+	// array's; nil where they are the parts.
+	Identifiers []string `json:"identifiers,omitzero"`
+	Start       int      `json:"start"`
+	End         int      `json:"end"`
 	// Place says what stands around a table's name; set for RoleTable, and only there.
 	Place *Place `json:"place,omitzero"`
 }
@@ -92,8 +95,9 @@ type Path struct {
 type Place struct {
 	Form  Form `json:"form"`
 	Whole Span `json:"whole"` // all of the reference: the name with everything below; for TABLE t with the word TABLE
-	// Alias is the name that the rest of the query knows the table by: the explicit alias, or else the last part of the name (of a
-	// back-quoted part with dots, what stands after its last dot). It is not quoted.
+	// Alias is the name that the rest of the query knows the table by: the explicit alias, or else
+	// the last identifier of the name, which is all of a name that is quoted as a whole. It is not
+	// quoted.
 	Alias      string `json:"alias,omitzero"`
 	AliasSpan  *Span  `json:"aliasSpan,omitzero"`  // of "AS x" or "x" where the alias is written
 	Hint       *Span  `json:"hint,omitzero"`       // of "@{…}"
@@ -145,13 +149,6 @@ const (
 type Span struct {
 	Start int `json:"start"`
 	End   int `json:"end"`
-}
-
-// Quoted is one back-quoted identifier with dots in it.
-type Quoted struct {
-	Name  string `json:"name"`
-	Start int    `json:"start"`
-	End   int    `json:"end"`
 }
 
 // Role says what a Path names.
