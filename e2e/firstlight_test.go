@@ -56,6 +56,9 @@ func allowedAndMasked(t *testing.T, d *demo) {
 		"joined":     `SELECT c.ssn, c.card_number, c.email, o.id FROM crm.customers c JOIN crm.orders o ON o.customer_id = c.id`,
 		"pipe":       `FROM crm.customers |> SELECT ssn, card_number, email, id`,
 		"backticks":  "SELECT ssn, card_number, email, id FROM `demo.crm.customers`",
+		"whole name": "SELECT `crm.customers`.ssn, `crm.customers`.`card_number`, `crm.customers`.email, `crm.customers`.id FROM `crm.customers`",
+		"dotted cte": "WITH `crm.orders` AS (SELECT ssn, card_number, email, id FROM `demo.crm.customers`) SELECT `crm.orders`.* FROM `crm.orders`, (SELECT COUNT(*) AS n FROM demo.crm.orders)",
+		"outer row":  "SELECT (SELECT orders.ssn FROM `crm.orders` LIMIT 1), orders.card_number, orders.email, orders.id FROM crm.customers AS orders",
 		"union":      `SELECT ssn, card_number, email, id FROM crm.customers WHERE id < 5 UNION ALL SELECT ssn, card_number, email, id FROM crm.customers WHERE id >= 5`,
 		"in comment": "SELECT ssn /* , name */, card_number, email, id -- DROP TABLE crm.customers\nFROM crm.customers",
 	} {

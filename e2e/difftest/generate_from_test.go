@@ -68,15 +68,16 @@ func (g *generator) condition(left, right, both []item, outer *scope) string {
 
 // relation is one thing to read from.
 func (g *generator) relation(outer *scope) (string, []item) {
-	alias := g.name("t")
+	alias := g.row()
 	switch n := g.r.IntN(20); {
 	case n < 4 && len(g.ctes) > 0:
 		c := pick(g, g.ctes)
+		sql, alias := g.called(c.name)
 		var items []item
 		for _, i := range c.columns {
 			items = append(items, item{alias + "." + i.ref, i.kind})
 		}
-		return c.name + " AS " + alias, items
+		return sql, items
 	case n < 7 && g.spend(3):
 		kinds, names := g.columns()
 		var items []item
@@ -99,7 +100,11 @@ func (g *generator) relation(outer *scope) (string, []item) {
 	case n == 11:
 		return "UNNEST(" + g.expression(arrayOf(text), outer) + ") AS " + alias, []item{{alias, text}}
 	}
+	if g.one(12) && g.spend(3) {
+		return g.arrayOrTable(outer)
+	}
 	t := pick(g, tables)
+	sql, alias := g.called(g.spell(t))
 	items := tableItems(t, alias)
 	if g.one(8) { // the row as a value
 		row := &kind{name: "STRUCT"}
@@ -112,17 +117,7 @@ func (g *generator) relation(outer *scope) (string, []item) {
 	if g.one(30) {
 		sample = " TABLESAMPLE SYSTEM (100 PERCENT)"
 	}
-	return g.spell(t) + " AS " + alias + sample, items
-}
-
-// spell writes a table's name in one of the ways that BigQuery reads.
-func (g *generator) spell(t *table) string {
-	p := strings.Split(t.name, ".")
-	forms := []string{"`" + t.name + "`", "`" + p[0] + "`.`" + p[1] + "`.`" + p[2] + "`", p[0] + "." + p[1] + "." + p[2]}
-	if p[0] == project {
-		forms = append(forms, p[1]+"."+p[2], "`"+p[1]+"."+p[2]+"`")
-	}
-	return pick(g, forms)
+	return sql + sample, items
 }
 
 // unnest takes apart an array of the scope.
@@ -147,6 +142,9 @@ func (g *generator) unnest(s *scope) (string, []item) {
 		return "", nil
 	}
 	sql := "UNNEST(" + array.ref + ") AS " + alias
+	if path.MatchString(array.ref) && g.one(3) {
+		sql = array.ref + " AS " + alias
+	}
 	var items []item
 	if e := array.kind.element; e.name == "STRUCT" {
 		for i, f := range e.fields {

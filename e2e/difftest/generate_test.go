@@ -227,9 +227,9 @@ func (g *generator) with(want []*kind, names []string, outer *scope) string {
 	before := len(g.ctes)
 	var entries []string
 	for range 1 + g.r.IntN(2) {
-		kinds, columns := g.columns()
+		name, kinds, columns := g.cte()
 		sql := g.query(kinds, columns, nil)
-		s := source{name: g.name("w")}
+		s := source{name: name}
 		for i := range columns {
 			s.columns = append(s.columns, item{columns[i], kinds[i]})
 		}

@@ -70,10 +70,14 @@ func (an *analyzer) nodes(sql, project, dataset string) ([]string, error) {
 
 // resolve resolves a statement without any rewrite. Whoever asks frees the output.
 func (an *analyzer) resolve(sql, project, dataset string) (*googlesql.AnalyzerOutput, error) {
+	return an.resolveBy(&finder{an: an, project: project, dataset: dataset}, sql)
+}
+
+func (an *analyzer) resolveBy(f *finder, sql string) (*googlesql.AnalyzerOutput, error) {
 	if err := an.refresh(); err != nil {
 		return nil, err
 	}
-	handle, err := googlesql.NewCatalogFromImpl(&finder{an: an, project: project, dataset: dataset})
+	handle, err := googlesql.NewCatalogFromImpl(f)
 	if err != nil {
 		return nil, err
 	}

@@ -50,7 +50,6 @@ func (e *engine) handle(req request) (resp response) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	req.SQL = splitBackticks(req.SQL)
 	switch req.Op {
 	case "ping":
 		return response{}

@@ -83,7 +83,7 @@ func (an *analyzer) expand(req request) (_ string, err error) {
 	}
 	defer done()
 	defer caught(&err)
-	x := expander{an: an, request: req, suffix: strings.Contains(strings.ToUpper(sql), tableSuffix)}
+	x := expander{an: an, request: req, suffix: strings.Contains(strings.ToUpper(sql), tableSuffix), queries: withQueries(script)}
 	x.walk(script, false)
 	slices.SortFunc(x.splices, func(a, b splice) int { return cmp.Compare(b.start, a.start) })
 	for _, s := range x.splices {
@@ -101,7 +101,8 @@ type splice struct {
 type expander struct {
 	an      *analyzer
 	request request
-	suffix  bool // the text names _TABLE_SUFFIX
+	suffix  bool            // the text names _TABLE_SUFFIX
+	queries map[string]bool // names of WITH queries, lower case
 	splices []splice
 }
 
@@ -145,14 +146,29 @@ func (x *expander) walk(n googlesql.ASTNode, over bool) {
 	children(n, func(child googlesql.ASTNode) { x.walk(child, over) })
 }
 
+// withQueries are the names of all WITH queries, lower case.
+func withQueries(n googlesql.ASTNode) map[string]bool {
+	found := map[string]bool{}
+	var walk func(googlesql.ASTNode)
+	walk = func(n googlesql.ASTNode) {
+		if q, ok := n.(*googlesql.ASTAliasedQuery); ok {
+			found[strings.ToLower(must(must(q.Alias()).GetAsString()))] = true
+		}
+		children(n, walk)
+	}
+	walk(n)
+	return found
+}
+
 // wildcard gives the members of a table's name, or nil if it is no wildcard or takes in none.
 func (x *expander) wildcard(n *googlesql.ASTTablePathExpression) []*entry {
 	path := must(n.PathExpr())
 	if path == nil {
 		return nil
 	}
-	key := strings.Join(complete(must(path.ToIdentifierVector()), x.request.Project, x.request.Dataset), ".")
-	if !strings.HasSuffix(key, "*") {
+	names := must(path.ToIdentifierVector())
+	key := strings.Join(complete(strings.Split(strings.Join(names, "."), "."), x.request.Project, x.request.Dataset), ".")
+	if !strings.HasSuffix(key, "*") || len(names) == 1 && x.queries[strings.ToLower(names[0])] {
 		return nil
 	}
 	return x.an.catalog.members(key)
@@ -176,7 +192,8 @@ func (x *expander) reads(n googlesql.ASTNode) bool {
 func (x *expander) table(n *googlesql.ASTTablePathExpression, members []*entry) {
 	path := must(n.PathExpr())
 	names := must(path.ToIdentifierVector())
-	prefix := len(names[len(names)-1]) - len("*")
+	last := names[len(names)-1]
+	prefix := len(last[strings.LastIndexByte(last, '.')+1:]) - len("*")
 	var parts []string
 	for _, m := range members {
 		var columns []string
@@ -194,7 +211,7 @@ func (x *expander) table(n *googlesql.ASTTablePathExpression, members []*entry) 
 	}
 	text := "(" + strings.Join(parts, " UNION ALL ") + ")"
 	if must(n.Alias()) == nil {
-		text += " AS `" + names[len(names)-1] + "`"
+		text += " AS `" + last + "`"
 	}
 	start, end := span(path)
 	x.splices = append(x.splices, splice{start, end, text})

@@ -79,6 +79,7 @@ type finder struct {
 	project, dataset string
 	missing          string // BigQuery's words for the first table that was not found
 	reason           string
+	found            map[string]string // the full names of tables, by the identifiers that they were asked for by, joined by NUL; nil if nobody wants it
 }
 
 var errNone = errors.New("Not found") //nolint:staticcheck // BigQuery's words
@@ -89,6 +90,9 @@ func (f *finder) FindTable(path []string, _ *googlesql.FindOptions) (googlesql.T
 	parts := complete(strings.Split(strings.Join(path, "."), "."), f.project, f.dataset)
 	key := strings.Join(parts, ".")
 	if t := f.an.tables[key]; t != nil {
+		if f.found != nil {
+			f.found[strings.Join(path, "\x00")] = key
+		}
 		return t, nil
 	}
 	if strings.HasSuffix(key, "*") && len(parts) == 3 {

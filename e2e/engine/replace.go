@@ -17,7 +17,11 @@ func (e *engine) replaceExisting(ctx context.Context, a analysis, req request) (
 	if a.mode != "CREATE_OR_REPLACE" || len(a.targets) != 1 || e.catalog.tables[a.targets[0].String()] == nil {
 		return false, nil
 	}
-	text := skipComments(req.SQL)
+	sql, err := e.analyzer.respell(req)
+	if err != nil {
+		return true, err
+	}
+	text := skipComments(sql)
 	m := created.FindStringSubmatchIndex(text)
 	if m == nil {
 		return true, fmt.Errorf("CREATE OR REPLACE of %s is not in a form that can be carried out here", a.targets[0])

@@ -32,13 +32,13 @@ type mended struct {
 	err   error
 }
 
-// mend puts the set operations of a query in other words that the driver would mix up. What the analyzer does not take stays as it is: the
-// driver has words for it.
+// mend spells a query for the driver, and puts its set operations in other words that the driver would mix up. What the analyzer does not
+// take stays as it is: the driver has words for it.
 func (e *engine) mend(req request) mended {
-	same := mended{sql: req.SQL}
 	upper := strings.ToUpper(req.SQL)
-	if !strings.Contains(upper, "UNION") && !strings.Contains(upper, "INTERSECT") && !strings.Contains(upper, "EXCEPT") {
-		return same
+	operations := strings.Contains(upper, "UNION") || strings.Contains(upper, "INTERSECT") || strings.Contains(upper, "EXCEPT")
+	if !operations && !dotted(req.SQL) {
+		return mended{sql: req.SQL}
 	}
 	key := fmt.Sprint(e.catalog.version, "\x00", req.Project, "\x00", req.Dataset, "\x00", req.SQL)
 	if m, ok := e.mended[key]; ok {
@@ -47,9 +47,13 @@ func (e *engine) mend(req request) mended {
 	if e.mended == nil || len(e.mended) >= 1000 {
 		e.mended = map[string]mended{}
 	}
-	m := same
-	if before, err := e.analyzer.mixedUp(req); err == nil && len(before.repeated) > 0 {
-		m = e.analyzer.mend(req, before)
+	spelt, err := e.analyzer.respell(req)
+	m := mended{sql: spelt, err: err}
+	req.SQL = spelt
+	if err == nil && operations {
+		if before, err := e.analyzer.mixedUp(req); err == nil && len(before.repeated) > 0 {
+			m = e.analyzer.mend(req, before)
+		}
 	}
 	e.mended[key] = m
 	return m

@@ -2,25 +2,6 @@ package main
 
 import "strings"
 
-// splitBackticks writes `p.d.t` as `p`.`d`.`t`. BigQuery reads both the same, and gives the table the alias t; GoogleSQL alone would take
-// the whole path for one name. Strings and comments stay as they are, byte for byte; text that does not lex is returned as it is.
-func splitBackticks(sql string) string {
-	if !strings.Contains(sql, "`") {
-		return sql
-	}
-	var b strings.Builder
-	for i := 0; i < len(sql); {
-		end := tokenEnd(sql, i)
-		tok := sql[i:end]
-		if tok[0] == '`' && strings.HasSuffix(tok, "`") && len(tok) > 2 && strings.Contains(tok, ".") && !strings.Contains(tok, "..") {
-			tok = strings.ReplaceAll(tok, ".", "`.`")
-		}
-		b.WriteString(tok)
-		i = end
-	}
-	return b.String()
-}
-
 // tokenEnd returns where the string, comment, quoted name or single byte at i ends.
 func tokenEnd(s string, i int) int {
 	switch c := s[i]; {
