@@ -79,7 +79,7 @@ func (w *boundWorld) in(groups ...string) {
 // say approves a request as a person of a group.
 func (w *boundWorld) say(id, name, group string, terms ...approvals.Terms) {
 	w.t.Helper()
-	who := approvals.Decider{Subject: identity.Subject{Issuer: "h", Sub: name, People: []string{name}}, Groups: []string{group}}
+	who := approvals.Decider{Subject: identity.Subject{Issuer: "h", Sub: name, People: []string{name}, Mapped: true}, Groups: []string{group}}
 	if _, err := w.s.Approvals.Decide(w.t.Context(), id, who, approvals.Approve, "fine", terms...); err != nil {
 		w.t.Fatal(err)
 	}
