@@ -50,6 +50,9 @@ type boundWorld struct {
 	access   bigquery.RowAccess
 	denied   error // what the question for row access policies ends with
 
+	gone        bool  // the table
+	catalogDown error // what a look at the table ends with
+
 	billed     int64             // maximumBytesBilled of the last job
 	principals map[string]string // whom Google knows an account as
 
@@ -117,6 +120,12 @@ func (w *boundWorld) Rewrite(context.Context, googlesql.Request, *googlesql.Anal
 	return nil, errors.New("nothing is sensitive here")
 }
 func (w *boundWorld) Table(context.Context, bigquery.TableID) (*bigquery.Table, error) {
+	if w.gone {
+		return nil, googlesql.ErrNotFound
+	}
+	if w.catalogDown != nil {
+		return nil, w.catalogDown
+	}
 	table := w.table
 	return &table, nil
 }

@@ -120,10 +120,19 @@ func (s *Service) summary(ctx context.Context, w *walk, e jobs.Entry) (bigquery.
 	if job.Ended > 0 {
 		sum.Ended = time.UnixMilli(job.Ended)
 	}
-	if job.Error != nil {
+	if job.Error != nil && s.mayKnow(ctx, w, record) {
 		sum.Reason = job.Error.Reason
 	}
 	return sum, nil
+}
+
+// mayKnow says whether today's policy would let jobs.get tell how a job ended: why one failed depends
+// on what it read.
+func (s *Service) mayKnow(ctx context.Context, w *walk, record jobs.Record) bool {
+	get := s.next(w)
+	get.op.Method = bigquery.MethodGetJob
+	_, err := s.judgeAgain(ctx, get, record)
+	return err == nil
 }
 
 func (s *Service) heldSummary(ctx context.Context, w *walk, e jobs.Entry) (bigquery.JobSummary, error) {
