@@ -9,11 +9,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	procv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/grpc/codes"
@@ -378,6 +380,16 @@ func TestMutationsAreHeldToTheRules(t *testing.T) {
 			t.Errorf("%d requests arrived upstream", n)
 		}
 	})
+	for _, name := range []string{":authority", ":method", ":scheme", "host"} {
+		t.Run("ext_proc sets "+name, func(t *testing.T) {
+			w := start(t, &world{process: setting(name, "evil.example")})
+			code, contentType, body := get(t, "http://"+w.rest+queries+"/x")
+			wantBigQueryError(t, code, contentType, body, 503, "backendError")
+			if n := len(w.requests()); n != 0 {
+				t.Errorf("%d requests arrived upstream", n)
+			}
+		})
+	}
 	t.Run("ext_authz sets host", func(t *testing.T) {
 		w := start(t, &world{check: func(ctx context.Context, in *authv3.CheckRequest) (*authv3.CheckResponse, error) {
 			out, err := allow(ctx, in)
@@ -458,4 +470,49 @@ func TestProcessErrorBreaksOff(t *testing.T) {
 	if err == nil || strings.Contains(string(body), "SECRET") {
 		t.Errorf("error %v, body %q; want a response that breaks off before the secret", err, body)
 	}
+}
+
+// setting is an ext_proc that sets one header of the request.
+func setting(name, value string) func(procv3.ExternalProcessor_ProcessServer) error {
+	return func(s procv3.ExternalProcessor_ProcessServer) error {
+		return each(s, func(in *procv3.ProcessingRequest) (*procv3.ProcessingResponse, error) {
+			out, err := pass(in)
+			if h := out.GetRequestHeaders(); h != nil {
+				v := headerValue(name, "")
+				v.Header.RawValue = []byte(value)
+				h.Response.HeaderMutation = &procv3.HeaderMutation{SetHeaders: []*corev3.HeaderValueOption{v}}
+			}
+			return out, err
+		})
+	}
+}
+
+// TestTheQueryArrivesAsExtProcWritesIt has ext_proc write values that a query parameter of ext_authz
+// could not hold (`Field 'query_parameters_to_set' contained invalid header`), whether escaped or not.
+func TestTheQueryArrivesAsExtProcWritesIt(t *testing.T) {
+	values := map[string]string{
+		"padding": "BEGX===", "slash": "a/b", "colon": "a:b", "tilde": "a~b", "plus": "a+b", "percent": "100%", "space": "a b", "ampersand": "a&alt=proto",
+		"question mark": "a?b", "comma and brackets": "rows(f,v)", "every printable byte": printable(),
+	}
+	for name, value := range values {
+		t.Run(name, func(t *testing.T) {
+			query := url.Values{"alt": {"json"}, "pageToken": {value}}.Encode()
+			w := start(t, &world{process: setting(":path", queries+"/x?"+query)})
+			if code, _, body := get(t, "http://"+w.rest+queries+"/x?pageToken=theirs&fields=rows"); code != http.StatusOK {
+				t.Fatalf("status %d %s", code, body)
+			}
+			got := w.requests()
+			if len(got) != 1 || got[0].URL.RawQuery != query || got[0].URL.Query().Get("pageToken") != value || got[0].URL.Path != queries+"/x" {
+				t.Errorf("%d arrived: %v", len(got), got)
+			}
+		})
+	}
+}
+
+func printable() string {
+	var b []byte
+	for c := byte('!'); c <= '~'; c++ {
+		b = append(b, c)
+	}
+	return string(b)
 }
