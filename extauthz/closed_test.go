@@ -1,7 +1,9 @@
 package extauthz
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -85,5 +87,29 @@ func TestAJobOfAClosedTable(t *testing.T) {
 	var none *policies.Set
 	if _, closed := none.Closed(policies.Request{}); !closed {
 		t.Error("without a policy something is open")
+	}
+}
+
+// What is wrong with the policy is told to its operators, once, and not to the agent.
+func TestAFaultOfThePolicyIsTold(t *testing.T) {
+	w := newClosedWorld(t)
+	var log bytes.Buffer
+	w.s.Log = slog.New(slog.NewTextHandler(&log, nil))
+	faulty := openPolicy + "columns:\n  - {match: p.finance.payroll.employe, mask: ALWAYS_NULL}\ntables:\n  - {match: p.finance.*, unlisted: clear}\n"
+	w.policy(faulty)
+	for range 3 {
+		o := w.ask(map[string]any{"query": "SELECT employee FROM finance.payroll", "useLegacySql": false})
+		if o.status != 403 || !strings.Contains(string(o.body), "until its policy is mended") || strings.Contains(string(o.body), "employe") {
+			t.Errorf("status %d %s", o.status, o.body)
+		}
+	}
+	const cause = `cause="finance.yaml:7: columns entry p.finance.payroll.employe: p.finance.payroll has no column employe (did you mean employee?)"`
+	if got := strings.Count(log.String(), cause); got != 1 {
+		t.Errorf("the log says it %d times, want once:\n%s", got, log.String())
+	}
+	w.policy(faulty + "# another\n")
+	w.ask(map[string]any{"query": "SELECT employee FROM finance.payroll", "useLegacySql": false})
+	if got := strings.Count(log.String(), cause); got != 2 {
+		t.Errorf("under another policy the log says it %d times, want twice", got)
 	}
 }

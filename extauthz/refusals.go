@@ -102,6 +102,7 @@ func (s *Service) refuse(ctx context.Context, w *walk, err error) outcome {
 	if w.decision.Rule.ID() == "" {
 		w.decision.Rule = r.rule
 	}
+	s.tell(w)
 	if err := s.record(ctx, w, audit.EffectRefuse, r.message); err != nil {
 		return s.unrecorded(w, err)
 	}

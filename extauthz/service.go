@@ -77,6 +77,7 @@ type Service struct {
 	estimates estimates
 	listed    listings
 	asked     buckets
+	told      told
 }
 
 // Check decides about one request. It returns a gRPC error only when no answer can be trusted, which Envoy turns into a 503.

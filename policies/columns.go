@@ -39,6 +39,7 @@ type view struct {
 	id      bigquery.TableID
 	name    string
 	schema  []bigquery.Field
+	members []string           // of a wildcard table
 	others  []bigquery.Schema  // of members of a wildcard table that differ from schema
 	origins []*view            // the tables whose rows this one shows, as far as they are there
 	gone    bool               // one of them is not there any more
@@ -77,7 +78,7 @@ func (l leaf) masked() masking.Rule {
 // view gathers what the policy says of a table, for a subject who reads it by these rules.
 func (s *Set) view(table *bigquery.Table, rules []*rule) *view {
 	v := &view{id: table.TableReference, name: table.TableReference.String(), schema: table.Schema.Fields, stored: table.Type != "VIEW" && table.Type != "MATERIALIZED_VIEW" && table.View == nil && table.MaterializedView == nil}
-	v.others, v.ids = table.Others, []bigquery.TableID{v.id}
+	v.members, v.others, v.ids = table.Members, table.Others, []bigquery.TableID{v.id}
 	for _, o := range table.Origins {
 		if o.Table == nil {
 			v.gone, v.ids = true, append(v.ids, o.ID)
@@ -141,18 +142,7 @@ func (v *view) sensitiveEntry() *columnRule {
 		if entry.mask == "" {
 			continue
 		}
-		if entry.match.literalTable() {
-			return entry
-		}
-		found := false
-		for _, schema := range v.schemas() {
-			v.walk(schema, nil, func(path []string, _ string) bool {
-				covered, below := entry.match.columnDepth(foldAll(path))
-				found = covered || below
-				return !found
-			})
-		}
-		if found {
+		if entry.match.literalTable() || v.speaksOf(entry.match) {
 			return entry
 		}
 	}

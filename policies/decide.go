@@ -75,7 +75,7 @@ func (s *Set) through(r *Request, questions []func(*walk) error) *walk {
 	d.Mask.Sensitive = w.decision.Mask.Sensitive
 	var known *refusal
 	if errors.As(err, &known) {
-		d.Rule, d.Remedy = known.rule, known.remedy
+		d.Rule, d.Remedy, d.Cause = known.rule, known.remedy, known.cause
 	}
 	for _, ref := range w.decision.Cites {
 		if ref != d.Rule {
@@ -186,6 +186,9 @@ func (w *walk) schemas() error {
 		if !v.stored && v.sensitive() {
 			// Lineage leads through a view to its tables, so a mask on the view's own columns would not be applied.
 			return refuse(v.sensitiveRef(), "a query of the tables behind it", "%s is a view, and the policy speaks of its own columns: mark those of its tables", w.request.short(name))
+		}
+		if err := w.mended(v); err != nil {
+			return err
 		}
 		w.tables = append(w.tables, v)
 	}

@@ -16,6 +16,7 @@ type Explanation struct {
 	At         string            `json:"at,omitempty"` // file:line of the rule
 	Message    string            `json:"message,omitempty"`
 	Remedy     string            `json:"remedy,omitempty"`
+	Cause      string            `json:"cause,omitempty"` // a fault of the policy that has to be mended; agents are not told
 	Groups     []string          `json:"groups"`
 	Unknown    []UnknownGroup    `json:"unknown_groups,omitempty"` // of which nobody can say whether the subject is in them: all their restrictions hold, and they give nothing
 	Also       []string          `json:"also,omitempty"`           // other rules that took part, "policy/rule (file:line)"
@@ -60,7 +61,7 @@ type ExplanationApproval struct {
 // Explain puts a Decision into words. Its String is what `bqgate policy explain` prints on a terminal, its JSON what it prints otherwise.
 func Explain(d Decision) Explanation {
 	e := Explanation{
-		Effect: d.Effect.String(), Rule: d.Rule.ID(), Message: d.Message, Remedy: d.Remedy, Groups: append([]string{}, d.Groups...), Unknown: slices.Clone(d.Unknown), Credential: d.Credential,
+		Effect: d.Effect.String(), Rule: d.Rule.ID(), Message: d.Message, Remedy: d.Remedy, Cause: d.Cause, Groups: append([]string{}, d.Groups...), Unknown: slices.Clone(d.Unknown), Credential: d.Credential,
 		MaxBytes: d.MaxBytes, MaxRows: d.MaxRows, MaxResult: d.MaxResultBytes, Sensitive: slices.Clone(d.Sensitive),
 	}
 	if e.Rule != "" {
@@ -124,6 +125,9 @@ func (e Explanation) String() string {
 	}
 	if e.Remedy != "" {
 		line("would pass", "%s", e.Remedy)
+	}
+	if e.Cause != "" {
+		line("to mend", "%s", e.Cause)
 	}
 	if len(e.Groups) > 0 {
 		line("groups", "%s", strings.Join(e.Groups, ", "))

@@ -35,6 +35,8 @@ func (s *Set) Lint(catalog string) ([]Finding, []ClearColumn, error) {
 	l := &linter{set: s}
 	l.groups()
 	l.undecided()
+	l.unlooked()
+	l.cleared()
 	if catalog == "" {
 		return l.done(), nil, nil
 	}
@@ -151,18 +153,25 @@ func (l *linter) unreached(tables []*bigquery.Table) {
 		}
 		for _, p := range r.clear {
 			if !column(p) {
-				l.find(r.ref, "rule %s clears %s, and no column of the catalog has such a name", r.ref.Name, p.text)
+				l.find(r.ref, "rule %s clears %s, and no column of the catalog has such a name%s", r.ref.Name, p.text, l.meant(p, tables))
 			}
 		}
 	}
-	for _, c := range l.set.columns {
+	for i := range l.set.columns {
+		c := &l.set.columns[i]
 		if !column(c.match) {
-			l.find(c.ref, "columns entry %s: no column of the catalog has such a name", c.match.text)
+			closed := ""
+			if slices.ContainsFunc(tables, func(t *bigquery.Table) bool {
+				return c.match.touchesTable(t.TableReference) && l.set.view(t, nil).lacks(c)
+			}) {
+				closed = "; no query of the table is answered until that is mended"
+			}
+			l.find(c.ref, "columns entry %s: no column of the catalog has such a name%s%s", c.match.text, l.meant(c.match, tables), closed)
 		}
 	}
 	for _, t := range l.set.tables {
 		if !touched(t.match) {
-			l.find(t.ref, "tables entry %s: no table of the catalog has such a name", t.match.text)
+			l.find(t.ref, "tables entry %s: no table of the catalog has such a name%s", t.match.text, l.meant(t.match, tables))
 		}
 	}
 }

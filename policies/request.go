@@ -80,6 +80,7 @@ type refusal struct {
 	message string
 	remedy  string
 	rule    RuleRef
+	cause   string // what is wrong with the policy, for its operators
 }
 
 func (e *refusal) Error() string { return e.message }

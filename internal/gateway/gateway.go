@@ -149,6 +149,7 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 		return err
 	}
 	log.Info("serving", "sockets", c.Sockets.Dir, "console", c.Console.Address, "policies", len(c.Policies), "policy_digest", set.Digest())
+	g.Go(func() error { checkNames(ctx, set, upstream, log); return nil })
 	return g.Wait()
 }
 
