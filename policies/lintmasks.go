@@ -149,15 +149,31 @@ func (l *linter) meant(p pattern, tables []*bigquery.Table) string {
 	if !p.literal() {
 		return ""
 	}
-	var names []string
+	// One part of the name is wrong, more often than two: what is compared is the part that differs.
+	beside, names := map[string]string{}, [tableParts][]string{}
 	for _, t := range tables {
-		if !p.touchesTable(t.TableReference) {
-			names = append(names, t.TableReference.String())
-			continue
+		if p.touchesTable(t.TableReference) {
+			if len(p.parts) > tableParts {
+				return spelling.DidYouMean(strings.Join(p.parts[tableParts:], "."), l.set.view(t, nil).paths())
+			}
+			return ""
 		}
-		if len(p.parts) > tableParts {
-			return spelling.DidYouMean(strings.Join(p.parts[tableParts:], "."), l.set.view(t, nil).paths())
+		id := t.TableReference
+		parts, differs, n := [tableParts]string{id.Project, id.Dataset, id.Table}, 0, 0
+		for i, part := range parts {
+			if fold(part) != p.folded[i] {
+				differs, n = i, n+1
+			}
+		}
+		if n == 1 {
+			names[differs] = append(names[differs], parts[differs])
+			beside[parts[differs]] = id.String()
 		}
 	}
-	return spelling.DidYouMean(strings.Join(p.parts[:tableParts], "."), names)
+	for i := tableParts - 1; i >= 0; i-- {
+		if nearest := spelling.Nearest(p.parts[i], names[i]); nearest != "" {
+			return " (did you mean " + beside[nearest] + "?)"
+		}
+	}
+	return ""
 }
