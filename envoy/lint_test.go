@@ -160,7 +160,7 @@ func TestLintFinds(t *testing.T) {
 		{"routing headers changed", sidecar, "disallow_is_error: true", "allow_all_routing: true\ndisallow_is_error: true", "mutations", true},
 		{"ext_proc may not write the query", sidecar, "allow_expression:\n  regex: :path", "", "mutations", true},
 		{"ext_proc may write any pseudo-header", sidecar, "regex: :path", "regex: ':.*'", "mutations", true},
-		{"ext_proc may write system headers", sidecar, "disallow_system: true\nprocessing_mode:", "disallow_system: false\nprocessing_mode:", "mutations", true},
+		{"ext_proc may write system headers", sidecar, "disallow_expression:\n  regex: authorization|proxy-authorization|cookie|x-goog-iam-authorization-token\ndisallow_is_error: true\ndisallow_system: true", "disallow_expression:\n  regex: authorization|proxy-authorization|cookie|x-goog-iam-authorization-token\ndisallow_is_error: true\ndisallow_system: false", "mutations", true},
 		{"no forward rules", sidecar, "- exact: authorization\n- exact: proxy-authorization\n- exact: cookie\n- exact: x-goog-iam-authorization-token", "- exact: cookie", "secrets", true},
 		{"ext_proc writes metadata", sidecar, "metadata_options:", "metadata_options:\n  receiving_namespaces: {untyped: [x]}", "metadata", true},
 		{"no immediate responses", sidecar, "route_cache_action: RETAIN", "route_cache_action: RETAIN\ndisable_immediate_response: true", "fail-closed", false},
