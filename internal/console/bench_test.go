@@ -49,7 +49,8 @@ var callers = map[string]identity.Subject{
 	"alan": person("alan", "analysts"), "stranger": person("stranger"),
 	"run1": pipeline("1"), "run2": pipeline("2"),
 	"fresh": loggedIn(person("erin", "data-owners"), time.Minute), "tired": loggedIn(person("erin", "data-owners"), time.Hour),
-	"bot": {Issuer: "https://ci.example", Sub: "bot", Owner: "ci|bot", Grant: "ci|bot", Groups: []string{"data-owners"}, People: []string{"bo"}, Workload: true},
+	"ghost": {Issuer: "https://login.example", Sub: "8f3c", Owner: "login|8f3c", Grant: "login|8f3c", Groups: []string{"data-owners"}, People: []string{"8f3c"}},
+	"bot":   {Issuer: "https://ci.example", Sub: "bot", Owner: "ci|bot", Grant: "ci|bot", Groups: []string{"data-owners"}, People: []string{"bo"}, Workload: true},
 }
 
 // loggedIn is somebody whose token says how long ago they logged in.

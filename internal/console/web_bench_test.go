@@ -87,7 +87,11 @@ func webPeople() []oidcissuer.Person {
 	}
 	robot := person("robot", "data-owners")
 	robot.Token.Claims = map[string]any{"repository_id": "1", "run_id": "2", "run_attempt": "1", "workflow_ref": "w", "ref": "r", "actor": "dana"}
+	ghost, claimed := person("ghost", "data-owners"), person("claimed", "data-owners")
+	ghost.Token.Subject, ghost.Token.Claims = "8f3c0a1e-5b7d-4a52-9c1e-0d5b7f2a9c11", map[string]any{"preferred_username": "erin@acme.example"}
+	claimed.Token.Claims = map[string]any{"email": "aaron@acme.example", "email_verified": false}
 	return []oidcissuer.Person{
+		ghost, claimed,
 		person("dana", "data-owners"), person("erin", "data-owners"), person("carol", "data-owners"), person("alan", "analysts"), person("stranger"), robot,
 	}
 }
