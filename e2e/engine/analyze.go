@@ -74,7 +74,16 @@ func newAnalyzer(cat *catalog) (*analyzer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a type factory: %w", err)
 	}
-	return &analyzer{catalog: cat, options: options, types: types, builtins: builtins, version: -1, pinned: []any{lang, optionsLang}}, nil
+	whole, err := types.MakeSimpleType(googlesql.TypeKindTypeInt64)
+	if err != nil {
+		return nil, fmt.Errorf("make INT64: %w", err)
+	}
+	for _, alias := range integers {
+		if err := builtins.AddType(alias, whole); err != nil {
+			return nil, fmt.Errorf("name INT64 %s: %w", alias, err)
+		}
+	}
+	return &analyzer{catalog: cat, options: options, types: types, builtins: builtins, version: -1, pinned: []any{lang, optionsLang, whole}}, nil
 }
 
 // newLanguage makes the options anew each time: whoever receives them may move them out.

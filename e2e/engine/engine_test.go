@@ -57,6 +57,7 @@ func TestRun(t *testing.T) {
 		{"FROM `days_*` |> WHERE id > 7 |> SELECT id", `[["8"]]`},
 		{"SELECT SESSION_USER() AS u, current_user(), 'SESSION_USER()' FROM t", `[["a@b.example","a@b.example","SESSION_USER()"],["a@b.example","a@b.example","SESSION_USER()"]]`},
 		{"SELECT 1.5, 1e20, 2.0", `[["1.5","1E+20","2.0"]]`},
+		{"SELECT CAST('7' AS INT), CAST(2.6 AS smallint), ARRAY<INTEGER>[1], STRUCT<a BIGINT>(2).a, SAFE_CAST('x' AS TINYINT), 'INT' FROM d.days_1", `[["7","3",["1"],"2",null,"INT"]]`},
 	} {
 		r := ask(t, "run", c.sql)
 		if r.Error != nil {

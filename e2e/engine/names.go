@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -21,7 +22,7 @@ import (
 // it is: the driver has words for it.
 func (an *analyzer) respell(req request) (_ string, err error) {
 	sql := req.SQL
-	if !dotted(sql) {
+	if !respelt(sql) {
 		return sql, nil
 	}
 	f := &finder{an: an, project: req.Project, dataset: req.Dataset, found: map[string]string{}}
@@ -42,6 +43,14 @@ func (an *analyzer) respell(req request) (_ string, err error) {
 	}
 	return sql, nil
 }
+
+// integers are other names of INT64: "INT, SMALLINT, INTEGER, BIGINT, TINYINT, and BYTEINT are aliases for INT64" (Data types).
+var integers = []string{"INT", "SMALLINT", "INTEGER", "BIGINT", "TINYINT", "BYTEINT"}
+
+var integer = regexp.MustCompile(`(?i)\b(?:` + strings.Join(integers, "|") + `)\b`)
+
+// respelt says whether a text may have something in it that the driver does not know by its name.
+func respelt(sql string) bool { return dotted(sql) || integer.MatchString(sql) }
 
 // dotted says whether a text has a quoted name with a dot in it.
 func dotted(sql string) bool {
@@ -72,6 +81,12 @@ func (s *speller) walk(n googlesql.ASTNode) {
 		s.routine(must(n.Function()))
 	case *googlesql.ASTTVF:
 		s.routine(must(n.Name()))
+	case *googlesql.ASTSimpleType:
+		path := must(n.TypeName())
+		if slices.Contains(integers, strings.ToUpper(strings.Join(must(path.ToIdentifierVector()), "."))) {
+			start, end := span(path)
+			s.splices = append(s.splices, splice{start, end, "INT64"})
+		}
 	}
 	children(n, s.walk)
 }

@@ -37,7 +37,7 @@ type mended struct {
 func (e *engine) mend(req request) mended {
 	upper := strings.ToUpper(req.SQL)
 	operations := strings.Contains(upper, "UNION") || strings.Contains(upper, "INTERSECT") || strings.Contains(upper, "EXCEPT")
-	if !operations && !dotted(req.SQL) {
+	if !operations && !respelt(req.SQL) {
 		return mended{sql: req.SQL}
 	}
 	key := fmt.Sprint(e.catalog.version, "\x00", req.Project, "\x00", req.Dataset, "\x00", req.SQL)

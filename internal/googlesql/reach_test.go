@@ -91,6 +91,12 @@ var forms = map[string]string{
 	"UNION ALL":          "SELECT name FROM d.t UNION ALL SELECT name FROM N",
 	"an array of it":     "SELECT tag FROM N AS n, n.tags AS tag",
 	"an array by path":   "SELECT 1 FROM d.t, N.tags",
+	"an array, quoted":   "SELECT 1 FROM d.t, `p.N`.tags",
+	"an array, 4 parts":  "SELECT 1 FROM d.t, p.N.tags",
+	"UNNEST":             "SELECT 1 FROM UNNEST(`N`)",
+	"UNNEST of an array": "SELECT 1 FROM UNNEST(`p.N`.tags)",
+	"half quoted":        "SELECT * FROM p.`N`",
+	"beside a namesake":  "WITH `N` AS (SELECT 1 AS name) SELECT * FROM `p.N`",
 	"FOR SYSTEM_TIME":    "SELECT * FROM N FOR SYSTEM_TIME AS OF TIMESTAMP '2026-01-01 00:00:00+00'",
 	"TABLESAMPLE":        "SELECT * FROM N TABLESAMPLE SYSTEM (10 PERCENT)",
 	"a pipe":             "FROM N |> WHERE name = 'x' |> SELECT name",
@@ -252,5 +258,36 @@ func TestClosedNamesAreNotForeseen(t *testing.T) {
 	j.request.Reach = nil
 	if got := len(j.foresee().Tables); got != 2 {
 		t.Errorf("within reach the worker is told of %d tables, want 2", got)
+	}
+}
+
+// What the text itself has a name for is not a table: nobody is asked about it, whatever else has that name.
+func TestNamesOfTheTextAreNotLookedUp(t *testing.T) {
+	analyzer := testAnalyzer(t)
+	for name, sql := range map[string]string{
+		"a WITH query":            "WITH `hr.base` AS (SELECT name FROM d.t) SELECT name FROM `hr.base`",
+		"a WITH query, all parts": "WITH `p.hr.base` AS (SELECT name FROM `d.t`) SELECT name FROM `p.hr.base`",
+		"in other case":           "WITH `P.HR.Base` AS (SELECT name FROM d.t) SELECT name FROM `p.hr.base`",
+		"an array":                "SELECT x AS name FROM (SELECT [name] AS base FROM d.t) AS hr, hr.base AS x",
+		"an array, three parts":   "SELECT x AS name FROM (SELECT STRUCT([name] AS base) AS hr FROM d.t) AS p, p.hr.base AS x",
+		"an array, dotted row":    "SELECT x AS name FROM (SELECT [name] AS base FROM d.t) AS `p.hr`, `p.hr`.base AS x",
+		"an array, its own alias": "SELECT x AS name FROM `d.t`, `d.t`.base AS x",
+		"an alias":                "SELECT `hr.base`.name FROM d.t AS `hr.base`",
+		"four parts":              "SELECT x AS name FROM (SELECT STRUCT(STRUCT([name] AS tags) AS base) AS hr FROM d.t) AS p, p.hr.base.tags AS x",
+	} {
+		t.Run(name, func(t *testing.T) {
+			world := hiddenWorld()
+			world.put(table("p.d.t", bigquery.Field{Name: "name", Type: "STRING"}, bigquery.Field{Name: "base", Type: "STRING", Mode: "REPEATED"}))
+			got, err := analyzer.Analyze(t.Context(), Request{SQL: sql, Project: "p", Catalog: world, Caller: name, Reach: onlyD})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Error != nil {
+				t.Fatalf("refused: %+v", got.Error)
+			}
+			if !slices.Equal(world.asked, []string{"p.d.t"}) || !slices.Equal(got.Statements[0].Tables, []string{"p.d.t"}) {
+				t.Errorf("asked about %v, reads %v", world.asked, got.Statements[0].Tables)
+			}
+		})
 	}
 }

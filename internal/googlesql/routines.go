@@ -241,10 +241,10 @@ func (r *routine) columns(resource *bigquery.Routine) *Error {
 	return nil
 }
 
-// creation is the statement that would create a routine, and the types of its arguments.
-func creation(r *bigquery.Routine, asTable bool) (text string, arguments []wire.Type, err error) {
+// creation is the statement that would create a routine, and its arguments.
+func creation(r *bigquery.Routine, asTable bool) (text string, arguments []wire.Field, err error) {
 	id := r.RoutineReference
-	arguments = []wire.Type{}
+	arguments = []wire.Field{}
 	var declared []string
 	for _, a := range r.Arguments {
 		switch {
@@ -259,8 +259,8 @@ func creation(r *bigquery.Routine, asTable bool) (text string, arguments []wire.
 		if err != nil {
 			return "", nil, fmt.Errorf("its argument %s: %w", a.Name, err)
 		}
-		arguments = append(arguments, kind)
-		declared = append(declared, "`"+a.Name+"` "+sqlType(kind))
+		arguments = append(arguments, wire.Field{Name: a.Name, Type: kind})
+		declared = append(declared, "`"+a.Name+"` "+kind.SQL())
 	}
 	head := fmt.Sprintf("`%s`.`%s`.`%s`(%s)", id.Project, id.Dataset, id.Routine, strings.Join(declared, ", "))
 	if asTable {
@@ -271,7 +271,7 @@ func creation(r *bigquery.Routine, asTable bool) (text string, arguments []wire.
 		if err != nil {
 			return "", nil, fmt.Errorf("its result: %w", err)
 		}
-		head += " RETURNS " + sqlType(kind)
+		head += " RETURNS " + kind.SQL()
 	}
 	return "CREATE FUNCTION " + head + " AS (\n" + r.DefinitionBody + "\n)", arguments, nil
 }
@@ -310,24 +310,5 @@ func standardType(t *bigquery.StandardSQLDataType) (wire.Type, error) {
 		return made, nil
 	default:
 		return scalar(t.TypeKind)
-	}
-}
-
-// sqlType is a type as a statement spells it, with its names quoted.
-func sqlType(t wire.Type) string {
-	switch {
-	case t.Element != nil:
-		return "ARRAY<" + sqlType(*t.Element) + ">"
-	case len(t.Fields) > 0:
-		fields := make([]string, len(t.Fields))
-		for i, f := range t.Fields {
-			fields[i] = sqlType(f.Type)
-			if f.Name != "" {
-				fields[i] = "`" + f.Name + "` " + fields[i]
-			}
-		}
-		return "STRUCT<" + strings.Join(fields, ", ") + ">"
-	default:
-		return t.Name
 	}
 }

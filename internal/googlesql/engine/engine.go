@@ -59,6 +59,9 @@ func newEngine() (e *engine, err error) {
 	for _, name := range scalarTypes {
 		e.scalars[name] = start(gsql.AnalyzeType(name, e.options, e.builtins, e.factory))
 	}
+	for _, alias := range aliasesOfINT64 {
+		startup(e.builtins.AddType(alias, e.scalars["INT64"]))
+	}
 	e.variables = e.newOptions(true)
 	e.addBigQueryFunctions()
 	e.size, err = os.Open("/proc/self/statm") // read again and again: the worker can open no file later
@@ -108,6 +111,9 @@ func (e *engine) newOptions(variables bool) *gsql.AnalyzerOptions {
 	startup(o.SetParseLocationRecordType(gsql.ParseLocationRecordTypeParseLocationRecordFullNodeScope))
 	startup(o.SetPruneUnusedColumns(true))
 	startup(o.SetErrorMessageMode(gsql.ErrorMessageModeErrorMessageOneLine))
+	// BigQuery reads literals without a time zone in UTC, the engine in that of Los Angeles. The binding
+	// cannot make a time zone; the one that is not there is UTC.
+	startup(o.SetDefaultTimeZone(nil))
 	if variables {
 		e.addSystemVariables(o)
 	}

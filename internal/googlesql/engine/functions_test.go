@@ -49,3 +49,22 @@ func TestFunctionTable(t *testing.T) {
 	}
 	t.Logf("%d functions of the engine are not in the table: %v", len(left), left)
 }
+
+// Literals without a time zone are in UTC: both ends of BigQuery's range fit, which they do in no other one.
+func TestLiteralsAreInUTC(t *testing.T) {
+	e := testEngine(t)
+	for _, sql := range []string{
+		"SELECT TIMESTAMP '0001-01-01 00:00:00' AS a, TIMESTAMP '9999-12-31 23:59:59.999999' AS b",
+		"SELECT CAST(NULL AS TIMESTAMP) BETWEEN '0001-01-01' AND '9999-12-31 23:59:59' AS a",
+		"SELECT @@time_zone AS z, TIMESTAMP '9999-12-31 23:59:59' AS a",
+	} {
+		if reply := answer(e, ask(sql)); reply.Error != nil {
+			t.Errorf("%s: %+v", sql, reply.Error)
+		}
+	}
+	for _, sql := range []string{"SELECT TIMESTAMP '9999-12-31 23:59:59-01'", "SELECT TIMESTAMP '0001-01-01 00:00:00+01'"} {
+		if reply := answer(e, ask(sql)); reply.Error == nil {
+			t.Errorf("%s: understood", sql)
+		}
+	}
+}

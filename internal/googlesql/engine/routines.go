@@ -18,9 +18,10 @@ const routineGroup = "routine"
 const routineGroupWord = "ROUTINE:"
 
 func (e *engine) newFunction(f *wire.Function) *gsql.Function {
-	signature := must(gsql.NewFunctionSignature3(e.argument(f.Result, f.Name), e.arguments(f.Arguments, f.Name), 0))
+	result := must(gsql.NewFunctionArgumentType3(e.typeOf(f.Result, f.Name), 1))
+	signature := must(gsql.NewFunctionSignature3(result, e.arguments(f.Arguments, f.Name), 0))
 	made := must(gsql.NewFunction2(strings.Split(f.Name, "."), routineGroup, gsql.FunctionEnums_ModeScalar, []*gsql.FunctionSignature{signature}))
-	e.pinned = append(e.pinned, signature, made)
+	e.pinned = append(e.pinned, result, signature, made)
 	return made
 }
 
@@ -38,17 +39,29 @@ func (e *engine) newTableFunction(f *wire.TableFunction) *gsql.FixedOutputSchema
 	return made
 }
 
-func (e *engine) argument(t wire.Type, of string) *gsql.FunctionArgumentType {
-	made := must(gsql.NewFunctionArgumentType3(e.typeOf(t, of), 1))
-	e.pinned = append(e.pinned, made)
-	return made
-}
-
-func (e *engine) arguments(types []wire.Type, of string) []*gsql.FunctionArgumentType {
-	made := make([]*gsql.FunctionArgumentType, len(types))
-	for i := range types {
-		made[i] = e.argument(types[i], of)
+// arguments are those of a routine, with their names, by which a call may give them. The binding has
+// no way to name an argument, but the engine's own reading of a declaration does.
+func (e *engine) arguments(fields []wire.Field, of string) []*gsql.FunctionArgumentType {
+	if len(fields) == 0 {
+		return nil
 	}
+	declared := make([]string, len(fields))
+	for i, f := range fields {
+		e.typeOf(f.Type, of) // has words for a type that is not known
+		declared[i] = "`" + f.Name + "` " + f.Type.SQL()
+	}
+	text := "CREATE FUNCTION f(" + strings.Join(declared, ", ") + ") RETURNS INT64 AS (0)"
+	output := must(gsql.AnalyzeStatement(text, e.options, e.builtins, e.factory))
+	statement, ok := must(output.ResolvedStatement()).(*gsql.ResolvedCreateFunctionStmt)
+	if !ok {
+		refuse(-1, "the arguments of %s are not known to bqgate", of)
+	}
+	signature := must(statement.Signature())
+	made := must(signature.Arguments())
+	if len(made) != len(fields) {
+		refuse(-1, "the arguments of %s are not known to bqgate", of)
+	}
+	e.pinned = append(e.pinned, output, statement, signature, made)
 	return made
 }
 

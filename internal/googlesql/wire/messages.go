@@ -186,7 +186,7 @@ type AnalyzeRequest struct {
 type Function struct {
 	Name      string   `json:"name"`   // project.dataset.function
 	Digest    string   `json:"digest"` // identifies name and signature together
-	Arguments []Type   `json:"arguments"`
+	Arguments []Field  `json:"arguments"`
 	Result    Type     `json:"result"`
 	Sources   []string `json:"sources,omitzero"` // columns of tables that its body reads into the result
 }
@@ -195,7 +195,7 @@ type Function struct {
 type TableFunction struct {
 	Name      string  `json:"name"`
 	Digest    string  `json:"digest"` // identifies name, signature and columns together
-	Arguments []Type  `json:"arguments"`
+	Arguments []Field `json:"arguments"`
 	Columns   []Field `json:"columns"`
 }
 
