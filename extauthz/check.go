@@ -56,9 +56,6 @@ func newWalk() *walk {
 // decide walks the steps. Whatever it returns has been recorded, durably.
 func (s *Service) decide(ctx context.Context, w *walk, r request) outcome {
 	w.request = r
-	if err := s.rolledBack(); err != nil { // Redis went back in time: what was revoked may be live again
-		return s.refuse(ctx, w, err)
-	}
 	op, malformed := bigquery.Decode(r.http) // 1
 	w.op, w.job = op, op.Job
 	w.clock.Done("decode")

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/oklog/ulid/v2"
-
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/bigquery"
@@ -22,14 +20,11 @@ func (s *Service) hold(ctx context.Context, w *walk) outcome {
 		return s.refuse(ctx, w, err)
 	}
 	job := w.op.Job
-	if job.JobID == "" {
-		job.JobID = "bqgate_" + ulid.Make().String()
-	}
 	if job.Location == "" {
 		job.Location = s.location(w)
 	}
 	noWait := w.op.Query.NoWait || w.decision.Approval.NoWait
-	if w.op.Method == bigquery.MethodInsert {
+	if job.JobID != "" {
 		_, _, err := s.Jobs.Get(ctx, w.subject.Owner, job.ProjectID, job.JobID)
 		if err == nil {
 			return s.refuse(ctx, w, duplicate(job)) // or reads of the held job would answer with the other one's rows
@@ -60,7 +55,9 @@ func (s *Service) hold(ctx context.Context, w *walk) outcome {
 	if r.NoWait && r.Under == "" {
 		return s.sendAway(ctx, w, r)
 	}
-	ask.Job.JobID = r.JobID // a repeated request finds the job it made before, under the id it was given then
+	// A job without an id gets that of its use; a repeated request finds the job it made before.
+	ask.Job = bigquery.JobReference{ProjectID: r.Project, Location: r.Location, JobID: r.JobID}
+	w.job = ask.Job
 	if err := s.Jobs.Note(ctx, w.subject.Owner, ask.Job, r.Created); err != nil {
 		return s.refuse(ctx, w, err)
 	}
@@ -84,6 +81,8 @@ func (s *Service) notHeld(ctx context.Context, w *walk, job bigquery.JobReferenc
 		return duplicate(job)
 	case errors.Is(err, approvals.ErrNotFound):
 		return nil
+	case errors.Is(err, approvals.ErrRolledBack):
+		return nil // approvals are closed: what was held under this id does not run
 	default:
 		return fmt.Errorf("look for a held job of this id: %w", err)
 	}
@@ -151,14 +150,6 @@ func (s *Service) location(w *walk) string {
 		}
 	}
 	return s.Location
-}
-
-// rolledBack is why nothing is served: Redis has lost changes.
-func (s *Service) rolledBack() error {
-	if s.Approvals == nil {
-		return nil // nothing can be held, and so nothing released
-	}
-	return s.Approvals.Err()
 }
 
 // located is where the job runs, as far as is known.

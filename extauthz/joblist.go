@@ -137,8 +137,8 @@ func (s *Service) mayKnow(ctx context.Context, w *walk, record jobs.Record) bool
 
 func (s *Service) heldSummary(ctx context.Context, w *walk, e jobs.Entry) (bigquery.JobSummary, error) {
 	r, held, err := s.Approvals.ByJob(ctx, w.subject.Owner, w.op.Job.ProjectID, "", e.JobID)
-	if errors.Is(err, approvals.ErrNotFound) {
-		return bigquery.JobSummary{}, nil
+	if errors.Is(err, approvals.ErrNotFound) || errors.Is(err, approvals.ErrRolledBack) {
+		return bigquery.JobSummary{}, nil // while approvals are closed nobody can tell how held jobs stand
 	}
 	if err != nil {
 		return bigquery.JobSummary{}, err

@@ -68,6 +68,11 @@ func asRefusal(err error) (*refusal, bool) {
 		return &refusal{status: req.Status, reason: req.Reason, message: req.Message}, true
 	case errors.As(err, &sql):
 		return &refusal{message: sql.Message}, sql.Code != googlesql.ErrorUnavailable
+	case errors.Is(err, approvals.ErrRolledBack): // the operator's log says why, and what to do
+		return &refusal{
+			message: "approvals are closed: what was approved, used or revoked cannot be told for sure now",
+			remedy:  "queries that need no approval; this one once the gateway's operator has opened approvals again",
+		}, true
 	case errors.Is(err, approvals.ErrTooMany):
 		return &refusal{message: approvals.ErrTooMany.Error(), remedy: "fewer queries waiting at once"}, true
 	case errors.Is(err, approvals.ErrTooLarge):

@@ -14,9 +14,10 @@ import (
 
 // release runs an approved query at its owner's poll, and answers the poll.
 //
-// The order is what makes a grant single-use (A9): claim the grant → decide again, whole → decision durable → insert under the job id that
-// was fixed when the query was held → record the job → mark the grant used. Whoever dies in between leaves a claim whose lease runs out; the next poll
-// walks the same steps, and BigQuery's 409 on the fixed job id says whether the query already ran.
+// The order is what makes a grant single-use (A9): claim the grant → decide again, whole → decision
+// durable → insert under the job id of this use → record the job → mark the grant used. Whoever dies in
+// between leaves a claim whose lease runs out; the next poll walks the same steps, and BigQuery's 409 on
+// the job id says whether the query already ran (use.go).
 func (s *Service) release(ctx context.Context, w *walk, r approvals.Request, held approvals.Held) outcome {
 	lease, err := s.Approvals.BeginRelease(ctx, r.ID, w.subject.Owner)
 	if errors.Is(err, approvals.ErrReleasing) {
@@ -81,11 +82,15 @@ func (s *Service) submit(ctx context.Context, w *walk, held approvals.Held, leas
 	if err != nil {
 		return jobs.Record{}, fmt.Errorf("mint token: %w", err)
 	}
+	if err := s.takeUse(ctx, token.Bearer(), held, lease); err != nil {
+		return jobs.Record{}, err
+	}
 	_, err = s.Upstream.InsertJob(ctx, token.Bearer(), op.Job.ProjectID, body)
 	var api *bigquery.APIError
+	taken := errors.As(err, &api) && api.Status == 409
 	switch {
 	case err == nil:
-	case errors.As(err, &api) && api.Status == 409: // it ran before, or the id is somebody else's: jobs.get says which
+	case taken: // it ran before, or the id is somebody else's: jobs.get says which
 	case errors.As(err, &api) && api.Status < 500:
 		return jobs.Record{}, &refusal{status: api.Status, reason: api.Reason, message: "BigQuery did not accept the approved query"}
 	default:
@@ -96,6 +101,11 @@ func (s *Service) submit(ctx context.Context, w *walk, held approvals.Held, leas
 	job, err := s.Upstream.GetJob(ctx, held.Job)
 	if err != nil {
 		return jobs.Record{}, fmt.Errorf("check the approved job: %w", err)
+	}
+	// By nobody, as far as Redis knows, or by another try under an id that only the gateway can know:
+	// Redis has forgotten.
+	if mine := job.Labels[jobs.Label] == m.Decision; taken && (mine && lease.Attempt == 1 || !mine && held.Operation.Job.JobID == "") {
+		return jobs.Record{}, usedBefore()
 	}
 	record, err = s.Jobs.Adopt(ctx, record, job)
 	if errors.Is(err, jobs.ErrMismatch) {

@@ -11,8 +11,8 @@ import (
 	"github.com/bqgate/bqgate/internal/audit"
 )
 
-// newJournal is an audit folder with three refusals in one file, which is still being written until it is
-// closed.
+// newJournal is an audit folder with three refusals in one file, which is still being written until
+// it is closed.
 func newJournal(t *testing.T) (dir, keyFile, file string, j *audit.Journal) {
 	t.Helper()
 	dir, keyFile = t.TempDir(), filepath.Join(t.TempDir(), "audit.key")

@@ -725,16 +725,18 @@ func TestRestoredBackup(t *testing.T) {
 	if _, err := c.b.store.Decide(c.b.ctx, c.requests[2].ID, chaosPeople[1], Deny, "no"); err != nil {
 		t.Fatal(err)
 	}
-	high := c.b.store.epoch.seen()
+	high := c.b.store.ledger.sure().number
 	redisServer.restore(backup)
 	running, fresh := c.b.store, c.b.learned()
 	_, err := running.BeginRelease(c.b.ctx, c.requests[0].ID, owner)
 	wantErr(t, err, ErrRolledBack)
 	_, err = running.BeginRelease(c.b.ctx, c.requests[1].ID, owner)
 	wantErr(t, err, ErrRolledBack)
-	wantErr(t, fresh.CheckEpoch(c.b.ctx, 0), ErrRolledBack)
+	c.b.must(fresh.Begin(c.b.ctx, 0))
+	wantErr(t, fresh.Err(), ErrRolledBack)
 	fresh = c.b.learned()
-	c.b.must(fresh.CheckEpoch(c.b.ctx, high))
+	c.b.must(fresh.Begin(c.b.ctx, high))
+	c.b.must(fresh.Err())
 	_, err = fresh.BeginRelease(c.b.ctx, c.requests[0].ID, owner)
 	wantErr(t, err, ErrTampered) // it ran
 	_, err = fresh.Decide(c.b.ctx, c.requests[2].ID, chaosPeople[1], Approve, "")

@@ -36,8 +36,9 @@ var (
 	ErrTerms = errors.New("the policy does not allow an approval of this many runs or hours")
 	// ErrRevoked is returned by BeginRelease for a run on a grant that was taken back.
 	ErrRevoked = errors.New("the approval was revoked; run the query again to ask again")
-	// ErrRolledBack is returned for everything once Redis was seen to have lost or undone changes. An operator must acknowledge it.
-	ErrRolledBack = errors.New("Redis has gone back in time")
+	// ErrRolledBack is returned for everything once Redis was seen to have lost, undone or altered what
+	// replicas told. Approvals are closed until an operator acknowledges it.
+	ErrRolledBack = errors.New("approvals are closed: Redis does not show what is known to have been there")
 
 	// ErrNotApproved is returned by BeginRelease for a request without a live approval.
 	ErrNotApproved = errors.New("the request is not approved")

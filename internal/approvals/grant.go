@@ -2,9 +2,12 @@ package approvals
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
@@ -37,6 +40,39 @@ type run struct {
 type under struct {
 	Grant string `json:"grant"` // id of the request that was approved
 	Nonce string `json:"nonce"` // of the step that counted this run
+	Use   int    `json:"use"`   // which use of the grant this is
+}
+
+// use names the job that one use of an approval takes at BigQuery, in the approved project and
+// location. BigQuery takes an id once: its 409 refuses a second run of one use even where Redis and
+// every replica have forgotten the first. So the id is the same wherever the use is tried: of the job
+// that waited it is in the approved record itself, be it the client's or, where it chose none, ours;
+// of a later run, which may come under any id, it is a MAC of the approval and the number of the use.
+func (s *Store) use(r record) bigquery.JobReference {
+	approval, number := r.ID, 1
+	if r.Under != nil {
+		approval, number = r.Under.Grant, r.Under.Use
+	} else if r.Held.Job.JobID != "" {
+		return r.Held.Job
+	}
+	sum := s.keys.MAC("approvals/use", approval, strconv.Itoa(number))
+	job := r.Held.Job
+	job.JobID = "bqgate_" + hex.EncodeToString(sum[:])
+	return job
+}
+
+// nextUse is the number of the next use by a later try. The first one is of the job that waits.
+func (r *record) nextUse() int {
+	n := 1
+	if !r.Held.NoWait {
+		n = 2
+	}
+	for _, run := range r.Grant.Runs {
+		if run.Request != r.ID {
+			n++
+		}
+	}
+	return n
 }
 
 // standing says that later tries may find the grant.
@@ -93,21 +129,30 @@ func leastTerms(votes []vote) (least Terms, standing bool) {
 // Who dies between the two has used up the run.
 func (s *Store) underGrant(ctx context.Context, h Held, candidates []string, index, taken []string) (*Request, error) {
 	for _, id := range candidates {
-		mine := newID()
-		r, now, err := s.transition(ctx, id, func(r *record, now time.Time) (Event, error) { return r.takeRun(h, mine, now) })
+		child := record{ID: newID(), State: StateApproved, Held: h}
+		r, now, err := s.transition(ctx, id, func(r *record, now time.Time) (Event, error) {
+			use := 0
+			if r.Grant != nil {
+				use = r.nextUse()
+			}
+			child.Under = &under{Grant: r.ID, Use: use}
+			job := h.Job
+			if job.JobID == "" {
+				job = s.use(child)
+			}
+			return r.takeRun(h, child.ID, job, now)
+		})
 		switch {
 		case errors.Is(err, errNoRun), errors.Is(err, ErrNotFound):
 			continue
 		case err != nil:
 			return nil, err
 		}
-		votes := usable(r.Votes, h.Subject)
-		if h, err = h.within(r.Held); err != nil {
+		child.Votes, child.Grant, child.Under.Nonce = usable(r.Votes, h.Subject), &grant{Uses: 1, Until: r.Grant.Until}, r.Nonce
+		if child.Held, err = h.within(r.Held); err != nil {
 			return nil, err // not reached: the step has looked
 		}
-		return s.create(ctx, record{
-			ID: mine, State: StateApproved, Held: h, Votes: votes, Grant: &grant{Uses: 1, Until: r.Grant.Until}, Under: &under{Grant: r.ID, Nonce: r.Nonce},
-		}, now, index, taken)
+		return s.create(ctx, child, now, index, taken)
 	}
 	return nil, nil
 }
@@ -123,14 +168,14 @@ func (r *record) reserved() int {
 var errNoRun = errors.New("this grant allows no run of it")
 
 // takeRun counts one run of h, by the request mine. The approvals must be enough for whoever asks now: a reviewer who is behind this run did not approve it (attack A7).
-func (r *record) takeRun(h Held, mine string, now time.Time) (Event, error) {
+func (r *record) takeRun(h Held, mine string, job bigquery.JobReference, now time.Time) (Event, error) {
 	state, _ := r.state(now)
 	g := r.Grant
-	if g == nil || !g.Later || g.Revoked || state != StateApproved || g.left() < 1+r.reserved() || r.Under != nil ||
-		!r.covers(h, now) {
+	if g == nil || !g.Later || g.Revoked || state != StateApproved || g.left() < 1+r.reserved() || r.Under != nil || !r.covers(h, now) ||
+		r.Held.Job.ProjectID != h.Job.ProjectID || !strings.EqualFold(r.Held.Job.Location, h.Job.Location) {
 		return Event{}, errNoRun
 	}
-	g.Runs = append(g.Runs, run{Request: mine, Job: h.Job, At: now})
+	g.Runs = append(g.Runs, run{Request: mine, Job: job, At: now})
 	if g.left() == 0 && r.State == StateApproved {
 		r.State = StateUsed
 	}

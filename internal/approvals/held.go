@@ -17,7 +17,7 @@ import (
 // holds no credential: tokens are minted at the run (attack A10).
 type Held struct {
 	Operation bigquery.Operation    // what the client asked; its `fields=` is not kept, it belongs to one answer
-	Job       bigquery.JobReference // the job that the run gets upstream, fixed at the hold: BigQuery's 409 on it is the last guard against a second run
+	Job       bigquery.JobReference // as its client knows it, fixed at the hold; one without an id gets that of its use
 	Decision  string                // id of the decision to hold; the job is labelled with it
 	Subject   identity.Subject      // numbers in its claims come back as float64, as from any JSON
 	Groups    []string              // policy groups of the subject
@@ -57,8 +57,8 @@ func (h Held) check() error {
 		return errors.New("hold: query is not valid UTF-8")
 	case h.Subject.Owner == "" || h.Subject.Issuer == "" || h.Subject.Sub == "" || h.Subject.Grant == "":
 		return errors.New("hold: subject has no issuer, sub, owner or grant")
-	case h.Job.ProjectID == "" || h.Job.JobID == "":
-		return errors.New("hold: job has no project or id")
+	case h.Job.ProjectID == "":
+		return errors.New("hold: job has no project")
 	case h.Statement == "":
 		return errors.New("hold: no digest of the statement")
 	case h.Credential == "":

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -22,7 +23,10 @@ func (s *Store) Hold(ctx context.Context, h Held) (Request, error) {
 	if !h.Subject.Mapped {
 		h.Approval.Quorum = max(2, h.Approval.Quorum)
 	}
-	index := []string{s.jobKey(h.Subject.Owner, h.Job.ProjectID, h.Job.JobID)}
+	var index []string
+	if h.Job.JobID != "" {
+		index = append(index, s.jobKey(h.Subject.Owner, h.Job.ProjectID, h.Job.JobID))
+	}
 	if id := h.Operation.Query.RequestID; id != "" {
 		index = append(index, s.requestIDKey(h.Subject.Owner, h.Job.ProjectID, id))
 	}
@@ -118,7 +122,13 @@ func (s *Store) heldBefore(ctx context.Context, h Held, ids []string) (*Request,
 
 // create writes a new request. It returns nil if an index entry changed meanwhile.
 func (s *Store) create(ctx context.Context, r record, now time.Time, index, taken []string) (*Request, error) {
-	seen := s.epoch.seen()
+	if r.Held.Job.JobID == "" {
+		r.Held.Job = s.use(r)
+		if !r.Held.NoWait || r.Under != nil {
+			index = append([]string{s.jobKey(r.Held.Subject.Owner, r.Held.Job.ProjectID, r.Held.Job.JobID)}, index...)
+			taken = append([]string{""}, taken...)
+		}
+	}
 	digest, err := r.Held.digest()
 	if err != nil {
 		return nil, err
@@ -154,7 +164,8 @@ func (s *Store) create(ctx context.Context, r record, now time.Time, index, take
 	}
 	messages := s.messages(r, now, event)
 	keys := append([]string{
-		requestKey(r.ID), keyPending, s.ownerKey(h.Subject.Owner), keyAll, keySizes, s.grantKey(h.Subject.Grant), s.digestKey(h.Statement), keyEpoch, keyOutbox,
+		requestKey(r.ID), keyPending, s.ownerKey(h.Subject.Owner), keyAll, keySizes, s.grantKey(h.Subject.Grant), s.digestKey(h.Statement),
+		keyHead, keyLedger, keyOutbox,
 	}, index...)
 	listed := "0"
 	if h.NoWait && r.Under == nil {
@@ -162,20 +173,26 @@ func (s *Store) create(ctx context.Context, r record, now time.Time, index, take
 	}
 	args := []any{
 		r.ID, string(r.State), r.Version, text, r.Expires.UnixMilli(), event.Until.UnixMilli(), len(text),
-		s.options.MaxPerOwner, s.options.MaxPending, s.options.MaxTotalBytes, channel, historyKept, listed, len(messages),
+		s.options.MaxPerOwner, s.options.MaxPending, s.options.MaxTotalBytes, channel, historyKept, listed,
 	}
-	args = append(args, messages...)
+	rest := append([]any{len(messages)}, messages...)
 	for _, id := range taken {
-		args = append(args, id)
+		rest = append(rest, id)
 	}
-	word, epoch, err := s.changed("hold", seen, func() (any, error) { return s.run(ctx, scriptHold, keys, args...) })
+	word, at, err := s.ledger.append(ctx, []Reached{{r.ID, r.Version, event.Until}}, nil, func(e entry) (string, error) {
+		v, err := s.run(ctx, scriptHold, keys, slices.Concat(args, e.args(), rest)...)
+		if err != nil {
+			return "", err
+		}
+		word, _ := v.(string)
+		return word, nil
+	})
 	if err != nil {
 		return nil, fmt.Errorf("hold job %s: %w", h.Job.JobID, err)
 	}
 	switch word {
 	case "ok":
-		s.seen.see(r.ID, r.Version, event.Until)
-		event.Epoch = epoch
+		event.Epoch, event.Link = at.number, at.link
 		s.confirm(ctx, event)
 		out := s.view(r, now)
 		return &out, nil

@@ -176,7 +176,7 @@ func TestHoldRefusesTheIncomplete(t *testing.T) {
 		"no owner":     func(h *Held) { h.Subject.Owner = "" },
 		"no grant":     func(h *Held) { h.Subject.Grant = "" },
 		"no sub":       func(h *Held) { h.Subject.Sub = "" },
-		"no job":       func(h *Held) { h.Job.JobID = "" },
+		"no project":   func(h *Held) { h.Job.ProjectID = "" },
 		"no statement": func(h *Held) { h.Statement = "" },
 		"no account":   func(h *Held) { h.Credential = "" },
 		"no reviewers": func(h *Held) { h.Approval.Reviewers = nil },

@@ -7,7 +7,8 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 )
 
-// Journal is the audit journal. ApprovalEvent returns when the event is durable; after an error nothing that it announces may happen.
+// Journal is the audit journal. ApprovalEvent returns when the event is durable; after an error
+// nothing that it announces may happen.
 type Journal interface {
 	ApprovalEvent(ctx context.Context, e Event) error
 }
@@ -28,6 +29,7 @@ const (
 	EventRun       Kind = "run"     // a run was taken from a grant
 	EventGranted   Kind = "granted" // a request was made that runs on the grant of another
 	EventRevoked   Kind = "revoked" // a grant was taken back
+	EventSeen      Kind = "seen"    // of no request: what other replicas told in Redis was read
 )
 
 // Phase tells an announcement from its fulfilment.
@@ -39,8 +41,8 @@ const (
 	PhaseCommitted Phase = "committed" // it happened
 )
 
-// Event is one step in the life of a request, without its SQL. An attempt counts only if a committed event has its Nonce, or a later
-// event of the request has it as Previous.
+// Event is one step in the life of a request, without its SQL. An attempt counts only if a
+// committed event has its Nonce, or a later event of the request has it as Previous.
 type Event struct {
 	At       time.Time // by the clock of Redis
 	Request  string    // id
@@ -63,7 +65,9 @@ type Event struct {
 	// Decision is the id of the decision that held the query.
 	Decision string
 
-	Epoch int64     // of Redis after the step; 0 on an attempt, and where it is not known
+	Epoch int64     // number of the ledger's message that tells of it; 0 on an attempt, and where it is not known
+	Link  string    // digest of that message
+	Marks []Reached // of an EventSeen: what was read, up to Epoch
 	Grant string    // id of the request on whose grant this one runs
 	Until time.Time // from when on nobody needs to remember the version
 }

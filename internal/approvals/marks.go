@@ -6,8 +6,10 @@ import (
 	"time"
 )
 
-// marks remembers the highest version seen of each request for as long as the request could matter, so that an older record, put back by an attacker or a failover, is
-// noticed. What other processes and earlier lives of this one have seen comes from the journal (Learn).
+// marks remembers the highest version of each request for as long as the request could matter, so
+// that an older record, put back by an attacker or a failover, is noticed. Other replicas tell of theirs
+// in the ledger; what other processes of this host and earlier lives of this one have seen comes from
+// the journal.
 type marks struct {
 	mu       sync.Mutex
 	entries  map[string]mark
@@ -63,6 +65,34 @@ func (m *marks) sweep(now time.Time) {
 		}
 	}
 	m.sweepAt = max(firstSweep, 2*len(m.entries))
+}
+
+// news says whether any of these is not known.
+func (m *marks) news(marks []Reached) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.ContainsFunc(marks, func(k Reached) bool { return m.entries[k.ID].version < k.Version })
+}
+
+// partSize is how many marks one message of the ledger tells again.
+const partSize = 500
+
+// parts are all marks that still matter, in at least one part.
+func (m *marks) parts(now time.Time) [][]Reached {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	parts := [][]Reached{nil}
+	for id, has := range m.entries {
+		if has.version == 0 || now.After(has.until) {
+			continue
+		}
+		if last := len(parts) - 1; len(parts[last]) == partSize {
+			parts = append(parts, nil)
+		}
+		last := len(parts) - 1
+		parts[last] = append(parts[last], Reached{id, has.version, has.until})
+	}
+	return parts
 }
 
 // learn takes an event of the journal by the rule for its readers: an attempt counts once an event with its nonce says "committed", or names that nonce as its previous one.

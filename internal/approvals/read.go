@@ -126,14 +126,22 @@ func (s *Store) read(ctx context.Context, id string) (record, time.Time, error) 
 	if !ValidID(id) {
 		return record{}, time.Time{}, ErrNotFound
 	}
-	mark := s.seen.get(id)
-	values, now, err := s.fetch(ctx, []string{id})
-	if err != nil {
-		return record{}, time.Time{}, err
+	for range readAgain {
+		mark := s.seen.get(id)
+		values, now, err := s.fetch(ctx, []string{id})
+		if err != nil {
+			return record{}, time.Time{}, err
+		}
+		r, err := s.verify(id, values[0], mark)
+		if !errors.Is(err, errMoved) {
+			return r, now, err
+		}
 	}
-	r, err := s.verify(id, values[0], mark)
-	return r, now, err
+	return record{}, time.Time{}, ErrBusy
 }
+
+// readAgain is how often a record is read that others change at the same moment.
+const readAgain = 20
 
 // readAll returns the records of those ids that have a good one.
 func (s *Store) readAll(ctx context.Context, ids []string) ([]record, time.Time, error) {
@@ -148,6 +156,9 @@ func (s *Store) readAll(ctx context.Context, ids []string) ([]record, time.Time,
 	var records []record
 	for i, id := range ids {
 		r, err := s.verify(id, values[i], marks[i])
+		if errors.Is(err, errMoved) {
+			r, _, err = s.read(ctx, id)
+		}
 		if errors.Is(err, ErrNotFound) { // gone meanwhile; or tampered with, and logged
 			continue
 		}
@@ -161,11 +172,11 @@ func (s *Store) readAll(ctx context.Context, ids []string) ([]record, time.Time,
 
 func (s *Store) fetch(ctx context.Context, ids []string) ([]any, time.Time, error) {
 	keys := make([]string, 1+len(ids))
-	keys[0] = keyEpoch
+	keys[0] = keyHead
 	for i, id := range ids {
 		keys[1+i] = requestKey(id)
 	}
-	before := s.epoch.seen()
+	before := s.ledger.sure()
 	v, err := s.run(ctx, scriptRead, keys)
 	if err != nil {
 		return nil, time.Time{}, fmt.Errorf("read requests %s: %w", strings.Join(ids, " "), err)
@@ -174,15 +185,19 @@ func (s *Store) fetch(ctx context.Context, ids []string) ([]any, time.Time, erro
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	if err := s.sawEpoch(before, values[1]); err != nil {
+	if err := s.ledger.saw(ctx, before, values[1]); err != nil {
 		return nil, time.Time{}, err
 	}
 	now, err := instant(values[0])
 	return values[2:], now, err
 }
 
-// verify believes a stored entry only if the gateway sealed it, for this id, at the state and version that stand beside it, and not before a version already
-// seen. mark is the version seen before the entry was read.
+// errMoved says that the request was changed while it was read.
+var errMoved = errors.New("the request was changed while it was read")
+
+// verify believes a stored entry only if the gateway sealed it, for this id, at the state and version that
+// stand beside it, and if that is the version that the ledger tells of. mark is the version that was known
+// before the entry was read: all that was told by then has been learnt since.
 func (s *Store) verify(id string, v any, mark int64) (record, error) {
 	fields, ok := v.([]any)
 	if !ok || len(fields) != 3 {
@@ -204,10 +219,15 @@ func (s *Store) verify(id string, v any, mark int64) (record, error) {
 		return record{}, s.tampered(id, fmt.Sprintf("its plain state is %.20q, the sealed one %q", state, r.State))
 	case strconv.FormatInt(r.Version, 10) != version:
 		return record{}, s.tampered(id, fmt.Sprintf("its plain version is %.20q, the sealed one %d", version, r.Version))
+	}
+	switch now := s.seen.get(id); {
 	case r.Version < mark:
 		return record{}, s.tampered(id, fmt.Sprintf("it is at version %d, but version %d has been seen", r.Version, mark))
+	case r.Version < now:
+		return record{}, errMoved
+	case r.Version > now:
+		return record{}, s.tampered(id, fmt.Sprintf("it is at version %d, of which no replica tells", r.Version))
 	}
-	s.seen.see(id, r.Version, s.garbage(r))
 	return r, nil
 }
 
@@ -224,8 +244,8 @@ type found struct {
 }
 
 func (s *Store) lookup(ctx context.Context, statement string, index []string) (found, error) {
-	before := s.epoch.seen()
-	v, err := s.run(ctx, scriptLookup, append([]string{keyEpoch, s.digestKey(statement)}, index...))
+	before := s.ledger.sure()
+	v, err := s.run(ctx, scriptLookup, append([]string{keyHead, s.digestKey(statement)}, index...))
 	if err != nil {
 		return found{}, fmt.Errorf("look up held jobs: %w", err)
 	}
@@ -233,7 +253,7 @@ func (s *Store) lookup(ctx context.Context, statement string, index []string) (f
 	if err != nil {
 		return found{}, err
 	}
-	if err := s.sawEpoch(before, values[1]); err != nil {
+	if err := s.ledger.saw(ctx, before, values[1]); err != nil {
 		return found{}, err
 	}
 	out := found{index: make([]string, len(index))}

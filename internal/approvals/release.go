@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/policies"
 )
@@ -16,6 +17,9 @@ type Lease struct {
 	Nonce   string    // names this attempt
 	Attempt int       // 1 for the first
 	Until   time.Time // by Redis's clock; from then on another attempt may begin
+
+	// Use is the job that this use of the approval takes at BigQuery, before anything runs on it.
+	Use bigquery.JobReference
 
 	Votes Votes     // of those who approved, without those who are behind whoever asked
 	began time.Time // by Redis's clock
@@ -44,7 +48,7 @@ func Failed(message string) Outcome { return Outcome{EventFailed, message} }
 func Lapsed(why string) Outcome { return Outcome{EventLapsed, why} }
 
 // BeginRelease takes the right to submit an approved query. One caller gets it; when he does not come back with FinishRelease before the lease ends, another
-// may. Since the first may still be at it, the job id fixed in Held is the last guard: BigQuery takes it once.
+// may. Since the first may still be at it, the job id of the use is the last guard: BigQuery takes it once.
 // The whole decision must be made again under the lease (attack A9).
 //
 // Errors: ErrNotFound (also for another owner than the one who asked), ErrNotApproved, ErrExpired, ErrReleasing, ErrUsed.
@@ -76,7 +80,10 @@ func (s *Store) BeginRelease(ctx context.Context, id, owner string) (Lease, erro
 	if err != nil {
 		return Lease{}, err
 	}
-	return Lease{Request: r.ID, Nonce: r.Release.Nonce, Attempt: r.Release.Attempt, Until: r.Release.Until, Votes: usable(r.Votes, r.Held.Subject), began: began, asked: r.Created}, nil
+	return Lease{
+		Request: r.ID, Nonce: r.Release.Nonce, Attempt: r.Release.Attempt, Until: r.Release.Until, Use: s.use(r),
+		Votes: usable(r.Votes, r.Held.Subject), began: began, asked: r.Created,
+	}, nil
 }
 
 func (r record) releasable(owner string, now time.Time) error {

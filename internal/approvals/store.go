@@ -30,6 +30,9 @@ type Options struct {
 	ClaimLease   time.Duration // how long one writer may take from claim to commit; default 10 s
 	ReleaseLease time.Duration // how long submitting an approved query may take before another attempt may begin; default 60 s
 
+	// Told hears of marks that are not of requests: see Tell. It must not call the Store.
+	Told func(Reached)
+
 	// Notify names the notification targets that are told of an event. nil tells nobody.
 	Notify func(Request, Kind) []string
 
@@ -70,7 +73,7 @@ type Store struct {
 	options Options
 	log     *slog.Logger
 	seen    marks
-	epoch   epoch
+	ledger  ledger
 	catchUp atomic.Pointer[func() error]
 	waiters waiters
 	looks   chan struct{} // a place for each wait that reads
@@ -82,7 +85,9 @@ func New(options Options) (*Store, error) {
 	if o.Redis == nil || o.Keys == nil || o.Journal == nil {
 		return nil, errors.New("approvals need Redis, Keys and a Journal")
 	}
-	return &Store{redis: o.Redis, keys: o.Keys, journal: o.Journal, options: o, log: o.Log, looks: make(chan struct{}, looksAtOnce)}, nil
+	s := &Store{redis: o.Redis, keys: o.Keys, journal: o.Journal, options: o, log: o.Log, looks: make(chan struct{}, looksAtOnce)}
+	s.ledger.store, s.ledger.shortenAt = s, shortenAt
+	return s, nil
 }
 
 // Close ends the subscription to changes and every Wait, and waits until it has ended.
@@ -96,7 +101,7 @@ const (
 	keyPending = keyPrefix + "pending" // sorted set of ids by expiry
 	keyAll     = keyPrefix + "all"     // sorted set of ids by the time they become garbage
 	keySizes   = keyPrefix + "sizes"   // hash of stored sizes by id, and their "total"
-	keyEpoch   = keyPrefix + "epoch"   // counts the changes of all requests; it never goes back
+	keyHead    = keyPrefix + "head"    // number and digest of the newest message of the ledger
 	keyOutbox  = keyPrefix + "outbox"  // sorted set of messages by the time they are due
 	channel    = keyPrefix + "changed" // Pub/Sub: ids of requests that changed
 )
@@ -135,7 +140,8 @@ var (
 	scriptClaim   = script("claim")
 	scriptUnclaim = script("unclaim")
 	scriptCommit  = script("commit")
-	scriptAdvance = script("advance")
+	scriptTell    = script("tell")
+	scriptAnew    = script("anew")
 )
 
 // script is evaluated at start: a missing file is a fault of the build.
@@ -147,7 +153,7 @@ func script(name string) *redis.Script {
 	return redis.NewScript(string(text))
 }
 
-// run evaluates a script. Once Redis was seen to have gone back in time, nothing runs any more.
+// run evaluates a script. Once approvals are closed, nothing runs any more.
 func (s *Store) run(ctx context.Context, script *redis.Script, keys []string, args ...any) (any, error) {
 	if err := s.Err(); err != nil {
 		return nil, err

@@ -87,12 +87,11 @@ func (s *Store) carryOut(ctx context.Context, before record, now, began time.Tim
 		s.unclaim(ctx, before.ID, mine)
 		return record{}, time.Time{}, fmt.Errorf("change request %s: another process is at it, which Redis did not show: %w", before.ID, ErrBusy)
 	}
-	epoch, err := s.commit(ctx, before, after, text, s.messages(after, now, event)...)
+	at, err := s.commit(ctx, before, after, text, s.messages(after, now, event)...)
 	if err != nil {
 		return record{}, time.Time{}, err
 	}
-	event.Epoch = epoch
-	s.seen.see(after.ID, after.Version, event.Until)
+	event.Epoch, event.Link = at.number, at.link
 	if !s.confirm(ctx, event) || time.Since(began) > s.options.ClaimLease {
 		return record{}, time.Time{}, fmt.Errorf("change request %s: it is not in the journal in time: %w", before.ID, ErrBusy)
 	}
@@ -100,8 +99,8 @@ func (s *Store) carryOut(ctx context.Context, before record, now, began time.Tim
 }
 
 func (s *Store) claim(ctx context.Context, r record, mine string) (bool, time.Time, error) {
-	before := s.epoch.seen()
-	v, err := s.run(ctx, scriptClaim, []string{requestKey(r.ID), keyEpoch}, string(r.State), strconv.FormatInt(r.Version, 10), mine, s.options.ClaimLease.Milliseconds())
+	before := s.ledger.sure()
+	v, err := s.run(ctx, scriptClaim, []string{requestKey(r.ID), keyHead}, string(r.State), strconv.FormatInt(r.Version, 10), mine, s.options.ClaimLease.Milliseconds())
 	if err != nil {
 		return false, time.Time{}, fmt.Errorf("claim request %s: %w", r.ID, err)
 	}
@@ -109,7 +108,7 @@ func (s *Store) claim(ctx context.Context, r record, mine string) (bool, time.Ti
 	if err != nil {
 		return false, time.Time{}, err
 	}
-	if err := s.sawEpoch(before, values[2]); err != nil {
+	if err := s.ledger.saw(ctx, before, values[2]); err != nil {
 		return false, time.Time{}, err
 	}
 	switch values[0] {
@@ -130,33 +129,50 @@ func (s *Store) unclaim(ctx context.Context, id, mine string) {
 	}
 }
 
-// commit replaces the record and returns the epoch that this made, 0 where it is not known. When the answer is lost on the way, the record itself says whether it was replaced.
-func (s *Store) commit(ctx context.Context, before, after record, text string, messages ...any) (int64, error) {
+// commit replaces the record, in the script that tells all replicas of it, and returns the place of
+// the message, the zero head where it is not known. It does so only if no replica has told of a later
+// version: of two who were led to take the same step, the second finds the first one's message. When
+// the answer is lost on the way, the record itself says whether it was replaced.
+func (s *Store) commit(ctx context.Context, before, after record, text string, messages ...any) (head, error) {
 	keys := []string{
-		requestKey(after.ID), keyPending, s.ownerKey(after.Held.Subject.Owner), keyAll, s.digestKey(after.Held.Statement), keyEpoch, keyOutbox,
+		requestKey(after.ID), keyPending, s.ownerKey(after.Held.Subject.Owner), keyAll, s.digestKey(after.Held.Statement), keyHead, keyLedger, keyOutbox,
 	}
 	garbage := int64(0)
 	if before.Grant == nil && after.Grant != nil && after.Grant.standing() {
 		garbage = s.garbage(after).UnixMilli()
 	}
-	args := append([]any{
+	args := []any{
 		after.Nonce, strconv.FormatInt(before.Version, 10), string(after.State), strconv.FormatInt(after.Version, 10), text, after.ID, channel, garbage,
-	}, messages...)
-	seen := s.epoch.seen()
-	word, epoch, err := s.changed("commit", seen, func() (any, error) { return s.run(ctx, scriptCommit, keys, args...) })
+	}
+	word, at, err := s.ledger.append(ctx, []Reached{{after.ID, after.Version, s.garbage(after)}}, func() error {
+		if now := s.seen.get(after.ID); now > before.Version {
+			return fmt.Errorf("commit request %s: another replica tells of version %d: %w", after.ID, now, ErrBusy)
+		}
+		return nil
+	}, func(e entry) (string, error) {
+		v, err := s.run(ctx, scriptCommit, keys, slices.Concat(args, e.args(), messages)...)
+		if err != nil {
+			return "", err
+		}
+		word, _ := v.(string)
+		return word, nil
+	})
 	if err == nil && word == "ok" {
-		return epoch, nil
+		return at, nil
 	}
 	if err == nil && word != "lost" {
-		return 0, fmt.Errorf("commit request %s: script answered %v", after.ID, word)
+		return head{}, fmt.Errorf("commit request %s: script answered %q", after.ID, word)
+	}
+	if errors.Is(err, ErrRolledBack) {
+		return head{}, err
 	}
 	// A retry of the client after a lost answer finds the claim gone by its own hand.
 	if r, _, rerr := s.read(ctx, after.ID); rerr == nil && r.Version == after.Version && r.Nonce == after.Nonce {
-		return 0, nil
+		return head{}, nil
 	} else if err == nil && rerr == nil {
-		return 0, fmt.Errorf("commit request %s: the claim ran out before the journal had written: %w", after.ID, ErrBusy)
+		return head{}, fmt.Errorf("commit request %s: the claim ran out before the journal had written: %w", after.ID, ErrBusy)
 	} else {
-		return 0, fmt.Errorf("commit request %s: whether it was committed is not known: %w", after.ID, errors.Join(err, rerr))
+		return head{}, fmt.Errorf("commit request %s: whether it was committed is not known: %w", after.ID, errors.Join(err, rerr))
 	}
 }
 

@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// smallRecord is the size up to which a Follower looks into a record: approvals and sessions are far
-// below it, frames of answers mostly above.
+// smallRecord is the size up to which a Follower looks into a record: approvals and sessions are
+// far below it, frames of answers mostly above.
 const smallRecord = 64 << 10
 
-// Follower reads what was written of approvals and sessions, by any process and however long ago, and
-// goes on as more is written. It is how a gateway knows what Redis may have forgotten or been made to
-// forget. It checks no chain: Verify does. It is for one goroutine.
+// Follower reads what was written of approvals and sessions, by any process and however long ago,
+// and goes on as more is written. It is how a gateway knows what Redis may have forgotten or been
+// made to forget. It checks no chain: Verify does. It is for one goroutine.
 type Follower struct {
 	dir   string
 	key   *Key
@@ -39,8 +39,8 @@ type followed struct {
 	skip bool
 }
 
-// Follow makes a Follower of the journal of an audit folder. Files that were last written before since
-// are left out.
+// Follow makes a Follower of the journal of an audit folder. Files that were last written before
+// since are left out.
 func Follow(dir string, key *Key, since time.Time) *Follower {
 	return &Follower{dir: dir, key: key, since: since, files: make(map[string]*followed), told: make(map[string]bool)}
 }
@@ -52,9 +52,9 @@ func (f *Follower) trouble(err error) {
 	}
 }
 
-// Poll gives every Approval, Seen and Session record that was written since the last Poll to visit. What
-// is not whole yet comes the next time. What is damaged is passed over, and told as trouble: what of it
-// mattered to others, they were told in Redis too.
+// Poll gives every Approval, Seen and Session record that was written since the last Poll to visit.
+// What is not whole yet comes the next time. What is damaged is passed over, and told as trouble:
+// what of it mattered to others, they were told in Redis too.
 func (f *Follower) Poll(visit func(Record) error) error {
 	paths, strays, err := files(f.dir)
 	if err != nil {

@@ -18,13 +18,13 @@ import (
 //	frame   mark 4 | kind 1 | number 8 | length of body 4 | CRC-32C of body 4 | chain 32 | CRC-32C of
 //	        the file's id and all that 4 | body
 //
-// A head is believed only once its checksum fits, and its length with it. The mark lets a reader who
-// has met damage find the next frame, so that damage hides nothing behind it.
+// A head is believed only once its checksum fits, and its length with it. The mark lets a reader
+// who has met damage find the next frame, so that damage hides nothing behind it.
 //
 // The chain of a header is its SHA-256; that of a frame is SHA-256(chain before | kind | number |
-// length | body). Frames are numbered from 0. A record's body is sealed with the number as nonce under
-// a key of the file, so it opens only where it was written. The bodies of the other two kinds are
-// clear text and a tag over it, so that who has no key can read how files ended.
+// length | body). Frames are numbered from 0. A record's body is sealed with the number as nonce
+// under a key of the file, so it opens only where it was written. The bodies of the other two kinds
+// are clear text and a tag over it, so that who has no key can read how files ended.
 const (
 	magic      = "BQGATEJ2"
 	headerSize = 8 + 16 + 8 + 8 + 32 + 4
@@ -94,7 +94,8 @@ func parseHeader(b []byte) (h header, err error) {
 	return h, nil
 }
 
-// chain is the state of a file between two frames: the hash so far and the number of the next record.
+// chain is the state of a file between two frames: the hash so far and the number of the next
+// record.
 type chain struct {
 	last Hash
 	next uint64

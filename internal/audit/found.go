@@ -13,7 +13,8 @@ import (
 )
 
 // found is the first frame of a process: how the files of earlier processes end that no process
-// before it has told of. What is cut from one of them later, or taken away, no longer agrees with it.
+// before it has told of. What is cut from one of them later, or taken away, no longer agrees with
+// it.
 type found struct {
 	Files []end `json:"files"`
 }
@@ -35,8 +36,9 @@ func (s *FileState) end() end {
 // settled is how old a file without a header must be before nobody is taken to be still making it.
 const settled = 10 * time.Second
 
-// survey finds how the files of an audit folder end, but for those that are being written, and those of
-// which a file of the folder tells already. What cannot be read is left to whoever verifies.
+// survey finds how the files of an audit folder end, but for those that are being written, and
+// those of which a file of the folder tells already. What cannot be read is left to whoever
+// verifies.
 func survey(dir string) (found, error) {
 	paths, _, err := files(dir)
 	if err != nil {
@@ -89,8 +91,8 @@ func decodeFound(f frame) (told found, err error) {
 	return told, nil
 }
 
-// endOf is how a file ends, false if that is not settled. A file that was ended in order says so in its
-// last bytes; another one is read whole.
+// endOf is how a file ends, false if that is not settled. A file that was ended in order says so in
+// its last bytes; another one is read whole.
 func endOf(path string) (end, bool) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lock marks a file as being written, for as long as it is open. The kernel takes the lock away when
-// the process ends, however it ends.
+// lock marks a file as being written, for as long as it is open. The kernel takes the lock away
+// when the process ends, however it ends.
 func lock(f *os.File) error {
 	err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart})
 	if err != nil {

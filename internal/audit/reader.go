@@ -75,9 +75,9 @@ func files(dir string) (paths, strays []string, err error) {
 
 type visitor func(at Position, record Record) error
 
-// walk reads a file from one end to the other. Without a key, records are not opened. What is not whole,
-// or not what was written, is in the state; where a later frame is whole, it goes on there. The error is
-// of reading the disk, or the visitor's.
+// walk reads a file from one end to the other. Without a key, records are not opened. What is not
+// whole, or not what was written, is in the state; where a later frame is whole, it goes on there.
+// The error is of reading the disk, or the visitor's.
 func walk(path string, key *Key, visit visitor) (FileState, error) {
 	state := FileState{Path: path}
 	f, err := os.Open(path)
@@ -232,8 +232,8 @@ func (w *walker) record(f frame, before chain) error {
 type Report struct {
 	Files []FileState // in order of time
 
-	// Findings say what is not as it was written, or is not there. Without any, all that was acknowledged
-	// is there, as far as the folder itself can show it.
+	// Findings say what is not as it was written, or is not there. Without any, all that was
+	// acknowledged is there, as far as the folder itself can show it.
 	Findings []error
 	// Notes say what is as it should be and still is worth knowing.
 	Notes []string
@@ -242,9 +242,10 @@ type Report struct {
 // Err joins the findings, nil if there are none.
 func (r Report) Err() error { return errors.Join(r.Findings...) }
 
-// Read gives every record of an audit folder to visit: files in order of time, records of a file as they
-// were written. What is damaged is passed over and told in the report. The error is of reading the disk,
-// or the visitor's, which ends the reading. Without a key no record is opened: see Verify.
+// Read gives every record of an audit folder to visit: files in order of time, records of a file as
+// they were written. What is damaged is passed over and told in the report. The error is of reading
+// the disk, or the visitor's, which ends the reading. Without a key no record is opened: see
+// Verify.
 func Read(dir string, key *Key, visit func(Position, Record) error) (Report, error) {
 	var r Report
 	paths, strays, err := files(dir)

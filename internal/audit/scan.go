@@ -8,7 +8,8 @@ import (
 	"os"
 )
 
-// scanner reads the frames of one file one after the other, and finds the next good one behind damage.
+// scanner reads the frames of one file one after the other, and finds the next good one behind
+// damage.
 type scanner struct {
 	f    io.ReaderAt
 	path string
@@ -107,8 +108,8 @@ func (s *scanner) later() (int64, error) {
 	return -1, nil
 }
 
-// openScanner reads the header of a file. A file that a crash left before its header was whole gives
-// errUnbegun.
+// openScanner reads the header of a file. A file that a crash left before its header was whole
+// gives errUnbegun.
 func openScanner(path string) (*scanner, header, func() error, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -33,8 +33,8 @@ func written(t testing.TB, key *Key) (dir, path string, content []byte, records 
 	return dir, paths[0], content, records
 }
 
-// judge reads a changed journal. What it gives must be records as written, in their order; it says how
-// many there are, and what was found to be wrong with the key and without.
+// judge reads a changed journal. What it gives must be records as written, in their order; it says
+// how many there are, and what was found to be wrong with the key and without.
 func judge(t *testing.T, dir, path string, content []byte, key *Key) (records int, found, withoutKey error) {
 	t.Helper()
 	if err := os.WriteFile(path, content, 0o600); err != nil {
@@ -58,8 +58,8 @@ func judge(t *testing.T, dir, path string, content []byte, key *Key) (records in
 	return records, report.Err(), verified.Err()
 }
 
-// TestEveryBit changes each bit of a journal in turn: it is always found (invariant I5), with the key and
-// without, and hides no record but the one it is in.
+// TestEveryBit changes each bit of a journal in turn: it is always found (invariant I5), with the
+// key and without, and hides no record but the one it is in.
 func TestEveryBit(t *testing.T) {
 	key := testKey(t)
 	dir, path, content, records := written(t, key)
@@ -85,8 +85,8 @@ func TestEveryBit(t *testing.T) {
 	}
 }
 
-// TestEveryCut cuts the file after each byte: whole records before the cut are read, the rest never is,
-// and it is always said that an end is missing.
+// TestEveryCut cuts the file after each byte: whole records before the cut are read, the rest never
+// is, and it is always said that an end is missing.
 func TestEveryCut(t *testing.T) {
 	key := testKey(t)
 	dir, path, content, _ := written(t, key)
@@ -120,8 +120,9 @@ func TestEveryCut(t *testing.T) {
 	}
 }
 
-// TestALengthIsNotBelieved is one flipped bit in the length of an early frame of a long file: the rest of
-// the file is read, and the bit is found. Lengths beyond the file, or of zero, are the same.
+// TestALengthIsNotBelieved is one flipped bit in the length of an early frame of a long file: the
+// rest of the file is read, and the bit is found. Lengths beyond the file, or of zero, are the
+// same.
 func TestALengthIsNotBelieved(t *testing.T) {
 	key := testKey(t)
 	dir := t.TempDir()
@@ -200,8 +201,9 @@ func TestMovedFrames(t *testing.T) {
 	}
 }
 
-// TestForgedChain is an attacker who knows the format and not the key: he writes frames of his own with a right chain and right checksums. Verify, which has no
-// key, takes them for a journal (checkpoints are signed for that); who reads does not.
+// TestForgedChain is an attacker who knows the format and not the key: he writes frames of his own
+// with a right chain and right checksums. Verify, which has no key, takes them for a journal
+// (checkpoints are signed for that); who reads does not.
 func TestForgedChain(t *testing.T) {
 	key, foreign := testKey(t), testKey(t)
 	dir, path, content, _ := written(t, key)

@@ -62,7 +62,8 @@ type Console struct {
 type Redis struct {
 	URL          string `yaml:"url"` // redis://[user@]host:port/db, rediss:// for TLS, unix:///path
 	PasswordFile string `yaml:"password_file,omitempty"`
-	// AcknowledgeEpoch says that an operator knows of a Redis that went back in time: the number that the refusal to start names.
+	// AcknowledgeEpoch says that an operator knows what Redis has lost, and opens approvals again: the number
+	// that the log names where it says that they are closed.
 	AcknowledgeEpoch int64 `yaml:"acknowledge_epoch,omitempty"`
 	// Embedded tolerates a server that does not answer CONFIG: the demo's own. Never set it for a real Redis.
 	Embedded bool `yaml:"embedded,omitempty"`

@@ -201,6 +201,10 @@ func loggable(id string) string {
 	return id
 }
 
+// closedWords are what people read while approvals are closed. Why is in the operator's log.
+const closedWords = "approvals are closed: Redis has lost some of what was approved, used or revoked, or shows it otherwise. Nothing is approved or run until the gateway's operator has opened them again; " +
+	"the gateway's log says how"
+
 // refuse maps what approvals said to a status. What is not known here is a fault, and no decision.
 func (a *api) refuse(w http.ResponseWriter, r *http.Request, id string, err error) {
 	switch {
@@ -224,6 +228,8 @@ func (a *api) refuse(w http.ResponseWriter, r *http.Request, id string, err erro
 		fail(w, http.StatusConflict, "releasing", "its one run is just being submitted and cannot be taken back")
 	case errors.Is(err, approvals.ErrReason), errors.Is(err, approvals.ErrTerms):
 		fail(w, http.StatusBadRequest, "invalid", err.Error())
+	case errors.Is(err, approvals.ErrRolledBack):
+		fail(w, http.StatusServiceUnavailable, "approvalsClosed", closedWords)
 	default:
 		a.fault(w, r, err)
 	}

@@ -163,6 +163,10 @@ func (u *ui) problem(w http.ResponseWriter, r *http.Request, v *visitor, status 
 
 // broken is for what is nobody's mistake but the gateway's or its neighbours'. The cause goes to the log only.
 func (u *ui) broken(w http.ResponseWriter, r *http.Request, v *visitor, err error) {
+	if errors.Is(err, approvals.ErrRolledBack) { // it was logged, with what to do
+		u.problem(w, r, v, http.StatusServiceUnavailable, "Approvals are closed", sentence(errors.New(closedWords)))
+		return
+	}
 	u.Log.Error("console could not answer", "method", r.Method, "route", r.Pattern, "error", err)
 	w.Header().Set("Retry-After", "2")
 	u.problem(w, r, v, http.StatusServiceUnavailable, "bqgate does not answer just now", "Try again in a moment, and look at the request before you decide on it again.")

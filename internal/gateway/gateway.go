@@ -83,7 +83,7 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 		return err
 	}
 	holds, err := approvals.New(approvals.Options{
-		Redis: store, Keys: keys, Journal: approvalJournal{journal}, ConsoleURL: c.Console.URL, Log: log, Notify: targets.Of,
+		Redis: store, Keys: keys, Journal: approvalJournal{journal}, ConsoleURL: c.Console.URL, Log: log, Notify: targets.Of, Told: told(who.sessions),
 		MaxWaiting: c.Approvals.MaxWaiting, MaxPerOwner: c.Approvals.MaxPerClient,
 	})
 	if err != nil {
@@ -93,7 +93,7 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	if err := approvals.CheckRedis(ctx, store, !c.Redis.Embedded); err != nil {
 		return err
 	}
-	who.sessions.Journal = sessionJournal{journal}
+	who.sessions.Journal = sessionJournal{journal, holds, log}
 	past, err := learn(ctx, c, auditKey, holds, who.sessions, log)
 	if err != nil {
 		return err

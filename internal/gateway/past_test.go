@@ -63,15 +63,16 @@ func (w *world) begin() (*life, error) {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { journal.Close() })
-	holds, err := approvals.New(approvals.Options{Redis: w.client, Keys: w.keys, Journal: approvalJournal{journal}})
-	if err != nil {
-		w.t.Fatal(err)
-	}
 	sessions, err := identity.NewSessions(w.client, w.keys, identity.Config{}, slog.Default())
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	sessions.Journal = sessionJournal{journal}
+	holds, err := approvals.New(approvals.Options{Redis: w.client, Keys: w.keys, Journal: approvalJournal{journal}, Told: told(sessions)})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(holds.Close)
+	sessions.Journal = sessionJournal{journal, holds, slog.Default()}
 	p, err := learn(context.Background(), w.config, w.key, holds, sessions, slog.Default())
 	return &life{holds, sessions, journal, p}, err
 }
@@ -149,26 +150,124 @@ func TestUsedStaysUsedAcrossRestarts(t *testing.T) {
 	}
 }
 
-func TestRedisThatLostChangesIsRefusedAtStart(t *testing.T) {
+// A gateway that starts on a Redis that has lost changes serves, but holds and releases nothing until an
+// operator has acknowledged the loss.
+func TestRedisThatLostChangesClosesApprovals(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	first := w.mustBegin()
 	if _, err := first.holds.Hold(ctx, held()); err != nil {
 		t.Fatal(err)
 	}
-	w.mustBegin()
+	if err := w.mustBegin().holds.Err(); err != nil {
+		t.Fatal(err)
+	}
 	w.client.FlushAll(ctx)
-	_, err := w.begin()
-	if !errors.Is(err, approvals.ErrRolledBack) || !strings.Contains(err.Error(), "redis.acknowledge_epoch to 1 ") {
-		t.Fatalf("start on an emptied Redis: %v", err)
+	for range 2 {
+		closed := w.mustBegin().holds
+		if err := closed.Err(); !errors.Is(err, approvals.ErrRolledBack) || !strings.Contains(err.Error(), "redis.acknowledge_epoch to 1 ") {
+			t.Fatalf("started on an emptied Redis: %v", err)
+		}
+		if _, err := closed.Hold(ctx, held()); !errors.Is(err, approvals.ErrRolledBack) {
+			t.Fatalf("held: %v", err)
+		}
+	}
+	open := func(what string) {
+		t.Helper()
+		if err := w.mustBegin().holds.Err(); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
 	}
 	w.config.Redis.AcknowledgeEpoch = 1
-	w.mustBegin()
+	open("acknowledged")
 	w.config.Redis.AcknowledgeEpoch = 0
-	w.mustBegin() // acknowledged once is enough
+	open("acknowledged once is enough")
 	w.client.FlushAll(ctx)
 	w.config.Redis.Embedded = true
-	w.mustBegin()
+	open("the demo's own Redis begins empty each time")
+}
+
+// host is another host of the same gateway: the same Redis and keys, a journal of its own.
+func (w *world) host(t *testing.T) *world {
+	other := *w
+	other.t, other.config = t, &config.Config{Audit: config.Audit{Dir: filepath.Join(t.TempDir(), "audit")}}
+	return &other
+}
+
+// A11, across two hosts: an approval that was used on one of them is put back into Redis. The other refuses
+// it, running or started again, and, when Redis shows no word of it any more, by its own journal.
+func TestUsedOnAnotherHost(t *testing.T) {
+	w := newWorld(t)
+	ctx := context.Background()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	there := w.host(t)
+	a, b := w.mustBegin(), there.mustBegin()
+	r, err := a.holds.Hold(ctx, held())
+	must(err)
+	_, err = a.holds.Decide(ctx, r.ID, approvals.Decider{Subject: identity.Subject{Issuer: "h", Sub: "dana", People: []string{"dana"}, Mapped: true}, Groups: []string{"owners"}}, approvals.Approve, "")
+	must(err)
+	before := map[string]string{} // the whole of Redis
+	for _, k := range w.client.Keys(ctx, "*").Val() {
+		before[k] = w.client.Dump(ctx, k).Val()
+	}
+	lease, err := a.holds.BeginRelease(ctx, r.ID, run)
+	must(err)
+	must(a.holds.FinishRelease(ctx, lease, approvals.Ran()))
+	key := "bqgate:{approvals}:request:" + r.ID
+	must(w.client.RestoreReplace(ctx, key, 0, before[key]).Err())
+	for name, store := range map[string]*approvals.Store{"running": b.holds, "started again": there.mustBegin().holds, "new": w.host(t).mustBegin().holds} {
+		if _, err := store.BeginRelease(ctx, r.ID, run); !errors.Is(err, approvals.ErrTampered) {
+			t.Errorf("%s: %v, want ErrTampered", name, err)
+		}
+	}
+	// All of Redis as it was, with what replicas told: nobody who has a journal takes it.
+	w.client.FlushAll(ctx)
+	for k, v := range before {
+		must(w.client.RestoreReplace(ctx, k, 0, v).Err())
+	}
+	for name, store := range map[string]*approvals.Store{
+		"running": b.holds, "the first, running": a.holds, "started again": there.mustBegin().holds, "the first, started again": w.mustBegin().holds,
+	} {
+		if _, err := store.BeginRelease(ctx, r.ID, run); !errors.Is(err, approvals.ErrRolledBack) {
+			t.Errorf("all put back, %s: %v, want ErrRolledBack", name, err)
+		}
+	}
+	// An operator acknowledges. What was used stays used, there too, and for hosts that are new.
+	there.config.Redis.AcknowledgeEpoch = 1000
+	for name, store := range map[string]*approvals.Store{"acknowledged": there.mustBegin().holds, "the first, after that": w.mustBegin().holds, "new": w.host(t).mustBegin().holds} {
+		must(store.Err())
+		if _, err := store.BeginRelease(ctx, r.ID, run); !errors.Is(err, approvals.ErrTampered) {
+			t.Errorf("%s: %v, want ErrTampered", name, err)
+		}
+	}
+}
+
+// A session that was revoked on one host is over on all, whatever is put back into Redis.
+func TestRevokedOnAnotherHost(t *testing.T) {
+	w := newWorld(t)
+	ctx := context.Background()
+	there := w.host(t)
+	a, running := w.mustBegin(), there.mustBegin()
+	if err := a.sessions.Ban(ctx, identity.Session{ID: "s-1", Issuer: "i", Subject: "s", Owner: "o", Expiry: time.Now().Add(time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := running.past.catchUp(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for name, l := range map[string]*life{"running": running, "started again": there.mustBegin(), "new": w.host(t).mustBegin()} {
+		if !l.sessions.Banned("s-1") || l.sessions.Banned("s-2") {
+			t.Errorf("%s: s-1 %t, s-2 %t", name, l.sessions.Banned("s-1"), l.sessions.Banned("s-2"))
+		}
+	}
+	w.client.FlushAll(ctx)
+	if l := there.mustBegin(); !l.sessions.Banned("s-1") {
+		t.Error("started again without Redis: its journal does not know")
+	}
 }
 
 // A foreign file in the journal's folder, and a journal file that was damaged, keep nobody from starting,

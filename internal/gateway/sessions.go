@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/config"
 	"github.com/bqgate/bqgate/internal/console"
@@ -70,11 +71,20 @@ func (s *Sessions) Revoke(ctx context.Context, sessions []identity.Session, r Re
 	if journalErr == nil {
 		defer journal.Close()
 	}
+	holds, err := approvals.New(approvals.Options{Redis: s.redis, Keys: s.keys, Journal: unrecorded{}})
+	if err != nil {
+		return 0, err
+	}
+	defer holds.Close()
+	var tellErr error
 	for _, one := range sessions {
 		if journalErr == nil {
 			_, journalErr = journal.Append(ctx, audit.Session{
 				ID: one.ID, Event: audit.SessionRevoked, Subject: audit.Subject{Issuer: one.Issuer, Sub: one.Subject, Owner: one.Owner}, By: r.By, Reason: r.Reason, Expires: one.Expiry,
 			})
+		}
+		if tellErr == nil {
+			tellErr = tellRevoked(ctx, holds, one)
 		}
 		revoke := s.Sessions.Revoke
 		if one.Console {
@@ -88,8 +98,17 @@ func (s *Sessions) Revoke(ctx context.Context, sessions []identity.Session, r Re
 	if journalErr != nil {
 		return revoked, fmt.Errorf("revoked, but not in the audit journal: %w", journalErr)
 	}
+	if tellErr != nil {
+		return revoked, fmt.Errorf("revoked, but replicas on other hosts could not be told, and would believe a session that somebody puts back into Redis: %w", tellErr)
+	}
 	return revoked, nil
 }
+
+// unrecorded is the journal of one who only tells others: they record what they are told.
+type unrecorded struct{}
+
+// ApprovalEvent implements approvals.Journal.
+func (unrecorded) ApprovalEvent(context.Context, approvals.Event) error { return nil }
 
 // journal opens a file of its own in the gateway's journal. Files of another owner would be closed to the gateway's user, who reads and verifies the journal.
 func (s *Sessions) journal() (*audit.Journal, error) {

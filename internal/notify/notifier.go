@@ -87,7 +87,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 func (n *Notifier) round(ctx context.Context) bool {
 	messages, err := n.outbox.TakeMessages(ctx, atOnce, lease)
 	if err != nil {
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && !errors.Is(err, approvals.ErrRolledBack) { // that is logged once, with its cure
 			n.log.Error("notifications cannot be taken from the outbox", "error", err)
 		}
 		return false

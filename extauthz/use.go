@@ -1,0 +1,55 @@
+package extauthz
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/bqgate/bqgate/internal/approvals"
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/jobs"
+)
+
+// takeUse takes one use of an approval at BigQuery, which gives a job id once, for good: the last
+// guard against a second run, where Redis and all replicas have forgotten the first (A11).
+//
+// The query itself takes it, but for a later run on an approval whose client chose an id: clients
+// look for the job that they asked for, and it keeps that. Then a job under the id of the use goes
+// ahead of it, which reads nothing and costs nothing. A 409 on it is by an attempt of this same
+// request that died, or the use is spent.
+func (s *Service) takeUse(ctx context.Context, bearer string, held approvals.Held, lease approvals.Lease) error {
+	if lease.Use == held.Job {
+		return nil
+	}
+	op := bigquery.Operation{Method: bigquery.MethodInsert, Job: lease.Use, Query: &bigquery.QueryRequest{
+		SQL: fmt.Sprintf("SELECT 1 -- bqgate: one use of the approval of request %s, by job %s", lease.Request, held.Job.JobID),
+	}}
+	label := jobs.LabelValue(held.Decision)
+	body, err := bigquery.EncodeInsert(op, bigquery.Mutation{Decision: label, JobID: lease.Use.JobID, Location: lease.Use.Location})
+	if err != nil {
+		return fmt.Errorf("encode the use of the approval: %w", err)
+	}
+	_, err = s.Upstream.InsertJob(ctx, bearer, lease.Use.ProjectID, body)
+	var api *bigquery.APIError
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &api) || api.Status >= 500:
+		return fmt.Errorf("take the use of the approval: %w", err)
+	case api.Status != 409:
+		return &refusal{status: api.Status, reason: api.Reason, message: "BigQuery did not accept the approved query"}
+	}
+	taken, err := s.Upstream.GetJob(ctx, lease.Use)
+	if err != nil {
+		return fmt.Errorf("see who took the use of the approval: %w", err)
+	}
+	if lease.Attempt == 1 || taken.Labels[jobs.Label] != label {
+		return usedBefore()
+	}
+	return nil
+}
+
+// usedBefore is the refusal of a second run of one use.
+func usedBefore() *refusal {
+	return &refusal{message: "BigQuery has run this use of the approval before", remedy: "the same query again, which asks for approval again"}
+}
