@@ -91,6 +91,16 @@ func (w *walk) otherUse() []string {
 	return slices.Compact(columns)
 }
 
+// otherUseNames are these columns by every name that they have: in a wildcard's members too, and in the tables that their own shows the rows of.
+func (w *walk) otherUseNames() []string {
+	names := []string{}
+	for _, column := range w.otherUse() {
+		names = append(names, w.alike(column)...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 func (w *walk) highValue() []string {
 	var names []string
 	for _, v := range w.tables {
@@ -107,15 +117,23 @@ func (w *walk) holding(applying []*approval, bytes int64) (held, certain []*appr
 	if len(applying) == 0 {
 		return nil, nil, nil
 	}
-	tables := make([]Table, len(w.tables))
-	for i, v := range w.tables {
-		tables[i] = Table{Name: v.name, Project: v.id.Project, Dataset: v.id.Dataset, Table: v.id.Table, HighValue: v.highValue}
-	}
-	values := w.approvalValues(tables, bytes)
+	readings := w.readings()
+	values := w.approvalValues(readings[0], bytes)
 	for _, a := range applying {
-		holds, surely, err := w.holds(a, values)
-		if err != nil {
-			return nil, nil, refuse(a.ref, "", "the condition of approval %s could not be evaluated", a.ref.Name)
+		holds, surely := false, false
+		for i, tables := range readings {
+			values["tables"] = tables
+			one, certainly, err := w.holds(a, values)
+			if err != nil {
+				return nil, nil, refuse(a.ref, "", "the condition of approval %s could not be evaluated", a.ref.Name)
+			}
+			holds = holds || one
+			if i == 0 {
+				surely = certainly
+			}
+			if !a.when.tableSubject {
+				break
+			}
 		}
 		if holds {
 			held = append(held, a)
@@ -129,7 +147,7 @@ func (w *walk) holding(applying []*approval, bytes int64) (held, certain []*appr
 
 func (w *walk) approvalValues(tables []Table, bytes int64) map[string]any {
 	values := subjectValues(w.request.Subject)
-	maps.Copy(values, map[string]any{"tables": tables, "estimate.bytes": bytes, "kinds": []string{selectKind}, "groups": w.decision.Groups, "other_use": w.otherUse()})
+	maps.Copy(values, map[string]any{"tables": tables, "estimate.bytes": bytes, "kinds": []string{selectKind}, "groups": w.decision.Groups, "other_use": w.otherUseNames()})
 	return values
 }
 

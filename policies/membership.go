@@ -75,13 +75,19 @@ func (w *walk) possibleRules() []*rule {
 	return slices.DeleteFunc(w.set.rulesOf(w.membership.unknown()), func(r *rule) bool { return slices.Contains(w.rules, r) })
 }
 
-// restricting are the rules whose limits hold for the query: those that cover a table of it, and those that would if the subject is in their groups.
+// restricting are the rules whose limits hold for the query: those that cover a table of it, or one that a table of it stands for, and those that would if the subject is in
+// their groups.
 func (w *walk) restricting() []*rule {
 	all := slices.Clone(w.covering)
+	for _, r := range w.standingRules(slices.Concat(w.rules, w.possibleRules())) {
+		if !slices.Contains(all, r) {
+			all = append(all, r)
+		}
+	}
 	for _, r := range w.possibleRules() {
 		names := slices.Concat(w.statement.Tables, w.statement.Routines)
 		covers := slices.ContainsFunc(names, func(name string) bool { return len(coveringName([]*rule{r}, name)) > 0 })
-		if covers || len(names) == 0 { // without a table every rule counts
+		if (covers || len(names) == 0) && !slices.Contains(all, r) { // without a table every rule counts
 			all = append(all, r)
 		}
 	}
