@@ -124,6 +124,11 @@ func (e *engine) run(ctx context.Context, req request) response {
 		}
 		return response{Error: runFailure(err), StatementType: a.kind, Tables: a.tables, Views: a.views, Analysed: true}
 	}
+	if a.kind == "SELECT" {
+		if fail := e.scalars(ctx, req); fail != nil {
+			return response{Error: fail, StatementType: a.kind, Tables: a.tables, Views: a.views, Analysed: true}
+		}
+	}
 	e.catalog.apply(changed, a)
 	e.catalog.applyRoutine(a)
 	out := a.response()
@@ -135,7 +140,8 @@ func (e *engine) run(ctx context.Context, req request) response {
 var dml = map[string]bool{"INSERT": true, "UPDATE": true, "DELETE": true, "MERGE": true, "TRUNCATE_TABLE": true}
 
 // exec runs a DML statement and tells how many rows it changed.
-func (e *engine) exec(ctx context.Context, req request) (int64, error) {
+func (e *engine) exec(ctx context.Context, req request) (_ int64, err error) {
+	defer gaveUp(&err)
 	if err := e.setNames(req.Project, req.Dataset); err != nil {
 		return 0, err
 	}
@@ -147,10 +153,11 @@ func (e *engine) exec(ctx context.Context, req request) (int64, error) {
 }
 
 // query sends the text to the driver and reads everything that comes.
-func (e *engine) query(ctx context.Context, req request) ([]field, [][]any, *googlesqlite.ChangedCatalog, error) {
+func (e *engine) query(ctx context.Context, req request) (_ []field, _ [][]any, _ *googlesqlite.ChangedCatalog, err error) {
 	if err := e.setNames(req.Project, req.Dataset); err != nil {
 		return nil, nil, nil, err
 	}
+	defer gaveUp(&err)
 	rows, err := e.conn.QueryContext(ctx, req.SQL)
 	if err != nil {
 		return nil, nil, nil, err

@@ -201,6 +201,51 @@ func TestReplace(t *testing.T) {
 	}
 }
 
+// What is understood and fails while it runs is BigQuery's invalidQuery, whatever the driver does: it panics, or takes the first of several rows.
+func TestRunTimeErrors(t *testing.T) {
+	for _, sql := range []string{
+		"SELECT REPEAT('x', -1)", "SELECT REPEAT(s, id - 5) FROM t", "SELECT LPAD('x', -1)", "SELECT 1 << -1", "SELECT STRING_AGG(s, ',' LIMIT 0) FROM t",
+		"SELECT 1 / 0", "SELECT CAST('x' AS INT64) + id FROM t", "SELECT [1][OFFSET(2)]", "SELECT ERROR('no')", "INSERT INTO t (s) SELECT REPEAT('x', -1)",
+		"SELECT (SELECT id FROM t)", "SELECT id FROM t WHERE id = (SELECT id FROM t)", "SELECT (SELECT x.k FROM UNNEST(t.a) AS x) FROM t",
+		"SELECT (SELECT (SELECT id FROM t))", "SELECT (SELECT id FROM t UNION ALL SELECT 7)", "SELECT IF((SELECT s FROM t) = 'x', 1, 2)",
+		"SELECT (SELECT AS STRUCT id, s FROM t).s", "WITH w AS (SELECT (SELECT id FROM t) AS x) SELECT x FROM w", "SELECT (SELECT id FROM t LIMIT 2)",
+	} {
+		t.Run(sql, func(t *testing.T) {
+			r := ask(t, "run", sql)
+			if r.Error == nil || r.Error.Reason != "invalidQuery" || !r.Error.RunTime {
+				t.Errorf("%+v %v", r.Error, r.Rows)
+			}
+			if r := ask(t, "run", "SELECT id FROM t ORDER BY 1"); r.Error != nil || len(r.Rows) != 2 {
+				t.Errorf("afterwards: %+v %v", r.Error, r.Rows)
+			}
+		})
+	}
+}
+
+// A scalar subquery that has one row at most answers as it did.
+func TestScalarSubqueries(t *testing.T) {
+	for sql, want := range map[string]string{
+		"SELECT (SELECT s FROM t WHERE id = 1)":                                `[["x"]]`,
+		"SELECT (SELECT s FROM t WHERE id = 2)":                                `[[null]]`,
+		"SELECT (SELECT s FROM t WHERE id = 3)":                                `[[null]]`,
+		"SELECT (SELECT a FROM t WHERE id = 1)":                                `[[[["k1","n1"],["k2",null]]]]`,
+		"SELECT (SELECT id FROM t ORDER BY id LIMIT 1)":                        `[["1"]]`,
+		"SELECT (SELECT COUNT(*) FROM t)":                                      `[["2"]]`,
+		"SELECT id, (SELECT MAX(x.k) FROM UNNEST(t.a) AS x) FROM t ORDER BY 1": `[["1","k2"],["2",null]]`,
+		"SELECT (SELECT AS STRUCT id, s FROM t WHERE id = 1)":                  `[[["1","x"]]]`,
+		"SELECT '(SELECT id FROM t)' AS x":                                     `[["(SELECT id FROM t)"]]`,
+		"SELECT ARRAY(SELECT id FROM t ORDER BY id), EXISTS(SELECT id FROM t)": `[[["1","2"],"true"]]`,
+		"SELECT 1 IN (SELECT id FROM t)":                                       `[["true"]]`,
+	} {
+		t.Run(sql, func(t *testing.T) {
+			r := ask(t, "run", sql)
+			if got, _ := json.Marshal(r.Rows); r.Error != nil || string(got) != want {
+				t.Errorf("%v %s, want %s", r.Error, got, want)
+			}
+		})
+	}
+}
+
 func TestUnknownOp(t *testing.T) {
 	if r := ask(t, "nope", ""); r.Error == nil || r.ID != 9 {
 		t.Fatalf("%+v", r)

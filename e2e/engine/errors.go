@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 )
@@ -28,4 +29,13 @@ func runFailure(err error) *failure {
 		msg = "division by zero: " + strings.TrimSuffix(m[1], ".000000") + " / 0"
 	}
 	return &failure{Reason: "invalidQuery", Message: strings.TrimSpace(msg), RunTime: true}
+}
+
+// gaveUp is deferred around a run: where a function of the driver does not stand its argument, REPEAT('x', -1) or 1 << -1, the driver
+// panics. The query was understood by then, so that for BigQuery it is a query that fails while it runs, invalidQuery and 400
+// (https://cloud.google.com/bigquery/docs/error-messages), and not an error of the service.
+func gaveUp(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("a function was given an argument that it does not take: %v", r)
+	}
 }
