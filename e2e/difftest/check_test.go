@@ -278,7 +278,8 @@ func (l *lab) compare(q *query, c *change, changed *response) *finding {
 }
 
 func (l *lab) unnests(q *query) bool {
-	return slices.Contains(l.child.must(l.t, request{Op: "nodes", SQL: q.sql, Project: q.project}).Nodes, "ArrayScan")
+	return strings.Contains(strings.TrimPrefix(q.reach(), q.sql), "UNNEST") ||
+		slices.Contains(l.child.must(l.t, request{Op: "nodes", SQL: q.sql, Project: q.project}).Nodes, "ArrayScan")
 }
 
 func (q *query) compareColumns(c *change, columns []string, changed *response) *finding {

@@ -310,7 +310,7 @@ func seedStatements() []string {
 		statements = append(statements, fmt.Sprintf("CREATE TABLE %s (%s)", t.sqlName(), strings.Join(columns, ", ")),
 			fmt.Sprintf("INSERT INTO %s VALUES %s", t.sqlName(), strings.Join(rows, ", ")))
 	}
-	return statements
+	return append(statements, definedStatements()...)
 }
 
 func (t *table) sqlName() string { return "`" + strings.ReplaceAll(t.name, ".", "`.`") + "`" }
@@ -491,6 +491,9 @@ func (catalog) Table(_ context.Context, id bigquery.TableID) (*bigquery.Table, e
 			}
 			return table, nil
 		}
+	}
+	if table := view(id); table != nil {
+		return table, nil
 	}
 	return nil, googlesql.ErrNotFound
 }

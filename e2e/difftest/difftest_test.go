@@ -28,7 +28,7 @@ var (
 
 const (
 	batchSize = 250 // queries between two rounds of changes
-	renew     = 16  // batches after which an engine is made anew: it keeps something of every query, and panics at 4 GiB
+	renew     = 4   // batches after which an engine is made anew: it keeps something of every query, and ends when it has grown
 	maxSmall  = 4   // findings that are made smaller
 	maxShown  = 100 // findings that are shown
 )
@@ -239,13 +239,14 @@ func (l *lab) first(q *query) bool {
 // it carries come first: one that is neither carried nor used is seldom read at all.
 func (l *lab) relevant(q *query, all []change, r *rand.Rand) []int {
 	var chosen, carried, rest []int
+	text := q.reach()
 	for _, i := range r.Perm(len(all)) {
 		c := &all[i]
 		switch {
 		case !q.matters(c):
 		case slices.ContainsFunc(c.columns(), q.carries):
 			carried = append(carried, i)
-		case strings.Contains(q.sql, c.cell.column.name) || strings.Contains(q.sql, c.table.columns[c.top].name) || strings.Contains(q.sql, "*"):
+		case strings.Contains(text, c.cell.column.name) || strings.Contains(text, c.table.columns[c.top].name) || strings.Contains(text, "*"):
 			rest = append(rest, i)
 		}
 	}

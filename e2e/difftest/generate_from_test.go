@@ -97,6 +97,8 @@ func (g *generator) relation(outer *scope) (string, []item) {
 		if sql, items := g.unnest(outer); sql != "" {
 			return sql, items
 		}
+	case n == 12 || n == 13:
+		return g.defined(alias)
 	case n == 11:
 		return "UNNEST(" + g.expression(arrayOf(text), outer) + ") AS " + alias, []item{{alias, text}}
 	}

@@ -108,6 +108,9 @@ func (e *engine) run(ctx context.Context, req request) response {
 		return response{Error: &failure{Reason: "notImplemented", Message: m.err.Error()}, StatementType: a.kind}
 	}
 	req.SQL = m.sql
+	if makesFunctions(a.kind, req.SQL) {
+		keepAll()
+	}
 	if dml[a.kind] {
 		n, err := e.exec(ctx, req)
 		if err != nil {

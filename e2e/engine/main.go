@@ -53,6 +53,10 @@ func serve(e *engine, in *os.File, out *os.File) error {
 				failed <- err
 				return
 			}
+			if overgrown() {
+				failed <- errOvergrown
+				return
+			}
 		}
 	}()
 	ended := make(chan error, 1)
@@ -74,7 +78,7 @@ func serve(e *engine, in *os.File, out *os.File) error {
 	}()
 	select {
 	case err := <-failed:
-		return fmt.Errorf("write an answer: %w", err)
+		return fmt.Errorf("answer requests: %w", err)
 	case err := <-ended:
 		if isEOF(err) {
 			return nil
