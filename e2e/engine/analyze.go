@@ -187,7 +187,7 @@ func (an *analyzer) describe(a *analysis, stmt googlesql.ResolvedStatementNode, 
 				a.routines = append(a.routines, e.calls...)
 				a.tables = append(a.tables, e.reads...)
 			} else {
-				a.tables = append(a.tables, e.id)
+				a.tables = append(a.tables, e.name())
 			}
 		}
 	}

@@ -14,8 +14,9 @@ type catalog struct {
 	datasets map[string]bool // "project.dataset"
 	tables   map[string]*entry
 	routines map[string]*routine
-	made     int64 // tables made so far: the order of creation
-	version  int   // grows with every change, so that the analyzer rebuilds its tables
+	past     map[string][]version // of tables that were replaced, the oldest first
+	made     int64                // tables made so far: the order of creation
+	version  int                  // grows with every change, so that the analyzer rebuilds its tables
 }
 
 type entry struct {
@@ -27,10 +28,22 @@ type entry struct {
 	through []tableID // the views a view reads
 	calls   []tableID // the functions a view calls
 	made    int64
+
+	base     *tableID // what a snapshot or clone was made of
+	snapshot bool
+	was      *tableID // of a version that is kept: the table that it was one of
+}
+
+// name is what BigQuery calls the table.
+func (e *entry) name() tableID {
+	if e.was != nil {
+		return *e.was
+	}
+	return e.id
 }
 
 func newCatalog() *catalog {
-	return &catalog{datasets: map[string]bool{}, tables: map[string]*entry{}, routines: map[string]*routine{}}
+	return &catalog{datasets: map[string]bool{}, tables: map[string]*entry{}, routines: map[string]*routine{}, past: map[string][]version{}}
 }
 
 func (c *catalog) datasetNames() []string {
@@ -45,9 +58,15 @@ func (c *catalog) datasetNames() []string {
 func (c *catalog) tableRows() []tableRow {
 	out := make([]tableRow, 0, len(c.tables))
 	for _, t := range c.tables {
-		row := tableRow{ID: t.id, Type: "TABLE", Columns: t.columns, Query: t.query, Made: t.made}
-		if t.view {
+		if t.was != nil {
+			continue
+		}
+		row := tableRow{ID: t.id, Type: "TABLE", Columns: t.columns, Query: t.query, Made: t.made, Base: t.base}
+		switch {
+		case t.view:
 			row.Type = "VIEW"
+		case t.snapshot:
+			row.Type = "SNAPSHOT"
 		}
 		out = append(out, row)
 	}

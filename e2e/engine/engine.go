@@ -50,6 +50,10 @@ func (e *engine) handle(req request) (resp response) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
+	var err error
+	if req.SQL, err = e.asOf(ctx, req); err != nil {
+		return response{Error: runFailure(err)}
+	}
 	switch req.Op {
 	case "ping":
 		return response{}
@@ -81,6 +85,9 @@ func (e *engine) dry(req request) response {
 
 // run executes whatever it is given, as BigQuery would for an account that may do everything: queries, DML, DDL, scripts.
 func (e *engine) run(ctx context.Context, req request) response {
+	if done, out := e.clone(ctx, req); done {
+		return out
+	}
 	a, analysisFail := e.analyzer.analyze(req.SQL, req.Project, req.Dataset)
 	if analysisFail != nil && analysisFail.fatal {
 		return response{Error: analysisFail, StatementType: a.kind}

@@ -26,6 +26,16 @@ var shared = sync.OnceValues(func() (*engine, error) {
 		"CREATE FUNCTION `p.d.twice`(x INT64) AS (2 * x)",
 		"CREATE TABLE FUNCTION `p.d.above`(x INT64) AS (SELECT id FROM `p.d`.t WHERE id > x)",
 		"CREATE VIEW `p.d.both` AS SELECT `d.t`.s, t.s AS z FROM `d.t` JOIN `p.d`.t USING (id)",
+		"CREATE TABLE d.log (id INT64, extra STRING)",
+		"INSERT INTO d.log VALUES (1, 'not a member')",
+		"CREATE TABLE d.log_1 (id INT64, was STRING)",
+		"INSERT INTO d.log_1 VALUES (2, 'member')",
+		"CREATE OR REPLACE TABLE d.log AS SELECT id, extra FROM d.log", // the newest of all
+		"CREATE TABLE d.travel (id INT64, before STRING)",
+		"INSERT INTO d.travel VALUES (3, 'old')",
+		"CREATE OR REPLACE TABLE d.travel AS SELECT id, 'new' AS now FROM d.travel",
+		"CREATE SNAPSHOT TABLE d.shot CLONE d.travel",
+		"CREATE TABLE d.twin CLONE p.d.travel",
 	} {
 		if r := e.handle(request{Op: "run", SQL: sql, Project: "p"}); r.Error != nil {
 			return nil, r.Error
@@ -56,6 +66,16 @@ func TestRun(t *testing.T) {
 		{"SELECT t.id, w.id FROM t JOIN `days_*` AS w ON w.id - 6 = t.id ORDER BY 1", `[["1","7"],["2","8"]]`},
 		{"FROM `days_*` |> WHERE id > 7 |> SELECT id", `[["8"]]`},
 		{"SELECT SESSION_USER() AS u, current_user(), 'SESSION_USER()' FROM t", `[["a@b.example","a@b.example","SESSION_USER()"],["a@b.example","a@b.example","SESSION_USER()"]]`},
+		{"SELECT * FROM `d.log*`", `[["2","member"]]`},
+		{"SELECT *, _TABLE_SUFFIX FROM `d.log*`", `[["2","member","_1"]]`},
+		{"SELECT * FROM d.travel", `[["3","new"]]`},
+		{"SELECT * FROM d.travel FOR SYSTEM_TIME AS OF TIMESTAMP_SUB(CURRENT_TIMESTAMP(), INTERVAL 1 HOUR)", `[["3","old"]]`},
+		{"SELECT t.before, u.now FROM travel AS t FOR SYSTEM_TIME AS OF TIMESTAMP '2020-01-01 00:00:00+00' JOIN travel AS u USING (id)", `[["old","new"]]`},
+		{"SELECT `p.d.travel`.before FROM `p.d.travel` FOR SYSTEM_TIME AS OF TIMESTAMP '2020-01-01 00:00:00+00'", `[["old"]]`},
+		{"SELECT (SELECT ANY_VALUE(now) FROM travel FOR SYSTEM_TIME AS OF TIMESTAMP '2020-01-01 00:00:00+00') FROM (SELECT 'outer' AS now)", `[["outer"]]`},
+		{"SELECT * FROM d.travel FOR SYSTEM_TIME AS OF CURRENT_TIMESTAMP()", `[["3","new"]]`},
+		{"SELECT * FROM d.shot", `[["3","new"]]`},
+		{"SELECT * FROM d.twin", `[["3","new"]]`},
 		{"SELECT 1.5, 1e20, 2.0", `[["1.5","1E+20","2.0"]]`},
 		{"SELECT CAST('7' AS INT), CAST(2.6 AS smallint), ARRAY<INTEGER>[1], STRUCT<a BIGINT>(2).a, SAFE_CAST('x' AS TINYINT), 'INT' FROM d.days_1", `[["7","3",["1"],"2",null,"INT"]]`},
 	} {
@@ -249,5 +269,28 @@ func TestScalarSubqueries(t *testing.T) {
 func TestUnknownOp(t *testing.T) {
 	if r := ask(t, "nope", ""); r.Error == nil || r.ID != 9 {
 		t.Fatalf("%+v", r)
+	}
+}
+
+// A snapshot and a clone tell what they were made of, and no kept version is listed.
+func TestCatalogTellsOfClones(t *testing.T) {
+	bases := map[string]string{}
+	for _, row := range ask(t, "catalog", "").Catalog {
+		if strings.Contains(row.ID.Table, "__") {
+			t.Errorf("%s is listed", row.ID)
+		}
+		if row.Base != nil {
+			bases[row.ID.Table] = row.Type + " of " + row.Base.String()
+		}
+	}
+	if bases["shot"] != "SNAPSHOT of p.d.travel" || bases["twin"] != "TABLE of p.d.travel" || len(bases) != 2 {
+		t.Errorf("%v", bases)
+	}
+	r := ask(t, "dry", "SELECT before FROM travel FOR SYSTEM_TIME AS OF TIMESTAMP '2020-01-01 00:00:00+00'")
+	if r.Error != nil || len(r.Tables) != 1 || r.Tables[0].String() != "p.d.travel" {
+		t.Errorf("a dry run of an older version reads %v, %v", r.Tables, r.Error)
+	}
+	if r := ask(t, "run", "SELECT * FROM `d.travel_*`"); r.Error == nil {
+		t.Errorf("a wildcard takes in kept versions: %v", r.Rows)
 	}
 }

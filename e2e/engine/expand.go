@@ -17,7 +17,7 @@ const tableSuffix = "_TABLE_SUFFIX"
 func (c *catalog) members(wildcard string) []*entry {
 	var found []*entry
 	for key, e := range c.tables {
-		if rest, ok := strings.CutPrefix(key, strings.TrimSuffix(wildcard, "*")); ok && rest != "" {
+		if rest, ok := strings.CutPrefix(key, strings.TrimSuffix(wildcard, "*")); ok && rest != "" && e.was == nil {
 			found = append(found, e)
 		}
 	}

@@ -73,10 +73,12 @@ type field struct {
 // tableRow describes one table or view of the catalog.
 type tableRow struct {
 	ID      tableID `json:"id"`
-	Type    string  `json:"type"` // TABLE or VIEW
+	Type    string  `json:"type"` // TABLE, VIEW or SNAPSHOT
 	Columns []field `json:"columns"`
 	Query   string  `json:"query,omitempty"`
 	Made    int64   `json:"made"` // its place in the order of creation
+
+	Base *tableID `json:"base,omitempty"` // of a snapshot, or of a clone, which is a TABLE
 }
 
 func writeFrame(w *bufio.Writer, v any) error {

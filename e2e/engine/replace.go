@@ -37,6 +37,11 @@ func (e *engine) replaceExisting(ctx context.Context, a analysis, req request) (
 	if strings.EqualFold(strings.TrimSpace(text[m[4]:m[5]]), "VIEW") {
 		return true, e.all(ctx, a, req, drop, head+name+rest)
 	}
+	if !old.view {
+		if err := e.keep(ctx, a, req, target); err != nil {
+			return true, err
+		}
+	}
 	staging := target
 	staging.Table += "__next"
 	next := quotePath(staging)

@@ -58,6 +58,9 @@ type CatalogTable struct {
 	Query  string // a view's SQL
 	Schema []bigquery.Field
 	Made   int64 // its place in the order of creation
+
+	Snapshot bool
+	Base     *bigquery.TableID // of a snapshot or clone
 }
 
 // QueryError is an error of the statement, with BigQuery's reason (invalidQuery, notFound, duplicate …).

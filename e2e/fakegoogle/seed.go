@@ -37,6 +37,9 @@ func DefaultSeeds() []string {
 // sizeComment is `-- bqgate:bytes crm.events 5GiB`.
 var sizeComment = regexp.MustCompile(`(?m)^[ \t]*--[ \t]*bqgate:bytes[ \t]+(\S+)[ \t]+(\S+)[ \t]*$`)
 
+// linkComment is `-- bqgate:linked share crm`: the dataset share is a linked one that shows crm. What is in it is seeded as in any other.
+var linkComment = regexp.MustCompile(`(?m)^[ \t]*--[ \t]*bqgate:linked[ \t]+(\w+)[ \t]+(\w+)[ \t]*$`)
+
 // Seed runs SQL statement by statement, CREATE SCHEMA included. A comment line `-- bqgate:bytes dataset.table 5GiB` sets what a dry run
 // estimates for a table. CREATE ROW ACCESS POLICY and DROP ALL ROW ACCESS POLICIES are done here, since no engine knows them. After a crash of the engine all seeds are run again.
 func (s *Server) Seed(ctx context.Context, text string) error {
@@ -51,6 +54,11 @@ func (s *Server) Seed(ctx context.Context, text string) error {
 		}
 		s.mu.Lock()
 		s.bytes[id.String()] = n
+		s.mu.Unlock()
+	}
+	for _, m := range linkComment.FindAllStringSubmatch(text, -1) {
+		s.mu.Lock()
+		s.linked[s.opts.Project+"."+m[1]] = s.opts.Project + "." + m[2]
 		s.mu.Unlock()
 	}
 	run := s.engine.Run

@@ -36,6 +36,7 @@ type Server struct {
 	cache    map[string]*result   // results by account, SQL and version of the data
 	anon     map[string]*result   // results by their anonymous destination table
 	bytes    map[string]int64     // sizes by table, from seed comments
+	linked   map[string]string    // datasets that show another one, "project.dataset", from seed comments
 	sizes    map[string]tableSize // measured sizes by table and version
 	seeds    []string
 
@@ -73,7 +74,7 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	s := &Server{
 		opts: opts, log: opts.Log, engine: opts.Engine, tokens: newTokens(), rec: &recorder{}, secret: []byte(rand.Text()),
 		jobs: map[string]*job{}, requests: map[string]*job{}, cache: map[string]*result{}, anon: map[string]*result{},
-		bytes: map[string]int64{}, sizes: map[string]tableSize{}, rowAccess: map[string][]rowAccessPolicy{},
+		bytes: map[string]int64{}, linked: map[string]string{}, sizes: map[string]tableSize{}, rowAccess: map[string][]rowAccessPolicy{},
 	}
 	s.sts = newSTS(opts, s.tokens)
 	s.noise.Store(opts.Noise)

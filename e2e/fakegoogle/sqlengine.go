@@ -64,6 +64,7 @@ type sqlResponse struct {
 		Columns []bigquery.Field `json:"columns"`
 		Query   string           `json:"query"`
 		Made    int64            `json:"made"`
+		Base    *sqlTable        `json:"base"`
 	} `json:"catalog"`
 	Routines    []sqlTable   `json:"routines"`
 	RoutineRows []sqlRoutine `json:"routine_rows"`
@@ -289,7 +290,7 @@ func (e *sqlengine) Catalog(ctx context.Context) (*Catalog, error) {
 	}
 	c := &Catalog{Datasets: r.Datasets}
 	for _, t := range r.Catalog {
-		c.Tables = append(c.Tables, CatalogTable{ID: bigquery.TableID(t.ID), View: t.Type == "VIEW", Query: t.Query, Schema: t.Columns, Made: t.Made})
+		c.Tables = append(c.Tables, CatalogTable{ID: bigquery.TableID(t.ID), View: t.Type == "VIEW", Query: t.Query, Schema: t.Columns, Made: t.Made, Snapshot: t.Type == "SNAPSHOT", Base: (*bigquery.TableID)(t.Base)})
 	}
 	for _, r := range r.RoutineRows {
 		routine, err := r.resource()

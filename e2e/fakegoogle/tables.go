@@ -108,10 +108,18 @@ func (s *Server) getDataset(project, dataset string) handler {
 		if !slices.Contains(cat.Datasets, project+"."+dataset) {
 			return nil, errNotFound("Not found: Dataset " + project + ":" + dataset)
 		}
-		return object{
+		out := object{
 			{"kind", "bigquery#dataset"}, {"etag", quote(hexDigest(dataset)[:16])}, {"id", project + ":" + dataset}, {"datasetReference", datasetReference(project, dataset)},
 			{"access", []any{object{{"role", "OWNER"}, {"userByEmail", "owner@" + project + ".example"}}}}, {"location", location},
-		}, nil
+		}
+		s.mu.Lock()
+		source, linked := s.linked[project+"."+dataset]
+		s.mu.Unlock()
+		if !linked {
+			return append(out, member{"type", "DEFAULT"}), nil
+		}
+		p, d, _ := strings.Cut(source, ".")
+		return append(out, member{"type", "LINKED"}, member{"linkedDatasetSource", object{{"sourceDataset", datasetReference(p, d)}}}), nil
 	}
 }
 
@@ -190,10 +198,13 @@ func (c *call) cut(s *Server, of string, list []any) ([]any, object, *apiError) 
 func creationTime(t CatalogTable) string { return strconv.FormatInt(1700000000000+t.Made, 10) }
 
 func tableType(t CatalogTable) string {
-	if t.View {
+	switch {
+	case t.View:
 		return "VIEW"
+	case t.Snapshot:
+		return "SNAPSHOT"
 	}
-	return "TABLE"
+	return "TABLE" // a clone too
 }
 
 // getTable is tables.get, for catalog tables and for anonymous result tables.
@@ -249,6 +260,13 @@ func (s *Server) tableResource(t CatalogTable, rows, bytes int64) object {
 	}
 	if t.View {
 		return append(out, member{"view", object{{"query", t.Query}, {"useLegacySql", false}}})
+	}
+	// "Output only. Information about the snapshot", "about the clone" (https://cloud.google.com/bigquery/docs/reference/rest/v2/tables#resource:-table).
+	switch {
+	case t.Snapshot:
+		out = append(out, member{"snapshotDefinition", object{{"baseTableReference", tableReference(*t.Base)}, {"snapshotTime", "2026-01-01T00:00:00Z"}}})
+	case t.Base != nil:
+		out = append(out, member{"cloneDefinition", object{{"baseTableReference", tableReference(*t.Base)}, {"cloneTime", "2026-01-01T00:00:00Z"}}})
 	}
 	return append(out, member{"numRows", int64Text(rows)}, member{"numBytes", int64Text(bytes)})
 }
