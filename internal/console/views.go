@@ -295,6 +295,21 @@ func (v requestView) Approved() int { return approvalsOf(v.Request) }
 // Cost is what it would read, and what that costs.
 func (v requestView) Cost() string { return costOf(v.Request) }
 
+// Caps say how much of the result may be read, "" where nothing bounds it.
+func (v requestView) Caps() string {
+	var parts []string
+	if v.MaximumRows > 0 {
+		parts = append(parts, fmt.Sprintf("%d rows", v.MaximumRows))
+	}
+	if v.MaximumResultBytes > 0 {
+		parts = append(parts, sizeOf(v.MaximumResultBytes))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "at most " + strings.Join(parts, ", at most ")
+}
+
 // Share is the estimate as parts of a thousand of the cap; -1 where there is nothing to compare.
 func (v requestView) Share() int {
 	if v.EstimatedBytes == nil || v.MaximumBytes <= 0 {
