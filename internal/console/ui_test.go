@@ -100,7 +100,7 @@ func TestRequestPage(t *testing.T) {
 	r := b.hold("", func(h *approvals.Held) {
 		h.Subject.Issuer = "https://token.actions.githubusercontent.com"
 		h.Subject.Claims = map[string]any{"repository": "acme/app", "sha": "0123456789abcdef0123456789abcdef01234567", "run_id": "77", "ref": "refs/heads/main"}
-		h.Approval.Quorum = 2
+		h.Approval.Quorum, h.MaxRows, h.MaxResultBytes = 2, 100, 2<<20
 		h.Approval.Rule = policies.RuleRef{Policy: "web", Name: "payroll", File: "policies/web.yaml", Line: 12}
 		h.Review.Columns = []approvals.ReviewColumn{
 			{Name: "salary", Type: "NUMERIC", Mask: masking.AlwaysNull, Sources: []approvals.ReviewSource{{Column: "acme.finance.payroll.salary"}}},
@@ -111,7 +111,7 @@ func TestRequestPage(t *testing.T) {
 	a := v.get("/requests/" + r.ID)
 	for _, want := range []string{
 		"carol@acme.example", `href="https://github.com/acme/app"`, `href="https://github.com/acme/app/commit/0123456789abcdef0123456789abcdef01234567"`,
-		`href="https://github.com/acme/app/actions/runs/77"`, "5 GiB, about $0.03", "10 GiB", `value="500"`, "0 of 2 approvals", "when: &#34;true&#34;", "ALWAYS_NULL",
+		`href="https://github.com/acme/app/actions/runs/77"`, "5 GiB, about $0.03", "10 GiB", "at most 100 rows, at most 2 MiB", `value="500"`, "0 of 2 approvals", "when: &#34;true&#34;", "ALWAYS_NULL",
 		"computed from finance.payroll.employee, a constant", "Line 1: finance.payroll.salary is sensitive",
 	} {
 		if !strings.Contains(a.text, want) {
