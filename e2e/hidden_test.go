@@ -13,7 +13,8 @@ import (
 
 var decisionIDs = regexp.MustCompile(`d-[0-9A-HJKMNP-TV-Z]{26}`)
 
-// hiddenForms are ways to ask for DATASET.NAME: SQL, which is sent by each method that takes SQL, or "VERB PATH".
+// hiddenForms are ways to ask for DATASET.NAME: SQL, which is sent by each method that takes SQL,
+// or "VERB PATH".
 var hiddenForms = map[string]string{
 	"a table":             "SELECT * FROM DATASET.NAME",
 	"with its project":    "SELECT * FROM demo.DATASET.NAME",
@@ -46,7 +47,8 @@ var hiddenForms = map[string]string{
 	"access policies":     "GET /datasets/DATASET/tables/NAME/rowAccessPolicies",
 }
 
-// A62: whatever an agent does with a name that he may not know of, the answer is that to a name of nothing, with the name in its place, and Google is asked about neither.
+// A62: whatever an agent does with a name that he may not know of, the answer is that to a name of
+// nothing, with the name in its place, and Google is asked about neither.
 func TestHiddenNames(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t, "--policy", "e2e/testdata/hidden/policy.yaml", "--seed", "e2e/testdata/hidden/data.sql")
@@ -68,7 +70,8 @@ func TestHiddenNames(t *testing.T) {
 	for form, request := range hiddenForms {
 		t.Run(form, func(t *testing.T) {
 			for _, name := range hidden {
-				// As long as the name, so that places stay; of a dataset that is known to him only the table is another.
+				// As long as the name, so that places stay; of a dataset that is known to him only
+				// the table is another.
 				other := [2]string{strings.Repeat("z", len(name[0])), strings.Repeat("q", len(name[1]))}
 				if name[0] == "part" || name[0] == "north" {
 					if !strings.Contains(request, "NAME") || strings.Contains(request, "INFORMATION_SCHEMA") {
@@ -115,7 +118,8 @@ func TestHiddenNames(t *testing.T) {
 	d.searchCanaries()
 }
 
-// sameAnswer holds two answers against each other, the one to a name and the one to a name of nothing.
+// sameAnswer holds two answers against each other, the one to a name and the one to a name of
+// nothing.
 func sameAnswer(t *testing.T, request string, got, want answer, name, other [2]string) {
 	t.Helper()
 	plain := func(a answer, n [2]string) string {

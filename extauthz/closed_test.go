@@ -55,8 +55,9 @@ func TestSQLIsAnalysedWithinReach(t *testing.T) {
 	}
 }
 
-// A finished job whose table the policy has closed since is not read, and nothing is asked of BigQuery about what the reader may not know any more. Only the names that his
-// own text had are said.
+// A finished job whose table the policy has closed since is not read, and nothing is asked of
+// BigQuery about what the reader may not know any more. Only the names that his own text had are
+// said.
 func TestAJobOfAClosedTable(t *testing.T) {
 	w := newClosedWorld(t)
 	a := w.analysis()

@@ -10,7 +10,8 @@ import (
 	"github.com/bqgate/bqgate/policies"
 )
 
-// A rule such as `read: demo.*.pay` stands for many datasets. Of each it shows one table, and so the dataset only where that table is in it.
+// A rule such as `read: demo.*.pay` stands for many datasets. Of each it shows one table, and so
+// the dataset only where that table is in it.
 const (
 	datasetsLooked = 200 // datasets that are looked into for one listing
 	datasetsAtOnce = 8   // at the same time
@@ -79,8 +80,9 @@ func (s *Service) open(ctx context.Context, reach policies.Reach, all []bigquery
 	}
 	if looked > datasetsLooked {
 		return nil, &refusal{
-			message: fmt.Sprintf("your rules name tables without saying in which datasets, and more than %d datasets would have to be looked into", datasetsLooked),
-			remedy:  "naming the dataset",
+			message: fmt.Sprintf("your rules name tables without saying in which datasets, and more than %d datasets would have to "+
+				"be looked into", datasetsLooked),
+			remedy: "naming the dataset",
 		}
 	}
 	var open []bigquery.ListedDataset
@@ -92,8 +94,9 @@ func (s *Service) open(ctx context.Context, reach policies.Reach, all []bigquery
 	return open, nil
 }
 
-// sees says whether the subject may know of a dataset. Where that depends on what is in it, BigQuery is asked about the tables that the rules name, and for a list only where
-// they stand for many.
+// sees says whether the subject may know of a dataset. Where that depends on what is in it,
+// BigQuery is asked about the tables that the rules name, and for a list only where they stand for
+// many.
 func (s *Service) sees(ctx context.Context, reach policies.Reach, ref bigquery.DatasetReference) (policies.RuleRef, bool, error) {
 	sight, rule := reach.Dataset(ref.ProjectID, ref.DatasetID)
 	if sight != policies.SeenByName {

@@ -83,7 +83,8 @@ func (w *listedWorld) get(path string) outcome {
 	return w.call(http.MethodGet, "/bigquery/v2/projects/p/datasets"+path, nil)
 }
 
-// A rule that stands for many datasets shows those that hold a table of its own, and nothing is asked about what is in the others.
+// A rule that stands for many datasets shows those that hold a table of its own, and nothing is
+// asked about what is in the others.
 func TestDatasetsOfAPattern(t *testing.T) {
 	for _, c := range []struct{ read, want, asked string }{
 		{"p.*.*", "crm empty north quiet", ""},

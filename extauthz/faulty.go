@@ -25,7 +25,8 @@ func (t *told) first(fault string) bool {
 	return true
 }
 
-// tell says once in the log what in the policy has to be mended. The agent is only told that something has.
+// tell says once in the log what in the policy has to be mended. The agent is only told that
+// something has.
 func (s *Service) tell(w *walk) {
 	cause := w.decision.Cause
 	if cause == "" || !s.told.first(s.Policies().Digest()+cause) {

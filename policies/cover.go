@@ -10,8 +10,8 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql"
 )
 
-// Closed says whether a request names or reads what its subject may not know to exist, and how it is then refused. It looks at names alone, so that it can be asked before
-// anything is looked up.
+// Closed says whether a request names or reads what its subject may not know to exist, and how it
+// is then refused. It looks at names alone, so that it can be asked before anything is looked up.
 func (s *Set) Closed(r Request) (Decision, bool) {
 	w := s.through(&r, []func(*walk) error{(*walk).who, (*walk).kind, (*walk).cover})
 	if !w.refused {
@@ -20,9 +20,10 @@ func (s *Set) Closed(r Request) (Decision, bool) {
 	return w.decision, true
 }
 
-// cover: each table is covered by a rule of the subject's groups. If anything that the text names is not, only that is said, in words that fit a name of nothing: what stands
-// behind such a name, and what else is wrong with the text, must not tell it from one that nobody has ever used (A62). Only of a text whose every name may be read is it said
-// what its views and functions lack.
+// cover: each table is covered by a rule of the subject's groups. If anything that the text names
+// is not, only that is said, in words that fit a name of nothing: what stands behind such a name,
+// and what else is wrong with the text, must not tell it from one that nobody has ever used (A62).
+// Only of a text whose every name may be read is it said what its views and functions lack.
 func (w *walk) cover() error {
 	var closed, behind []string
 	seen := map[*rule]bool{}
@@ -75,8 +76,10 @@ func (w *walk) cover() error {
 // errClosed is what is said where it is not known which name is meant.
 var errClosed = errors.New("something that the SQL names does not exist or no policy lets you read it")
 
-// named are the full names of a statement's own text, in its order. Where the analysis does not say which these are, all count that are names of tables or functions: of
-// another, and of a view of INFORMATION_SCHEMA that is not served, the text's error says what is wrong with it, and nothing was looked up.
+// named are the full names of a statement's own text, in its order. Where the analysis does not say
+// which these are, all count that are names of tables or functions: of another, and of a view of
+// INFORMATION_SCHEMA that is not served, the text's error says what is wrong with it, and nothing
+// was looked up.
 func (w *walk) named(st *googlesql.Statement) []string {
 	if len(st.Named) > 0 {
 		return st.Named
@@ -97,7 +100,8 @@ func (w *walk) named(st *googlesql.Statement) []string {
 // closed refuses names, in the same words for what nobody may read and for what does not exist.
 func (w *walk) closed(names []string) error {
 	if !slices.ContainsFunc(names, func(name string) bool { return !showsTables(name) }) {
-		return refuse(RuleRef{}, w.remedy(), "%s shows which tables there are, those that you may not read too; a policy must name it by itself (read: %s), and none of yours does",
+		return refuse(RuleRef{}, w.remedy(), "%s shows which tables there are, those that you may not read too; "+
+			"a policy must name it by itself (read: %s), and none of yours does",
 			w.request.short(names[0]), shortQuoted(names[0]))
 	}
 	verb := "does"
@@ -129,7 +133,8 @@ func (w *walk) list(names []string) string {
 	return strings.Join(short, ", ")
 }
 
-// coveringName is covering for a name of an analysis. A function ("project.dataset.function()") is covered as a table of its name would be.
+// coveringName is covering for a name of an analysis. A function ("project.dataset.function()") is
+// covered as a table of its name would be.
 func coveringName(rules []*rule, name string) []*rule {
 	id, ok := parseTable(strings.TrimSuffix(name, "()"))
 	if !ok {
@@ -138,7 +143,8 @@ func coveringName(rules []*rule, name string) []*rule {
 	return covering(rules, id)
 }
 
-// covering are the rules that read a table. No pattern reads a hidden dataset: BigQuery keeps the results of others there, unmasked (A5).
+// covering are the rules that read a table. No pattern reads a hidden dataset: BigQuery keeps the
+// results of others there, unmasked (A5).
 func covering(rules []*rule, id bigquery.TableID) []*rule {
 	if strings.HasPrefix(id.Dataset, "_") {
 		return nil

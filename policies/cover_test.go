@@ -7,7 +7,8 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql"
 )
 
-// A62: who names something that he may not read is told of that name alone, whatever the analysis found out about it, beside it and behind it.
+// A62: who names something that he may not read is told of that name alone, whatever the analysis
+// found out about it, beside it and behind it.
 func TestClosedNamesAreAllThatIsTold(t *testing.T) {
 	set := mustLoad(t, readAll+"columns:\n  - {match: demo.hr.*.note, mask: ALWAYS_NULL}\n  - {match: demo.crm.t.a, mask: ALWAYS_NULL}\n")
 	whole := selects("demo.hr.v2", "a").Statements[0]

@@ -11,14 +11,16 @@ import (
 	"github.com/bqgate/bqgate/internal/spelling"
 )
 
-// unlooked: tables that are said to be of high value, and no approval of those who read them looks at that.
+// unlooked: tables that are said to be of high value, and no approval of those who read them looks
+// at that.
 func (l *linter) unlooked() {
 	for i := range l.set.tables {
 		t := &l.set.tables[i]
 		if !t.highValue || slices.ContainsFunc(l.set.approvals, func(a approval) bool { return l.looks(&a, t) }) {
 			continue
 		}
-		l.find(t.ref, "tables entry %s: high_value: true holds no query, since no approval looks at it: write one with when: tables.exists(t, t.high_value)",
+		l.find(t.ref, "tables entry %s: high_value: true holds no query, since no approval looks at it: "+
+			"write one with when: tables.exists(t, t.high_value)",
 			t.match.text)
 	}
 }
@@ -32,7 +34,8 @@ func (l *linter) looks(a *approval, t *tableRule) bool {
 	if !reads || !alone || !t.match.literalTable() {
 		return reads
 	}
-	// The condition speaks of nothing but tables, and this one has a name: try it. One that cannot be answered holds.
+	// The condition speaks of nothing but tables, and this one has a name: try it. One that cannot
+	// be answered holds.
 	values := map[string]any{"tables": []Table{{
 		Name: t.match.text, Project: t.match.parts[0], Dataset: t.match.parts[1], Table: t.match.parts[2], HighValue: true,
 	}}}
@@ -51,8 +54,8 @@ func (l *linter) readers(match pattern) []string {
 	return all
 }
 
-// readsHighValue says whether a condition of an approval reads high_value of a table, and whether it reads nothing but
-// tables. A text that does not compile reads all: it is not loaded.
+// readsHighValue says whether a condition of an approval reads high_value of a table, and whether
+// it reads nothing but tables. A text that does not compile reads all: it is not loaded.
 func (c condition) readsHighValue() (reads, alone bool) {
 	env, err := approvalEnv()
 	if err != nil {
@@ -80,7 +83,8 @@ func readsOther(checked *cel.Ast) bool {
 	return false
 }
 
-// cleared: what one entry clears and another masks. Which of the two holds is certain; that it was meant is not.
+// cleared: what one entry clears and another masks. Which of the two holds is certain; that it was
+// meant is not.
 func (l *linter) cleared() {
 	for i := range l.set.columns {
 		c := &l.set.columns[i]
@@ -109,7 +113,8 @@ func (l *linter) cleared() {
 	}
 }
 
-// alsoMasked finds other rules by which the same groups read masked what a rule clears: for them it is clear.
+// alsoMasked finds other rules by which the same groups read masked what a rule clears: for them it
+// is clear.
 func (l *linter) alsoMasked(r *rule, cleared pattern) {
 	for i := range l.set.rules {
 		other := &l.set.rules[i]
@@ -119,7 +124,8 @@ func (l *linter) alsoMasked(r *rule, cleared pattern) {
 		case !slices.ContainsFunc(other.read, func(p pattern) bool { return overlap(p, cleared) }):
 		case slices.ContainsFunc(other.clear, func(p pattern) bool { return overlap(p, cleared) && sameColumns(p, cleared) }):
 		default:
-			l.find(r.ref, "rule %s clears %s for group %s, and rule %s (%s:%d), which reads the same table for it, leaves it masked: it is clear",
+			l.find(r.ref, "rule %s clears %s for group %s, and rule %s (%s:%d), which reads the same table for it, "+
+				"leaves it masked: it is clear",
 				r.ref.Name, cleared.text, r.groups[at], other.ref.Name, other.ref.File, other.ref.Line)
 		}
 	}
@@ -134,7 +140,8 @@ func (l *linter) maskedBy(p pattern) *columnRule {
 	return &l.set.columns[i]
 }
 
-// sameColumns says whether the column parts of two patterns have a column in common, or one leads into that of the other.
+// sameColumns says whether the column parts of two patterns have a column in common, or one leads
+// into that of the other.
 func sameColumns(a, b pattern) bool {
 	for i := tableParts; i < min(len(a.folded), len(b.folded)); i++ {
 		if !touches(a.folded[i], b.folded[i]) {
@@ -149,7 +156,8 @@ func (l *linter) meant(p pattern, tables []*bigquery.Table) string {
 	if !p.literal() {
 		return ""
 	}
-	// One part of the name is wrong, more often than two: what is compared is the part that differs.
+	// One part of the name is wrong, more often than two: what is compared is the part that
+	// differs.
 	beside, names := map[string]string{}, [tableParts][]string{}
 	for _, t := range tables {
 		if p.touchesTable(t.TableReference) {

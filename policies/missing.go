@@ -10,11 +10,13 @@ import (
 	"github.com/bqgate/bqgate/internal/spelling"
 )
 
-// A policy that masks demo.crm.customers.snn means a column that the table has under another name, and with
-// `unlisted: clear` that one would be shown. So a table of which the policy masks a column that is not there is not read
-// until the policy, or the table, is mended. It does not matter whether somebody mistyped the name or renamed the column.
+// A policy that masks demo.crm.customers.snn means a column that the table has under another name,
+// and with `unlisted: clear` that one would be shown. So a table of which the policy masks a column
+// that is not there is not read until the policy, or the table, is mended. It does not matter
+// whether somebody mistyped the name or renamed the column.
 
-// mended refuses such a table. The agent is told that the policy is wrong, the operator what is wrong with it.
+// mended refuses such a table. The agent is told that the policy is wrong, the operator what is
+// wrong with it.
 func (w *walk) mended(v *view) error {
 	i := slices.IndexFunc(v.entries, v.lacks)
 	if i < 0 {
@@ -30,9 +32,10 @@ func (w *walk) mended(v *view) error {
 	}
 }
 
-// lacks says whether an entry masks a column by its full name that the table does not have, in none of the forms that it
-// may have. A pattern names no particular table or column, and a name that leads into a column masks all of that. An entry
-// of the table that this one shows the rows of may speak of a column that only one of the two has.
+// lacks says whether an entry masks a column by its full name that the table does not have, in none
+// of the forms that it may have. A pattern names no particular table or column, and a name that
+// leads into a column masks all of that. An entry of the table that this one shows the rows of may
+// speak of a column that only one of the two has.
 func (v *view) lacks(entry *columnRule) bool {
 	if entry.mask == "" || !entry.match.literal() || pseudoColumn(entry.match.parts[tableParts]) || v.speaksOf(entry.match) {
 		return false
@@ -50,7 +53,8 @@ func (v *view) namedBy(p pattern) bool {
 	})
 }
 
-// speaksOf says whether a pattern names a column of the table, something above it or something in it.
+// speaksOf says whether a pattern names a column of the table, something above it or something in
+// it.
 func (v *view) speaksOf(p pattern) bool {
 	found := false
 	for _, schema := range v.schemas() {
@@ -96,7 +100,8 @@ func pseudoColumn(name string) bool {
 	return false
 }
 
-// Datasets are those that entries name whose tables have names too, sorted: what Absent wants to know of.
+// Datasets are those that entries name whose tables have names too, sorted: what Absent wants to
+// know of.
 func (s *Set) Datasets() []bigquery.DatasetReference {
 	var all []bigquery.DatasetReference
 	for _, n := range s.tableNames() {
@@ -108,8 +113,9 @@ func (s *Set) Datasets() []bigquery.DatasetReference {
 	return slices.Compact(all)
 }
 
-// Absent finds the entries that name a table which is not among those of its dataset: what they say of it holds for no
-// table, and the one that was meant is perhaps shown. A dataset that is not there has no tables.
+// Absent finds the entries that name a table which is not among those of its dataset: what they say
+// of it holds for no table, and the one that was meant is perhaps shown. A dataset that is not
+// there has no tables.
 func (s *Set) Absent(dataset bigquery.DatasetReference, tables []string) []Finding {
 	var findings []Finding
 	for _, n := range s.tableNames() {
@@ -126,7 +132,8 @@ func (s *Set) Absent(dataset bigquery.DatasetReference, tables []string) []Findi
 	return findings
 }
 
-// namedTable is an entry that names one table. What a rule reads is not among them: that may be a function.
+// namedTable is an entry that names one table. What a rule reads is not among them: that may be a
+// function.
 type namedTable struct {
 	match pattern
 	what  string // the entry, for people

@@ -8,8 +8,9 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql"
 )
 
-// A column that the policy masks and the table does not have is one that somebody mistyped or renamed: the table is not read until that is mended. The agent learns that the
-// policy is wrong, and the operator where, and what was meant.
+// A column that the policy masks and the table does not have is one that somebody mistyped or
+// renamed: the table is not read until that is mended. The agent learns that the policy is wrong,
+// and the operator where, and what was meant.
 func TestColumnsThatAreNotThere(t *testing.T) {
 	nested := tableOf("demo.crm.customers", "id", "ssn")
 	nested.Schema.Fields = append(nested.Schema.Fields,
@@ -84,7 +85,8 @@ func TestColumnsThatAreNotThere(t *testing.T) {
 	}
 }
 
-// Behind a view, in a join, and under an exemption it is the same table. What a rule or an entry clears, and nobody masks, closes nothing.
+// Behind a view, in a join, and under an exemption it is the same table. What a rule or an entry
+// clears, and nobody masks, closes nothing.
 func TestColumnsThatAreNotThereByOtherWays(t *testing.T) {
 	const wrong = "columns:\n  - {match: demo.crm.t.snn, mask: ALWAYS_NULL}\ntables:\n  - {match: demo.crm.*, unlisted: clear}\n"
 	table, view := tableOf("demo.crm.t", "id", "ssn"), tableOf("demo.crm.v", "id")

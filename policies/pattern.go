@@ -10,7 +10,8 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 )
 
-// pattern is a dotted name of a table or a column. `*` stands for any text within one part. Parts 0 to 2 name the table, further parts the column and its fields.
+// pattern is a dotted name of a table or a column. `*` stands for any text within one part. Parts 0
+// to 2 name the table, further parts the column and its fields.
 type pattern struct {
 	text   string
 	parts  []string
@@ -59,12 +60,14 @@ func parsePattern(text string, column bool) (pattern, error) {
 	return pattern{text: text, parts: parts, folded: folded}, nil
 }
 
-// What a name's parts may be made of, beside *. A pattern with anything else would load and match nothing: BigQuery has no such name, or spells it otherwise.
+// What a name's parts may be made of, beside *. A pattern with anything else would load and match
+// nothing: BigQuery has no such name, or spells it otherwise.
 var (
 	projectPart = regexp.MustCompile(`^([A-Za-z0-9*-]+(\.[A-Za-z0-9*-]+)+:)?[A-Za-z0-9*-]+$`)
 	datasetPart = regexp.MustCompile(`^[A-Za-z0-9_*-]+$`)
 	tablePart   = regexp.MustCompile(`^[\pL\pM\pN\p{Pc}\p{Pd} *]+$`)
-	columnPart  = regexp.MustCompile("^[^!\"$()*,./;?@[\\\\\\]^`{}~]+$") // https://cloud.google.com/bigquery/docs/schemas#flexible-column-names
+	// https://cloud.google.com/bigquery/docs/schemas#flexible-column-names
+	columnPart = regexp.MustCompile("^[^!\"$()*,./;?@[\\\\\\]^`{}~]+$")
 )
 
 // wellFormed refuses parts that are no names.
@@ -89,10 +92,12 @@ func wellFormed(text string, parts []string, want string) error {
 }
 
 func legacyColon(text string) error {
-	return fmt.Errorf("%q has the colon of legacy SQL; write %s: a colon only stands behind a domain, as in example.com:project", text, strings.Replace(text, ":", ".", 1))
+	return fmt.Errorf("%q has the colon of legacy SQL; write %s: a colon only stands behind a domain, as in example.com:project",
+		text, strings.Replace(text, ":", ".", 1))
 }
 
-// split cuts a dotted name. A project of the old form "example.com:name" keeps its dots. Behind the domain a colon is one of a column's name.
+// split cuts a dotted name. A project of the old form "example.com:name" keeps its dots. Behind the
+// domain a colon is one of a column's name.
 func split(text string) []string {
 	parts := strings.Split(text, ".")
 	colon := strings.IndexByte(text, ':')
@@ -117,14 +122,17 @@ func (p pattern) literalTable() bool {
 
 const informationSchema = "INFORMATION_SCHEMA"
 
-// metadata says whether the name is that of a view of INFORMATION_SCHEMA: of a dataset, or of a project.
+// metadata says whether the name is that of a view of INFORMATION_SCHEMA: of a dataset, or of a
+// project.
 func metadata(dataset, table string) bool {
 	return dataset == informationSchema || strings.HasPrefix(table, informationSchema+".")
 }
 
-// coversTable says whether the pattern covers all of what the name stands for, in the same case of letters. The name may be a wildcard table: "events_*" is
-// covered by "*" and "ev*" and not by "events_2026" (A33). A view of INFORMATION_SCHEMA shows what the dataset's other tables are, so "*" does not cover it: the pattern must
-// say INFORMATION_SCHEMA itself. It is the reading for what a policy grants.
+// coversTable says whether the pattern covers all of what the name stands for, in the same case of
+// letters. The name may be a wildcard table: "events_*" is covered by "*" and "ev*" and not by
+// "events_2026" (A33). A view of INFORMATION_SCHEMA shows what the dataset's other tables are, so
+// "*" does not cover it: the pattern must say INFORMATION_SCHEMA itself. It is the reading for what
+// a policy grants.
 func (p pattern) coversTable(id bigquery.TableID) bool {
 	if metadata(id.Dataset, id.Table) && !metadata(p.parts[1], p.parts[2]) {
 		return false
@@ -132,14 +140,15 @@ func (p pattern) coversTable(id bigquery.TableID) bool {
 	return covers(p.parts[0], id.Project) && covers(p.parts[1], id.Dataset) && covers(p.parts[2], id.Table)
 }
 
-// touchesTable says whether the pattern and the name have any table in common, in any case of letters: datasets may be case-insensitive. It is the reading for
-// what a policy restricts.
+// touchesTable says whether the pattern and the name have any table in common, in any case of
+// letters: datasets may be case-insensitive. It is the reading for what a policy restricts.
 func (p pattern) touchesTable(id bigquery.TableID) bool {
 	return touches(p.folded[0], fold(id.Project)) && touches(p.folded[1], fold(id.Dataset)) && touches(p.folded[2], fold(id.Table))
 }
 
-// columnDepth says how the pattern's column parts stand to a folded path: covers if the pattern names the path or something above it, below if it names something
-// below it. Column names have no case.
+// columnDepth says how the pattern's column parts stand to a folded path: covers if the pattern
+// names the path or something above it, below if it names something below it. Column names have no
+// case.
 func (p pattern) columnDepth(path []string) (covered, below bool) {
 	parts := p.folded[tableParts:]
 	for i := range min(len(parts), len(path)) {
@@ -150,7 +159,8 @@ func (p pattern) columnDepth(path []string) (covered, below bool) {
 	return len(parts) <= len(path), len(parts) > len(path)
 }
 
-// covers matches one part. A `*` in name is only matched by a `*` in glob, so that every name that name stands for is matched too.
+// covers matches one part. A `*` in name is only matched by a `*` in glob, so that every name that
+// name stands for is matched too.
 func covers(glob, name string) bool {
 	if glob == "*" || glob == name && !strings.Contains(glob, "*") {
 		return true

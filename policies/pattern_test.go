@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// A pattern that would load and match nothing, since BigQuery has no such name or spells it otherwise, is a mistake with a cure.
+// A pattern that would load and match nothing, since BigQuery has no such name or spells it
+// otherwise, is a mistake with a cure.
 func TestPatternsThatCouldMatchNothing(t *testing.T) {
 	for _, c := range []struct {
 		text   string

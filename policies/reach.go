@@ -8,8 +8,8 @@ import (
 	"github.com/bqgate/bqgate/internal/identity"
 )
 
-// Reach is what a subject may know to exist: what the rules of its groups read. What is outside is not told apart from what is not there. The zero Reach
-// reaches nothing.
+// Reach is what a subject may know to exist: what the rules of its groups read. What is outside is
+// not told apart from what is not there. The zero Reach reaches nothing.
 type Reach struct {
 	Groups []string // policy groups the subject is in, sorted
 	rules  []*rule
@@ -27,7 +27,8 @@ func (s *Set) Reach(subject identity.Subject) Reach {
 // Nothing says that no rule is for the subject.
 func (r Reach) Nothing() bool { return len(r.rules) == 0 }
 
-// Table says whether the subject may read the table, with or without approval, and the first rule that says so.
+// Table says whether the subject may read the table, with or without approval, and the first rule
+// that says so.
 func (r Reach) Table(id bigquery.TableID) (RuleRef, bool) {
 	if strings.Contains(id.Project+id.Dataset+id.Table, "*") {
 		return RuleRef{}, false // a name of many tables is none
@@ -39,8 +40,9 @@ func (r Reach) Table(id bigquery.TableID) (RuleRef, bool) {
 	return rules[0].ref, true
 }
 
-// Reads says whether the subject may read what an analysis calls by a full name: a table, a wildcard table, a view of INFORMATION_SCHEMA, or a function
-// ("project.dataset.function()"). It is for googlesql.Request.Reach.
+// Reads says whether the subject may read what an analysis calls by a full name: a table, a
+// wildcard table, a view of INFORMATION_SCHEMA, or a function ("project.dataset.function()"). It is
+// for googlesql.Request.Reach.
 func (r Reach) Reads(name string) bool { return len(coveringName(r.rules, name)) > 0 }
 
 // Sight is how much of a dataset a subject may know. The zero Sight is nothing.
@@ -48,9 +50,11 @@ type Sight int
 
 // Sights.
 const (
-	Unseen     Sight = iota
-	SeenByName       // it may be known only where it holds a table that the subject may read: the rules stand for many datasets, and for some tables of them
-	Seen             // it may be known, whatever it holds: a rule names it, or reads all of it
+	Unseen Sight = iota
+	// SeenByName: it may be known only where it holds a table that the subject may read, since the
+	// rules stand for many datasets, and for some tables of them.
+	SeenByName
+	Seen // it may be known, whatever it holds: a rule names it, or reads all of it
 )
 
 // Dataset says how much of the dataset the subject may know, and the first rule that says so.
@@ -72,7 +76,8 @@ func (r Reach) Dataset(project, dataset string) (Sight, RuleRef) {
 	return sight, ref
 }
 
-// Tables are the tables of a dataset that the rules name, sorted. All is false where a pattern stands for many.
+// Tables are the tables of a dataset that the rules name, sorted. All is false where a pattern
+// stands for many.
 func (r Reach) Tables(project, dataset string) (names []string, all bool) {
 	all = true
 	for _, rule := range r.rules {
@@ -90,7 +95,8 @@ func (r Reach) Tables(project, dataset string) (names []string, all bool) {
 	return slices.Compact(names), all
 }
 
-// coversDataset says whether the pattern covers tables of the dataset. No pattern covers those of a hidden one: they are results of others.
+// coversDataset says whether the pattern covers tables of the dataset. No pattern covers those of a
+// hidden one: they are results of others.
 func (p pattern) coversDataset(project, dataset string) bool {
 	return !strings.HasPrefix(dataset, "_") && covers(p.parts[0], project) && covers(p.parts[1], dataset)
 }
@@ -98,8 +104,9 @@ func (p pattern) coversDataset(project, dataset string) bool {
 // literalDataset says whether the pattern names one dataset.
 func (p pattern) literalDataset() bool { return !strings.Contains(p.parts[0]+p.parts[1], "*") }
 
-// Project says whether the subject may read a table of the project, if there are any, and the first rule that says so. Named says that a rule names the project: otherwise it may
-// be known only where it holds a dataset that may.
+// Project says whether the subject may read a table of the project, if there are any, and the first
+// rule that says so. Named says that a rule names the project: otherwise it may be known only where
+// it holds a dataset that may.
 func (r Reach) Project(project string) (ref RuleRef, named, ok bool) {
 	for _, rule := range r.rules {
 		for _, p := range rule.read {
@@ -115,7 +122,8 @@ func (r Reach) Project(project string) (ref RuleRef, named, ok bool) {
 	return ref, named, ok
 }
 
-// Projects lists the projects that the rules name, sorted. A pattern that stands for many names none.
+// Projects lists the projects that the rules name, sorted. A pattern that stands for many names
+// none.
 func (r Reach) Projects() []string {
 	var all []string
 	for _, rule := range r.rules {

@@ -7,10 +7,11 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 )
 
-// A name of a query may stand for other tables: a wildcard for its members, a snapshot, a clone or a table of a linked
-// dataset for what it was made of, a view for what it reads. Whoever restricts a table by its name means it by each of
-// these too (A60): `tables.exists(t, t.table == "payroll")` holds a query of `payrol*`. What a name grants is another
-// thing: there a pattern must cover the name itself.
+// A name of a query may stand for other tables: a wildcard for its members, a snapshot, a clone or
+// a table of a linked dataset for what it was made of, a view for what it reads. Whoever restricts
+// a table by its name means it by each of these too (A60): `tables.exists(t, t.table == "payroll")`
+// holds a query of `payrol*`. What a name grants is another thing: there a pattern must cover the
+// name itself.
 
 // standsFor are the tables that a table of the query stands for, itself not among them.
 func (v *view) standsFor() []bigquery.TableID {
@@ -21,10 +22,11 @@ func (v *view) standsFor() []bigquery.TableID {
 	return all
 }
 
-// readings are the lists of tables that an approval's condition is asked about: every name that the query reads or
-// stands for; the tables as the query has them; and only those that hold the rows. The first is the one that is
-// documented. The others are for conditions that more names make false, such as `tables.all(t, t.dataset == "finance")`:
-// a query must not escape by the way it is written.
+// readings are the lists of tables that an approval's condition is asked about: every name that the
+// query reads or stands for; the tables as the query has them; and only those that hold the rows.
+// The first is the one that is documented. The others are for conditions that more names make
+// false, such as `tables.all(t, t.dataset == "finance")`: a query must not escape by the way it is
+// written.
 func (w *walk) readings() [][]Table {
 	var written, every, stored []Table
 	for _, v := range w.tables {
@@ -54,7 +56,8 @@ func (w *walk) tableOf(id bigquery.TableID, high bool) Table {
 	return Table{Name: id.String(), Project: id.Project, Dataset: id.Dataset, Table: id.Table, HighValue: high}
 }
 
-// alike are the names of a column in all tables that its own stands for, itself among them: other_use is compared by name.
+// alike are the names of a column in all tables that its own stands for, itself among them:
+// other_use is compared by name.
 func (w *walk) alike(column string) []string {
 	names := []string{column}
 	if v, path := w.view(column); v != nil {
@@ -65,8 +68,8 @@ func (w *walk) alike(column string) []string {
 	return names
 }
 
-// standingRules are the rules among these that read a table which one of the query stands for: a wildcard is not
-// a way around the limits of a rule for one of its members.
+// standingRules are the rules among these that read a table which one of the query stands for: a
+// wildcard is not a way around the limits of a rule for one of its members.
 func (w *walk) standingRules(rules []*rule) []*rule {
 	var all []*rule
 	for _, v := range w.tables {

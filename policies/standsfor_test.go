@@ -47,7 +47,8 @@ func renamedTables() map[string]*bigquery.Table {
 	}
 }
 
-// A60: an approval that names a table holds every query that reads it, by whatever name, and however the condition is written.
+// A60: an approval that names a table holds every query that reads it, by whatever name, and
+// however the condition is written.
 func TestApprovalsByNameAreNotEvaded(t *testing.T) {
 	other := tableOf("demo.crm.orders", "id")
 	for _, when := range []string{
@@ -85,7 +86,8 @@ func TestApprovalsByNameAreNotEvaded(t *testing.T) {
 	}
 }
 
-// Conditions that more names make false are asked about the tables as the query has them, and about those that hold the rows, too.
+// Conditions that more names make false are asked about the tables as the query has them, and about
+// those that hold the rows, too.
 func TestApprovalsThatWantAllTables(t *testing.T) {
 	members := tableOf("demo.finance.pay*", "employee")
 	members.Members = []string{"payroll"}
@@ -116,7 +118,8 @@ func TestApprovalsThatWantAllTables(t *testing.T) {
 	}
 }
 
-// The limits of a rule for one table hold for a wildcard that takes it in and for what was made of it; what the rule grants does not.
+// The limits of a rule for one table hold for a wildcard that takes it in and for what was made of
+// it; what the rule grants does not.
 func TestLimitsOfMembersHold(t *testing.T) {
 	policy := strings.Replace(standsForPolicy, "rules:\n", "rules:\n  - {name: tight, groups: [g], read: [demo.finance.payroll], max_rows: 7, max_result_bytes: 1MiB, max_bytes: 1GiB, credential: other}\n", 1)
 	set := mustLoad(t, policy)
@@ -141,7 +144,8 @@ func TestLimitsOfMembersHold(t *testing.T) {
 	}
 }
 
-// A column of a member is one of the wildcard's: an approval that compares other_use by name holds it.
+// A column of a member is one of the wildcard's: an approval that compares other_use by name holds
+// it.
 func TestOtherUseByName(t *testing.T) {
 	set := mustLoad(t, standsForPolicy+`columns:
   - {match: demo.finance.payroll.salary, mask: ALWAYS_NULL, other_use: approve}
@@ -172,7 +176,8 @@ approvals:
 	}
 }
 
-// A wildcard over as many tables as BigQuery allows is within the cost of usual conditions; one that costs more refuses.
+// A wildcard over as many tables as BigQuery allows is within the cost of usual conditions; one
+// that costs more refuses.
 func TestConditionsOverManyMembers(t *testing.T) {
 	table := tableOf("demo.finance.d_*", "employee")
 	for i := range 1000 {

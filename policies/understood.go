@@ -9,7 +9,8 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql"
 )
 
-// understood comes after cover: what an analysis complains about may tell of tables that the subject must not know.
+// understood comes after cover: what an analysis complains about may tell of tables that the
+// subject must not know.
 func (w *walk) understood() error {
 	a := w.request.Analysis
 	if a.Error != nil {
@@ -41,11 +42,15 @@ func (w *walk) understood() error {
 	return nil
 }
 
-// notTables begin complaints about names that are not those of tables. A complaint of other words is not shown where it may be about a closed table.
-var notTables = []string{"the function ", "Query parameter ", "Function not found: ", "Unrecognized name: ", "Name ", "Field name ", "Type not found: "}
+// notTables begin complaints about names that are not those of tables. A complaint of other words
+// is not shown where it may be about a closed table.
+var notTables = []string{
+	"the function ", "Query parameter ", "Function not found: ", "Unrecognized name: ", "Name ", "Field name ", "Type not found: ",
+}
 
-// tellsOfClosedTables says whether the analyser's complaint may be about a table that cover has not looked at: one that was read although no statement is known to
-// name it, or one that was not found although every named one was.
+// tellsOfClosedTables says whether the analyser's complaint may be about a table that cover has not
+// looked at: one that was read although no statement is known to name it, or one that was not found
+// although every named one was.
 func (w *walk) tellsOfClosedTables() bool {
 	for _, table := range w.request.Tables {
 		if table == nil || len(covering(w.rules, table.TableReference)) == 0 {
@@ -59,7 +64,8 @@ func (w *walk) tellsOfClosedTables() bool {
 		}
 	}
 	e := w.request.Analysis.Error
-	if e.Code != googlesql.ErrorNotFound || slices.ContainsFunc(notTables, func(prefix string) bool { return strings.HasPrefix(e.Message, prefix) }) {
+	ofNoTable := func(prefix string) bool { return strings.HasPrefix(e.Message, prefix) }
+	if e.Code != googlesql.ErrorNotFound || slices.ContainsFunc(notTables, ofNoTable) {
 		return false
 	}
 	for _, st := range w.request.Analysis.Statements {

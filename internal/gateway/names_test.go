@@ -46,7 +46,8 @@ func (namesLister) ListTables(_ context.Context, ref bigquery.DatasetReference) 
 	}
 }
 
-// Each entry that names a table which is not there is told with its place and what was perhaps meant.
+// Each entry that names a table which is not there is told with its place and what was perhaps
+// meant.
 func TestNamesThatAreNotThere(t *testing.T) {
 	set, err := policies.LoadBytes("p.yaml", []byte(namesPolicy), policies.Options{Issuers: []string{"demo"}})
 	if err != nil {

@@ -15,11 +15,13 @@ func (r *Request) closes(a *Analysis) bool {
 	return false
 }
 
-// closedKey is where the outline of a text is kept that names something outside of the caller's reach. Each caller has his own: that somebody else has asked the same must
-// not show in the time an answer takes, since only those who may read a table ask for it again and again.
+// closedKey is where the outline of a text is kept that names something outside of the caller's
+// reach. Each caller has his own: that somebody else has asked the same must not show in the time
+// an answer takes, since only those who may read a table ask for it again and again.
 func (r *Request) closedKey(key string) string { return digest(key, "closed", r.Caller) }
 
-// within says whether everything that a known analysis rests on is within the caller's reach. Otherwise it is none of his, and is not even looked at again.
+// within says whether everything that a known analysis rests on is within the caller's reach.
+// Otherwise it is none of his, and is not even looked at again.
 func (e *entry) within(r Request) bool {
 	for id := range e.tables {
 		if !r.reaches(id.String()) {
@@ -34,8 +36,9 @@ func (e *entry) within(r Request) bool {
 	return !r.closes(e.analysis)
 }
 
-// admit ends the analysis of a text that has names outside of the caller's reach. It comes before the catalog is asked about any of them. Of a view's or a function's text the
-// names are kept for those who may mend the policy.
+// admit ends the analysis of a text that has names outside of the caller's reach. It comes before
+// the catalog is asked about any of them. Of a view's or a function's text the names are kept for
+// those who may mend the policy.
 func (j *job) admit(names []string) *Error {
 	var closed []string
 	for _, name := range names {
