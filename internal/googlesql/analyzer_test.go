@@ -172,6 +172,29 @@ func TestUndeclaredParameters(t *testing.T) {
 	}
 }
 
+// A parameter that nothing but one of its uses gives a type has that one in all of them, where SQL is only explained.
+func TestUndeclaredParametersOfTwoUses(t *testing.T) {
+	analyzer := testAnalyzer(t)
+	for sql, want := range map[string]string{
+		"SELECT @d AS d, id FROM crm.customers WHERE DATE(created) = @d":                      "DATE",
+		"SELECT id FROM crm.customers WHERE name = @n OR @n IS NULL OR LENGTH(@n) > @m + @m":  "INT64",
+		"SELECT @a AS a, @A AS b, @t AS c FROM crm.customers WHERE ssn = @a AND @t > created": "STRING",
+		"SELECT @x AS x FROM crm.customers WHERE ssn = @x AND id = @x":                        "",
+	} {
+		a, err := analyzer.Analyze(t.Context(), Request{SQL: sql, Project: "demo", Catalog: Files{"testdata/catalog"}, Undeclared: true})
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case want == "" && a.Error == nil:
+			t.Errorf("%s: explained as %+v", sql, a.Statements[0].Columns)
+		case want != "" && a.Error != nil:
+			t.Errorf("%s: %+v", sql, a.Error)
+		case want != "" && a.Statements[0].Columns[0].Type != want:
+			t.Errorf("%s: %s, want %s", sql, a.Statements[0].Columns[0].Type, want)
+		}
+	}
+}
+
 func TestParametersMarkGeneratedValues(t *testing.T) {
 	a, err := testAnalyzer(t).Analyze(t.Context(), Request{
 		SQL: "SELECT ssn FROM crm.customers UNION ALL SELECT @guess", Project: "demo", Catalog: Files{"testdata/catalog"},

@@ -266,6 +266,11 @@ func (j *job) data(s *wire.Statement, result *Statement) (*Error, error) {
 		foreseen = nil
 		switch {
 		case reply.Error != nil:
+			if p := guessed(reply.Error, ask.Named); p != nil && j.request.Undeclared {
+				ask.Named = append(slices.Clone(ask.Named), *p)
+				round--
+				continue
+			}
 			if refused := j.unknownFunction(s, reply.Error); refused != nil {
 				return refused, nil
 			}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
@@ -103,4 +105,24 @@ func (t *parameterType) wire() (wire.Type, error) {
 		return rangeOf(t.RangeElementType.Type)
 	}
 	return scalar(t.Type)
+}
+
+var twoTypes = regexp.MustCompile(`^Undeclared parameter '(\w+)' is used assuming different types \((\S+) vs (\S+)\)$`)
+
+// guessed declares a parameter for which the engine has guessed two types. Where nothing tells the type it says
+// INT64, so the other one counts. Nil for another error, and for a parameter that is declared.
+func guessed(e *wire.Error, declared []wire.Parameter) *wire.Parameter {
+	m := twoTypes.FindStringSubmatch(e.Message)
+	if m == nil || slices.ContainsFunc(declared, func(p wire.Parameter) bool { return strings.EqualFold(p.Name, m[1]) }) {
+		return nil
+	}
+	name := m[2]
+	if name == "INT64" {
+		name = m[3]
+	}
+	kind, err := scalar(name)
+	if err != nil {
+		return nil
+	}
+	return &wire.Parameter{Name: m[1], Type: kind}
 }

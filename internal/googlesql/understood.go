@@ -24,6 +24,8 @@ func (j *job) understood(s *wire.Statement) *Error {
 		return j.understoodNames(s)
 	case s.Kind == "SCRIPT", s.Kind == "DECLARE", s.Kind == "SET", s.Kind == "CALL", s.Kind == "EXECUTE_IMMEDIATE":
 		return j.at(s.Start, ErrorUnsupported, "scripts are not analysed (%s); send one SELECT", s.Kind)
+	case s.Kind == "CREATE_FUNCTION":
+		return j.at(s.Start, ErrorUnsupported, "%s is recognised, but what it does with data is not analysed; write the function's expression in place of its calls", s.Kind)
 	default:
 		return j.at(s.Start, ErrorUnsupported, "%s is recognised, but what it does with data is not analysed", s.Kind)
 	}
