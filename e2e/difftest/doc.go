@@ -20,6 +20,9 @@
 // That it would find a wrong lineage is itself tested: sources and uses are taken out of right analyses one by one
 // (TestAWrongAnalysisIsNoticed), and whole sorts of them out of all analyses of generated queries (TestAWrongLineageIsFound).
 //
+// Tables of whose columns the analysis cannot be sure (wildcards, FOR SYSTEM_TIME AS OF with an older definition, names that a query around
+// may capture) have a generator and databases of their own, on which the engine knows other columns than the analysis (uncertain_test.go).
+//
 // A failing query is made smaller before it is shown (minimise_test.go). A table says which nodes of resolved trees and which functions
 // were met in queries that both sides accepted (coverage_test.go); every kind that the lineage walk handles must be among them.
 //

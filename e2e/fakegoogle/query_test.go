@@ -33,7 +33,7 @@ func TestNamesAndCells(t *testing.T) {
 		{"SELECT TIMESTAMP '2024-01-01 00:00:00.123456+00' AS ts", "ts", `{"f":[{"v":"1.704067200123456E9"}]}`},
 		{"SELECT c.id, o.id FROM crm.customers c JOIN crm.orders o ON o.customer_id = c.id ORDER BY o.id LIMIT 1", "id id_1", `{"f":[{"v":"1"},{"v":"1001"}]}`},
 		{"SELECT phones FROM crm.customers WHERE id = 21", "phones", `{"f":[{"v":[{"v":{"f":[{"v":"home"},{"v":null}]}},{"v":{"f":[{"v":"work"},{"v":"` + phoneOf21(t, s) + `"}]}}]}]}`},
-		{"SELECT customers.id FROM `demo.crm.customers` ORDER BY 1 LIMIT 1", "id", `{"f":[{"v":"1"}]}`},
+		{"SELECT `demo.crm.customers`.id FROM `demo.crm.customers` ORDER BY 1 LIMIT 1", "id", `{"f":[{"v":"1"}]}`},
 		{"FROM crm.customers |> WHERE id = 2 |> SELECT id, name AS who", "id who", `{"f":[{"v":"2"},{"v":"Boris Blumenthal"}]}`},
 	} {
 		r := c.query(q.sql, nil)
