@@ -7,6 +7,7 @@
 // A request passes these questions in this order, and each may end it with a refusal (decide.go reads the same way):
 //
 //  1. Is the subject in a group that has rules? Groups are CEL conditions over the verified claims of one issuer.
+//     Where a condition has no answer for a token, only what restricts the group counts (membership.go).
 //  2. Is it exactly one SELECT?
 //  3. Does a rule of the subject's groups cover every table? A table that nobody may read and one that does not exist get the same words.
 //  4. Was the SQL understood?
