@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// membersPolicy is the demo's policy with a group that restricts by a claim that not every token has.
+// membersPolicy is the demo's policy with a group that restricts by a claim that not every token
+// has.
 func membersPolicy(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(repoRoot(t), "policies", "examples", "demo.yaml"))
@@ -30,7 +31,8 @@ func membersPolicy(t *testing.T) string {
 	return path
 }
 
-// Who somebody is decides what may run and who may say so: absent and odd claims, people whom nobody knows, names that look like another's, tokens for two doors.
+// Who somebody is decides what may run and who may say so: absent and odd claims, people whom
+// nobody knows, names that look like another's, tokens for two doors.
 func TestMembers(t *testing.T) {
 	d := startDemo(t, "--policy", membersPolicy(t))
 	t.Run("A59 absent claims", func(t *testing.T) { attackAbsentClaims(t, d) })
@@ -128,7 +130,8 @@ func attackUnknownPeople(t *testing.T, d *demo) {
 		t.Errorf("a known reviewer: status %d %s", a.Status, a.Body)
 	}
 
-	// One human, two opaque subjects: asks as one, approves as the other. His own request needs two whom others know.
+	// One human, two opaque subjects: asks as one, approves as the other. His own request needs two
+	// whom others know.
 	asks := d.asks(d.mint(map[string]any{"subject": "u-9001", "groups": []string{"ai-agents"}}), payroll+" -- two subjects")
 	if asks.Status != 200 || asks.json(t)["jobComplete"] != false {
 		t.Fatalf("status %d %s", asks.Status, asks.message())
@@ -150,7 +153,8 @@ func attackUnknownPeople(t *testing.T, d *demo) {
 }
 
 func attackNames(t *testing.T, d *demo) {
-	// Somebody who is an agent and a data owner asks as himself, and approves under a name that a careless reader, or a careless folding, takes for another's.
+	// Somebody who is an agent and a data owner asks as himself, and approves under a name that a
+	// careless reader, or a careless folding, takes for another's.
 	own := d.asks(d.mint(map[string]any{"subject": "mal@demo.example", "groups": []string{"ai-agents"}}), payroll+" -- own request")
 	if own.Status != 200 {
 		t.Fatalf("status %d %s", own.Status, own.message())

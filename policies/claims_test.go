@@ -37,8 +37,9 @@ func answer(t *testing.T, when, claims string) string {
 	}
 }
 
-// A59: what a condition takes a claim for, and what the token has in its place. Each form of a condition meets each form of a claim; only the type that the condition
-// takes it for gives an answer.
+// A59: what a condition takes a claim for, and what the token has in its place. Each form of a
+// condition meets each form of a claim; only the type that the condition takes it for gives an
+// answer.
 func TestClaimsAreTyped(t *testing.T) {
 	forms := map[string]string{
 		"text": `"x"`, "other text": `"y"`, "empty text": `""`, "number": `1`, "true": `true`, "null": `null`, "list": `["x"]`, "other list": `["y"]`, "empty list": `[]`,
@@ -124,7 +125,8 @@ func TestClaimsAreTyped(t *testing.T) {
 	}
 }
 
-// An absent claim gives no answer, however it is asked for; who asks first whether it is there gets one.
+// An absent claim gives no answer, however it is asked for; who asks first whether it is there gets
+// one.
 func TestAbsentClaims(t *testing.T) {
 	for _, when := range []string{
 		`claims.site != "hq"`, `claims.site == "hq"`, `!(claims.site == "hq")`, `!(claims.site in ["hq"])`, `!("hq" in claims.sites)`, `claims.sites.all(s, s != "hq")`, `!claims.sites.exists(s, s == "hq")`,

@@ -24,7 +24,8 @@ type UnknownGroup struct {
 	Why  string `json:"why"` // what is wrong with the claims; never a claim's value
 }
 
-// Membership asks the condition of every group of the subject's issuer. The groups of others it is not in.
+// Membership asks the condition of every group of the subject's issuer. The groups of others it is
+// not in.
 func (s *Set) Membership(subject identity.Subject) Membership {
 	var m Membership
 	if s == nil || subject.Name == "" {
@@ -61,7 +62,8 @@ func (m Membership) unknown() []string {
 // possible are all groups that the subject is in or may be in.
 func (m Membership) possible() []string { return append(slices.Clone(m.Groups), m.unknown()...) }
 
-// describeUnknown is "it is not known whether the requester is in group offsite (there is no claim site)".
+// describeUnknown is "it is not known whether the requester is in group offsite (there is no claim
+// site)".
 func describeUnknown(groups []UnknownGroup) string {
 	var parts []string
 	for _, g := range groups {
@@ -70,13 +72,14 @@ func describeUnknown(groups []UnknownGroup) string {
 	return "it is not known whether the requester is in " + strings.Join(parts, ", ")
 }
 
-// possibleRules are the rules of groups that the subject may be in, without those that are its own: they give nothing, and their limits hold.
+// possibleRules are the rules of groups that the subject may be in, without those that are its own:
+// they give nothing, and their limits hold.
 func (w *walk) possibleRules() []*rule {
 	return slices.DeleteFunc(w.set.rulesOf(w.membership.unknown()), func(r *rule) bool { return slices.Contains(w.rules, r) })
 }
 
-// restricting are the rules whose limits hold for the query: those that cover a table of it, or one that a table of it stands for, and those that would if the subject is in
-// their groups.
+// restricting are the rules whose limits hold for the query: those that cover a table of it, or one
+// that a table of it stands for, and those that would if the subject is in their groups.
 func (w *walk) restricting() []*rule {
 	all := slices.Clone(w.covering)
 	for _, r := range w.standingRules(slices.Concat(w.rules, w.possibleRules())) {
@@ -106,8 +109,8 @@ func (w *walk) perhaps(held, certain []*approval) []UnknownGroup {
 // maxAssignments bounds how often one condition is evaluated for want of knowledge of groups.
 const maxAssignments = 1 << 5
 
-// holds says whether an approval holds the query, and whether it does so for certain. Where it looks
-// at groups and some are unknown, it holds if it does in one of the cases that there may be.
+// holds says whether an approval holds the query, and whether it does so for certain. Where it
+// looks at groups and some are unknown, it holds if it does in one of the cases that there may be.
 func (w *walk) holds(a *approval, values map[string]any) (holds, certain bool, err error) {
 	certain = len(a.groups) == 0 || anyOf(a.groups, w.decision.Groups)
 	unknown := w.membership.unknown()

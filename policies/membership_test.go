@@ -39,7 +39,8 @@ approvals:
   - {name: away, when: 'true', groups: [offsite], reviewers: [owners]}
 `
 
-// A59: the restricting group's condition looks at a claim that the token lacks, or has as another type. Nothing of the group is given, and all of it holds.
+// A59: the restricting group's condition looks at a claim that the token lacks, or has as another
+// type. Nothing of the group is given, and all of it holds.
 func TestUnknownMemberIsRestricted(t *testing.T) {
 	known := map[string]struct {
 		claims string
@@ -122,7 +123,8 @@ groups:
 		}
 	})
 	t.Run("a larger cap by its approval", func(t *testing.T) {
-		// An approval that looks at the estimate lets a query over the cap through once it is approved: only one that applies for certain does.
+		// An approval that looks at the estimate lets a query over the cap through once it is
+		// approved: only one that applies for certain does.
 		policy := base + "rules: [{name: a, groups: [team], read: [demo.crm.*], max_bytes: 1KiB}]\napprovals: [{name: big, when: 'estimate.bytes > 1', groups: [maybe], reviewers: [team]}]"
 		set, r := asked(t, policy, `{"groups": ["team"]}`, 1<<20)
 		if d := set.Decide(r); d.Effect != Refuse || !strings.Contains(d.Message, "at most 1 KiB") {
@@ -135,7 +137,8 @@ groups:
 	})
 }
 
-// A condition of an approval that looks at groups holds if it does in one of the cases that there may be.
+// A condition of an approval that looks at groups holds if it does in one of the cases that there
+// may be.
 func TestApprovalsThatLookAtGroups(t *testing.T) {
 	policy := func(when string) string {
 		return `version: bqgate/v1
@@ -183,7 +186,8 @@ approvals: [{name: g, when: '` + when + `', reviewers: [trusted]}]`
 	})
 }
 
-// Whoever is unknown needs a second approval, person or workload: one of the reviewers may be the person (A61).
+// Whoever is unknown needs a second approval, person or workload: one of the reviewers may be the
+// person (A61).
 func TestUnknownRequesterNeedsTwo(t *testing.T) {
 	for _, workload := range []bool{false, true} {
 		for _, mapped := range []bool{false, true} {

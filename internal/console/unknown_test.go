@@ -10,7 +10,8 @@ import (
 	"github.com/bqgate/bqgate/internal/identity"
 )
 
-// A61: whom nobody knows decides on nothing, and is told why and what helps. He sees what his groups let him see.
+// A61: whom nobody knows decides on nothing, and is told why and what helps. He sees what his
+// groups let him see.
 func TestUnknownPeopleDecideOnNothing(t *testing.T) {
 	t.Run("endpoint", func(t *testing.T) {
 		b := newBench(t)

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// What Application Default Credentials find is judged by what it is: a secret in plain text comes in neither by GOOGLE_APPLICATION_CREDENTIALS nor from gcloud's place,
-// whatever its mode and name.
+// What Application Default Credentials find is judged by what it is: a secret in plain text comes
+// in neither by GOOGLE_APPLICATION_CREDENTIALS nor from gcloud's place, whatever its mode and name.
 func TestApplicationDefaultTakesNoSecretFile(t *testing.T) {
 	google := startFakes(t)
 	sts := google.externalAccount("https://sts.example/v1/token")

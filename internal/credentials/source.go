@@ -21,10 +21,12 @@ import (
 // scopeIAM is what the source token needs to impersonate. IAM Credentials accepts nothing narrower.
 const scopeIAM = "https://www.googleapis.com/auth/cloud-platform"
 
-// silent is the logger of Google's libraries. Their default one writes whole token answers once GOOGLE_SDK_GO_LOGGING_LEVEL is set (A14).
+// silent is the logger of Google's libraries. Their default one writes whole token answers once
+// GOOGLE_SDK_GO_LOGGING_LEVEL is set (A14).
 var silent = slog.New(slog.DiscardHandler)
 
-// check reports every mistake in the configuration and in the gateway's own identity, which it reads.
+// check reports every mistake in the configuration and in the gateway's own identity, which it
+// reads.
 func (c Config) check() (*auth.Credentials, error) {
 	wrong := c.Validate()
 	if c.Source == (Source{}) {
@@ -60,8 +62,10 @@ func source(config Source) (*auth.Credentials, error) {
 	return creds, nil
 }
 
-// applicationDefault takes what Application Default Credentials find. They may find a file: one that GOOGLE_APPLICATION_CREDENTIALS names, or the one that gcloud writes.
-// What is in it counts, not how it was found: only a federated identity is taken, as by credentials_file. Where there is no file, they are the identity of the machine.
+// applicationDefault takes what Application Default Credentials find. They may find a file: one
+// that GOOGLE_APPLICATION_CREDENTIALS names, or the one that gcloud writes. What is in it counts,
+// not how it was found: only a federated identity is taken, as by credentials_file. Where there is
+// no file, they are the identity of the machine.
 func applicationDefault(options *credentials.DetectOptions) (*auth.Credentials, error) {
 	found, err := credentials.DetectDefault(options)
 	if err != nil {
@@ -73,13 +77,14 @@ func applicationDefault(options *credentials.DetectOptions) (*auth.Credentials, 
 	}
 	creds, err := federated(text, options)
 	if err != nil {
-		return nil, fmt.Errorf("source: application_default found a file (%s): it %w; take the file away and unset GOOGLE_APPLICATION_CREDENTIALS, "+
-			"so that the machine's own identity is used, or put an external_account file there", foundAt(), err)
+		return nil, fmt.Errorf("source: application_default found a file (%s): it %w; "+
+			"take the file away and unset GOOGLE_APPLICATION_CREDENTIALS, so that the machine's own identity is used, or put an external_account file there", foundAt(), err)
 	}
 	return creds, nil
 }
 
-// foundAt says where Application Default Credentials look for a file first (https://cloud.google.com/docs/authentication/application-default-credentials).
+// foundAt says where Application Default Credentials look for a file first
+// (https://cloud.google.com/docs/authentication/application-default-credentials).
 func foundAt() string {
 	if path := os.Getenv("GOOGLE_APPLICATION_CREDENTIALS"); path != "" {
 		return "GOOGLE_APPLICATION_CREDENTIALS=" + path
@@ -99,7 +104,8 @@ func federated(text []byte, options *credentials.DetectOptions) (*auth.Credentia
 	return creds, nil
 }
 
-// checkFile refuses a file that is a secret itself, and endpoints that the gateway's own token would reach in plain text.
+// checkFile refuses a file that is a secret itself, and endpoints that the gateway's own token
+// would reach in plain text.
 func checkFile(text []byte) error {
 	var file struct {
 		Type             string `json:"type"`
@@ -131,7 +137,8 @@ func checkFile(text []byte) error {
 	return nil
 }
 
-// rootsWith returns the system's certificate roots and those of a PEM file; nil, which means the system's, without a file.
+// rootsWith returns the system's certificate roots and those of a PEM file; nil, which means the
+// system's, without a file.
 func rootsWith(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil

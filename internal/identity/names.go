@@ -29,7 +29,8 @@ var (
 	botName = regexp.MustCompile(`^[A-Za-z0-9_-]+\[bot\]$`)
 	// plainDomain is labels of letters, digits and inner hyphens.
 	plainDomain = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$`)
-	// opaqueID is a `sub` that names nobody: it only tells accounts apart ("auth0|5f7c", "https://idp.example/u/7").
+	// opaqueID is a `sub` that names nobody: it only tells accounts apart ("auth0|5f7c",
+	// "https://idp.example/u/7").
 	opaqueID = regexp.MustCompile(`^[A-Za-z0-9_-]([A-Za-z0-9._+@|:/=~-]*[A-Za-z0-9_+/=~-])?$`)
 )
 
@@ -46,8 +47,8 @@ type nameRules struct {
 
 var errName = errors.New("names of people are made of ASCII letters, digits and . _ + - @, dots only between others")
 
-// name reads a name. ASCII is folded to lower case: no provider in use gives two people addresses or logins that differ in case alone, and who did would only be
-// kept from deciding for the other.
+// name reads a name. ASCII is folded to lower case: no provider in use gives two people addresses
+// or logins that differ in case alone, and who did would only be kept from deciding for the other.
 func (n nameRules) name(text string) (name, error) {
 	switch {
 	case text == "":
@@ -69,7 +70,8 @@ func (n nameRules) name(text string) (name, error) {
 	}
 }
 
-// subject reads a person's `sub`: a name, or an id that tells nothing. OpenID Connect Core section 2: it is case sensitive, so ids that differ in case are two.
+// subject reads a person's `sub`: a name, or an id that tells nothing. OpenID Connect Core section
+// 2: it is case sensitive, so ids that differ in case are two.
 func (n nameRules) subject(text string) (name, error) {
 	is, err := n.name(text)
 	if err == nil {
@@ -81,8 +83,9 @@ func (n nameRules) subject(text string) (name, error) {
 	return name{}, err
 }
 
-// inScript reads a name with letters beyond ASCII, all of one script that the operator allows. RFC 8265 (precis) folds case and width and forbids what is no letter or
-// digit; it lets letters of several scripts stand together, and invisible joiners, so these are asked for here.
+// inScript reads a name with letters beyond ASCII, all of one script that the operator allows. RFC
+// 8265 (precis) folds case and width and forbids what is no letter or digit; it lets letters of
+// several scripts stand together, and invisible joiners, so these are asked for here.
 func (n nameRules) inScript(text string) (name, error) {
 	if len(n.scripts) == 0 {
 		return name{}, errName
@@ -145,7 +148,8 @@ func (n nameRules) oneScript(text string) error {
 	return nil
 }
 
-// scriptOf is a character's script in Unicode. Marks that stand with letters of any script have the script "Inherited", which nobody can allow.
+// scriptOf is a character's script in Unicode. Marks that stand with letters of any script have the
+// script "Inherited", which nobody can allow.
 func scriptOf(r rune) string {
 	if r < unicode.MaxASCII {
 		return "Latin"
@@ -162,8 +166,8 @@ func isASCII(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
-// SamePerson says whether two names of people, as Subjects have them, are one, or look like one to a reader (UTS #39). Too many that are one only keep somebody from
-// deciding.
+// SamePerson says whether two names of people, as Subjects have them, are one, or look like one to
+// a reader (UTS #39). Too many that are one only keep somebody from deciding.
 func SamePerson(a, b string) bool {
 	if a == b {
 		return true

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// A42: each of these names reads like alice@corp.example, or would be put right to it, and is somebody else's.
+// A42: each of these names reads like alice@corp.example, or would be put right to it, and is
+// somebody else's.
 var passesForAlice = map[string]string{
 	"zero width space":           "alice\u200b@corp.example",
 	"zero width joiner":          "al\u200dice@corp.example",
@@ -64,7 +65,8 @@ var passesForAlice = map[string]string{
 	"a name of dots":             "..",
 }
 
-// Whichever claim brings such a name in, the token is refused, and the words say which claim and what would pass.
+// Whichever claim brings such a name in, the token is refused, and the words say which claim and
+// what would pass.
 func TestNamesThatPassForAnother(t *testing.T) {
 	bring := map[string]func(name string) (Issuer, claims){
 		"sub": func(name string) (Issuer, claims) { return Issuer{}, claims{"sub": name, "email": nil} },
@@ -112,7 +114,8 @@ func TestNamesThatPassForAnother(t *testing.T) {
 	}
 }
 
-// A claim that should name people and is of another type is refused: left out, it would name too few.
+// A claim that should name people and is of another type is refused: left out, it would name too
+// few.
 func TestNamesOfAnotherType(t *testing.T) {
 	for kind, value := range map[string]any{
 		"object": claims{"alice@corp.example": true}, "true": true, "list with a number": []any{"alice@corp.example", 1}, "list of lists": []any{[]any{"alice@corp.example"}},

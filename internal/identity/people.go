@@ -8,11 +8,13 @@ import (
 	"strings"
 )
 
-// peopleOf returns the humans behind a token in every spelling that is known of them, and whether each of them is known: by a name that the issuers of humans use too.
-// Too many spellings only keep somebody from deciding; one too few lets somebody decide on their own request (A7).
+// peopleOf returns the humans behind a token in every spelling that is known of them, and whether
+// each of them is known: by a name that the issuers of humans use too. Too many spellings only keep
+// somebody from deciding; one too few lets somebody decide on their own request (A7).
 //
-// A person is known by an address that the issuer has verified, by a `sub` that is an address, or by the identity map (A61). An opaque `sub` tells nothing, and so does
-// what a person may choose freely (preferred_username).
+// A person is known by an address that the issuer has verified, by a `sub` that is an address, or
+// by the identity map (A61). An opaque `sub` tells nothing, and so does what a person may choose
+// freely (preferred_username).
 func (i *issuer) peopleOf(token *token, entries []string, workload bool) (humans, *Error) {
 	h := humans{mapped: len(entries) > 0}
 	if !workload {
@@ -52,7 +54,8 @@ type humans struct {
 func (i *issuer) spellings(token *token, claim string, workload bool) (h humans, refused *Error) {
 	values, ok := values(token.claims[claim])
 	if !ok {
-		return h, refuse(CodeClaims, nil, "the claim %s of the token should name people, and is neither text nor a list of it; request a token whose %s does", quote(claim), quote(claim))
+		return h, refuse(CodeClaims, nil, "the claim %s of the token should name people, and is neither text nor a list of it; "+
+			"request a token whose %s does", claim, claim)
 	}
 	rules := nameRules{scripts: i.NameScripts}
 	h.mapped = len(values) > 0
@@ -63,8 +66,8 @@ func (i *issuer) spellings(token *token, claim string, workload bool) (h humans,
 		}
 		is, err := read(value)
 		if err != nil {
-			return h, refuse(CodeClaims, nil, "the claim %s of the token is %+q, which is not taken for a name: %w; another name at your identity provider would pass, "+
-				"or the operator of bqgate allows the script (name_scripts)", claim, clip(value), err)
+			return h, refuse(CodeClaims, nil, "the claim %s of the token is %+q, which is not taken for a name: %w; "+
+				"another name at your identity provider would pass, or the operator of bqgate allows the script (name_scripts)", claim, clip(value), err)
 		}
 		known := ""
 		for _, form := range []string{is.text, withoutTag(is.text)} {
@@ -90,13 +93,15 @@ func (i *issuer) spellings(token *token, claim string, workload bool) (h humans,
 	return h, nil
 }
 
-// holds says whether a claim may make somebody known at all. Names in others still count as theirs: they keep from deciding.
+// holds says whether a claim may make somebody known at all. Names in others still count as theirs:
+// they keep from deciding.
 func (i *issuer) holds(token *token, claim string, workload bool) bool {
 	switch {
 	case claim == "email" && unverified(token):
 		return false
 	case claim == "preferred_username" && !workload:
-		// OpenID Connect Core section 5.7: it is not unique and a person may change it. An operator who knows better names it under `people`.
+		// OpenID Connect Core section 5.7: it is not unique and a person may change it. An operator
+		// who knows better names it under `people`.
 		return i.names(claim)
 	default:
 		return true
@@ -114,9 +119,10 @@ func unverified(token *token) bool {
 	return present && v != true && v != "true"
 }
 
-// vouchesFor says whether an address names a person as the organisation knows them. An issuer of people says so of its own users by `email_verified`, or by making the
-// address their `sub`; an issuer of workloads only for the configured domains, since anyone may register a private address there. Where a token says that its address is
-// not verified, none of its addresses counts.
+// vouchesFor says whether an address names a person as the organisation knows them. An issuer of
+// people says so of its own users by `email_verified`, or by making the address their `sub`; an
+// issuer of workloads only for the configured domains, since anyone may register a private address
+// there. Where a token says that its address is not verified, none of its addresses counts.
 func (i *issuer) vouchesFor(email, claim string, token *token, workload bool) bool {
 	if unverified(token) {
 		return false
@@ -129,7 +135,8 @@ func (i *issuer) vouchesFor(email, claim string, token *token, workload bool) bo
 	return slices.ContainsFunc(i.PeopleDomains, func(d string) bool { return strings.EqualFold(d, domain) })
 }
 
-// values are the names in a claim: one, or each of a list (the members of a change's authors). An absent claim has none; false is for what is not made of names.
+// values are the names in a claim: one, or each of a list (the members of a change's authors). An
+// absent claim has none; false is for what is not made of names.
 func values(v any) ([]string, bool) {
 	switch v := v.(type) {
 	case nil:
@@ -157,7 +164,8 @@ func clip(s string) string {
 	return s
 }
 
-// People says whom a token with these claims would name at an issuer of people without an identity map, and whether they would be known.
+// People says whom a token with these claims would name at an issuer of people without an identity
+// map, and whether they would be known.
 func People(claims map[string]any) (people []string, known bool, err error) {
 	h, refused := (&issuer{}).peopleOf(&token{claims: claims}, human.people, false)
 	if refused != nil {
