@@ -336,19 +336,8 @@ func (r *reaches) dotStar(of gsql.ASTNode, in *names) {
 func (r *reaches) path(n *gsql.ASTPathExpression, in *names) {
 	first := strings.ToLower(must(must(n.FirstName()).GetAsString()))
 	own := r.named(first, in)
-	if must(n.NumNames()) > 1 {
-		return
-	}
-	if own != nil {
+	if own != nil && must(n.NumNames()) == 1 {
 		own.whole(first)
-		return
-	}
-	for own := in; own != nil; own = own.outer { // quoted as a whole in FROM, a table may go by the last part
-		for _, t := range own.tables {
-			if t.place != nil && strings.ToLower(t.place.Alias) == first {
-				t.row()
-			}
-		}
 	}
 }
 
