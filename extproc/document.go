@@ -2,7 +2,6 @@ package extproc
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
@@ -36,9 +35,6 @@ func (d *document) write(_ context.Context, p []byte) ([]byte, error) {
 
 func (d *document) close(ctx context.Context) ([]byte, error) {
 	f := d.forward
-	if f.Bare && f.Method != bigquery.MethodCancel {
-		return nil, errors.New("a bare answer to something else than jobs.cancel")
-	}
 	job, err := bigquery.ParseJob(d.body, f.Method == bigquery.MethodCancel)
 	if err != nil {
 		return nil, fmt.Errorf("read the job of the answer: %w", err)

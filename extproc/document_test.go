@@ -58,12 +58,4 @@ func TestWhatACancelShows(t *testing.T) {
 			}
 		})
 	}
-	t.Run("a bare answer to another method", func(t *testing.T) {
-		s := newService(t, &journal{})
-		first := request(t, s, func(f *verdict.Forward) { f.Method, f.Bare = bigquery.MethodGetJob, true })
-		sent, _ := run(t, s, false, first, responseHeadersOf("via_upstream", "200"), responseBodyOf(job("DONE", ""), true))
-		if body := got(sent); !strings.Contains(body, `"error"`) {
-			t.Errorf("the client gets %s", body)
-		}
-	})
 }
