@@ -105,6 +105,14 @@ func TestHiddenNames(t *testing.T) {
 			}
 		}
 	}
+	t.Run("datasets.list", func(t *testing.T) {
+		a := d.call("GET", "/bigquery/v2/projects/demo/datasets", agent(), nil)
+		for name, want := range map[string]bool{"crm": true, "part": true, "north": true, "hr": false, "quiet": false} {
+			if got := strings.Contains(string(a.Body), `"datasetId":"`+name+`"`); got != want {
+				t.Errorf("it shows %s: %t, want %t", name, got, want)
+			}
+		}
+	})
 	t.Run("behind an open view", func(t *testing.T) {
 		d.forget(t)
 		a := d.sql(agent(), "SELECT * FROM crm.over", true)
