@@ -274,7 +274,7 @@ func TestUncertainReadings(t *testing.T) {
 		}
 	}
 	t.Logf("%d allowed, %d of them ran, refused %v, %d would have told", allowed, ran, refused, blind)
-	if found > 0 || ran < 100 || refused["is read as a whole"] < 20 || refused["could be a column of"] < 20 || blind < 15 {
-		t.Errorf("%d leaks; want none, at least 100 queries that ran, 20 refused for each reason, and 15 that would have told without the marks", found)
+	if found > 0 || ran < 100 || refused["is read as a whole"] < 20 || refused["could be a column of"] < 20 || blind < 8 {
+		t.Errorf("%d leaks; want none, at least 100 queries that ran, 20 refused for each reason, and 8 that would have told without the marks", found)
 	}
 }
