@@ -50,7 +50,9 @@ type Bans interface {
 
 const consoleSessionKey = "bqgate:console-session:"
 
-func sessionPurpose(id string) string { return "redis/console-session/v1/" + id }
+// sessionPurpose has another number when a Subject means something else: a session of before says
+// who is known by the rules of then.
+func sessionPurpose(id string) string { return "redis/console-session/v2/" + id }
 
 func digestOf(secret string) string {
 	sum := sha256.Sum256([]byte(secret))

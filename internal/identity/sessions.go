@@ -225,4 +225,6 @@ func sessionID(access string) string {
 	return hex.EncodeToString(digest[:])
 }
 
-func sessionPurpose(id string) string { return "redis/session/v1/" + id }
+// sessionPurpose has another number when a Subject means something else: a session of before says
+// who is known by the rules of then.
+func sessionPurpose(id string) string { return "redis/session/v2/" + id }
