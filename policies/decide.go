@@ -100,9 +100,11 @@ func (w *walk) who() error {
 	w.decision.Groups, w.decision.Unknown = w.membership.Groups, w.membership.Unknown
 	w.rules = w.set.rulesOf(w.decision.Groups)
 	if len(w.rules) == 0 {
-		remedy := ""
-		if len(w.possibleRules()) > 0 {
-			remedy = "a token that tells more: " + describeUnknown(w.membership.Unknown)
+		remedy, reading := "", slices.DeleteFunc(slices.Clone(w.membership.Unknown), func(g UnknownGroup) bool {
+			return len(w.set.rulesOf([]string{g.Name})) == 0
+		})
+		if len(reading) > 0 {
+			remedy = "a token that tells more: " + describeUnknown(reading)
 		}
 		return refuse(RuleRef{}, remedy, "no policy lets %s of issuer %s read anything", quoteName(subject.Sub), quoteName(subject.Name))
 	}
