@@ -176,14 +176,16 @@ func TestReadsThatNameAJob(t *testing.T) {
 			t.Errorf("its own: status %d %s", a.Status, a.Body)
 		}
 		before := len(d.cancels())
-		if a := d.call("POST", base+"jobs/fails/cancel", out, nil); a.Status != 200 || words(a) != "stopped: bqgate: the job was cancelled" || strings.Contains(string(a.Body), "Bad int64") {
+		if a := d.call("POST", base+"jobs/fails/cancel", out, nil); a.Status != 200 ||
+			words(a) != "stopped: bqgate: the job was cancelled" || strings.Contains(string(a.Body), "Bad int64") {
 			t.Errorf("a removed group: status %d %s", a.Status, a.Body)
 		}
 		if n := len(d.cancels()); n != before+1 {
 			t.Errorf("%d cancels arrived at BigQuery, want %d", n, before+1)
 		}
 		for _, path := range []string{"jobs/fails", "queries/fails", "jobs"} {
-			if a := d.call("GET", base+path, out, nil); a.Status != 403 || strings.Contains(string(a.Body), "Bad int64") || strings.Contains(string(a.Body), "invalidQuery") {
+			if a := d.call("GET", base+path, out, nil); a.Status != 403 ||
+				strings.Contains(string(a.Body), "Bad int64") || strings.Contains(string(a.Body), "invalidQuery") {
 				t.Errorf("%s: status %d %s", path, a.Status, a.Body)
 			}
 		}

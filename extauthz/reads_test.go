@@ -139,7 +139,8 @@ func TestReadsOfAFinishedJobAskAgain(t *testing.T) {
 				if !c.readable && (o.status != 403 || w.mints != before || strings.Contains(string(o.body), "employee")) {
 					t.Errorf("%d tokens, %d %s", w.mints-before, o.status, o.body)
 				}
-				if name == "a column is sensitive" && o.forward != nil && (!o.forward.Plan.Sensitive || o.forward.Plan.Columns[1].Mask != masking.AlwaysNull) {
+				if name == "a column is sensitive" && o.forward != nil && (!o.forward.Plan.Sensitive ||
+					o.forward.Plan.Columns[1].Mask != masking.AlwaysNull) {
 					t.Errorf("plan %+v", o.forward.Plan)
 				}
 			})

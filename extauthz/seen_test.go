@@ -173,11 +173,19 @@ var changes = map[string]struct {
 	then   func(*boundWorld)
 	want   seen
 }{
-	"nothing":                        {held: []string{"agents"}, want: seen{salary: masking.AlwaysNull, rows: 100, billed: cap5GiB}},
-	"a group that sees more":         {held: []string{"agents"}, groups: []string{"agents", "owners"}, want: seen{salary: masking.AlwaysNull, rows: 100, billed: cap5GiB}},
-	"another group, which sees more": {held: []string{"agents"}, groups: []string{"owners"}, want: seen{salary: masking.AlwaysNull, rows: 100, billed: cap5GiB}},
-	"a group that sees less":         {held: []string{"agents", "owners"}, groups: []string{"agents"}, want: seen{salary: masking.AlwaysNull, rows: 100, billed: cap5GiB}},
-	"a group without a cap of rows":  {held: []string{"agents"}, groups: []string{"owners"}, want: seen{salary: masking.AlwaysNull, rows: 100, billed: cap5GiB}},
+	"nothing": {held: []string{"agents"}, want: seen{salary: masking.AlwaysNull, rows: 100, billed: cap5GiB}},
+	"a group that sees more": {
+		held: []string{"agents"}, groups: []string{"agents", "owners"}, want: seen{salary: masking.AlwaysNull, rows: 100, billed: cap5GiB},
+	},
+	"another group, which sees more": {
+		held: []string{"agents"}, groups: []string{"owners"}, want: seen{salary: masking.AlwaysNull, rows: 100, billed: cap5GiB},
+	},
+	"a group that sees less": {
+		held: []string{"agents", "owners"}, groups: []string{"agents"}, want: seen{salary: masking.AlwaysNull, rows: 100, billed: cap5GiB},
+	},
+	"a group without a cap of rows": {
+		held: []string{"agents"}, groups: []string{"owners"}, want: seen{salary: masking.AlwaysNull, rows: 100, billed: cap5GiB},
+	},
 	"a group with smaller caps": {
 		held: []string{"agents"}, groups: []string{"agents", "interns"},
 		want: seen{salary: masking.AlwaysNull, rows: 10, bytes: 1 << 10, billed: cap5GiB},
@@ -186,16 +194,34 @@ var changes = map[string]struct {
 		held: []string{"agents", "interns"}, groups: []string{"agents"},
 		want: seen{salary: masking.AlwaysNull, rows: 10, bytes: 1 << 10, billed: cap5GiB},
 	},
-	"no group any more":                          {held: []string{"agents"}, groups: []string{}, want: seen{asksAgain: true}},
-	"a group that needs two":                     {held: []string{"agents"}, groups: []string{"agents", "contractors"}, want: seen{asksAgain: true}},
-	"a group that needs others":                  {held: []string{"agents"}, groups: []string{"agents", "auditors"}, want: seen{asksAgain: true}},
-	"a group that needs a fresh login":           {held: []string{"agents"}, groups: []string{"agents", "visitors"}, want: seen{asksAgain: true}},
-	"more groups of both kinds":                  {held: []string{"agents"}, groups: []string{"agents", "owners", "contractors"}, want: seen{asksAgain: true}},
-	"the approver is behind it":                  {held: []string{"agents"}, then: func(w *boundWorld) { w.subject.People = []string{"dana"} }, want: seen{asksAgain: true}},
-	"the approver is behind it, in another case": {held: []string{"agents"}, then: func(w *boundWorld) { w.subject.People = []string{"carol", "DANA"} }, want: seen{asksAgain: true}},
-	"nobody knows who is behind it":              {held: []string{"agents"}, then: func(w *boundWorld) { w.subject.Mapped = false }, want: seen{asksAgain: true}},
-	"an estimate that doubled":                   {held: []string{"agents"}, then: func(w *boundWorld) { w.estimate *= 2 }, want: seen{asksAgain: true}},
-	"an estimate that grew a little":             {held: []string{"agents"}, then: func(w *boundWorld) { w.estimate += 1 << 20 }, want: seen{salary: masking.AlwaysNull, rows: 100, billed: cap5GiB}},
+	"no group any more": {held: []string{"agents"}, groups: []string{}, want: seen{asksAgain: true}},
+	"a group that needs two": {
+		held: []string{"agents"}, groups: []string{"agents", "contractors"}, want: seen{asksAgain: true},
+	},
+	"a group that needs others": {
+		held: []string{"agents"}, groups: []string{"agents", "auditors"}, want: seen{asksAgain: true},
+	},
+	"a group that needs a fresh login": {
+		held: []string{"agents"}, groups: []string{"agents", "visitors"}, want: seen{asksAgain: true},
+	},
+	"more groups of both kinds": {
+		held: []string{"agents"}, groups: []string{"agents", "owners", "contractors"}, want: seen{asksAgain: true},
+	},
+	"the approver is behind it": {
+		held: []string{"agents"}, then: func(w *boundWorld) { w.subject.People = []string{"dana"} }, want: seen{asksAgain: true},
+	},
+	"the approver is behind it, in another case": {
+		held: []string{"agents"}, then: func(w *boundWorld) { w.subject.People = []string{"carol", "DANA"} }, want: seen{asksAgain: true},
+	},
+	"nobody knows who is behind it": {
+		held: []string{"agents"}, then: func(w *boundWorld) { w.subject.Mapped = false }, want: seen{asksAgain: true},
+	},
+	"an estimate that doubled": {
+		held: []string{"agents"}, then: func(w *boundWorld) { w.estimate *= 2 }, want: seen{asksAgain: true},
+	},
+	"an estimate that grew a little": {
+		held: []string{"agents"}, then: func(w *boundWorld) { w.estimate += 1 << 20 }, want: seen{salary: masking.AlwaysNull, rows: 100, billed: cap5GiB},
+	},
 	"an estimate that shrank": {
 		held: []string{"agents"}, then: func(w *boundWorld) { w.estimate = 1 << 30 },
 		want: seen{salary: masking.AlwaysNull, rows: 100, billed: 1<<30 + 1<<30/10 + 20<<20},

@@ -27,15 +27,21 @@ func TestWhatACancelShows(t *testing.T) {
 		status, body    string
 		shows, hides    []string
 	}{
-		"its reader's":         {false, false, "200", job("DONE", failed), []string{words, "invalidQuery", "_anon"}, nil},
-		"of a sensitive query": {false, true, "200", job("DONE", failed), []string{"Its own words are not shown", "invalidQuery"}, []string{secret}},
-		"bare, failed":         {true, true, "200", job("DONE", failed), []string{`"stopped"`, "the job was cancelled", "SELECT mine"}, []string{secret, "invalidQuery", "_anon", "t7", "77", "10485760"}},
-		"bare, done":           {true, true, "200", job("DONE", ""), []string{`"stopped"`}, []string{"_anon", "10485760", "SELECT 1"}},
-		"bare, running":        {true, true, "200", job("RUNNING", ""), []string{`"stopped"`}, []string{"RUNNING", "_anon"}},
+		"its reader's": {false, false, "200", job("DONE", failed), []string{words, "invalidQuery", "_anon"}, nil},
+		"of a sensitive query": {
+			false, true, "200", job("DONE", failed), []string{"Its own words are not shown", "invalidQuery"}, []string{secret},
+		},
+		"bare, failed": {
+			true, true, "200", job("DONE", failed), []string{`"stopped"`, "the job was cancelled", "SELECT mine"}, []string{secret, "invalidQuery", "_anon", "t7", "77", "10485760"},
+		},
+		"bare, done":    {true, true, "200", job("DONE", ""), []string{`"stopped"`}, []string{"_anon", "10485760", "SELECT 1"}},
+		"bare, running": {true, true, "200", job("RUNNING", ""), []string{`"stopped"`}, []string{"RUNNING", "_anon"}},
 		"bare, an error of BigQuery": {true, true, "400", `{"error":{"code":400,"message":"` + words + `","errors":[{"reason":"invalid","message":"` + words + `"}]}}`,
 			[]string{`"error"`, "Its own words are not shown"}, []string{secret}},
-		"bare, another job's": {true, true, "200", strings.Replace(job("DONE", failed), `"j1"`, `"j2"`, 1), []string{`"error"`}, []string{secret, "j2"}},
-		"bare, nonsense":      {true, true, "200", `{"x":"` + secret + `"}`, []string{`"error"`}, []string{secret}},
+		"bare, another job's": {
+			true, true, "200", strings.Replace(job("DONE", failed), `"j1"`, `"j2"`, 1), []string{`"error"`}, []string{secret, "j2"},
+		},
+		"bare, nonsense": {true, true, "200", `{"x":"` + secret + `"}`, []string{`"error"`}, []string{secret}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newService(t, &journal{})

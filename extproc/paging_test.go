@@ -106,12 +106,24 @@ func TestPageTokensAreSealed(t *testing.T) {
 		body   string
 		opens  []bigquery.Method
 	}{
-		"getQueryResults":       {bigquery.MethodGetQueryResults, "", `{` + job + `,` + next + `,` + rows + `}`, []bigquery.Method{bigquery.MethodGetQueryResults}},
-		"behind the rows":       {bigquery.MethodGetQueryResults, "", `{` + job + `,` + rows + `,` + next + `}`, []bigquery.Method{bigquery.MethodGetQueryResults}},
-		"before the job":        {bigquery.MethodGetQueryResults, "", `{` + next + `,` + job + `,` + rows + `}`, []bigquery.Method{bigquery.MethodGetQueryResults}},
-		"escaped":               {bigquery.MethodGetQueryResults, "", `{` + job + `,"pageToken":"` + strings.Replace(token, "B", `\u0042`, 1) + `",` + rows + `}`, []bigquery.Method{bigquery.MethodGetQueryResults}},
-		"by fields":             {bigquery.MethodGetQueryResults, "rows,pageToken", `{` + job + `,` + next + `,` + rows + `}`, []bigquery.Method{bigquery.MethodGetQueryResults}},
-		"the table of a result": {bigquery.MethodListTableData, "", `{"totalRows":"2",` + next + `,` + rows + `}`, []bigquery.Method{bigquery.MethodListTableData}},
+		"getQueryResults": {
+			bigquery.MethodGetQueryResults, "", `{` + job + `,` + next + `,` + rows + `}`, []bigquery.Method{bigquery.MethodGetQueryResults},
+		},
+		"behind the rows": {
+			bigquery.MethodGetQueryResults, "", `{` + job + `,` + rows + `,` + next + `}`, []bigquery.Method{bigquery.MethodGetQueryResults},
+		},
+		"before the job": {
+			bigquery.MethodGetQueryResults, "", `{` + next + `,` + job + `,` + rows + `}`, []bigquery.Method{bigquery.MethodGetQueryResults},
+		},
+		"escaped": {
+			bigquery.MethodGetQueryResults, "", `{` + job + `,"pageToken":"` + strings.Replace(token, "B", `\u0042`, 1) + `",` + rows + `}`, []bigquery.Method{bigquery.MethodGetQueryResults},
+		},
+		"by fields": {
+			bigquery.MethodGetQueryResults, "rows,pageToken", `{` + job + `,` + next + `,` + rows + `}`, []bigquery.Method{bigquery.MethodGetQueryResults},
+		},
+		"the table of a result": {
+			bigquery.MethodListTableData, "", `{"totalRows":"2",` + next + `,` + rows + `}`, []bigquery.Method{bigquery.MethodListTableData},
+		},
 		"jobs.query, which Java goes on from by its table": {
 			bigquery.MethodQuery, "", `{` + job + `,` + next + `,` + rows + `}`, []bigquery.Method{bigquery.MethodGetQueryResults, bigquery.MethodListTableData},
 		},

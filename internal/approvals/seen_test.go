@@ -175,20 +175,26 @@ func TestVotesMeetAnotherApproval(t *testing.T) {
 		who   identity.Subject
 		want  bool
 	}{
-		"none":                                  {nil, approval(1), identity.Subject{}, false},
-		"one of one":                            {Votes{ann}, approval(1), identity.Subject{}, true},
-		"no quorum is one":                      {nil, approval(0), identity.Subject{}, false},
-		"one of two":                            {Votes{ann}, approval(2), identity.Subject{}, false},
-		"two of two":                            {Votes{ann, bob}, approval(2), identity.Subject{}, true},
-		"the same one twice":                    {Votes{ann, ann}, approval(2), identity.Subject{}, false},
-		"a denial is none":                      {Votes{ann, no}, approval(2), identity.Subject{}, false},
-		"of another group":                      {Votes{ann}, approval(1, need("legal")), identity.Subject{}, false},
-		"of each group":                         {Votes{ann, cid}, approval(2, need("owners"), need("legal")), identity.Subject{}, true},
-		"of one group of two":                   {Votes{ann, bob}, approval(2, need("owners"), need("legal")), identity.Subject{}, false},
-		"two of one group":                      {Votes{ann, bob, cid}, approval(1, policies.Need{Groups: []string{"owners"}, Quorum: 2}), identity.Subject{}, true},
-		"two of a group that one is in":         {Votes{ann, bob}, approval(1, policies.Need{Groups: []string{"privacy"}, Quorum: 2}), identity.Subject{}, false},
-		"the person behind the run":             {Votes{ann, bob}, approval(2), identity.Subject{People: []string{"ANN "}}, false},
-		"the subject that runs it":              {Votes{ann}, approval(1), identity.Subject{Issuer: "https://sso.example", Sub: "sub ann"}, false},
+		"none":                {nil, approval(1), identity.Subject{}, false},
+		"one of one":          {Votes{ann}, approval(1), identity.Subject{}, true},
+		"no quorum is one":    {nil, approval(0), identity.Subject{}, false},
+		"one of two":          {Votes{ann}, approval(2), identity.Subject{}, false},
+		"two of two":          {Votes{ann, bob}, approval(2), identity.Subject{}, true},
+		"the same one twice":  {Votes{ann, ann}, approval(2), identity.Subject{}, false},
+		"a denial is none":    {Votes{ann, no}, approval(2), identity.Subject{}, false},
+		"of another group":    {Votes{ann}, approval(1, need("legal")), identity.Subject{}, false},
+		"of each group":       {Votes{ann, cid}, approval(2, need("owners"), need("legal")), identity.Subject{}, true},
+		"of one group of two": {Votes{ann, bob}, approval(2, need("owners"), need("legal")), identity.Subject{}, false},
+		"two of one group": {
+			Votes{ann, bob, cid}, approval(1, policies.Need{Groups: []string{"owners"}, Quorum: 2}), identity.Subject{}, true,
+		},
+		"two of a group that one is in": {
+			Votes{ann, bob}, approval(1, policies.Need{Groups: []string{"privacy"}, Quorum: 2}), identity.Subject{}, false,
+		},
+		"the person behind the run": {Votes{ann, bob}, approval(2), identity.Subject{People: []string{"ANN "}}, false},
+		"the subject that runs it": {
+			Votes{ann}, approval(1), identity.Subject{Issuer: "https://sso.example", Sub: "sub ann"}, false,
+		},
 		"others than the person behind the run": {Votes{ann, bob}, approval(1), identity.Subject{People: []string{"ann"}}, true},
 		"a login fresh enough":                  {Votes{ann}, within(5 * time.Minute), identity.Subject{}, true},
 		"a login too old":                       {Votes{ann}, within(4 * time.Minute), identity.Subject{}, false},
@@ -218,13 +224,21 @@ func TestRunsUnderAGrantAreNoMoreThanWasSeen(t *testing.T) {
 		plan masking.Rule
 		caps [3]int64
 	}{
-		"the same":         {func(*Held) {}, true, masking.LastFourCharacters, [3]int64{100, 10, 1000}},
-		"a clearer plan":   {func(h *Held) { h.Plan = masked(masking.Clear) }, true, masking.LastFourCharacters, [3]int64{100, 10, 1000}},
-		"a stricter plan":  {func(h *Held) { h.Plan = masked(masking.AlwaysNull) }, true, masking.AlwaysNull, [3]int64{100, 10, 1000}},
-		"another part":     {func(h *Held) { h.Plan = masked(masking.FirstFourCharacters) }, true, masking.DefaultMaskingValue, [3]int64{100, 10, 1000}},
-		"no caps":          {func(h *Held) { h.MaxBytes, h.MaxRows, h.MaxResultBytes = 0, 0, 0 }, true, masking.LastFourCharacters, [3]int64{100, 10, 1000}},
-		"larger caps":      {func(h *Held) { h.MaxBytes, h.MaxRows, h.MaxResultBytes = 1e9, 1e9, 1e9 }, true, masking.LastFourCharacters, [3]int64{100, 10, 1000}},
-		"smaller caps":     {func(h *Held) { h.MaxBytes, h.MaxRows, h.MaxResultBytes = 1, 2, 3 }, true, masking.LastFourCharacters, [3]int64{1, 2, 3}},
+		"the same":        {func(*Held) {}, true, masking.LastFourCharacters, [3]int64{100, 10, 1000}},
+		"a clearer plan":  {func(h *Held) { h.Plan = masked(masking.Clear) }, true, masking.LastFourCharacters, [3]int64{100, 10, 1000}},
+		"a stricter plan": {func(h *Held) { h.Plan = masked(masking.AlwaysNull) }, true, masking.AlwaysNull, [3]int64{100, 10, 1000}},
+		"another part": {
+			func(h *Held) { h.Plan = masked(masking.FirstFourCharacters) }, true, masking.DefaultMaskingValue, [3]int64{100, 10, 1000},
+		},
+		"no caps": {
+			func(h *Held) { h.MaxBytes, h.MaxRows, h.MaxResultBytes = 0, 0, 0 }, true, masking.LastFourCharacters, [3]int64{100, 10, 1000},
+		},
+		"larger caps": {
+			func(h *Held) { h.MaxBytes, h.MaxRows, h.MaxResultBytes = 1e9, 1e9, 1e9 }, true, masking.LastFourCharacters, [3]int64{100, 10, 1000},
+		},
+		"smaller caps": {
+			func(h *Held) { h.MaxBytes, h.MaxRows, h.MaxResultBytes = 1, 2, 3 }, true, masking.LastFourCharacters, [3]int64{1, 2, 3},
+		},
 		"another shape":    {func(h *Held) { h.Plan = masking.Plan{} }, false, "", [3]int64{}},
 		"a larger read":    {func(h *Held) { h.EstimatedBytes *= 2 }, false, "", [3]int64{}},
 		"two must approve": {func(h *Held) { h.Approval.Quorum = 2 }, false, "", [3]int64{}},
@@ -247,7 +261,8 @@ func TestRunsUnderAGrantAreNoMoreThanWasSeen(t *testing.T) {
 				}
 				_, h, err := b.store.ByJob(b.ctx, "run 2", project, "", r.JobID)
 				b.must(err)
-				if got := [3]int64{h.MaxBytes, h.MaxRows, h.MaxResultBytes}; h.Plan.Columns[0].Mask != c.plan || got != c.caps || r.MaximumBytes != got[0] || r.MaximumRows != got[1] {
+				if got := [3]int64{h.MaxBytes, h.MaxRows, h.MaxResultBytes}; h.Plan.Columns[0].Mask != c.plan || got != c.caps ||
+					r.MaximumBytes != got[0] || r.MaximumRows != got[1] {
 					t.Errorf("plan %s, caps %v; want %s, %v", h.Plan.Columns[0].Mask, got, c.plan, c.caps)
 				}
 			})
