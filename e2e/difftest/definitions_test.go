@@ -122,6 +122,18 @@ func (q *query) reach() string {
 	return all
 }
 
+// leftOut computes something beside what is wanted that nobody takes, and that fails for some values: for "q" and what begins with it, which is the short value
+// that a cell may be changed to.
+func (g *generator) leftOut(want []*kind, names []string, outer *scope) string {
+	from, s := g.from(outer)
+	value := g.fill(pick(g, []string{
+		"lib.ssn_of({i})", "lib.ssn_of({p})", "lib.again({i})", "lib.code_of({i})", "lib.person({i}).a", "lib.tags_of({i})[SAFE_OFFSET(0)]", "lib.twice({s})", "{s}", "{s}",
+	}), s)
+	extra := g.name("d")
+	risk := fmt.Sprintf(pick(g, []string{"MAX(%s) OVER ()", "COUNT(%s) OVER ()", "ROW_NUMBER() OVER (ORDER BY %s)", "STRUCT(1 AS a, %s AS b).a"}), "IF("+value+" LIKE 'q%', ERROR('x'), 'a')")
+	return "SELECT " + strings.Join(names, ", ") + " FROM (SELECT " + g.list(want, names, s) + ", " + risk + " AS " + extra + " FROM " + from + g.where(s) + ")"
+}
+
 // defined is a relation that a view or a table function makes.
 func (g *generator) defined(alias string) (string, []item) {
 	for {

@@ -236,22 +236,25 @@ func (l *lab) first(q *query) bool {
 }
 
 // relevant chooses the changes to try, a few of columns that the query does not say it uses. Columns that
-// it carries come first: one that is neither carried nor used is seldom read at all.
+// it carries come first, then those in the bodies of what it calls: one that is neither carried nor used is seldom read at all.
 func (l *lab) relevant(q *query, all []change, r *rand.Rand) []int {
-	var chosen, carried, rest []int
+	var chosen, carried, read, rest []int
 	text := q.reach()
+	bodies := strings.TrimPrefix(text, q.sql)
 	for _, i := range r.Perm(len(all)) {
 		c := &all[i]
 		switch {
 		case !q.matters(c):
 		case slices.ContainsFunc(c.columns(), q.carries):
 			carried = append(carried, i)
+		case strings.Contains(bodies, c.cell.column.name):
+			read = append(read, i)
 		case strings.Contains(text, c.cell.column.name) || strings.Contains(text, c.table.columns[c.top].name) || strings.Contains(text, "*"):
 			rest = append(rest, i)
 		}
 	}
-	for i := 0; i < max(len(carried), len(rest)) && len(chosen) < *tries; i++ {
-		for _, list := range [][]int{carried, rest} {
+	for i := 0; i < max(len(carried), len(read), len(rest)) && len(chosen) < *tries; i++ {
+		for _, list := range [][]int{carried, read, rest} {
 			if i < len(list) && len(chosen) < *tries {
 				chosen = append(chosen, list[i])
 			}

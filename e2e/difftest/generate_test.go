@@ -100,7 +100,7 @@ func (g *generator) query(want []*kind, names []string, outer *scope) string {
 		return g.plain(want, names, outer)
 	}
 	forms := []func([]*kind, []string, *scope) string{
-		g.plain, g.plain, g.plain, g.plain, g.grouped, g.grouped, g.windowed, g.setOperation, g.with, g.recursive, g.starred, g.piped, g.piped, g.wrapped,
+		g.plain, g.plain, g.plain, g.plain, g.grouped, g.grouped, g.windowed, g.setOperation, g.with, g.recursive, g.starred, g.piped, g.piped, g.wrapped, g.leftOut,
 	}
 	return pick(g, forms)(want, names, outer)
 }
