@@ -80,7 +80,7 @@ func newBoundWorld(t *testing.T) *boundWorld {
 	w.policy(boundPolicy)
 	w.subject = identity.Subject{
 		Issuer: "https://ci.example", Name: "ci", Sub: "repo:acme/app", Owner: "run 1", Grant: "acme/app@main", People: []string{"carol"}, Mapped: true, Workload: true,
-		Expiry: time.Now().Add(time.Hour),
+		Issued: time.Now(), Expiry: time.Now().Add(time.Hour),
 	}
 	m := miniredis.RunT(t)
 	client := redis.NewClient(&redis.Options{Addr: m.Addr()})
@@ -103,7 +103,7 @@ func newBoundWorld(t *testing.T) *boundWorld {
 
 func (w *boundWorld) policy(text string) {
 	w.t.Helper()
-	set, err := policies.LoadBytes("finance.yaml", []byte(text), policies.Options{Issuers: []string{"ci"}, Credentials: []string{"reader", "other"}})
+	set, err := policies.LoadBytes("finance.yaml", []byte(text), policies.Options{Issuers: []string{"ci"}, Credentials: []string{"reader", "other"}, Projects: map[string]string{"reader": "p", "other": "p"}})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -65,9 +65,16 @@ func (s *Service) decide(ctx context.Context, w *walk, r request) outcome {
 		return s.refuse(ctx, w, err)
 	}
 	w.subject = subject
-	switch {
-	case malformed != nil:
+	if malformed != nil {
 		return s.refuse(ctx, w, malformed)
+	}
+	if op.Query != nil {
+		w.sql = op.Query.SQL
+	}
+	if err := s.admit(w); err != nil {
+		return s.refuse(ctx, w, err)
+	}
+	switch {
 	case op.Query != nil:
 		return s.run(ctx, w)
 	case op.Read != nil && op.Read.Table != nil:
@@ -85,7 +92,6 @@ func (s *Service) decide(ctx context.Context, w *walk, r request) outcome {
 
 // run decides about a query.
 func (s *Service) run(ctx context.Context, w *walk) outcome {
-	w.sql = w.op.Query.SQL
 	if w.op.Query.DryRun {
 		return s.dryRun(ctx, w)
 	}
@@ -116,7 +122,7 @@ func (s *Service) judge(ctx context.Context, w *walk, op bigquery.Operation) err
 		return analysis.Error // nobody can say what the SQL means: no decision
 	}
 	ask := policies.Request{
-		Subject: w.subject, Method: string(op.Method), Project: op.Job.ProjectID, SQL: op.Query.SQL, Analysis: analysis, Tables: analysis.Tables,
+		Subject: w.subject, Now: s.now(), Method: string(op.Method), Project: op.Job.ProjectID, SQL: op.Query.SQL, Analysis: analysis, Tables: analysis.Tables,
 	}
 	if ask.RowAccess, err = s.rowAccess(ctx, w, set.NeedsRowAccess(ask)); err != nil {
 		return err

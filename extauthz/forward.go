@@ -26,6 +26,7 @@ func (s *Service) forward(ctx context.Context, w *walk, f verdict.Forward) outco
 		return outcome{fault: true}
 	}
 	path, _, _ := strings.Cut(w.request.http.Path, "?")
+	f.Subject = w.subject
 	f.Decision, f.Expires = w.id, time.Now().Add(verdict.Lifetime)
 	f.Method, f.Verb, f.Path, f.Query = w.op.Method, w.request.http.Verb, path, bigquery.ForwardQuery(w.op).Encode()
 	f.RequestDigest, f.RequestCoding = verdict.Digest(w.request.http.Body), w.request.http.Coding()

@@ -23,9 +23,7 @@ const (
 
 // listJobs answers jobs.list from the gateway's own records: the owner's jobs, those that wait for a person among them, and nobody else's.
 func (s *Service) listJobs(ctx context.Context, w *walk) outcome {
-	reach := s.Policies().Reach(w.subject)
-	w.decision.Groups = reach.Groups
-	if err := s.mayAsk(w, reach); err != nil {
+	if err := s.mayAsk(w, s.reach(w)); err != nil {
 		return s.refuse(ctx, w, err)
 	}
 	list, next, err := s.ownJobs(ctx, w)

@@ -26,8 +26,7 @@ type MetadataSource interface {
 // metadata answers projects.list, datasets.list, datasets.get, tables.list and tables.get itself: what the subject may read, rebuilt by allow-list. What is outside of that
 // is not told apart from what is not there.
 func (s *Service) metadata(ctx context.Context, w *walk) outcome {
-	reach := s.Policies().Reach(w.subject)
-	w.decision.Groups = reach.Groups
+	reach := s.reach(w)
 	if err := s.mayAsk(w, reach); err != nil {
 		return s.refuse(ctx, w, err)
 	}

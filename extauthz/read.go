@@ -64,7 +64,7 @@ func (s *Service) judgeAgain(ctx context.Context, w *walk, record jobs.Record) (
 		analysis.Statements[0].Named = record.Named
 	}
 	ask := policies.Request{
-		Subject: w.subject, Method: string(w.op.Method), Project: record.Job.ProjectID, SQL: record.Query.SQL, Analysis: &analysis,
+		Subject: w.subject, Now: s.now(), Method: string(w.op.Method), Project: record.Job.ProjectID, SQL: record.Query.SQL, Analysis: &analysis,
 		Rewritten: record.Rewritten, RowAccess: record.RowAccess, // its rows are those of when it ran
 		Credential: record.Credential,
 	}
@@ -187,6 +187,9 @@ func (s *Service) readHeld(ctx context.Context, w *walk) outcome {
 	w.approval, w.job, w.sql = r.ID, held.Job, held.Operation.Query.SQL
 	if w.op.Method == bigquery.MethodCancel && r.State != approvals.StateUsed {
 		return s.cancelHeld(ctx, w, r, held)
+	}
+	if err := s.aged(w, held.Tables); err != nil {
+		return s.refuse(ctx, w, err) // before a grant is claimed: it stays good for a new token of the same run
 	}
 	switch r.State {
 	case approvals.StateApproved:

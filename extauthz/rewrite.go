@@ -41,7 +41,7 @@ func (s *Service) sqlRequest(w *walk, set *policies.Set, op bigquery.Operation) 
 	return googlesql.Request{
 		SQL: op.Query.SQL, Project: op.Job.ProjectID, DefaultDataset: op.Query.DefaultDataset,
 		ParameterMode: op.Query.ParameterMode, Parameters: op.Query.Parameters, Catalog: s.Catalog, Caller: w.subject.Owner,
-		Reach: set.Reach(w.subject).Reads,
+		Reach: set.Reach(w.subject, s.now()).Reads,
 	}
 }
 

@@ -58,7 +58,7 @@ func newSeenWorld(t *testing.T) *boundWorld {
 		}
 		return &googlesql.Analysis{Statements: []googlesql.Statement{st}, Tables: map[string]*bigquery.Table{"p.finance.payroll": &table}}
 	}
-	set, err := policies.LoadBytes("finance.yaml", []byte(seenPolicy), policies.Options{Issuers: []string{"ci"}, Credentials: []string{"reader"}})
+	set, err := policies.LoadBytes("finance.yaml", []byte(seenPolicy), policies.Options{Issuers: []string{"ci"}, Credentials: []string{"reader"}, Projects: map[string]string{"reader": "p"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,6 +44,10 @@ type (
 		DryRun(ctx context.Context, op bigquery.Operation) (bigquery.DryRun, error)
 		InsertJob(ctx context.Context, bearer, project string, body []byte) (bigquery.Job, error)
 	}
+	// Sessions says whether a gateway session is still good.
+	Sessions interface {
+		Live(ctx context.Context, id string) (bool, error)
+	}
 	// Journal is the audit journal: Append returns when the record is durable.
 	Journal interface {
 		Append(ctx context.Context, r audit.Record) (audit.Position, error)
@@ -66,6 +70,8 @@ type Service struct {
 	Journal     Journal
 	Keys        *sealed.Keyring
 	Log         *slog.Logger
+	Sessions    Sessions
+	Now         func() time.Time // by which rights end; time.Now if nil
 
 	// Location is given to held jobs whose tables do not say where they are ("US").
 	Location string

@@ -20,9 +20,7 @@ func (s *Service) readTable(ctx context.Context, w *walk) outcome {
 	if !errors.Is(err, jobs.ErrNotFound) {
 		return s.refuse(ctx, w, fmt.Errorf("look for a result table: %w", err))
 	}
-	reach := s.Policies().Reach(w.subject)
-	w.decision.Groups = reach.Groups
-	rule, ok := reach.Table(id)
+	rule, ok := s.reach(w).Table(id)
 	if !ok {
 		return s.refuse(ctx, w, hidden(id.Dataset+"."+id.Table))
 	}

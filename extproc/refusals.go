@@ -24,7 +24,12 @@ func clearing(err error) error {
 // refusalBody is what a client reads in place of an upstream answer that was withheld. It never quotes the answer.
 func refusalBody(err error, decision string) (int, []byte) {
 	var changed *mismatch
+	var ended *over
 	switch {
+	case errors.As(err, &ended):
+		return 403, bigquery.ErrorBody(403, "accessDenied", fmt.Sprintf(
+			"bqgate: refused: the right to this answer ended while it was on its way: the identity token became too old, its session was revoked, or the policy changed.\n"+
+				"What would pass: the same request again, with a new identity token. Decision %s.", decision))
 	case errors.As(err, &changed):
 		return 403, bigquery.ErrorBody(403, "accessDenied", fmt.Sprintf(
 			"bqgate: refused: BigQuery's job does not agree with what was decided, because a table, a view or the job changed in between, or the job id was used before.\nWhat would pass: the same query again, under a new job id. Decision %s.", decision))

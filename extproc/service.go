@@ -16,6 +16,7 @@ import (
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/sealed"
+	"github.com/bqgate/bqgate/internal/verdict"
 )
 
 // Journal is the part of the audit journal that ext_proc needs: both return when the records are durable.
@@ -39,10 +40,15 @@ type Service struct {
 	// Changed reads again what a record's digests stand for, past every cache, and names what is not as it was.
 	Changed func(ctx context.Context, digests map[string]string) ([]string, error)
 
+	// Again says whether whoever asked may still have the answer that is on its way. An error ends it, and so does a missing Again.
+	Again func(ctx context.Context, f *verdict.Forward) error
+
 	// StepTimeout bounds one step: recording a chunk, checking a job. Default 10 s.
 	StepTimeout time.Duration
 	// IdleTimeout bounds the wait for Envoy's next message. Default 5 min.
 	IdleTimeout time.Duration
+
+	changed bell
 }
 
 // Process serves one exchange. It returns an error on every path but one: when Envoy itself has closed the stream.
@@ -56,24 +62,28 @@ func (s *Service) Process(stream procv3.ExternalProcessor_ProcessServer) (err er
 		x.close(err)
 	}()
 	messages := receive(stream)
+	watch := s.watch()
+	defer watch.tick.Stop()
 	idle := time.NewTimer(s.idleTimeout())
 	defer idle.Stop()
 	for {
+		if watch.due() {
+			if err := s.again(stream, x); err != nil {
+				return err
+			}
+		}
 		var m received
 		select {
 		case m = <-messages:
 		default:
 			// Nothing more has come: what is masked by now becomes durable and goes out.
-			if err := s.step(stream, x, x.flush); err != nil {
+			if err := s.step(stream, x, watch, x.flush); err != nil {
 				return err
 			}
 			idle.Reset(s.idleTimeout())
-			select {
-			case m = <-messages:
-			case <-idle.C:
-				return status.Error(codes.DeadlineExceeded, "no message from Envoy in time")
-			case <-stream.Context().Done():
-				return status.FromContextError(stream.Context().Err()).Err()
+			var err error
+			if m, err = s.await(stream, x, watch, messages, idle); err != nil {
+				return err
 			}
 		}
 		if errors.Is(m.err, io.EOF) {
@@ -82,7 +92,7 @@ func (s *Service) Process(stream procv3.ExternalProcessor_ProcessServer) (err er
 		if m.err != nil {
 			return m.err
 		}
-		err := s.step(stream, x, func(ctx context.Context) ([]*procv3.ProcessingResponse, error) { return x.handle(ctx, m.request) })
+		err := s.step(stream, x, watch, func(ctx context.Context) ([]*procv3.ProcessingResponse, error) { return x.handle(ctx, m.request) })
 		if err != nil {
 			return err
 		}
@@ -90,8 +100,28 @@ func (s *Service) Process(stream procv3.ExternalProcessor_ProcessServer) (err er
 	}
 }
 
+// await waits for Envoy's next message.
+func (s *Service) await(stream procv3.ExternalProcessor_ProcessServer, x *exchange, w *watch, messages <-chan received, idle *time.Timer) (received, error) {
+	for {
+		select {
+		case m := <-messages:
+			return m, nil
+		case <-idle.C:
+			return received{}, status.Error(codes.DeadlineExceeded, "no message from Envoy in time")
+		case <-stream.Context().Done():
+			return received{}, status.FromContextError(stream.Context().Err()).Err()
+		case <-w.tick.C:
+		case <-w.rung:
+			w.heard()
+		}
+		if err := s.again(stream, x); err != nil {
+			return received{}, err
+		}
+	}
+}
+
 // step does one thing of the exchange within its deadline and sends what comes of it: the replies, or a refusal. Its error ends the stream.
-func (s *Service) step(stream procv3.ExternalProcessor_ProcessServer, x *exchange, do func(context.Context) ([]*procv3.ProcessingResponse, error)) error {
+func (s *Service) step(stream procv3.ExternalProcessor_ProcessServer, x *exchange, w *watch, do func(context.Context) ([]*procv3.ProcessingResponse, error)) error {
 	ctx, cancel := context.WithTimeoutCause(stream.Context(), s.stepTimeout(), errStepTimeout)
 	defer cancel()
 	x.clock.Begin()
@@ -107,15 +137,12 @@ func (s *Service) step(stream procv3.ExternalProcessor_ProcessServer, x *exchang
 		replies = []*procv3.ProcessingResponse{reply}
 	}
 	x.clock.Begin()
-	for _, r := range replies {
-		if err := stream.Send(r); err != nil {
-			return err
-		}
+	if len(replies) == 0 {
+		return nil
 	}
-	if len(replies) > 0 {
-		x.clock.Done("send")
-	}
-	return nil
+	err = s.deliver(stream, x, w, replies)
+	x.clock.Done("send")
+	return err
 }
 
 // readAhead is how many messages may wait while a record becomes durable. They are then masked together and share the next wait for the disk.

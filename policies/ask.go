@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/googlesql"
@@ -30,11 +31,12 @@ var ErrNeedsEstimate = errors.New("the policy decides by how much the query woul
 
 // Ask answers a question as the gateway would. With ErrNeedsEstimate the Decision is what happens to a query that reads nothing.
 func (s *Set) Ask(ctx context.Context, analyze Analyze, q Question) (Decision, error) {
-	subject, err := q.Subject.subject(s)
+	now := time.Now()
+	subject, err := q.Subject.subject(s, now)
 	if err != nil {
 		return Decision{}, err
 	}
-	r := googlesql.Request{SQL: q.SQL, Project: q.Project, Catalog: googlesql.Files{Folder: q.Catalog}, Caller: "explain", Reach: s.Reach(subject).Reads}
+	r := googlesql.Request{SQL: q.SQL, Project: q.Project, Catalog: googlesql.Files{Folder: q.Catalog}, Caller: "explain", Reach: s.Reach(subject, now).Reads}
 	if q.DefaultDataset != "" {
 		project, dataset, ok := strings.Cut(q.DefaultDataset, ".")
 		if !ok || project == "" || dataset == "" || strings.Contains(dataset, ".") {
@@ -50,6 +52,7 @@ func (s *Set) Ask(ctx context.Context, analyze Analyze, q Question) (Decision, e
 			return Decision{}, err
 		}
 	}
+	s = s.in(r.Project)
 	analysis, err := analyze(ctx, r)
 	if err != nil {
 		return Decision{}, fmt.Errorf("analyse SQL: %w", err)
@@ -58,7 +61,7 @@ func (s *Set) Ask(ctx context.Context, analyze Analyze, q Question) (Decision, e
 		return Decision{}, analysis.Error
 	}
 	ask := Request{
-		Subject: subject, Method: string(bigquery.MethodQuery), Project: r.Project, SQL: q.SQL, Analysis: analysis, Tables: analysis.Tables, Estimate: q.Estimate,
+		Subject: subject, Now: now, Method: string(bigquery.MethodQuery), Project: r.Project, SQL: q.SQL, Analysis: analysis, Tables: analysis.Tables, Estimate: q.Estimate,
 	}
 	if ask.RowAccess, err = googlesql.RowAccess(ctx, r.Catalog, s.NeedsRowAccess(ask)); err != nil {
 		return Decision{}, err

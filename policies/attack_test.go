@@ -33,7 +33,7 @@ func tableOf(name string, columns ...string) *bigquery.Table {
 }
 
 func ask(who identity.Subject, a *googlesql.Analysis, tables ...*bigquery.Table) Request {
-	r := Request{Subject: who, Method: "jobs.query", Project: "demo", Analysis: a, Tables: map[string]*bigquery.Table{}, RowAccess: map[string]bigquery.RowAccess{}}
+	r := Request{Subject: who, Now: now, Method: "jobs.query", Project: "demo", Analysis: a, Tables: map[string]*bigquery.Table{}, RowAccess: map[string]bigquery.RowAccess{}}
 	for _, t := range tables {
 		r.Tables[t.TableReference.String()] = t
 		r.RowAccess[t.TableReference.String()] = bigquery.RowAccessNone

@@ -66,6 +66,9 @@ func (s *Set) Describe(out io.Writer) error {
 		if r.session > 0 {
 			what += ", for " + r.session.String()
 		}
+		if r.namedJobs {
+			what += ", jobs in " + strings.Join(r.jobsIn, ", ")
+		}
 		row("rule", r.ref.Name, what+", with credential "+r.credential, r.ref)
 	}
 	for _, a := range s.approvals {

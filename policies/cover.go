@@ -13,7 +13,7 @@ import (
 // Closed says whether a request names or reads what its subject may not know to exist, and how it
 // is then refused. It looks at names alone, so that it can be asked before anything is looked up.
 func (s *Set) Closed(r Request) (Decision, bool) {
-	w := s.through(&r, []func(*walk) error{(*walk).who, (*walk).kind, (*walk).cover})
+	w := s.through(&r, []func(*walk) error{(*walk).who, (*walk).place, (*walk).kind, (*walk).cover, (*walk).age})
 	if !w.refused {
 		return Decision{}, false
 	}

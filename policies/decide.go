@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/googlesql"
@@ -55,7 +54,7 @@ type walk struct {
 func (s *Set) walk(r *Request) *walk { return s.through(r, questions) }
 
 // questions are asked in the order of the package's documentation.
-var questions = []func(*walk) error{(*walk).who, (*walk).kind, (*walk).cover, (*walk).understood, (*walk).schemas, (*walk).limits, (*walk).account, (*walk).rows, (*walk).masks, (*walk).size}
+var questions = []func(*walk) error{(*walk).who, (*walk).place, (*walk).kind, (*walk).cover, (*walk).age, (*walk).understood, (*walk).schemas, (*walk).limits, (*walk).account, (*walk).rows, (*walk).masks, (*walk).size}
 
 // through asks questions until one refuses.
 func (s *Set) through(r *Request, questions []func(*walk) error) *walk {
@@ -207,18 +206,25 @@ func (w *walk) schemas() error {
 	return nil
 }
 
-// limits: of several rules the smallest limit and the shortest session; one credential must do for all tables.
+// limits: of several rules the smallest limit; one credential must do for all tables, and its rules let jobs run in the request's project.
 func (w *walk) limits() error {
 	d := &w.decision
-	for _, r := range w.restricting() {
+	restricting := w.restricting()
+	if err := w.within(restricting); err != nil { // by now it is known what the tables stand for
+		return err
+	}
+	for _, r := range restricting {
 		d.MaxBytes = Least(d.MaxBytes, r.maxBytes)
 		d.MaxRows = Least(d.MaxRows, r.maxRows)
 		d.MaxResultBytes = Least(d.MaxResultBytes, r.maxResultBytes)
-		d.MaxSession = time.Duration(Least(int64(d.MaxSession), int64(r.session)))
 	}
 	for _, r := range w.covering {
-		if fixed := w.request.Credential; (fixed == "" || fixed == r.credential) && w.reads(r.credential) {
-			d.Credential, d.Rule = r.credential, r.ref
+		if fixed := w.request.Credential; (fixed == "" || fixed == r.credential) && w.reads(func(other *rule) bool { return other.credential == r.credential }) {
+			runs, err := w.run(r.credential)
+			if err != nil {
+				return err
+			}
+			d.Credential, d.Rule, d.JobsIn = r.credential, runs.ref, slices.Clone(runs.jobsIn)
 			d.AsRequester = w.set.asRequester(r.credential)
 			break
 		}
@@ -237,17 +243,15 @@ func (w *walk) limits() error {
 	return nil
 }
 
-// reads says whether rules with this credential cover every table.
-func (w *walk) reads(credential string) bool {
+// reads says whether every table and function is covered by one of these rules.
+func (w *walk) reads(with func(*rule) bool) bool {
 	for _, name := range w.statement.Routines {
 		id, ok := parseTable(name)
-		if !ok || !slices.ContainsFunc(covering(w.covering, id), func(r *rule) bool { return r.credential == credential }) {
+		if !ok || !slices.ContainsFunc(covering(w.covering, id), with) {
 			return false
 		}
 	}
-	return !slices.ContainsFunc(w.tables, func(v *view) bool {
-		return !slices.ContainsFunc(covering(w.covering, v.id), func(r *rule) bool { return r.credential == credential })
-	})
+	return !slices.ContainsFunc(w.tables, func(v *view) bool { return !slices.ContainsFunc(covering(w.covering, v.id), with) })
 }
 
 func (w *walk) cite(ref RuleRef) {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/txtar"
 
@@ -110,7 +111,7 @@ func readCase(t testing.TB, a *txtar.Archive) (*Set, Request) {
 	sql := strings.TrimSuffix(string(a.Comment), "\n")
 	locate(sql, &analysis)
 	r := Request{
-		Subject: subject(who.Sub, who.Groups...), Method: "jobs.query", Project: "demo", SQL: sql, Analysis: &analysis, Tables: map[string]*bigquery.Table{},
+		Subject: subject(who.Sub, who.Groups...), Now: now, Method: "jobs.query", Project: "demo", SQL: sql, Analysis: &analysis, Tables: map[string]*bigquery.Table{},
 		RowAccess: map[string]bigquery.RowAccess{},
 	}
 	for _, st := range analysis.Statements {
@@ -166,7 +167,7 @@ func subject(sub string, groups ...string) identity.Subject {
 		list[i] = g
 	}
 	return identity.Subject{
-		Issuer: "http://127.0.0.1/demo", Name: "demo", Sub: sub, Owner: "demo/" + sub, Mapped: true, People: []string{sub}, Claims: map[string]any{"sub": sub, "groups": list},
+		Issued: now.Add(-time.Minute), Issuer: "http://127.0.0.1/demo", Name: "demo", Sub: sub, Owner: "demo/" + sub, Mapped: true, People: []string{sub}, Claims: map[string]any{"sub": sub, "groups": list},
 	}
 }
 
@@ -176,7 +177,7 @@ func demoSet(t testing.TB) *Set {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return set
+	return set.in("demo")
 }
 
 func mustLoad(t testing.TB, text string) *Set {
@@ -185,8 +186,11 @@ func mustLoad(t testing.TB, text string) *Set {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return set
+	return set.in("demo")
 }
+
+// now is when these tests decide.
+var now = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 
 // catalog reads testdata/catalog.
 func catalog(t testing.TB) map[string]*bigquery.Table {

@@ -48,7 +48,8 @@ type Decision struct {
 	MaxRows     int64 // most rows that a result may have, 0 for no limit
 	// MaxResultBytes is how much of a result may be read, in bytes of all answers together, 0 for no limit.
 	MaxResultBytes int64
-	MaxSession     time.Duration // how long a session under this rule lasts, 0 for the default
+	MaxSession     time.Duration // how long after the identity token's iat access ends, 0 for no such end
+	JobsIn         []string      // projects in which the rule lets its jobs run, among them the request's; none where that is not known
 
 	Mask      masking.Plan // how the answer is masked; complete for Allow and Hold
 	Sensitive []string     // sensitive columns touched, "project.dataset.table.column", sorted

@@ -24,7 +24,8 @@ type Explanation struct {
 	MaxBytes   int64             `json:"max_bytes,omitempty"`
 	MaxRows    int64             `json:"max_rows,omitempty"`
 	MaxResult  int64             `json:"max_result_bytes,omitempty"`
-	Session    string            `json:"session,omitempty"`
+	Session    string            `json:"session,omitempty"` // how long after the identity token's iat access ends
+	JobsIn     []string          `json:"jobs_in,omitempty"` // projects in which the rule lets jobs run
 	Columns    []ExplainedColumn `json:"columns,omitempty"` // leaves of the result, in order
 	Sensitive  []string          `json:"sensitive_columns,omitempty"`
 	// MaskedFirst are columns that the query computes on after they were masked.
@@ -62,7 +63,7 @@ type ExplanationApproval struct {
 func Explain(d Decision) Explanation {
 	e := Explanation{
 		Effect: d.Effect.String(), Rule: d.Rule.ID(), Message: d.Message, Remedy: d.Remedy, Cause: d.Cause, Groups: append([]string{}, d.Groups...), Unknown: slices.Clone(d.Unknown), Credential: d.Credential,
-		MaxBytes: d.MaxBytes, MaxRows: d.MaxRows, MaxResult: d.MaxResultBytes, Sensitive: slices.Clone(d.Sensitive),
+		MaxBytes: d.MaxBytes, MaxRows: d.MaxRows, MaxResult: d.MaxResultBytes, JobsIn: slices.Clone(d.JobsIn), Sensitive: slices.Clone(d.Sensitive),
 	}
 	if e.Rule != "" {
 		e.At = fmt.Sprintf("%s:%d", d.Rule.File, d.Rule.Line)
@@ -153,6 +154,9 @@ func (e Explanation) String() string {
 	if e.Credential != "" {
 		line("credential", "%s", e.Credential)
 	}
+	if len(e.JobsIn) > 0 {
+		line("jobs in", "%s", strings.Join(e.JobsIn, ", "))
+	}
 	if e.MaxRows > 0 {
 		line("rows", "at most %d", e.MaxRows)
 	}
@@ -163,7 +167,7 @@ func (e Explanation) String() string {
 		line("at most", "%s", formatSize(e.MaxBytes))
 	}
 	if e.Session != "" {
-		line("session", "%s", e.Session)
+		line("for", "%s after the identity token was issued (iat)", e.Session)
 	}
 	for i, c := range e.Columns {
 		label, shown := "", string(c.Mask)

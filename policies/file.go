@@ -42,7 +42,8 @@ type RuleEntry struct {
 	Read       []string `yaml:"read" jsonschema:"required,minItems=1" jsonschema_description:"Tables: project.dataset.table; * stands for any text within one part."`
 	Clear      []string `yaml:"clear" jsonschema_description:"Exemptions: sensitive columns that these groups see unmasked."`
 	RowAccess  []string `yaml:"row_access_policies" jsonschema_description:"Tables with row access policies of BigQuery that the rule lets read all the same: everybody sees the rows that the account of the credential may see. A query of any other table that has some is refused."`
-	For        string   `yaml:"for" jsonschema_description:"Length of a session, such as 1h. The shortest wins."`
+	JobsIn     []string `yaml:"jobs_in" jsonschema:"minItems=1" jsonschema_description:"Projects in which the rule lets jobs run, and which pay for them. Default: the project that the credential's own account belongs to."`
+	For        string   `yaml:"for" jsonschema_description:"How old the identity token may be (now - iat, and a minute for clocks) that the rule is used with, such as 1h: access under the rule ends then, also for sessions, held queries and results. Of several rules that cover what a query reads, the shortest counts."`
 	MaxBytes   string   `yaml:"max_bytes" jsonschema_description:"Most that a query may read, such as 200GiB. The smallest wins."`
 	MaxRows    int      `yaml:"max_rows" jsonschema:"minimum=1" jsonschema_description:"Most rows that the result of a query may have, over all its pages. The smallest wins."`
 	MaxResult  string   `yaml:"max_result_bytes" jsonschema_description:"Most that may be read of the result of a query, such as 50MiB, over all answers together; a page that is read twice counts twice. The smallest wins."`

@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -213,7 +214,7 @@ func (l *loader) table(d *document, i int) {
 
 func (l *loader) rule(d *document, i int) {
 	entry := d.file.Rules[i]
-	r := rule{groups: entry.Groups, credential: entry.Credential, ref: l.named(d, entry.Name, "rules", i)}
+	r := rule{groups: entry.Groups, credential: cmp.Or(entry.Credential, defaultCredential), ref: l.named(d, entry.Name, "rules", i)}
 	l.knownGroups(d, "a rule", entry.Groups, true, "rules", i, "groups")
 	if len(entry.Read) == 0 {
 		l.add(d.wrong([]any{"rules", i, "read"}, "rule %s reads nothing; name tables under read", entry.Name))
@@ -242,6 +243,7 @@ func (l *loader) rule(d *document, i int) {
 		}
 	}
 	r.session = l.duration(d, 0, entry.For, "rules", i, "for")
+	l.jobsIn(d, &r, i)
 	if d.at("rules", i, "max_bytes") != nil {
 		bytes, err := parseSize(entry.MaxBytes)
 		if err != nil {
@@ -261,13 +263,39 @@ func (l *loader) rule(d *document, i int) {
 		}
 		r.maxResultBytes = bytes
 	}
-	if r.credential == "" {
-		r.credential = defaultCredential
-	}
 	if len(l.options.Credentials) > 0 && !slices.Contains(l.options.Credentials, r.credential) {
 		l.add(d.wrong([]any{"rules", i, "credential"}, "credential %s is not configured%s", r.credential, spelling.DidYouMean(r.credential, l.options.Credentials)))
 	}
 	l.set.rules = append(l.set.rules, r)
+}
+
+// jobsIn reads where a rule lets jobs run.
+func (l *loader) jobsIn(d *document, r *rule, i int) {
+	entry, at := d.file.Rules[i], []any{"rules", i, "jobs_in"}
+	if r.namedJobs = d.at(at...) != nil; r.namedJobs {
+		if len(entry.JobsIn) == 0 {
+			l.add(d.wrong(at, "jobs_in of rule %s names no project, so nothing could run; leave it out for the project of the credential", entry.Name))
+		}
+		for j, project := range entry.JobsIn {
+			if err := checkProject(project); err != nil {
+				l.add(d.wrong(append(at[:len(at):len(at)], j), "%v", err))
+			}
+			if slices.Contains(entry.JobsIn[:j], project) {
+				l.add(d.wrong(append(at[:len(at):len(at)], j), "project %s stands here twice", project))
+			}
+		}
+		r.jobsIn = slices.Sorted(slices.Values(entry.JobsIn))
+		return
+	}
+	own := l.options.Projects[r.credential]
+	if own != "" {
+		r.jobsIn = []string{own}
+		return
+	}
+	known := len(l.options.Credentials) == 0 || slices.Contains(l.options.Credentials, r.credential)
+	if l.options.Projects != nil && known {
+		l.add(d.wrong([]any{"rules", i}, "rule %s does not say where its jobs run, and the account of credential %s does not tell its project: write jobs_in: [PROJECT], or `project` beside the account in the configuration", entry.Name, r.credential))
+	}
 }
 
 // overlap says whether a table pattern and another one, or the table part of a column pattern, have any table in common.

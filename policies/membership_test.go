@@ -77,7 +77,7 @@ func TestUnknownMemberIsRestricted(t *testing.T) {
 			if d.MaxBytes != 10<<30 || d.MaxRows != 10 || d.MaxResultBytes != 1<<20 || d.MaxSession.String() != "1h0m0s" {
 				t.Errorf("limits are %d bytes, %d rows, %d result bytes, %s", d.MaxBytes, d.MaxRows, d.MaxResultBytes, d.MaxSession)
 			}
-			if reach := set.Reach(r.Subject); len(reach.Groups) != 1 {
+			if reach := set.Reach(r.Subject, now); len(reach.Groups) != 1 {
 				t.Errorf("reaches by %q", reach.Groups)
 			} else if sight, _ := reach.Dataset("demo", "hr"); sight != Unseen {
 				t.Error("an unknown group gave a dataset")

@@ -3,6 +3,7 @@ package policies
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/identity"
@@ -11,20 +12,37 @@ import (
 // Reach is what a subject may know to exist: what the rules of its groups read. What is outside is
 // not told apart from what is not there. The zero Reach reaches nothing.
 type Reach struct {
-	Groups []string // policy groups the subject is in, sorted
-	rules  []*rule
+	Groups  []string // policy groups the subject is in, sorted
+	rules   []*rule
+	over    []*rule // rules for the subject that have ended
+	limits  []*rule // those of groups that it may be in
+	subject identity.Subject
+	set     *Set
 }
 
-// Reach says what the subject may know to exist.
-func (s *Set) Reach(subject identity.Subject) Reach {
+// Reach says what the subject may know to exist now.
+func (s *Set) Reach(subject identity.Subject, now time.Time) Reach {
 	if s == nil {
 		return Reach{}
 	}
-	groups := s.Groups(subject)
-	return Reach{Groups: groups, rules: s.rulesOf(groups)}
+	member, age := s.Membership(subject), ageOf(subject, now)
+	r := Reach{Groups: member.Groups, subject: subject, set: s}
+	for _, rule := range s.rulesOf(r.Groups) {
+		if rule.over(age) {
+			r.over = append(r.over, rule)
+		} else {
+			r.rules = append(r.rules, rule)
+		}
+	}
+	for _, rule := range s.rulesOf(member.unknown()) { // who may be in a group has its limits
+		if rule.over(age) {
+			r.limits = append(r.limits, rule)
+		}
+	}
+	return r
 }
 
-// Nothing says that no rule is for the subject.
+// Nothing says that no rule is for the subject, or all have ended.
 func (r Reach) Nothing() bool { return len(r.rules) == 0 }
 
 // Table says whether the subject may read the table, with or without approval, and the first rule
@@ -34,16 +52,18 @@ func (r Reach) Table(id bigquery.TableID) (RuleRef, bool) {
 		return RuleRef{}, false // a name of many tables is none
 	}
 	rules := covering(r.rules, id)
-	if len(rules) == 0 {
+	if len(rules) == 0 || len(covering(r.over, id))+len(covering(r.limits, id)) > 0 { // of several rules the one that ends first counts
 		return RuleRef{}, false
 	}
 	return rules[0].ref, true
 }
 
 // Reads says whether the subject may read what an analysis calls by a full name: a table, a
-// wildcard table, a view of INFORMATION_SCHEMA, or a function ("project.dataset.function()"). It is
-// for googlesql.Request.Reach.
-func (r Reach) Reads(name string) bool { return len(coveringName(r.rules, name)) > 0 }
+// wildcard table, a view of INFORMATION_SCHEMA, or a function ("project.dataset.function()"), or
+// might before its rules ended: of that Decide tells. It is for googlesql.Request.Reach.
+func (r Reach) Reads(name string) bool {
+	return len(coveringName(r.rules, name)) > 0 || len(coveringName(r.over, name)) > 0
+}
 
 // Sight is how much of a dataset a subject may know. The zero Sight is nothing.
 type Sight int

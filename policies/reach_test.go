@@ -25,7 +25,7 @@ func TestReach(t *testing.T) {
 		t.Fatal(err)
 	}
 	reach := func(groups ...any) Reach {
-		return set.Reach(identity.Subject{Name: "demo", Sub: "s", Claims: map[string]any{"groups": groups}})
+		return set.Reach(identity.Subject{Name: "demo", Sub: "s", Claims: map[string]any{"groups": groups}}, now)
 	}
 	table := func(p, d, t string) bigquery.TableID { return bigquery.TableID{Project: p, Dataset: d, Table: t} }
 	for _, c := range []struct {
@@ -44,7 +44,7 @@ func TestReach(t *testing.T) {
 		{reach("b"), table("demo", "_hidden", "anon1"), false}, // results of others
 		{reach("c"), table("demo", "crm", "customers"), false},
 		{Reach{}, table("demo", "crm", "customers"), false},
-		{(*Set)(nil).Reach(identity.Subject{Name: "demo"}), table("demo", "crm", "customers"), false},
+		{(*Set)(nil).Reach(identity.Subject{Name: "demo"}, now), table("demo", "crm", "customers"), false},
 	} {
 		if _, got := c.r.Table(c.id); got != c.want {
 			t.Errorf("%v reaches %s: %t", c.r.Groups, c.id, got)
@@ -103,7 +103,7 @@ func TestDatasetsOfPatterns(t *testing.T) {
 		{"demo.H*.pay", "hr", Unseen, "[]", true},
 	} {
 		set := mustLoad(t, "version: bqgate/v1\ngroups: {g: {issuer: demo, when: 'true'}}\nrules:\n  - {name: r, groups: [g], read: ["+c.read+"]}\n")
-		reach := set.Reach(subject("x"))
+		reach := set.Reach(subject("x"), now)
 		if got, _ := reach.Dataset("demo", c.dataset); got != c.want {
 			t.Errorf("%s shows %s: %v, want %v", c.read, c.dataset, got, c.want)
 		}

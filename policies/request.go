@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/googlesql"
@@ -13,9 +14,10 @@ import (
 // Request is what Decide is asked: one subject, one analysed text of SQL. The zero Request is refused.
 type Request struct {
 	Subject  identity.Subject
-	Method   string // "jobs.query" …: a bigquery.Method
-	Project  string // the request's project: names in messages leave it out
-	SQL      string // for the places in messages; may be empty
+	Now      time.Time // of the decision; without it every rule that has an end is over
+	Method   string    // "jobs.query" …: a bigquery.Method
+	Project  string    // the request's project, where its job runs: names in messages leave it out
+	SQL      string    // for the places in messages; may be empty
 	Analysis *googlesql.Analysis
 	// Tables holds the schema of each table the analysis names, by "project.dataset.table".
 	Tables map[string]*bigquery.Table

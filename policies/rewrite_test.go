@@ -38,7 +38,7 @@ func using(t *testing.T, columns ...string) Request {
 		s.Uses = append(s.Uses, googlesql.Use{Column: "demo.crm.customers." + c, In: googlesql.UseFilter, Offset: -1})
 	}
 	return Request{
-		Subject: subject("agent", "g"), Method: "jobs.query", Project: "demo", SQL: "SELECT id FROM crm.customers WHERE true", Analysis: &googlesql.Analysis{Statements: []googlesql.Statement{s}},
+		Subject: subject("agent", "g"), Now: now, Method: "jobs.query", Project: "demo", SQL: "SELECT id FROM crm.customers WHERE true", Analysis: &googlesql.Analysis{Statements: []googlesql.Statement{s}},
 		Tables:    map[string]*bigquery.Table{"demo.crm.customers": catalog(t)["demo.crm.customers"]},
 		RowAccess: map[string]bigquery.RowAccess{"demo.crm.customers": bigquery.RowAccessNone},
 	}

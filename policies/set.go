@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -19,6 +20,9 @@ type Options struct {
 	Issuers []string
 	// Credentials are the names of the configured credentials. Empty means that they are not known: names are then not compared.
 	Credentials []string
+	// Projects are the projects that the credentials' own accounts belong to, by the credentials' names. Nil means that they are not known; otherwise a rule whose credential has
+	// none must say where its jobs run.
+	Projects map[string]string
 }
 
 // Set is a loaded policy. It does not change; the nil Set refuses everything.
@@ -31,6 +35,8 @@ type Set struct {
 	files     []string
 	entries   []Entry
 	digest    string
+
+	ownProject string // of credentials whose project is not known: set by in
 }
 
 type group struct {
@@ -61,6 +67,8 @@ type rule struct {
 	clear  []pattern
 	// rowAccess are tables whose rows may show as the credential's account sees them.
 	rowAccess []pattern
+	jobsIn    []string // projects, sorted; those of the credential where the rule names none, and none where they are not known
+	namedJobs bool     // the rule names them
 	session   time.Duration
 	maxBytes  int64
 	maxRows   int64
@@ -160,6 +168,11 @@ func digest(sources []Source, o Options) string {
 		for _, name := range list {
 			part(name)
 		}
+	}
+	part(fmt.Sprint(len(o.Projects)))
+	for _, name := range slices.Sorted(maps.Keys(o.Projects)) {
+		part(name)
+		part(o.Projects[name])
 	}
 	for _, source := range sources {
 		part(source.Name)

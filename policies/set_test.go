@@ -144,7 +144,7 @@ func firstColumn(t *testing.T, table string) string {
 func TestSeveralFiles(t *testing.T) {
 	groups := Source{"policies/groups.yaml", []byte("version: bqgate/v1\ngroups: {g: {issuer: demo, when: 'true'}}\n")}
 	rules := Source{"/etc/bqgate/policies/rules.yaml", []byte("version: bqgate/v1\nrules:\n  - {name: r, groups: [g], read: [demo.crm.*]}\n")}
-	o := Options{Issuers: []string{"demo"}}
+	o := Options{Issuers: []string{"demo"}, Projects: map[string]string{"default": "demo"}}
 	set, err := LoadSources([]Source{rules, groups}, o)
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/spelling"
@@ -22,6 +23,7 @@ type SubjectFile struct {
 	Claims   map[string]any `json:"claims,omitempty"`
 	Workload bool           `json:"workload,omitempty"` // true for issuers of workloads
 	People   []string       `json:"people,omitempty"`   // whom the identity map knows behind it; a person is known without by a verified address too
+	Age      string         `json:"age,omitempty"`      // how long ago the token was issued, such as 90m; new if left out
 }
 
 // ReadSubject reads a subject's JSON file. Unknown keys are refused.
@@ -55,7 +57,15 @@ func parseSubject(text []byte) (f SubjectFile, err error) {
 }
 
 // subject makes the Subject that a verifier would make of such a token, for a policy.
-func (f SubjectFile) subject(s *Set) (identity.Subject, error) {
+func (f SubjectFile) subject(s *Set, now time.Time) (identity.Subject, error) {
+	issued := now
+	if f.Age != "" {
+		age, err := time.ParseDuration(f.Age)
+		if err != nil || age < 0 {
+			return identity.Subject{}, fmt.Errorf("the subject's age %q is no time such as 90m", shorten(f.Age))
+		}
+		issued = now.Add(-age)
+	}
 	sub := f.Sub
 	if sub == "" {
 		sub = f.Subject
@@ -86,7 +96,7 @@ func (f SubjectFile) subject(s *Set) (identity.Subject, error) {
 	}
 	return identity.Subject{
 		Issuer: issuer, Name: issuer, Sub: sub, Owner: issuer + "/" + sub, Grant: issuer + "/" + sub, People: people, Mapped: known, Workload: f.Workload,
-		Groups: f.Groups, Claims: claims,
+		Groups: f.Groups, Claims: claims, Issued: issued,
 	}, nil
 }
 

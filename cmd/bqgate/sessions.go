@@ -61,6 +61,9 @@ func sessionsListCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if sessions.Unlimited != nil {
+				fmt.Fprintf(c.ErrOrStderr(), "warning: what `for` of the policy ends earlier is not shown, since the policy does not load: %v\n", sessions.Unlimited)
+			}
 			forged := 0
 			var list []identity.Session
 			for _, s := range all {

@@ -192,9 +192,10 @@ func (d *demo) overlay() error {
 }
 
 func (d *demo) accounts() map[string]credentials.Account {
-	all := map[string]credentials.Account{"default": {ServiceAccount: readerAccount}}
+	reader := credentials.Account{ServiceAccount: readerAccount, Project: d.Project}
+	all := map[string]credentials.Account{"default": reader}
 	for _, name := range d.credentials {
-		all[name] = credentials.Account{ServiceAccount: readerAccount}
+		all[name] = reader
 	}
 	all["inspection"] = credentials.Account{ServiceAccount: inspectAccount}
 	return all

@@ -330,7 +330,7 @@ func (d *demo) keys() error {
 
 // canaries are the values of all columns that a loaded policy marks sensitive.
 func (d *demo) canaries(ctx context.Context) ([]canary, error) {
-	set, err := policies.Load(d.config.Policies, policies.Options{Issuers: []string{issuerName}, Credentials: d.config.Credentials.Runs()})
+	set, err := policies.Load(d.config.Policies, policies.Options{Issuers: []string{issuerName}, Credentials: d.config.Credentials.Runs(), Projects: d.config.Credentials.Projects()})
 	if err != nil {
 		return nil, err
 	}

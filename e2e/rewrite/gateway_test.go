@@ -47,7 +47,7 @@ func newGate(t testing.TB, policy, catalog string) *gate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := policies.LoadBytes("policy.yaml", text, policies.Options{Issuers: []string{"demo"}})
+	set, err := policies.LoadBytes("policy.yaml", text, policies.Options{Issuers: []string{"demo"}, Projects: map[string]string{"default": "demo"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -102,6 +102,9 @@ var (
 	pathBytes  = regexp.MustCompile(`^[A-Za-z0-9_/:.$@-]+$`)
 )
 
+// IsProject says whether a text is the id of a project, as the paths that are served spell it.
+func IsProject(id string) bool { return projectID.MatchString(id) }
+
 // pattern is a regular expression with a longest length in bytes.
 type pattern struct {
 	*regexp.Regexp

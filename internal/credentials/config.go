@@ -49,12 +49,17 @@ type Endpoint struct {
 type Account struct {
 	ServiceAccount string        `yaml:"service_account"` // its e-mail
 	Lifetime       time.Duration `yaml:"lifetime,omitempty"`
+	// Project is where jobs run, and who pays for them, where a policy's rule does not say. It may be left out where the e-mail tells it (…@PROJECT.iam.gserviceaccount.com).
+	Project string `yaml:"project,omitempty"`
 }
 
 var (
 	accountName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 	// accountEmail leaves out the numeric unique id, which would make two names of one account look like two accounts.
-	accountEmail = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]*@[a-z0-9][a-z0-9.-]*\.[a-z0-9-]+$`)
+	// projectOfEmail leaves out accounts of projects that belong to a domain: PROJECT.DOMAIN.iam.gserviceaccount.com.
+	projectOfEmail = regexp.MustCompile(`@([a-z][a-z0-9-]*)\.iam\.gserviceaccount\.com$`)
+	projectName    = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
+	accountEmail   = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]*@[a-z0-9][a-z0-9.-]*\.[a-z0-9-]+$`)
 )
 
 // WithDefaults returns the configuration with every value that was left out filled in.
@@ -94,6 +99,9 @@ func (c Config) Validate() error {
 		if !accountEmail.MatchString(account.ServiceAccount) {
 			add("accounts.%s: service_account %q is not a service account's e-mail in lower case", name, account.ServiceAccount)
 		}
+		if account.Project != "" && !projectName.MatchString(account.Project) {
+			add("accounts.%s: project %q is not the id of a project: lower-case letters, digits and -", name, account.Project)
+		}
 		if account.Lifetime < MinLifetime || account.Lifetime > MaxLifetime {
 			add("accounts.%s: lifetime is %s; it must be between %s and %s", name, account.Lifetime, MinLifetime, MaxLifetime)
 		}
@@ -119,6 +127,22 @@ func (c Config) Validate() error {
 // Runs returns the names of the accounts that queries can run with, sorted: all but the inspection account. Policies may name these.
 func (c Config) Runs() []string {
 	return slices.DeleteFunc(c.names(), func(name string) bool { return name == c.Inspection })
+}
+
+// Projects are the projects of the accounts that queries can run with, by the accounts' names: what is configured, or what the e-mail tells. An account that tells none is left
+// out; a policy must say where its jobs run. It is never nil.
+func (c Config) Projects() map[string]string {
+	projects := map[string]string{}
+	for _, name := range c.Runs() {
+		project := c.Accounts[name].Project
+		if found := projectOfEmail.FindStringSubmatch(c.Accounts[name].ServiceAccount); project == "" && found != nil {
+			project = found[1]
+		}
+		if project != "" {
+			projects[name] = project
+		}
+	}
+	return projects
 }
 
 func (c Config) names() []string {

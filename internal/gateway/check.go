@@ -16,7 +16,6 @@ import (
 	"github.com/bqgate/bqgate/internal/innerlink"
 	"github.com/bqgate/bqgate/internal/notify"
 	"github.com/bqgate/bqgate/internal/sealed"
-	"github.com/bqgate/bqgate/policies"
 )
 
 // redisWithin is how long Check waits for Redis to answer.
@@ -48,7 +47,7 @@ func Check(ctx context.Context, c *config.Config) error {
 	given("notifications", func() error { _, err := notify.Load(c.Notifications); return err })
 	if len(c.Policies) > 0 {
 		given("policies", func() error {
-			_, err := policies.Load(c.Policies, policies.Options{Issuers: issuerNames(c.Identity), Credentials: c.Credentials.Runs()})
+			_, err := loadPolicies(c)
 			return err
 		})
 	}

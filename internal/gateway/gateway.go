@@ -74,7 +74,7 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	set, err := policies.Load(c.Policies, policies.Options{Issuers: issuerNames(c.Identity), Credentials: c.Credentials.Runs()})
+	set, err := loadPolicies(c)
 	if err != nil {
 		return err
 	}
@@ -94,6 +94,7 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 		return err
 	}
 	who.sessions.Journal = sessionJournal{journal, holds, log}
+	who.sessions.Access = set.AccessUntil
 	past, err := learn(ctx, c, auditKey, holds, who.sessions, log)
 	if err != nil {
 		return err
@@ -110,7 +111,7 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	authz := &extauthz.Service{
 		Identity: who.authenticator, Analyzer: googlesql.New(pool, googlesql.Limits{}), Catalog: catalog,
 		Policies: func() *policies.Set { return set }, Approvals: holds, Jobs: records, Credentials: broker, Upstream: upstream, Metadata: upstream, Journal: console.Seen{Journal: journal, Activity: activity},
-		Keys: keys, Log: log, Location: c.Upstream.Location, LongPoll: c.Approvals.LongPoll, Prices: extauthz.Prices{Default: c.Approvals.PricePerTiB, ByLocation: c.Approvals.PriceByLocation},
+		Keys: keys, Log: log, Sessions: who.sessions, Location: c.Upstream.Location, LongPoll: c.Approvals.LongPoll, Prices: extauthz.Prices{Default: c.Approvals.PricePerTiB, ByLocation: c.Approvals.PriceByLocation},
 	}
 	proc := &extproc.Service{Keys: keys, Journal: journal, Jobs: records, Upstream: upstream, Log: log,
 		Cancel: func(ctx context.Context, r jobs.Record) error {
@@ -129,6 +130,8 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 			return changed, err
 		},
 	}
+	proc.Again = authz.Again
+	who.sessions.Revoked = proc.DecideAgain
 	login, err := loginOf(c, who.verifier)
 	if err != nil {
 		return err
@@ -181,6 +184,11 @@ func connect(ctx context.Context, c config.Redis) (redis.UniversalClient, error)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
+}
+
+// loadPolicies loads the policies with everything that they may name.
+func loadPolicies(c *config.Config) (*policies.Set, error) {
+	return policies.Load(c.Policies, policies.Options{Issuers: issuerNames(c.Identity), Credentials: c.Credentials.Runs(), Projects: c.Credentials.Projects()})
 }
 
 func openJournal(c config.Audit) (*audit.Journal, error) {

@@ -170,7 +170,7 @@ type sessionJournal struct {
 // session is over here, and its entry in Redis goes.
 func (s sessionJournal) SessionRevoked(ctx context.Context, r identity.Session) error {
 	_, err := s.journal.Append(ctx, audit.Session{
-		ID: r.ID, Event: audit.SessionRevoked, Subject: audit.Subject{Issuer: r.Issuer, Sub: r.Subject, Owner: r.Owner}, Expires: r.Expiry,
+		ID: r.ID, Event: audit.SessionRevoked, Subject: audit.Subject{Issuer: r.Issuer, Sub: r.Subject, Owner: r.Owner}, Expires: r.End(),
 	})
 	if err != nil {
 		return err
@@ -182,5 +182,5 @@ func (s sessionJournal) SessionRevoked(ctx context.Context, r identity.Session) 
 }
 
 func tellRevoked(ctx context.Context, holds *approvals.Store, r identity.Session) error {
-	return holds.Tell(ctx, approvals.Reached{ID: sessionPrefix + r.ID, Version: 1, Until: r.Expiry})
+	return holds.Tell(ctx, approvals.Reached{ID: sessionPrefix + r.ID, Version: 1, Until: r.End()})
 }

@@ -24,6 +24,8 @@ type Sessions struct {
 	config *config.Config
 	redis  redis.UniversalClient
 	keys   *sealed.Keyring
+	// Unlimited is why sessions are listed without the ends that the policy gives them: it does not load. Nil if it does.
+	Unlimited error
 }
 
 // OpenSessions connects to where the replicas of this configuration keep their sessions.
@@ -43,7 +45,11 @@ func OpenSessions(ctx context.Context, c *config.Config, log *slog.Logger) (*Ses
 		store.Close()
 		return nil, fmt.Errorf("identity: %w", err)
 	}
-	return &Sessions{sessions, c, store, keys}, nil
+	set, err := loadPolicies(c)
+	if err == nil {
+		sessions.Access = set.AccessUntil
+	}
+	return &Sessions{sessions, c, store, keys, err}, nil
 }
 
 // Close ends the connection.
@@ -80,7 +86,7 @@ func (s *Sessions) Revoke(ctx context.Context, sessions []identity.Session, r Re
 	for _, one := range sessions {
 		if journalErr == nil {
 			_, journalErr = journal.Append(ctx, audit.Session{
-				ID: one.ID, Event: audit.SessionRevoked, Subject: audit.Subject{Issuer: one.Issuer, Sub: one.Subject, Owner: one.Owner}, By: r.By, Reason: r.Reason, Expires: one.Expiry,
+				ID: one.ID, Event: audit.SessionRevoked, Subject: audit.Subject{Issuer: one.Issuer, Sub: one.Subject, Owner: one.Owner}, By: r.By, Reason: r.Reason, Expires: one.End(),
 			})
 		}
 		if tellErr == nil {

@@ -76,12 +76,13 @@ func (i *issuer) subject(token *token) (Subject, *Error) {
 	if refused != nil {
 		return Subject{}, refused
 	}
+	issued, _ := token.date("iat")
 	expiry, _ := token.date("exp")
 	claims, _ := plain(token.claims).(map[string]any)
 	return Subject{
 		Issuer: i.URL, Name: i.Name, Sub: sub,
 		Owner: ownerKey, Grant: grantKey, People: humans.people, Mapped: humans.mapped, Person: humans.person,
-		Workload: workload, Groups: texts(token.claims["groups"]), Claims: claims, Expiry: expiry.UTC(),
+		Workload: workload, Groups: texts(token.claims["groups"]), Claims: claims, Issued: issued.UTC(), Expiry: expiry.UTC(),
 	}, nil
 }
 

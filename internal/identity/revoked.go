@@ -51,7 +51,7 @@ func (s *Sessions) Ban(ctx context.Context, session Session) error {
 			return fmt.Errorf("journal the revocation of session %s: %w", session.ID, err)
 		}
 	}
-	s.LearnRevoked(session.ID, session.Expiry)
+	s.LearnRevoked(session.ID, session.End())
 	return nil
 }
 
@@ -59,4 +59,9 @@ func (s *Sessions) Ban(ctx context.Context, session Session) error {
 func (s *Sessions) Banned(id string) bool { return s.revoked.has(id) }
 
 // LearnRevoked takes a revocation from the journal: this process's in an earlier life, or another's. What the journal says must be learnt before anything is served.
-func (s *Sessions) LearnRevoked(id string, until time.Time) { s.revoked.add(id, until, s.now()) }
+func (s *Sessions) LearnRevoked(id string, until time.Time) {
+	s.revoked.add(id, until, s.now())
+	if s.Revoked != nil {
+		s.Revoked()
+	}
+}

@@ -31,6 +31,7 @@ var (
 	// ErrUnknownSession is returned for a session that is not there or was not written by this gateway.
 	ErrUnknownSession = errors.New("no such session")
 	errTooMany        = errors.New("subject token was exchanged too often")
+	errTooOld         = errors.New("subject token is older than the policy lets it be")
 )
 
 // Sessions are the tokens that the gateway itself issues for OIDC tokens.
@@ -46,6 +47,11 @@ type Sessions struct {
 	log      *slog.Logger
 	revoked  revoked
 
+	// Access, where it is set, is the policy's word on when access with a subject's token ends at the latest. What clients and people are told of a session never goes beyond it. The
+	// session itself stays: at each query the policy says whether there is still access. Set it before the first session is opened or listed.
+	Access func(Subject) (until time.Time, limited bool)
+	// Revoked, where it is set, is called when a revocation comes into force.
+	Revoked func()
 	// Journal, where it is set, has a revocation before it is in force, so that it outlives this process. Set it before the first Revoke.
 	Journal RevocationJournal
 }
@@ -75,7 +81,10 @@ type Session struct {
 	Subject string    `json:"subject"`
 	Owner   string    `json:"owner"`
 	Created time.Time `json:"created"`
-	Expiry  time.Time `json:"expiry"`
+	// Expiry is when the session is good for nothing any more: when it ends, or access with its token does.
+	Expiry time.Time `json:"expiry"`
+	// Ends is when the session itself ends, zero where that is Expiry.
+	Ends time.Time `json:"-"`
 	// Console is true for a login at the reviewers' console.
 	Console bool `json:"console,omitempty"`
 	// Forged is true for an entry that this gateway did not write. It opens nothing; somebody else writes to Redis.
@@ -94,6 +103,11 @@ func (s *Sessions) create(ctx context.Context, subject Subject, subjectToken str
 	expiry := now.Add(s.max)
 	if subject.Expiry.Before(expiry) {
 		expiry = subject.Expiry
+	}
+	if s.Access != nil {
+		if until, limited := s.Access(subject); limited && expiry.Sub(now) >= time.Second && until.Add(ClockSkew).Sub(now) < time.Second {
+			return "", Session{}, errTooOld
+		}
 	}
 	life := expiry.Sub(now).Truncate(time.Millisecond)
 	if life < time.Second {
@@ -122,7 +136,23 @@ func (s *Sessions) create(ctx context.Context, subject Subject, subjectToken str
 	if err := s.redis.Set(ctx, sessionKey+id, text, life).Err(); err != nil {
 		return "", Session{}, fmt.Errorf("write session to Redis: %w", err)
 	}
-	return access, r.session(), nil
+	return access, s.session(r), nil
+}
+
+// session describes a record. Access ends ClockSkew after the policy's word on it, which nobody is told but who comes within that minute.
+func (s *Sessions) session(r record) Session {
+	told := Session{ID: r.ID, Issuer: r.Subject.Issuer, Subject: r.Subject.Sub, Owner: r.Subject.Owner, Created: r.Created, Expiry: r.Expiry, Ends: r.Expiry}
+	if s.Access == nil {
+		return told
+	}
+	until, limited := s.Access(r.Subject)
+	if limited && !until.After(r.Created) {
+		until = until.Add(ClockSkew)
+	}
+	if limited && until.Before(told.Expiry) {
+		told.Expiry = until
+	}
+	return told
 }
 
 // Authenticate returns the subject of a session token. Every error is an *Error.
@@ -177,7 +207,7 @@ func (s *Sessions) Revoke(ctx context.Context, id string) error {
 		}
 		return err
 	}
-	if err := s.Ban(ctx, r.session()); err != nil {
+	if err := s.Ban(ctx, s.session(r)); err != nil {
 		return err
 	}
 	return s.remove(ctx, id)
@@ -205,7 +235,7 @@ func (s *Sessions) List(ctx context.Context) ([]Session, error) {
 		r, err := s.read(ctx, id)
 		switch {
 		case err == nil:
-			sessions = append(sessions, r.session())
+			sessions = append(sessions, s.session(r))
 		case errors.Is(err, sealed.ErrForged):
 			sessions = append(sessions, Session{ID: id, Forged: true})
 		case !errors.Is(err, ErrUnknownSession):
@@ -216,8 +246,21 @@ func (s *Sessions) List(ctx context.Context) ([]Session, error) {
 	return sessions, nil
 }
 
-func (r record) session() Session {
-	return Session{ID: r.ID, Issuer: r.Subject.Issuer, Subject: r.Subject.Sub, Owner: r.Subject.Owner, Created: r.Created, Expiry: r.Expiry}
+// Live says whether a session is still good. An error says that it cannot be known now.
+func (s *Sessions) Live(ctx context.Context, id string) (bool, error) {
+	_, err := s.read(ctx, id)
+	if errors.Is(err, ErrUnknownSession) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// End is when the session itself ends.
+func (s Session) End() time.Time {
+	if s.Ends.IsZero() {
+		return s.Expiry
+	}
+	return s.Ends
 }
 
 func sessionID(access string) string {

@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// ClockSkew is what the clock of an issuer may differ from the gateway's where the age of a token counts.
+const ClockSkew = time.Minute
+
 // Subject is who asks: the verified claims of one OIDC token, reduced to the three keys that decisions hang on.
 // The zero Subject belongs to no group and is refused by every policy.
 type Subject struct {
@@ -22,6 +25,7 @@ type Subject struct {
 	Workload bool           // true for issuers of workloads: such a subject never decides on a request
 	Groups   []string       // policy groups are computed from claims by policies; these are the token's own `groups` claim
 	Claims   map[string]any // verified claims, for CEL conditions and the reviewer's page
+	Issued   time.Time      // the subject token's `iat`; a session keeps that of the token it was opened with
 	Expiry   time.Time      // the subject token's `exp`; nothing outlives it
 	Session  string         // id of the gateway session, "" for a raw bearer token
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 )
 
 // Names of RFC 8693.
@@ -98,6 +99,9 @@ func (e *tokenEndpoint) exchange(w http.ResponseWriter, r *http.Request) (*token
 	case errors.Is(err, errTooMany):
 		e.log.Warn("subject token exchanged too often", "subject", subject)
 		return nil, badRequest("the subject_token was exchanged too often; request a new one from your identity provider")
+	case errors.Is(err, errTooOld):
+		e.log.Info("subject token too old for the policy", "subject", subject)
+		return nil, badRequest("the subject_token was issued at " + subject.Issued.Format(time.RFC3339) + ", and the policy lets it be used no longer (`for`, counted from iat); request a new one from your identity provider")
 	case err != nil:
 		e.log.Error("session not opened", "subject", subject, "error", err)
 		return nil, &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", "no session can be opened now; try again in a moment"}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/masking"
 	"github.com/bqgate/bqgate/internal/sealed"
@@ -36,6 +37,8 @@ type Forward struct {
 	Decision string          `json:"decision"`
 	Expires  time.Time       `json:"expires"`
 	Method   bigquery.Method `json:"method"`
+	// Subject is who asked. While the answer is on its way it is decided again whether he still may.
+	Subject identity.Subject `json:"subject"`
 
 	Verb string `json:"verb"` // the request's method
 	Path string `json:"path"` // path without query, as decided
