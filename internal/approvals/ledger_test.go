@@ -202,6 +202,40 @@ func TestLedgerAttacked(t *testing.T) {
 	}
 }
 
+// Redis is set back for a while, a new host takes that for all there is and goes on from there, and
+// then its messages are put together with the first ones. Each is genuine; the row is not.
+func TestTwoHistories(t *testing.T) {
+	onEach(t, Options{}, func(t *testing.T, b *bench) {
+		r := b.approve(b.hold(), dana)
+		at := b.store.ledger.sure().number
+		behind := b.host()
+		early := b.client.HGetAll(b.ctx, keyLedger).Val()
+		earlyHead := b.client.Get(b.ctx, keyHead).Val()
+		_, err := b.store.Revoke(b.ctx, r.ID, erin, "no more")
+		b.must(err)
+		b.hold(func(h *Held) { h.Statement = "another" })
+		first := b.client.HGetAll(b.ctx, keyLedger).Val()
+		firstHead := b.client.Get(b.ctx, keyHead).Val()
+
+		b.client.Del(b.ctx, keyLedger)
+		b.client.HSet(b.ctx, keyLedger, early)
+		b.client.Set(b.ctx, keyHead, earlyHead, 0)
+		_, err = b.host().Hold(b.ctx, query(func(h *Held) { h.Statement = "a third" }))
+		b.must(err)
+		second := b.client.HGet(b.ctx, keyLedger, strconv.FormatInt(at+1, 10)).Val()
+
+		// The message of the revocation is replaced by that of the third hold.
+		b.client.HSet(b.ctx, keyLedger, first)
+		b.client.HSet(b.ctx, keyLedger, strconv.FormatInt(at+1, 10), second)
+		b.client.Set(b.ctx, keyHead, firstHead, 0)
+		for who, h := range map[string]*host{"behind": behind, "new": b.host()} {
+			if _, err := h.Get(b.ctx, r.ID); !errors.Is(err, ErrRolledBack) {
+				t.Errorf("%s: %v, want ErrRolledBack", who, err)
+			}
+		}
+	})
+}
+
 // before does something ahead of the next use of a script.
 type before struct {
 	script *redis.Script

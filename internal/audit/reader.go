@@ -177,12 +177,12 @@ func (w *walker) frame(f frame, behindDamage bool) error {
 	if w.state.Closed {
 		w.state.found(at, "a frame behind the closing one")
 	}
-	if f.number() != w.next {
+	if f.number() < w.next || f.number() > w.next && !behindDamage {
 		w.state.found(at, fmt.Sprintf("record %d stands where record %d belongs", f.number(), w.next))
-		if f.number() < w.next {
-			return nil // it was read, or would be read in the place of another
-		}
 		behindDamage = true
+	}
+	if f.number() < w.next {
+		return nil // it was read, or would be read in the place of another
 	}
 	before := chain{w.last, f.number()}
 	w.chain = chain{f.chain(), f.number() + 1}
@@ -319,12 +319,13 @@ func (r *Report) judge() {
 		case s.Closed || len(s.Findings) > 0 && s.header == (header{}):
 		case s.Live:
 			r.Notes = append(r.Notes, fmt.Sprintf("%s is being written: %d records by now", s.Path, s.Records))
+		case teller != "" && len(s.Findings) > 0: // it was not found so
 		case teller != "":
 			r.Notes = append(r.Notes, fmt.Sprintf("%s was not ended in order (its process was killed, or the machine stopped): %d records, and %d bytes of a torn one that nobody was told is durable; "+
 				"%s found it so", s.Path, s.Records, s.Torn, teller))
 		default:
-			s.found(s.Size, fmt.Sprintf("it ends without a closing record, after %d records, with %d torn bytes; no process is writing it, and none that began later tells of its end. "+
-				"Its process was killed, or the file was cut: what may have stood behind this cannot be told", s.Records, s.Torn))
+			s.Findings = append(s.Findings, fmt.Errorf("%s: it ends without a closing record, after %d records, with %d torn bytes; no process is writing it, and none that began later tells of its end. "+
+				"Its process was killed, or the file was cut: what may have stood behind this cannot be told", s.Path, s.Records, s.Torn))
 		}
 		r.Findings = append(r.Findings, s.Findings...)
 	}
