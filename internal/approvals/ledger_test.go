@@ -236,6 +236,21 @@ func TestTwoHistories(t *testing.T) {
 	})
 }
 
+// The end of the ledger is cut off and the records stay: a new host, which cannot know of the end,
+// does not believe a record of which it is not told.
+func TestRecordsWithoutTheirMessages(t *testing.T) {
+	onEach(t, Options{}, func(t *testing.T, b *bench) {
+		before := b.hold()
+		r := b.approve(b.hold(), dana)
+		b.rewind(1)
+		fresh := b.host()
+		_, err := fresh.BeginRelease(b.ctx, r.ID, owner)
+		wantErr(t, err, ErrTampered)
+		_, err = fresh.Get(b.ctx, before.ID)
+		b.must(err)
+	})
+}
+
 // before does something ahead of the next use of a script.
 type before struct {
 	script *redis.Script

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"slices"
@@ -224,6 +225,21 @@ func TestForgedChain(t *testing.T) {
 	forged = c.appendClear(forged, h.id, aead, frameEnd, make([]byte, 8))
 	if n, found, withoutKey := judge(t, dir, path, forged, key); n != 0 || found == nil || withoutKey != nil {
 		t.Errorf("%d forged records, found %v, %v", n, found, withoutKey)
+	}
+	// The closing frame alone, behind records that are genuine: the file was cut there.
+	p := frames(content)
+	c = chain{last: frame(p[2]).chain(), next: 2}
+	forged = c.appendClear(slices.Concat(p[0], p[1], p[2]), h.id, aead, frameEnd, make([]byte, 8))
+	if _, found, withoutKey := judge(t, dir, path, forged, key); found == nil || withoutKey != nil {
+		t.Errorf("a forged end: found %v, %v", found, withoutKey)
+	}
+	// A body whose checksums were made to fit, and not the chain.
+	altered := bytes.Clone(p[1])
+	altered[frameHead+5] ^= 1
+	binary.BigEndian.PutUint32(altered[17:], crc32.Checksum(altered[frameHead:], castagnoli))
+	binary.BigEndian.PutUint32(altered[frameHead-4:], frame(altered).headSum(h.id))
+	if _, found, withoutKey := judge(t, dir, path, slices.Concat(p[0], altered, p[2], p[3], p[4]), key); found == nil || withoutKey == nil {
+		t.Errorf("a body with new checksums: found %v, %v", found, withoutKey)
 	}
 	// The same, of how other files ended.
 	c = chain{last: link(Hash{}, nil, content[:headerSize])}
