@@ -132,6 +132,10 @@ func TestRolledBack(t *testing.T) {
 				b.must(fresh.Err())
 				_, err := fresh.Hold(b.ctx, query())
 				b.must(err)
+				if name != "emptied" { // what is as it was known to be is good, and new hosts are told so
+					_, err = b.host().Get(b.ctx, r.ID)
+					b.must(err)
+				}
 				again := b.learned()
 				b.must(again.Begin(b.ctx, 0)) // and counts on from there
 				b.must(again.Err())
