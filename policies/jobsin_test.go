@@ -128,3 +128,37 @@ func TestAnUnknownProject(t *testing.T) {
 		t.Error("the projects are not in the policy's digest")
 	}
 }
+
+// Lint finds a `for` that another rule cuts short, and a project that is probably misspelt.
+func TestLintOfEndsAndProjects(t *testing.T) {
+	const head = `version: bqgate/v1
+groups: {g: {issuer: demo, when: 'true'}, h: {issuer: demo, when: 'false'}}
+rules:
+`
+	for name, c := range map[string]struct {
+		rules []string
+		want  string // a part of the only finding; "" for none
+	}{
+		"cut short":            {[]string{"{name: a, groups: [g], read: [demo.crm.*], for: 8h}", "{name: b, groups: [g, h], read: ['demo.*.*'], for: 30m}"}, "rule a: its for: 8h0m0s never counts, since rule b"},
+		"for other groups":     {[]string{"{name: a, groups: [g], read: [demo.crm.*], for: 8h}", "{name: b, groups: [h], read: ['demo.*.*'], for: 30m}"}, ""},
+		"on some tables":       {[]string{"{name: a, groups: [g], read: [demo.crm.*, demo.web.*], for: 8h}", "{name: b, groups: [g, h], read: [demo.crm.*], for: 30m}"}, ""},
+		"the same time":        {[]string{"{name: a, groups: [g], read: [demo.crm.*], for: 8h}", "{name: b, groups: [g, h], read: ['demo.*.*'], for: 8h}"}, ""},
+		"misspelt":             {[]string{"{name: a, groups: [g, h], read: [warehouse.crm.*], jobs_in: [warehose]}"}, "runs in"},
+		"named by its tables":  {[]string{"{name: a, groups: [g, h], read: [warehouse.crm.*], jobs_in: [warehouse]}"}, ""},
+		"named by two rules":   {[]string{"{name: a, groups: [g, h], read: [batch-1.crm.*], jobs_in: [batch-2]}", "{name: b, groups: [h], read: [other.x.y], jobs_in: [batch-2]}"}, ""},
+		"like nothing else":    {[]string{"{name: a, groups: [g, h], read: [warehouse.crm.*], jobs_in: [payments]}"}, ""},
+		"beside a wildcard":    {[]string{"{name: a, groups: [g, h], read: ['ware*.crm.*'], jobs_in: [wares]}"}, ""},
+		"not of the own group": {[]string{"{name: a, groups: [g, h], read: [demo.crm.*], for: 8h}", "{name: b, groups: [g], read: ['demo.*.*'], for: 30m}"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			findings, _, err := mustLoad(t, head+"  - "+strings.Join(c.rules, "\n  - ")+"\n").Lint("")
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := strings.Replace(c.want, "runs in", "rule a lets jobs run in warehose, which nothing else names (did you mean warehouse?)", 1)
+			if (want == "") != (len(findings) == 0) || want != "" && (len(findings) != 1 || !strings.Contains(findings[0].Message, want)) {
+				t.Errorf("findings %v, want %q", findings, want)
+			}
+		})
+	}
+}

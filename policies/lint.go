@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/masking"
+	"github.com/bqgate/bqgate/internal/spelling"
 )
 
 // Finding is something in a policy that is allowed and probably not meant.
@@ -34,6 +36,8 @@ type ClearColumn struct {
 func (s *Set) Lint(catalog string) ([]Finding, []ClearColumn, error) {
 	l := &linter{set: s}
 	l.groups()
+	l.ends()
+	l.jobsIn()
 	l.undecided()
 	l.unlooked()
 	l.cleared()
@@ -88,6 +92,54 @@ func (l *linter) find(ref RuleRef, format string, args ...any) {
 func (l *linter) done() []Finding {
 	slices.SortStableFunc(l.findings, func(a, b Finding) int { return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line)) })
 	return l.findings
+}
+
+// ends: a rule's `for` that another rule for the same groups always cuts short.
+func (l *linter) ends() {
+	rules := l.set.rules
+	for i := range rules {
+		for j := range rules {
+			r, o := &rules[i], &rules[j]
+			if r.session == 0 || o.session == 0 || o.session >= r.session || slices.ContainsFunc(r.groups, func(g string) bool { return !slices.Contains(o.groups, g) }) {
+				continue
+			}
+			cut := !slices.ContainsFunc(r.read, func(p pattern) bool {
+				id := tableID{Project: p.parts[0], Dataset: p.parts[1], Table: p.parts[2]}
+				return !slices.ContainsFunc(o.read, func(q pattern) bool { return q.coversTable(id) })
+			})
+			if cut {
+				l.find(r.ref, "rule %s: its for: %s never counts, since rule %s reads the same tables for the same groups and ends after %s", r.ref.Name, r.session, o.ref.Name, o.session)
+				break
+			}
+		}
+	}
+}
+
+// jobsIn: projects that look like another one that the policy names.
+func (l *linter) jobsIn() {
+	named := map[string]int{}
+	for i := range l.set.rules {
+		r := &l.set.rules[i]
+		for _, p := range r.read {
+			named[p.parts[0]]++
+		}
+		for _, project := range r.jobsIn {
+			named[project]++
+		}
+	}
+	for i := range l.set.rules {
+		r := &l.set.rules[i]
+		for _, project := range r.jobsIn {
+			if !r.namedJobs || named[project] > 1 {
+				continue
+			}
+			others := slices.DeleteFunc(slices.Collect(maps.Keys(named)), func(other string) bool { return other == project || strings.Contains(other, "*") })
+			slices.Sort(others)
+			if near := spelling.Nearest(project, others); near != "" {
+				l.find(r.ref, "rule %s lets jobs run in %s, which nothing else names (did you mean %s?)", r.ref.Name, project, near)
+			}
+		}
+	}
 }
 
 var quoted = regexp.MustCompile(`"([^"\\]+)"|'([^'\\]+)'`)

@@ -136,7 +136,7 @@ type oddWorld struct {
 func newOddWorld(t *testing.T) *oddWorld {
 	w := &oddWorld{analyzer: newAnalyzer(t)}
 	var err error
-	if w.set, err = policies.LoadBytes("policy.yaml", []byte(oddPolicy), policies.Options{Issuers: []string{"demo"}}); err != nil {
+	if w.set, err = policies.LoadBytes("policy.yaml", []byte(oddPolicy), policies.Options{Issuers: []string{"demo"}, Projects: map[string]string{"default": project}}); err != nil {
 		t.Fatal(err)
 	}
 	for i, tax := range []string{"x", "z"} {

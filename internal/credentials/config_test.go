@@ -109,3 +109,37 @@ func FuzzClean(f *testing.F) {
 type fmtError string
 
 func (e fmtError) Error() string { return string(e) }
+
+// The project of an account is what is configured, or else what its e-mail tells, and never a guess.
+func TestProjects(t *testing.T) {
+	for email, c := range map[string]struct{ configured, want string }{
+		"reader@acme.iam.gserviceaccount.com":                   {"", "acme"},
+		"reader@acme-warehouse-1.iam.gserviceaccount.com":       {"", "acme-warehouse-1"},
+		"other@acme.iam.gserviceaccount.com":                    {"billing", "billing"},
+		"reader@acme.example.com.iam.gserviceaccount.com":       {"", ""}, // of a domain: example.com:acme
+		"4815162342-compute@developer.gserviceaccount.com":      {"", ""},
+		"4815162342-compute2@developer.gserviceaccount.com":     {"acme", "acme"},
+		"acme@appspot.gserviceaccount.com":                      {"", ""},
+		"service-1@gcp-sa-bigquerydatatransfer.iam.example.com": {"", ""},
+		"reader@4815162342.iam.gserviceaccount.com":             {"", ""}, // a project is not named by its number
+		"reader@acme.iam.gserviceaccount.com.evil.example":      {"", ""},
+	} {
+		t.Run(email, func(t *testing.T) {
+			config := Config{Inspection: "inspection", Accounts: map[string]Account{
+				"a": {ServiceAccount: email, Project: c.configured}, "inspection": {ServiceAccount: "inspection@acme.iam.gserviceaccount.com"},
+			}}
+			projects := config.Projects()
+			if got := projects["a"]; got != c.want || projects == nil || projects["inspection"] != "" {
+				t.Errorf("projects %v, want %q", projects, c.want)
+			}
+		})
+	}
+	for _, project := range []string{"Acme", "example.com:acme", "4815162342", "a b", "*", "-a"} {
+		config := Config{Source: Source{ApplicationDefault: true}, Inspection: "i", Accounts: map[string]Account{
+			"a": {ServiceAccount: "a@acme.iam.gserviceaccount.com", Project: project}, "i": {ServiceAccount: "i@acme.iam.gserviceaccount.com"},
+		}}
+		if err := config.Validate(); err == nil || !strings.Contains(err.Error(), "is not the id of a project") {
+			t.Errorf("project %q: %v", project, err)
+		}
+	}
+}
