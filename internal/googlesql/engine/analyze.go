@@ -140,6 +140,9 @@ func (w *walk) emit(name string, kind gsql.Googlesql_TypeNode, v *value) {
 		name = ""
 	}
 	column := wire.Column{Name: name, Type: typeName(kind), Sources: []wire.Source{}}
+	if strings.Contains(column.Type, "`") { // a name in it is no plain one
+		undotted(shapeOf(kind))
+	}
 	var leaves func(v *value, path string)
 	leaves = func(v *value, path string) {
 		if w.limit--; w.limit < 0 {
@@ -152,11 +155,7 @@ func (w *walk) emit(name string, kind gsql.Googlesql_TypeNode, v *value) {
 			column.Sources = append(column.Sources, wire.Source{Path: path, Column: s.name, Derived: s.derived})
 		}
 		for i, f := range v.fields {
-			name := fieldName(v.names, i)
-			if strings.Contains(name, ".") { // paths are joined by dots: a field `a.b` would be taken for the field b of a
-				refuse(-1, "the result has a field %q; BigQuery allows no dot in the names of a result", name)
-			}
-			leaves(f, join(path, name))
+			leaves(f, join(path, fieldName(v.names, i)))
 		}
 		if v.element != nil {
 			leaves(v.element, path)
@@ -169,6 +168,19 @@ func (w *walk) emit(name string, kind gsql.Googlesql_TypeNode, v *value) {
 	column.Sources = slices.Compact(column.Sources)
 	w.output = append(w.output, column)
 	w.out = append(w.out, v)
+}
+
+// undotted refuses a field with a dot in its name. Paths are joined by dots: a field `a.b` would be taken for the field b of a.
+func undotted(t wire.Type) {
+	if t.Element != nil {
+		undotted(*t.Element)
+	}
+	for _, f := range t.Fields {
+		if strings.Contains(f.Name, ".") {
+			refuse(-1, "the result has a field %q; BigQuery allows no dot in the names of a result", f.Name)
+		}
+		undotted(f.Type)
+	}
 }
 
 // fieldName is the name of a field in a result: BigQuery calls anonymous ones by position.
