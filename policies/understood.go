@@ -45,7 +45,8 @@ func (w *walk) understood() error {
 // notTables begin complaints about names that are not those of tables. A complaint of other words
 // is not shown where it may be about a closed table.
 var notTables = []string{
-	"the function ", "Query parameter ", "Function not found: ", "Unrecognized name: ", "Name ", "Field name ", "Type not found: ",
+	"the function ", "the query parameter @", "a positional parameter (?) ", "Function not found: ", "Unrecognized name: ", "Name ",
+	"Field name ", "Column ", "Type not found: ",
 }
 
 // tellsOfClosedTables says whether the analyser's complaint may be about a table that cover has not
