@@ -9,8 +9,9 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql"
 )
 
-// definition is a view, a function or a table function of the database. What it reads it mostly only carries: nothing in its body says
-// that a value is used, and the analysis must find that in the query, wherever that calls it.
+// definition is a view, a function or a table function of the database. What it reads it mostly
+// only carries: nothing in its body says that a value is used, and the analysis must find that in
+// the query, wherever that calls it.
 type definition struct {
 	name      string // dataset.name, in the project of the queries
 	word      string // VIEW, FUNCTION or TABLE FUNCTION
@@ -24,40 +25,60 @@ const customers = "`my-proj`.ds.customers"
 
 // definitions are in an order in which they can be made.
 var definitions = []*definition{
-	{name: "lib.ssn_of", word: "FUNCTION", arguments: argument("i", integer), returns: text, body: "(SELECT ssn FROM " + customers + " WHERE id = i)"},
+	{
+		name: "lib.ssn_of", word: "FUNCTION", arguments: argument("i", integer), returns: text,
+		body: "(SELECT ssn FROM " + customers + " WHERE id = i)",
+	},
 	{name: "lib.again", word: "FUNCTION", arguments: argument("i", integer), returns: text, body: "`my-proj`.lib.ssn_of(i)"},
-	{name: "lib.tags_of", word: "FUNCTION", arguments: argument("i", integer), returns: arrayOf(text), body: "ARRAY(SELECT t FROM " + customers + ", UNNEST(tags) AS t WHERE id = i)"},
+	{
+		name: "lib.tags_of", word: "FUNCTION", arguments: argument("i", integer), returns: arrayOf(text),
+		body: "ARRAY(SELECT t FROM " + customers + ", UNNEST(tags) AS t WHERE id = i)",
+	},
 	{
 		name: "lib.person", word: "FUNCTION", arguments: argument("i", integer), returns: structOf([]string{"a", "b"}, text, integer),
 		body: "(SELECT AS STRUCT name AS a, id AS b FROM " + customers + " WHERE id = i)",
 	},
 	{name: "lib.twice", word: "FUNCTION", arguments: argument("s", text), returns: text, body: "CONCAT(s, s)"},
-	{name: "lib.known", word: "FUNCTION", arguments: argument("s", text), returns: truth, body: "EXISTS(SELECT 1 FROM " + customers + " WHERE name > s)"},
 	{
-		name: "views.people", word: "VIEW", columns: []item{{"id", integer}, {"code", text}, {"mail", text}, {"tags", arrayOf(text)}, {"region", text}},
-		body: "SELECT id, ssn AS code, UPPER(email) AS mail, tags, region FROM " + customers,
+		name: "lib.known", word: "FUNCTION", arguments: argument("s", text), returns: truth,
+		body: "EXISTS(SELECT 1 FROM " + customers + " WHERE name > s)",
 	},
-	{name: "lib.code_of", word: "FUNCTION", arguments: argument("i", integer), returns: text, body: "(SELECT code FROM `my-proj`.views.people WHERE id = i)"},
+	{
+		name: "views.people", word: "VIEW",
+		columns: []item{{"id", integer}, {"code", text}, {"mail", text}, {"tags", arrayOf(text)}, {"region", text}},
+		body:    "SELECT id, ssn AS code, UPPER(email) AS mail, tags, region FROM " + customers,
+	},
+	{
+		name: "lib.code_of", word: "FUNCTION", arguments: argument("i", integer), returns: text,
+		body: "(SELECT code FROM `my-proj`.views.people WHERE id = i)",
+	},
 	{
 		name: "views.numbers", word: "VIEW", columns: []item{{"id", integer}, {"kind", text}, {"number", text}},
 		body: "SELECT c.id, p.kind, p.number FROM " + customers + " AS c, UNNEST(c.phones) AS p",
 	},
-	{name: "views.numbers_again", word: "VIEW", columns: []item{{"id", integer}, {"number", text}}, body: "SELECT id, number FROM `my-proj`.views.numbers"},
 	{
-		name: "views.marked", word: "VIEW", columns: []item{{"id", integer}, {"pairs", arrayOf(structOf([]string{"k", "v"}, text, text))}, {"kinds", arrayOf(text)}},
-		body: "SELECT id, ARRAY(SELECT AS STRUCT p.number AS k, 'x' AS v FROM UNNEST(phones) AS p) AS pairs, ARRAY(SELECT p.kind FROM UNNEST(phones) AS p) AS kinds FROM " + customers,
+		name: "views.numbers_again", word: "VIEW", columns: []item{{"id", integer}, {"number", text}},
+		body: "SELECT id, number FROM `my-proj`.views.numbers",
+	},
+	{
+		name: "views.marked", word: "VIEW",
+		columns: []item{{"id", integer}, {"pairs", arrayOf(structOf([]string{"k", "v"}, text, text))}, {"kinds", arrayOf(text)}},
+		body: "SELECT id, ARRAY(SELECT AS STRUCT p.number AS k, 'x' AS v FROM UNNEST(phones) AS p) AS pairs, " +
+			"ARRAY(SELECT p.kind FROM UNNEST(phones) AS p) AS kinds FROM " + customers,
 	},
 	{
 		name: "views.with_call", word: "VIEW", columns: []item{{"id", integer}, {"word", text}, {"card", text}},
 		body: "SELECT order_id AS id, `my-proj`.lib.ssn_of(customer_id) AS word, card FROM `my-proj`.ds.orders",
 	},
 	{
-		name: "lib.rows_from", word: "TABLE FUNCTION", arguments: argument("i", integer), columns: []item{{"id", integer}, {"ssn", text}, {"email", text}},
-		body: "SELECT id, ssn, email FROM " + customers + " WHERE id >= i",
+		name: "lib.rows_from", word: "TABLE FUNCTION", arguments: argument("i", integer),
+		columns: []item{{"id", integer}, {"ssn", text}, {"email", text}},
+		body:    "SELECT id, ssn, email FROM " + customers + " WHERE id >= i",
 	},
 	{
-		name: "lib.numbers_from", word: "TABLE FUNCTION", arguments: argument("i", integer), columns: []item{{"id", integer}, {"number", text}, {"mark", text}},
-		body: "SELECT c.id, p.number, 'x' AS mark FROM " + customers + " AS c, UNNEST(c.phones) AS p WHERE c.id >= i",
+		name: "lib.numbers_from", word: "TABLE FUNCTION", arguments: argument("i", integer),
+		columns: []item{{"id", integer}, {"number", text}, {"mark", text}},
+		body:    "SELECT c.id, p.number, 'x' AS mark FROM " + customers + " AS c, UNNEST(c.phones) AS p WHERE c.id >= i",
 	},
 }
 
@@ -66,8 +87,8 @@ func argument(name string, k *kind) []item { return []item{{name, k}} }
 // calls are calls of the functions, as templates by the type that they have.
 var calls = map[string][]string{
 	"STRING": {
-		"lib.ssn_of({i})", "lib.ssn_of({p})", "`my-proj`.lib.again({p})", "`my-proj.lib.code_of`({p})", "lib.person({p}).a", "lib.tags_of({p})[SAFE_OFFSET(0)]", "lib.twice({s})",
-		"IF(lib.ssn_of({p}) > {guess}, ERROR('x'), {s})", "IF(lib.person({p}).a > {guess}, ERROR('x'), {s})",
+		"lib.ssn_of({i})", "lib.ssn_of({p})", "`my-proj`.lib.again({p})", "`my-proj.lib.code_of`({p})", "lib.person({p}).a",
+		"lib.tags_of({p})[SAFE_OFFSET(0)]", "lib.twice({s})", "IF(lib.ssn_of({p}) > {guess}, ERROR('x'), {s})", "IF(lib.person({p}).a > {guess}, ERROR('x'), {s})",
 	},
 	"INT64":                             {"lib.person({i}).b", "LENGTH(lib.again({p}))", "ARRAY_LENGTH(lib.tags_of({p}))", "IF(lib.code_of({p}) > {guess}, 1, {i})"},
 	"BOOL":                              {"lib.known({s})", "lib.known({guess})", "lib.ssn_of({p}) > {guess}", "lib.code_of({p}) = {s}"},
@@ -122,16 +143,19 @@ func (q *query) reach() string {
 	return all
 }
 
-// leftOut computes something beside what is wanted that nobody takes, and that fails for some values: for "q" and what begins with it, which is the short value
-// that a cell may be changed to.
+// leftOut computes something beside what is wanted that nobody takes, and that fails for some
+// values: for "q" and what begins with it, which is the short value that a cell may be changed to.
 func (g *generator) leftOut(want []*kind, names []string, outer *scope) string {
 	from, s := g.from(outer)
 	value := g.fill(pick(g, []string{
-		"lib.ssn_of({i})", "lib.ssn_of({p})", "lib.again({i})", "lib.code_of({i})", "lib.person({i}).a", "lib.tags_of({i})[SAFE_OFFSET(0)]", "lib.twice({s})", "{s}", "{s}",
+		"lib.ssn_of({i})", "lib.ssn_of({p})", "lib.again({i})", "lib.code_of({i})", "lib.person({i}).a",
+		"lib.tags_of({i})[SAFE_OFFSET(0)]", "lib.twice({s})", "{s}", "{s}",
 	}), s)
 	extra := g.name("d")
-	risk := fmt.Sprintf(pick(g, []string{"MAX(%s) OVER ()", "COUNT(%s) OVER ()", "ROW_NUMBER() OVER (ORDER BY %s)", "STRUCT(1 AS a, %s AS b).a"}), "IF("+value+" LIKE 'q%', ERROR('x'), 'a')")
-	return "SELECT " + strings.Join(names, ", ") + " FROM (SELECT " + g.list(want, names, s) + ", " + risk + " AS " + extra + " FROM " + from + g.where(s) + ")"
+	risk := "IF(" + value + " LIKE 'q%', ERROR('x'), 'a')"
+	risk = fmt.Sprintf(pick(g, []string{"MAX(%s) OVER ()", "COUNT(%s) OVER ()", "ROW_NUMBER() OVER (ORDER BY %s)", "STRUCT(1 AS a, %s AS b).a"}), risk)
+	inner := "SELECT " + g.list(want, names, s) + ", " + risk + " AS " + extra + " FROM " + from + g.where(s)
+	return "SELECT " + strings.Join(names, ", ") + " FROM (" + inner + ")"
 }
 
 // defined is a relation that a view or a table function makes.

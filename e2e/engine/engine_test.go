@@ -221,7 +221,8 @@ func TestReplace(t *testing.T) {
 	}
 }
 
-// What is understood and fails while it runs is BigQuery's invalidQuery, whatever the driver does: it panics, or takes the first of several rows.
+// What is understood and fails while it runs is BigQuery's invalidQuery, whatever the driver does:
+// it panics, or takes the first of several rows.
 func TestRunTimeErrors(t *testing.T) {
 	for _, sql := range []string{
 		"SELECT REPEAT('x', -1)", "SELECT REPEAT(s, id - 5) FROM t", "SELECT LPAD('x', -1)", "SELECT 1 << -1", "SELECT STRING_AGG(s, ',' LIMIT 0) FROM t",

@@ -9,12 +9,14 @@ import (
 	"sync"
 )
 
-// The driver keeps no reference to the signatures of the functions that it makes: their finalizers free them at some collection of
-// garbage, while GoogleSQL goes on using them, and the process dies of it some hundred queries later. So no finalizer runs any more once
-// a function is made. What the driver leaves to finalizers then stays: some 100 KB for each statement, which is why a process that
-// has grown to maxResident ends (serve), and its parent starts another.
+// The driver keeps no reference to the signatures of the functions that it makes: their finalizers
+// free them at some collection of garbage, while GoogleSQL goes on using them, and the process dies
+// of it some hundred queries later. So no finalizer runs any more once a function is made. What the
+// driver leaves to finalizers then stays: some 100 KB for each statement, which is why a process
+// that has grown to maxResident ends (serve), and its parent starts another.
 
-// maxResident bounds a process in which no finalizer runs. GoogleSQL's memory cannot grow over 4 GiB.
+// maxResident bounds a process in which no finalizer runs. GoogleSQL's memory cannot grow over 4
+// GiB.
 const maxResident = 3 << 30
 
 // kept tells that no finalizer runs.
@@ -34,12 +36,19 @@ var keepAll = sync.OnceFunc(func() {
 
 // makesFunctions says whether a statement makes a function of the driver's.
 func makesFunctions(kind, sql string) bool {
-	return kind == "CREATE_FUNCTION" || kind == "CREATE_TABLE_FUNCTION" || kind == "SCRIPT" && strings.Contains(strings.ToUpper(sql), "FUNCTION")
+	switch kind {
+	case "CREATE_FUNCTION", "CREATE_TABLE_FUNCTION":
+		return true
+	case "SCRIPT":
+		return strings.Contains(strings.ToUpper(sql), "FUNCTION")
+	}
+	return false
 }
 
 var errOvergrown = errors.New("this process has grown, and another has to take its place")
 
-// overgrown says whether a process in which no finalizer runs has to end. Where the system does not tell its size it goes on.
+// overgrown says whether a process in which no finalizer runs has to end. Where the system does not
+// tell its size it goes on.
 func overgrown() bool {
 	if !kept {
 		return false

@@ -9,12 +9,14 @@ import (
 	googlesql "github.com/goccy/go-googlesql"
 )
 
-// moreThanOne is BigQuery's error about a scalar subquery with several rows: "If the subquery returns more than one row, the query
-// fails with a runtime error." (https://cloud.google.com/bigquery/docs/reference/standard-sql/subqueries)
+// moreThanOne is BigQuery's error about a scalar subquery with several rows: "If the subquery
+// returns more than one row, the query fails with a runtime error."
+// (https://cloud.google.com/bigquery/docs/reference/standard-sql/subqueries)
 const moreThanOne = "Scalar subquery produced more than one element"
 
-// scalars runs a query once more where it has scalar subqueries of which the driver takes the first row, whatever rows there are, and
-// tells whether one has several. What the query answers is left as it is.
+// scalars runs a query once more where it has scalar subqueries of which the driver takes the first
+// row, whatever rows there are, and tells whether one has several. What the query answers is left
+// as it is.
 func (e *engine) scalars(ctx context.Context, req request) *failure {
 	req.SQL = e.analyzer.counting(req.SQL)
 	if req.SQL == "" {
@@ -28,7 +30,8 @@ func (e *engine) scalars(ctx context.Context, req request) *failure {
 	return nil
 }
 
-// counting is the text with each scalar subquery (Q) that could have several rows in words that fail where it has; "" where none could.
+// counting is the text with each scalar subquery (Q) that could have several rows in words that
+// fail where it has; "" where none could.
 func (an *analyzer) counting(sql string) string {
 	if !strings.Contains(sql, "(") {
 		return ""
@@ -53,7 +56,8 @@ func scalarSplices(script googlesql.ASTNode, sql string) (found []splice, err er
 	defer caught(&err)
 	var walk func(n googlesql.ASTNode)
 	walk = func(n googlesql.ASTNode) {
-		if s, ok := n.(*googlesql.ASTExpressionSubquery); ok && must(s.Modifier()) == googlesql.ASTExpressionSubqueryEnums_ModifierNone && !limitedToOne(s, sql) {
+		s, ok := n.(*googlesql.ASTExpressionSubquery)
+		if ok && must(s.Modifier()) == googlesql.ASTExpressionSubqueryEnums_ModifierNone && !limitedToOne(s, sql) {
 			start, end := span(s)
 			found = append(found,
 				splice{start, start, "(SELECT IF(ARRAY_LENGTH(a) > 1, ERROR('" + moreThanOne + "'), a[SAFE_OFFSET(0)]) FROM (SELECT ARRAY"},
@@ -65,7 +69,8 @@ func scalarSplices(script googlesql.ASTNode, sql string) (found []splice, err er
 	return found, nil
 }
 
-// limitedToOne says whether a subquery has one row by its words alone: a SELECT without FROM, or LIMIT 1.
+// limitedToOne says whether a subquery has one row by its words alone: a SELECT without FROM, or
+// LIMIT 1.
 func limitedToOne(s *googlesql.ASTExpressionSubquery, sql string) bool {
 	one := false
 	children(s, func(n googlesql.ASTNode) {

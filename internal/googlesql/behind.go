@@ -10,8 +10,9 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
-// lookBehind replaces what a statement says of the columns of views and table functions by what is behind them, and adds what functions
-// read. The views stay among its tables, and the functions among its routines.
+// lookBehind replaces what a statement says of the columns of views and table functions by what is
+// behind them, and adds what functions read. The views stay among its tables, and the functions
+// among its routines.
 func (j *job) lookBehind(result *Statement, called []*routine) *Error {
 	behind := map[string]*Statement{} // views and table functions, by the name that lineage has for them
 	var functions []*Statement
@@ -43,7 +44,8 @@ func (j *job) lookBehind(result *Statement, called []*routine) *Error {
 		}
 		c.Sources = tidySources(sources)
 		if len(c.Sources) > j.limits.Columns {
-			return &Error{Code: ErrorLimit, Message: fmt.Sprintf("an output column has more than %d sources; select fewer columns", j.limits.Columns)}
+			message := fmt.Sprintf("an output column has more than %d sources; select fewer columns", j.limits.Columns)
+			return &Error{Code: ErrorLimit, Message: message}
 		}
 	}
 	uses := left
@@ -102,9 +104,10 @@ func inside(body *Statement) []Use {
 	return uses
 }
 
-// read are the columns that a function's body carries to its value. A function runs wherever its call stands, whatever becomes of the
-// value, and may fail by it: what it reads is used. The engine says so of each call that it finds (engine/routines.go); this says so
-// of each function that the text names.
+// read are the columns that a function's body carries to its value. A function runs wherever its
+// call stands, whatever becomes of the value, and may fail by it: what it reads is used. The engine
+// says so of each call that it finds (engine/routines.go); this says so of each function that the
+// text names.
 func read(body *Statement) []Use {
 	var uses []Use
 	for _, c := range body.Columns {
@@ -117,7 +120,8 @@ func read(body *Statement) []Use {
 	return uses
 }
 
-// unread are the columns that expressions of the views and table functions read although nothing of it reaches the result: they run all the same.
+// unread are the columns that expressions of the views and table functions read although nothing of
+// it reaches the result: they run all the same.
 func unread(behind map[string]*Statement, columns []Column, uses []Use) []Use {
 	known := map[string]bool{}
 	for _, c := range columns {
@@ -141,8 +145,9 @@ func unread(behind map[string]*Statement, columns []Column, uses []Use) []Use {
 	return found
 }
 
-// leftOut are the arrays that views and table functions make rows of, where the statement takes none of the columns that carry their
-// elements: then its rows tell how many there are, and nothing else of them. The engine says so too, and knows more (engine/unnest.go).
+// leftOut are the arrays that views and table functions make rows of, where the statement takes
+// none of the columns that carry their elements: then its rows tell how many there are, and nothing
+// else of them. The engine says so too, and knows more (engine/unnest.go).
 func leftOut(behind map[string]*Statement, result *Statement) []Use {
 	var uses []Use
 	for name, view := range behind {
@@ -193,7 +198,8 @@ func named(unnests []wire.Unnest, of string) []wire.Unnest {
 	return unnests
 }
 
-// columnsBehind are the columns behind one that is a view's or a table function's, or the column itself.
+// columnsBehind are the columns behind one that is a view's or a table function's, or the column
+// itself.
 func columnsBehind(behind map[string]*Statement, column string) []string {
 	found, seen := lookThrough(behind, Source{Column: column, Carry: CarryDerived})
 	if !seen {
@@ -208,8 +214,8 @@ func columnsBehind(behind map[string]*Statement, column string) []string {
 	return columns
 }
 
-// lookThrough is what is behind a source that is a view's column; seen is false for a source that is none. A column behind which there is
-// nothing is a value that the view's author chose.
+// lookThrough is what is behind a source that is a view's column; seen is false for a source that
+// is none. A column behind which there is nothing is a value that the view's author chose.
 func lookThrough(behind map[string]*Statement, outer Source) (found []Source, seen bool) {
 	for view, s := range behind {
 		rest, ok := strings.CutPrefix(outer.Column, view+".")
@@ -260,7 +266,8 @@ func tidySources(sources []Source) []Source {
 	return kept
 }
 
-// tidyUses sorts uses and keeps the first place of each. Of one that is more than that of a length, only that is kept.
+// tidyUses sorts uses and keeps the first place of each. Of one that is more than that of a length,
+// only that is kept.
 func tidyUses(uses []Use) []Use {
 	slices.SortStableFunc(uses, func(a, b Use) int {
 		return cmp.Or(cmp.Compare(a.Column, b.Column), cmp.Compare(a.In, b.In), cmp.Compare(uint(a.Offset), uint(b.Offset)))

@@ -11,7 +11,8 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
-// positions are places of a STRING expression, written %s, whose value reaches nothing: IF(… , ERROR('x'), 0) there would tell one bit of it all the same.
+// positions are places of a STRING expression, written %s, whose value reaches nothing: IF(… ,
+// ERROR('x'), 0) there would tell one bit of it all the same.
 var positions = map[string]string{
 	"column nobody takes":         "SELECT 1 AS one FROM (SELECT %s AS e)",
 	"column left out by a star":   "SELECT * EXCEPT (e) FROM (SELECT 1 AS one, %s AS e)",
@@ -73,7 +74,8 @@ var positions = map[string]string{
 	"one side of a set operation": "SELECT a FROM (SELECT 1 AS a, %s AS b UNION ALL SELECT 2, 'x')",
 }
 
-// sensitiveCalls are calls whose body carries ssn of crm.customers to the value, or to a part of it.
+// sensitiveCalls are calls whose body carries ssn of crm.customers to the value, or to a part of
+// it.
 var sensitiveCalls = map[string]string{
 	"direct":                   "lib.direct(1)",
 	"direct_struct":            "lib.direct_struct(1).ssn",
@@ -84,8 +86,9 @@ var sensitiveCalls = map[string]string{
 	"direct_of_table_function": "lib.direct_of_table_function(1)",
 }
 
-// TestWhatABodyReadsIsUsed: wherever a call stands, what its function's body carries is a use. Two nets say so, and each is enough without the other: the engine's walk
-// where the call stands, which is told the sources of the body, and lookBehind, which has the body itself.
+// TestWhatABodyReadsIsUsed: wherever a call stands, what its function's body carries is a use. Two
+// nets say so, and each is enough without the other: the engine's walk where the call stands, which
+// is told the sources of the body, and lookBehind, which has the body itself.
 func TestWhatABodyReadsIsUsed(t *testing.T) {
 	analyzer := testAnalyzer(t)
 	asked := func(t *testing.T, call, place string, k *known) *job {
@@ -137,12 +140,17 @@ func usesSSN(t *testing.T, j *job, how string) {
 	}
 }
 
-// TestLengthsBehindAView: where a statement takes none of the columns that carry the elements of an array, the array's length is used, though the engine did not say so.
+// TestLengthsBehindAView: where a statement takes none of the columns that carry the elements of an
+// array, the array's length is used, though the engine did not say so.
 func TestLengthsBehindAView(t *testing.T) {
+	id := Source{Column: "p.d.people.id", Carry: CarryDirect}
 	number := Source{Column: "p.d.people.phones.number", Carry: CarryDirect}
 	view := &Statement{
-		Columns: []Column{{Name: "id", Sources: []Source{{Column: "p.d.people.id", Carry: CarryDirect}}}, {Name: "number", Sources: []Source{number}}},
-		unnests: []wire.Unnest{{Arrays: []string{"p.d.people.phones.kind", "p.d.people.phones.number"}, Carriers: []wire.Carrier{{Column: 1}}, Rows: true}},
+		Columns: []Column{{Name: "id", Sources: []Source{id}}, {Name: "number", Sources: []Source{number}}},
+		unnests: []wire.Unnest{{
+			Arrays:   []string{"p.d.people.phones.kind", "p.d.people.phones.number"},
+			Carriers: []wire.Carrier{{Column: 1}}, Rows: true,
+		}},
 	}
 	held := *view
 	held.unnests = []wire.Unnest{{Arrays: view.unnests[0].Arrays, Carriers: view.unnests[0].Carriers}}

@@ -10,12 +10,13 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
-// The rows of UNNEST tell how long the array is. Where its elements are carried to the result, or decide about it, they say so
-// themselves; everywhere else, and where the rows are counted, the length is a use of the array. So that this can be told, the
-// elements of each UNNEST carry a mark.
+// The rows of UNNEST tell how long the array is. Where its elements are carried to the result, or
+// decide about it, they say so themselves; everywhere else, and where the rows are counted, the
+// length is a use of the array. So that this can be told, the elements of each UNNEST carry a mark.
 //
-// An UNNEST inside a view or a table function is one of each statement that reads it (behind.go): there the elements are in columns
-// that the statement may leave out. It is handed on by those of its elements that are carried to the view's columns.
+// An UNNEST inside a view or a table function is one of each statement that reads it (behind.go):
+// there the elements are in columns that the statement may leave out. It is handed on by those of
+// its elements that are carried to the view's columns.
 type unnests struct {
 	marks     map[int32]*origin     // by the id of the element's column
 	viewMarks map[string]*origin    // of an UNNEST behind a view, by the columns of the view's scan
@@ -39,7 +40,8 @@ type unnest struct {
 	taken  bool // the value was taken by an expression
 }
 
-// maxUnnests bounds how many are handed on from a view to what reads it; the lengths of all others are uses.
+// maxUnnests bounds how many are handed on from a view to what reads it; the lengths of all others
+// are uses.
 const maxUnnests = 50
 
 // elements is the value of an array's elements, marked.
@@ -87,8 +89,8 @@ func (w *walk) touch(v *value) {
 	})
 }
 
-// behind meets the UNNESTs behind a view or a table function where that is read. What it returns marks the elements in the values of
-// its columns, by their positions in its schema.
+// behind meets the UNNESTs behind a view or a table function where that is read. What it returns
+// marks the elements in the values of its columns, by their positions in its schema.
 func (w *walk) behind(of string, columns []*gsql.ResolvedColumn, offset int) func(column int, v *value) *value {
 	type placed struct {
 		wire.Carrier
@@ -130,7 +132,8 @@ func (w *walk) behind(of string, columns []*gsql.ResolvedColumn, offset int) fun
 	}
 }
 
-// markedAt is a value with a mark in one of its parts. Where there is no such part it has none: then the length is a use.
+// markedAt is a value with a mark in one of its parts. Where there is no such part it has none:
+// then the length is a use.
 func (v *value) markedAt(path []int, mark source) *value {
 	switch {
 	case v.element != nil:
@@ -146,7 +149,8 @@ func (v *value) markedAt(path []int, mark source) *value {
 	return &made
 }
 
-// computedLengths makes uses of what arrays were computed from: the number of their rows tells those values, whatever becomes of the elements.
+// computedLengths makes uses of what arrays were computed from: the number of their rows tells
+// those values, whatever becomes of the elements.
 func (w *walk) computedLengths() {
 	for _, u := range w.all {
 		u.array.each(func(s source) {
@@ -157,7 +161,8 @@ func (w *walk) computedLengths() {
 	}
 }
 
-// lengths makes uses of the arrays whose length the result tells otherwise than by their elements, and returns the UNNESTs whose elements it carries.
+// lengths makes uses of the arrays whose length the result tells otherwise than by their elements,
+// and returns the UNNESTs whose elements it carries.
 func (w *walk) lengths(carried map[*origin]bool) []wire.Unnest {
 	var places map[*origin][]wire.Carrier
 	var handed []wire.Unnest
@@ -204,7 +209,8 @@ func (u *unnest) columns() []string {
 	return slices.Compact(names)
 }
 
-// carriers are the places in the output columns that marks are at. The output's parts are few: emit has counted them.
+// carriers are the places in the output columns that marks are at. The output's parts are few: emit
+// has counted them.
 func (w *walk) carriers() map[*origin][]wire.Carrier {
 	found := map[*origin][]wire.Carrier{}
 	for i, v := range w.out {
