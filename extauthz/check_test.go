@@ -128,8 +128,9 @@ func TestAnAllowedQuery(t *testing.T) {
 	if f.Verb != "POST" || f.Path != queriesPath || f.RequestDigest != verdict.Digest([]byte(plainQuery)) || !f.Creates || len(f.Plan.Columns) != 1 {
 		t.Errorf("verdict %+v", f)
 	}
-	// What BigQuery may bill is the estimate that was decided on, a tenth, and the 10 MiB that it bills at least for a table and for a query.
-	if f.Mutation.MaximumBytesBilled != p.estimate+p.estimate/10+20<<20 || f.Mutation.Decision != jobs.LabelValue(f.Decision) || f.Mutation.RequestID == "" {
+	// What BigQuery may bill is the estimate that was decided on, 1 GiB, in whole steps of 10 MiB, a
+	// tenth, and the 10 MiB that it bills at least for a table and for a query.
+	if f.Mutation.MaximumBytesBilled != (1030+103+20)<<20 || f.Mutation.Decision != jobs.LabelValue(f.Decision) || f.Mutation.RequestID == "" {
 		t.Errorf("mutation %+v", f.Mutation)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/coarse"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -87,7 +88,8 @@ func (w *walk) bytesCap(q *bigquery.QueryRequest) int64 {
 		// Below the least that BigQuery bills, what the rule allows would fail.
 		lower(max(rule, int64(len(tables(w.analysis)))*policies.TableFloor))
 	}
-	if e := w.estimate; e != nil {
+	if w.estimate != nil { // rounded, since a request for approval shows its requester the limit
+		e := policies.Estimate{Bytes: coarse.Bytes(w.estimate.Bytes)}
 		lower(e.Most(len(tables(w.analysis))))
 	}
 	return limit

@@ -10,6 +10,7 @@ import (
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/coarse"
 	"github.com/bqgate/bqgate/internal/jobs"
 )
 
@@ -44,8 +45,9 @@ func (s *Service) hold(ctx context.Context, w *walk) outcome {
 		Review: review(w, s.Policies().Digest()), NoWait: noWait,
 	}
 	if w.estimate != nil {
-		ask.Estimated, ask.EstimatedBytes = true, w.estimate.Bytes
-		ask.EstimatedCost = s.Prices.of(w.estimate.Bytes, job.Location)
+		// Requesters see their own requests, so that these tell sizes no more exactly than every other answer (A29).
+		ask.Estimated, ask.EstimatedBytes = true, coarse.Bytes(w.estimate.Bytes)
+		ask.EstimatedCost = s.Prices.of(ask.EstimatedBytes, job.Location)
 	}
 	r, err := s.Approvals.Hold(ctx, ask)
 	if err != nil {

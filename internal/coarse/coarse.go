@@ -1,5 +1,6 @@
 // Package coarse says how exactly a client of the gateway is told sizes. How many bytes a query reads depends on partitions and clusters, and so on values: told to
-// the byte, two queries that differ in one condition tell values apart (A29). Reviewers, operators and auditors see the exact figures.
+// the byte, two queries that differ in one condition tell values apart (A29). Operators and auditors see the exact figures; reviewers do not,
+// since a requester sees his own request as they do.
 package coarse
 
 // Step is the unit of every number of bytes that a client is told: BigQuery bills at least 10 MiB a table.
