@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"errors"
 	"strings"
 
 	"cel.dev/cel-go/common/types"
@@ -168,6 +169,9 @@ func hasKey(v, key ref.Val, name string) ref.Val {
 
 // whyUnknown says in words why a condition gave no answer. No value of a claim is among them.
 func whyUnknown(err error) string {
+	if errors.Is(err, errPeople) {
+		return err.Error()
+	}
 	text := strings.TrimSpace(firstLine(err.Error()))
 	switch {
 	case strings.HasPrefix(text, "no such key: "):

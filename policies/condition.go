@@ -30,6 +30,7 @@ type condition struct {
 	tableSubject bool // reads tables
 	otherUse     bool // reads other_use
 	groups       bool // reads groups
+	people       bool // reads subject.people
 	// unsure are the claims that it uses without asking first whether they are there.
 	unsure []string
 }
@@ -51,17 +52,19 @@ type Table struct {
 	HighValue bool   `cel:"high_value"`
 }
 
+const peopleName = "subject.people"
+
 var subjectVariables = []cel.EnvOption{
 	cel.Variable("subject.sub", cel.StringType),
 	cel.Variable("subject.issuer", cel.StringType), // the issuer's configured name
 	cel.Variable("subject.workload", cel.BoolType),
 	cel.Variable("subject.mapped", cel.BoolType),
-	cel.Variable("subject.people", cel.ListType(cel.StringType)),
+	cel.Variable(peopleName, cel.ListType(cel.StringType)),
 }
 
 func subjectValues(s identity.Subject) map[string]any {
 	return map[string]any{
-		"subject.sub": s.Sub, "subject.issuer": s.Name, "subject.workload": s.Workload, "subject.mapped": s.Mapped, "subject.people": s.People,
+		"subject.sub": s.Sub, "subject.issuer": s.Name, "subject.workload": s.Workload, "subject.mapped": s.Mapped, peopleName: s.Known,
 	}
 }
 
@@ -141,6 +144,7 @@ func compile(env *cel.Env, text string) (condition, error) {
 		c.tableSubject = c.tableSubject || reference.Name == "tables"
 		c.otherUse = c.otherUse || reference.Name == "other_use"
 		c.groups = c.groups || reference.Name == "groups"
+		c.people = c.people || reference.Name == peopleName
 	}
 	return c, nil
 }

@@ -16,7 +16,7 @@ type File struct {
 // GroupEntry says who is in a group: subjects of one issuer for whom a condition is true.
 type GroupEntry struct {
 	Issuer string `yaml:"issuer" jsonschema_description:"Name of a configured issuer. May be left out only if exactly one is configured."`
-	When   string `yaml:"when" jsonschema:"required" jsonschema_description:"CEL condition over claims, subject.sub, subject.issuer, subject.workload, subject.mapped and subject.people. A claim that is missing means: not in the group."`
+	When   string `yaml:"when" jsonschema:"required" jsonschema_description:"CEL condition over claims, subject.sub, subject.issuer, subject.workload, subject.mapped and subject.people. Of a token that lacks such a claim, or has it as another type, nobody knows whether it is in the group: it gets nothing of the group and all its restrictions."`
 }
 
 // ColumnEntry says that columns are sensitive, or that they are known not to be.

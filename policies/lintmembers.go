@@ -67,10 +67,11 @@ func (r *rule) limits() bool {
 // meets says whether a restriction of one group can be felt by somebody who reads by the rules of
 // another.
 func (l *linter) meets(restricting, reading string) bool {
-	own := slices.DeleteFunc(l.set.rulesOf([]string{reading}), func(r *rule) bool { return slices.Contains(r.groups, restricting) })
-	if len(own) == 0 {
+	all := l.set.rulesOf([]string{reading})
+	if len(all) == 0 || restricting == reading {
 		return false
 	}
+	own := slices.DeleteFunc(slices.Clone(all), func(r *rule) bool { return slices.Contains(r.groups, restricting) })
 	if slices.ContainsFunc(l.set.approvals, func(a approval) bool {
 		return slices.Contains(a.groups, restricting) && !slices.Contains(a.groups, reading)
 	}) {

@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -40,7 +41,7 @@ func (s *Set) Membership(subject identity.Subject) Membership {
 			values = subjectValues(subject)
 			values[claimsName] = subject.Claims
 		}
-		switch member, err := g.when.eval(values); {
+		switch member, err := g.when.member(values, subject); {
 		case err != nil:
 			m.Unknown = append(m.Unknown, UnknownGroup{Name: g.name, Why: whyUnknown(err)})
 		case member:
@@ -48,6 +49,40 @@ func (s *Set) Membership(subject identity.Subject) Membership {
 		}
 	}
 	return m
+}
+
+// errPeople is why a condition over names of people has no answer.
+var errPeople = errors.New("a name of a person that the condition looks at is not known for certain")
+
+// member asks a condition that may look at names of people. Some of them a person may choose, and
+// some nobody has verified: these count neither for the person nor against.
+func (c condition) member(values map[string]any, subject identity.Subject) (bool, error) {
+	member, err := c.eval(values)
+	if err != nil || !c.people {
+		return member, err
+	}
+	for _, people := range namesOf(subject) {
+		values[peopleName] = people
+		other, wrong := c.eval(values)
+		if wrong == nil && other != member {
+			wrong = errPeople
+		}
+		if wrong != nil {
+			values[peopleName] = subject.Known
+			return false, wrong
+		}
+	}
+	values[peopleName] = subject.Known
+	return member, nil
+}
+
+// namesOf are what subject.people may stand for: the names by which the people are known, and all
+// that a token says.
+func namesOf(s identity.Subject) [][]string {
+	if slices.Equal(s.Known, s.People) {
+		return [][]string{s.Known}
+	}
+	return [][]string{s.Known, s.People}
 }
 
 // unknown are the names of the groups of which nobody can say whether the subject is in them.
@@ -113,30 +148,32 @@ const maxAssignments = 1 << 5
 // looks at groups and some are unknown, it holds if it does in one of the cases that there may be.
 func (w *walk) holds(a *approval, values map[string]any) (holds, certain bool, err error) {
 	certain = len(a.groups) == 0 || anyOf(a.groups, w.decision.Groups)
-	unknown := w.membership.unknown()
-	if !a.when.groups || len(unknown) == 0 {
-		holds, err = a.when.eval(values)
-		return holds, certain && holds, err
+	people, unknown := [][]string{w.request.Subject.Known}, []string(nil)
+	if a.when.people {
+		people = namesOf(w.request.Subject)
 	}
-	cases := 1 << min(len(unknown), 30)
+	if a.when.groups {
+		unknown = w.membership.unknown()
+	}
+	cases := len(people) << min(len(unknown), 30)
 	if cases > maxAssignments {
 		return true, false, nil
 	}
 	for i := range cases {
 		groups := slices.Clone(w.membership.Groups)
 		for bit, name := range unknown {
-			if i&(1<<bit) != 0 {
+			if i/len(people)&(1<<bit) != 0 {
 				groups = append(groups, name)
 			}
 		}
 		slices.Sort(groups)
-		values["groups"] = groups
+		values["groups"], values[peopleName] = groups, people[i%len(people)]
 		one, err := a.when.eval(values)
 		if err != nil {
 			return false, false, err
 		}
 		holds, certain = holds || one, certain && one
 	}
-	values["groups"] = w.decision.Groups
+	values["groups"], values[peopleName] = w.decision.Groups, w.request.Subject.Known
 	return holds, certain, nil
 }

@@ -206,8 +206,9 @@ func TestLintUndecided(t *testing.T) {
 	for name, test := range map[string]struct{ policy, want string }{
 		"a restricting group": {offsite, "the condition of group offsite looks at claims.site without asking first: a token that lacks it, or has it as another type, is held to what restricts the group " +
 			"(approval away, limits of rule offsite-reads, limits of rule offsite-elsewhere)"},
-		"asked first":    {strings.Replace(offsite, `'claims.site != "hq"'`, `'!has(claims.site) || claims.site != "hq"'`, 1), ""},
-		"the same claim": {strings.Replace(offsite, `'claims.site != "hq"'`, `'"offsite" in claims.groups'`, 1), ""},
+		"one rule for both groups": {strings.Replace(offsite, "groups: [team], read", "groups: [team, offsite], read", 1), "the condition of group offsite looks at claims.site without asking first"},
+		"asked first":              {strings.Replace(offsite, `'claims.site != "hq"'`, `'!has(claims.site) || claims.site != "hq"'`, 1), ""},
+		"the same claim":           {strings.Replace(offsite, `'claims.site != "hq"'`, `'"offsite" in claims.groups'`, 1), ""},
 		"no restriction": {"version: bqgate/v1\ngroups:\n  team: {issuer: demo, when: '\"team\" in claims.groups'}\n  more: {issuer: demo, when: 'claims.site != \"hq\"'}\n" +
 			"rules: [{name: a, groups: [team], read: [demo.crm.*]}, {name: b, groups: [more], read: [demo.crm.*]}]\n", ""},
 		"the restricted tables are nobody else's": {"version: bqgate/v1\ngroups:\n  team: {issuer: demo, when: '\"team\" in claims.groups'}\n  more: {issuer: demo, when: 'claims.site != \"hq\"'}\n" +
@@ -229,6 +230,58 @@ func TestLintUndecided(t *testing.T) {
 				t.Errorf("found %q", said)
 			case test.want != "" && (len(said) != 1 || !strings.HasPrefix(said[0], test.want)):
 				t.Errorf("found %q, want %q", said, test.want)
+			}
+		})
+	}
+}
+
+// subject.people in a condition: what a person may choose as a name, or nobody has verified, counts
+// neither for the person nor against.
+func TestNamesInConditions(t *testing.T) {
+	policy := func(when, approval string) string {
+		return `version: bqgate/v1
+groups:
+  team: {issuer: demo, when: '"team" in claims.groups'}
+  named: {issuer: demo, when: '` + when + `'}
+rules: [{name: a, groups: [team], read: [demo.crm.*]}, {name: b, groups: [named], read: [demo.crm.*], max_rows: 5}]
+approvals: [{name: p, when: '` + approval + `', reviewers: [team]}]`
+	}
+	known, chosen := []string{"dana@acme.example"}, []string{"boss@acme.example", "dana@acme.example"}
+	for _, test := range []struct {
+		when          string
+		people, known []string
+		member        string // yes, no or ?
+	}{
+		{`"dana@acme.example" in subject.people`, known, known, "yes"},
+		{`"dana@acme.example" in subject.people`, chosen, known, "yes"},
+		{`"dana@acme.example" in subject.people`, known, nil, "?"},
+		{`"boss@acme.example" in subject.people`, chosen, known, "?"},
+		{`!("boss@acme.example" in subject.people)`, chosen, known, "?"},
+		{`"boss@acme.example" in subject.people`, known, known, "no"},
+		{`subject.people.exists(p, p.endsWith("@acme.example"))`, chosen, known, "yes"},
+		{`subject.people.all(p, p != "boss@acme.example")`, chosen, known, "?"},
+		{`size(subject.people) == 1`, chosen, known, "?"},
+	} {
+		t.Run(test.when+"/"+strings.Join(test.people, "+"), func(t *testing.T) {
+			set, r := asked(t, policy(test.when, test.when), `{"groups": ["team"]}`, 5)
+			r.Subject.People, r.Subject.Known, r.Subject.Mapped = test.people, test.known, len(test.known) > 0
+			d := set.Decide(r)
+			member := "no"
+			switch {
+			case slices.Contains(d.Groups, "named"):
+				member = "yes"
+			case slices.Contains(unknownNames(d), "named"):
+				member = "?"
+			}
+			if member != test.member {
+				t.Errorf("member: %s, want %s (%+v)", member, test.member, d.Unknown)
+			}
+			// The same condition of an approval holds where it may.
+			if want := map[bool]Effect{true: Allow, false: Hold}[test.member == "no"]; d.Effect != want {
+				t.Errorf("%s, want %s: %s", d.Effect, want, d.Message)
+			}
+			if limited := d.MaxRows == 5; limited != (test.member != "no") {
+				t.Errorf("at most %d rows", d.MaxRows)
 			}
 		})
 	}

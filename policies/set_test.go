@@ -43,7 +43,8 @@ groups:
 		{"number of JSON", identity.Subject{Name: "github", Claims: map[string]any{"run_attempt": 1.0}}, "number"},
 		{"claims of the wrong issuer", identity.Subject{Name: "okta", Claims: map[string]any{"repository_owner_id": "4411", "environment": "ci"}}, ""},
 		{"issuer in other letters", identity.Subject{Name: "GitHub", Claims: map[string]any{"repository_owner_id": "4411", "environment": "ci"}}, ""},
-		{"person", identity.Subject{Name: "okta", Sub: "dana", People: []string{"dana@acme.example"}, Claims: map[string]any{"groups": []any{"data"}}}, "dana people"},
+		{"person", identity.Subject{Name: "okta", Sub: "dana", People: []string{"dana@acme.example"}, Known: []string{"dana@acme.example"}, Claims: map[string]any{"groups": []any{"data"}}}, "dana people"},
+		{"person under a name that nobody has verified", identity.Subject{Name: "okta", Sub: "7", People: []string{"7", "dana@acme.example"}, Claims: map[string]any{"groups": []any{"data"}}}, "people"},
 		{"workload", identity.Subject{Name: "okta", Workload: true, Claims: map[string]any{"groups": []any{"data"}}}, ""},
 	} {
 		if got := strings.Join(set.Groups(c.subject), " "); got != c.want {

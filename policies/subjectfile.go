@@ -88,15 +88,15 @@ func (f SubjectFile) subject(s *Set, now time.Time) (identity.Subject, error) {
 	for name, v := range f.Claims {
 		claims[name] = v
 	}
-	people, known := f.People, len(f.People) > 0
-	if !f.Workload && !known {
+	people, known := f.People, f.People
+	if !f.Workload && len(known) == 0 {
 		if people, known, err = identity.People(claims); err != nil {
 			return identity.Subject{}, fmt.Errorf("the gateway would refuse this subject's token: %w", err)
 		}
 	}
 	return identity.Subject{
-		Issuer: issuer, Name: issuer, Sub: sub, Owner: issuer + "/" + sub, Grant: issuer + "/" + sub, People: people, Mapped: known, Workload: f.Workload,
-		Groups: f.Groups, Claims: claims, Issued: issued,
+		Issuer: issuer, Name: issuer, Sub: sub, Owner: issuer + "/" + sub, Grant: issuer + "/" + sub,
+		People: people, Mapped: len(known) > 0, Known: known, Workload: f.Workload, Groups: f.Groups, Claims: claims, Issued: issued,
 	}, nil
 }
 

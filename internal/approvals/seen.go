@@ -31,7 +31,7 @@ func (h Held) digest() (string, error) {
 
 		Issuer, Sub, Grant, Person string
 		Workload, Mapped           bool
-		People, Groups             []string
+		People, Known, Groups      []string
 		Claims                     map[string]string
 
 		Tables, Sensitive, Masked         []string
@@ -46,7 +46,7 @@ func (h Held) digest() (string, error) {
 		Review                            Review
 	}{
 		h.Statement, q.SQL, q.ParameterMode, q.Parameters, q.DefaultDataset, h.Job.ProjectID, h.Job.Location,
-		s.Issuer, s.Sub, s.Grant, s.Person, s.Workload, s.Mapped, s.People, h.Groups, summary(s.Claims),
+		s.Issuer, s.Sub, s.Grant, s.Person, s.Workload, s.Mapped, s.People, s.Known, h.Groups, summary(s.Claims),
 		h.Tables, h.Sensitive, h.Masked, h.Estimated, h.EstimatedBytes, h.EstimatedCost,
 		h.MaxBytes, h.MaxRows, h.MaxResultBytes, h.Plan, h.Credential, h.NoWait, h.Approval, h.Review,
 	})

@@ -81,7 +81,7 @@ func (i *issuer) subject(token *token) (Subject, *Error) {
 	claims, _ := plain(token.claims).(map[string]any)
 	return Subject{
 		Issuer: i.URL, Name: i.Name, Sub: sub,
-		Owner: ownerKey, Grant: grantKey, People: humans.people, Mapped: humans.mapped, Person: humans.person,
+		Owner: ownerKey, Grant: grantKey, People: humans.people, Mapped: humans.mapped, Known: humans.known, Person: humans.person,
 		Workload: workload, Groups: texts(token.claims["groups"]), Claims: claims, Issued: issued.UTC(), Expiry: expiry.UTC(),
 	}, nil
 }

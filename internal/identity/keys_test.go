@@ -189,6 +189,15 @@ func TestPeople(t *testing.T) {
 			if !slices.Equal(subject.People, test.people) || subject.Mapped != test.mapped {
 				t.Fatalf("people %q, mapped %t; want %q, %t", subject.People, subject.Mapped, test.people, test.mapped)
 			}
+			if known := len(subject.Known) > 0; !subject.Workload && known != test.mapped {
+				t.Errorf("known as %q, mapped %t", subject.Known, subject.Mapped)
+			}
+			for _, name := range []string{"lead@corp.example", "alice-gh"} { // names of their own choice
+				chosen := subject.Claims["preferred_username"] == name && len(test.issuer.People) == 0
+				if chosen && (slices.Contains(subject.Known, name) || subject.Person == name) {
+					t.Errorf("known as %q, shown as %q", subject.Known, subject.Person)
+				}
+			}
 		})
 	}
 }

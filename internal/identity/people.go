@@ -29,6 +29,7 @@ func (i *issuer) peopleOf(token *token, entries []string, workload bool) (humans
 				return humans{}, refused
 			}
 			h.people = append(h.people, one.people...)
+			h.known = append(h.known, one.known...)
 			h.person = cmp.Or(h.person, one.person)
 			known = known || one.mapped
 		}
@@ -40,12 +41,15 @@ func (i *issuer) peopleOf(token *token, entries []string, workload bool) (humans
 	}
 	slices.Sort(h.people)
 	h.people = slices.Compact(h.people)
+	slices.Sort(h.known)
+	h.known = slices.Compact(h.known)
 	return h, nil
 }
 
 // humans are the people behind a token, or those whom one claim of it names.
 type humans struct {
 	people []string // every spelling
+	known  []string // those by which they are known
 	mapped bool     // there are some, and each is known by a name that others know
 	person string   // the name by which the first is known, "" where nobody is
 }
@@ -69,7 +73,7 @@ func (i *issuer) spellings(token *token, claim string, workload bool) (h humans,
 			return h, refuse(CodeClaims, nil, "the claim %s of the token is %+q, which is not taken for a name: %w; "+
 				"another name at your identity provider would pass, or the operator of bqgate allows the script (name_scripts)", claim, clip(value), err)
 		}
-		known := ""
+		var known []string
 		for _, form := range []string{is.text, withoutTag(is.text)} {
 			h.people = append(h.people, form)
 			person, ok := i.people[form]
@@ -78,17 +82,18 @@ func (i *issuer) spellings(token *token, claim string, workload bool) (h humans,
 			}
 			if ok {
 				h.people = append(h.people, person)
-				known = cmp.Or(known, person)
+				known = append(known, person)
 			}
 		}
 		if is.address && i.vouchesFor(is.text, claim, token, workload) {
-			known = cmp.Or(known, is.text)
+			known = append(known, is.text, withoutTag(is.text))
 		}
 		if !i.holds(token, claim, workload) {
-			known = ""
+			known = nil
 		}
-		h.person = cmp.Or(h.person, known)
-		h.mapped = h.mapped && known != ""
+		if h.mapped = h.mapped && len(known) > 0; len(known) > 0 {
+			h.known, h.person = append(h.known, known...), cmp.Or(h.person, known[0])
+		}
 	}
 	return h, nil
 }
@@ -166,10 +171,10 @@ func clip(s string) string {
 
 // People says whom a token with these claims would name at an issuer of people without an identity
 // map, and whether they would be known.
-func People(claims map[string]any) (people []string, known bool, err error) {
+func People(claims map[string]any) (people, known []string, err error) {
 	h, refused := (&issuer{}).peopleOf(&token{claims: claims}, human.people, false)
 	if refused != nil {
-		return nil, false, refused
+		return nil, nil, refused
 	}
-	return h.people, h.mapped, nil
+	return h.people, h.known, nil
 }

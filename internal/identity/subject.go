@@ -20,6 +20,7 @@ type Subject struct {
 	Grant  string   // who may use an approval: issuer, repository id, workflow, ref or environment; the subject for a person
 	People []string // the humans behind the token in every spelling, lower case, sorted; none of them may decide on its requests
 	Mapped bool     // true when the people are known by names that others use; who is unmapped decides on nothing, and its requests need two reviewers
+	Known  []string // those of People by which they are known, sorted: what a token may not make up
 	Person string   // the name by which the first of them is known, for people to read; "" where nobody is
 
 	Workload bool           // true for issuers of workloads: such a subject never decides on a request
