@@ -111,7 +111,7 @@ func (listsNothing) ListTables(context.Context, bigquery.DatasetReference) ([]bi
 // A held query is not answered, and not released, to a token that is too old. The approval stays good for a new token of the same run.
 func TestAHeldQueryEndsWithTheTokensAge(t *testing.T) {
 	w := newBoundWorld(t)
-	w.policy(strings.Replace(boundPolicy, "credential: reader", "credential: reader, for: 10m", 1))
+	w.policy(strings.Replace(boundPolicy, "credential: reader}", "credential: reader, for: 10m}\n  - {name: web, groups: [agents], read: [p.web.*], credential: reader}", 1))
 	clock := time.Now()
 	w.s.Now = func() time.Time { return clock }
 	pending := w.ask(boundQuery())
