@@ -183,3 +183,42 @@ func TestLengthsBehindAView(t *testing.T) {
 		})
 	}
 }
+
+// TestManyReadsOfAnUnnest: WITH queries that read each other twice meet an UNNEST as often as there
+// are ways to it, and views hand on more of them than is remembered; both are analysed at once.
+func TestManyReadsOfAnUnnest(t *testing.T) {
+	analyzer := testAnalyzer(t)
+	doubled := "WITH c0 AS (SELECT c.id, p.number FROM crm.customers AS c, UNNEST(phones) AS p)"
+	for i := 1; i < 60; i++ {
+		doubled += fmt.Sprintf(", c%d AS (SELECT a.number, b.id FROM c%d AS a JOIN c%d AS b USING (id))", i, i-1, i-1)
+	}
+	var wide []string
+	for range 70 {
+		wide = append(wide, "SELECT number FROM views.numbers")
+	}
+	const length = "demo.crm.customers.phones.number in join"
+	for name, c := range map[string]struct {
+		sql  string
+		want bool // the length is used
+	}{
+		"doubled":             {doubled + " SELECT number FROM c59", false},
+		"doubled and counted": {doubled + " SELECT COUNT(*) AS n FROM c59", true},
+		"wide":                {strings.Join(wide, " UNION ALL "), false},
+		"wide, one left out":  {strings.Join(wide, " UNION ALL ") + " UNION ALL SELECT 'x' FROM views.numbers", true},
+		"recursive": {"WITH RECURSIVE r AS (SELECT number AS n FROM views.numbers UNION ALL " +
+			"SELECT r.n FROM r JOIN views.numbers AS v ON v.number = r.n) SELECT n FROM r", false},
+		"recursive, left out": {"WITH RECURSIVE r AS (SELECT number AS n FROM views.numbers UNION ALL " +
+			"SELECT r.n FROM r JOIN views.numbers AS v ON v.id = 1) SELECT n FROM r", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			analysis, err := analyzer.Analyze(t.Context(), Request{SQL: c.sql, Project: "demo", Catalog: Files{"testdata/catalog"}, Caller: "test"})
+			if err != nil || analysis.Error != nil {
+				t.Fatalf("%v %+v", err, analysis.Error)
+			}
+			s := analysis.Statements[0]
+			if got := slices.Contains(s.lengths, "demo.crm.customers.phones.number"); got != c.want {
+				t.Errorf("%s: %v, want %v\n%s", length, got, c.want, render(analysis))
+			}
+		})
+	}
+}
