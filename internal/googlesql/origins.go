@@ -15,8 +15,8 @@ const maxOrigins = 16
 func readOrigins(ctx context.Context, catalog Catalog, id bigquery.TableID, depth int) (*bigquery.Table, *Error, error) {
 	source := readSource(ctx, catalog, id) // while the table is read
 	table, refused, err := readStored(ctx, catalog, id)
-	if table == nil || refused != nil || err != nil || table.Type == "VIEW" {
-		return table, refused, err // the tables behind a view are found by its query
+	if table == nil || refused != nil || err != nil {
+		return table, refused, err
 	}
 	base, failed := table.Base()
 	if failed != nil {
@@ -28,6 +28,12 @@ func readOrigins(ctx context.Context, catalog Catalog, id bigquery.TableID, dept
 	}
 	if shown.err != nil {
 		return nil, &Error{Code: ErrorUnavailable, Message: fmt.Sprintf("whether the dataset of %s is a linked one could not be read; try again", id)}, nil
+	}
+	if table.Type == "VIEW" { // the tables behind it are found by its query
+		if shown.dataset != nil { // in which names may be those of the source's project
+			return nil, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("%s is a view in a linked dataset, which is not supported; read it where it is", id)}, nil
+		}
+		return table, nil, nil
 	}
 	var bases []bigquery.TableID
 	if base != nil {

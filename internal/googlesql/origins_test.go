@@ -78,6 +78,7 @@ func TestOrigins(t *testing.T) {
 		"half a name":                    {[]*bigquery.Table{said("p.d.s", func(t *bigquery.Table) { t.SnapshotDefinition.BaseTableReference.Dataset = "" })}, nil, "p.d.s", "", "not complete"},
 		"both":                           {[]*bigquery.Table{said("p.d.s", func(t *bigquery.Table) { t.CloneDefinition = &bigquery.Clone{} })}, nil, "p.d.s", "", "a snapshot and a clone"},
 		"linked to nothing":              {[]*bigquery.Table{table("q.l.base")}, map[string]bigquery.DatasetReference{"q.l": {}}, "q.l.base", "", "whether the dataset of q.l.base is a linked one"},
+		"a view in a linked dataset":     {[]*bigquery.Table{view}, map[string]bigquery.DatasetReference{"p.d": {ProjectID: "q", DatasetID: "l"}}, "p.d.v", "", "a view in a linked dataset"},
 		"members that are clones":        {[]*bigquery.Table{plain, cloneOf("p.w.e_1", "p.d.base"), cloneOf("p.w.e_2", "p.d.gone")}, nil, "p.w.e_*", "p.d.gone! p.d.base", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

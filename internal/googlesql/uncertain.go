@@ -13,7 +13,8 @@ func uncertain(table *bigquery.Table, place *wire.Place) (Uncertain, bool) {
 	if table == nil || place == nil {
 		return Uncertain{}, false
 	}
-	u := Uncertain{Table: table.TableReference.String(), Row: place.Row, Names: place.Names}
+	names := slices.DeleteFunc(slices.Clone(place.Names), func(name string) bool { return name == "_table_suffix" && len(table.Members) > 0 }) // every wildcard has it
+	u := Uncertain{Table: table.TableReference.String(), Row: place.Row, Names: names}
 	switch {
 	case place.SystemTime != nil:
 		u.Why = WhySystemTime
@@ -23,7 +24,7 @@ func uncertain(table *bigquery.Table, place *wire.Place) (Uncertain, bool) {
 		u.Why = WhyWildcard
 	default: // its own columns are known
 		u.Why, u.Row, u.Names = WhyPseudoColumns, false, nil
-		for _, name := range place.Names {
+		for _, name := range names {
 			if wire.PseudoName(name) {
 				u.Names = append(u.Names, name)
 			}
@@ -32,6 +33,5 @@ func uncertain(table *bigquery.Table, place *wire.Place) (Uncertain, bool) {
 			return Uncertain{}, false
 		}
 	}
-	u.Names = slices.Clone(u.Names)
 	return u, true
 }
