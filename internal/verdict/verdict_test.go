@@ -1,0 +1,61 @@
+package verdict
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bqgate/bqgate/internal/sealed"
+)
+
+// A1: a verdict opens for a minute, and only what was sealed as one.
+func TestOpen(t *testing.T) {
+	keys, err := sealed.New([]byte(strings.Repeat("k", sealed.KeySize)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := sealed.New([]byte(strings.Repeat("o", sealed.KeySize)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	f := Forward{Decision: "d-1", Expires: now.Add(Lifetime)}
+	seal := func(ring *sealed.Keyring, f Forward) string {
+		text, err := Seal(ring, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	elsewhere, err := keys.Seal("redis/job", f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := seal(keys, f)
+	for name, c := range map[string]struct {
+		text  string
+		at    time.Time
+		opens bool
+	}{
+		"at once":                    {text: good, at: now, opens: true},
+		"in the last second":         {text: good, at: now.Add(Lifetime - time.Second), opens: true},
+		"when it ends":               {text: good, at: now.Add(Lifetime)},
+		"an hour later":              {text: good, at: now.Add(time.Hour)},
+		"without an end":             {text: seal(keys, Forward{Decision: "d-1"}), at: now},
+		"without a decision":         {text: seal(keys, Forward{Expires: now.Add(Lifetime)}), at: now},
+		"sealed with another secret": {text: seal(other, f), at: now},
+		"sealed for another place":   {text: elsewhere, at: now},
+		"in the clear":               {text: `{"decision":"d-1"}`, at: now},
+		"nothing":                    {at: now},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := Open(keys, c.text, c.at)
+			if opened := err == nil && got != nil && got.Decision == "d-1"; opened != c.opens {
+				t.Errorf("opened %v (%v), want %v", opened, err, c.opens)
+			}
+			if err != nil && got != nil {
+				t.Error("a verdict beside an error")
+			}
+		})
+	}
+}
