@@ -29,7 +29,12 @@ func (r *refusal) Error() string { return r.message }
 
 // denied is the refusal that a policy's Decision says.
 func denied(d policies.Decision) *refusal {
-	return &refusal{message: d.Message, rule: d.Rule, remedy: d.Remedy}
+	r := &refusal{message: d.Message, rule: d.Rule, remedy: d.Remedy}
+	if d.Invalid {
+		// As BigQuery says it: tools show a 400 to the model that wrote the SQL, and a 403 to nobody.
+		r.status, r.reason, r.bare = 400, "invalidQuery", true
+	}
+	return r
 }
 
 // text is what the client reads: what was refused, by which rule, what would pass, and the decision's id.

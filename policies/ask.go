@@ -36,7 +36,7 @@ func (s *Set) Ask(ctx context.Context, analyze Analyze, q Question) (Decision, e
 	if err != nil {
 		return Decision{}, err
 	}
-	r := googlesql.Request{SQL: q.SQL, Project: q.Project, Catalog: googlesql.Files{Folder: q.Catalog}, Caller: "explain", Reach: s.Reach(subject, now).Reads}
+	r := googlesql.Request{SQL: q.SQL, Project: q.Project, Catalog: googlesql.Files{Folder: q.Catalog}, Caller: "explain", Undeclared: true, Reach: s.Reach(subject, now).Reads}
 	if q.DefaultDataset != "" {
 		project, dataset, ok := strings.Cut(q.DefaultDataset, ".")
 		if !ok || project == "" || dataset == "" || strings.Contains(dataset, ".") {

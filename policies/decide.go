@@ -74,7 +74,7 @@ func (s *Set) through(r *Request, questions []func(*walk) error) *walk {
 	d.Mask.Sensitive = w.decision.Mask.Sensitive
 	var known *refusal
 	if errors.As(err, &known) {
-		d.Rule, d.Remedy, d.Cause = known.rule, known.remedy, known.cause
+		d.Rule, d.Remedy, d.Cause, d.Invalid = known.rule, known.remedy, known.cause, known.invalid
 	}
 	for _, ref := range w.decision.Cites {
 		if ref != d.Rule {

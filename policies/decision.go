@@ -36,6 +36,7 @@ type Decision struct {
 	Message string    // for a refusal: what was refused and why, in the words an agent reads, without the "bqgate: " prefix
 	Remedy  string    // what would pass, "" where unknown
 	Cause   string    // of a refusal for a fault of the policy: what an operator has to mend, with file and line. It is not for agents
+	Invalid bool      // of a refusal: BigQuery itself would not run the SQL; no policy is to blame
 	Cites   []RuleRef // every other rule that took part (masks, exemptions, approvals), for explain and reviewers
 
 	Groups []string // policy groups the subject is in, sorted

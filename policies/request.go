@@ -83,6 +83,7 @@ type refusal struct {
 	remedy  string
 	rule    RuleRef
 	cause   string // what is wrong with the policy, for its operators
+	invalid bool   // BigQuery itself would not run the SQL
 }
 
 func (e *refusal) Error() string { return e.message }

@@ -27,11 +27,15 @@ func (w *walk) understood() error {
 		message := strings.TrimSuffix(a.Error.Message, ".")
 		switch a.Error.Code {
 		case googlesql.ErrorSyntax:
-			return refuse(RuleRef{}, "", "the SQL is not valid: %s%s", message, at)
+			return invalid("the SQL is not valid: %s%s", message, at)
 		case googlesql.ErrorUnavailable, googlesql.ErrorDeadline:
 			return refuse(RuleRef{}, "", "the SQL could not be checked: %s%s", message, at)
 		case googlesql.ErrorNotFound:
-			return refuse(RuleRef{}, "", "the SQL names something that does not exist: %s%s", message, at)
+			const words = "the SQL names something that does not exist: %s%s"
+			if aboutNoTable(a.Error) {
+				return invalid(words, message, at)
+			}
+			return refuse(RuleRef{}, "", words, message, at)
 		default:
 			return refuse(RuleRef{}, "", "the SQL was not understood: %s%s", message, at)
 		}
@@ -40,6 +44,16 @@ func (w *walk) understood() error {
 		return errors.New("the SQL has no statement")
 	}
 	return nil
+}
+
+// invalid is what BigQuery itself would not run, whatever the policies say.
+func invalid(format string, args ...any) error {
+	return &refusal{message: fmt.Sprintf(format, args...), invalid: true}
+}
+
+// aboutNoTable says that a complaint is about a name that is not a table's.
+func aboutNoTable(e *googlesql.Error) bool {
+	return slices.ContainsFunc(notTables, func(prefix string) bool { return strings.HasPrefix(e.Message, prefix) })
 }
 
 // notTables begin complaints about names that are not those of tables. A complaint of other words
@@ -65,8 +79,7 @@ func (w *walk) tellsOfClosedTables() bool {
 		}
 	}
 	e := w.request.Analysis.Error
-	ofNoTable := func(prefix string) bool { return strings.HasPrefix(e.Message, prefix) }
-	if e.Code != googlesql.ErrorNotFound || slices.ContainsFunc(notTables, ofNoTable) {
+	if e.Code != googlesql.ErrorNotFound || aboutNoTable(e) {
 		return false
 	}
 	for _, st := range w.request.Analysis.Statements {

@@ -37,6 +37,9 @@ func TestWhatIsNotThereIsTold(t *testing.T) {
 			if d.Effect != Refuse || strings.Contains(d.Message, message) != told {
 				t.Errorf("%s %q, told: %t", d.Effect, d.Message, told)
 			}
+			if d.Invalid != told { // BigQuery would not run it either
+				t.Errorf("invalid: %t, want %t", d.Invalid, told)
+			}
 		})
 	}
 }
