@@ -44,7 +44,6 @@ func TestBehind(t *testing.T) {
 		"SELECT lib.first_ssn() AS s":                             "crm.people.ssn",
 		"SELECT UPPER(reference) AS r FROM lib.after_id(0)":       "demo.lib.after_id is a function that reads demo.crm.people.ssn; read demo.crm.people itself",
 		"SELECT 1 FROM `crm.visits_*` WHERE ssn = _TABLE_SUFFIX":  "there is no _TABLE_SUFFIX; leave it out, or name one table",
-		"SELECT lib.nothing(1) AS s":                              "was not found",
 		"SELECT ssn FROM `crm.visitors_*`":                        "was not found",
 		"SELECT person FROM `crm.visits_1*`":                      "crm.visits_1 is a table of its own, which BigQuery does not take in",
 		"SELECT table_name FROM crm.INFORMATION_SCHEMA.TABLES":    "must name it by itself",
@@ -54,6 +53,9 @@ func TestBehind(t *testing.T) {
 		if a := d.query("agent", sql); a.Status != 403 || !strings.Contains(a.message(), want) {
 			t.Errorf("%s: status %d %s, want 403 with %q", sql, a.Status, a.message(), want)
 		}
+	}
+	if a := d.query("agent", "SELECT lib.nothing(1) AS s"); a.Status != 400 || !strings.Contains(a.message(), "the function demo.lib.nothing was not found") {
+		t.Errorf("a function that is not there: status %d %s, want BigQuery's 400", a.Status, a.message())
 	}
 	// Who may read the tables may not for that read a view or call a function over them, nor more of a wildcard than the rule covers (A33).
 	for _, sql := range []string{
