@@ -8,22 +8,23 @@ import (
 
 func TestBucketsAreRefilledAndApart(t *testing.T) {
 	var b buckets
-	now := time.Unix(1000, 0)
-	for i := range askedAtOnce {
-		if !b.take("alice", now) {
+	now, rate := time.Unix(1000, 0), Rate{AtOnce: 60, PerSecond: 2}
+	const refill = 500 * time.Millisecond
+	for i := range rate.AtOnce {
+		if b.take("alice", now, rate) > 0 {
 			t.Fatalf("only %d at once", i)
 		}
 	}
-	if b.take("alice", now) {
-		t.Errorf("more than %d at once", askedAtOnce)
+	if wait := b.take("alice", now, rate); wait != refill {
+		t.Errorf("after %d at once: wait %s, want %s", rate.AtOnce, wait, refill)
 	}
-	if !b.take("bob", now) {
+	if b.take("bob", now, rate) > 0 {
 		t.Error("bob pays for alice")
 	}
-	if b.take("alice", now.Add(askedRefill/2)) || !b.take("alice", now.Add(askedRefill)) || b.take("alice", now.Add(askedRefill)) {
-		t.Error("not one more each second")
+	if b.take("alice", now.Add(refill/2), rate) != refill/2 || b.take("alice", now.Add(refill), rate) > 0 || b.take("alice", now.Add(refill), rate) == 0 {
+		t.Error("not two more each second")
 	}
-	if later := now.Add(time.Hour); !b.take("alice", later) || b.full["alice"].Sub(later) != askedRefill {
+	if later := now.Add(time.Hour); b.take("alice", later, rate) > 0 || b.full["alice"].Sub(later) != refill {
 		t.Error("a rest fills the bucket higher than its brim")
 	}
 }
@@ -33,15 +34,15 @@ func TestBucketsAreBounded(t *testing.T) {
 	var b buckets
 	now := time.Unix(1000, 0)
 	for i := range bucketsKept + 50 {
-		b.take(fmt.Sprint(i), now)
+		b.take(fmt.Sprint(i), now, DefaultRate)
 	}
 	if len(b.full) > bucketsKept {
 		t.Errorf("%d buckets", len(b.full))
 	}
-	if b.take("new", now) {
+	if b.take("new", now, DefaultRate) == 0 {
 		t.Error("a full table let somebody ask whom it cannot count")
 	}
-	if !b.take("new", now.Add(2*askedRefill)) {
+	if b.take("new", now.Add(2*DefaultRate.refill()), DefaultRate) > 0 {
 		t.Error("buckets that are full again are not forgotten")
 	}
 }

@@ -43,13 +43,32 @@ func (s *Service) mayAsk(w *walk, reach policies.Reach) error {
 	if reach.Nothing() {
 		return &refusal{message: "no policy lets you read anything"}
 	}
-	if !s.asked.take(w.subject.Owner, time.Now()) {
+	if s.knows(w) {
+		return nil
+	}
+	rate := s.Asks.orDefault()
+	if wait := s.asked.take(w.subject.Owner, time.Now(), rate); wait > 0 {
 		return &refusal{
-			reason: "rateLimitExceeded", message: fmt.Sprintf("too many dry runs and reads of metadata: %d at once and one a second are served", askedAtOnce),
+			reason: "rateLimitExceeded",
+			message: fmt.Sprintf("too many dry runs and reads of metadata: %d at once and %g a second are served, and one is free again in %s",
+				rate.AtOnce, rate.PerSecond, wait.Round(10*time.Millisecond)),
 			remedy: "the same request a little later",
 		}
 	}
 	return nil
+}
+
+// knows says that a table is asked for whose schema the gateway has in memory, or that nothing is asked of Google at all.
+func (s *Service) knows(w *walk) bool {
+	switch w.op.Method {
+	case bigquery.MethodListProjects:
+		return true
+	case bigquery.MethodGetTable:
+		catalog, ok := s.Catalog.(interface{ Knows(bigquery.TableID) bool })
+		return ok && catalog.Knows(bigquery.TableID{Project: w.op.Job.ProjectID, Dataset: w.op.Metadata.Dataset, Table: w.op.Metadata.Table})
+	default:
+		return false
+	}
 }
 
 func (s *Service) describe(ctx context.Context, w *walk, reach policies.Reach) ([]byte, error) {

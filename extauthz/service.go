@@ -77,6 +77,8 @@ type Service struct {
 	Location string
 	// LongPoll bounds how long a poll of a held job waits. Default 10 s.
 	LongPoll time.Duration
+	// Asks bounds how often one caller asks what costs calls of Google. DefaultRate if zero.
+	Asks Rate
 	// Prices are shown to reviewers and written to the record.
 	Prices Prices
 

@@ -76,11 +76,8 @@ func bindParameters(sql, mode string, params []queryParameter) (string, *apiErro
 			end++
 			tok = "@@"
 		case tok == "@" && len(named) > 0:
-			nameEnd := end
-			for nameEnd < len(sql) && isWord(sql[nameEnd]) {
-				nameEnd++
-			}
-			if text, ok := named[strings.ToLower(sql[end:nameEnd])]; ok {
+			name, nameEnd := parameterName(sql, end)
+			if text, ok := named[strings.ToLower(name)]; ok {
 				tok, end = text, nameEnd
 			}
 		}
@@ -88,6 +85,21 @@ func bindParameters(sql, mode string, params []queryParameter) (string, *apiErro
 		i = end
 	}
 	return b.String(), nil
+}
+
+// parameterName reads the name of a parameter behind its @, and says where it ends. It is an identifier, which may be
+// quoted: "Query parameters … Follow the @ character with an identifier, such as @param_name."
+// https://cloud.google.com/bigquery/docs/parameterized-queries
+func parameterName(sql string, from int) (name string, end int) {
+	if from < len(sql) && sql[from] == '`' {
+		end = tokenEnd(sql, from)
+		return strings.Trim(sql[from:end], "`"), end
+	}
+	end = from
+	for end < len(sql) && isWord(sql[end]) {
+		end++
+	}
+	return sql[from:end], end
 }
 
 func isWord(c byte) bool {

@@ -86,6 +86,12 @@ func (c *Catalog) Table(ctx context.Context, id TableID) (*Table, error) {
 	return c.tables.get(ctx, id)
 }
 
+// Knows says that Table would answer from memory.
+func (c *Catalog) Knows(id TableID) bool {
+	_, _, known := c.tables.lookup(id)
+	return known
+}
+
 // Routine gives a routine. It is shared: callers must not change it.
 func (c *Catalog) Routine(ctx context.Context, id RoutineID) (*Routine, error) {
 	return c.routines.get(ctx, id)

@@ -34,6 +34,7 @@ type Config struct {
 	Policies       []string           `yaml:"policies"`
 	SQL            SQL                `yaml:"sql"`
 	Approvals      Approvals          `yaml:"approvals"`
+	Limits         Limits             `yaml:"limits,omitempty"`
 	Notifications  notify.Config      `yaml:"notifications,omitempty"`
 	Envoy          envoy.Config       `yaml:"envoy"` // what `bqgate envoy render` prints
 }
@@ -87,6 +88,14 @@ type Audit struct {
 type SQL struct {
 	Workers  int           `yaml:"workers,omitempty"`  // default: one a core; one process more stands ready
 	Deadline time.Duration `yaml:"deadline,omitempty"` // for one statement; default 2s
+}
+
+// Limits bound what one caller may ask of the gateway.
+type Limits struct {
+	// AsksAtOnce and AsksPerSecond are of dry runs, lists of jobs, and metadata that the gateway does not know yet: what costs
+	// calls of Google under the inspection account. Default 600 at once and 10 a second.
+	AsksAtOnce    int     `yaml:"asks_at_once,omitempty"`
+	AsksPerSecond float64 `yaml:"asks_per_second,omitempty"`
 }
 
 // Approvals tunes the waiting.
@@ -186,6 +195,9 @@ func (c *Config) check() error {
 	need(c.Audit.Dir != "", "audit.dir is missing: without an audit journal nothing is answered")
 	need(c.Audit.KeyFile != "", "audit.key_file is missing: make one with `bqgate audit keygen`")
 	need(len(c.Policies) > 0, "policies is empty: without a policy everything is refused; name at least one file")
+	l := c.Limits
+	need((l.AsksAtOnce == 0) == (l.AsksPerSecond == 0) && l.AsksAtOnce >= 0 && l.AsksPerSecond >= 0,
+		"limits: asks_at_once and asks_per_second belong together, and are above 0")
 	errs = append(errs, c.checkLogin()...)
 	return errors.Join(errs...)
 }

@@ -111,7 +111,7 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	authz := &extauthz.Service{
 		Identity: who.authenticator, Analyzer: googlesql.New(pool, googlesql.Limits{}), Catalog: catalog,
 		Policies: func() *policies.Set { return set }, Approvals: holds, Jobs: records, Credentials: broker, Upstream: upstream, Metadata: upstream, Journal: console.Seen{Journal: journal, Activity: activity},
-		Keys: keys, Log: log, Sessions: who.sessions, Location: c.Upstream.Location, LongPoll: c.Approvals.LongPoll, Prices: extauthz.Prices{Default: c.Approvals.PricePerTiB, ByLocation: c.Approvals.PriceByLocation},
+		Keys: keys, Log: log, Sessions: who.sessions, Asks: extauthz.Rate{AtOnce: c.Limits.AsksAtOnce, PerSecond: c.Limits.AsksPerSecond}, Location: c.Upstream.Location, LongPoll: c.Approvals.LongPoll, Prices: extauthz.Prices{Default: c.Approvals.PricePerTiB, ByLocation: c.Approvals.PriceByLocation},
 	}
 	proc := &extproc.Service{Keys: keys, Journal: journal, Jobs: records, Upstream: upstream, Log: log,
 		Cancel: func(ctx context.Context, r jobs.Record) error {
