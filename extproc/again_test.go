@@ -40,7 +40,10 @@ type answering struct {
 	asked []time.Duration // when it was decided again
 }
 
-func openAnswer(t *testing.T, right func(since time.Duration) error, stuck func(*procv3.ProcessingResponse) bool) *answering {
+// openAnswer begins an exchange. The service may be altered before it begins.
+func openAnswer(
+	t *testing.T, right func(since time.Duration) error, stuck func(*procv3.ProcessingResponse) bool, alter ...func(*Service),
+) *answering {
 	t.Helper()
 	a := &answering{j: &journal{}, began: time.Now(), ended: make(chan error, 1)}
 	a.s = newService(t, a.j)
@@ -51,6 +54,9 @@ func openAnswer(t *testing.T, right func(since time.Duration) error, stuck func(
 		}
 		a.asked = append(a.asked, time.Since(a.began))
 		return right(time.Since(a.began))
+	}
+	for _, change := range alter {
+		change(a.s)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	a.st = &reader{stream{ctx: ctx, in: make(chan *procv3.ProcessingRequest, 1000)}, stuck}
@@ -232,9 +238,8 @@ func TestNobodyCanDecideAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				a := openAnswer(t, func(time.Duration) error { return nil }, nil)
+				a := openAnswer(t, func(time.Duration) error { return nil }, nil, damage)
 				a.begin()
-				damage(a.s)
 				time.Sleep(againEvery + a.s.stepTimeout() + time.Second)
 				synctest.Wait()
 				select {
