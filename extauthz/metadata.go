@@ -30,6 +30,9 @@ func (s *Service) metadata(ctx context.Context, w *walk) outcome {
 	if err := s.mayAsk(w, reach); err != nil {
 		return s.refuse(ctx, w, err)
 	}
+	if w.op.Method == bigquery.MethodDiscovery {
+		return s.discovery(ctx, w)
+	}
 	body, err := s.describe(ctx, w, reach)
 	if err != nil {
 		return s.refuse(ctx, w, err)
@@ -58,10 +61,22 @@ func (s *Service) mayAsk(w *walk, reach policies.Reach) error {
 	return nil
 }
 
+// discovery answers with the discovery document, which is the same for everybody: the decision is recorded, the text is not.
+func (s *Service) discovery(ctx context.Context, w *walk) outcome {
+	body, err := bigquery.Discovery(w.request.scheme, w.request.host)
+	if err != nil {
+		return s.refuse(ctx, w, err)
+	}
+	if err := s.record(ctx, w, audit.EffectAllow, ""); err != nil {
+		return s.unrecorded(w, err)
+	}
+	return outcome{status: 200, body: body}
+}
+
 // knows says that a table is asked for whose schema the gateway has in memory, or that nothing is asked of Google at all.
 func (s *Service) knows(w *walk) bool {
 	switch w.op.Method {
-	case bigquery.MethodListProjects:
+	case bigquery.MethodListProjects, bigquery.MethodDiscovery:
 		return true
 	case bigquery.MethodGetTable:
 		catalog, ok := s.Catalog.(interface{ Knows(bigquery.TableID) bool })

@@ -29,4 +29,13 @@ tables: [{match: demo.crm.people, unlisted: clear}]
 	if d.Effect != Refuse || !strings.Contains(d.Message, "FOR SYSTEM_TIME AS OF") {
 		t.Errorf("an older state of a table with sensitive columns: %v %q", d.Effect, d.Message)
 	}
+	// A view may have been of other tables then, whatever it is of now.
+	view := tableOf("demo.crm.v", "a")
+	view.Type = "VIEW"
+	a := travels("demo.crm.v", "a")
+	a.Statements[0].Tables = []string{"demo.crm.plain", "demo.crm.v"}
+	d = set.Decide(ask(subject("x", "g"), a, view, plain))
+	if d.Effect != Refuse || !strings.Contains(d.Message, "is a view and is read as it was at another time") {
+		t.Errorf("an older state of a view of clear tables: %v %q", d.Effect, d.Message)
+	}
 }

@@ -39,6 +39,10 @@ func (w *walk) asItWas(table string, v *view) error {
 	if v != nil {
 		rule = v.sensitiveRef()
 	}
+	if v != nil && !v.stored {
+		return refuse(rule, "the view as it is now", "%s is a view and is read as it was at another time (FOR SYSTEM_TIME AS OF), "+
+			"when it may have been of other tables; read it as it is now", w.request.short(table))
+	}
 	return refuse(rule, "the table as it is now", "%s has sensitive columns and is read as it was at another time (FOR SYSTEM_TIME AS OF), "+
 		"when its columns may have held something else; read it as it is now", w.request.short(table))
 }
@@ -81,13 +85,9 @@ var uncertainWords = map[googlesql.Why]string{
 	googlesql.WhyPseudoColumns:     "and whether a table has that pseudo column is not certain",
 }
 
-// travels says whether what is read as it was at another time has sensitive columns, and so may have had others. Behind a view it is the view's tables that are.
-func (w *walk) travels(v *view) bool {
-	if v.stored {
-		return v.sensitive()
-	}
-	return w.decision.Mask.Sensitive || slices.ContainsFunc(w.tables, func(t *view) bool { return t.stored && t.mayBeSensitive(googlesql.WhySystemTime) })
-}
+// travels says whether what is read as it was at another time has sensitive columns, and so may have had others. What a
+// view was of at another time, nobody knows.
+func (w *walk) travels(v *view) bool { return !v.stored || v.sensitive() }
 
 // mayBeSensitive says whether the table has sensitive columns in any form that it may have. A wildcard's forms are those of its members. What a table was at another time
 // nobody knows: any entry that speaks of it counts.

@@ -55,6 +55,7 @@ func Decode(r Request) (Operation, error) {
 		op.Read.Table = &TableID{Project: params["project"], Dataset: params["dataset"], Table: params["table"]}
 	case MethodListProjects, MethodListDatasets, MethodGetDataset, MethodListTables, MethodGetTable:
 		op.Metadata.Dataset, op.Metadata.Table = params["dataset"], params["table"]
+	case MethodDiscovery:
 	default:
 		err = refuse(op.Method, "%s is not served", op.Method)
 	}

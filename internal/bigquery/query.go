@@ -30,6 +30,7 @@ var (
 		MethodGetDataset:   {"accessPolicyVersion", "datasetView"},
 		MethodListTables:   {"maxResults", "pageToken"},
 		MethodGetTable:     {"selectedFields", "view"},
+		MethodDiscovery:    {"version"},
 	}
 	// Parameters that Google's front end understands for every method, and why they are refused.
 	refusedParameters = map[string]string{
@@ -100,6 +101,9 @@ func decodeQuery(op *Operation, raw string) error {
 		op.List = decodeList(&p)
 	case MethodListProjects, MethodListDatasets, MethodGetDataset, MethodListTables, MethodGetTable:
 		op.Metadata = decodeMetadata(&p)
+	case MethodDiscovery:
+		p.word("version", "v2")
+		op.Metadata = &MetadataRequest{}
 	}
 	return p.problem()
 }

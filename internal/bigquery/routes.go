@@ -3,6 +3,7 @@ package bigquery
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -117,6 +118,9 @@ func (p pattern) MatchString(s string) bool { return len(s) <= p.max && p.Regexp
 // Match finds the route of a request. The path comes without its query and is taken literally, byte for byte: there is no normalisation that BigQuery could
 // do differently. The error is a *RequestError.
 func Match(verb, path string) (Route, Params, error) {
+	if verb == "GET" && slices.Contains(discoveryPaths, path) {
+		return Route{Method: MethodDiscovery, Verb: verb, Path: path}, Params{}, nil
+	}
 	if err := plainPath(path); err != nil {
 		return Route{}, nil, err
 	}

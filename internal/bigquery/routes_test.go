@@ -99,8 +99,6 @@ func TestMatch(t *testing.T) {
 		{"POST", "/projects/demo/queries", "", 403},
 		{"POST", "/BigQuery/v2/projects/demo/queries", "", 403},
 		{"POST", "/bigquery/v2", "", 403},
-		{"GET", "/discovery/v1/apis/bigquery/v2/rest", "", 403},
-		{"GET", "/$discovery/rest", "", 403},
 		{"GET", "/", "", 400},
 		// Verbs and custom methods that do not exist.
 		{"GET", "/bigquery/v2/projects/demo/queries", "", 403},

@@ -155,7 +155,9 @@ func readRoutine(ctx context.Context, catalog Catalog, id bigquery.RoutineID) (*
 	if !ok {
 		return nil, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("%s: functions of datasets are not known here", id)}, nil
 	}
+	source := readSource(ctx, catalog, bigquery.TableID{Project: id.Project, Dataset: id.Dataset}) // while the routine is read
 	routine, err := routines.Routine(ctx, id)
+	shown := <-source
 	switch {
 	case ctx.Err() != nil:
 		return nil, nil, ctx.Err()
@@ -165,6 +167,10 @@ func readRoutine(ctx context.Context, catalog Catalog, id bigquery.RoutineID) (*
 		return nil, &Error{Code: ErrorUnavailable, Message: fmt.Sprintf("the definition of %s could not be read; try again", id)}, nil
 	case routine.RoutineReference != id:
 		return nil, &Error{Code: ErrorUnavailable, Message: fmt.Sprintf("the definition of %s could not be read: the answer was for another routine", id)}, nil
+	case shown.err != nil:
+		return nil, &Error{Code: ErrorUnavailable, Message: fmt.Sprintf("whether the dataset of %s is a linked one could not be read; try again", id)}, nil
+	case shown.dataset != nil: // names in its body may be those of the source's project
+		return nil, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("%s is a function in a linked dataset, which is not supported; call it where it is", id)}, nil
 	}
 	return routine, nil, nil
 }

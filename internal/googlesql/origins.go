@@ -29,10 +29,11 @@ func readOrigins(ctx context.Context, catalog Catalog, id bigquery.TableID, dept
 	if shown.err != nil {
 		return nil, &Error{Code: ErrorUnavailable, Message: fmt.Sprintf("whether the dataset of %s is a linked one could not be read; try again", id)}, nil
 	}
-	if table.Type == "VIEW" { // the tables behind it are found by its query
-		if shown.dataset != nil { // in which names may be those of the source's project
-			return nil, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("%s is a view in a linked dataset, which is not supported; read it where it is", id)}, nil
-		}
+	view := table.Type == "VIEW" || table.Type == "MATERIALIZED_VIEW" || table.View != nil || table.MaterializedView != nil
+	if view && shown.dataset != nil { // names in its query may be those of the source's project
+		return nil, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("%s is a view in a linked dataset, which is not supported; read it where it is", id)}, nil
+	}
+	if view { // the tables behind it are found by its query
 		return table, nil, nil
 	}
 	var bases []bigquery.TableID

@@ -49,6 +49,8 @@ func TestOrigins(t *testing.T) {
 	plain := table("p.d.base", bigquery.Field{Name: "ssn", Type: "STRING"})
 	view := table("p.d.v", bigquery.Field{Name: "ssn", Type: "STRING"})
 	view.Type = "VIEW"
+	materialized := table("p.d.m", bigquery.Field{Name: "ssn", Type: "STRING"})
+	materialized.Type = "MATERIALIZED_VIEW"
 	said := func(name string, change func(*bigquery.Table)) *bigquery.Table {
 		s := snapshotOf(name, "p.d.base")
 		change(s)
@@ -79,7 +81,10 @@ func TestOrigins(t *testing.T) {
 		"both":                           {[]*bigquery.Table{said("p.d.s", func(t *bigquery.Table) { t.CloneDefinition = &bigquery.Clone{} })}, nil, "p.d.s", "", "a snapshot and a clone"},
 		"linked to nothing":              {[]*bigquery.Table{table("q.l.base")}, map[string]bigquery.DatasetReference{"q.l": {}}, "q.l.base", "", "whether the dataset of q.l.base is a linked one"},
 		"a view in a linked dataset":     {[]*bigquery.Table{view}, map[string]bigquery.DatasetReference{"p.d": {ProjectID: "q", DatasetID: "l"}}, "p.d.v", "", "a view in a linked dataset"},
-		"members that are clones":        {[]*bigquery.Table{plain, cloneOf("p.w.e_1", "p.d.base"), cloneOf("p.w.e_2", "p.d.gone")}, nil, "p.w.e_*", "p.d.gone! p.d.base", ""},
+		"a materialized view in a linked dataset": {
+			[]*bigquery.Table{materialized}, map[string]bigquery.DatasetReference{"p.d": {ProjectID: "q", DatasetID: "l"}}, "p.d.m", "", "a view in a linked dataset",
+		},
+		"members that are clones": {[]*bigquery.Table{plain, cloneOf("p.w.e_1", "p.d.base"), cloneOf("p.w.e_2", "p.d.gone")}, nil, "p.w.e_*", "p.d.gone! p.d.base", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &linking{store: &store{tables: map[bigquery.TableID]*bigquery.Table{}}, sources: c.sources}

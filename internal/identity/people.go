@@ -102,8 +102,8 @@ func (i *issuer) spellings(token *token, claim string, workload bool) (h humans,
 // they keep from deciding.
 func (i *issuer) holds(token *token, claim string, workload bool) bool {
 	switch {
-	case claim == "email" && unverified(token):
-		return false
+	case claim == "email" && (unverified(token) || !workload && !i.verifies(token)):
+		return false // whoever may write the address there would choose whom the map makes of them
 	case claim == "preferred_username" && !workload:
 		// OpenID Connect Core section 5.7: it is not unique and a person may change it. An operator
 		// who knows better names it under `people`.
@@ -124,6 +124,12 @@ func unverified(token *token) bool {
 	return present && v != true && v != "true"
 }
 
+// verifies says that the address of a person's token is one that the issuer has verified.
+func (i *issuer) verifies(token *token) bool {
+	_, said := token.claims["email_verified"]
+	return i.EmailsVerified || said && !unverified(token)
+}
+
 // vouchesFor says whether an address names a person as the organisation knows them. An issuer of
 // people says so of its own users by `email_verified`, or by making the address their `sub`; an
 // issuer of workloads only for the configured domains, since anyone may register a private address
@@ -133,8 +139,7 @@ func (i *issuer) vouchesFor(email, claim string, token *token, workload bool) bo
 		return false
 	}
 	if !workload {
-		_, said := token.claims["email_verified"]
-		return claim != "email" || said || i.EmailsVerified
+		return claim != "email" || i.verifies(token)
 	}
 	_, domain, _ := strings.Cut(email, "@")
 	return slices.ContainsFunc(i.PeopleDomains, func(d string) bool { return strings.EqualFold(d, domain) })

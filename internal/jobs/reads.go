@@ -74,6 +74,10 @@ func (r Reads) compare(named []string, job bigquery.Job) error {
 	if n := len(must) + len(r.Members) + len(r.Materialized); n > bigquery.MaxReferencedTables {
 		return fmt.Errorf("%w: the analysis named %d tables, and BigQuery lists at most %d", ErrMismatch, n, bigquery.MaxReferencedTables)
 	}
+	members := slices.ContainsFunc(read, func(name string) bool { return !slices.Contains(named, name) })
+	if len(read) >= bigquery.MaxReferencedTables && members { // members of wildcards fill the list, and what it lacks is not known
+		return fmt.Errorf("%w: BigQuery lists %d tables, and of more than %d not all", ErrMismatch, len(read), bigquery.MaxReferencedTables)
+	}
 	differ := slices.ContainsFunc(read, func(name string) bool { return !expected[name] })
 	if len(r.Materialized) == 0 {
 		differ = differ || slices.ContainsFunc(must, func(name string) bool { return !slices.Contains(read, name) })

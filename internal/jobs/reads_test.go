@@ -109,6 +109,23 @@ func TestAChangeBreaksTheJobForGood(t *testing.T) {
 	}
 }
 
+// Members of a wildcard may fill the list that BigQuery cuts off: then what stands behind them is not known.
+func TestAListThatMembersFillProvesNothing(t *testing.T) {
+	for _, n := range []int{49, 50} {
+		var members []string
+		for i := range n {
+			members = append(members, fmt.Sprintf("p.d.e_%d", i))
+		}
+		r := record(func(r *jobs.Record) {
+			r.Tables = []string{"p.d.e_*"}
+			r.Reads = jobs.Reads{Members: map[string][]string{"p.d.e_*": members}, Digests: r.Reads.Digests}
+		})
+		if err := jobs.CheckFinished(r, job(func(j *bigquery.Job) { j.ReferencedTables = tableIDs(strings.Join(members, " ")) })); (err == nil) != (n == 49) {
+			t.Errorf("%d members listed: %v", n, err)
+		}
+	}
+}
+
 // BigQuery's list may be cut off past 50 tables: then it proves nothing, whatever it shows.
 func TestMoreTablesThanBigQueryListsProveNothing(t *testing.T) {
 	for _, n := range []int{50, 51} {
