@@ -2,7 +2,10 @@ package console
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
+
+	"github.com/bqgate/bqgate/internal/approvals"
 )
 
 // failure is a refusal, as {"error": {"code", "message"}}. Code is the HTTP status, as in Google's errors; reason is a word for programs.
@@ -39,6 +42,10 @@ func fail(w http.ResponseWriter, status int, reason, message string) {
 
 // fault answers what is nobody's mistake but the gateway's or its neighbours'. The cause goes to the log only.
 func (a *api) fault(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, approvals.ErrRolledBack) { // trying again opens nothing; approvals has logged why, once
+		fail(w, http.StatusServiceUnavailable, "approvalsClosed", closedWords)
+		return
+	}
 	a.Log.Error("approval endpoint could not answer", "method", r.Method, "route", r.Pattern, "error", err)
 	f := failure{
 		status: http.StatusServiceUnavailable, reason: "unavailable",

@@ -228,8 +228,6 @@ func (a *api) refuse(w http.ResponseWriter, r *http.Request, id string, err erro
 		fail(w, http.StatusConflict, "releasing", "its one run is just being submitted and cannot be taken back")
 	case errors.Is(err, approvals.ErrReason), errors.Is(err, approvals.ErrTerms):
 		fail(w, http.StatusBadRequest, "invalid", err.Error())
-	case errors.Is(err, approvals.ErrRolledBack):
-		fail(w, http.StatusServiceUnavailable, "approvalsClosed", closedWords)
 	default:
 		a.fault(w, r, err)
 	}

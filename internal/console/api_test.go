@@ -251,6 +251,33 @@ func TestCrossOrigin(t *testing.T) {
 	}
 }
 
+// A Redis that has lost what was there closes approvals, and every path says so: trying again would open nothing.
+func TestApprovalsClosed(t *testing.T) {
+	for name, ask := range map[string][2]string{
+		"list":    {"GET", "/api/v1/requests"},
+		"get":     {"GET", "/api/v1/requests/%s"},
+		"approve": {"POST", "/api/v1/requests/%s/approve"},
+		"grants":  {"GET", "/api/v1/grants"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			q := b.hold("run1")
+			if err := b.redis.FlushAll(t.Context()).Err(); err != nil {
+				t.Fatal(err)
+			}
+			path, body := strings.ReplaceAll(ask[1], "%s", q.ID), ""
+			if ask[0] == "POST" {
+				body = `{"reason": "needed"}`
+			}
+			a := b.call("dana", ask[0], path, body, func(r *http.Request) { r.Header.Set("Content-Type", "application/json") })
+			b.refused(name, a, http.StatusServiceUnavailable, "approvals are closed")
+			if e, _ := a.body["error"].(map[string]any); e["reason"] != "approvalsClosed" {
+				t.Errorf("reason %v, want approvalsClosed", e["reason"])
+			}
+		})
+	}
+}
+
 func TestRedisDown(t *testing.T) {
 	b := newBench(t)
 	r := b.hold("run1")
