@@ -195,6 +195,7 @@ func (c *Config) check() error {
 	need(c.Audit.Dir != "", "audit.dir is missing: without an audit journal nothing is answered")
 	need(c.Audit.KeyFile != "", "audit.key_file is missing: make one with `bqgate audit keygen`")
 	need(len(c.Policies) > 0, "policies is empty: without a policy everything is refused; name at least one file")
+	need(c.SQL.Workers >= 0 && c.SQL.Deadline >= 0, "sql: workers and deadline are not below 0")
 	l := c.Limits
 	need((l.AsksAtOnce == 0) == (l.AsksPerSecond == 0) && l.AsksAtOnce >= 0 && l.AsksPerSecond >= 0,
 		"limits: asks_at_once and asks_per_second belong together, and are above 0")

@@ -43,7 +43,7 @@ func Check(ctx context.Context, c *config.Config) error {
 	given(c.Redis.URL, func() error { return checkRedis(ctx, c) })
 	given("identity", func() error { return checkIdentity(c) })
 	given("credentials", func() error { return checkCredentials(ctx, c) })
-	given("upstream", func() error { _, err := dialUpstream(c.Upstream, nil); return err })
+	given("upstream", func() error { return checkUpstream(c.Upstream) })
 	given("notifications", func() error { _, err := notify.Load(c.Notifications); return err })
 	if len(c.Policies) > 0 {
 		given("policies", func() error {
@@ -63,6 +63,17 @@ func checkAddress(address string) error {
 		return fmt.Errorf("console.address: %w", err)
 	}
 	return nil
+}
+
+// checkUpstream contacts nobody. A ca_file that cannot be read does not hide what else is wrong.
+func checkUpstream(u config.Upstream) error {
+	_, err := dialUpstream(u, nil)
+	u.CAFile = ""
+	_, rest := dialUpstream(u, nil)
+	if err != nil && rest != nil && err.Error() == rest.Error() {
+		return err
+	}
+	return errors.Join(err, rest)
 }
 
 // checkCredentials contacts nobody.

@@ -209,7 +209,7 @@ func TestCheckSaysEverything(t *testing.T) {
 		replace("sealing_key_file: sealing.key\n", ""),
 		replace("https://ci.example", "http://ci.example"),
 		replace("inspection: inspection\n", "inspection: nobody\n"),
-		replace("policies: [p.yaml]", "policies: [p.yaml]\nsql: {deadline: soon}\naproval: {}"),
+		replace("policies: [p.yaml]", "policies: [p.yaml]\nsql: {deadline: soon}\naproval: {}\nupstream: {url: \"http://evil.example\", ca_file: none.pem}"),
 		replace("gateway.json}", "none.json}"),
 		replace(redis, "127.0.0.1:1"),
 		func(dir string, _ *string) { os.Chmod(filepath.Join(dir, "audit.key"), 0o644) },
@@ -227,7 +227,7 @@ func TestCheckSaysEverything(t *testing.T) {
 	all := errors.Join(wrong, Check(t.Context(), cfg)).Error()
 	for _, want := range []string{
 		"unknown key sockets.envoy_uids (did you mean envoy_uid?)", "unknown key aproval (did you mean approvals?)", "sealing_key_file is missing",
-		"in sql, from line 12", "http://ci.example", "nobody", "none.json", "127.0.0.1:1", "audit.key", "is not a folder", "chmod 700", "allow_all",
+		"in sql, from line 12", "http://ci.example", "nobody", "none.json", "127.0.0.1:1", "audit.key", "is not a folder", "chmod 700", "allow_all", "none.pem", "http://evil.example",
 	} {
 		if !strings.Contains(all, want) {
 			t.Errorf("nothing says %q:\n%s", want, all)

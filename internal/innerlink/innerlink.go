@@ -141,6 +141,9 @@ func checkDir(dir string, allow []int) error {
 	if err != nil {
 		return fmt.Errorf("socket folder: %w", err)
 	}
+	if !info.IsDir() {
+		return fmt.Errorf("socket folder %s is not a folder; name another", dir)
+	}
 	if st, ok := info.Sys().(*syscall.Stat_t); !ok || int(st.Uid) != os.Getuid() {
 		return fmt.Errorf("socket folder %s belongs to another user; bqgate must own it", dir)
 	}

@@ -116,6 +116,19 @@ func TestListenRefusesAnOpenFolder(t *testing.T) {
 	}
 }
 
+// What is no folder is not one that wants another mode.
+func TestListenRefusesAFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, err := range map[string]error{"Check": innerlink.Check(file, nil), "Open": func() error { _, err := listen(file, nil); return err }()} {
+		if err == nil || !strings.Contains(err.Error(), "is not a folder") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestOwnUserIsServed(t *testing.T) {
 	l, err := listen(filepath.Join(t.TempDir(), "in"), nil)
 	if err != nil {
