@@ -40,15 +40,10 @@ func (s *Service) listDatasets(ctx context.Context, w *walk, reach policies.Reac
 }
 
 func (s *Service) getDataset(ctx context.Context, w *walk, reach policies.Reach, ref bigquery.DatasetReference) ([]byte, error) {
-	name := "dataset " + ref.DatasetID
-	rule, seen, err := s.sees(ctx, reach, ref)
-	switch {
-	case err != nil:
-		return nil, missing(err, name)
-	case !seen:
-		return nil, hidden(name)
+	name, err := s.seeDataset(ctx, w, reach, ref)
+	if err != nil {
+		return nil, err
 	}
-	w.decision.Rule = rule
 	d, err := s.Metadata.GetDataset(ctx, ref)
 	if err != nil {
 		return nil, missing(err, name)
@@ -92,6 +87,20 @@ func (s *Service) open(ctx context.Context, reach policies.Reach, all []bigquery
 		}
 	}
 	return open, nil
+}
+
+// seeDataset goes on only for who may know of a dataset, and gives the words by which it is named.
+func (s *Service) seeDataset(ctx context.Context, w *walk, reach policies.Reach, ref bigquery.DatasetReference) (name string, err error) {
+	name = "dataset " + ref.DatasetID
+	rule, seen, err := s.sees(ctx, reach, ref)
+	switch {
+	case err != nil:
+		return name, missing(err, name)
+	case !seen:
+		return name, hidden(name)
+	}
+	w.decision.Rule = rule
+	return name, nil
 }
 
 // sees says whether the subject may know of a dataset. Where that depends on what is in it,

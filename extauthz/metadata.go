@@ -46,7 +46,7 @@ func (s *Service) mayAsk(w *walk, reach policies.Reach) error {
 	if reach.Nothing() {
 		return &refusal{message: "no policy lets you read anything"}
 	}
-	if s.knows(w) {
+	if s.knows(w, reach) {
 		return nil
 	}
 	rate := s.Asks.orDefault()
@@ -74,13 +74,18 @@ func (s *Service) discovery(ctx context.Context, w *walk) outcome {
 }
 
 // knows says that a table is asked for whose schema the gateway has in memory, or that nothing is asked of Google at all.
-func (s *Service) knows(w *walk) bool {
+// Of a closed table it says nothing: what is in memory, others have read, and a free answer would tell that it is there.
+func (s *Service) knows(w *walk, reach policies.Reach) bool {
 	switch w.op.Method {
 	case bigquery.MethodListProjects, bigquery.MethodDiscovery:
 		return true
 	case bigquery.MethodGetTable:
+		id := bigquery.TableID{Project: w.op.Job.ProjectID, Dataset: w.op.Metadata.Dataset, Table: w.op.Metadata.Table}
+		if _, open := reach.Table(id); !open {
+			return false
+		}
 		catalog, ok := s.Catalog.(interface{ Knows(bigquery.TableID) bool })
-		return ok && catalog.Knows(bigquery.TableID{Project: w.op.Job.ProjectID, Dataset: w.op.Metadata.Dataset, Table: w.op.Metadata.Table})
+		return ok && catalog.Knows(id)
 	default:
 		return false
 	}
@@ -107,15 +112,10 @@ func (s *Service) describe(ctx context.Context, w *walk, reach policies.Reach) (
 }
 
 func (s *Service) listTables(ctx context.Context, w *walk, reach policies.Reach, ref bigquery.DatasetReference) ([]byte, error) {
-	name := "dataset " + ref.DatasetID
-	rule, seen, err := s.sees(ctx, reach, ref)
-	switch {
-	case err != nil:
-		return nil, missing(err, name)
-	case !seen:
-		return nil, hidden(name)
+	name, err := s.seeDataset(ctx, w, reach, ref)
+	if err != nil {
+		return nil, err
 	}
-	w.decision.Rule = rule
 	all, err := s.tablesOf(ctx, ref)
 	if err != nil {
 		return nil, missing(err, name)

@@ -197,8 +197,8 @@ func (c *Config) check() error {
 	need(len(c.Policies) > 0, "policies is empty: without a policy everything is refused; name at least one file")
 	need(c.SQL.Workers >= 0 && c.SQL.Deadline >= 0, "sql: workers and deadline are not below 0")
 	l := c.Limits
-	need((l.AsksAtOnce == 0) == (l.AsksPerSecond == 0) && l.AsksAtOnce >= 0 && l.AsksPerSecond >= 0,
-		"limits: asks_at_once and asks_per_second belong together, and are above 0")
+	need(l == (Limits{}) || 1 <= l.AsksAtOnce && l.AsksAtOnce <= 100_000 && 0.01 <= l.AsksPerSecond && l.AsksPerSecond <= 10_000,
+		"limits: asks_at_once (1 to 100000) and asks_per_second (0.01 to 10000) belong together")
 	errs = append(errs, c.checkLogin()...)
 	return errors.Join(errs...)
 }

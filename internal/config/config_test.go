@@ -134,3 +134,18 @@ func TestMistakes(t *testing.T) {
 		t.Errorf("a missing file: %v", err)
 	}
 }
+
+// A limit that would be none, or so slow that it overflows, is a mistake.
+func TestLimits(t *testing.T) {
+	for limits, ok := range map[string]bool{
+		"{asks_at_once: 600, asks_per_second: 10}": true, "{asks_at_once: 1, asks_per_second: 0.01}": true, "{}": true,
+		"{asks_at_once: 600}": false, "{asks_per_second: 10}": false, "{asks_at_once: -1, asks_per_second: 10}": false,
+		"{asks_at_once: 600, asks_per_second: -1}": false, "{asks_at_once: 600, asks_per_second: 1e-12}": false,
+		"{asks_at_once: 600, asks_per_second: .inf}": false, "{asks_at_once: 600, asks_per_second: .nan}": false,
+		"{asks_at_once: 1000000, asks_per_second: 1}": false,
+	} {
+		if _, _, err := load(t, whole+"limits: "+limits+"\n"); (err == nil) != ok {
+			t.Errorf("%s: %v", limits, err)
+		}
+	}
+}
