@@ -51,7 +51,7 @@ func (d *demo) fake(t *testing.T, path string, body any) {
 	}
 }
 
-// A1: a plan of the attacker's own making, sent to ext_proc's socket by a process of the same user. (Other users do not get that far: internal/innerlink.)
+// A1: a plan of the attacker's own making, sent to ext_proc's socket by a process of the same user. (Other users do not get that far: internal/unixsocket.)
 func attackInnerServices(t *testing.T, d *demo) {
 	conn, err := grpc.NewClient("unix:"+filepath.Join(d.Sockets, "ext_proc.sock"), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {

@@ -73,7 +73,7 @@ func callCheck(socket, token string) int {
 // which shows that the request is one that would have brought a token.
 func attackCheckAsAnotherUser(t *testing.T, d *demo) {
 	if os.Getuid() != 0 {
-		t.Skip("only root can become another user; internal/innerlink TestPeers holds the refusal without")
+		t.Skip("only root can become another user; internal/unixsocket TestPeers holds the refusal without")
 	}
 	socket := filepath.Join(d.Sockets, "ext_authz.sock")
 	open := func(path string, mode os.FileMode) {

@@ -14,7 +14,7 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/jobs"
-	"github.com/bqgate/bqgate/internal/steps"
+	"github.com/bqgate/bqgate/internal/timing"
 	"github.com/bqgate/bqgate/internal/verdict"
 	"github.com/bqgate/bqgate/policies"
 )
@@ -33,7 +33,7 @@ type walk struct {
 	job      bigquery.JobReference
 	approval string // id of the request for approval, where one plays a part
 	sql      string
-	clock    steps.Clock
+	clock    timing.Clock
 	asked    []string // tables that a request without SQL names
 	remark   string   // for the record of an allowed request
 

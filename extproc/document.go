@@ -6,7 +6,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/jobs"
-	"github.com/bqgate/bqgate/internal/steps"
+	"github.com/bqgate/bqgate/internal/timing"
 	"github.com/bqgate/bqgate/internal/verdict"
 )
 
@@ -19,7 +19,7 @@ type document struct {
 	forward *verdict.Forward
 	body    []byte
 	about   bigquery.JobReference
-	clock   *steps.Clock
+	clock   *timing.Clock
 }
 
 func (d *document) rows() uint64               { return 0 }

@@ -13,7 +13,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/bigquery"
-	"github.com/bqgate/bqgate/internal/steps"
+	"github.com/bqgate/bqgate/internal/timing"
 	"github.com/bqgate/bqgate/internal/verdict"
 )
 
@@ -32,7 +32,7 @@ type exchange struct {
 	status   int                        // of the upstream answer
 	frames   uint64
 	bytes    uint64
-	clock    steps.Clock
+	clock    timing.Clock
 }
 
 // answer turns what arrives into what may leave.

@@ -9,7 +9,7 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/masking"
-	"github.com/bqgate/bqgate/internal/steps"
+	"github.com/bqgate/bqgate/internal/timing"
 	"github.com/bqgate/bqgate/internal/verdict"
 )
 
@@ -24,11 +24,11 @@ type results struct {
 	masker   *masking.Results
 	withheld []byte
 	cleared  bool
-	clock    *steps.Clock
+	clock    *timing.Clock
 	record   jobs.Record // of the job, once the answer is cleared
 }
 
-func newResults(s *Service, f *verdict.Forward, clock *steps.Clock) *results {
+func newResults(s *Service, f *verdict.Forward, clock *timing.Clock) *results {
 	salt := s.Keys.MAC("random_hash", f.Record.Decision)
 	// Both caps are of the whole result, so that no answer alone may exceed them either.
 	r := &results{service: s, forward: f, clock: clock}

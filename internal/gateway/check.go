@@ -13,9 +13,9 @@ import (
 	"github.com/bqgate/bqgate/internal/config"
 	"github.com/bqgate/bqgate/internal/credentials"
 	"github.com/bqgate/bqgate/internal/identity"
-	"github.com/bqgate/bqgate/internal/innerlink"
 	"github.com/bqgate/bqgate/internal/notify"
 	"github.com/bqgate/bqgate/internal/sealed"
+	"github.com/bqgate/bqgate/internal/unixsocket"
 )
 
 // redisWithin is how long Check waits for Redis to answer.
@@ -38,7 +38,7 @@ func Check(ctx context.Context, c *config.Config) error {
 	given(c.SealingKeyFile, func() error { _, err := sealed.Load(c.SealingKeyFile); return err })
 	given(c.Audit.KeyFile, func() error { _, err := audit.LoadKey(c.Audit.KeyFile); return err })
 	given(c.Audit.Dir, func() error { return audit.CheckFolder(c.Audit.Dir) })
-	given(c.Sockets.Dir, func() error { return innerlink.Check(c.Sockets.Dir, c.Sockets.EnvoyUID) })
+	given(c.Sockets.Dir, func() error { return unixsocket.Check(c.Sockets.Dir, c.Sockets.EnvoyUID) })
 	given(c.Console.Address, func() error { return checkAddress(c.Console.Address) })
 	given(c.Redis.URL, func() error { return checkRedis(ctx, c) })
 	given("identity", func() error { return checkIdentity(c) })

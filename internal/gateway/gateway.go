@@ -30,13 +30,13 @@ import (
 
 // Run serves until ctx ends or a part fails. It returns nil after an orderly stop.
 //
-// Its doors come first: a second gateway of the same configuration ends there, and has touched nothing of the first.
+// Its listeners come first: a second gateway of the same configuration ends there, and has touched nothing of the first.
 func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
-	doors, err := openDoors(c, log)
+	listeners, err := openListeners(c, log)
 	if err != nil {
 		return err
 	}
-	defer doors.close()
+	defer listeners.close()
 	keys, err := sealed.Load(c.SealingKeyFile)
 	if err != nil {
 		return err
@@ -56,7 +56,7 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	}
 	defer journal.Close()
 
-	who, err := identities(c.Identity, store, keys, log)
+	who, err := newIdentityServices(c.Identity, store, keys, log)
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	}
 	who.sessions.Journal = sessionJournal{journal, holds, log}
 	who.sessions.Access = set.AccessUntil
-	past, err := learn(ctx, c, auditKey, holds, who.sessions, log)
+	follower, err := followJournals(ctx, c, auditKey, holds, who.sessions, log)
 	if err != nil {
 		return err
 	}
@@ -145,14 +145,14 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	g.Go(func() error { return past.follow(ctx) })
+	g.Go(func() error { return follower.follow(ctx) })
 	g.Go(func() error { closeUnfinished(ctx, c.Audit.Dir, auditKey, journal, log); return nil })
 	g.Go(func() error { return notify.New(targets, holds, log).Run(ctx) })
-	if err := doors.serve(ctx, g, authz, proc, who.tokens, pages); err != nil {
+	if err := listeners.serve(ctx, g, authz, proc, who.tokens, pages); err != nil {
 		return err
 	}
 	log.Info("serving", "sockets", c.Sockets.Dir, "console", c.Console.Address, "policies", len(c.Policies), "policy_digest", set.Digest())
-	g.Go(func() error { checkNames(ctx, set, upstream, log); return nil })
+	g.Go(func() error { logAbsentTables(ctx, set, upstream, log); return nil })
 	return g.Wait()
 }
 

@@ -142,7 +142,7 @@ func TestSecondGatewayHarmsNothing(t *testing.T) {
 		says  string
 	}{
 		"the same sockets": {func(t *testing.T, cfg *config.Config) {
-			first, err := openDoors(cfg, quiet)
+			first, err := openListeners(cfg, quiet)
 			if err != nil {
 				t.Fatal(err)
 			}

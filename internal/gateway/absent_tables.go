@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	namesAtOnce  = 4                // datasets that are listed at the same time
-	namesAllowed = 30 * time.Second // for one list
+	listsAtOnce = 4                // datasets that are listed at the same time
+	listWithin  = 30 * time.Second // for one list
 )
 
 // tableLister lists the tables of a dataset, under the inspection identity.
@@ -22,16 +22,16 @@ type tableLister interface {
 	ListTables(ctx context.Context, ref bigquery.DatasetReference) ([]bigquery.ListedTable, error)
 }
 
-// checkNames says in the log which entries of the policy name a table that is not there. Nothing
+// logAbsentTables says in the log which entries of the policy name a table that is not there. Nothing
 // waits for it: such an entry is not wrong in itself, since the table may come later, but whoever
 // mistyped a name must hear of it. The names are the policy's own, and nobody's request is behind
 // it. That a table lacks a column is said when it is first read.
-func checkNames(ctx context.Context, set *policies.Set, tables tableLister, log *slog.Logger) {
+func logAbsentTables(ctx context.Context, set *policies.Set, tables tableLister, log *slog.Logger) {
 	var g errgroup.Group
-	g.SetLimit(namesAtOnce)
+	g.SetLimit(listsAtOnce)
 	for _, dataset := range set.Datasets() {
 		g.Go(func() error {
-			ctx, cancel := context.WithTimeout(ctx, namesAllowed)
+			ctx, cancel := context.WithTimeout(ctx, listWithin)
 			defer cancel()
 			list, err := tables.ListTables(ctx, dataset)
 			if err != nil && !errors.Is(err, bigquery.ErrNotFound) {

@@ -15,32 +15,32 @@ import (
 	"github.com/bqgate/bqgate/internal/sealed"
 )
 
-// parties is everything that says who somebody is.
-type parties struct {
+// identityServices is everything that says who somebody is.
+type identityServices struct {
 	verifier      *identity.Verifier
 	authenticator *identity.Authenticator
 	sessions      *identity.Sessions
 	tokens        http.Handler // POST /v1/token
 }
 
-func identities(c identity.Config, store redis.UniversalClient, keys *sealed.Keyring, log *slog.Logger) (parties, error) {
+func newIdentityServices(c identity.Config, store redis.UniversalClient, keys *sealed.Keyring, log *slog.Logger) (identityServices, error) {
 	verifier, err := identity.NewVerifier(c)
 	if err != nil {
-		return parties{}, fmt.Errorf("identity: %w", err)
+		return identityServices{}, fmt.Errorf("identity: %w", err)
 	}
 	sessions, err := identity.NewSessions(store, keys, c, log)
 	if err != nil {
-		return parties{}, fmt.Errorf("identity: %w", err)
+		return identityServices{}, fmt.Errorf("identity: %w", err)
 	}
 	authenticator, err := identity.NewAuthenticator(verifier, sessions)
 	if err != nil {
-		return parties{}, fmt.Errorf("identity: %w", err)
+		return identityServices{}, fmt.Errorf("identity: %w", err)
 	}
 	tokens, err := identity.TokenHandler(verifier, sessions, log)
 	if err != nil {
-		return parties{}, fmt.Errorf("identity: %w", err)
+		return identityServices{}, fmt.Errorf("identity: %w", err)
 	}
-	return parties{verifier, authenticator, sessions, tokens}, nil
+	return identityServices{verifier, authenticator, sessions, tokens}, nil
 }
 
 func issuerNames(c identity.Config) []string {

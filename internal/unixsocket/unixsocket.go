@@ -1,9 +1,9 @@
-// Package innerlink listens for Envoy, and for nobody else.
+// Package unixsocket listens for Envoy, and for nobody else.
 //
 // Whoever can call Check with a valid agent token reads a minted Google token out of the answer, and whoever can call Process sees rows before they are
 // masked (attack A1). So the inner services listen on Unix sockets only, in a folder that only the gateway's user may enter, and the kernel's word on who has
 // connected (SO_PEERCRED) is checked on every connection.
-package innerlink
+package unixsocket
 
 import (
 	"errors"

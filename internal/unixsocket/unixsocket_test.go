@@ -1,4 +1,4 @@
-package innerlink_test
+package unixsocket_test
 
 import (
 	"errors"
@@ -14,16 +14,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bqgate/bqgate/internal/innerlink"
+	"github.com/bqgate/bqgate/internal/unixsocket"
 )
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
-const attackEnv = "INNERLINK_TEST_ATTACK"
+const attackEnv = "UNIXSOCKET_TEST_ATTACK"
 
 // listen takes a folder and listens on its socket "s"; closing the listener gives the folder back.
 func listen(dir string, allow []int) (net.Listener, error) {
-	folder, err := innerlink.Open(dir, allow, quiet)
+	folder, err := unixsocket.Open(dir, allow, quiet)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +37,7 @@ func listen(dir string, allow []int) (net.Listener, error) {
 
 type held struct {
 	net.Listener
-	folder *innerlink.Folder
+	folder *unixsocket.Folder
 }
 
 func (h *held) Close() error { return errors.Join(h.Listener.Close(), h.folder.Close()) }
@@ -51,7 +51,7 @@ func TestOneGatewayAFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer first.Close()
-	if second, err := listen(dir, nil); !errors.Is(err, innerlink.ErrTaken) || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) {
+	if second, err := listen(dir, nil); !errors.Is(err, unixsocket.ErrTaken) || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) {
 		if err == nil {
 			second.Close()
 		}
@@ -122,7 +122,7 @@ func TestListenRefusesAFile(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, err := range map[string]error{"Check": innerlink.Check(file, nil), "Open": func() error { _, err := listen(file, nil); return err }()} {
+	for name, err := range map[string]error{"Check": unixsocket.Check(file, nil), "Open": func() error { _, err := listen(file, nil); return err }()} {
 		if err == nil || !strings.Contains(err.Error(), "is not a folder") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -158,7 +158,7 @@ func TestAnotherUserIsHungUpOn(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can become another user; TestPeers holds the refusal without")
 	}
-	dir, err := os.MkdirTemp("/tmp", "innerlink")
+	dir, err := os.MkdirTemp("/tmp", "unixsocket")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func TestAnotherUserIsHungUpOn(t *testing.T) {
 // not a gateway that answers nothing.
 func TestAnotherUserThatIsAllowed(t *testing.T) {
 	const other = 65534
-	base, err := os.MkdirTemp("/tmp", "innerlink")
+	base, err := os.MkdirTemp("/tmp", "unixsocket")
 	if err != nil {
 		t.Fatal(err)
 	}

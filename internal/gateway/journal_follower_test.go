@@ -28,7 +28,7 @@ type life struct {
 	holds    *approvals.Store
 	sessions *identity.Sessions
 	journal  *audit.Journal
-	past     *past
+	follower *journalFollower
 }
 
 type world struct {
@@ -73,7 +73,7 @@ func (w *world) begin() (*life, error) {
 	}
 	w.t.Cleanup(holds.Close)
 	sessions.Journal = sessionJournal{journal, holds, slog.Default()}
-	p, err := learn(context.Background(), w.config, w.key, holds, sessions, slog.Default())
+	p, err := followJournals(context.Background(), w.config, w.key, holds, sessions, slog.Default())
 	return &life{holds, sessions, journal, p}, err
 }
 
@@ -144,7 +144,7 @@ func TestUsedStaysUsedAcrossRestarts(t *testing.T) {
 	_, err = first.holds.Cancel(ctx, r.ID, run)
 	must(err)
 	w.client.HSet(ctx, key, kept)
-	must(second.past.poll())
+	must(second.follower.poll())
 	if _, err := second.holds.Get(ctx, r.ID); !errors.Is(err, approvals.ErrTampered) {
 		t.Fatalf("a withdrawn request put back for another process: %v, want ErrTampered", err)
 	}
@@ -256,7 +256,7 @@ func TestRevokedOnAnotherHost(t *testing.T) {
 	if err := a.sessions.Ban(ctx, identity.Session{ID: "s-1", Issuer: "i", Subject: "s", Owner: "o", Expiry: time.Now().Add(time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
-	if err := running.past.catchUp(ctx); err != nil {
+	if err := running.follower.catchUp(ctx); err != nil {
 		t.Fatal(err)
 	}
 	for name, l := range map[string]*life{"running": running, "started again": there.mustBegin(), "new": w.host(t).mustBegin()} {
@@ -288,7 +288,7 @@ func TestFollowingIsNotFatal(t *testing.T) {
 	}
 	second := w.mustBegin()
 	ended := make(chan error)
-	go func() { ended <- second.past.follow(ctx) }()
+	go func() { ended <- second.follower.follow(ctx) }()
 	if err := os.Rename(folder, folder+".away"); err != nil {
 		t.Fatal(err)
 	}

@@ -1,5 +1,5 @@
-// Package steps measures where the time of one request goes, for the line that the log has about it.
-package steps
+// Package timing measures where the time of one request goes, for the line that the log has about it.
+package timing
 
 import (
 	"log/slog"

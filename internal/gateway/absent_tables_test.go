@@ -54,7 +54,7 @@ func TestNamesThatAreNotThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	checkNames(t.Context(), set, namesLister{}, slog.New(slog.NewTextHandler(&out, nil)))
+	logAbsentTables(t.Context(), set, namesLister{}, slog.New(slog.NewTextHandler(&out, nil)))
 	for _, want := range []string{
 		"line=5 cause=\"columns entry demo.crm.custmers.email: there is no table custmers in demo.crm (did you mean customers?)\"",
 		"line=8 cause=\"columns entry demo.nowhere.customers.ssn: there is no table customers in demo.nowhere\"",

@@ -1,4 +1,4 @@
-package innerlink
+package unixsocket
 
 import (
 	"errors"
