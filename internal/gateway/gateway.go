@@ -5,8 +5,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,74 +30,136 @@ import (
 	"github.com/bqgate/bqgate/policies"
 )
 
-// Run serves until ctx ends or a part fails. It returns nil after an orderly stop.
+// Run builds the gateway, then serves until ctx ends or a part fails. It returns nil after an orderly
+// stop.
 //
-// Its listeners come first: a second gateway of the same configuration ends there, and has touched nothing of the first.
+// It listens first: a second gateway of the same configuration ends there, and has touched nothing of
+// the first.
 func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	listeners, err := openListeners(c, log)
 	if err != nil {
 		return err
 	}
 	defer listeners.close()
-	keys, err := sealed.Load(c.SealingKeyFile)
-	if err != nil {
+	ctx, cancel := context.WithCancel(ctx)
+	g := &gateway{config: c, log: log}
+	defer g.close()
+	defer cancel() // what follows others ends before what it follows is closed
+	if err := g.build(ctx); err != nil {
 		return err
 	}
-	store, err := connect(ctx, c.Redis)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	auditKey, err := audit.LoadKey(c.Audit.KeyFile)
-	if err != nil {
-		return err
-	}
-	journal, err := audit.Open(c.Audit.Dir, auditKey, audit.Options{})
-	if err != nil {
-		return err
-	}
-	defer journal.Close()
+	return g.serve(ctx, listeners)
+}
 
-	who, err := newIdentityServices(c.Identity, store, keys, log)
-	if err != nil {
+// gateway is everything that serves. build fills it.
+type gateway struct {
+	config *config.Config
+	log    *slog.Logger
+	opened []func() // what close ends, in the order in which it was opened
+
+	keys      *sealed.Keyring
+	redis     redis.UniversalClient
+	auditKey  *audit.Key
+	journal   *audit.Journal
+	who       identityServices
+	broker    *credentials.Broker
+	upstream  *bigquery.Client
+	policies  *policies.Set
+	notify    *notify.Targets
+	approvals *approvals.Store
+	follower  *journalFollower
+
+	authz   *extauthz.Service
+	proc    *extproc.Service
+	console http.Handler
+}
+
+func (g *gateway) onClose(end func()) { g.opened = append(g.opened, end) }
+
+// close ends what was opened, the last first.
+func (g *gateway) close() {
+	for _, end := range slices.Backward(g.opened) {
+		end()
+	}
+}
+
+// build makes every part, and knows what the journals say when it returns. Nothing is served yet.
+func (g *gateway) build(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{g.openStores, g.readConfiguration, g.buildApprovals, g.buildServices} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openStores opens where the gateway keeps and finds things: its keys, Redis and the audit journal.
+func (g *gateway) openStores(ctx context.Context) (err error) {
+	c := g.config
+	if g.keys, err = sealed.Load(c.SealingKeyFile); err != nil {
 		return err
 	}
-	defer who.verifier.Close()
-	broker, err := credentials.New(ctx, c.Credentials)
-	if err != nil {
+	if g.redis, err = connect(ctx, c.Redis); err != nil {
+		return err
+	}
+	g.onClose(func() { g.redis.Close() })
+	if g.auditKey, err = audit.LoadKey(c.Audit.KeyFile); err != nil {
+		return err
+	}
+	if g.journal, err = audit.Open(c.Audit.Dir, g.auditKey, audit.Options{}); err != nil {
+		return err
+	}
+	g.onClose(func() { g.journal.Close() })
+	return nil
+}
+
+// readConfiguration makes what the configuration describes: who is known, with which credentials
+// BigQuery is asked, by which policies, and who is told.
+func (g *gateway) readConfiguration(ctx context.Context) (err error) {
+	c := g.config
+	if g.who, err = newIdentityServices(c.Identity, g.redis, g.keys, g.log); err != nil {
+		return err
+	}
+	g.onClose(g.who.verifier.Close)
+	if g.broker, err = credentials.New(ctx, c.Credentials); err != nil {
 		return fmt.Errorf("credentials: %w", err)
 	}
-	defer broker.Close()
-	upstream, err := dialUpstream(c.Upstream, broker)
-	if err != nil {
+	g.onClose(func() { g.broker.Close() })
+	if g.upstream, err = dialUpstream(c.Upstream, g.broker); err != nil {
 		return err
 	}
-	catalog, err := bigquery.NewCatalog(upstream, bigquery.MaxCatalogTTL)
-	if err != nil {
+	if g.policies, err = loadPolicies(c); err != nil {
 		return err
 	}
-	set, err := loadPolicies(c)
-	if err != nil {
-		return err
-	}
-	targets, err := notify.Load(c.Notifications)
-	if err != nil {
-		return err
-	}
-	holds, err := approvals.New(approvals.Options{
-		Redis: store, Keys: keys, Journal: approvalJournal{journal}, ConsoleURL: c.Console.URL, Log: log, Notify: targets.Of, Told: told(who.sessions),
+	g.notify, err = notify.Load(c.Notifications)
+	return err
+}
+
+// buildApprovals makes the approvals, and learns what the journals say of them and of sessions.
+func (g *gateway) buildApprovals(ctx context.Context) (err error) {
+	c := g.config
+	g.approvals, err = approvals.New(approvals.Options{
+		Redis: g.redis, Keys: g.keys, Journal: approvalJournal{g.journal}, ConsoleURL: c.Console.URL, Log: g.log,
+		Notify: g.notify.Of, Told: told(g.who.sessions),
 		MaxWaiting: c.Approvals.MaxWaiting, MaxPerOwner: c.Approvals.MaxPerClient,
 	})
 	if err != nil {
 		return err
 	}
-	defer holds.Close()
-	if err := approvals.CheckRedis(ctx, store, !c.Redis.Embedded); err != nil {
+	g.onClose(g.approvals.Close)
+	if err := approvals.CheckRedis(ctx, g.redis, !c.Redis.Embedded); err != nil {
 		return err
 	}
-	who.sessions.Journal = sessionJournal{journal, holds, log}
-	who.sessions.Access = set.AccessUntil
-	follower, err := followJournals(ctx, c, auditKey, holds, who.sessions, log)
+	g.who.sessions.Journal = sessionJournal{g.journal, g.approvals, g.log}
+	g.who.sessions.Access = g.policies.AccessUntil
+	g.follower, err = followJournals(ctx, c, g.auditKey, g.approvals, g.who.sessions, g.log)
+	return err
+}
+
+// buildServices makes what Envoy and reviewers talk to.
+func (g *gateway) buildServices(ctx context.Context) error {
+	c := g.config
+	catalog, err := bigquery.NewCatalog(g.upstream, bigquery.MaxCatalogTTL)
 	if err != nil {
 		return err
 	}
@@ -103,57 +167,72 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	defer pool.Close()
-	log.Info("SQL workers are ready", "confined", pool.Confined())
-	records := jobs.NewStore(store, keys)
+	g.onClose(func() { pool.Close() })
+	g.log.Info("SQL workers are ready", "confined", pool.Confined())
+	records := jobs.NewStore(g.redis, g.keys)
 	activity := &console.Activity{}
+	current := func() *policies.Set { return g.policies }
 
-	authz := &extauthz.Service{
-		Identity: who.authenticator, Analyzer: googlesql.New(pool, googlesql.Limits{}), Catalog: catalog,
-		Policies: func() *policies.Set { return set }, Approvals: holds, Jobs: records, Credentials: broker, Upstream: upstream, Metadata: upstream, Journal: console.Seen{Journal: journal, Activity: activity},
-		Keys: keys, Log: log, Sessions: who.sessions, Asks: extauthz.Rate{AtOnce: c.Limits.AsksAtOnce, PerSecond: c.Limits.AsksPerSecond}, Location: c.Upstream.Location, LongPoll: c.Approvals.LongPoll, Prices: extauthz.Prices{Default: c.Approvals.PricePerTiB, ByLocation: c.Approvals.PriceByLocation},
+	g.authz = &extauthz.Service{
+		Identity: g.who.authenticator, Analyzer: googlesql.New(pool, googlesql.Limits{}), Catalog: catalog, Policies: current,
+		Approvals: g.approvals, Jobs: records, Credentials: g.broker, Upstream: g.upstream, Metadata: g.upstream,
+		Journal: console.Seen{Journal: g.journal, Activity: activity}, Keys: g.keys, Log: g.log, Sessions: g.who.sessions,
+		Asks:     extauthz.Rate{AtOnce: c.Limits.AsksAtOnce, PerSecond: c.Limits.AsksPerSecond},
+		Location: c.Upstream.Location, LongPoll: c.Approvals.LongPoll,
+		Prices: extauthz.Prices{Default: c.Approvals.PricePerTiB, ByLocation: c.Approvals.PriceByLocation},
 	}
-	proc := &extproc.Service{Keys: keys, Journal: journal, Jobs: records, Upstream: upstream, Log: log,
-		Cancel: func(ctx context.Context, r jobs.Record) error {
-			token, err := broker.Mint(ctx, r.Credential, r.Owner)
-			if err != nil {
-				return err
-			}
-			_, err = upstream.CancelJob(ctx, token.Bearer(), r.Job)
-			return err
-		},
-		Changed: func(ctx context.Context, digests map[string]string) ([]string, error) {
-			changed, err := googlesql.Changed(ctx, bigquery.Uncached{Source: upstream}, digests)
-			if len(changed) > 0 {
-				catalog.Forget() // the client is told to ask again, and that must be decided by what is there now
-			}
-			return changed, err
-		},
+	g.proc = &extproc.Service{
+		Keys: g.keys, Journal: g.journal, Jobs: records, Upstream: g.upstream, Log: g.log,
+		Cancel: g.cancelJob, Changed: g.changedSince(catalog), Again: g.authz.Again,
 	}
-	proc.Again = authz.Again
-	who.sessions.Revoked = proc.DecideAgain
-	login, err := loginOf(c, who.verifier)
+	g.who.sessions.Revoked = g.proc.DecideAgain
+	login, err := loginOf(c, g.who.verifier)
 	if err != nil {
 		return err
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	pages, err := console.New(ctx, console.Options{
-		Approvals: holds, Verifier: who.verifier, Groups: set.Groups, Known: set.Known, Audience: c.Identity.WithDefaults().ConsoleAudience, Log: log,
-		Login: login, Policies: func() *policies.Set { return set }, Redis: store, Keys: keys,
-		Bans: who.sessions, Activity: activity,
+	g.console, err = console.New(ctx, console.Options{
+		Approvals: g.approvals, Verifier: g.who.verifier, Groups: g.policies.Groups, Known: g.policies.Known,
+		Audience: c.Identity.WithDefaults().ConsoleAudience, Log: g.log, Login: login, Policies: current, Redis: g.redis, Keys: g.keys,
+		Bans: g.who.sessions, Activity: activity,
 	})
+	return err
+}
+
+// cancelJob cancels a job with the identity that it runs as.
+func (g *gateway) cancelJob(ctx context.Context, r jobs.Record) error {
+	token, err := g.broker.Mint(ctx, r.Credential, r.Owner)
 	if err != nil {
 		return err
 	}
-	g.Go(func() error { return follower.follow(ctx) })
-	g.Go(func() error { closeUnfinished(ctx, c.Audit.Dir, auditKey, journal, log); return nil })
-	g.Go(func() error { return notify.New(targets, holds, log).Run(ctx) })
-	if err := listeners.serve(ctx, g, authz, proc, who.tokens, pages); err != nil {
-		return err
+	_, err = g.upstream.CancelJob(ctx, token.Bearer(), r.Job)
+	return err
+}
+
+// changedSince asks BigQuery itself which of what was decided on is no longer as it was.
+func (g *gateway) changedSince(catalog *bigquery.Catalog) func(context.Context, map[string]string) ([]string, error) {
+	return func(ctx context.Context, digests map[string]string) ([]string, error) {
+		changed, err := googlesql.Changed(ctx, bigquery.Uncached{Source: g.upstream}, digests)
+		if len(changed) > 0 {
+			catalog.Forget() // the client is told to ask again, and that must be decided by what is there now
+		}
+		return changed, err
 	}
-	log.Info("serving", "sockets", c.Sockets.Dir, "console", c.Console.Address, "policies", len(c.Policies), "policy_digest", set.Digest())
-	g.Go(func() error { logAbsentTables(ctx, set, upstream, log); return nil })
-	return g.Wait()
+}
+
+// serve runs every part until ctx ends or one fails.
+func (g *gateway) serve(ctx context.Context, listeners *listeners) error {
+	c := g.config
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return g.follower.follow(ctx) })
+	group.Go(func() error { closeUnfinished(ctx, c.Audit.Dir, g.auditKey, g.journal, g.log); return nil })
+	group.Go(func() error { return notify.New(g.notify, g.approvals, g.log).Run(ctx) })
+	if err := listeners.serve(ctx, group, g.authz, g.proc, g.who.tokens, g.console); err != nil {
+		group.Go(func() error { return err }) // it ends the others
+		return group.Wait()
+	}
+	g.log.Info("serving", "sockets", c.Sockets.Dir, "console", c.Console.Address, "policies", len(c.Policies), "policy_digest", g.policies.Digest())
+	group.Go(func() error { logAbsentTables(ctx, g.policies, g.upstream, g.log); return nil })
+	return group.Wait()
 }
 
 func connect(ctx context.Context, c config.Redis) (redis.UniversalClient, error) {
