@@ -8,8 +8,9 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
-// accessLogFields is everything a line of the access log says. No header but the Host, no query string (SQL, page tokens and API keys
-// travel there), no body, no dynamic metadata (it holds the sealed verdict).
+// accessLogFields is everything a line of the access log says. No header but the Host, no query
+// string (SQL, page tokens and API keys travel there), no body, no dynamic metadata (it holds the
+// sealed verdict).
 var accessLogFields = map[string]string{
 	"time":                  "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
 	"request_id":            formatRequestID,

@@ -11,15 +11,16 @@ import (
 	"time"
 )
 
-// ReleaseLine is the line of Envoy releases that this package was measured on. Older ones lack fixes that it relies on; newer ones may behave
-// differently in the corners it relies on.
+// ReleaseLine is the line of Envoy releases that this package was measured on. Older ones lack
+// fixes that it relies on; newer ones may behave differently in the corners it relies on.
 const ReleaseLine = "1.40"
 
 // BinaryVariable names the environment variable that overrides where the binary is looked for.
 const BinaryVariable = "BQGATE_ENVOY"
 
-// Find returns the path of an Envoy binary of ReleaseLine: the one that BQGATE_ENVOY names, or the first that fits in PATH and then in dirs.
-// A binary that BQGATE_ENVOY names and that does not fit is an error.
+// Find returns the path of an Envoy binary of ReleaseLine: the one that BQGATE_ENVOY names, or the
+// first that fits in PATH and then in dirs. A binary that BQGATE_ENVOY names and that does not fit
+// is an error.
 func Find(ctx context.Context, dirs ...string) (string, error) {
 	if path := os.Getenv(BinaryVariable); path != "" {
 		if err := checkVersion(ctx, path); err != nil {
@@ -46,7 +47,8 @@ func Find(ctx context.Context, dirs ...string) (string, error) {
 		ReleaseLine, BinaryVariable, errors.Join(append(tried, errors.New("looked in PATH and the build folder"))...))
 }
 
-// versionOutput is the form of `envoy --version`: "envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL".
+// versionOutput is the form of what `envoy --version` prints:
+// "envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL".
 var versionOutput = regexp.MustCompile(`version: [0-9a-f]+/([0-9]+\.[0-9]+)\.[0-9]+[^/]*/`)
 
 func checkVersion(ctx context.Context, path string) error {

@@ -55,8 +55,8 @@ func clusters(c Config) []*clusterv3.Cluster {
 	return out
 }
 
-// runtime has one empty layer. Said explicitly, there is no admin layer, so /runtime_modify of the admin interface cannot turn a guard off;
-// left out, Envoy would add one.
+// runtime has one empty layer. Said explicitly, there is no admin layer, so /runtime_modify of the
+// admin interface cannot turn a guard off; left out, Envoy would add one.
 func runtime() *bootstrapv3.LayeredRuntime {
 	return &bootstrapv3.LayeredRuntime{Layers: []*bootstrapv3.RuntimeLayer{{
 		Name:           "static",

@@ -23,19 +23,22 @@ const (
 
 const httpProtocolOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
-// grpcServiceCluster reaches ext_authz or ext_proc. requests bounds the calls at once; a held query's long-poll is one for as long as it lasts, and Envoy's own
-// default of 1024 would turn a busy afternoon of approvals into refusals.
+// grpcServiceCluster reaches ext_authz or ext_proc. requests bounds the calls at once; a held
+// query's long-poll is one for as long as it lasts, and Envoy's own default of 1024 would turn a
+// busy afternoon of approvals into refusals.
 func grpcServiceCluster(name string, s Service, requests uint32) *clusterv3.Cluster {
 	c := serviceCluster(name, s, requests)
 	c.TypedExtensionProtocolOptions = protocolOptions(&httpv3.HttpProtocolOptions{
 		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
 			ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
-				// A frozen service keeps its socket open, and a FULL_DUPLEX_STREAMED body has no message timeout: without pings the client would hang
-				// until the idle timeout. The services allow pings this often in their keepalive enforcement policy.
+				// A frozen service keeps its socket open, and a FULL_DUPLEX_STREAMED body has no
+				// message timeout: without pings the client would hang until the idle timeout. The
+				// services allow pings this often in their keepalive enforcement policy.
 				ConnectionKeepalive: &corev3.KeepaliveSettings{
 					Interval: seconds(time.Second),
 					Timeout:  seconds(2 * time.Second),
-					// An idle connection to a service that froze meanwhile is noticed before a request is put on it.
+					// An idle connection to a service that froze meanwhile is noticed before a
+					// request is put on it.
 					ConnectionIdleInterval: seconds(2 * time.Second),
 				},
 				InitialStreamWindowSize:     u32(1 << 20),
@@ -73,7 +76,8 @@ func serviceCluster(name string, s Service, requests uint32) *clusterv3.Cluster 
 	return c
 }
 
-// upstreamCluster reaches a Google API host: HTTP/2 or HTTP/1.1 for REST, whichever ALPN finds, HTTP/2 for gRPC.
+// upstreamCluster reaches a Google API host: HTTP/2 or HTTP/1.1 for REST, whichever ALPN finds,
+// HTTP/2 for gRPC.
 func upstreamCluster(name string, u Upstream, s surface, requests uint32) *clusterv3.Cluster {
 	c := &clusterv3.Cluster{
 		Name:            name,
@@ -90,7 +94,8 @@ func upstreamCluster(name string, u Upstream, s surface, requests uint32) *clust
 	h2 := &corev3.Http2ProtocolOptions{
 		InitialStreamWindowSize:     u32(1 << 20),
 		InitialConnectionWindowSize: u32(16 << 20),
-		// Google's front ends take 100 streams a connection and refuse more; until their SETTINGS arrive Envoy would not know.
+		// Google's front ends take 100 streams a connection and refuse more; until their SETTINGS
+		// arrive Envoy would not know.
 		MaxConcurrentStreams: u32(100),
 		ConnectionKeepalive:  &corev3.KeepaliveSettings{Interval: seconds(30 * time.Second), Timeout: seconds(10 * time.Second)},
 	}
@@ -135,7 +140,8 @@ func oneEndpoint(cluster string, a *corev3.Address) *endpointv3.ClusterLoadAssig
 	}
 }
 
-// circuitBreakers bounds what is under way at once, and allows no retry: a POST of a job that is sent twice may run twice.
+// circuitBreakers bounds what is under way at once, and allows no retry: a POST of a job that is
+// sent twice may run twice.
 func circuitBreakers(requests uint32) *clusterv3.CircuitBreakers {
 	return &clusterv3.CircuitBreakers{Thresholds: []*clusterv3.CircuitBreakers_Thresholds{{
 		MaxConnections:     u32(requests),

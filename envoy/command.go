@@ -21,15 +21,18 @@ type Process struct {
 	Stderr      io.Writer
 }
 
-// Command prepares Envoy as a child process. It ends when ctx does: first it is asked to, five seconds later it is killed. On Linux it also dies with
-// the thread of its parent that started it, so start it from a goroutine that lives as long as Envoy shall.
+// Command prepares Envoy as a child process. It ends when ctx does: first it is asked to, five
+// seconds later it is killed. On Linux it also dies with the thread of its parent that started it,
+// so start it from a goroutine that lives as long as Envoy shall.
 //
-// The log level is fixed to warning. At debug, Envoy logs headers, and with them the tokens of agents and of Google.
+// The log level is fixed to warning. At debug, Envoy logs headers, and with them the tokens of
+// agents and of Google.
 func Command(ctx context.Context, p Process) *exec.Cmd {
 	args := []string{
 		"--config-path", p.Bootstrap,
 		"--log-level", "warning",
-		// Without shared memory between a process and its successor, any number of Envoys run on one host.
+		// Without shared memory between a process and its successor, any number of Envoys run on
+		// one host.
 		"--disable-hot-restart",
 	}
 	if p.Concurrency > 0 {

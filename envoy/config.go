@@ -2,17 +2,20 @@ package envoy
 
 import "time"
 
-// Config says what Envoy listens on and whom it talks to. Everything that matters for safety is not in it: it is the same for everybody and
-// cannot be turned off. Empty limits and timeouts take the values of Defaults.
+// Config says what Envoy listens on and whom it talks to. Everything that matters for safety is not
+// in it: it is the same for everybody and cannot be turned off. Empty limits and timeouts take the
+// values of Defaults.
 type Config struct {
 	// REST are listeners for BigQuery's REST API (HTTP/1.1 and HTTP/2).
 	REST []Listener `yaml:"rest"`
-	// GRPC are listeners for the Storage Read API (HTTP/2; without TLS: h2c with prior knowledge). They need StorageRead.
+	// GRPC are listeners for the Storage Read API (HTTP/2; without TLS: h2c with prior knowledge).
+	// They need StorageRead.
 	GRPC []Listener `yaml:"grpc"`
 	// Token are listeners for POST /v1/token alone (RFC 8693). They need TokenEndpoint.
 	Token []Listener `yaml:"token"`
-	// Domains are the Host values that REST and GRPC listeners answer to ("bigquery.internal.example", with ":port" where clients send one). Everything
-	// else gets a 403. Empty means any.
+	// Domains are the Host values that REST and GRPC listeners answer to
+	// ("bigquery.internal.example", with ":port" where clients send one). Everything else gets a
+	// 403. Empty means any.
 	Domains []string `yaml:"domains"`
 
 	ExtAuthz      Service `yaml:"ext_authz"`      // gRPC, envoy.service.auth.v3.Authorization
@@ -22,12 +25,14 @@ type Config struct {
 	BigQuery    Upstream `yaml:"bigquery"`     // bigquery.googleapis.com
 	StorageRead Upstream `yaml:"storage_read"` // bigquerystorage.googleapis.com
 
-	// Admin is the path of the socket for Envoy's admin interface (mode 0600). Empty means there is none. It is never a TCP port:
-	// whoever reaches it can stop Envoy and read its configuration.
+	// Admin is the path of the socket for Envoy's admin interface (mode 0600). Empty means there is
+	// none. It is never a TCP port: whoever reaches it can stop Envoy and read its configuration.
 	Admin string `yaml:"admin"`
-	// AccessLog is the file that requests are logged to, a JSON object a line; empty means standard output.
+	// AccessLog is the file that requests are logged to, a JSON object a line; empty means standard
+	// output.
 	AccessLog string `yaml:"access_log"`
-	// TrustedHops is the number of proxies in front of Envoy whose X-Forwarded-For is believed for the client address in the access log.
+	// TrustedHops is the number of proxies in front of Envoy whose X-Forwarded-For is believed for
+	// the client address in the access log.
 	TrustedHops uint32 `yaml:"trusted_hops"`
 
 	Limits   Limits   `yaml:"limits"`
@@ -38,7 +43,8 @@ type Config struct {
 type Listener struct {
 	// Address is IP:PORT.
 	Address string `yaml:"address"`
-	// TLS is nil for a plain listener, which Validate accepts on loopback addresses only: the bearer tokens of agents pass here.
+	// TLS is nil for a plain listener, which Validate accepts on loopback addresses only: the
+	// bearer tokens of agents pass here.
 	TLS *ServerTLS `yaml:"tls"`
 }
 
@@ -48,8 +54,9 @@ type ServerTLS struct {
 	KeyFile  string `yaml:"key_file"`  // PEM
 }
 
-// Service is a part of bqgate that Envoy calls: on a Unix socket, or at an address with mutual TLS. There is no third way. An
-// unauthenticated port of ext_authz would mint Google tokens for whoever connects to it.
+// Service is a part of bqgate that Envoy calls: on a Unix socket, or at an address with mutual TLS.
+// There is no third way. An unauthenticated port of ext_authz would mint Google tokens for whoever
+// connects to it.
 type Service struct {
 	Socket  string     `yaml:"socket"`  // path of a Unix socket
 	Address string     `yaml:"address"` // HOST:PORT, with TLS
@@ -64,7 +71,8 @@ type ClientTLS struct {
 	SAN      string `yaml:"san"` // the DNS name that the service's certificate must carry
 }
 
-// Upstream is a Google API host. It is always spoken to over TLS 1.2 or newer, with its name checked.
+// Upstream is a Google API host. It is always spoken to over TLS 1.2 or newer, with its name
+// checked.
 type Upstream struct {
 	Address string `yaml:"address"` // HOST:PORT to connect to; default Host, port 443
 	Host    string `yaml:"host"`    // Host header, SNI, and the DNS name that the certificate must carry

@@ -19,17 +19,20 @@ func extAuthz(c Config) *hcmv3.HttpFilter {
 			TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: clusterExtAuthz}},
 			Timeout:         seconds(c.Timeouts.Check),
 		}},
-		// A service that is down, slow or answers nonsense is a 503, which clients retry, and never a pass.
+		// A service that is down, slow or answers nonsense is a 503, which clients retry, and never
+		// a pass.
 		FailureModeAllow: false,
 		StatusOnError:    &typev3.HttpStatus{Code: typev3.StatusCode_ServiceUnavailable},
-		// The body is what is decided about: all of it or a 413, and as bytes, since SQL may hold any and a string field would change them.
+		// The body is what is decided about: all of it or a 413, and as bytes, since SQL may hold
+		// any and a string field would change them.
 		WithRequestBody: &extauthzv3.BufferSettings{
 			MaxRequestBytes:     c.Limits.MaxRequestBytes,
 			AllowPartialMessage: false,
 			PackAsBytes:         true,
 		},
-		// Duplicate headers stay apart and bytes stay bytes. No header is kept from ext_authz: it removes from the request what is not on its
-		// allow-list, and could not remove what it does not see.
+		// Duplicate headers stay apart and bytes stay bytes. No header is kept from ext_authz: it
+		// removes from the request what is not on its allow-list, and could not remove what it does
+		// not see.
 		EncodeRawHeaders:  true,
 		ValidateMutations: true,
 		DecoderHeaderMutationRules: &mutationv3.HeaderMutationRules{

@@ -13,24 +13,25 @@ import (
 
 const filterExtProc = "envoy.filters.http.ext_proc"
 
-// credentialHeaders are kept from ext_proc, the access log and responses. `authorization` holds the minted Google token by the time that ext_proc runs.
+// credentialHeaders are kept from ext_proc, the access log and responses. `authorization` holds the
+// minted Google token by the time that ext_proc runs.
 var credentialHeaders = []string{"authorization", "proxy-authorization", "cookie", "x-goog-iam-authorization-token"}
 
-// pathHeader is the one pseudo-header that ext_proc may set, as a regular expression. The route does
-// not depend on it any more: its cache is kept.
+// pathHeader is the one pseudo-header that ext_proc may set, as a regular expression. The route
+// does not depend on it any more: its cache is kept.
 const pathHeader = ":path"
 
-// responseAttributes tell ext_proc who made a response. Nothing else does: a denial, a pending job, Envoy's own errors and BigQuery's answer
-// arrive alike.
+// responseAttributes tell ext_proc who made a response. Nothing else does: a denial, a pending job,
+// Envoy's own errors and BigQuery's answer arrive alike.
 var responseAttributes = []string{"response.code_details", "response.flags"}
 
-// extProc shows bqgate every request body after ext_authz, and every response. There is exactly one such filter: bodies get
-// truncated between two (envoyproxy/envoy issues 41654, 43983, 47449).
+// extProc shows bqgate every request body after ext_authz, and every response. There is exactly one
+// such filter: bodies get truncated between two (envoyproxy/envoy issues 41654, 43983, 47449).
 func extProc(c Config) *hcmv3.HttpFilter {
 	return &hcmv3.HttpFilter{Name: filterExtProc, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&extprocv3.ExternalProcessor{
 		StatPrefix: "bqgate",
-		// No timeout of the call itself: it lives as long as the download. Silence is bounded by the message timeout, by the route's idle timeout and by
-		// the pings of the cluster.
+		// No timeout of the call itself: it lives as long as the download. Silence is bounded by
+		// the message timeout, by the route's idle timeout and by the pings of the cluster.
 		GrpcService: &corev3.GrpcService{
 			TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: clusterExtProc}},
 		},
@@ -53,10 +54,11 @@ func extProc(c Config) *hcmv3.HttpFilter {
 		ResponseAttributes: responseAttributes,
 		ForwardRules:       &extprocv3.HeaderForwardingRules{DisallowedHeaders: exactlyOneOf(credentialHeaders)},
 		MutationRules: &mutationv3.HeaderMutationRules{
-			DisallowIsError:    yes(),
-			DisallowSystem:     yes(),
-			AllowExpression:    &matcherv3.RegexMatcher{Regex: pathHeader}, // ext_proc writes the query that was decided on
-			AllowEnvoy:         yes(),                                      // so that it can remove x-envoy-* of a proxy between here and Google
+			DisallowIsError: yes(),
+			DisallowSystem:  yes(),
+			AllowExpression: &matcherv3.RegexMatcher{Regex: pathHeader}, // ext_proc writes the query that was decided on
+			// so that it can remove x-envoy-* of a proxy between here and Google
+			AllowEnvoy:         yes(),
 			DisallowExpression: &matcherv3.RegexMatcher{Regex: strings.Join(credentialHeaders, "|")},
 		},
 	})}}

@@ -258,8 +258,8 @@ func TestErrorsOfEnvoyHaveBigQueryShape(t *testing.T) {
 	}
 }
 
-// TestBrokenFramingIsCutOff has requests that Envoy's codec refuses. Its reply would have to go through ext_proc, and the connection is closed before that:
-// the client gets nothing.
+// TestBrokenFramingIsCutOff has requests that Envoy's codec refuses. Its reply would have to go
+// through ext_proc, and the connection is closed before that: the client gets nothing.
 func TestBrokenFramingIsCutOff(t *testing.T) {
 	w := start(t, &world{})
 	for name, request := range map[string]string{
@@ -405,7 +405,8 @@ func TestMutationsAreHeldToTheRules(t *testing.T) {
 	})
 }
 
-// TestRequestTrailers sends trailers by HTTP/1.1, where Envoy drops them, and HTTP/2, where ext_proc gets to refuse them (A32).
+// TestRequestTrailers sends trailers by HTTP/1.1, where Envoy drops them, and HTTP/2, where
+// ext_proc gets to refuse them (A32).
 func TestRequestTrailers(t *testing.T) {
 	w := start(t, &world{})
 	secure := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: w.ca.pool(), ServerName: "localhost"}, ForceAttemptHTTP2: true}}
@@ -421,8 +422,8 @@ func TestRequestTrailers(t *testing.T) {
 			t.Fatal(err)
 		}
 		res.Body.Close()
-		// Over HTTP/1.1 Envoy drops trailers, and the request goes on without them; over HTTP/2 it gives them to
-		// ext_proc, which refuses them, and the request does not leave.
+		// Over HTTP/1.1 Envoy drops trailers, and the request goes on without them; over HTTP/2 it
+		// gives them to ext_proc, which refuses them, and the request does not leave.
 		want, arrived := 200, 1
 		if client == secure {
 			want, arrived = 503, 0
@@ -438,7 +439,8 @@ func TestRequestTrailers(t *testing.T) {
 	}
 }
 
-// TestProcessErrorBreaksOff has an ext_proc that fails in the middle: the client must see a broken response and not the rest of it.
+// TestProcessErrorBreaksOff has an ext_proc that fails in the middle: the client must see a broken
+// response and not the rest of it.
 func TestProcessErrorBreaksOff(t *testing.T) {
 	w := start(t, &world{
 		process: func(s procv3.ExternalProcessor_ProcessServer) error {
@@ -487,8 +489,9 @@ func setting(name, value string) func(procv3.ExternalProcessor_ProcessServer) er
 	}
 }
 
-// TestTheQueryArrivesAsExtProcWritesIt has ext_proc write values that a query parameter of ext_authz
-// could not hold (`Field 'query_parameters_to_set' contained invalid header`), whether escaped or not.
+// TestTheQueryArrivesAsExtProcWritesIt has ext_proc write values that a query parameter of
+// ext_authz could not hold (`Field 'query_parameters_to_set' contained invalid header`), whether
+// escaped or not.
 func TestTheQueryArrivesAsExtProcWritesIt(t *testing.T) {
 	values := map[string]string{
 		"padding": "BEGX===", "slash": "a/b", "colon": "a:b", "tilde": "a~b", "plus": "a+b", "percent": "100%", "space": "a b", "ampersand": "a&alt=proto",

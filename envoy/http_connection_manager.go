@@ -17,7 +17,8 @@ const filterRouter = "envoy.filters.http.router"
 // dataManager is the HTTP connection manager of listeners that lead to Google.
 func dataManager(c Config, s surface) *hcmv3.HttpConnectionManager {
 	m := hardened(c, s, dataRoutes(c, s), []*hcmv3.HttpFilter{requestID(), extAuthz(c), extProc(c), router()})
-	// Until a route is known; then the route's idle timeout counts, which must outlast long-polls and slow queries.
+	// Until a route is known; then the route's idle timeout counts, which must outlast long-polls
+	// and slow queries.
 	m.StreamIdleTimeout = seconds(c.Timeouts.Check + 30*time.Second)
 	if s == surfaceREST {
 		m.LocalReplyConfig = bigQueryLocalReplies()
@@ -43,12 +44,14 @@ func hardened(c Config, s surface, routes *routev3.RouteConfiguration, filters [
 		HttpFilters:    filters,
 		AccessLog:      []*accesslogv3.AccessLog{accessLog(c.AccessLog)},
 
-		// One path for ext_authz, the route table and Google. Escaped slashes are the one thing that servers disagree about, so they are refused.
+		// One path for ext_authz, the route table and Google. Escaped slashes are the one thing
+		// that servers disagree about, so they are refused.
 		NormalizePath:                yes(),
 		MergeSlashes:                 true,
 		PathWithEscapedSlashesAction: hcmv3.HttpConnectionManager_REJECT_REQUEST,
 
-		// Clients are outside, those on loopback too: nobody gets to steer Envoy with x-envoy-* headers.
+		// Clients are outside, those on loopback too: nobody gets to steer Envoy with x-envoy-*
+		// headers.
 		UseRemoteAddress:      yes(),
 		XffNumTrustedHops:     c.TrustedHops,
 		InternalAddressConfig: &hcmv3.HttpConnectionManager_InternalAddressConfig{},

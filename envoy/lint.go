@@ -14,7 +14,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"sigs.k8s.io/yaml"
 
-	// Extensions that Lint can read though Render does not use them: ones that do no harm, and ones that deserve more than "unknown".
+	// Extensions that Lint can read though Render does not use them: ones that do no harm, and ones
+	// that deserve more than "unknown".
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/grpc/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/decompressor/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/header_mutation/v3"
@@ -41,8 +42,9 @@ func (f Finding) String() string {
 	return fmt.Sprintf("%d: %s: %s; want %s (%s)", f.Line, f.Rule, f.Why, f.Want, f.Path)
 }
 
-// Lint reads an Envoy bootstrap (YAML or JSON) and says everything in it by which traffic could pass bqgate unseen, unmasked or unguarded. A
-// configuration by Render has no findings. What Lint does not understand is a finding too. The error is for input that is no YAML.
+// Lint reads an Envoy bootstrap (YAML or JSON) and says everything in it by which traffic could
+// pass bqgate unseen, unmasked or unguarded. A configuration by Render has no findings. What Lint
+// does not understand is a finding too. The error is for input that is no YAML.
 func Lint(text []byte) ([]Finding, error) {
 	doc, err := parseDocument(text)
 	if err != nil {

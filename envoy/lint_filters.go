@@ -14,7 +14,8 @@ import (
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 )
 
-// filters checks the HTTP filters of a connection manager and says whether they guard what stands behind: one ext_authz, then one ext_proc.
+// filters checks the HTTP filters of a connection manager and says whether they guard what stands
+// behind: one ext_authz, then one ext_proc.
 func (l *linter) filters(p path, filters []*hcmv3.HttpFilter) (guarded bool) {
 	var order []string
 	for i, f := range filters {

@@ -10,7 +10,8 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// path leads from the root of a configuration to a setting. Steps are field names, and indexes as "[0]".
+// path leads from the root of a configuration to a setting. Steps are field names, and indexes as
+// "[0]".
 type path []string
 
 func (p path) field(names ...string) path { return append(p[:len(p):len(p)], names...) }
@@ -117,7 +118,8 @@ func lineOf(n ast.Node) int {
 	return 0
 }
 
-// snake turns the protos' JSON spelling into their own: Envoy takes failureModeAllow and failure_mode_allow alike.
+// snake turns the protos' JSON spelling into their own: Envoy takes failureModeAllow and
+// failure_mode_allow alike.
 func snake(key string) string {
 	var b strings.Builder
 	for _, r := range key {

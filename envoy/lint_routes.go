@@ -73,7 +73,8 @@ func (l *linter) dataRoute(p path, r *routev3.Route) {
 	}
 }
 
-// addedHeaders refuses headers that are added behind ext_authz: it has taken out all that it did not decide about, and this puts others in, a credential perhaps.
+// addedHeaders refuses headers that are added behind ext_authz: it has taken out all that it did
+// not decide about, and this puts others in, a credential perhaps.
 func (l *linter) addedHeaders(p path, headers []*corev3.HeaderValueOption) {
 	l.must(len(headers) == 0, p.field("request_headers_to_add"), "mutations", "headers go to Google that ext_authz did not decide about, and may take the place of the minted token", "none")
 }
@@ -94,7 +95,8 @@ func (l *linter) action(p path, a *routev3.RouteAction) {
 	}
 }
 
-// unguardedRoutes checks routes without ext_authz: the token endpoint is the only place they may lead.
+// unguardedRoutes checks routes without ext_authz: the token endpoint is the only place they may
+// lead.
 func (l *linter) unguardedRoutes(p path, c *routev3.RouteConfiguration) {
 	l.routeConfiguration(p, c)
 	for i, v := range c.GetVirtualHosts() {

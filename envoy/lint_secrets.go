@@ -34,8 +34,9 @@ var harmlessWith = map[string][]string{
 	"FILTER_STATE":      {"BQGATE.REQUEST_ID:PLAIN"},
 }
 
-// secrets looks at every text of the configuration for substitutions that could carry a credential, SQL or a row into a log, a header or a local reply.
-// (%REQUEST_HEADER(AUTHORIZATION)% in a response header would hand the minted token to the agent.)
+// secrets looks at every text of the configuration for substitutions that could carry a credential,
+// SQL or a row into a log, a header or a local reply. (%REQUEST_HEADER(AUTHORIZATION)% in a
+// response header would hand the minted token to the agent.)
 func (l *linter) secrets(p path, m protoreflect.Message) {
 	if a, ok := m.Interface().(*anypb.Any); ok {
 		inner, err := a.UnmarshalNew()
@@ -82,7 +83,8 @@ func (l *linter) secretsIn(p path, f protoreflect.FieldDescriptor, v protoreflec
 	}
 }
 
-// accessLogs wants files or standard streams with a format: Envoy's default format has the query string in it.
+// accessLogs wants files or standard streams with a format: Envoy's default format has the query
+// string in it.
 func (l *linter) accessLogs(p path, logs []*accesslogv3.AccessLog) {
 	for i, a := range logs {
 		p := p.index(i).field("typed_config")

@@ -34,8 +34,8 @@ func TestLintOfOwnRenderIsClean(t *testing.T) {
 	}
 }
 
-// TestLintFinds changes the configuration as somebody might who wants something to work, or to be let in. The finding must be on
-// the first line that changed, but for things that are missing.
+// TestLintFinds changes the configuration as somebody might who wants something to work, or to be
+// let in. The finding must be on the first line that changed, but for things that are missing.
 func TestLintFinds(t *testing.T) {
 	sidecar, remote := golden(t, "sidecar"), golden(t, "remote")
 	for _, tt := range []struct {
@@ -203,8 +203,8 @@ func TestLintFinds(t *testing.T) {
 	}
 }
 
-// edit replaces whole lines of a YAML text, written without their common indentation, and returns the text and the 1-based line of the first that is
-// new.
+// edit replaces whole lines of a YAML text, written without their common indentation, and returns
+// the text and the 1-based line of the first that is new.
 func edit(t *testing.T, text, old, new string) (string, int) {
 	t.Helper()
 	lines, from, to := strings.Split(text, "\n"), strings.Split(old, "\n"), strings.Split(new, "\n")

@@ -24,8 +24,8 @@ func dataListener(c Config, s surface, i int, l Listener) *listenerv3.Listener {
 	return listener(s, i, l, dataManager(c, s))
 }
 
-// tokenListener is a listener of its own, not a route beside the data: its filter chain has no ext_authz, so nothing that leads to
-// Google may ever be reachable through it.
+// tokenListener is a listener of its own, not a route beside the data: its filter chain has no
+// ext_authz, so nothing that leads to Google may ever be reachable through it.
 func tokenListener(c Config, i int, l Listener) *listenerv3.Listener {
 	return listener(surfaceToken, i, l, tokenManager(c))
 }
@@ -47,7 +47,8 @@ func listener(s surface, i int, l Listener, manager *hcmv3.HttpConnectionManager
 		FilterChains: []*listenerv3.FilterChain{chain},
 		// Small: slow clients hold little memory. Request bodies get more by route.
 		PerConnectionBufferLimitBytes: u32(64 << 10),
-		// A second Envoy on the same port is a mistake that must show, not one that takes half of the connections.
+		// A second Envoy on the same port is a mistake that must show, not one that takes half of
+		// the connections.
 		EnableReusePort:  no(),
 		TrafficDirection: corev3.TrafficDirection_INBOUND,
 	}

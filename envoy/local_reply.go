@@ -10,11 +10,12 @@ import (
 
 const jsonContentType = "application/json; charset=UTF-8"
 
-// Envoy's own errors (a body too large, a path it refuses, a service that is down) are a line of text or nothing at all, which BigQuery clients
-// show as a parse error. They get the shape of BigQuery's errors instead.
+// Envoy's own errors (a body too large, a path it refuses, a service that is down) are a line of
+// text or nothing at all, which BigQuery clients show as a parse error. They get the shape of
+// BigQuery's errors instead.
 //
-// ext_authz's replies, ext_proc's and the direct responses of routes are local replies as well, and must stay as they are. What tells them apart is
-// that their authors set a content-type.
+// ext_authz's replies, ext_proc's and the direct responses of routes are local replies as well, and
+// must stay as they are. What tells them apart is that their authors set a content-type.
 const withoutContentType = `!('content-type' in response.headers)`
 
 // A localReply says what was wrong and what would be right, by status.
@@ -25,7 +26,8 @@ type localReply struct {
 	message string
 }
 
-// text names the request where an operator may have to look for it. Requests that Envoy refuses on sight have no id yet.
+// text names the request where an operator may have to look for it. Requests that Envoy refuses on
+// sight have no id yet.
 func (r localReply) text() string {
 	if r.status < 500 {
 		return "bqgate: " + r.message

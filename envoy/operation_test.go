@@ -44,7 +44,8 @@ func TestAccessLogHoldsNoSecrets(t *testing.T) {
 	}
 }
 
-// TestAdminIsClosed has the admin interface on a socket of Envoy's own user alone, and runtime out of its reach.
+// TestAdminIsClosed has the admin interface on a socket of Envoy's own user alone, and runtime out
+// of its reach.
 func TestAdminIsClosed(t *testing.T) {
 	w := start(t, &world{})
 	info, err := os.Stat(w.path("admin.sock"))
@@ -66,7 +67,8 @@ func TestAdminIsClosed(t *testing.T) {
 	}
 }
 
-// TestValidateGolden has the real binary accept what operators get, with files where the paths lead.
+// TestValidateGolden has the real binary accept what operators get, with files where the paths
+// lead.
 func TestValidateGolden(t *testing.T) {
 	binary, err := Find(t.Context(), "../build/bin")
 	if err != nil {

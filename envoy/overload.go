@@ -13,8 +13,8 @@ const (
 	monitorConnections = "envoy.resource_monitors.global_downstream_max_connections"
 )
 
-// overloadManager sheds load before memory runs out. It never shortens timeouts (envoy.overload_actions.reduce_timeouts): that would cut the
-// long-polls of held queries.
+// overloadManager sheds load before memory runs out. It never shortens timeouts
+// (envoy.overload_actions.reduce_timeouts): that would cut the long-polls of held queries.
 func overloadManager(l Limits) *overloadv3.OverloadManager {
 	return &overloadv3.OverloadManager{
 		RefreshInterval: seconds(250 * time.Millisecond),

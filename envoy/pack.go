@@ -14,7 +14,8 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// packed wraps m for one of Envoy's extension points. Marshalling fails only for strings that are not UTF-8, and Validate lets none through.
+// packed wraps m for one of Envoy's extension points. Marshalling fails only for strings that are
+// not UTF-8, and Validate lets none through.
 func packed(m proto.Message) *anypb.Any {
 	a, err := anypb.New(m)
 	if err != nil {

@@ -10,12 +10,14 @@ import (
 const (
 	filterSetFilterState = "envoy.filters.http.set_filter_state"
 
-	// formatRequestID is the id of a request in the access log and in error messages. ext_authz sees the same one as the header x-request-id.
+	// formatRequestID is the id of a request in the access log and in error messages. ext_authz
+	// sees the same one as the header x-request-id.
 	formatRequestID = "%FILTER_STATE(bqgate.request_id:PLAIN)%"
 )
 
-// requestID keeps the id that Envoy gave a request where ext_authz cannot remove it: the header x-request-id does not go to Google, and with the
-// header %STREAM_ID% would be gone from the access log.
+// requestID keeps the id that Envoy gave a request where ext_authz cannot remove it: the header
+// x-request-id does not go to Google, and with the header %STREAM_ID% would be gone from the access
+// log.
 func requestID() *hcmv3.HttpFilter {
 	return &hcmv3.HttpFilter{Name: filterSetFilterState, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&setfilterstatev3.Config{
 		OnRequestHeaders: []*setfilterstatecommonv3.FilterStateValue{{

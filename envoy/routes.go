@@ -19,26 +19,29 @@ const (
 	bigQueryPrefix    = "/bigquery/v2/"
 	storageReadPrefix = "/google.cloud.bigquery.storage.v1.BigQueryRead/"
 
-	// rewrittenBodyLimit bounds the body that ext_proc may put in place of the client's. Client bodies are bounded by
-	// Limits.MaxRequestBytes; masking inside SQL makes them longer. BigQuery takes 10 MiB.
+	// rewrittenBodyLimit bounds the body that ext_proc may put in place of the client's. Client
+	// bodies are bounded by Limits.MaxRequestBytes; masking inside SQL makes them longer. BigQuery
+	// takes 10 MiB.
 	rewrittenBodyLimit = 10 << 20
 )
 
-// hiddenFromGoogle goes from every request just before it leaves. ext_authz has already removed what is not on its allow-list; these are also
-// added or meant by Envoy. Without accept-encoding answers come uncompressed, as ext_proc must read them.
+// hiddenFromGoogle goes from every request just before it leaves. ext_authz has already removed
+// what is not on its allow-list; these are also added or meant by Envoy. Without accept-encoding
+// answers come uncompressed, as ext_proc must read them.
 var hiddenFromGoogle = []string{
 	"accept-encoding", "cookie", "forwarded", "proxy-authorization", "via",
 	"x-forwarded-client-cert", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id",
 	"x-envoy-attempt-count", "x-envoy-expected-rq-timeout-ms", "x-envoy-external-address", "x-envoy-internal", "x-envoy-original-path",
 }
 
-// hiddenFromClients goes from every response of the upstream before ext_proc sees it. ext_proc lets an allow-list pass, but cannot see the
-// credential headers that are hidden from it.
+// hiddenFromClients goes from every response of the upstream before ext_proc sees it. ext_proc lets
+// an allow-list pass, but cannot see the credential headers that are hidden from it.
 var hiddenFromClients = append([]string{"alt-svc", "set-cookie", "www-authenticate", "x-envoy-upstream-service-time"}, credentialHeaders...)
 
-// dataRoutes leads the API's paths to their one cluster and everything else to a 403. ext_authz and ext_proc stand before all of them but the health
-// check, so an unknown path gets ext_authz's explanation; the 403 is there for the day that a filter fails to. Without a route, ext_authz would do
-// nothing (envoyproxy/envoy issue 44397).
+// dataRoutes leads the API's paths to their one cluster and everything else to a 403. ext_authz and
+// ext_proc stand before all of them but the health check, so an unknown path gets ext_authz's
+// explanation; the 403 is there for the day that a filter fails to. Without a route, ext_authz
+// would do nothing (envoyproxy/envoy issue 44397).
 func dataRoutes(c Config, s surface) *routev3.RouteConfiguration {
 	prefix, cluster, upstream := bigQueryPrefix, clusterBigQuery, c.BigQuery
 	if s == surfaceGRPC {
@@ -79,7 +82,8 @@ func health() *routev3.Route {
 	}
 }
 
-// connect refuses CONNECT, which has no path and no end of its body: the filters would wait for one.
+// connect refuses CONNECT, which has no path and no end of its body: the filters would wait for
+// one.
 func connect() *routev3.Route {
 	return &routev3.Route{
 		Name:                 "connect",

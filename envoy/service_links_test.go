@@ -103,7 +103,8 @@ func TestFrozenCheckIsRefused(t *testing.T) {
 	}
 }
 
-// TestManyHolds keeps more checks waiting than Envoy's default circuit breaker allows, and other requests pass meanwhile.
+// TestManyHolds keeps more checks waiting than Envoy's default circuit breaker allows, and other
+// requests pass meanwhile.
 func TestManyHolds(t *testing.T) {
 	const holds = 1200
 	release := make(chan struct{})
@@ -175,7 +176,8 @@ func TestLargeBodies(t *testing.T) {
 	wantBigQueryError(t, code, contentType, got, 413, "invalid")
 }
 
-// TestGRPCListener has denials and dead services arrive as gRPC statuses, and nothing but the Storage Read API lead upstream.
+// TestGRPCListener has denials and dead services arrive as gRPC statuses, and nothing but the
+// Storage Read API lead upstream.
 func TestGRPCListener(t *testing.T) {
 	call := func(t *testing.T, w *world, method string) error {
 		conn, err := grpc.NewClient(w.grpc, grpc.WithTransportCredentials(insecure.NewCredentials()))

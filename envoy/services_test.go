@@ -30,7 +30,8 @@ func (a authorization) Check(ctx context.Context, in *authv3.CheckRequest) (*aut
 
 const mintedToken = "Bearer ya29.minted-for-this-run"
 
-// allow swaps the credential, as bqgate does, removes every other header, and leaves a sealed verdict.
+// allow swaps the credential, as bqgate does, removes every other header, and leaves a sealed
+// verdict.
 func allow(_ context.Context, in *authv3.CheckRequest) (*authv3.CheckResponse, error) {
 	var remove []string
 	for _, h := range in.GetAttributes().GetRequest().GetHttp().GetHeaderMap().GetHeaders() {

@@ -22,7 +22,8 @@ func downstreamTLS(t ServerTLS, alpn []string) *corev3.TransportSocket {
 	}
 }
 
-// upstreamTLS connects to a Google API host. Envoy verifies nothing unless it is told to: the trusted authorities and the name are both needed.
+// upstreamTLS connects to a Google API host. Envoy verifies nothing unless it is told to: the
+// trusted authorities and the name are both needed.
 func upstreamTLS(u Upstream) *corev3.TransportSocket {
 	return &corev3.TransportSocket{
 		Name: transportTLS,
@@ -64,7 +65,8 @@ func tlsFloor() *tlsv3.TlsParameters {
 func validation(caFile, name string) *tlsv3.CommonTlsContext_ValidationContext {
 	return &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: &tlsv3.CertificateValidationContext{
 		TrustedCa: fileSource(caFile),
-		// An exact DNS matcher honours a wildcard in the certificate ("*.googleapis.com"), as RFC 6125 does.
+		// An exact DNS matcher honours a wildcard in the certificate ("*.googleapis.com"), as RFC
+		// 6125 does.
 		MatchTypedSubjectAltNames: []*tlsv3.SubjectAltNameMatcher{{SanType: tlsv3.SubjectAltNameMatcher_DNS, Matcher: exactly(name)}},
 	}}
 }

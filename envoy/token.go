@@ -18,8 +18,8 @@ const (
 	maxTokenRequest = 64 << 10
 )
 
-// tokenRate bounds what anonymous callers can make the token endpoint verify. It is one bucket for all: exchanging a token is rare, a
-// session lasts for many queries.
+// tokenRate bounds what anonymous callers can make the token endpoint verify. It is one bucket for
+// all: exchanging a token is rare, a session lasts for many queries.
 func tokenRate(l Limits) *hcmv3.HttpFilter {
 	always := &corev3.RuntimeFractionalPercent{DefaultValue: &typev3.FractionalPercent{Numerator: 100}}
 	return &hcmv3.HttpFilter{Name: filterLocalRateLimit, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&localratelimitv3.LocalRateLimit{
@@ -34,7 +34,8 @@ func tokenRate(l Limits) *hcmv3.HttpFilter {
 	})}}
 }
 
-// tokenBody takes in a whole request before the token endpoint hears of it, and refuses large ones with a 413.
+// tokenBody takes in a whole request before the token endpoint hears of it, and refuses large ones
+// with a 413.
 func tokenBody() *hcmv3.HttpFilter {
 	return &hcmv3.HttpFilter{Name: filterBuffer, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&bufferv3.Buffer{
 		MaxRequestBytes: u32(maxTokenRequest),

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestTokenListener shows that only POST /v1/token gets through, and only to the token endpoint (A30).
+// TestTokenListener shows that only POST /v1/token gets through, and only to the token endpoint
+// (A30).
 func TestTokenListener(t *testing.T) {
 	var got atomic.Int64
 	w := start(t, &world{

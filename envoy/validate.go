@@ -143,7 +143,8 @@ func named(name string, err error) error {
 	return fmt.Errorf("%s: %w", name, err)
 }
 
-// text refuses what cannot stand in a configuration string: protos want UTF-8, and '%' begins a substitution in some of Envoy's fields.
+// text refuses what cannot stand in a configuration string: protos want UTF-8, and '%' begins a
+// substitution in some of Envoy's fields.
 func text(s string) error {
 	if s == "" {
 		return errors.New("is empty")
@@ -164,7 +165,8 @@ func file(path string) error {
 	return nil
 }
 
-// socket wants an absolute path that the kernel takes (sockaddr_un holds 108 bytes with the final NUL) and no abstract name, which has no owner or mode.
+// socket wants an absolute path that the kernel takes (sockaddr_un holds 108 bytes with the final
+// NUL) and no abstract name, which has no owner or mode.
 func socket(path string) error {
 	if err := file(path); err != nil {
 		return err

@@ -63,7 +63,8 @@ func TestValidateRefuses(t *testing.T) {
 	}
 }
 
-// FuzzRender has no string of a Config break the YAML, panic, or pass lint unless the whole is as safe as ever.
+// FuzzRender has no string of a Config break the YAML, panic, or pass lint unless the whole is as
+// safe as ever.
 func FuzzRender(f *testing.F) {
 	f.Add("127.0.0.1:80", "/run/a.sock", "bigquery.googleapis.com", "*", "/ca.pem")
 	f.Add("[::1]:80", "/run/%a\nb", "a", "\"x\": y", "{{")

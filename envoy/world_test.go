@@ -151,7 +151,8 @@ func (w *world) run(t *testing.T, binary string) {
 
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
 
-// serveGRPC serves on a socket in w.dir until the test ends, with the keepalive policy that Envoy's pings need.
+// serveGRPC serves on a socket in w.dir until the test ends, with the keepalive policy that Envoy's
+// pings need.
 func (w *world) serveGRPC(t *testing.T, socket string, register func(*grpc.Server)) {
 	t.Helper()
 	l, err := net.Listen("unix", w.path(socket))
@@ -194,7 +195,8 @@ func (w *world) requests() []*http.Request {
 	return append([]*http.Request(nil), w.arrived...)
 }
 
-// given are the addresses that freeAddress has given out: the kernel may offer a port again as soon as it is closed.
+// given are the addresses that freeAddress has given out: the kernel may offer a port again as soon
+// as it is closed.
 var given sync.Map
 
 // freeAddress is a loopback address that was free a moment ago and that no other caller was given.
