@@ -8,12 +8,14 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/functions"
 )
 
-// asRequester says whether a credential runs queries under the requester's own Google identity, so that what BigQuery says of "the user" is about whoever asks. None
-// does: every credential is an account that its users share. One that does is told apart here and nowhere else.
+// asRequester says whether a credential runs queries under the requester's own Google identity, so
+// that what BigQuery says of "the user" is about whoever asks. None does: every credential is an
+// account that its users share. One that does is told apart here and nowhere else.
 func (s *Set) asRequester(string) bool { return false }
 
-// account: SESSION_USER() gives, and filters by, the account that the query runs under. Whoever asks would read its name, and see in a view that keeps to each user's own
-// rows those of the account, whatever their own are.
+// account: SESSION_USER() gives, and filters by, the account that the query runs under. Whoever
+// asks would read its name, and see in a view that keeps to each user's own rows those of the
+// account, whatever their own are.
 func (w *walk) account() error {
 	if w.decision.AsRequester {
 		return nil
@@ -30,7 +32,8 @@ func (w *walk) account() error {
 	return refuse(w.decision.Rule, remedy, "%s %s, which gives the gateway's account, under which the query runs, and not you", where, all)
 }
 
-// accountFunctions are the functions, called anywhere in the statement and in what is behind it, whose result is the account that runs it.
+// accountFunctions are the functions, called anywhere in the statement and in what is behind it,
+// whose result is the account that runs it.
 func accountFunctions(st *googlesql.Statement) []string {
 	var calls []string
 	for _, name := range st.Functions {

@@ -8,7 +8,8 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql"
 )
 
-// SESSION_USER() is refused wherever the analysis has found it, in whatever spelling, and a job that called it is not readable either.
+// SESSION_USER() is refused wherever the analysis has found it, in whatever spelling, and a job
+// that called it is not readable either.
 func TestTheAccountIsNotShown(t *testing.T) {
 	const clear = "SELECT id FROM crm.orders"
 	for name, c := range map[string]struct {

@@ -9,10 +9,12 @@ import (
 	"github.com/bqgate/bqgate/internal/identity"
 )
 
-// A rule's `for` bounds how old the identity token may be that it is used with: access under the rule ends so long after the token's `iat`, for a session, a bearer token, a
-// held query and the reading of results alike.
+// A rule's `for` bounds how old the identity token may be that it is used with: access under the
+// rule ends so long after the token's `iat`, for a session, a bearer token, a held query and the
+// reading of results alike.
 
-// ageOf is how old a subject's identity token is. One from the future is new; without both times it is older than anything.
+// ageOf is how old a subject's identity token is. One from the future is new; without both times it
+// is older than anything.
 func ageOf(s identity.Subject, now time.Time) time.Duration {
 	if s.Issued.IsZero() || now.IsZero() {
 		return math.MaxInt64
@@ -46,7 +48,8 @@ func tooOld(r *rule, s identity.Subject) error {
 		"access under rule %s ends %s after the identity token was issued (iat)%s", r.ref.Name, r.session, issued)
 }
 
-// age: of the rules that cover what the query reads, the one that ends first counts. It comes before all that tells of tables.
+// age: of the rules that cover what the query reads, the one that ends first counts. It comes
+// before all that tells of tables.
 func (w *walk) age() error {
 	if w.statement == nil {
 		return w.within(slices.Concat(w.covering, w.possibleRules()))
@@ -67,8 +70,9 @@ func (w *walk) within(rules []*rule) error {
 	return nil
 }
 
-// Aged says that the subject's identity token is too old for reading these tables, by their full names, and then refuses: for a request that waits, of which no more is known.
-// It says nothing of anything else.
+// Aged says that the subject's identity token is too old for reading these tables, by their full
+// names, and then refuses: for a request that waits, of which no more is known. It says nothing of
+// anything else.
 func (s *Set) Aged(subject identity.Subject, tables []string, now time.Time) (Decision, bool) {
 	if s == nil {
 		return Decision{}, false
@@ -91,7 +95,8 @@ func (s *Set) Aged(subject identity.Subject, tables []string, now time.Time) (De
 	return refused(tooOld(r, subject), member.Groups), true
 }
 
-// AccessUntil is when the last rule for the subject ends; limited is false where one of them has no end, or there is none.
+// AccessUntil is when the last rule for the subject ends; limited is false where one of them has no
+// end, or there is none.
 func (s *Set) AccessUntil(subject identity.Subject) (until time.Time, limited bool) {
 	if s == nil {
 		return time.Time{}, false

@@ -22,7 +22,8 @@ rules:
   - {name: all, groups: [free], read: ["demo.*.*"]}
 `
 
-// Access under a rule ends when the identity token is older than the rule's `for`, and a minute: for every method, and whatever the query is.
+// Access under a rule ends when the identity token is older than the rule's `for`, and a minute:
+// for every method, and whatever the query is.
 func TestAccessEndsWithTheTokensAge(t *testing.T) {
 	set := mustLoad(t, agePolicy)
 	const crm, log = "demo.crm.t", "demo.log.t"

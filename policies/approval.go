@@ -10,7 +10,8 @@ import (
 	"github.com/bqgate/bqgate/internal/coarse"
 )
 
-// size: the byte limit, and the approvals that hold the query. It is the last question and sets the effect.
+// size: the byte limit, and the approvals that hold the query. It is the last question and sets the
+// effect.
 func (w *walk) size() error {
 	applying := w.applying()
 	bytes, err := w.bytes(applying)
@@ -91,7 +92,8 @@ func (w *walk) otherUse() []string {
 	return slices.Compact(columns)
 }
 
-// otherUseNames are these columns by every name that they have: in a wildcard's members too, and in the tables that their own shows the rows of.
+// otherUseNames are these columns by every name that they have: in a wildcard's members too, and in
+// the tables that their own shows the rows of.
 func (w *walk) otherUseNames() []string {
 	names := []string{}
 	for _, column := range w.otherUse() {
@@ -111,8 +113,8 @@ func (w *walk) highValue() []string {
 	return names
 }
 
-// holding are the approvals whose condition is true. One that cannot be evaluated refuses. Only those that hold for certain let through what is
-// refused without an approval.
+// holding are the approvals whose condition is true. One that cannot be evaluated refuses. Only
+// those that hold for certain let through what is refused without an approval.
 func (w *walk) holding(applying []*approval, bytes int64) (held, certain []*approval, err error) {
 	if len(applying) == 0 {
 		return nil, nil, nil
@@ -161,7 +163,8 @@ func (w *walk) limiting() RuleRef {
 	return w.decision.Rule
 }
 
-// merge makes one approval of all that hold the query: what each of them needs, the largest quorum, the shortest wait, the freshest login. It stands for as many runs as all of them let it.
+// merge makes one approval of all that hold the query: what each of them needs, the largest quorum,
+// the shortest wait, the freshest login. It stands for as many runs as all of them let it.
 func (w *walk) merge(held []*approval, bytes int64) (Approval, error) {
 	first := held[0]
 	for _, a := range held[1:] {

@@ -16,7 +16,8 @@ import (
 // Analyze says what SQL means: googlesql.Analyzer.Analyze.
 type Analyze func(context.Context, googlesql.Request) (*googlesql.Analysis, error)
 
-// Question is what `policy explain` and policy tests ask: what would happen if this subject ran this SQL?
+// Question is what `policy explain` and policy tests ask: what would happen if this subject ran
+// this SQL?
 type Question struct {
 	Subject        SubjectFile
 	SQL            string
@@ -26,10 +27,12 @@ type Question struct {
 	Estimate       *Estimate
 }
 
-// ErrNeedsEstimate says that the policy decides by how much the query would read, and the question does not say.
+// ErrNeedsEstimate says that the policy decides by how much the query would read, and the question
+// does not say.
 var ErrNeedsEstimate = errors.New("the policy decides by how much the query would read")
 
-// Ask answers a question as the gateway would. With ErrNeedsEstimate the Decision is what happens to a query that reads nothing.
+// Ask answers a question as the gateway would. With ErrNeedsEstimate the Decision is what happens
+// to a query that reads nothing.
 func (s *Set) Ask(ctx context.Context, analyze Analyze, q Question) (Decision, error) {
 	now := time.Now()
 	subject, err := q.Subject.subject(s, now)

@@ -105,7 +105,8 @@ func TestZeroValuesRefuse(t *testing.T) {
 	}
 }
 
-// TestA18 adds a column to a table with sensitive ones: nothing that nobody listed is shown. A sensitive one that is renamed closes the table: TestColumnsThatAreNotThere.
+// TestA18 adds a column to a table with sensitive ones: nothing that nobody listed is shown. A
+// sensitive one that is renamed closes the table: TestColumnsThatAreNotThere.
 func TestA18(t *testing.T) {
 	base := readAll + "columns:\n  - {match: demo.crm.t.ssn, mask: LAST_FOUR_CHARACTERS}\n  - {match: demo.crm.t.id, clear: true}\n"
 	for _, c := range []struct {
@@ -137,8 +138,8 @@ func TestA18(t *testing.T) {
 	}
 }
 
-// TestA24 puts every pair of rules on one column, in both orders and by patterns of every width: the strictest holds, and two partial ones give
-// DEFAULT_MASKING_VALUE.
+// TestA24 puts every pair of rules on one column, in both orders and by patterns of every width:
+// the strictest holds, and two partial ones give DEFAULT_MASKING_VALUE.
 func TestA24(t *testing.T) {
 	partial := []masking.Rule{masking.DateYearMask, masking.EmailMask, masking.LastFourCharacters, masking.FirstFourCharacters}
 	order := []masking.Rule{
@@ -192,7 +193,8 @@ func TestA24Order(t *testing.T) {
 	}
 }
 
-// TestExemptionsAreExplicit: a group without an exemption, an exemption for other tables, for a wider name or for a column beside shows nothing more.
+// TestExemptionsAreExplicit: a group without an exemption, an exemption for other tables, for a
+// wider name or for a column beside shows nothing more.
 func TestExemptionsAreExplicit(t *testing.T) {
 	base := `version: bqgate/v1
 groups: {g: {issuer: demo, when: '"g" in claims.groups'}, h: {issuer: demo, when: '"h" in claims.groups'}}
@@ -233,7 +235,8 @@ columns:
 	}
 }
 
-// TestA33: a wildcard table is covered only by a pattern that covers every table it may ever have, and is restricted by one that touches any.
+// TestA33: a wildcard table is covered only by a pattern that covers every table it may ever have,
+// and is restricted by one that touches any.
 func TestA33(t *testing.T) {
 	for _, c := range []struct {
 		read, table string
@@ -268,7 +271,8 @@ func TestA33(t *testing.T) {
 	}
 }
 
-// TestExistenceIsNotTold: for one who may not read it, a table that exists, one that does not and one with a column that does not are the same.
+// TestExistenceIsNotTold: for one who may not read it, a table that exists, one that does not and
+// one with a column that does not are the same.
 func TestExistenceIsNotTold(t *testing.T) {
 	set := demoSet(t)
 	exists := ask(subject("a", "ai-agents"), selects("demo.hr.reviews", "note"))
@@ -294,7 +298,8 @@ func TestExistenceIsNotTold(t *testing.T) {
 			t.Error("BigQuery would be asked about a table that the subject must not know")
 		}
 	}
-	// A name that an alias hides may be missing from the analysis of a text with an error. What the error says is then not told either.
+	// A name that an alias hides may be missing from the analysis of a text with an error. What the
+	// error says is then not told either.
 	hidden := column
 	hidden.Analysis = &googlesql.Analysis{Statements: []googlesql.Statement{{Kind: "SELECT"}}, Error: column.Analysis.Error}
 	hiddenMissing := missing
@@ -309,7 +314,8 @@ func TestExistenceIsNotTold(t *testing.T) {
 	}
 }
 
-// TestViews: lineage leads through a view to its tables, so what the policy says of the view's own columns cannot be kept and the view is refused.
+// TestViews: lineage leads through a view to its tables, so what the policy says of the view's own
+// columns cannot be kept and the view is refused.
 func TestViews(t *testing.T) {
 	view := tableOf("demo.crm.v", "ssn", "id")
 	view.Type, view.View = "VIEW", &bigquery.View{Query: "SELECT social AS ssn, id FROM demo.crm.t"}

@@ -19,7 +19,8 @@ import (
 	"github.com/bqgate/bqgate/internal/masking"
 )
 
-// caseSuffix marks files of policy tests, wherever they stand below the folder that `policy test` is given.
+// caseSuffix marks files of policy tests, wherever they stand below the folder that `policy test`
+// is given.
 const caseSuffix = "_test.yaml"
 
 // caseFile is one file of policy tests.
@@ -57,8 +58,9 @@ type wanted struct {
 	Says      string        `yaml:"says"` // a part of a refusal's words, or of why it is held
 }
 
-// Test runs the policy tests of a folder, or of one file, and writes what failed, and a summary. The code is the command's: 0 all passed, 1 some failed, 2 there is
-// nothing to run or a file is wrong.
+// Test runs the policy tests of a folder, or of one file, and writes what failed, and a summary.
+// The code is the command's: 0 all passed, 1 some failed, 2 there is nothing to run or a file is
+// wrong.
 func Test(ctx context.Context, out io.Writer, dir string, analyze Analyze) (code int, err error) {
 	files, err := caseFiles(dir)
 	if err != nil {
@@ -155,7 +157,8 @@ func readCases(path string) (*caseFile, error) {
 	return f, nil
 }
 
-// complete checks what must be there. A test that compares nothing could not fail, so it is a mistake.
+// complete checks what must be there. A test that compares nothing could not fail, so it is a
+// mistake.
 func (f *caseFile) complete() error {
 	var errs []error
 	wrong := func(line int, format string, args ...any) {

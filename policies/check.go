@@ -7,8 +7,8 @@ import (
 	"text/tabwriter"
 )
 
-// Check loads policy files as `bqgate policy check` does and writes what was loaded, or every problem. The code is the command's exit code: 0 fine, 1 problems found,
-// 2 no file given.
+// Check loads policy files as `bqgate policy check` does and writes what was loaded, or every
+// problem. The code is the command's exit code: 0 fine, 1 problems found, 2 no file given.
 func Check(w io.Writer, files []string, o Options) (code int, err error) {
 	set, err := Load(files, o)
 	switch {

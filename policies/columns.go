@@ -14,8 +14,9 @@ type SensitiveColumn struct {
 	Rule masking.Rule
 }
 
-// SensitiveColumns lists the leaf columns of a table that the policy's `columns` entries mask, in the order of the schema. Exemptions do not matter here, nor do
-// columns that are masked only because nobody listed them.
+// SensitiveColumns lists the leaf columns of a table that the policy's `columns` entries mask, in
+// the order of the schema. Exemptions do not matter here, nor do columns that are masked only
+// because nobody listed them.
 func (s *Set) SensitiveColumns(table *bigquery.Table) []SensitiveColumn {
 	if s == nil || table == nil {
 		return nil
@@ -103,11 +104,13 @@ func (s *Set) view(table *bigquery.Table, rules []*rule) *view {
 	return v
 }
 
-// touchedBy says whether a pattern that restricts speaks of the table, by its own name or by one of those that it shows the rows of.
+// touchedBy says whether a pattern that restricts speaks of the table, by its own name or by one of
+// those that it shows the rows of.
 func (v *view) touchedBy(p pattern) bool { return slices.ContainsFunc(v.ids, p.touchesTable) }
 
-// applyTables decides about high value and about columns that nobody listed (A18): masked if any entry says so, clear if one says that and none the opposite,
-// otherwise masked beside sensitive columns.
+// applyTables decides about high value and about columns that nobody listed (A18): masked if any
+// entry says so, clear if one says that and none the opposite, otherwise masked beside sensitive
+// columns.
 func (v *view) applyTables(tables []tableRule) {
 	mask, clear := false, false
 	for i := range tables {
@@ -135,8 +138,8 @@ func (v *view) applyTables(tables []tableRule) {
 	}
 }
 
-// sensitiveEntry finds an entry that makes this a table with sensitive columns. One that names the table itself does so even if the column is gone: it may have been
-// renamed.
+// sensitiveEntry finds an entry that makes this a table with sensitive columns. One that names the
+// table itself does so even if the column is gone: it may have been renamed.
 func (v *view) sensitiveEntry() *columnRule {
 	for _, entry := range v.entries {
 		if entry.mask == "" {
@@ -196,8 +199,8 @@ func strictestUse(a, b string) string {
 	return useDeny
 }
 
-// strictest joins rules in one order, whatever the order of the policy: rules that each show a part first, since two of them together give
-// DEFAULT_MASKING_VALUE.
+// strictest joins rules in one order, whatever the order of the policy: rules that each show a part
+// first, since two of them together give DEFAULT_MASKING_VALUE.
 func strictest(rules []masking.Rule) masking.Rule {
 	order := masking.Rules() // strictest first
 	slices.SortFunc(rules, func(a, b masking.Rule) int { return slices.Index(order, b) - slices.Index(order, a) })
@@ -208,8 +211,9 @@ func strictest(rules []masking.Rule) masking.Rule {
 	return joined
 }
 
-// clearAtOrigin says whether the policy leaves the column clear in the table whose rows this one shows. Only one that is there and has the column says so, and none that speaks
-// for itself is asked: a clone may have got columns of its own.
+// clearAtOrigin says whether the policy leaves the column clear in the table whose rows this one
+// shows. Only one that is there and has the column says so, and none that speaks for itself is
+// asked: a clone may have got columns of its own.
 func (v *view) clearAtOrigin(path []string, typ string) bool {
 	if len(v.origins) != 1 || v.gone || len(v.others) > 0 || v.saysRest {
 		return false
@@ -262,8 +266,9 @@ func (v *view) walk(fields []bigquery.Field, prefix []string, visit func(path []
 	return true
 }
 
-// at lists the leaves that a column path stands for: itself, those below a STRUCT, or the leaf above it (a field inside JSON). A path that the schema does not
-// know, such as a pseudo column, is a leaf of unknown type.
+// at lists the leaves that a column path stands for: itself, those below a STRUCT, or the leaf
+// above it (a field inside JSON). A path that the schema does not know, such as a pseudo column, is
+// a leaf of unknown type.
 func (v *view) at(path []string) []leaf {
 	fields, spelt := v.schema, make([]string, 0, len(path))
 	for _, name := range path {
@@ -283,7 +288,8 @@ func (v *view) at(path []string) []leaf {
 	return all
 }
 
-// sensitive says whether the table has a column that is masked for the subject. An entry that names the table counts even if its column is gone.
+// sensitive says whether the table has a column that is masked for the subject. An entry that names
+// the table counts even if its column is gone.
 func (v *view) sensitive() bool {
 	if len(v.entries) == 0 && !v.maskRest {
 		return false

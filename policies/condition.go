@@ -76,7 +76,8 @@ var approvalEnv = sync.OnceValues(func() (*cel.Env, error) {
 		cel.Variable("estimate.bytes", cel.IntType),
 		cel.Variable("kinds", cel.ListType(cel.StringType)),
 		cel.Variable("groups", cel.ListType(cel.StringType)),
-		cel.Variable("other_use", cel.ListType(cel.StringType)), // columns with other_use: approve that are used other than by selecting them as they are
+		// Columns with `other_use: approve` that the query does more with than select them.
+		cel.Variable("other_use", cel.ListType(cel.StringType)),
 		size("KiB", 1<<10), size("MiB", 1<<20), size("GiB", 1<<30), size("TiB", 1<<40),
 	)
 })
@@ -164,7 +165,8 @@ func variables(env *cel.Env) []string {
 	return names
 }
 
-// offsetOf turns CEL's line (1-based) and column (0-based, in characters) into an offset in the text's characters; -1 if the text has several lines.
+// offsetOf turns CEL's line (1-based) and column (0-based, in characters) into an offset in the
+// text's characters; -1 if the text has several lines.
 func offsetOf(text string, line, column int) int {
 	if line != 1 || strings.Contains(text, "\n") {
 		return -1
@@ -175,7 +177,8 @@ func offsetOf(text string, line, column int) int {
 // errNotBool cannot happen with a checked condition.
 var errNotBool = errors.New("the condition gave neither true nor false")
 
-// eval is the condition's answer. A claim that is missing, or a cost over the limit, is an error; who asks must take it as the stricter answer.
+// eval is the condition's answer. A claim that is missing, or a cost over the limit, is an error;
+// who asks must take it as the stricter answer.
 func (c condition) eval(values map[string]any) (bool, error) {
 	if c.program == nil {
 		return false, errNotBool

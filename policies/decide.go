@@ -18,8 +18,9 @@ func (s *Set) Decide(r Request) Decision {
 	return w.decision
 }
 
-// NeedsEstimate says whether Decide would refuse this request only for want of an estimate: a rule or an approval that applies looks at the query's size, or a
-// high-value table is read. What is refused anyway needs none, so that BigQuery is never asked about what the subject may not know.
+// NeedsEstimate says whether Decide would refuse this request only for want of an estimate: a rule
+// or an approval that applies looks at the query's size, or a high-value table is read. What is
+// refused anyway needs none, so that BigQuery is never asked about what the subject may not know.
 func (s *Set) NeedsEstimate(r Request) bool {
 	r.Estimate = nil
 	w := s.walk(&r)
@@ -185,7 +186,8 @@ func (w *walk) schemas() error {
 			return refuse(RuleRef{}, "the same query, after an operator has named the table by itself under `tables`, with what holds for its columns", "%s: %v", w.request.short(name), err)
 		}
 		if !v.stored && v.sensitive() {
-			// Lineage leads through a view to its tables, so a mask on the view's own columns would not be applied.
+			// Lineage leads through a view to its tables, so a mask on the view's own columns would
+			// not be applied.
 			return refuse(v.sensitiveRef(), "a query of the tables behind it", "%s is a view, and the policy speaks of its own columns: mark those of its tables", w.request.short(name))
 		}
 		if err := w.mended(v); err != nil {
@@ -206,7 +208,8 @@ func (w *walk) schemas() error {
 	return nil
 }
 
-// limits: of several rules the smallest limit; one credential must do for all tables, and its rules let jobs run in the request's project.
+// limits: of several rules the smallest limit; one credential must do for all tables, and its rules
+// let jobs run in the request's project.
 func (w *walk) limits() error {
 	d := &w.decision
 	restricting := w.restricting()

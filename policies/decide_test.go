@@ -17,8 +17,9 @@ import (
 	"github.com/bqgate/bqgate/internal/identity"
 )
 
-// TestDecide reads testdata/decide: the SQL, who asks, what it means, and what is decided, as `bqgate policy explain` prints it. A new case is a new file; -update
-// writes what is decided, to be read before it is kept.
+// TestDecide reads testdata/decide: the SQL, who asks, what it means, and what is decided, as
+// `bqgate policy explain` prints it. A new case is a new file; -update writes what is decided, to
+// be read before it is kept.
 func TestDecide(t *testing.T) {
 	files, err := filepath.Glob("testdata/decide/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -133,7 +134,8 @@ func readCase(t testing.TB, a *txtar.Archive) (*Set, Request) {
 	return set, r
 }
 
-// locate gives each use the place where its column last stands in the text, and each statement the names that the text has, as the analyser would for these cases.
+// locate gives each use the place where its column last stands in the text, and each statement the
+// names that the text has, as the analyser would for these cases.
 func locate(sql string, a *googlesql.Analysis) {
 	for i := range a.Statements {
 		st := &a.Statements[i]

@@ -40,14 +40,17 @@ type Decision struct {
 	Cites   []RuleRef // every other rule that took part (masks, exemptions, approvals), for explain and reviewers
 
 	Groups []string // policy groups the subject is in, sorted
-	// Unknown are the groups of which nobody can say whether the subject is in them: they gave nothing, and their restrictions hold.
+	// Unknown are the groups of which nobody can say whether the subject is in them: they gave
+	// nothing, and their restrictions hold.
 	Unknown    []UnknownGroup
 	Credential string // name of the configured credential to run with
-	// AsRequester says that the credential is the requester's own Google identity, whom SESSION_USER() then means. No credential is one: see Set.asRequester.
+	// AsRequester says that the credential is the requester's own Google identity, whom
+	// SESSION_USER() then means. No credential is one: see Set.asRequester.
 	AsRequester bool
 	MaxBytes    int64 // upper bound for maximumBytesBilled, 0 for none
 	MaxRows     int64 // most rows that a result may have, 0 for no limit
-	// MaxResultBytes is how much of a result may be read, in bytes of all answers together, 0 for no limit.
+	// MaxResultBytes is how much of a result may be read, in bytes of all answers together, 0 for
+	// no limit.
 	MaxResultBytes int64
 	MaxSession     time.Duration // how long after the identity token's iat access ends, 0 for no such end
 	JobsIn         []string      // projects in which the rule lets its jobs run, among them the request's; none where that is not known
@@ -56,9 +59,11 @@ type Decision struct {
 	Sensitive []string     // sensitive columns touched, "project.dataset.table.column", sorted
 	Masked    []string     // those of them that the answer shows masked, sorted
 
-	// MaskedFirst lists the leaf columns that are masked before the query reads them, for Allow and Hold of a rewritten query; nil otherwise.
+	// MaskedFirst lists the leaf columns that are masked before the query reads them, for Allow and
+	// Hold of a rewritten query; nil otherwise.
 	MaskedFirst []MaskedLeaf
-	// Rewrite is set for a refusal that would be none if these tables were masked before the query reads them: see Set.Judge.
+	// Rewrite is set for a refusal that would be none if these tables were masked before the query
+	// reads them: see Set.Judge.
 	Rewrite []MaskedTable
 
 	Approval *Approval // set for Hold
@@ -72,7 +77,8 @@ type Approval struct {
 	Quorum    int      // different people who must approve, at least 1
 	Needs     []Need   // each must be met as well; none: anybody of Reviewers counts
 	Expires   time.Duration
-	// MaxAuthAge is how long ago a reviewer may have logged in at the identity provider; 0 for any time.
+	// MaxAuthAge is how long ago a reviewer may have logged in at the identity provider; 0 for any
+	// time.
 	MaxAuthAge time.Duration
 	NoWait     bool     // the query is refused at once, and runs at the next try after it was approved
 	Standing   Standing // zero: one run
@@ -90,7 +96,8 @@ type Standing struct {
 	MaxHours int
 }
 
-// RuleRef names a rule: policy file, line and the rule's name, as people find it ("agents-read-crm (policies/crm.yaml:31)").
+// RuleRef names a rule: policy file, line and the rule's name, as people find it ("agents-read-crm
+// (policies/crm.yaml:31)").
 type RuleRef struct {
 	Policy string // policy name: the file's base name without extension
 	Name   string

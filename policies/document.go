@@ -31,7 +31,8 @@ type document struct {
 	file   File
 }
 
-// parse reads a file strictly: unknown and duplicate keys, wrong types, empty values, anchors, aliases and tags are problems.
+// parse reads a file strictly: unknown and duplicate keys, wrong types, empty values, anchors,
+// aliases and tags are problems.
 func parse(name string, text []byte) (*document, Problems) {
 	base := filepath.Base(name)
 	d := &document{name: name, shown: name, policy: strings.TrimSuffix(base, filepath.Ext(base)), text: text}
@@ -107,7 +108,8 @@ func firstLine(s string) string {
 	return line
 }
 
-// checker compares a YAML tree with the Go type that it is to fill, and says every mistake at its place.
+// checker compares a YAML tree with the Go type that it is to fill, and says every mistake at its
+// place.
 type checker struct {
 	*document
 	problems Problems
@@ -296,7 +298,8 @@ func tokenPlace(t *token.Token) place {
 	return place{t.Position.Line, t.Position.Column, width}
 }
 
-// inside is the place of a character inside a scalar that stands on one line as it is; otherwise the place of the scalar.
+// inside is the place of a character inside a scalar that stands on one line as it is; otherwise
+// the place of the scalar.
 func (d *document) inside(n ast.Node, offset, width int) place {
 	at := placeOf(n)
 	text, ok := n.(*ast.StringNode)

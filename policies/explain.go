@@ -9,17 +9,22 @@ import (
 	"github.com/bqgate/bqgate/internal/masking"
 )
 
-// Explanation is a Decision for people and tools: what would happen, by which rules, and what the answer would show.
+// Explanation is a Decision for people and tools: what would happen, by which rules, and what the
+// answer would show.
 type Explanation struct {
-	Effect     string            `json:"effect"` // "allow", "hold" or "refuse"; "rewrite" of a Decision that Set.Judge has not seen, where tables must be masked first
-	Rule       string            `json:"rule,omitempty"`
-	At         string            `json:"at,omitempty"` // file:line of the rule
-	Message    string            `json:"message,omitempty"`
-	Remedy     string            `json:"remedy,omitempty"`
-	Cause      string            `json:"cause,omitempty"` // a fault of the policy that has to be mended; agents are not told
-	Groups     []string          `json:"groups"`
-	Unknown    []UnknownGroup    `json:"unknown_groups,omitempty"` // of which nobody can say whether the subject is in them: all their restrictions hold, and they give nothing
-	Also       []string          `json:"also,omitempty"`           // other rules that took part, "policy/rule (file:line)"
+	// "allow", "hold" or "refuse"; "rewrite" of a Decision that Set.Judge has not seen, where
+	// tables must be masked first
+	Effect  string   `json:"effect"`
+	Rule    string   `json:"rule,omitempty"`
+	At      string   `json:"at,omitempty"` // file:line of the rule
+	Message string   `json:"message,omitempty"`
+	Remedy  string   `json:"remedy,omitempty"`
+	Cause   string   `json:"cause,omitempty"` // a fault of the policy that has to be mended; agents are not told
+	Groups  []string `json:"groups"`
+	// of which nobody can say whether the subject is in them: all their restrictions hold, and they
+	// give nothing
+	Unknown    []UnknownGroup    `json:"unknown_groups,omitempty"`
+	Also       []string          `json:"also,omitempty"` // other rules that took part, "policy/rule (file:line)"
 	Credential string            `json:"credential,omitempty"`
 	MaxBytes   int64             `json:"max_bytes,omitempty"`
 	MaxRows    int64             `json:"max_rows,omitempty"`
@@ -33,7 +38,8 @@ type Explanation struct {
 	Approval    *ExplanationApproval `json:"approval,omitempty"`
 }
 
-// ExplainedColumn is a leaf of the result and the rule that masks it, in flight or before the query reads it; CLEAR passes as it is.
+// ExplainedColumn is a leaf of the result and the rule that masks it, in flight or before the query
+// reads it; CLEAR passes as it is.
 type ExplainedColumn struct {
 	Name string       `json:"name"` // dotted path
 	Type string       `json:"type"`
@@ -59,7 +65,8 @@ type ExplanationApproval struct {
 	MaxHours  int      `json:"max_hours,omitempty"`
 }
 
-// Explain puts a Decision into words. Its String is what `bqgate policy explain` prints on a terminal, its JSON what it prints otherwise.
+// Explain puts a Decision into words. Its String is what `bqgate policy explain` prints on a
+// terminal, its JSON what it prints otherwise.
 func Explain(d Decision) Explanation {
 	e := Explanation{
 		Effect: d.Effect.String(), Rule: d.Rule.ID(), Message: d.Message, Remedy: d.Remedy, Cause: d.Cause, Groups: append([]string{}, d.Groups...), Unknown: slices.Clone(d.Unknown), Credential: d.Credential,

@@ -8,10 +8,12 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 )
 
-// Where a job runs says who pays for it. A client names the project of its jobs in every request, so a rule says which it may name: those of its `jobs_in`, and without that
-// the project of its credential's own account.
+// Where a job runs says who pays for it. A client names the project of its jobs in every request,
+// so a rule says which it may name: those of its `jobs_in`, and without that the project of its
+// credential's own account.
 
-// projects are where a rule lets jobs run. None: it is not known which project the credential belongs to, and no job may run.
+// projects are where a rule lets jobs run. None: it is not known which project the credential
+// belongs to, and no job may run.
 func (s *Set) projects(r *rule) []string {
 	if len(r.jobsIn) == 0 && s.ownProject != "" {
 		return []string{s.ownProject}
@@ -19,7 +21,8 @@ func (s *Set) projects(r *rule) []string {
 	return r.jobsIn
 }
 
-// in is the Set for a question that is asked without the gateway's configuration: credentials whose project the Set does not know are taken to be of this one.
+// in is the Set for a question that is asked without the gateway's configuration: credentials whose
+// project the Set does not know are taken to be of this one.
 func (s *Set) in(project string) *Set {
 	if s == nil || s.ownProject != "" {
 		return s
@@ -29,12 +32,14 @@ func (s *Set) in(project string) *Set {
 	return &asked
 }
 
-// JobsIn says whether a rule for the subject lets some jobs run in the project. It asks nobody whether there is such a project.
+// JobsIn says whether a rule for the subject lets some jobs run in the project. It asks nobody
+// whether there is such a project.
 func (r Reach) JobsIn(project string) bool {
 	return slices.ContainsFunc(r.rules, func(rule *rule) bool { return slices.Contains(r.set.projects(rule), project) })
 }
 
-// NoJobsIn are the words for a project in which the subject may not run jobs. They are the same for one that does not exist.
+// NoJobsIn are the words for a project in which the subject may not run jobs. They are the same for
+// one that does not exist.
 func (r Reach) NoJobsIn(project string) (message, remedy string) {
 	return noJobsIn(r.set, r.rules, project)
 }
@@ -51,7 +56,8 @@ func noJobsIn(s *Set, rules []*rule, project string) (message, remedy string) {
 	return fmt.Sprintf("project %s does not exist or no policy lets you run jobs in it", shorten(project)), remedy
 }
 
-// place: some rule must let jobs run in the request's project, whatever they read. It comes before anything that depends on the tables, which are other ones in another project.
+// place: some rule must let jobs run in the request's project, whatever they read. It comes before
+// anything that depends on the tables, which are other ones in another project.
 func (w *walk) place() error {
 	if slices.ContainsFunc(w.rules, func(r *rule) bool { return w.runsHere(r) }) {
 		return nil
@@ -62,7 +68,8 @@ func (w *walk) place() error {
 
 func (w *walk) runsHere(r *rule) bool { return slices.Contains(w.set.projects(r), w.request.Project) }
 
-// run: of the rules with the query's credential, every table must be covered by one that lets jobs run in the request's project. It returns the first such rule.
+// run: of the rules with the query's credential, every table must be covered by one that lets jobs
+// run in the request's project. It returns the first such rule.
 func (w *walk) run(credential string) (*rule, error) {
 	here := func(r *rule) bool { return r.credential == credential && w.runsHere(r) }
 	i := slices.IndexFunc(w.covering, here)
@@ -79,8 +86,9 @@ func (w *walk) run(credential string) (*rule, error) {
 	return w.covering[i], nil
 }
 
-// checkProject says what is wrong with a project that a policy names. Jobs run in one project, so nothing stands for many, and BigQuery's other spellings (a number, a project of a
-// domain) would be second names of one.
+// checkProject says what is wrong with a project that a policy names. Jobs run in one project, so
+// nothing stands for many, and BigQuery's other spellings (a number, a project of a domain) would
+// be second names of one.
 func checkProject(name string) error {
 	switch {
 	case strings.Contains(name, "*"):

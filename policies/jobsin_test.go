@@ -28,7 +28,8 @@ func jobsSet(t *testing.T, projects map[string]string) *Set {
 	return set
 }
 
-// A job runs where a rule says, by default in the project of its credential, whatever its tables are in.
+// A job runs where a rule says, by default in the project of its credential, whatever its tables
+// are in.
 func TestWhereJobsRun(t *testing.T) {
 	set := jobsSet(t, map[string]string{"default": "demo"})
 	for name, c := range map[string]struct {
@@ -81,7 +82,8 @@ func TestWhereJobsRun(t *testing.T) {
 	}
 }
 
-// A project in which nothing may run is refused before anything of the SQL is looked at, in the words of one that does not exist.
+// A project in which nothing may run is refused before anything of the SQL is looked at, in the
+// words of one that does not exist.
 func TestAClosedProjectTellsNothing(t *testing.T) {
 	set := jobsSet(t, map[string]string{"default": "demo"})
 	texts := map[string]bool{}
@@ -110,7 +112,8 @@ func TestAClosedProjectTellsNothing(t *testing.T) {
 	}
 }
 
-// Where it is not known which project a credential belongs to, and the rule does not say, nothing runs.
+// Where it is not known which project a credential belongs to, and the rule does not say, nothing
+// runs.
 func TestAnUnknownProject(t *testing.T) {
 	set := jobsSet(t, nil)
 	r := ask(subject("x", "g"), selects("demo.crm.t", "a"), tableOf("demo.crm.t", "a"))

@@ -31,8 +31,8 @@ type ClearColumn struct {
 	Why    string   `json:"why"`
 }
 
-// Lint looks for what is probably not meant, and lists every column of a catalog folder that somebody sees clear (A18). Without a folder it says only what the files
-// themselves tell.
+// Lint looks for what is probably not meant, and lists every column of a catalog folder that
+// somebody sees clear (A18). Without a folder it says only what the files themselves tell.
 func (s *Set) Lint(catalog string) ([]Finding, []ClearColumn, error) {
 	l := &linter{set: s}
 	l.groups()
@@ -144,7 +144,8 @@ func (l *linter) jobsIn() {
 
 var quoted = regexp.MustCompile(`"([^"\\]+)"|'([^'\\]+)'`)
 
-// groups: those that play no part, and names inside their conditions that look like slips of the pen. A group that a rule names and nobody defined does not load.
+// groups: those that play no part, and names inside their conditions that look like slips of the
+// pen. A group that a rule names and nobody defined does not load.
 func (l *linter) groups() {
 	reads, reviews := map[string]bool{}, map[string]bool{}
 	for _, r := range l.set.rules {
@@ -245,7 +246,8 @@ func hasColumn(v *view, p pattern) bool {
 	return found
 }
 
-// clear lists what is seen as it is, group by group, and finds columns among it whose names are like those of sensitive ones: a copy that nobody listed.
+// clear lists what is seen as it is, group by group, and finds columns among it whose names are
+// like those of sensitive ones: a copy that nobody listed.
 func (l *linter) clear(tables []*bigquery.Table) []ClearColumn {
 	sensitive := l.sensitiveNames(tables)
 	var all []ClearColumn
@@ -310,7 +312,8 @@ func (l *linter) listed(v *view, leaf leaf) bool {
 	})
 }
 
-// sensitiveNames are the last words of sensitive columns that are long enough to be told from others, with a column of that name.
+// sensitiveNames are the last words of sensitive columns that are long enough to be told from
+// others, with a column of that name.
 func (l *linter) sensitiveNames(tables []*bigquery.Table) map[string]string {
 	names := map[string]string{}
 	for _, t := range tables {
@@ -324,7 +327,8 @@ func (l *linter) sensitiveNames(tables []*bigquery.Table) map[string]string {
 	return names
 }
 
-// resembles finds a sensitive name among the words of a column's: ssn in ssn_backup, and in old.ssn.
+// resembles finds a sensitive name among the words of a column's: ssn in ssn_backup, and in
+// old.ssn.
 func resembles(path []string, sensitive map[string]string) string {
 	words := strings.FieldsFunc(fold(path[len(path)-1]), func(r rune) bool { return r == '_' || r == '-' || r == ' ' || r >= '0' && r <= '9' })
 	for i := range words {

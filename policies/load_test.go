@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestProblems keeps the words in which mistakes are shown: testdata/errors/NAME.yaml and, beside it, NAME.txt.
+// TestProblems keeps the words in which mistakes are shown: testdata/errors/NAME.yaml and, beside
+// it, NAME.txt.
 func TestProblems(t *testing.T) {
 	files, err := filepath.Glob("testdata/errors/*.yaml")
 	if err != nil || len(files) == 0 {

@@ -17,7 +17,8 @@ import (
 	"github.com/bqgate/bqgate/internal/spelling"
 )
 
-// loader checks what the files say and turns it into a Set. It goes on after a mistake, so that one run shows all of them.
+// loader checks what the files say and turns it into a Set. It goes on after a mistake, so that one
+// run shows all of them.
 type loader struct {
 	options  Options
 	set      *Set
@@ -85,7 +86,8 @@ func (l *loader) document(d *document) {
 	}
 }
 
-// unheld refuses other_use: approve where no approval looks at it: such a query could only be refused.
+// unheld refuses other_use: approve where no approval looks at it: such a query could only be
+// refused.
 func (l *loader) unheld(d *document) {
 	if slices.ContainsFunc(l.set.approvals, func(a approval) bool { return a.when.otherUse }) {
 		return
@@ -298,7 +300,8 @@ func (l *loader) jobsIn(d *document, r *rule, i int) {
 	}
 }
 
-// overlap says whether a table pattern and another one, or the table part of a column pattern, have any table in common.
+// overlap says whether a table pattern and another one, or the table part of a column pattern, have
+// any table in common.
 func overlap(table, other pattern) bool {
 	for i := range tableParts {
 		if !touches(table.folded[i], other.folded[i]) {
@@ -333,7 +336,8 @@ func (l *loader) approval(d *document, i int) {
 	l.set.approvals = append(l.set.approvals, a)
 }
 
-// needs reads who must approve, and returns how many people that takes where the entry does not say.
+// needs reads who must approve, and returns how many people that takes where the entry does not
+// say.
 func (l *loader) needs(d *document, a *approval, i int) (people int) {
 	entry := d.file.Approvals[i]
 	l.knownGroups(d, "an approval", entry.AllOf, false, "approvals", i, "all_of")
@@ -400,7 +404,8 @@ func (l *loader) named(d *document, name string, path ...any) RuleRef {
 	return ref
 }
 
-// knownGroups refuses groups that nobody defined: a typo in a rule would shut people out, one in an approval would let queries through.
+// knownGroups refuses groups that nobody defined: a typo in a rule would shut people out, one in an
+// approval would let queries through.
 func (l *loader) knownGroups(d *document, what string, names []string, needed bool, path ...any) {
 	if len(names) == 0 && (needed || d.at(path...) != nil) {
 		l.add(d.wrong(path, "%s needs at least one group under %s", what, path[len(path)-1]))

@@ -12,9 +12,11 @@ import (
 	"github.com/bqgate/bqgate/internal/masking"
 )
 
-// masks: builds the plan of the answer. A sensitive column that is carried into the result as it is, alone, is masked there: hiding the cells hides all of it. Any
-// other use would compute on raw values, and the errors, counts, order or time of that tell them bit by bit (A2 to A4). Such a query is refused as it stands, and the
-// refusal says which tables must be masked first (rewrite.go); who has done so asks again.
+// masks: builds the plan of the answer. A sensitive column that is carried into the result as it
+// is, alone, is masked there: hiding the cells hides all of it. Any other use would compute on raw
+// values, and the errors, counts, order or time of that tell them bit by bit (A2 to A4). Such a
+// query is refused as it stands, and the refusal says which tables must be masked first
+// (rewrite.go); who has done so asks again.
 func (w *walk) masks() error {
 	for _, v := range w.tables {
 		w.decision.Mask.Sensitive = w.decision.Mask.Sensitive || v.sensitive()
@@ -103,7 +105,8 @@ type carried struct {
 	leaf   leaf
 }
 
-// carried looks a source up. A whole STRUCT that is carried as it is becomes its leaves, each at its own place.
+// carried looks a source up. A whole STRUCT that is carried as it is becomes its leaves, each at
+// its own place.
 func (w *walk) carried(source googlesql.Source) ([]carried, error) {
 	var path []string
 	if source.Path != "" {
@@ -129,7 +132,8 @@ func (w *walk) carried(source googlesql.Source) ([]carried, error) {
 	return all, nil
 }
 
-// traced refuses a column that lineage did not follow to a stored table that the query is known to read.
+// traced refuses a column that lineage did not follow to a stored table that the query is known to
+// read.
 func (w *walk) traced(v *view, column string) error {
 	switch {
 	case v == nil:
@@ -156,7 +160,8 @@ func (w *walk) touch(column string, l leaf) {
 	}
 }
 
-// uses demands that a sensitive column that decides about the result is masked first, or refuses it. Of several refused ones the first in the text is named.
+// uses demands that a sensitive column that decides about the result is masked first, or refuses
+// it. Of several refused ones the first in the text is named.
 func (w *walk) uses() error {
 	all := slices.Clone(w.statement.Uses)
 	// Those of unknown place (0 or less, which becomes the largest) stand last.
@@ -266,8 +271,9 @@ func placed(name, typ string, sources []carried, ruleOf func(here []carried) (ma
 	return column, nil
 }
 
-// leafRule is the one rule under which a leaf of an output column can be masked in flight. Without sensitive sources it is clear; with one, every row must come
-// unchanged from masked columns under the same rule (A3); if not, the columns have to be masked before anything computes on them.
+// leafRule is the one rule under which a leaf of an output column can be masked in flight. Without
+// sensitive sources it is clear; with one, every row must come unchanged from masked columns under
+// the same rule (A3); if not, the columns have to be masked before anything computes on them.
 func (w *walk) leafRule(name string, sources []carried) (masking.Rule, error) {
 	rule, apart := soleRule(sources)
 	if apart == nil {
@@ -296,7 +302,8 @@ func (w *walk) leafRule(name string, sources []carried) (masking.Rule, error) {
 	return masking.AlwaysNull, nil
 }
 
-// soleRule is the rule of a leaf that masking in flight hides wholly: masking.Clear without sensitive sources. A source that stands against it is returned.
+// soleRule is the rule of a leaf that masking in flight hides wholly: masking.Clear without
+// sensitive sources. A source that stands against it is returned.
 func soleRule(sources []carried) (masking.Rule, *carried) {
 	i := slices.IndexFunc(sources, func(c carried) bool { return c.leaf.masked() != masking.Clear })
 	if i < 0 {

@@ -7,7 +7,8 @@ import (
 	"github.com/bqgate/bqgate/internal/masking"
 )
 
-// namedOnce refuses a result in which two columns have one name, as BigQuery does: results go to a table, and a table has each name once.
+// namedOnce refuses a result in which two columns have one name, as BigQuery does: results go to a
+// table, and a table has each name once.
 func namedOnce(columns []masking.Column) error {
 	seen := map[string]bool{}
 	for _, c := range columns {

@@ -38,7 +38,8 @@ func (s *Set) Lookup(ref RuleRef) (Entry, bool) {
 	return s.entries[i], true
 }
 
-// outline cuts a file into its entries. An entry ends where the next one, or the next section, begins.
+// outline cuts a file into its entries. An entry ends where the next one, or the next section,
+// begins.
 func (d *document) outline() []Entry {
 	var all []Entry
 	add := func(section, name string, ref RuleRef) {
@@ -79,7 +80,8 @@ func (d *document) outline() []Entry {
 	return all
 }
 
-// excerpt is the lines [from, to) without the blank lines and comments at their end, which belong to what follows.
+// excerpt is the lines [from, to) without the blank lines and comments at their end, which belong
+// to what follows.
 func (d *document) excerpt(from, to int) string {
 	if from < 1 || to > len(d.lines)+1 || from >= to {
 		return ""

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// Every entry of the examples is found under the reference that decisions carry, with the lines that the file has there and no others.
+// Every entry of the examples is found under the reference that decisions carry, with the lines
+// that the file has there and no others.
 func TestOutline(t *testing.T) {
 	for _, file := range []string{"examples/demo.yaml", "examples/github-okta.yaml"} {
 		text, err := os.ReadFile(file)

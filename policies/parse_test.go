@@ -30,7 +30,8 @@ func TestGlobs(t *testing.T) {
 	}
 }
 
-// FuzzGlobs compares with the meaning of the words: whatever the name stands for is matched by a glob that covers it, and what covers also touches.
+// FuzzGlobs compares with the meaning of the words: whatever the name stands for is matched by a
+// glob that covers it, and what covers also touches.
 func FuzzGlobs(f *testing.F) {
 	f.Add("a*b", "a*", "xyz")
 	f.Add("*", "events_*", "2026")
@@ -142,7 +143,8 @@ func TestUnits(t *testing.T) {
 	}
 }
 
-// FuzzLoad: no text makes the loader panic, and what it loads decides without a panic. Nothing is loaded that does not say the version.
+// FuzzLoad: no text makes the loader panic, and what it loads decides without a panic. Nothing is
+// loaded that does not say the version.
 func FuzzLoad(f *testing.F) {
 	for _, glob := range []string{"examples/*.yaml", "testdata/errors/*.yaml"} {
 		files, err := filepath.Glob(glob)

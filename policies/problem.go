@@ -96,5 +96,6 @@ func printable(line string) string {
 	}, line)
 }
 
-// errNoFiles is returned by Load without files: an empty policy is a mistake more often than a wish.
+// errNoFiles is returned by Load without files: an empty policy is a mistake more often than a
+// wish.
 var errNoFiles = errors.New("no policy file was given: without a policy everything is refused; name at least one")

@@ -11,7 +11,8 @@ import (
 	"github.com/bqgate/bqgate/internal/identity"
 )
 
-// Request is what Decide is asked: one subject, one analysed text of SQL. The zero Request is refused.
+// Request is what Decide is asked: one subject, one analysed text of SQL. The zero Request is
+// refused.
 type Request struct {
 	Subject  identity.Subject
 	Now      time.Time // of the decision; without it every rule that has an end is over
@@ -21,14 +22,17 @@ type Request struct {
 	Analysis *googlesql.Analysis
 	// Tables holds the schema of each table the analysis names, by "project.dataset.table".
 	Tables map[string]*bigquery.Table
-	// RowAccess says which of them have row access policies of BigQuery, as far as that is known. NeedsRowAccess lists those of which Decide wants to know it.
+	// RowAccess says which of them have row access policies of BigQuery, as far as that is known.
+	// NeedsRowAccess lists those of which Decide wants to know it.
 	RowAccess map[string]bigquery.RowAccess
-	// Rewritten is set when the tables that an earlier Decision demanded were masked first. Analysis stays that of the query as it was asked.
+	// Rewritten is set when the tables that an earlier Decision demanded were masked first.
+	// Analysis stays that of the query as it was asked.
 	Rewritten *Rewritten
-	// Estimate is what a dry run said; nil if none was made. NeedsEstimate says whether Decide wants one.
+	// Estimate is what a dry run said; nil if none was made. NeedsEstimate says whether Decide
+	// wants one.
 	Estimate *Estimate
-	// Credential is the one that a finished job ran under. Its rows are shown under a rule with this
-	// credential only. "" for a query that has not run.
+	// Credential is the one that a finished job ran under. Its rows are shown under a rule with
+	// this credential only. "" for a query that has not run.
 	Credential string
 }
 

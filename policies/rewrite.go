@@ -31,18 +31,21 @@ type MaskedLeaf struct {
 	Rule   masking.Rule // masking.Clear for one that passes beside masked ones
 }
 
-// Rewritten is what was made of a query whose tables had to be masked first, for Decide to be asked again.
+// Rewritten is what was made of a query whose tables had to be masked first, for Decide to be asked
+// again.
 type Rewritten struct {
 	Tables []MaskedTable // as the Decision demanded them
-	// Proof is the analysis of the rewritten text with a constant in place of each masked column. What it shows of a sensitive column is read unmasked.
+	// Proof is the analysis of the rewritten text with a constant in place of each masked column.
+	// What it shows of a sensitive column is read unmasked.
 	Proof *googlesql.Analysis
 }
 
 // Rewriter masks tables inside the text of the request that it was made for.
 type Rewriter func(tables []MaskedTable) (*Rewritten, error)
 
-// Judge decides about a request, and where the answer is that tables must be masked first, has them masked and decides again. An error is one of the rewriter; a
-// *googlesql.Error among them says why the text could not be rewritten, and is made a refusal here.
+// Judge decides about a request, and where the answer is that tables must be masked first, has them
+// masked and decides again. An error is one of the rewriter; a *googlesql.Error among them says why
+// the text could not be rewritten, and is made a refusal here.
 func (s *Set) Judge(r Request, rewrite Rewriter) (Decision, error) {
 	d := s.Decide(r)
 	if len(d.Rewrite) == 0 {
@@ -64,7 +67,8 @@ func (s *Set) Judge(r Request, rewrite Rewriter) (Decision, error) {
 	return s.Decide(r), nil
 }
 
-// TableMasks turns tables into what the rewriting of a text needs. The salt is for RANDOM_HASH. A rule that SQL cannot express is an error that is a *googlesql.Error.
+// TableMasks turns tables into what the rewriting of a text needs. The salt is for RANDOM_HASH. A
+// rule that SQL cannot express is an error that is a *googlesql.Error.
 func TableMasks(tables []MaskedTable, salt []byte) ([]googlesql.TableMask, error) {
 	masks := make([]googlesql.TableMask, 0, len(tables))
 	for _, t := range tables {
@@ -99,7 +103,8 @@ type demand struct {
 	err    *refusal // what it is refused with, if nothing is done
 }
 
-// demand notes a use that can be served by masking the column's table first. One that cannot be is an error.
+// demand notes a use that can be served by masking the column's table first. One that cannot be is
+// an error.
 func (w *walk) demand(column string, l leaf, remedy, format string, args ...any) error {
 	text := fmt.Sprintf(format, args...) + "; " + why(l)
 	switch {
@@ -112,8 +117,9 @@ func (w *walk) demand(column string, l leaf, remedy, format string, args ...any)
 	return nil
 }
 
-// rewriting ends the walk with the tables that must be masked first: every one of which the query touches a masked column, so that it computes on nothing but masked
-// values. The refusal is the one that stands if they cannot be.
+// rewriting ends the walk with the tables that must be masked first: every one of which the query
+// touches a masked column, so that it computes on nothing but masked values. The refusal is the one
+// that stands if they cannot be.
 func (w *walk) rewriting() error {
 	first := w.demands[0].err
 	for _, v := range w.tables {
@@ -176,8 +182,9 @@ func (t *MaskedTable) maskedColumn(v *view, f *bigquery.Field, path []string) ma
 	return c
 }
 
-// maskedView is a view with every column that carries masked leaves unchanged, each leaf under one rule. What a view computes on a sensitive column, or decides by one,
-// cannot be masked at its reference: the proof shows that it is still there.
+// maskedView is a view with every column that carries masked leaves unchanged, each leaf under one
+// rule. What a view computes on a sensitive column, or decides by one, cannot be masked at its
+// reference: the proof shows that it is still there.
 func (w *walk) maskedView(v *view) MaskedTable {
 	t := MaskedTable{Table: v.name}
 	s := w.request.Analysis.Views[v.name]
@@ -210,7 +217,8 @@ func (w *walk) maskedView(v *view) MaskedTable {
 	return t
 }
 
-// applied is the rule by which a leaf was masked in the rewritten text. Where several references disagree there is none.
+// applied is the rule by which a leaf was masked in the rewritten text. Where several references
+// disagree there is none.
 func (r *Rewritten) applied(column string) (masking.Rule, bool) {
 	rule, found := masking.Rule(""), false
 	for _, t := range r.Tables {
@@ -227,8 +235,9 @@ func (r *Rewritten) applied(column string) (masking.Rule, bool) {
 	return rule, found
 }
 
-// masked looks at a query whose tables were masked first. Every sensitive column that it touches must have been masked by a rule that hides as much as today's, and be gone
-// from the proof, or still be there to be masked in flight. From then on the statement is the one of the proof.
+// masked looks at a query whose tables were masked first. Every sensitive column that it touches
+// must have been masked by a rule that hides as much as today's, and be gone from the proof, or
+// still be there to be masked in flight. From then on the statement is the one of the proof.
 func (w *walk) masked() error {
 	r := w.request.Rewritten
 	if r.Proof == nil || r.Proof.Error != nil || len(r.Proof.Statements) != 1 || len(r.Proof.Statements[0].Columns) != len(w.statement.Columns) {
@@ -273,7 +282,8 @@ func maskedLeaves(tables []MaskedTable) []MaskedLeaf {
 	return slices.Compact(all)
 }
 
-// expect notes, at each leaf of the answer that needs no mask any more, the rule whose results alone can stand there. The two lists have the same shape.
+// expect notes, at each leaf of the answer that needs no mask any more, the rule whose results
+// alone can stand there. The two lists have the same shape.
 func expect(columns, masked []masking.Column) []masking.Column {
 	if len(columns) != len(masked) {
 		return columns
@@ -288,7 +298,8 @@ func expect(columns, masked []masking.Column) []masking.Column {
 	return columns
 }
 
-// stillMasked says whether a column that the query touches is hidden: masked in the text by a rule that hides as much as today's, or left for the answer.
+// stillMasked says whether a column that the query touches is hidden: masked in the text by a rule
+// that hides as much as today's, or left for the answer.
 func (w *walk) stillMasked(proof *googlesql.Statement, column string) error {
 	v, in := w.view(column)
 	if v == nil {

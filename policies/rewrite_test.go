@@ -60,7 +60,8 @@ func without(r Request, columns ...string) *googlesql.Analysis {
 	return &googlesql.Analysis{Statements: []googlesql.Statement{s}}
 }
 
-// TestOtherUse: what a column's other_use makes of a query that filters by it, once its table was masked first.
+// TestOtherUse: what a column's other_use makes of a query that filters by it, once its table was
+// masked first.
 func TestOtherUse(t *testing.T) {
 	set := mustLoad(t, usePolicy)
 	for _, c := range []struct {
@@ -106,7 +107,8 @@ func TestOtherUse(t *testing.T) {
 	}
 }
 
-// TestNoApprovalForOtherUse: a condition that does not hold is a refusal, never a query without a person.
+// TestNoApprovalForOtherUse: a condition that does not hold is a refusal, never a query without a
+// person.
 func TestNoApprovalForOtherUse(t *testing.T) {
 	set := mustLoad(t, strings.Replace(usePolicy, "size(other_use) > 0", "size(other_use) > 7", 1))
 	r := using(t, "card_number")
@@ -158,8 +160,8 @@ func TestProofIsChecked(t *testing.T) {
 	}
 }
 
-// TestPolicyChangedAfterRewriting is attack A17: the result of a rewritten query is read again under today's policy. What was masked less than today's rule wants, or not at
-// all, is not shown.
+// TestPolicyChangedAfterRewriting is attack A17: the result of a rewritten query is read again
+// under today's policy. What was masked less than today's rule wants, or not at all, is not shown.
 func TestPolicyChangedAfterRewriting(t *testing.T) {
 	then := mustLoad(t, usePolicy)
 	r := using(t, "ssn", "phones.number")
@@ -194,7 +196,8 @@ func TestPolicyChangedAfterRewriting(t *testing.T) {
 			t.Errorf("%s: it is shown as it is", name)
 		}
 	}
-	// The kind of a phone went through unmasked inside the masked column; the query touches it, and today it is sensitive.
+	// The kind of a phone went through unmasked inside the masked column; the query touches it, and
+	// today it is sensitive.
 	r = using(t, "phones.number", "phones.kind")
 	r.Rewritten = &Rewritten{Tables: tables, Proof: without(r, "phones.number", "phones.kind")}
 	today := mustLoad(t, strings.Replace(usePolicy, "demo.crm.customers.email", "demo.crm.customers.phones.kind", 1))

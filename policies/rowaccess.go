@@ -9,15 +9,18 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 )
 
-// NeedsRowAccess lists the tables of which Decide wants to know whether they have row access policies: what the query reads of stored tables, the ones behind its views
-// among them, and no rule names. What is refused anyway needs none, so that BigQuery is never asked about what the subject may not know.
+// NeedsRowAccess lists the tables of which Decide wants to know whether they have row access
+// policies: what the query reads of stored tables, the ones behind its views among them, and no
+// rule names. What is refused anyway needs none, so that BigQuery is never asked about what the
+// subject may not know.
 func (s *Set) NeedsRowAccess(r Request) []*bigquery.Table {
 	r.RowAccess = nil
 	return s.walk(&r).needsRowAccess
 }
 
-// rows: BigQuery applies row access policies to the account that a query runs under, and many subjects share it. Whoever asks would see the account's rows, so a table that
-// has such policies is refused unless a rule names it (A34).
+// rows: BigQuery applies row access policies to the account that a query runs under, and many
+// subjects share it. Whoever asks would see the account's rows, so a table that has such policies
+// is refused unless a rule names it (A34).
 func (w *walk) rows() error {
 	var closed error
 	for _, v := range w.tables {
@@ -51,7 +54,8 @@ func (w *walk) rows() error {
 	return nil
 }
 
-// withOrigins lists a table and those whose rows it shows: whoever may not see all rows of one may not see them in the other.
+// withOrigins lists a table and those whose rows it shows: whoever may not see all rows of one may
+// not see them in the other.
 func withOrigins(t *bigquery.Table) []*bigquery.Table {
 	all := []*bigquery.Table{t}
 	for _, o := range t.Origins {
@@ -62,8 +66,9 @@ func withOrigins(t *bigquery.Table) []*bigquery.Table {
 	return all
 }
 
-// reader is a rule that reads a table with the query's credential: one that names the table under row_access_policies, if there is any. Rows are those of an account, so a
-// rule with another credential counts for nothing.
+// reader is a rule that reads a table with the query's credential: one that names the table under
+// row_access_policies, if there is any. Rows are those of an account, so a rule with another
+// credential counts for nothing.
 func (w *walk) reader(id bigquery.TableID) (r *rule, named bool) {
 	for _, other := range covering(w.covering, id) {
 		if other.credential != w.decision.Credential {

@@ -24,8 +24,8 @@ rules:
   - {name: r, groups: [g], read: [demo.crm.*]}
 `
 
-// A34: a table with row access policies shows the rows of the account that all share. It is refused unless a rule of the same credential names it, and so is one of which nothing
-// is known.
+// A34: a table with row access policies shows the rows of the account that all share. It is refused
+// unless a rule of the same credential names it, and so is one of which nothing is known.
 func TestA34(t *testing.T) {
 	const has, none, unknown = bigquery.RowAccessPolicies, bigquery.RowAccessNone, bigquery.RowAccess("")
 	named := func(patterns string) string {
@@ -87,7 +87,8 @@ func TestA34(t *testing.T) {
 	}
 }
 
-// Only stored tables have row access policies; those behind a view count. Nothing is asked of a query that is refused anyway.
+// Only stored tables have row access policies; those behind a view count. Nothing is asked of a
+// query that is refused anyway.
 func TestWhatIsAskedForRowAccess(t *testing.T) {
 	set := mustLoad(t, strings.Replace(rowAccessPolicy, "read: [demo.crm.*]", "read: [demo.crm.*, demo.crm.INFORMATION_SCHEMA.TABLES]", 1))
 	table, view, metadata := tableOf("demo.crm.t", "a"), tableOf("demo.crm.v", "a"), tableOf("demo.crm.INFORMATION_SCHEMA.TABLES", "table_name")

@@ -12,7 +12,8 @@ import (
 
 var update = flag.Bool("update", false, "write policy.schema.json and the golden files of this package")
 
-// TestSchemaIsCurrent keeps policy.schema.json what the Go types say. `go test ./policies -run TestSchemaIsCurrent -update` writes it.
+// TestSchemaIsCurrent keeps policy.schema.json what the Go types say.
+// `go test ./policies -run TestSchemaIsCurrent -update` writes it.
 func TestSchemaIsCurrent(t *testing.T) {
 	r := jsonschema.Reflector{FieldNameTag: "yaml", RequiredFromJSONSchemaTags: true, ExpandedStruct: true, Anonymous: true}
 	schema := r.Reflect(&File{})

@@ -15,13 +15,16 @@ import (
 
 // Options says what the policy's names may refer to.
 type Options struct {
-	// Issuers are the names of the configured issuers. Empty means that they are not known, as when a file is only checked: names are then not compared, and a
-	// group that names no issuer has no members.
+	// Issuers are the names of the configured issuers. Empty means that they are not known, as when
+	// a file is only checked: names are then not compared, and a group that names no issuer has no
+	// members.
 	Issuers []string
-	// Credentials are the names of the configured credentials. Empty means that they are not known: names are then not compared.
+	// Credentials are the names of the configured credentials. Empty means that they are not known:
+	// names are then not compared.
 	Credentials []string
-	// Projects are the projects that the credentials' own accounts belong to, by the credentials' names. Nil means that they are not known; otherwise a rule whose credential has
-	// none must say where its jobs run.
+	// Projects are the projects that the credentials' own accounts belong to, by the credentials'
+	// names. Nil means that they are not known; otherwise a rule whose credential has none must say
+	// where its jobs run.
 	Projects map[string]string
 }
 
@@ -91,7 +94,8 @@ type approval struct {
 	ref       RuleRef
 }
 
-// Load reads policy files into one Set. The error is a Problems where the files themselves are wrong; nothing is loaded then.
+// Load reads policy files into one Set. The error is a Problems where the files themselves are
+// wrong; nothing is loaded then.
 func Load(files []string, o Options) (*Set, error) {
 	if len(files) == 0 {
 		return nil, errNoFiles
@@ -181,8 +185,8 @@ func digest(sources []Source, o Options) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// Digest identifies the policy: SHA-256, in hex, of its files and of the names it was loaded with. What was decided under another digest was decided under another
-// policy.
+// Digest identifies the policy: SHA-256, in hex, of its files and of the names it was loaded with.
+// What was decided under another digest was decided under another policy.
 func (s *Set) Digest() string {
 	if s == nil {
 		return ""

@@ -16,8 +16,9 @@ const (
 	structType   = "STRUCT"
 )
 
-// columnOf turns a GoogleSQL type ("ARRAY<STRUCT<kind STRING, number STRING>>") into the shape of an output column. Masks are not set. Fields without a name are
-// called as BigQuery calls them in a result, by position: _field_1.
+// columnOf turns a GoogleSQL type ("ARRAY<STRUCT<kind STRING, number STRING>>") into the shape of
+// an output column. Masks are not set. Fields without a name are called as BigQuery calls them in a
+// result, by position: _field_1.
 func columnOf(name, typ string) (masking.Column, error) {
 	if len(typ) > maxTypeText {
 		return masking.Column{}, errors.New("the type is too long")
@@ -101,7 +102,8 @@ func (p *typeParser) fields(depth int) ([]masking.Column, error) {
 	}
 }
 
-// fieldName reads a name that stands before a type; "" if the type comes at once. "date DATE" has one, "DATE" has none.
+// fieldName reads a name that stands before a type; "" if the type comes at once. "date DATE" has
+// one, "DATE" has none.
 func (p *typeParser) fieldName() (string, error) {
 	p.space()
 	if p.take("`") {

@@ -7,7 +7,8 @@ import (
 	"github.com/bqgate/bqgate/internal/identity"
 )
 
-// Groups lists the policy groups that a subject is in, sorted. Whatever a group gives, only these give it.
+// Groups lists the policy groups that a subject is in, sorted. Whatever a group gives, only these
+// give it.
 func (s *Set) Groups(subject identity.Subject) []string { return s.Membership(subject).Groups }
 
 // MayReview says whether members of these policy groups may decide on any request at all.
@@ -15,7 +16,8 @@ func (s *Set) MayReview(groups []string) bool {
 	return s != nil && slices.ContainsFunc(s.approvals, func(a approval) bool { return anyOf(a.reviewers, groups) })
 }
 
-// MaxAuthAge is the shortest time within which a decision wants a login of its reviewer; 0 where no approval asks for that.
+// MaxAuthAge is the shortest time within which a decision wants a login of its reviewer; 0 where no
+// approval asks for that.
 func (s *Set) MaxAuthAge() time.Duration {
 	shortest := time.Duration(0)
 	for _, a := range s.approvals {
@@ -26,7 +28,8 @@ func (s *Set) MaxAuthAge() time.Duration {
 	return shortest
 }
 
-// Known says whether the policy gives these policy groups any part at all: something to read or to review.
+// Known says whether the policy gives these policy groups any part at all: something to read or to
+// review.
 func (s *Set) Known(groups []string) bool {
 	return s != nil && (s.MayReview(groups) || len(s.rulesOf(groups)) > 0)
 }

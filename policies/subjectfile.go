@@ -14,16 +14,19 @@ import (
 	"github.com/bqgate/bqgate/internal/spelling"
 )
 
-// SubjectFile is who asks, as `policy explain --subject` and policy tests write it down: what a verified token would say.
+// SubjectFile is who asks, as `policy explain --subject` and policy tests write it down: what a
+// verified token would say.
 type SubjectFile struct {
-	Issuer   string         `json:"issuer,omitempty"` // the issuer's configured name; may be left out where the policy's groups name only one
-	Sub      string         `json:"sub,omitempty"`    // the token's `sub`; `subject` is taken for it too
+	// the issuer's configured name; may be left out where the policy's groups name only one
+	Issuer   string         `json:"issuer,omitempty"`
+	Sub      string         `json:"sub,omitempty"` // the token's `sub`; `subject` is taken for it too
 	Subject  string         `json:"subject,omitempty"`
 	Groups   []string       `json:"groups,omitempty"` // the token's `groups` claim, where claims has none
 	Claims   map[string]any `json:"claims,omitempty"`
 	Workload bool           `json:"workload,omitempty"` // true for issuers of workloads
-	People   []string       `json:"people,omitempty"`   // whom the identity map knows behind it; a person is known without by a verified address too
-	Age      string         `json:"age,omitempty"`      // how long ago the token was issued, such as 90m; new if left out
+	// whom the identity map knows behind it; a person is known without by a verified address too
+	People []string `json:"people,omitempty"`
+	Age    string   `json:"age,omitempty"` // how long ago the token was issued, such as 90m; new if left out
 }
 
 // ReadSubject reads a subject's JSON file. Unknown keys are refused.
@@ -117,7 +120,8 @@ func (s *Set) issuer(name string) (string, error) {
 	}
 }
 
-// Issuers lists the issuers that the policy's groups name, sorted; "" stands for groups that name none.
+// Issuers lists the issuers that the policy's groups name, sorted; "" stands for groups that name
+// none.
 func (s *Set) Issuers() []string {
 	var all []string
 	for _, g := range s.groups {

@@ -8,7 +8,8 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
-// ALTER TABLE t RENAME COLUMN ssn TO x; … RENAME COLUMN name TO ssn: what is called name now held SSNs yesterday, and FOR SYSTEM_TIME AS OF reads by the names of then.
+// ALTER TABLE t RENAME COLUMN ssn TO x; … RENAME COLUMN name TO ssn: what is called name now held
+// SSNs yesterday, and FOR SYSTEM_TIME AS OF reads by the names of then.
 func TestOlderStateOfATableWithSensitiveColumns(t *testing.T) {
 	travels := func(table string, column string) *googlesql.Analysis {
 		a := selects(table, column)

@@ -10,10 +10,11 @@ import (
 	"github.com/bqgate/bqgate/internal/masking"
 )
 
-// certain refuses what a text does with a table of whose columns the gateway cannot be sure, if that could show a
-// sensitive column under another reading than the analysis had (A44): a name that is the table's column, if it has one,
-// and something of a query around it if not; the table as a whole. Where nothing is sensitive, neither in the statement
-// nor in what the table may be, all readings are allowed.
+// certain refuses what a text does with a table of whose columns the gateway cannot be sure, if
+// that could show a sensitive column under another reading than the analysis had (A44): a name that
+// is the table's column, if it has one, and something of a query around it if not; the table as a
+// whole. Where nothing is sensitive, neither in the statement nor in what the table may be, all
+// readings are allowed.
 func (w *walk) certain() error {
 	for _, r := range w.statement.References { // whatever is said of it below
 		if v, _ := w.view(r.Table + ".*"); r.Place != nil && r.Place.SystemTime != nil && (v == nil || w.travels(v)) {
@@ -32,8 +33,8 @@ func (w *walk) certain() error {
 	return nil
 }
 
-// asItWas refuses to read a table with sensitive columns as it was at another time: BigQuery reads it with the columns of then, and one that is clear now may have held
-// something else.
+// asItWas refuses to read a table with sensitive columns as it was at another time: BigQuery reads
+// it with the columns of then, and one that is clear now may have held something else.
 func (w *walk) asItWas(table string, v *view) error {
 	rule := w.decision.Rule
 	if v != nil {
@@ -85,12 +86,13 @@ var uncertainWords = map[googlesql.Why]string{
 	googlesql.WhyPseudoColumns:     "and whether a table has that pseudo column is not certain",
 }
 
-// travels says whether what is read as it was at another time has sensitive columns, and so may have had others. What a
-// view was of at another time, nobody knows.
+// travels says whether what is read as it was at another time has sensitive columns, and so may
+// have had others. What a view was of at another time, nobody knows.
 func (w *walk) travels(v *view) bool { return !v.stored || v.sensitive() }
 
-// mayBeSensitive says whether the table has sensitive columns in any form that it may have. A wildcard's forms are those of its members. What a table was at another time
-// nobody knows: any entry that speaks of it counts.
+// mayBeSensitive says whether the table has sensitive columns in any form that it may have. A
+// wildcard's forms are those of its members. What a table was at another time nobody knows: any
+// entry that speaks of it counts.
 func (v *view) mayBeSensitive(why googlesql.Why) bool {
 	if v.sensitive() {
 		return true
@@ -124,7 +126,8 @@ func (v *view) mayHide(name string, why googlesql.Why) bool {
 	return hides
 }
 
-// readsAround finds a column of the table that is read, in which there may be a sensitive field that the schema does not have: whoever reads the STRUCT whole reads that too.
+// readsAround finds a column of the table that is read, in which there may be a sensitive field
+// that the schema does not have: whoever reads the STRUCT whole reads that too.
 func (w *walk) readsAround(v *view, why googlesql.Why) string {
 	unknown := func(top string) bool {
 		known := map[string]bool{}
@@ -160,8 +163,8 @@ func (w *walk) readsAround(v *view, why googlesql.Why) string {
 	return ""
 }
 
-// there refuses a table whose origin is not there any more: what the policy says of that one by name was perhaps written anew for another name. Whoever answers for the
-// table names it himself.
+// there refuses a table whose origin is not there any more: what the policy says of that one by
+// name was perhaps written anew for another name. Whoever answers for the table names it himself.
 func (s *Set) there(v *view) error {
 	if !v.gone || slices.ContainsFunc(s.tables, func(t tableRule) bool {
 		return t.unlisted != "" && t.match.literalDataset() && t.match.coversTable(v.id)

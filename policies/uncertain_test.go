@@ -9,7 +9,8 @@ import (
 	"github.com/bqgate/bqgate/internal/masking"
 )
 
-// A44: where a sensitive column is in the statement, or may be in the table, what can be read two ways is refused. Where none is, all of it is allowed.
+// A44: where a sensitive column is in the statement, or may be in the table, what can be read two
+// ways is refused. Where none is, all of it is allowed.
 func TestA44(t *testing.T) {
 	const wildcard, then, metadata, pseudo = googlesql.WhyWildcard, googlesql.WhySystemTime, googlesql.WhyInformationSchema, googlesql.WhyPseudoColumns
 	columns := func(text string) string {

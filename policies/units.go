@@ -13,7 +13,8 @@ var sizeUnits = []struct {
 	bytes  int64
 }{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}}
 
-// parseSize reads "200GiB". Decimal units are refused rather than guessed at: BigQuery bills in binary ones.
+// parseSize reads "200GiB". Decimal units are refused rather than guessed at: BigQuery bills in
+// binary ones.
 func parseSize(text string) (int64, error) {
 	for _, unit := range sizeUnits {
 		number, ok := strings.CutSuffix(text, unit.suffix)
