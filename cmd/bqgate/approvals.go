@@ -256,7 +256,8 @@ func approvalsWatchCommand() *cobra.Command {
 	return c
 }
 
-// watchRequests asks again and again. A console that is down for a moment is said so once and asked again; a refusal ends the watch.
+// watchRequests asks again and again. A console that is down for a moment is said so once and asked
+// again; a refusal ends the watch.
 func watchRequests(c *cobra.Command, asker *client.Client, every time.Duration, asJSON bool) error {
 	seen := map[string]string{}
 	first, down := true, false
@@ -291,7 +292,8 @@ func watchRequests(c *cobra.Command, asker *client.Client, every time.Duration, 
 	}
 }
 
-// showChanges prints the requests that are not as they were seen, oldest first. What was decided before the watch began is not news.
+// showChanges prints the requests that are not as they were seen, oldest first. What was decided
+// before the watch began is not news.
 func showChanges(out io.Writer, list []approvals.Request, seen map[string]string, first, asJSON bool) error {
 	for i := len(list) - 1; i >= 0; i-- {
 		r := list[i]

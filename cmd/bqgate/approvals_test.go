@@ -144,7 +144,8 @@ func TestApprovals(t *testing.T) {
 	says(t, out, first, second)
 }
 
-// What the endpoint refuses, it says in words, and the exit code is 1; what the command line has wrong is 2.
+// What the endpoint refuses, it says in words, and the exit code is 1; what the command line has
+// wrong is 2.
 func TestApprovalsRefused(t *testing.T) {
 	o := newOffice(t)
 	id := o.hold("SELECT 1")
@@ -170,7 +171,8 @@ func TestApprovalsRefused(t *testing.T) {
 	says(t, errs, "read token")
 }
 
-// An approval that stands: given for so many runs, seen by a colleague, taken back, and nothing any more.
+// An approval that stands: given for so many runs, seen by a colleague, taken back, and nothing any
+// more.
 func TestApprovalsGrants(t *testing.T) {
 	o := newOffice(t)
 	id := o.hold("SELECT employee FROM finance.payroll")
@@ -200,7 +202,8 @@ func TestApprovalsGrants(t *testing.T) {
 	}
 }
 
-// A watch shows what waits, then what comes and what becomes of it, and ends when it is interrupted.
+// A watch shows what waits, then what comes and what becomes of it, and ends when it is
+// interrupted.
 func TestApprovalsWatch(t *testing.T) {
 	o := newOffice(t)
 	old := o.hold("SELECT 1")
@@ -245,7 +248,8 @@ func (l *lines) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// An agent writes the SQL that a reviewer reads: it must not be able to paint over the rest, to hide a part of itself or to turn it around.
+// An agent writes the SQL that a reviewer reads: it must not be able to paint over the rest, to
+// hide a part of itself or to turn it around.
 func TestRequestTextIsHarmless(t *testing.T) {
 	bytes := int64(5 << 30)
 	price := 0.03

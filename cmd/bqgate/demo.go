@@ -11,7 +11,8 @@ import (
 	"github.com/bqgate/bqgate/e2e/demo"
 )
 
-// demoCommands exist in binaries built with the tag demo alone: they link stand-ins for Google that a product must not carry.
+// demoCommands exist in binaries built with the tag demo alone: they link stand-ins for Google that
+// a product must not carry.
 func demoCommands() []*cobra.Command {
 	return []*cobra.Command{demoCommand(), askCommand(), requestsCommand(), decideCommand("approve"), decideCommand("deny")}
 }

@@ -5,8 +5,9 @@ import (
 	"unicode"
 )
 
-// harmless makes text of others fit for a terminal: an agent's SQL must not be able to move the cursor, hide itself or turn the direction of what a reviewer
-// reads. Line breaks and tabs are blanks.
+// harmless makes text of others fit for a terminal: an agent's SQL must not be able to move the
+// cursor, hide itself or turn the direction of what a reviewer reads. Line breaks and tabs are
+// blanks.
 func harmless(s string) string { return strings.Map(harmlessRune(false), s) }
 
 // harmlessLines keeps line breaks and tabs.

@@ -1,4 +1,5 @@
-// bqgate lets AI agents query BigQuery with a permission that exists only while a query needs it. `bqgate help` lists its commands.
+// bqgate lets AI agents query BigQuery with a permission that exists only while a query needs it.
+// `bqgate help` lists its commands.
 package main
 
 import (

@@ -140,7 +140,9 @@ func explainPolicy(c *cobra.Command, set *policies.Set, q policies.Question, asJ
 	if asJSON {
 		return writeJSON(c.OutOrStdout(), struct {
 			policies.Explanation
-			EstimateAssumed bool `json:"estimate_assumed,omitempty"` // no --bytes was given, and the policy decides by it: decided as for a query that reads nothing
+			// no --bytes was given, and the policy decides by it: decided as for a query that reads
+			// nothing
+			EstimateAssumed bool `json:"estimate_assumed,omitempty"`
 		}{e, assumed})
 	}
 	text := e.String()

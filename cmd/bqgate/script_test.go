@@ -19,8 +19,9 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"bqgate": main})
 }
 
-// TestScripts runs the commands of testdata/script as people type them. A new case is a new file. `-update` writes what was printed into the files that cmp compares
-// with, to be read before it is kept.
+// TestScripts runs the commands of testdata/script as people type them. A new case is a new file.
+// `-update` writes what was printed into the files that cmp compares with, to be read before it is
+// kept.
 func TestScripts(t *testing.T) {
 	catalog, err := os.ReadDir("../../policies/testdata/catalog")
 	if err != nil {
@@ -49,7 +50,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// exits is the script command `exits CODE PROGRAM ARGUMENT…`: the program must end with this exit code.
+// exits is the script command `exits CODE PROGRAM ARGUMENT…`: the program must end with this exit
+// code.
 func exits(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) < 2 {
 		ts.Fatalf("usage: exits CODE PROGRAM ARGUMENT…")

@@ -32,7 +32,9 @@ func serveCommand() *cobra.Command {
 			log := slog.New(slog.NewJSONHandler(c.ErrOrStderr(), nil))
 			slog.SetDefault(log)
 			if os.Getenv("GOGC") == "" {
-				debug.SetGCPercent(50) // clients that poll leave deep stacks behind, which only the collector shrinks; docs/performance.md has what a thousand of them take
+				// clients that poll leave deep stacks behind, which only the collector shrinks;
+				// docs/performance.md has what a thousand of them take
+				debug.SetGCPercent(50)
 			}
 			return gateway.Run(c.Context(), cfg, log)
 		},
@@ -42,8 +44,8 @@ func serveCommand() *cobra.Command {
 	return c
 }
 
-// checkConfiguration prints everything for which the gateway would not start: what is wrong with the file, and with
-// what the file names.
+// checkConfiguration prints everything for which the gateway would not start: what is wrong with
+// the file, and with what the file names.
 func checkConfiguration(c *cobra.Command, path string) error {
 	cfg, wrong := config.Read(path)
 	if cfg != nil {

@@ -173,7 +173,8 @@ func sessionsRevokeCommand() *cobra.Command {
 	return c
 }
 
-// choose finds the sessions that are meant, and nothing by guess: an id that fits two sessions ends none.
+// choose finds the sessions that are meant, and nothing by guess: an id that fits two sessions ends
+// none.
 func choose(all []identity.Session, ids []string, subject, issuer string) ([]identity.Session, error) {
 	var chosen []identity.Session
 	if subject != "" {
