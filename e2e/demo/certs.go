@@ -17,7 +17,8 @@ import (
 	"time"
 )
 
-// authority is the demo's own certificate authority: new at every start, good for a week, known to nobody else.
+// authority is the demo's own certificate authority: new at every start, good for a week, known to
+// nobody else.
 type authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey

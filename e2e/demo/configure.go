@@ -34,7 +34,8 @@ const (
 // ports are the addresses that Envoy and the console listen on.
 type ports struct{ rest, restTLS, grpc, grpcTLS, token, tokenTLS, console string }
 
-// choosePorts finds free ports for all that were not given. They are held while they are chosen, so that no two are the same.
+// choosePorts finds free ports for all that were not given. They are held while they are chosen, so
+// that no two are the same.
 func (d *demo) choosePorts() error {
 	var held []net.Listener
 	defer func() {
@@ -93,7 +94,8 @@ func (d *demo) sqlEngine(ctx context.Context, log *slog.Logger) (fakegoogle.Engi
 	return fakegoogle.NewSQLEngine(ctx, binary, log)
 }
 
-// startRedis starts the Redis protocol in this process, which tests do not kill, or takes the one that was given.
+// startRedis starts the Redis protocol in this process, which tests do not kill, or takes the one
+// that was given.
 func (d *demo) startRedis() (func(), error) {
 	if d.Redis != "" {
 		d.redis = d.Redis

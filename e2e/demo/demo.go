@@ -1,10 +1,12 @@
 //go:build demo
 
-// Package demo runs the whole of bqgate on loopback: the product as `bqgate serve`, a real Envoy, and strict stand-ins for what only Google and an identity
-// provider have. It is linked into binaries with the build tag demo alone.
+// Package demo runs the whole of bqgate on loopback: the product as `bqgate serve`, a real Envoy,
+// and strict stand-ins for what only Google and an identity provider have. It is linked into
+// binaries with the build tag demo alone.
 //
-// One supervisor holds the OIDC issuer, the Redis protocol and the stand-ins for Google, and runs `bqgate serve`, Envoy and the SQL engine as children. A
-// child that dies is started again after a second. When the supervisor dies, all end.
+// One supervisor holds the OIDC issuer, the Redis protocol and the stand-ins for Google, and runs
+// `bqgate serve`, Envoy and the SQL engine as children. A child that dies is started again after a
+// second. When the supervisor dies, all end.
 package demo
 
 import (
@@ -59,7 +61,8 @@ type demo struct {
 	redis  string
 	config config.Config
 	ports  ports
-	// credentials are the names that the given policies run with; all of them are the demo's one reader.
+	// credentials are the names that the given policies run with; all of them are the demo's one
+	// reader.
 	credentials []string
 	info        info
 	gateway     *child
@@ -72,7 +75,8 @@ func Run(ctx context.Context, o Options) (err error) {
 	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 		return fmt.Errorf("demo folder: %w", err)
 	}
-	// Before anything is built up: a child that dies of a mistake in a policy would only be started again and again.
+	// Before anything is built up: a child that dies of a mistake in a policy would only be started
+	// again and again.
 	var named []string
 	if len(o.Policies) > 0 {
 		set, err := policies.Load(o.Policies, policies.Options{Issuers: []string{issuerName}})
@@ -128,7 +132,8 @@ func Run(ctx context.Context, o Options) (err error) {
 	return os.Remove(filepath.Join(d.Dir, "demo.json"))
 }
 
-// fresh makes an empty folder of the demo's own. It only ever empties a folder that an earlier demo made.
+// fresh makes an empty folder of the demo's own. It only ever empties a folder that an earlier demo
+// made.
 func fresh(dir string) error {
 	marker := filepath.Join(dir, ".bqgate-demo")
 	entries, err := os.ReadDir(dir)
@@ -269,7 +274,8 @@ func (d *demo) startChildren(ctx context.Context, group *sync.WaitGroup) error {
 
 func (d *demo) path(name string) string { return filepath.Join(d.Dir, name) }
 
-// ready waits until a request went all the way: through Envoy and both services to BigQuery and back.
+// ready waits until a request went all the way: through Envoy and both services to BigQuery and
+// back.
 func (d *demo) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
 	defer cancel()

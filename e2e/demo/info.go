@@ -133,7 +133,8 @@ func (d *demo) refresh() error {
 	return d.gatewayToken()
 }
 
-// gatewayToken is the OIDC token of the gateway itself, as the platform it runs on would give it one: what it shows to Google's STS.
+// gatewayToken is the OIDC token of the gateway itself, as the platform it runs on would give it
+// one: what it shows to Google's STS.
 func (d *demo) gatewayToken() error {
 	ttl := int64(tokenLife / time.Second)
 	token, err := d.issuer.Token(oidcissuer.Mint{Subject: gatewaySubject, Audience: oidcissuer.Audience{providerAudience}, TTLSeconds: &ttl})
@@ -163,7 +164,8 @@ func (d *demo) publish(ctx context.Context) error {
 	return nil
 }
 
-// watchPIDs keeps demo.json's process ids right, the engine's too, which the stand-ins restart by themselves.
+// watchPIDs keeps demo.json's process ids right, the engine's too, which the stand-ins restart by
+// themselves.
 func (d *demo) watchPIDs(ctx context.Context) {
 	go func() {
 		last := d.google.EnginePID()

@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// child is a process that is started again a second after it died, and that dies with the supervisor, even by kill -9.
+// child is a process that is started again a second after it died, and that dies with the
+// supervisor, even by kill -9.
 type child struct {
 	name    string
 	command func() *exec.Cmd
@@ -27,9 +28,11 @@ type child struct {
 // PID is the process's current id, 0 while it is down.
 func (c *child) PID() int { return int(c.pid.Load()) }
 
-// run keeps the child alive until ctx ends. started is called after every start, with the new process id.
+// run keeps the child alive until ctx ends. started is called after every start, with the new
+// process id.
 func (c *child) run(ctx context.Context, started func()) {
-	// The kernel sends Pdeathsig when the thread that forked ends, so this goroutine keeps its thread for as long as it watches the child.
+	// The kernel sends Pdeathsig when the thread that forked ends, so this goroutine keeps its
+	// thread for as long as it watches the child.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	for ctx.Err() == nil {
