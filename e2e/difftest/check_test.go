@@ -30,7 +30,8 @@ type finding struct {
 	changed *response
 }
 
-// statement is the analysis of a text that must be one understood SELECT; nil for anything else, with the reason.
+// statement is the analysis of a text that must be one understood SELECT; nil for anything else,
+// with the reason.
 func statement(a *googlesql.Analysis) (*googlesql.Statement, string) {
 	switch {
 	case a.Error != nil:
@@ -41,7 +42,8 @@ func statement(a *googlesql.Analysis) (*googlesql.Statement, string) {
 	return &a.Statements[0], ""
 }
 
-// spread is the engine's answer with the columns that BigQuery would give: the engine answers SELECT AS STRUCT with one column.
+// spread is the engine's answer with the columns that BigQuery would give: the engine answers
+// SELECT AS STRUCT with one column.
 func (r *response) spread(s *googlesql.Statement) {
 	if r.Error != nil || len(r.Columns) != 1 || r.Columns[0].Type != "RECORD" || r.Columns[0].Mode == "REPEATED" || !strings.HasPrefix(r.Columns[0].Name, "$") {
 		return
@@ -94,7 +96,8 @@ func (q *query) shape() *finding {
 	return nil
 }
 
-// suspect is a canary that shows in a column that does not name its column. Six digits may be there by chance; changing the cell tells.
+// suspect is a canary that shows in a column that does not name its column. Six digits may be there
+// by chance; changing the cell tells.
 type suspect struct {
 	cell   *cell
 	output int
@@ -119,7 +122,8 @@ func (q *query) canaries(known map[string][]*cell) []suspect {
 					for _, cell := range known[window] {
 						switch {
 						case sourceOf(c, cell.column.path), writesOf(sql, cell):
-						case q.uses(cell.column.path) && strings.Trim(window, "0123456789") == "": // by chance, and changing the cell could not tell
+						// by chance, and changing the cell could not tell
+						case q.uses(cell.column.path) && strings.Trim(window, "0123456789") == "":
 						case slices.ContainsFunc(found, func(s suspect) bool { return s.cell == cell && s.output == i }):
 						default:
 							found = append(found, suspect{cell, i, window})
@@ -248,17 +252,20 @@ func readValues(t testing.TB, c *child) rawValues {
 	return values
 }
 
-// matters reports whether a change could show anything: the query reads the table, and says of the columns nothing that excuses everything.
+// matters reports whether a change could show anything: the query reads the table, and says of the
+// columns nothing that excuses everything.
 func (q *query) matters(c *change) bool {
 	return slices.Contains(q.analysis.Tables, c.table.name) && slices.ContainsFunc(c.columns(), func(column string) bool { return !q.uses(column) })
 }
 
-// compare looks at what a change has done. How many elements an ARRAY has says something about all that is in it: what the change does must be
-// allowed for each of these columns, or the elements themselves are in the answer, with their number. Where a STRUCT becomes NULL all its fields
-// do, and what one of them allows may happen.
+// compare looks at what a change has done. How many elements an ARRAY has says something about all
+// that is in it: what the change does must be allowed for each of these columns, or the elements
+// themselves are in the answer, with their number. Where a STRUCT becomes NULL all its fields do,
+// and what one of them allows may happen.
 //
-// UNNEST is told apart by the engine's own resolved tree: there one element that decides about the answer or is in it tells how many there are
-// (internal/googlesql/engine/unnest.go has the rule), so that one column is enough.
+// UNNEST is told apart by the engine's own resolved tree: there one element that decides about the
+// answer or is in it tells how many there are (internal/googlesql/engine/unnest.go has the rule),
+// so that one column is enough.
 func (l *lab) compare(q *query, c *change, changed *response) *finding {
 	if !c.cell.column.array {
 		return q.compareColumns(c, c.columns(), changed)

@@ -41,8 +41,9 @@ var corpusTexts = sync.OnceValues(func() ([]query, error) {
 	return all, nil
 })
 
-// mutant is a statement of the corpus, mostly with a few small changes: a name, a literal, an operator or a function for another one of the
-// statement or of a short list, or a clause that is doubled or left out.
+// mutant is a statement of the corpus, mostly with a few small changes: a name, a literal, an
+// operator or a function for another one of the statement or of a short list, or a clause that is
+// doubled or left out.
 func mutant(t *testing.T, seed, number uint64) *query {
 	texts, err := corpusTexts()
 	if err != nil {

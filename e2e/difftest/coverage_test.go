@@ -14,13 +14,15 @@ import (
 
 // report counts what has happened, from several goroutines.
 type report struct {
-	mu        sync.Mutex
-	made      int
-	ran       int // accepted by both sides
-	failing   int // of these, failing while they ran
-	rows      int // of these, with rows
-	reruns    int
-	mended    int    // of these that ran, with set operations that the engine's driver was asked in other words, see e2e/engine/setoperations.go
+	mu      sync.Mutex
+	made    int
+	ran     int // accepted by both sides
+	failing int // of these, failing while they ran
+	rows    int // of these, with rows
+	reruns  int
+	// of these that ran, with set operations that the engine's driver was asked in other words, see
+	// e2e/engine/setoperations.go
+	mended    int
 	mendedOne string // the shortest of them
 	lengths   int    // runs that told the length of an array by its elements alone
 	unmended  int    // not run, since no other words were found
@@ -167,7 +169,8 @@ func (r *report) refusals() string {
 	return b.String()
 }
 
-// unreached are kinds of nodes that the lineage walk handles and the generator cannot reach, with the reason.
+// unreached are kinds of nodes that the lineage walk handles and the generator cannot reach, with
+// the reason.
 var unreached = map[string]string{
 	"BarrierScan":                "made by operators that BigQuery has not",
 	"DeferredComputedColumn":     "made only with a language feature that is off",
@@ -191,7 +194,8 @@ const changesData = "returns no rows that could be compared; the corpus has it"
 
 var handledCase = regexp.MustCompile(`gsql\.Resolved([A-Z]\w+)`)
 
-// handledKinds are the kinds of scans and expressions that the lineage walk has a case for, read off its source.
+// handledKinds are the kinds of scans and expressions that the lineage walk has a case for, read
+// off its source.
 func handledKinds(t *testing.T) []string {
 	files, err := filepath.Glob("../../internal/googlesql/engine/*.go")
 	if err != nil || len(files) == 0 {
@@ -218,7 +222,8 @@ func handledKinds(t *testing.T) []string {
 	return sortedKeys(kinds)
 }
 
-// check fails the test for every finding, for a generator that says nothing, and for kinds that were not met.
+// check fails the test for every finding, for a generator that says nothing, and for kinds that
+// were not met.
 func (r *report) check(t *testing.T) {
 	t.Helper()
 	for _, f := range r.findings {

@@ -12,8 +12,9 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql"
 )
 
-// The database: the tables of the corpus that most statements read, with the same columns, and one with the scalar types that those lack.
-// A column is written "name TYPE"; nested ones in braces. What follows the type says what its cells are:
+// The database: the tables of the corpus that most statements read, with the same columns, and one
+// with the scalar types that those lack. A column is written "name TYPE"; nested ones in braces.
+// What follows the type says what its cells are:
 //
 //	key      1, 2, 3 …: what joins find
 //	few      one of a few words: what groups find
@@ -212,7 +213,8 @@ func (c *column) scalarName() string {
 	return c.kind.name
 }
 
-// canary is a word like Kqf-4821-93750-wZ: letters of both cases, and nine digits in a row when all else is left out.
+// canary is a word like Kqf-4821-93750-wZ: letters of both cases, and nine digits in a row when all
+// else is left out.
 func canary(r *rand.Rand) string {
 	const letters = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ"
 	pick := func(n int, from string) string {
@@ -234,7 +236,8 @@ func canary(r *rand.Rand) string {
 	}
 }
 
-// taken are the runs of characters of the database's canaries: no other word has one of them. Written only while the tables are made.
+// taken are the runs of characters of the database's canaries: no other word has one of them.
+// Written only while the tables are made.
 var taken map[string]bool
 
 func quote(s string) string { return "'" + s + "'" }
@@ -332,7 +335,8 @@ func (c change) String() string {
 	return fmt.Sprintf("%s of row %d: %s instead of %s (%s)", c.cell.column.path, c.row+1, c.to, c.cell.literal(), c.how)
 }
 
-// update is the statement that makes the change, or takes it back. The row is found by its other columns, and keeps its place.
+// update is the statement that makes the change, or takes it back. The row is found by its other
+// columns, and keeps its place.
 func (c change) update(back bool) string {
 	row := c.table.rows[c.row]
 	value := row[c.top].literal()
@@ -356,7 +360,8 @@ var (
 	wholeWays = []string{"one element less", "one element more", "NULL in place of a STRUCT"}
 )
 
-// changes are one change of each leaf column, ARRAY and STRUCT in each way, in a row that r chooses.
+// changes are one change of each leaf column, ARRAY and STRUCT in each way, in a row that r
+// chooses.
 func changes(r *rand.Rand) []change {
 	var all []change
 	for _, t := range tables {
@@ -512,7 +517,8 @@ func (c *column) field() bigquery.Field {
 // rawValues are, for each leaf column, its cells as the engine prints them.
 type rawValues map[string]map[string]bool
 
-// windows maps the runs of characters of every form of every canary, in lower case, to the canary's cells.
+// windows maps the runs of characters of every form of every canary, in lower case, to the canary's
+// cells.
 func windows() map[string][]*cell {
 	found := map[string][]*cell{}
 	for _, t := range tables {
@@ -532,10 +538,12 @@ func windows() map[string][]*cell {
 	return found
 }
 
-// windowSizes are the lengths of runs: six characters, and what six characters are in base64 and in hex.
+// windowSizes are the lengths of runs: six characters, and what six characters are in base64 and in
+// hex.
 var windowSizes = []int{6, 8, 12}
 
-// canaryWindows are the runs of six characters of a word, its reverse, its digits, its base64 and its hex, in lower case.
+// canaryWindows are the runs of six characters of a word, its reverse, its digits, its base64 and
+// its hex, in lower case.
 func canaryWindows(word string) map[string]bool {
 	var digits strings.Builder
 	reversed := make([]byte, len(word))

@@ -120,7 +120,8 @@ func TestDifferential(t *testing.T) {
 	r.check(t)
 }
 
-// batch analyses and runs queries, then makes one change after the other and runs those queries again that a change could matter to.
+// batch analyses and runs queries, then makes one change after the other and runs those queries
+// again that a change could matter to.
 func (l *lab) batch(queries []*query, r *rand.Rand) {
 	all := changes(r)
 	wanted := make([][]*query, len(all))
@@ -173,12 +174,14 @@ func fickle(q *query) bool {
 	})
 }
 
-// tied reports whether the engine decides by chance which of equals an answer has. What it has must still name its sources.
+// tied reports whether the engine decides by chance which of equals an answer has. What it has must
+// still name its sources.
 func tied(q *query) bool {
 	return slices.Contains(q.analysis.Functions, "APPROX_TOP_COUNT") || slices.Contains(q.analysis.Functions, "APPROX_TOP_SUM")
 }
 
-// look analyses and runs a query as it is; false where one of the two does not take it. What it finds is the query's own.
+// look analyses and runs a query as it is; false where one of the two does not take it. What it
+// finds is the query's own.
 func (l *lab) look(q *query) (ok bool, why string, f *finding) {
 	a, err := l.analyzer.Analyze(context.Background(), googlesql.Request{
 		SQL: q.sql, Project: q.project, Catalog: catalog{}, Caller: l.name,
@@ -235,8 +238,9 @@ func (l *lab) first(q *query) bool {
 	return true
 }
 
-// relevant chooses the changes to try, a few of columns that the query does not say it uses. Columns that
-// it carries come first, then those in the bodies of what it calls: one that is neither carried nor used is seldom read at all.
+// relevant chooses the changes to try, a few of columns that the query does not say it uses.
+// Columns that it carries come first, then those in the bodies of what it calls: one that is
+// neither carried nor used is seldom read at all.
 func (l *lab) relevant(q *query, all []change, r *rand.Rand) []int {
 	var chosen, carried, read, rest []int
 	text := q.reach()
@@ -272,7 +276,8 @@ func (l *lab) suspicions(q *query, r *rand.Rand) {
 	}
 }
 
-// confirm changes the cell of a suspicion: if its characters then still are where they were, they were there by chance.
+// confirm changes the cell of a suspicion: if its characters then still are where they were, they
+// were there by chance.
 func (l *lab) confirm(q *query, s suspect, r *rand.Rand) {
 	for _, t := range tables {
 		for row := range t.rows {

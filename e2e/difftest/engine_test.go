@@ -135,8 +135,8 @@ const (
 	patience  = 6 * time.Second
 )
 
-// rows runs a query. The engine does not always end at its limit; then it is killed and made anew, and the query counts as one that it does
-// not take.
+// rows runs a query. The engine does not always end at its limit; then it is killed and made anew,
+// and the query counts as one that it does not take.
 func (c *child) rows(t testing.TB, q *query, standing *change) *response {
 	t.Helper()
 	hung := time.AfterFunc(patience, func() { _ = c.cmd.Process.Kill() })

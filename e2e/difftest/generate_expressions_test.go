@@ -37,7 +37,8 @@ func (s *scope) paths() map[string][]string {
 	return s.flat
 }
 
-// reference is a column of the type, or a path into one; "" where there is none. Outer scopes are tried less often.
+// reference is a column of the type, or a path into one; "" where there is none. Outer scopes are
+// tried less often.
 func (g *generator) reference(k *kind, s *scope) string {
 	var found string
 	for at := s; at != nil; at = at.outer {
@@ -234,9 +235,10 @@ var holes = map[string]*kind{
 	"as": arrayOf(text), "ai": arrayOf(integer),
 }
 
-// fill replaces the holes of a template: {s} by an expression of type STRING and so on, {p} by a small number, {w} by a short word,
-// {guess} by the word of a canary, {x} by anything, {q:s} by a query with one column of a type, {s>b} by a
-// lambda, {over} by a window, {keys} by a STRING to sort by; % by what is given.
+// fill replaces the holes of a template: {s} by an expression of type STRING and so on, {p} by a
+// small number, {w} by a short word, {guess} by the word of a canary, {x} by anything, {q:s} by a
+// query with one column of a type, {s>b} by a lambda, {over} by a window, {keys} by a STRING to
+// sort by; % by what is given.
 func (g *generator) fill(template string, s *scope, given ...string) string {
 	var b strings.Builder
 	for {

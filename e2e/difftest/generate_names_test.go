@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// lookalikes are names of rows and WITH queries that are also those of projects, datasets and tables,
-// some of them quoted as a whole.
+// lookalikes are names of rows and WITH queries that are also those of projects, datasets and
+// tables, some of them quoted as a whole.
 var lookalikes = []string{
 	"demo", "crm", "ds", "orders", "orders", "customers", "customers", "`my-proj`", "`demo.crm`", "`ds.orders`", "`ds.customers`", "`Demo.Crm.Orders`",
 	"`my-proj.ds.customers`", "`p.d.t`",
@@ -22,8 +22,8 @@ func (g *generator) row() string {
 	return g.name("t")
 }
 
-// cte is a name for a WITH query, and its columns. If it is a table's name, they are called like the
-// table's.
+// cte is a name for a WITH query, and its columns. If it is a table's name, they are called like
+// the table's.
 func (g *generator) cte() (name string, kinds []*kind, names []string) {
 	if g.one(3) {
 		t := pick(g, tables)

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// generator makes queries that are right by their types. Everything it does follows from its source of random numbers.
+// generator makes queries that are right by their types. Everything it does follows from its source
+// of random numbers.
 type generator struct {
 	r      *rand.Rand
 	names  int
@@ -94,7 +95,8 @@ func (g *generator) statement() string {
 	return g.query(want, names, nil)
 }
 
-// query makes a query with columns of these types and names. Queries inside may refer to the outer scope.
+// query makes a query with columns of these types and names. Queries inside may refer to the outer
+// scope.
 func (g *generator) query(want []*kind, names []string, outer *scope) string {
 	if !g.spend(2) {
 		return g.plain(want, names, outer)
@@ -222,7 +224,8 @@ func (g *generator) setOperation(want []*kind, names []string, outer *scope) str
 	return sql + g.order(want, nil, true) + g.limit()
 }
 
-// with puts what it selects from into WITH queries. It is not correlated: the outer scope is not seen inside.
+// with puts what it selects from into WITH queries. It is not correlated: the outer scope is not
+// seen inside.
 func (g *generator) with(want []*kind, names []string, outer *scope) string {
 	before := len(g.ctes)
 	var entries []string

@@ -8,7 +8,8 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql"
 )
 
-// TestAWrongAnalysisIsNoticed takes something out of analyses that are right: each time one of the rules must be broken.
+// TestAWrongAnalysisIsNoticed takes something out of analyses that are right: each time one of the
+// rules must be broken.
 func TestAWrongAnalysisIsNoticed(t *testing.T) {
 	l := newLab(t, "difftest", newAnalyzer(t), newReport())
 	all := changes(rand.New(rand.NewPCG(3, 3)))
@@ -51,7 +52,8 @@ func TestAWrongAnalysisIsNoticed(t *testing.T) {
 			t.Errorf("%s: the analysis as it is breaks a rule: %s", sql, broken)
 		}
 		whole := *q.analysis
-		// Only the columns that come from what is taken out: that a join's other key does not matter by itself is true.
+		// Only the columns that come from what is taken out: that a join's other key does not
+		// matter by itself is true.
 		for i, c := range whole.Columns {
 			for j := range c.Sources {
 				less := whole

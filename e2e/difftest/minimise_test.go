@@ -28,7 +28,8 @@ func (l *lab) minimise(q *query, f *finding) *query {
 	}
 	for again := true; again && trials < maxTrials; {
 		again = false
-		// An expression in parentheses in place of all that it stands in, then nothing in place of any run of words, long runs first.
+		// An expression in parentheses in place of all that it stands in, then nothing in place of
+		// any run of words, long runs first.
 		for i := 0; i < len(words) && trials < maxTrials; i++ {
 			if words[i] != "(" {
 				continue

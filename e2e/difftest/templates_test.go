@@ -1,7 +1,8 @@
 package difftest
 
-// templates are expressions by the type that they have; fill says what the holes are. Functions that answer otherwise each time (RAND,
-// GENERATE_UUID, CURRENT_TIMESTAMP) are left out: a difference must come from the data.
+// templates are expressions by the type that they have; fill says what the holes are. Functions
+// that answer otherwise each time (RAND, GENERATE_UUID, CURRENT_TIMESTAMP) are left out: a
+// difference must come from the data.
 var templates = map[string][]string{
 	"STRING": {
 		"UPPER({s})", "LOWER({s})", "REVERSE({s})", "TRIM({s})", "LTRIM({s})", "RTRIM({s})", "INITCAP({s})", "CONCAT({s}, {s})", "{s} || {s}",

@@ -16,8 +16,10 @@ import (
 	"github.com/bqgate/bqgate/policies"
 )
 
-// Tables that the analysis knows otherwise than the engine (A44). In `odd`, w_1 and w_2 differ, and the two sides disagree on which is the newer one; t was replaced, so that
-// FOR SYSTEM_TIME AS OF reads another definition than the one that the analysis sees; m_1 and m_2 are alike. The column tax is sensitive wherever it is.
+// Tables that the analysis knows otherwise than the engine (A44). In `odd`, w_1 and w_2 differ, and
+// the two sides disagree on which is the newer one; t was replaced, so that FOR SYSTEM_TIME AS OF
+// reads another definition than the one that the analysis sees; m_1 and m_2 are alike. The column
+// tax is sensitive wherever it is.
 func oddStatements(tax string) []string {
 	return []string{
 		"CREATE SCHEMA `my-proj`.odd",
@@ -33,7 +35,8 @@ func oddStatements(tax string) []string {
 // oddColumns are what the analysis reads of them.
 var oddColumns = map[string]string{"w_1": "a b tax", "w_2": "b c", "t": "a b c", "m_1": "a b", "m_2": "a b"}
 
-// oddCatalog is the catalog with these tables. To the analysis w_1 is the newest, to the engine w_2.
+// oddCatalog is the catalog with these tables. To the analysis w_1 is the newest, to the engine
+// w_2.
 type oddCatalog struct{ catalog }
 
 func (c oddCatalog) Table(ctx context.Context, id bigquery.TableID) (*bigquery.Table, error) {
@@ -154,7 +157,8 @@ func newOddWorld(t *testing.T) *oddWorld {
 	return w
 }
 
-// judge is the gateway's decision on a query, and the text that it would forward. Blind, it does not look at what is uncertain.
+// judge is the gateway's decision on a query, and the text that it would forward. Blind, it does
+// not look at what is uncertain.
 func (w *oddWorld) judge(t *testing.T, sql string, blind bool) (policies.Decision, string) {
 	ctx, c := t.Context(), oddCatalog{}
 	r := googlesql.Request{SQL: sql, Project: project, Catalog: c, Caller: "difftest"}
@@ -198,7 +202,8 @@ func (w *oddWorld) judge(t *testing.T, sql string, blind bool) (policies.Decisio
 	return d, forwarded
 }
 
-// leaks compares what a client sees of the two databases; "" where it is the same. An answer that does not have the columns of the plan never leaves.
+// leaks compares what a client sees of the two databases; "" where it is the same. An answer that
+// does not have the columns of the plan never leaves.
 func (w *oddWorld) leaks(t *testing.T, d policies.Decision, forwarded string) (told string, ran bool) {
 	var seen [2]string
 	for i, engine := range w.engines {
@@ -237,8 +242,9 @@ func (w *oddWorld) leaks(t *testing.T, d policies.Decision, forwarded string) (t
 	return "", ran
 }
 
-// TestUncertainReadings writes reads of tables that the engine knows otherwise than the analysis does: what is allowed tells nothing of a sensitive cell, under the engine's
-// reading. Without the marks of uncertain tables it would.
+// TestUncertainReadings writes reads of tables that the engine knows otherwise than the analysis
+// does: what is allowed tells nothing of a sensitive cell, under the engine's reading. Without the
+// marks of uncertain tables it would.
 func TestUncertainReadings(t *testing.T) {
 	w := newOddWorld(t)
 	allowed, ran, refused, found, blind := 0, 0, map[string]int{}, 0, 0

@@ -54,8 +54,9 @@ func withSources(keep func(*googlesql.Source) bool) func(*googlesql.Statement) {
 	}
 }
 
-// TestAWrongLineageIsFound puts wrong lineages to the test that TestDifferential is: every one must be found out by generated queries, none of
-// which was written for it. Queries are run once for all.
+// TestAWrongLineageIsFound puts wrong lineages to the test that TestDifferential is: every one must
+// be found out by generated queries, none of which was written for it. Queries are run once for
+// all.
 func TestAWrongLineageIsFound(t *testing.T) {
 	const atMost, batch = 1000, 50
 	l := newLab(t, "difftest", newAnalyzer(t), newReport())
