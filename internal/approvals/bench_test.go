@@ -235,7 +235,8 @@ func (j *memoryJournal) counts(id string) []Event {
 	return out
 }
 
-// inTime is counts without the steps whose end came into the journal after their claim was over. Nobody was told that they are done, and another may have been led to take the same step.
+// inTime is counts without the steps whose end came into the journal after their claim was over.
+// Nobody was told that they are done, and another may have been led to take the same step.
 func (j *memoryJournal) inTime(id string, lease time.Duration) []Event {
 	j.mu.Lock()
 	late := map[string]bool{}
@@ -283,7 +284,8 @@ func (l *lockedBuffer) String() string {
 	return l.buf.String()
 }
 
-// killer is the end of a process at its next use of a script: nothing it sends from then on arrives.
+// killer is the end of a process at its next use of a script: nothing it sends from then on
+// arrives.
 type killer struct {
 	script *redis.Script
 	dead   atomic.Bool

@@ -20,7 +20,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// durableRedis is a redis-server that keeps every write on disk, and can be killed, started again and set back.
+// durableRedis is a redis-server that keeps every write on disk, and can be killed, started again
+// and set back.
 type durableRedis struct {
 	t    *testing.T
 	dir  string
@@ -64,7 +65,8 @@ func (d *durableRedis) kill() {
 	_ = d.cmd.Wait()
 }
 
-// backup copies what Redis has on disk; restore puts it back, as an operator or a storage snapshot would.
+// backup copies what Redis has on disk; restore puts it back, as an operator or a storage snapshot
+// would.
 func (d *durableRedis) backup() string {
 	d.t.Helper()
 	to := filepath.Join(d.t.TempDir(), "backup")
@@ -92,7 +94,8 @@ func (d *durableRedis) restore(from string) {
 	d.start()
 }
 
-// crasher ends a process between any two steps: before a command reaches Redis, or after Redis has done it and before the answer is read.
+// crasher ends a process between any two steps: before a command reaches Redis, or after Redis has
+// done it and before the answer is read.
 type crasher struct {
 	odds float64
 	dead atomic.Bool
@@ -123,7 +126,8 @@ func (c *crasher) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 	return next
 }
 
-// ApprovalEvent makes the crasher a journal too: the process dies before or after its record is durable.
+// ApprovalEvent makes the crasher a journal too: the process dies before or after its record is
+// durable.
 type crashingJournal struct {
 	*memoryJournal
 	crash *crasher
@@ -214,7 +218,8 @@ type chaosState struct {
 
 const chaosQuorum = 2
 
-// chaosModel is a request as the design draws it, for many who act at once. An unknown answer may have taken effect or not.
+// chaosModel is a request as the design draws it, for many who act at once. An unknown answer may
+// have taken effect or not.
 var chaosModel = (&porcupine.NondeterministicModel{
 	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
 		parts := map[int][]porcupine.Operation{}
@@ -348,7 +353,8 @@ func chaosWord(err error) string {
 	return "unknown"
 }
 
-// chaos is many people, polls and withdrawals at once, on processes that die between any two steps and a Redis that is killed.
+// chaos is many people, polls and withdrawals at once, on processes that die between any two steps
+// and a Redis that is killed.
 type chaos struct {
 	b         *bench
 	processes []*gatewayProcess
@@ -422,7 +428,8 @@ func (c *chaos) act(r *rand.Rand, client int) {
 	c.note(client, in, out, called)
 }
 
-// submit is the gateway between the two halves of a release: BigQuery gets the job under its fixed id.
+// submit is the gateway between the two halves of a release: BigQuery gets the job under its fixed
+// id.
 func (c *chaos) submit(r *rand.Rand, client, n int, store *Store, lease Lease) {
 	c.mu.Lock()
 	c.leases[n] = append(c.leases[n], lease)
@@ -468,7 +475,8 @@ func (c *chaos) play(seed uint64, long time.Duration) {
 	all.Wait()
 }
 
-// safe checks what must hold whatever happened: who ran had the approval of enough others, and nobody ran twice or while another had the lease.
+// safe checks what must hold whatever happened: who ran had the approval of enough others, and
+// nobody ran twice or while another had the lease.
 func (c *chaos) safe(t *testing.T) (ran int) {
 	t.Helper()
 	for n, r := range c.requests {
@@ -505,7 +513,8 @@ func (c *chaos) safe(t *testing.T) (ran int) {
 	return ran
 }
 
-// oneLife checks what the journal says happened to a request: one step after the other, none twice, and nothing after its end.
+// oneLife checks what the journal says happened to a request: one step after the other, none twice,
+// and nothing after its end.
 func (c *chaos) oneLife(t *testing.T, id string) {
 	t.Helper()
 	ended := false
@@ -554,8 +563,9 @@ func chaosSeed(t *testing.T) uint64 {
 	return seed
 }
 
-// Deciders, polls and withdrawals at once, on three processes that die between any two steps and a Redis that is killed: what everybody was told is one story, request by request, that
-// the drawing allows (linearizability), and nobody ran without two others, or twice.
+// Deciders, polls and withdrawals at once, on three processes that die between any two steps and a
+// Redis that is killed: what everybody was told is one story, request by request, that the drawing
+// allows (linearizability), and nobody ran without two others, or twice.
 func TestChaosIsOneStory(t *testing.T) {
 	redisServer := newDurableRedis(t)
 	for deadline := time.Now().Add(soakFor(t, 6*time.Second)); time.Now().Before(deadline); {
@@ -626,7 +636,8 @@ func (c *chaos) attack(seed uint64) (stop func() int) {
 	return func() int { cancel(); return <-puts }
 }
 
-// The same under an attacker who keeps sealed records, and puts old ones back whenever he likes, claims and all: it denies, and opens nothing.
+// The same under an attacker who keeps sealed records, and puts old ones back whenever he likes,
+// claims and all: it denies, and opens nothing.
 func TestChaosUnderAttack(t *testing.T) {
 	redisServer := newDurableRedis(t)
 	for deadline := time.Now().Add(soakFor(t, 3*time.Second)); time.Now().Before(deadline); {
@@ -646,7 +657,8 @@ func TestChaosUnderAttack(t *testing.T) {
 	}
 }
 
-// Standing grants, used by many runs at once on processes that die, under the attacker: never more runs than were approved.
+// Standing grants, used by many runs at once on processes that die, under the attacker: never more
+// runs than were approved.
 func TestChaosGrants(t *testing.T) {
 	redisServer := newDurableRedis(t)
 	const uses = 6
@@ -711,7 +723,8 @@ func TestChaosGrants(t *testing.T) {
 	}
 }
 
-// Redis is restored from yesterday's backup. Nothing is served until an operator says that he knows; then what ran, and what was denied, stays so.
+// Redis is restored from yesterday's backup. Nothing is served until an operator says that he
+// knows; then what ran, and what was denied, stays so.
 func TestRestoredBackup(t *testing.T) {
 	redisServer := newDurableRedis(t)
 	c := newChaos(t, redisServer.addr, 0, 10)

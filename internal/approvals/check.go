@@ -10,8 +10,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// CheckRedis refuses a Redis that may forget requests under pressure, or that anybody on the network may write to. Strict refuses also a server that does not tell its
-// configuration; the demo's in-process server cannot.
+// CheckRedis refuses a Redis that may forget requests under pressure, or that anybody on the
+// network may write to. Strict refuses also a server that does not tell its configuration; the
+// demo's in-process server cannot.
 func CheckRedis(ctx context.Context, client redis.UniversalClient, strict bool) error {
 	switch c := client.(type) {
 	case *redis.Client:
@@ -40,7 +41,8 @@ func checkServer(ctx context.Context, c *redis.Client, strict bool) error {
 	return nil
 }
 
-// checkEviction wants maxmemory-policy noeviction: a full Redis must fail loudly, not drop what was decided.
+// checkEviction wants maxmemory-policy noeviction: a full Redis must fail loudly, not drop what was
+// decided.
 func checkEviction(ctx context.Context, c *redis.Client, strict bool) error {
 	policy, err := evictionPolicy(ctx, c)
 	switch {

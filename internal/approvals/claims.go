@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// shownClaims are the claims of GitHub Actions and GitLab tokens that tell a reviewer where a request comes from. Others may hold what is none
-// of his business.
+// shownClaims are the claims of GitHub Actions and GitLab tokens that tell a reviewer where a
+// request comes from. Others may hold what is none of his business.
 var shownClaims = []string{
 	"repository", "repository_id", "repository_owner", "ref", "sha", "head_ref", "base_ref", "workflow", "workflow_ref", "job_workflow_ref", "environment",
 	"event_name", "run_id", "run_number", "run_attempt", "actor", "actor_id",

@@ -47,7 +47,8 @@ func TestJournalFails(t *testing.T) {
 	})
 }
 
-// A12: killed between append and commit. The log has the attempt, nobody believes it, and after the lease others decide.
+// A12: killed between append and commit. The log has the attempt, nobody believes it, and after the
+// lease others decide.
 func TestKilledBeforeCommit(t *testing.T) {
 	onEach(t, Options{ClaimLease: 300 * time.Millisecond}, func(t *testing.T, b *bench) {
 		r := b.hold()
@@ -97,7 +98,8 @@ func TestKilledBeforeAppend(t *testing.T) {
 	})
 }
 
-// A slow journal outlives the claim, and another decides meanwhile: the slow one must not overwrite it.
+// A slow journal outlives the claim, and another decides meanwhile: the slow one must not overwrite
+// it.
 func TestClaimRunsOutDuringAppend(t *testing.T) {
 	onEach(t, Options{ClaimLease: 200 * time.Millisecond}, func(t *testing.T, b *bench) {
 		r := b.hold()

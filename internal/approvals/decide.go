@@ -13,13 +13,16 @@ import (
 // maxReason is the length of a reason in characters.
 const maxReason = 1000
 
-// Decide casts one reviewer's vote. A request is approved when as many different people as its quorum have approved, and denied when one has denied.
-// When Decide returns without error, the vote is durable and in force; after ErrBusy or a failure of Redis or the Journal it is neither, or the next
-// look at the request says so.
+// Decide casts one reviewer's vote. A request is approved when as many different people as its
+// quorum have approved, and denied when one has denied. When Decide returns without error, the vote
+// is durable and in force; after ErrBusy or a failure of Redis or the Journal it is neither, or the
+// next look at the request says so.
 //
-// Terms make an approval reach further than one run, where the policy allows that; the approvals of several people reach as far as the narrowest of them.
+// Terms make an approval reach further than one run, where the policy allows that; the approvals of
+// several people reach as far as the narrowest of them.
 //
-// Errors: ErrNotFound (also for a request that d may not see), ErrOwn, ErrNoPerson, ErrStale, ErrDecided, ErrExpired, ErrReason, ErrTerms.
+// Errors: ErrNotFound (also for a request that d may not see), ErrOwn, ErrNoPerson, ErrStale,
+// ErrDecided, ErrExpired, ErrReason, ErrTerms.
 func (s *Store) Decide(ctx context.Context, id string, d Decider, verdict Verdict, reason string, terms ...Terms) (Request, error) {
 	var asked *Terms
 	if len(terms) > 0 && terms[0] != (Terms{}) {
@@ -50,7 +53,8 @@ func (s *Store) Decide(ctx context.Context, id string, d Decider, verdict Verdic
 	return s.view(r, now), nil
 }
 
-// mayDecide checks who, then when: an outsider learns nothing of a request. Who sees it and is not barred is one of its reviewers.
+// mayDecide checks who, then when: an outsider learns nothing of a request. Who sees it and is not
+// barred is one of its reviewers.
 func (s *Store) mayDecide(r record, now time.Time, d Decider) error {
 	request := s.view(r, now)
 	if !request.VisibleTo(d) {
@@ -121,7 +125,8 @@ func (r *record) vote(d Decider, verdict Verdict, reason string, terms *Terms, n
 	return e, nil
 }
 
-// checkReason keeps out what could pass for something else where the reason is shown: in an agent's error message, on a console, in a log.
+// checkReason keeps out what could pass for something else where the reason is shown: in an agent's
+// error message, on a console, in a log.
 func checkReason(verdict Verdict, reason string) error {
 	switch {
 	case verdict == Deny && strings.TrimSpace(reason) == "":

@@ -85,7 +85,8 @@ func TestDecideWho(t *testing.T) {
 		if n := len(b.journal.all()); n != 2 || b.state(r.ID) != StatePending {
 			t.Errorf("refused deciders left %d events and state %s", n, b.state(r.ID))
 		}
-		// A subject without any name of a person is nobody's own request, yet a workload's groups still count for nothing.
+		// A subject without any name of a person is nobody's own request, yet a workload's groups
+		// still count for nothing.
 		if r.VisibleTo(Decider{Subject: identity.Subject{Workload: true, Issuer: r.Issuer, Sub: r.Subject}}) {
 			t.Error("another run of the same sub sees the request")
 		}
@@ -101,7 +102,8 @@ func TestQuorum(t *testing.T) {
 		}
 		again := []Decider{
 			dana,
-			{Subject: identity.Subject{Issuer: "https://other.example", Sub: "7", People: []string{"Dana@acme.example"}, Mapped: true}, Groups: dana.Groups}, // another account of hers
+			// another account of hers
+			{Subject: identity.Subject{Issuer: "https://other.example", Sub: "7", People: []string{"Dana@acme.example"}, Mapped: true}, Groups: dana.Groups},
 		}
 		for _, d := range again {
 			for _, v := range []Verdict{Approve, Deny} {
@@ -184,7 +186,8 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
-// A12: fifty deciders, half of them against, on two replicas: one outcome, in Redis, in the answers and in the journal.
+// A12: fifty deciders, half of them against, on two replicas: one outcome, in Redis, in the answers
+// and in the journal.
 func TestDecideRace(t *testing.T) {
 	onEach(t, Options{}, func(t *testing.T, b *bench) {
 		stores := []*Store{b.store, b.replica()}

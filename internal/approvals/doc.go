@@ -5,7 +5,9 @@
 //	pending ──approve (quorum)──▶ approved ──BeginRelease──▶ releasing ──Ran──▶ used
 //	   │ │                          │  ▲                        │  │
 //	   │ └─deny──▶ denied           │  └───────Failed───────────┘  └─Lapsed─▶ cancelled
-//	   └─Cancel──▶ cancelled ◀──────┘                      pending, approved and abandoned releases expire
+//	   └─Cancel──▶ cancelled ◀──────┘
+//
+// What is pending or approved, and a release that was abandoned, expires.
 //
 // Replicas of the gateway meet in Redis. Every step is one Lua script there, under Redis's own
 // clock, and goes through three hands (attack A12):

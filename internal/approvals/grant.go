@@ -14,7 +14,8 @@ import (
 	"github.com/bqgate/bqgate/internal/identity"
 )
 
-// Terms are how far an approval reaches beyond the one run that waits: this exact statement, for the same grant key, so many runs within so many hours. The zero Terms are one run.
+// Terms are how far an approval reaches beyond the one run that waits: this exact statement, for
+// the same grant key, so many runs within so many hours. The zero Terms are one run.
 type Terms struct {
 	Uses  int `json:"uses"`
 	Hours int `json:"hours"`
@@ -45,9 +46,10 @@ type under struct {
 
 // use names the job that one use of an approval takes at BigQuery, in the approved project and
 // location. BigQuery takes an id once: its 409 refuses a second run of one use even where Redis and
-// every replica have forgotten the first. So the id is the same wherever the use is tried: of the job
-// that waited it is in the approved record itself, be it the client's or, where it chose none, ours;
-// of a later run, which may come under any id, it is a MAC of the approval and the number of the use.
+// every replica have forgotten the first. So the id is the same wherever the use is tried: of the
+// job that waited it is in the approved record itself, be it the client's or, where it chose none,
+// ours; of a later run, which may come under any id, it is a MAC of the approval and the number of
+// the use.
 func (s *Store) use(r record) bigquery.JobReference {
 	approval, number := r.ID, 1
 	if r.Under != nil {
@@ -99,7 +101,8 @@ func (r *record) checkTerms(t *Terms) error {
 	return nil
 }
 
-// grantOf is what all who approved agreed to: the least of it. One who gave no terms approved one run.
+// grantOf is what all who approved agreed to: the least of it. One who gave no terms approved one
+// run.
 func (r *record) grantOf(now time.Time) *grant {
 	terms, standing := leastTerms(r.Votes)
 	if !standing {
@@ -125,8 +128,9 @@ func leastTerms(votes []vote) (least Terms, standing bool) {
 	return least, standing
 }
 
-// underGrant looks for an approved request that allows what is asked, takes one run from it and makes a request that is approved already. It returns nil where there is none.
-// Who dies between the two has used up the run.
+// underGrant looks for an approved request that allows what is asked, takes one run from it and
+// makes a request that is approved already. It returns nil where there is none. Who dies between
+// the two has used up the run.
 func (s *Store) underGrant(ctx context.Context, h Held, candidates []string, index, taken []string) (*Request, error) {
 	for _, id := range candidates {
 		child := record{ID: newID(), State: StateApproved, Held: h}
@@ -167,7 +171,8 @@ func (r *record) reserved() int {
 
 var errNoRun = errors.New("this grant allows no run of it")
 
-// takeRun counts one run of h, by the request mine. The approvals must be enough for whoever asks now: a reviewer who is behind this run did not approve it (attack A7).
+// takeRun counts one run of h, by the request mine. The approvals must be enough for whoever asks
+// now: a reviewer who is behind this run did not approve it (attack A7).
 func (r *record) takeRun(h Held, mine string, job bigquery.JobReference, now time.Time) (Event, error) {
 	state, _ := r.state(now)
 	g := r.Grant
@@ -277,9 +282,11 @@ func (r Request) Grant() (Grant, bool) {
 	return g, true
 }
 
-// Revoke takes an approval back: nothing more runs on it, also none of the runs that were counted and not yet submitted. Its reviewers may, and whoever asked for it, but no workload.
+// Revoke takes an approval back: nothing more runs on it, also none of the runs that were counted
+// and not yet submitted. Its reviewers may, and whoever asked for it, but no workload.
 //
-// Errors: ErrNotFound, ErrOwn (for a workload), ErrReason, ErrNotApproved (never approved), ErrDecided (over already), ErrReleasing (its only run is just being submitted).
+// Errors: ErrNotFound, ErrOwn (for a workload), ErrReason, ErrNotApproved (never approved),
+// ErrDecided (over already), ErrReleasing (its only run is just being submitted).
 func (s *Store) Revoke(ctx context.Context, id string, d Decider, reason string) (Request, error) {
 	r, now, err := s.transition(ctx, id, func(r *record, now time.Time) (Event, error) {
 		request := s.view(*r, now)

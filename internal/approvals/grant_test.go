@@ -186,7 +186,8 @@ func TestStandingGrant(t *testing.T) {
 	})
 }
 
-// However many ask at once, and however many replicas there are: never more runs than were approved.
+// However many ask at once, and however many replicas there are: never more runs than were
+// approved.
 func TestStandingGrantRace(t *testing.T) {
 	onEach(t, Options{}, func(t *testing.T, b *bench) {
 		first := b.approveFor(b.hold(standing(9, 8)), dana, 5, 8)
@@ -260,7 +261,8 @@ func TestRevoke(t *testing.T) {
 		b.must(err)
 		_, err = b.store.BeginRelease(b.ctx, once.ID, owner)
 		wantErr(t, err, ErrNotApproved)
-		// What has run cannot be taken back; what is just being submitted neither, but the rest can.
+		// What has run cannot be taken back; what is just being submitted neither, but the rest
+		// can.
 		once = b.approve(b.hold(func(h *Held) { h.Statement = "once more" }), dana)
 		lease, err := b.store.BeginRelease(b.ctx, once.ID, owner)
 		b.must(err)

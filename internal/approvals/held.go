@@ -13,8 +13,9 @@ import (
 	"github.com/bqgate/bqgate/policies"
 )
 
-// Held is what the gateway needs to decide again about the query, and to run it, once it is approved. It is kept sealed and never leaves the gateway. It
-// holds no credential: tokens are minted at the run (attack A10).
+// Held is what the gateway needs to decide again about the query, and to run it, once it is
+// approved. It is kept sealed and never leaves the gateway. It holds no credential: tokens are
+// minted at the run (attack A10).
 type Held struct {
 	Operation bigquery.Operation    // what the client asked; its `fields=` is not kept, it belongs to one answer
 	Job       bigquery.JobReference // as its client knows it, fixed at the hold; one without an id gets that of its use
@@ -22,10 +23,13 @@ type Held struct {
 	Subject   identity.Subject      // numbers in its claims come back as float64, as from any JSON
 	Groups    []string              // policy groups of the subject
 
-	// Statement is the digest of what is asked and of what would run: SQL, parameters, default dataset, grant, schemas, lineage, the text that is forwarded,
-	// credential, policies. If it differs when the query is released, it is another query, and asks again. Later tries find a grant by it.
+	// Statement is the digest of what is asked and of what would run: SQL, parameters, default
+	// dataset, grant, schemas, lineage, the text that is forwarded, credential, policies. If it
+	// differs when the query is released, it is another query, and asks again. Later tries find a
+	// grant by it.
 	Statement string
-	// Digest is of all that reviewers see and that the approval is bound to, Statement included. Hold sets it.
+	// Digest is of all that reviewers see and that the approval is bound to, Statement included.
+	// Hold sets it.
 	Digest string
 
 	Tables         []string // "project.dataset.table", sorted
@@ -40,14 +44,16 @@ type Held struct {
 	Plan           masking.Plan
 	Credential     string // name of the configured credential to run with
 
-	// NoWait says that the client was refused and does not wait: no job is held, and the same statement of the same grant key runs at the next try after it was approved.
+	// NoWait says that the client was refused and does not wait: no job is held, and the same
+	// statement of the same grant key runs at the next try after it was approved.
 	NoWait bool
 
 	Approval policies.Approval // who decides, and until when
 	Review   Review            // what reviewers see beside it
 }
 
-// check says what is missing. A request without an owner, a digest or reviewers could be nobody's, for anything, or for ever.
+// check says what is missing. A request without an owner, a digest or reviewers could be nobody's,
+// for anything, or for ever.
 func (h Held) check() error {
 	q := h.Operation.Query
 	switch {

@@ -10,10 +10,12 @@ import (
 	"github.com/oklog/ulid/v2"
 )
 
-// Hold makes a pending request of a query. When it returns without error, the request is durable in the Journal and in Redis.
+// Hold makes a pending request of a query. When it returns without error, the request is durable in
+// the Journal and in Redis.
 //
-// A query that the same owner sends again, under the same project and job id or the same requestId, finds the request it made before, in whatever state that is
-// by now, with Repeated set. Another query under such an id is ErrExists. Whose people are not all known needs two reviewers, whatever
+// A query that the same owner sends again, under the same project and job id or the same requestId,
+// finds the request it made before, in whatever state that is by now, with Repeated set. Another
+// query under such an id is ErrExists. Whose people are not all known needs two reviewers, whatever
 // the rule says (attacks A7, A61).
 func (s *Store) Hold(ctx context.Context, h Held) (Request, error) {
 	h.Operation.Fields = nil
@@ -47,7 +49,8 @@ func (s *Store) Hold(ctx context.Context, h Held) (Request, error) {
 	return Request{}, ErrBusy
 }
 
-// holdOnce finds what this query asked before, or a grant that allows it, or makes a request. It returns nil if an index changed meanwhile.
+// holdOnce finds what this query asked before, or a grant that allows it, or makes a request. It
+// returns nil if an index changed meanwhile.
 func (s *Store) holdOnce(ctx context.Context, h Held, index []string, found found) (*Request, error) {
 	if before, err := s.heldBefore(ctx, h, found.index); err != nil || before != nil {
 		return before, err
@@ -89,8 +92,9 @@ func (s *Store) askedBefore(ctx context.Context, h Held, candidates []string) (*
 
 func newID() string { return "r-" + ulid.Make().String() }
 
-// heldBefore returns the request that this query made before, nil if it made none. An index entry that leads nowhere, or to somebody else's request, is as good as none: what is
-// planted in Redis denies nothing.
+// heldBefore returns the request that this query made before, nil if it made none. An index entry
+// that leads nowhere, or to somebody else's request, is as good as none: what is planted in Redis
+// denies nothing.
 func (s *Store) heldBefore(ctx context.Context, h Held, ids []string) (*Request, error) {
 	for _, id := range ids {
 		if id == "" {
@@ -197,7 +201,8 @@ func (s *Store) create(ctx context.Context, r record, now time.Time, index, take
 		out := s.view(r, now)
 		return &out, nil
 	case "moved":
-		// Either somebody was faster, or the client repeated the script because its answer was lost.
+		// Either somebody was faster, or the client repeated the script because its answer was
+		// lost.
 		if stored, _, err := s.read(ctx, r.ID); err == nil && stored.Nonce == r.Nonce {
 			s.confirm(ctx, event)
 			out := s.view(stored, now)

@@ -7,13 +7,15 @@ import (
 )
 
 // marks remembers the highest version of each request for as long as the request could matter, so
-// that an older record, put back by an attacker or a failover, is noticed. Other replicas tell of theirs
-// in the ledger; what other processes of this host and earlier lives of this one have seen comes from
-// the journal.
+// that an older record, put back by an attacker or a failover, is noticed. Other replicas tell of
+// theirs in the ledger; what other processes of this host and earlier lives of this one have seen
+// comes from the journal.
 type marks struct {
-	mu       sync.Mutex
-	entries  map[string]mark
-	attempts map[string][]attempt // announced in the journal and not known to have been committed, by request; old ones go when a newer one comes
+	mu      sync.Mutex
+	entries map[string]mark
+	// announced in the journal and not known to have been committed, by request; old ones go when a
+	// newer one comes
+	attempts map[string][]attempt
 	sweepAt  int
 }
 
@@ -30,7 +32,8 @@ type attempt struct {
 
 const firstSweep = 10_000
 
-// get returns the highest version seen, 0 for none. It must be asked before Redis is read: a version seen meanwhile proves nothing about that read.
+// get returns the highest version seen, 0 for none. It must be asked before Redis is read: a
+// version seen meanwhile proves nothing about that read.
 func (m *marks) get(id string) int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -95,7 +98,8 @@ func (m *marks) parts(now time.Time) [][]Reached {
 	return parts
 }
 
-// learn takes an event of the journal by the rule for its readers: an attempt counts once an event with its nonce says "committed", or names that nonce as its previous one.
+// learn takes an event of the journal by the rule for its readers: an attempt counts once an event
+// with its nonce says "committed", or names that nonce as its previous one.
 func (m *marks) learn(e Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -118,8 +122,9 @@ func (m *marks) learn(e Event) {
 // attemptsKept is far longer than any claim.
 const attemptsKept = 10 * time.Minute
 
-// contested says whether somebody else has announced, within the lease, a step to a version above the one given, and whether it came to that is not known yet. mine are the nonces
-// that do not count.
+// contested says whether somebody else has announced, within the lease, a step to a version above
+// the one given, and whether it came to that is not known yet. mine are the nonces that do not
+// count.
 func (m *marks) contested(id string, above int64, mine string, now time.Time, lease time.Duration) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -34,8 +34,9 @@ func (m *model) at(now time.Time) State {
 	return m.state
 }
 
-// Any order of deciders, releases, outcomes, withdrawals, passing time, dying processes and a failing journal leads where the drawing says, and the journal, read by
-// the rule, tells the same story.
+// Any order of deciders, releases, outcomes, withdrawals, passing time, dying processes and a
+// failing journal leads where the drawing says, and the journal, read by the rule, tells the same
+// story.
 func TestModel(t *testing.T) {
 	mini := miniredis.NewMiniRedis()
 	if err := mini.Start(); err != nil {

@@ -24,8 +24,9 @@ var (
 	scriptSettle = script("settle")
 )
 
-// Message is the wish to tell a notification target of something that happened to a request. It names things; what is told is read from the sealed request when it is sent.
-// Messages are made in the same script as the change, so neither is there without the other, and are sent at least once.
+// Message is the wish to tell a notification target of something that happened to a request. It
+// names things; what is told is read from the sealed request when it is sent. Messages are made in
+// the same script as the change, so neither is there without the other, and are sent at least once.
 type Message struct {
 	ID       string // the same at every try, for receivers that count a message once
 	Target   string // name of the configured target
@@ -57,7 +58,8 @@ func (s *Store) messages(r record, now time.Time, e Event) []any {
 	return out
 }
 
-// TakeMessages returns messages that are due, at most so many. Each is this caller's for the lease; one that is not settled by then is taken again.
+// TakeMessages returns messages that are due, at most so many. Each is this caller's for the lease;
+// one that is not settled by then is taken again.
 func (s *Store) TakeMessages(ctx context.Context, most int, lease time.Duration) ([]Message, error) {
 	v, err := s.run(ctx, scriptTake, []string{keyOutbox, keyAttempts}, most, lease.Milliseconds())
 	if err != nil {
@@ -130,7 +132,8 @@ const (
 	NotificationDead    = "dead"
 )
 
-// Notifications lists messages that wait or were given up, the newest of each state first, 500 at most. visible says whether the caller may see the request that one is about.
+// Notifications lists messages that wait or were given up, the newest of each state first, 500 at
+// most. visible says whether the caller may see the request that one is about.
 func (s *Store) Notifications(ctx context.Context, state string, visible func(Request) bool) ([]Notification, error) {
 	if err := s.Err(); err != nil {
 		return nil, err

@@ -28,14 +28,16 @@ func (s *Store) Get(ctx context.Context, id string) (Request, error) {
 	return s.view(r, now), nil
 }
 
-// ByJob returns the request that holds a job, and what is held. The project and the job id are the client's; an empty location means any. Jobs of other owners
-// do not exist. A request answers here also after it has been decided or used, until its retention ends.
+// ByJob returns the request that holds a job, and what is held. The project and the job id are the
+// client's; an empty location means any. Jobs of other owners do not exist. A request answers here
+// also after it has been decided or used, until its retention ends.
 func (s *Store) ByJob(ctx context.Context, owner, project, location, jobID string) (Request, Held, error) {
 	return s.WaitByJob(ctx, owner, project, location, jobID, 0)
 }
 
-// WaitByJob is ByJob for a long poll: it returns as soon as the request is decided or ended, or as it stands after max. While an approved query is being submitted
-// it waits for how that ends. Above the cap on long polls, and after Close, it returns at once.
+// WaitByJob is ByJob for a long poll: it returns as soon as the request is decided or ended, or as
+// it stands after max. While an approved query is being submitted it waits for how that ends. Above
+// the cap on long polls, and after Close, it returns at once.
 func (s *Store) WaitByJob(ctx context.Context, owner, project, location, jobID string, max time.Duration) (Request, Held, error) {
 	found, err := s.lookup(ctx, "", []string{s.jobKey(owner, project, jobID)})
 	if err != nil {
@@ -78,7 +80,8 @@ const (
 	readBatch = 16       // requests read by one script
 )
 
-// List returns the newest requests that the filter chooses. It looks at the newest 5,000 and ends an answer that grows over 16 MiB.
+// List returns the newest requests that the filter chooses. It looks at the newest 5,000 and ends
+// an answer that grows over 16 MiB.
 func (s *Store) List(ctx context.Context, f Filter) (Listing, error) {
 	if f.Limit <= 0 {
 		f.Limit = listLimit
@@ -195,9 +198,10 @@ func (s *Store) fetch(ctx context.Context, ids []string) ([]any, time.Time, erro
 // errMoved says that the request was changed while it was read.
 var errMoved = errors.New("the request was changed while it was read")
 
-// verify believes a stored entry only if the gateway sealed it, for this id, at the state and version that
-// stand beside it, and if that is the version that the ledger tells of. mark is the version that was known
-// before the entry was read: all that was told by then has been learnt since.
+// verify believes a stored entry only if the gateway sealed it, for this id, at the state and
+// version that stand beside it, and if that is the version that the ledger tells of. mark is the
+// version that was known before the entry was read: all that was told by then has been learnt
+// since.
 func (s *Store) verify(id string, v any, mark int64) (record, error) {
 	fields, ok := v.([]any)
 	if !ok || len(fields) != 3 {

@@ -79,7 +79,8 @@ func (s *Store) unseal(id, text string) (record, error) {
 	return r, nil
 }
 
-// faithful makes sure that what will be run is what was asked: an operation that does not survive storage is not held.
+// faithful makes sure that what will be run is what was asked: an operation that does not survive
+// storage is not held.
 func (s *Store) faithful(r record, text string) error {
 	back, err := s.unseal(r.ID, text)
 	if err != nil {

@@ -32,7 +32,8 @@ func (l Lease) Meets(a policies.Approval, s identity.Subject) bool {
 	return l.Votes.Meet(a, s) && l.began.Before(l.asked.Add(a.Expires))
 }
 
-// Outcome is how an attempt to submit an approved query ended. The zero Outcome is none and is refused.
+// Outcome is how an attempt to submit an approved query ended. The zero Outcome is none and is
+// refused.
 type Outcome struct {
 	kind    Kind
 	message string
@@ -41,17 +42,21 @@ type Outcome struct {
 // Ran says that the query was submitted, so that the approval is used.
 func Ran() Outcome { return Outcome{kind: EventUsed} }
 
-// Failed says that the query may not have been submitted and may be tried again: the approval stands until it expires. Message says why, without any data.
+// Failed says that the query may not have been submitted and may be tried again: the approval
+// stands until it expires. Message says why, without any data.
 func Failed(message string) Outcome { return Outcome{EventFailed, message} }
 
-// Lapsed says that what was approved is not what would run now, so that the approval is void. Why is shown to the requester.
+// Lapsed says that what was approved is not what would run now, so that the approval is void. Why
+// is shown to the requester.
 func Lapsed(why string) Outcome { return Outcome{EventLapsed, why} }
 
-// BeginRelease takes the right to submit an approved query. One caller gets it; when he does not come back with FinishRelease before the lease ends, another
-// may. Since the first may still be at it, the job id of the use is the last guard: BigQuery takes it once.
-// The whole decision must be made again under the lease (attack A9).
+// BeginRelease takes the right to submit an approved query. One caller gets it; when he does not
+// come back with FinishRelease before the lease ends, another may. Since the first may still be at
+// it, the job id of the use is the last guard: BigQuery takes it once. The whole decision must be
+// made again under the lease (attack A9).
 //
-// Errors: ErrNotFound (also for another owner than the one who asked), ErrNotApproved, ErrExpired, ErrReleasing, ErrUsed.
+// Errors: ErrNotFound (also for another owner than the one who asked), ErrNotApproved, ErrExpired,
+// ErrReleasing, ErrUsed.
 func (s *Store) BeginRelease(ctx context.Context, id, owner string) (Lease, error) {
 	before, _, err := s.read(ctx, id)
 	if err != nil {
@@ -112,8 +117,9 @@ func (r record) releasable(owner string, now time.Time) error {
 	return nil
 }
 
-// FinishRelease says how the attempt ended: Ran leads to used, Failed back to approved, Lapsed to cancelled. A caller whose client has gone
-// may still finish. ErrLeaseLost means that another attempt has begun since.
+// FinishRelease says how the attempt ended: Ran leads to used, Failed back to approved, Lapsed to
+// cancelled. A caller whose client has gone may still finish. ErrLeaseLost means that another
+// attempt has begun since.
 func (s *Store) FinishRelease(ctx context.Context, lease Lease, outcome Outcome) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*s.options.ClaimLease)
 	defer cancel()
@@ -145,8 +151,9 @@ func (s *Store) FinishRelease(ctx context.Context, lease Lease, outcome Outcome)
 
 const maxMessage = 2000 // bytes kept of an outcome's message
 
-// Cancel withdraws a request on behalf of its owner. A request that has ended already stays as it is and is returned so. A query that is just being submitted can no longer be
-// withdrawn (ErrReleasing).
+// Cancel withdraws a request on behalf of its owner. A request that has ended already stays as it
+// is and is returned so. A query that is just being submitted can no longer be withdrawn
+// (ErrReleasing).
 func (s *Store) Cancel(ctx context.Context, id, owner string) (Request, error) {
 	errEnded := errors.New("ended already")
 	r, now, err := s.transition(ctx, id, func(r *record, now time.Time) (Event, error) {

@@ -124,7 +124,8 @@ func TestReleaseRace(t *testing.T) {
 	})
 }
 
-// Approve, cancel and release at once: whatever order they take, a cancelled request is never released.
+// Approve, cancel and release at once: whatever order they take, a cancelled request is never
+// released.
 func TestCancelRace(t *testing.T) {
 	onEach(t, Options{}, func(t *testing.T, b *bench) {
 		for range 10 {
@@ -147,7 +148,8 @@ func TestCancelRace(t *testing.T) {
 	})
 }
 
-// A9: whoever got the release and died leaves it to the next one after the lease, until the approval expires.
+// A9: whoever got the release and died leaves it to the next one after the lease, until the
+// approval expires.
 func TestAbandonedRelease(t *testing.T) {
 	onEach(t, Options{ReleaseLease: 150 * time.Millisecond}, func(t *testing.T, b *bench) {
 		r := b.approve(b.hold(func(h *Held) { h.Approval.Expires = 2 * time.Second }), dana)

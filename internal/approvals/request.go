@@ -40,7 +40,8 @@ const (
 	Deny    Verdict = "deny"
 )
 
-// Request is a held query as reviewers see it. Marshalled, it is the request of the approval HTTP endpoint.
+// Request is a held query as reviewers see it. Marshalled, it is the request of the approval HTTP
+// endpoint.
 type Request struct {
 	ID        string `json:"id"`
 	State     State  `json:"state"`
@@ -55,8 +56,9 @@ type Request struct {
 	PeopleKnown bool              `json:"people_known"` // false: there may be others
 	Claims      map[string]string `json:"claims"`       // repository, commit, run …, where the token has them
 
-	SQL            string                     `json:"sql"`
-	ForwardedSQL   string                     `json:"forwarded_sql,omitempty"` // what will run, where the tables are masked before the query reads them
+	SQL string `json:"sql"`
+	// what will run, where the tables are masked before the query reads them
+	ForwardedSQL   string                     `json:"forwarded_sql,omitempty"`
 	ParameterMode  string                     `json:"parameter_mode,omitempty"`
 	Parameters     json.RawMessage            `json:"parameters,omitempty"`
 	DefaultDataset *bigquery.DatasetReference `json:"default_dataset,omitempty"`
@@ -74,17 +76,19 @@ type Request struct {
 	Location string `json:"location"`
 	JobID    string `json:"job_id"`
 
-	Why       string          `json:"why"`     // why it was held, in one sentence
-	Rule      string          `json:"rule"`    // "policy/rule"
-	RuleAt    string          `json:"rule_at"` // "policies/finance.yaml:12"
-	Reviewers []string        `json:"reviewers"`
-	Quorum    int             `json:"quorum"`                         // different people who must approve
-	Needs     []NeedMet       `json:"needs"`                          // sets of groups, each of which must approve as well
-	MaxAge    int             `json:"max_auth_age_seconds,omitempty"` // how long ago who decides may have logged in; left out for any time
-	NoWait    bool            `json:"no_wait,omitempty"`              // the client was refused; the query runs at the next try after it was approved
-	Standing  *StandingBounds `json:"standing,omitempty"`             // how far an approval may reach beyond one run; left out where it may not
-	Digest    string          `json:"digest"`                         // of all that reviewers see and that the approval is bound to
-	URL       string          `json:"url"`
+	Why       string    `json:"why"`     // why it was held, in one sentence
+	Rule      string    `json:"rule"`    // "policy/rule"
+	RuleAt    string    `json:"rule_at"` // "policies/finance.yaml:12"
+	Reviewers []string  `json:"reviewers"`
+	Quorum    int       `json:"quorum"`                         // different people who must approve
+	Needs     []NeedMet `json:"needs"`                          // sets of groups, each of which must approve as well
+	MaxAge    int       `json:"max_auth_age_seconds,omitempty"` // how long ago who decides may have logged in; left out for any time
+	// the client was refused; the query runs at the next try after it was approved
+	NoWait bool `json:"no_wait,omitempty"`
+	// how far an approval may reach beyond one run; left out where it may not
+	Standing *StandingBounds `json:"standing,omitempty"`
+	Digest   string          `json:"digest"` // of all that reviewers see and that the approval is bound to
+	URL      string          `json:"url"`
 
 	Created   time.Time  `json:"created"`
 	Expires   time.Time  `json:"expires"`
@@ -101,7 +105,8 @@ type Request struct {
 	// Review is for the console's pages.
 	Review Review `json:"-"`
 
-	// Repeated is set by Hold when the same query was held before under the same job id or requestId.
+	// Repeated is set by Hold when the same query was held before under the same job id or
+	// requestId.
 	Repeated bool `json:"-"`
 
 	owner string
@@ -133,15 +138,18 @@ type Decision struct {
 type Decider struct {
 	Subject identity.Subject
 	Groups  []string
-	// AuthTime is when the issuer says that the person logged in (auth_time of OpenID Connect); zero where it does not say.
+	// AuthTime is when the issuer says that the person logged in (auth_time of OpenID Connect);
+	// zero where it does not say.
 	AuthTime time.Time
 }
 
-// VisibleTo says whether d may see the request: he is among its reviewers, or it is his own.
-// A workload's own requests are those of the same run: one `sub` is shared by all pull requests of a repository (attack A7).
+// VisibleTo says whether d may see the request: he is among its reviewers, or it is his own. A
+// workload's own requests are those of the same run: one `sub` is shared by all pull requests of a
+// repository (attack A7).
 func (r Request) VisibleTo(d Decider) bool { return r.reviewedBy(d) || r.madeBy(d) }
 
-// MayDecide says why d could not decide on the request as it stands, nil if he could. Decide asks again.
+// MayDecide says why d could not decide on the request as it stands, nil if he could. Decide asks
+// again.
 func (r Request) MayDecide(d Decider) error {
 	if !r.reviewedBy(d) {
 		return ErrNotFound

@@ -5,14 +5,16 @@ import (
 	"github.com/bqgate/bqgate/policies"
 )
 
-// Review is what reviewers see of a held query beside the operation itself: evidence. Nothing is decided by it.
+// Review is what reviewers see of a held query beside the operation itself: evidence. Nothing is
+// decided by it.
 type Review struct {
 	Columns []ReviewColumn // leaves of the result, in order
 	Marks   []Mark         // where the text reads what is sensitive, in the order of the text
 	Rules   []policies.RuleRef
 	Policy  string // digest of the policy that held the query
 
-	// Forwarded is the SQL that will run, where it differs from what was asked; "" where it is the same.
+	// Forwarded is the SQL that will run, where it differs from what was asked; "" where it is the
+	// same.
 	Forwarded string
 }
 
@@ -24,7 +26,8 @@ type ReviewColumn struct {
 	Sources []ReviewSource // empty: made of constants only
 }
 
-// ReviewSource is a stored column that reaches the result; Column is "" for a constant, a parameter or a generated value.
+// ReviewSource is a stored column that reaches the result; Column is "" for a constant, a parameter
+// or a generated value.
 type ReviewSource struct {
 	Column  string // "project.dataset.table.column[.field…]"
 	Derived bool   // computed from it, not carried as it is

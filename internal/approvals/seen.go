@@ -95,8 +95,8 @@ func (h Held) asksTheSame(o Held) bool {
 }
 
 // covers says whether the approval of r is one of h as well: the same statement for the same grant
-// key, no larger than was seen, approved by who must approve h, and not for longer or more often than h's
-// policy lets an approval stand.
+// key, no larger than was seen, approved by who must approve h, and not for longer or more often
+// than h's policy lets an approval stand.
 func (r *record) covers(h Held, now time.Time) bool {
 	if r.Held.Statement != h.Statement || r.Held.Subject.Grant != h.Subject.Grant || !r.Held.intact() || r.Held.Grew(h.EstimatedBytes) {
 		return false

@@ -65,7 +65,8 @@ func set[T int | int64 | time.Duration](v *T, to T) {
 	}
 }
 
-// Store keeps requests in Redis. It is safe for concurrent use by any number of processes that share the Keyring.
+// Store keeps requests in Redis. It is safe for concurrent use by any number of processes that
+// share the Keyring.
 type Store struct {
 	redis   redis.UniversalClient
 	keys    *sealed.Keyring
@@ -79,7 +80,8 @@ type Store struct {
 	looks   chan struct{} // a place for each wait that reads
 }
 
-// New makes a Store. It does not talk to Redis: CheckRedis does. Close it when nobody waits any more.
+// New makes a Store. It does not talk to Redis: CheckRedis does. Close it when nobody waits any
+// more.
 func New(options Options) (*Store, error) {
 	o := options.withDefaults()
 	if o.Redis == nil || o.Keys == nil || o.Journal == nil {

@@ -11,7 +11,8 @@ import (
 	"github.com/bqgate/bqgate/internal/sealed"
 )
 
-// A11: an attacker who can write Redis writes an approval. Nothing of it opens anything, and each try is logged.
+// A11: an attacker who can write Redis writes an approval. Nothing of it opens anything, and each
+// try is logged.
 func TestForgedEntries(t *testing.T) {
 	otherKeys, err := sealed.New(bytes.Repeat([]byte{9}, sealed.KeySize))
 	if err != nil {
@@ -83,7 +84,8 @@ func TestForgedEntries(t *testing.T) {
 	}
 }
 
-// A11: an older state of the same request, put back whole, is noticed by the process that has seen the newer one.
+// A11: an older state of the same request, put back whole, is noticed by the process that has seen
+// the newer one.
 func TestReplayedEntry(t *testing.T) {
 	onEach(t, Options{}, func(t *testing.T, b *bench) {
 		r := b.approve(b.hold(), dana)

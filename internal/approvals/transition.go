@@ -12,13 +12,15 @@ import (
 	"github.com/bqgate/bqgate/internal/identity"
 )
 
-// step changes a record and says what that is, or why it may not be. It is asked twice, with Redis's time before and after the claim, and must not keep
-// anything of the first time.
+// step changes a record and says what that is, or why it may not be. It is asked twice, with
+// Redis's time before and after the claim, and must not keep anything of the first time.
 type step func(r *record, now time.Time) (Event, error)
 
-// transition takes one step: claim, append, commit. Between append and commit the journal is read once more: of two processes on one host that were both led to believe that they
-// hold the claim, by whoever writes Redis, at least one sees the other's attempt and gives way. A step whose end is not in the journal by the end of its claim is not taken for done: nobody is told so, and
-// nothing is opened by it.
+// transition takes one step: claim, append, commit. Between append and commit the journal is read
+// once more: of two processes on one host that were both led to believe that they hold the claim,
+// by whoever writes Redis, at least one sees the other's attempt and gives way. A step whose end is
+// not in the journal by the end of its claim is not taken for done: nobody is told so, and nothing
+// is opened by it.
 // It returns the record after the step and Redis's time.
 // Whoever is refused by the step changes nothing and leaves no trace.
 func (s *Store) transition(ctx context.Context, id string, do step) (record, time.Time, error) {
@@ -130,9 +132,9 @@ func (s *Store) unclaim(ctx context.Context, id, mine string) {
 }
 
 // commit replaces the record, in the script that tells all replicas of it, and returns the place of
-// the message, the zero head where it is not known. It does so only if no replica has told of a later
-// version: of two who were led to take the same step, the second finds the first one's message. When
-// the answer is lost on the way, the record itself says whether it was replaced.
+// the message, the zero head where it is not known. It does so only if no replica has told of a
+// later version: of two who were led to take the same step, the second finds the first one's
+// message. When the answer is lost on the way, the record itself says whether it was replaced.
 func (s *Store) commit(ctx context.Context, before, after record, text string, messages ...any) (head, error) {
 	keys := []string{
 		requestKey(after.ID), keyPending, s.ownerKey(after.Held.Subject.Owner), keyAll, s.digestKey(after.Held.Statement), keyHead, keyLedger, keyOutbox,
@@ -218,7 +220,8 @@ func (s *Store) announce(ctx context.Context, e Event) error {
 	return nil
 }
 
-// confirm says in the journal that it happened. If that fails, the next event of the request says it, by Previous.
+// confirm says in the journal that it happened. If that fails, the next event of the request says
+// it, by Previous.
 func (s *Store) confirm(ctx context.Context, e Event) bool {
 	e.Phase = PhaseCommitted
 	err := s.journal.ApprovalEvent(ctx, e)

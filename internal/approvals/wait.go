@@ -8,15 +8,16 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// rereadEvery bounds how late a wait learns of a change whose announcement was lost. It is as long as clients are held by default: their next poll looks anyway, and a thousand waits that look
-// more often are what other queries would feel.
+// rereadEvery bounds how late a wait learns of a change whose announcement was lost. It is as long
+// as clients are held by default: their next poll looks anyway, and a thousand waits that look more
+// often are what other queries would feel.
 const rereadEvery = 10 * time.Second
 
 // looksAtOnce bounds the reads of all waits together.
 const looksAtOnce = 8
 
-// wait reads a request, and reads it again whenever it may have changed, until it is decided or ended, or max is over. may is asked about each record before anything
-// is waited for.
+// wait reads a request, and reads it again whenever it may have changed, until it is decided or
+// ended, or max is over. may is asked about each record before anything is waited for.
 func (s *Store) wait(ctx context.Context, id string, max time.Duration, may func(record) error) (record, time.Time, error) {
 	if max <= 0 || !ValidID(id) {
 		r, now, err := s.read(ctx, id)
@@ -58,7 +59,8 @@ func (s *Store) wait(ctx context.Context, id string, max time.Duration, may func
 	}
 }
 
-// look is read for those who wait. Few look at once, so that a thousand who are woken together take no connection from those who have something to do.
+// look is read for those who wait. Few look at once, so that a thousand who are woken together take
+// no connection from those who have something to do.
 func (s *Store) look(ctx context.Context, id string) (record, time.Time, error) {
 	select {
 	case s.looks <- struct{}{}:
@@ -69,7 +71,8 @@ func (s *Store) look(ctx context.Context, id string) (record, time.Time, error) 
 	}
 }
 
-// nextLook is when the request is looked at without being called: at its expiry, at the end of a release's lease, and every few seconds.
+// nextLook is when the request is looked at without being called: at its expiry, at the end of a
+// release's lease, and every few seconds.
 func nextLook(r record, now time.Time) time.Duration {
 	next := rereadEvery
 	until := []time.Time{r.ends()}
@@ -84,7 +87,8 @@ func nextLook(r record, now time.Time) time.Duration {
 	return next
 }
 
-// waiters shares one subscription among all long polls and watches of the process. Its zero value is ready.
+// waiters shares one subscription among all long polls and watches of the process. Its zero value
+// is ready.
 type waiters struct {
 	mu       sync.Mutex
 	closed   bool
@@ -109,7 +113,8 @@ func (w *waiters) listenOnce(client subscriber) {
 	go w.listen(w.pubsub, w.done)
 }
 
-// join registers a long poll. The channel gets a value after each announced change, and is closed by close.
+// join registers a long poll. The channel gets a value after each announced change, and is closed
+// by close.
 func (w *waiters) join(client subscriber, id string, limit int) (wake <-chan struct{}, leave func(), ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

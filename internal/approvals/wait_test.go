@@ -29,7 +29,8 @@ func TestWaitByJob(t *testing.T) {
 				t.Errorf("%s: %v, want ErrNotFound", name, err)
 			}
 		}
-		// The index is Redis's to change: an entry that leads to somebody else's request is not waited on.
+		// The index is Redis's to change: an entry that leads to somebody else's request is not
+		// waited on.
 		planted := b.store.jobKey("mallory", project, r.JobID)
 		b.must(b.client.Set(b.ctx, planted, r.ID, 0).Err())
 		if _, _, err := b.store.WaitByJob(b.ctx, "mallory", project, "", r.JobID, time.Minute); !errors.Is(err, ErrTampered) {

@@ -6,16 +6,19 @@ import (
 	"slices"
 )
 
-// Change says that a request was made, decided or ended. It is a hint, without content: who gets it reads the request, and asks whether he may see it.
+// Change says that a request was made, decided or ended. It is a hint, without content: who gets it
+// reads the request, and asks whether he may see it.
 type Change struct {
 	Request string // id; "" when any number of requests may have changed: the listener was slow, or Redis was away
 }
 
-// watchBuffer is how many changes wait for a slow listener before they become one "anything may have changed".
+// watchBuffer is how many changes wait for a slow listener before they become one "anything may
+// have changed".
 const watchBuffer = 64
 
-// Watch tells of changes on every replica until ctx ends, when the channel is closed. The first one is Change{}: whoever reads on it has read after the watch began.
-// A request that expires makes no change: Request.Expires says when it will.
+// Watch tells of changes on every replica until ctx ends, when the channel is closed. The first one
+// is Change{}: whoever reads on it has read after the watch began. A request that expires makes no
+// change: Request.Expires says when it will.
 func (s *Store) Watch(ctx context.Context) <-chan Change {
 	out := make(chan Change, 1)
 	in, leave := s.waiters.watch(s.redis)
@@ -61,7 +64,8 @@ func (w *waiters) watch(client subscriber) (<-chan Change, func()) {
 	}
 }
 
-// tell passes a change on. A full channel is emptied first: what was in it is part of "anything". It is called under the lock.
+// tell passes a change on. A full channel is emptied first: what was in it is part of "anything".
+// It is called under the lock.
 func (w *waiters) tell(change Change) {
 	for c := range w.watchers {
 		select {
@@ -81,8 +85,9 @@ func (w *waiters) tell(change Change) {
 
 const historyKept = 200 // requests remembered of one grant key
 
-// History returns what else was asked under the grant key of a request: the same person, or the same pipeline at the same ref or environment in whatever run. Newest first,
-// without the request itself, at most limit (0 means 50).
+// History returns what else was asked under the grant key of a request: the same person, or the
+// same pipeline at the same ref or environment in whatever run. Newest first, without the request
+// itself, at most limit (0 means 50).
 func (s *Store) History(ctx context.Context, id string, limit int) ([]Request, error) {
 	if limit <= 0 {
 		limit = 50
