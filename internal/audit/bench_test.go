@@ -56,7 +56,8 @@ var benchDecision = Decision{ID: "d-01J9ZK4T7Q", Subject: Subject{Issuer: "https
 func BenchmarkDurableDecision1Writer(b *testing.B)   { benchWriters(b, 1, benchDecision) }
 func BenchmarkDurableDecision64Writers(b *testing.B) { benchWriters(b, 64, benchDecision) }
 
-// BenchmarkDurableFrame is the recording of a download: frames of 256 KiB of masked JSON, one after the other.
+// BenchmarkDurableFrame is the recording of a download: frames of 256 KiB of masked JSON, one after
+// the other.
 func BenchmarkDurableFrame(b *testing.B) {
 	text := []byte(strings.Repeat(`{"f":[{"v":"182736"},{"v":"name of 92837"},{"v":"XXXXX6789"},{"v":"Berlin"}]},`, 256<<10/79))
 	b.SetBytes(int64(len(text)))

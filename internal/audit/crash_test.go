@@ -56,7 +56,8 @@ func appendForEver(dir, keyFile string) error {
 	return <-failed
 }
 
-// TestKill kills a process that appends, ten times at random moments: each record that was acknowledged is there, and the folder verifies.
+// TestKill kills a process that appends, ten times at random moments: each record that was
+// acknowledged is there, and the folder verifies.
 func TestKill(t *testing.T) {
 	dir, keyFile := t.TempDir(), filepath.Join(t.TempDir(), "key")
 	key, err := GenerateKey(keyFile)
@@ -102,7 +103,8 @@ func TestKill(t *testing.T) {
 	if last := report.Files[len(report.Files)-1]; !last.Closed && (len(report.Findings) != 1 || !strings.Contains(report.Findings[0].Error(), "without a closing record")) {
 		t.Errorf("after the kill: %v", report.Findings)
 	}
-	// The next one tells. From then on the folder is in order, and what is cut from any file is missed.
+	// The next one tells. From then on the folder is in order, and what is cut from any file is
+	// missed.
 	next := open(t, dir, key, Options{})
 	l, err := List(dir, key)
 	if err := errors.Join(err, l.Err()); err != nil {

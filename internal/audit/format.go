@@ -13,10 +13,10 @@ import (
 
 // A journal file, numbers big-endian:
 //
-//	header  magic 8 | id 16 | created, Unix ns 8 | key id 8 | chain of the file before, 32 zeros if
-//	        none | CRC-32C of all that 4
-//	frame   mark 4 | kind 1 | number 8 | length of body 4 | CRC-32C of body 4 | chain 32 | CRC-32C of
-//	        the file's id and all that 4 | body
+//	header  magic 8 | id 16 | created, Unix ns 8 | key id 8 |
+//	        chain of the file before, 32 zeros if none | CRC-32C of all that 4
+//	frame   mark 4 | kind 1 | number 8 | length of body 4 | CRC-32C of body 4 | chain 32 |
+//	        CRC-32C of the file's id and all that 4 | body
 //
 // A head is believed only once its checksum fits, and its length with it. The mark lets a reader
 // who has met damage find the next frame, so that damage hides nothing behind it.

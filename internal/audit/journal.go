@@ -50,7 +50,8 @@ type Position struct {
 	Hash Hash   // the chain up to and with the record
 }
 
-// Journal is the append-only journal of this process. It is made by Open and used by many goroutines.
+// Journal is the append-only journal of this process. It is made by Open and used by many
+// goroutines.
 type Journal struct {
 	dir     string
 	key     *Key
@@ -82,7 +83,8 @@ type entry struct {
 	durable  chan struct{} // closed when position or err is set
 }
 
-// Open begins a journal file in DIR/journal, which it makes if need be. The folder must be its owner's alone.
+// Open begins a journal file in DIR/journal, which it makes if need be. The folder must be its
+// owner's alone.
 func Open(dir string, key *Key, options Options) (*Journal, error) {
 	if key == nil || len(key.secret) != keySize {
 		return nil, errors.New("open audit journal: no key")
@@ -122,8 +124,8 @@ func Open(dir string, key *Key, options Options) (*Journal, error) {
 	return j, nil
 }
 
-// CheckFolder says whether Open would take an audit folder as it is, and changes nothing. A folder that is not
-// there is fine where it can be made.
+// CheckFolder says whether Open would take an audit folder as it is, and changes nothing. A folder
+// that is not there is fine where it can be made.
 func CheckFolder(dir string) error {
 	path := filepath.Join(dir, folder)
 	for {
@@ -162,15 +164,17 @@ func checkMode(path string) error {
 	return nil
 }
 
-// Append puts a record into the journal and returns when it is on the disk. A record without a time gets the present one. An error means that the caller must
-// not go on with what the record announces; with ctx's error the record may yet get there, with any other the journal is at its end unless the record itself
-// was at fault.
+// Append puts a record into the journal and returns when it is on the disk. A record without a time
+// gets the present one. An error means that the caller must not go on with what the record
+// announces; with ctx's error the record may yet get there, with any other the journal is at its
+// end unless the record itself was at fault.
 func (j *Journal) Append(ctx context.Context, r Record) (Position, error) {
 	return j.AppendAll(ctx, r)
 }
 
-// AppendAll is Append of records that stand in this order, and become durable by one wait for the disk. It returns where the last one stands. After an error none,
-// some or all of them are in the journal, in order.
+// AppendAll is Append of records that stand in this order, and become durable by one wait for the
+// disk. It returns where the last one stands. After an error none, some or all of them are in the
+// journal, in order.
 func (j *Journal) AppendAll(ctx context.Context, records ...Record) (Position, error) {
 	if len(records) == 0 {
 		return Position{}, errors.New("append to audit journal: no record")
@@ -236,7 +240,8 @@ func (j *Journal) Err() error {
 	return j.err
 }
 
-// Close writes what waits, ends the file in order and waits for it. After a failure it returns that failure.
+// Close writes what waits, ends the file in order and waits for it. After a failure it returns that
+// failure.
 func (j *Journal) Close() error {
 	j.mu.Lock()
 	j.closed = true
@@ -246,7 +251,8 @@ func (j *Journal) Close() error {
 	return j.Err()
 }
 
-// write is the one goroutine that touches the file. It takes all that waits, writes it, syncs once and tells everyone.
+// write is the one goroutine that touches the file. It takes all that waits, writes it, syncs once
+// and tells everyone.
 func (j *Journal) write() {
 	defer close(j.done)
 	for range j.wake {
@@ -275,8 +281,9 @@ func (j *Journal) write() {
 	}
 }
 
-// fail makes the failure final and tells those who came in the meantime. What a write or sync that failed has left on the disk is not known, and a second
-// fdatasync may claim success for pages that were dropped by the first: so nothing is tried again.
+// fail makes the failure final and tells those who came in the meantime. What a write or sync that
+// failed has left on the disk is not known, and a second fdatasync may claim success for pages that
+// were dropped by the first: so nothing is tried again.
 func (j *Journal) fail(err error) {
 	j.mu.Lock()
 	j.err = fmt.Errorf("audit journal %s has failed: %w", j.name, err)
@@ -333,8 +340,8 @@ func (j *Journal) flush() error {
 	return nil
 }
 
-// begin makes the next file and its header durable, name included, and what the process found of earlier
-// ones.
+// begin makes the next file and its header durable, name included, and what the process found of
+// earlier ones.
 func (j *Journal) begin(told ...[]byte) error {
 	now := j.options.now().UTC()
 	h, err := newHeader(j.key, j.last, now)

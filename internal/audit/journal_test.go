@@ -105,7 +105,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestNothingInClear: neither SQL nor names nor answers can be read in the folder, and only its owner may look (attack A22).
+// TestNothingInClear: neither SQL nor names nor answers can be read in the folder, and only its
+// owner may look (attack A22).
 func TestNothingInClear(t *testing.T) {
 	dir, key := t.TempDir(), testKey(t)
 	j := open(t, dir, key, Options{})
@@ -248,8 +249,8 @@ func (f sickFile) Datasync() error {
 	return f.file.Datasync()
 }
 
-// TestDiskFails is attack A31 on the journal: after the first failure nothing is acknowledged any more, nobody waits for ever, and what was
-// acknowledged before can be read.
+// TestDiskFails is attack A31 on the journal: after the first failure nothing is acknowledged any
+// more, nobody waits for ever, and what was acknowledged before can be read.
 func TestDiskFails(t *testing.T) {
 	failure := errors.New("input/output error")
 	for name, sick := range map[string]sickFile{
@@ -312,7 +313,8 @@ func TestDiskFails(t *testing.T) {
 	}
 }
 
-// TestDiskHangs: whoever waits has his own deadline, and a queue that nobody empties does not grow without bound.
+// TestDiskHangs: whoever waits has his own deadline, and a queue that nobody empties does not grow
+// without bound.
 func TestDiskHangs(t *testing.T) {
 	dir, key := t.TempDir(), testKey(t)
 	var good atomic.Int64

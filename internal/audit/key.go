@@ -18,7 +18,8 @@ import (
 // keySize is the size of the audit key in bytes.
 const keySize = 32
 
-// Key seals records. Whoever has it reads the journal; writing needs it too. The zero Key is unusable.
+// Key seals records. Whoever has it reads the journal; writing needs it too. The zero Key is
+// unusable.
 type Key struct{ secret []byte }
 
 // LogValue keeps the key out of logs.
@@ -30,7 +31,8 @@ func (k *Key) String() string { return "[audit key]" }
 // GoString keeps the key out of formatted text.
 func (k *Key) GoString() string { return "[audit key]" }
 
-// LoadKey reads a key file: 32 bytes in standard base64, as `openssl rand -base64 32` writes them. The file must be its owner's alone.
+// LoadKey reads a key file: 32 bytes in standard base64, as `openssl rand -base64 32` writes them.
+// The file must be its owner's alone.
 func LoadKey(path string) (*Key, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -50,7 +52,8 @@ func LoadKey(path string) (*Key, error) {
 	return &Key{secret: secret}, nil
 }
 
-// GenerateKey makes a new key and writes it to path with mode 0600. It never overwrites: a lost key makes everything that it sealed unreadable.
+// GenerateKey makes a new key and writes it to path with mode 0600. It never overwrites: a lost key
+// makes everything that it sealed unreadable.
 func GenerateKey(path string) (*Key, error) {
 	secret := make([]byte, keySize)
 	if _, err := rand.Read(secret); err != nil {
@@ -77,10 +80,12 @@ func (k *Key) derive(purpose string, id []byte) []byte {
 	return mac.Sum(nil)
 }
 
-// id tells keys apart without telling anything of them, so that a wrong key is called wrong and not the journal corrupt.
+// id tells keys apart without telling anything of them, so that a wrong key is called wrong and not
+// the journal corrupt.
 func (k *Key) id() [8]byte { return [8]byte(k.derive("id", nil)) }
 
-// cipher is the AEAD of one file. The file's id is random and a file is written once, so a record's number in it is a nonce that never comes again.
+// cipher is the AEAD of one file. The file's id is random and a file is written once, so a record's
+// number in it is a nonce that never comes again.
 func (k *Key) cipher(file [16]byte) (cipher.AEAD, error) {
 	block, err := aes.NewCipher(k.derive("seal", file[:]))
 	if err != nil {

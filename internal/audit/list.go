@@ -13,8 +13,8 @@ import (
 	json "github.com/go-json-experiment/json"
 )
 
-// Entry is one request with what came of it: a Decision, its Frames counted, its Outcome, and what was done to its approval. Its JSON is a line of
-// `bqgate audit list --json`.
+// Entry is one request with what came of it: a Decision, its Frames counted, its Outcome, and what
+// was done to its approval. Its JSON is a line of `bqgate audit list --json`.
 type Entry struct {
 	Time       time.Time `json:"time"`
 	DecisionID string    `json:"decision_id"`
@@ -47,7 +47,8 @@ type Entry struct {
 	RequestID string            `json:"request_id"`
 	Approvals []ApprovalOfEntry `json:"approvals"`
 
-	// Outcome is complete, broken or unknown; "" while the answer runs, and for ever if the process died then.
+	// Outcome is complete, broken or unknown; "" while the answer runs, and for ever if the process
+	// died then.
 	Outcome  string `json:"outcome"`
 	Status   int    `json:"status"`
 	Reason   string `json:"reason"`
@@ -71,8 +72,8 @@ type Listing struct {
 	Report
 }
 
-// List reads an audit folder of any number of processes, running ones too. What can still be read is in
-// the Listing; what cannot is in its findings.
+// List reads an audit folder of any number of processes, running ones too. What can still be read
+// is in the Listing; what cannot is in its findings.
 func List(dir string, key *Key) (Listing, error) {
 	l := lister{entries: make(map[string]*Entry), recorded: make(map[string]uint64), outcomes: make(map[string]Outcome), approvals: make(map[string][]Approval)}
 	report, err := Read(dir, key, l.add)
@@ -146,7 +147,8 @@ func (l *lister) join() []Entry {
 	return joined
 }
 
-// foldApprovals makes one of the two records of a step, its attempt and its commit. Where a crash came between them, the next step proves the one before it.
+// foldApprovals makes one of the two records of a step, its attempt and its commit. Where a crash
+// came between them, the next step proves the one before it.
 func foldApprovals(records []Approval) []ApprovalOfEntry {
 	done := make(map[string]bool) // nonces
 	for _, r := range records {
@@ -187,7 +189,8 @@ func (l Listing) WriteJSON(w io.Writer) error {
 	return nil
 }
 
-// WriteTable writes the entries for a terminal, the SQL on one line and cut to fit. What an agent wrote cannot move the cursor or forge a line.
+// WriteTable writes the entries for a terminal, the SQL on one line and cut to fit. What an agent
+// wrote cannot move the cursor or forge a line.
 func (l Listing) WriteTable(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "TIME\tSUBJECT\tDECISION\tRULE\tROWS\tBYTES\tMASKED\tREQUEST\tSQL")
@@ -205,7 +208,8 @@ func (l Listing) WriteTable(w io.Writer) error {
 	return nil
 }
 
-// oneLine makes text fit for one cell: blanks joined, what is not printable replaced, cut after n characters.
+// oneLine makes text fit for one cell: blanks joined, what is not printable replaced, cut after n
+// characters.
 func oneLine(text string, n int) string {
 	var b strings.Builder
 	for i, r := range []rune(strings.Join(strings.Fields(text), " ")) {

@@ -53,7 +53,7 @@ func TestList(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &m); err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range strings.Fields("time subject decision rule sql tables masked_columns bytes rows job_id request_id") { // contract 5
+		for _, name := range strings.Fields("time subject decision rule sql tables masked_columns bytes rows job_id request_id") {
 			if v, ok := m[name]; !ok || v == nil {
 				t.Errorf("%s is missing in %s", name, line)
 			}
@@ -76,7 +76,8 @@ func TestList(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 
-	// The hold is proved by what follows it, the approval by its commit, the denial by nothing: it lost.
+	// The hold is proved by what follows it, the approval by its commit, the denial by nothing: it
+	// lost.
 	var steps []string
 	for _, a := range l.Entries[2].Approvals {
 		steps = append(steps, a.Verdict+" "+a.Phase+" "+a.By)

@@ -10,7 +10,8 @@ import (
 	"github.com/klauspost/compress/s2"
 )
 
-// maxRecord is the size of a record as it stands in the journal, before sealing. The SQL of a request and a frame of an answer are far below it.
+// maxRecord is the size of a record as it stands in the journal, before sealing. The SQL of a
+// request and a frame of an answer are far below it.
 const maxRecord = 32 << 20
 
 // Record is one of Decision, Frame, Outcome, Approval, Seen and Session.
@@ -43,7 +44,8 @@ const (
 	EffectRefuse = "refuse"
 )
 
-// Decision is a verdict about one request. It is durable before the verdict is given (invariant I1).
+// Decision is a verdict about one request. It is durable before the verdict is given (invariant
+// I1).
 type Decision struct {
 	Time    time.Time `json:"time"`
 	ID      string    `json:"id"`
@@ -69,7 +71,8 @@ type Decision struct {
 	Client         string `json:"client,omitempty"`     // the user agent
 }
 
-// Frame is a piece of an answer exactly as the agent gets it, after masking. It is durable before it is released (invariant I1).
+// Frame is a piece of an answer exactly as the agent gets it, after masking. It is durable before
+// it is released (invariant I1).
 type Frame struct {
 	Time     time.Time `json:"time"`
 	Decision string    `json:"decision"`
@@ -174,7 +177,8 @@ func (r Approval) stamp(now time.Time) Record { r.Time = at(r.Time, now); return
 func (r Session) stamp(now time.Time) Record  { r.Time = at(r.Time, now); return r }
 func (r Seen) stamp(now time.Time) Record     { r.Time = at(r.Time, now); return r }
 
-// envelope is a record as it is sealed: the length of this JSON in four bytes, this JSON, and the body of a Frame.
+// envelope is a record as it is sealed: the length of this JSON in four bytes, this JSON, and the
+// body of a Frame.
 type envelope struct {
 	Kind     string          `json:"kind"`
 	Record   json.RawMessage `json:"record"`

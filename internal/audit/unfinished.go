@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// Unfinished lists the decisions by which something was forwarded and of whose answer no outcome tells, of processes
-// that are no more: they were killed before they could say how it ended. Files that were last written before since are
-// left out. What is damaged is passed over; Verify finds it.
+// Unfinished lists the decisions by which something was forwarded and of whose answer no outcome
+// tells, of processes that are no more: they were killed before they could say how it ended. Files
+// that were last written before since are left out. What is damaged is passed over; Verify finds
+// it.
 func Unfinished(dir string, key *Key, since time.Time) ([]Decision, error) {
 	paths, _, err := files(dir)
 	if err != nil {

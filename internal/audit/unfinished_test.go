@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// A process is killed in the middle of answers: of what it had forwarded, that has no end which is told of anywhere.
+// A process is killed in the middle of answers: of what it had forwarded, that has no end which is
+// told of anywhere.
 func TestUnfinished(t *testing.T) {
 	dir, key := t.TempDir(), testKey(t)
 	killed := open(t, dir, key, Options{})
