@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// MaxCatalogTTL is the longest that a schema may be believed: a column that becomes sensitive, or a view that is replaced, must be seen soon (A8, A17).
+// MaxCatalogTTL is the longest that a schema may be believed: a column that becomes sensitive, or a
+// view that is replaced, must be seen soon (A8, A17).
 const MaxCatalogTTL = 60 * time.Second
 
 const (
@@ -41,8 +42,9 @@ type RowAccessSource interface {
 	RowAccess(ctx context.Context, id TableID) (RowAccess, error)
 }
 
-// Catalog remembers schemas, routines, datasets, lists of tables and whether tables have row access policies, for a short while. Callers that want the same thing at the same time
-// share one request; of errors only ErrNotFound is remembered. It is safe for concurrent use.
+// Catalog remembers schemas, routines, datasets, lists of tables and whether tables have row access
+// policies, for a short while. Callers that want the same thing at the same time share one request;
+// of errors only ErrNotFound is remembered. It is safe for concurrent use.
 type Catalog struct {
 	now       func() time.Time
 	tables    *remembered[TableID, *Table]
@@ -52,8 +54,8 @@ type Catalog struct {
 	rowAccess *remembered[TableID, RowAccess]
 }
 
-// NewCatalog wants a ttl above zero and at most MaxCatalogTTL. A source that is no RoutineSource, TableLister, DatasetSource or RowAccessSource gives a Catalog that fails for
-// those.
+// NewCatalog wants a ttl above zero and at most MaxCatalogTTL. A source that is no RoutineSource,
+// TableLister, DatasetSource or RowAccessSource gives a Catalog that fails for those.
 func NewCatalog(source TableSource, ttl time.Duration) (*Catalog, error) {
 	if source == nil {
 		return nil, errors.New("catalog: no source")
@@ -116,7 +118,8 @@ func (c *Catalog) RowAccess(ctx context.Context, id TableID) (RowAccess, error) 
 	return c.rowAccess.get(ctx, id)
 }
 
-// Forget makes the catalog ask for everything again. What is under way is neither kept nor given to those who ask from now on.
+// Forget makes the catalog ask for everything again. What is under way is neither kept nor given to
+// those who ask from now on.
 func (c *Catalog) Forget() {
 	c.tables.forget()
 	c.routines.forget()
@@ -125,7 +128,8 @@ func (c *Catalog) Forget() {
 	c.rowAccess.forget()
 }
 
-// Uncached is a catalog without memory: what it says was true after it was asked. It is for the check of a finished job.
+// Uncached is a catalog without memory: what it says was true after it was asked. It is for the
+// check of a finished job.
 type Uncached struct{ Source TableSource }
 
 // Table reads a table's schema.

@@ -127,7 +127,8 @@ func TestCatalogIsBounded(t *testing.T) {
 	}
 }
 
-// A8: after a change was noticed, nothing of before may be believed: neither what is kept nor what was asked for earlier and comes late.
+// A8: after a change was noticed, nothing of before may be believed: neither what is kept nor what
+// was asked for earlier and comes late.
 func TestCatalogForgetsAtOnce(t *testing.T) {
 	id := TableID{"demo", "crm", "t"}
 	kind, begun, hold := "before", make(chan struct{}, 1), make(chan struct{})

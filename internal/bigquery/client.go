@@ -14,14 +14,16 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// ErrNotFound says that BigQuery knows no such table or job, or does not tell the gateway's identity of it.
+// ErrNotFound says that BigQuery knows no such table or job, or does not tell the gateway's
+// identity of it.
 var ErrNotFound = errors.New("not found")
 
-// ErrNoEstimate says that a dry run did not say how much would be read, as for tables with row access policies.
+// ErrNoEstimate says that a dry run did not say how much would be read, as for tables with row
+// access policies.
 var ErrNoEstimate = errors.New("BigQuery gave no estimate")
 
-// APIError is an error answer of BigQuery. Message is BigQuery's own text: it may hold values of the query and of data, so it is for decisions, not for
-// clients and logs; Error leaves it out.
+// APIError is an error answer of BigQuery. Message is BigQuery's own text: it may hold values of
+// the query and of data, so it is for decisions, not for clients and logs; Error leaves it out.
 type APIError struct {
 	Status  int
 	Reason  string // documented reasons only; knownReason otherwise
@@ -42,8 +44,9 @@ type ClientOptions struct {
 	Token      func(ctx context.Context) (string, error) // access token of the inspection identity
 }
 
-// Client is the gateway's own way to BigQuery. It reads schemas and jobs and makes dry runs under the inspection identity, whose token never passes Envoy, and
-// submits released queries under the token it is given. Rows are never read. Deadlines come from the context.
+// Client is the gateway's own way to BigQuery. It reads schemas and jobs and makes dry runs under
+// the inspection identity, whose token never passes Envoy, and submits released queries under the
+// token it is given. Rows are never read. Deadlines come from the context.
 type Client struct {
 	base  string
 	http  *http.Client
@@ -80,7 +83,8 @@ func loopback(host string) bool {
 
 type requestReasonKey struct{}
 
-// WithRequestReason makes calls under ctx carry X-Goog-Request-Reason, which Google writes into its own audit log: the decision's id.
+// WithRequestReason makes calls under ctx carry X-Goog-Request-Reason, which Google writes into its
+// own audit log: the decision's id.
 func WithRequestReason(ctx context.Context, reason string) context.Context {
 	return context.WithValue(ctx, requestReasonKey{}, reason)
 }
@@ -183,8 +187,9 @@ type DryRun struct {
 	Schema              Schema
 }
 
-// DryRun asks BigQuery, under the inspection identity and through jobs.insert, what the query of the operation would read. A query that BigQuery does not accept
-// is an *APIError of status 400; a missing estimate is ErrNoEstimate, with the rest of the answer.
+// DryRun asks BigQuery, under the inspection identity and through jobs.insert, what the query of
+// the operation would read. A query that BigQuery does not accept is an *APIError of status 400; a
+// missing estimate is ErrNoEstimate, with the rest of the answer.
 func (c *Client) DryRun(ctx context.Context, op Operation) (DryRun, error) {
 	request, err := EncodeDryRun(op)
 	if err != nil {
@@ -211,7 +216,8 @@ func (c *Client) DryRun(ctx context.Context, op Operation) (DryRun, error) {
 	return run, nil
 }
 
-// InsertJob submits a body of EncodeInsert under the given access token. A job id that is taken is an *APIError of status 409.
+// InsertJob submits a body of EncodeInsert under the given access token. A job id that is taken is
+// an *APIError of status 409.
 func (c *Client) InsertJob(ctx context.Context, bearer, project string, body []byte) (Job, error) {
 	if !projectID.MatchString(project) {
 		return Job{}, errors.New("insert job: not a project id")
@@ -230,7 +236,8 @@ func (c *Client) InsertJob(ctx context.Context, bearer, project string, body []b
 	return j, nil
 }
 
-// CancelJob asks BigQuery to stop a job, under the given access token: the account that runs it may, the inspection identity may not.
+// CancelJob asks BigQuery to stop a job, under the given access token: the account that runs it
+// may, the inspection identity may not.
 func (c *Client) CancelJob(ctx context.Context, bearer string, ref JobReference) (Job, error) {
 	path, query, err := jobPath(ref)
 	if err != nil {
@@ -251,7 +258,8 @@ func (c *Client) inspect(ctx context.Context, verb, path string, query url.Value
 	return c.call(ctx, token, verb, path, query, body)
 }
 
-// call makes one request and reads its answer whole. There are no retries: whoever calls knows what a second try would mean.
+// call makes one request and reads its answer whole. There are no retries: whoever calls knows what
+// a second try would mean.
 func (c *Client) call(ctx context.Context, bearer, verb, path string, query url.Values, body []byte) ([]byte, error) {
 	if bearer == "" {
 		return nil, errors.New("no access token")

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// The Java client compresses the bodies of its requests, also empty ones, and has no switch for it. BigQuery never gets such a body: what is forwarded is
-// written anew.
+// The Java client compresses the bodies of its requests, also empty ones, and has no switch for it.
+// BigQuery never gets such a body: what is forwarded is written anew.
 
 // Coding is the Content-Encoding of a request that Decode took: "" or "gzip".
 func (r Request) Coding() string {
@@ -16,7 +16,8 @@ func (r Request) Coding() string {
 	return coding
 }
 
-// coding reads Content-Encoding: "" for a body as it is, or "gzip". ok is false for every other coding and for more than one.
+// coding reads Content-Encoding: "" for a body as it is, or "gzip". ok is false for every other
+// coding and for more than one.
 func coding(values []string) (found string, ok bool) {
 	if len(values) > 1 {
 		return "", false
@@ -33,8 +34,8 @@ func coding(values []string) (found string, ok bool) {
 	return found, true
 }
 
-// unpack is the body as it is meant. Of gzip, one member with a right checksum and nothing behind it is read, of at most MaxBody bytes: whatever two
-// readers could take differently is refused.
+// unpack is the body as it is meant. Of gzip, one member with a right checksum and nothing behind
+// it is read, of at most MaxBody bytes: whatever two readers could take differently is refused.
 func unpack(m Method, encodings []string, body []byte) ([]byte, error) {
 	switch c, ok := coding(encodings); {
 	case !ok:

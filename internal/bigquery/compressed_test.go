@@ -86,7 +86,8 @@ func TestDecodeRefusesCompressed(t *testing.T) {
 	}
 }
 
-// What is taken is one member and all of the bytes: a reader that goes on to further members gets the same, and writing it again leaves nothing over.
+// What is taken is one member and all of the bytes: a reader that goes on to further members gets
+// the same, and writing it again leaves nothing over.
 func FuzzUnpack(f *testing.F) {
 	good := zipped(f, `{"query": "SELECT 1"}`)
 	f.Add(good)

@@ -22,8 +22,8 @@ const (
 	MaxSQL  = 1 << 20
 )
 
-// Decode reads a request by allow-list. The error is a *RequestError; the Operation then says no more than which method was meant and for which job, for the
-// record, and asks for nothing.
+// Decode reads a request by allow-list. The error is a *RequestError; the Operation then says no
+// more than which method was meant and for which job, for the record, and asks for nothing.
 func Decode(r Request) (Operation, error) {
 	path, query, _ := strings.Cut(r.Path, "?")
 	route, params, err := Match(r.Verb, path)
@@ -69,7 +69,8 @@ var (
 	location  = pattern{regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]*$`), 64}
 	labelKey  = pattern{regexp.MustCompile(`^[a-z][a-z0-9_-]*$`), 63}
 	labelText = pattern{regexp.MustCompile(`^[a-z0-9_-]*$`), 63}
-	// A request id longer than BigQuery's 36 characters is sent by Go. It only ever is an input of the gateway's own id.
+	// A request id longer than BigQuery's 36 characters is sent by Go. It only ever is an input of
+	// the gateway's own id.
 	requestID    = pattern{regexp.MustCompile(`^[!-~]+$`), 128}
 	legacyPrefix = regexp.MustCompile(`(?i)#\s*legacysql`)
 )
@@ -80,10 +81,12 @@ const maxLabels = 63
 // LabelPrefix begins the names of the gateway's own labels.
 const LabelPrefix = "bqgate"
 
-// WaitLabel is the one label of the gateway's that a client sets: "no" asks to be refused at once where the query would wait for approval.
+// WaitLabel is the one label of the gateway's that a client sets: "no" asks to be refused at once
+// where the query would wait for approval.
 const WaitLabel = LabelPrefix + "_wait"
 
-// Fields of QueryRequest and JobConfigurationQuery that are understood and not served. A harmless value says what BigQuery would do anyway.
+// Fields of QueryRequest and JobConfigurationQuery that are understood and not served. A harmless
+// value says what BigQuery would do anyway.
 var refusedFields = []struct {
 	name     string
 	why      string
@@ -113,8 +116,8 @@ var refusedFields = []struct {
 	{"maximumBillingTier", "set maximumBytesBilled instead", nil},
 }
 
-// legacyFields are those that BigQuery's reference says to have no meaning for GoogleSQL: whatever their value, they are
-// taken and not forwarded. ibis and JDBC set some of them on every query.
+// legacyFields are those that BigQuery's reference says to have no meaning for GoogleSQL: whatever
+// their value, they are taken and not forwarded. ibis and JDBC set some of them on every query.
 // https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobConfigurationQuery
 var legacyFields = []string{"allowLargeResults", "flattenResults", "preserveNulls"}
 
@@ -212,7 +215,8 @@ func decodeConfiguration(c *object, op *Operation) *QueryRequest {
 	return q
 }
 
-// decodeShared reads what QueryRequest and JobConfigurationQuery have in common, and refuses by name what neither may hold.
+// decodeShared reads what QueryRequest and JobConfigurationQuery have in common, and refuses by
+// name what neither may hold.
 func decodeShared(o *object, op *Operation, q *QueryRequest) {
 	q.SQL = o.text("query")
 	switch {

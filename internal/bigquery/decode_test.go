@@ -253,7 +253,8 @@ func TestDecodeTakesHarmlessValues(t *testing.T) {
 	}
 }
 
-// What BigQuery's reference says to have no meaning for GoogleSQL is taken, whatever it says, and forgotten.
+// What BigQuery's reference says to have no meaning for GoogleSQL is taken, whatever it says, and
+// forgotten.
 func TestDecodeForgetsLegacyFields(t *testing.T) {
 	for _, name := range legacyFields {
 		for _, value := range []string{"true", "false", "null"} {
@@ -272,7 +273,8 @@ func TestDecodeForgetsLegacyFields(t *testing.T) {
 	}
 }
 
-// A location is one in any case, and a job's id may be written as Job.id has it. Two names for one job are one operation.
+// A location is one in any case, and a job's id may be written as Job.id has it. Two names for one
+// job are one operation.
 func TestDecodeNamesOfJobs(t *testing.T) {
 	for _, c := range []struct{ id, query, location string }{
 		{"j1", "", ""}, {"j1", "?location=us", "US"}, {"j1", "?location=US", "US"}, {"j1", "?location=Europe-West3", "europe-west3"},
@@ -378,7 +380,8 @@ func TestDecodeRefusesHeadersAndQueries(t *testing.T) {
 }
 
 func TestDecodeParametersCanonical(t *testing.T) {
-	// The same parameters, written in two ways, are the same bytes: the order of keys, nulls, numbers for texts.
+	// The same parameters, written in two ways, are the same bytes: the order of keys, nulls,
+	// numbers for texts.
 	a := `[{"parameterValue":{"structValues":{"b":{"value":2},"a":{"arrayValues":[{"value":true},{"value":null}]},"c":null}},"name":"s",
 		"parameterType":{"structTypes":[{"type":{"type":"ARRAY","arrayType":{"type":"BOOL"}},"name":"a","description":"x"},{"name":"b","type":{"type":"INT64"}},{"name":"c","type":{"type":"DATE"}}],"type":"STRUCT"}},
 		{"name":"r","parameterType":{"type":"RANGE","rangeElementType":{"type":"DATE"}},"parameterValue":{"rangeValue":{"start":{"value":"2026-01-01"},"end":null}}},
@@ -415,8 +418,9 @@ func asks(op Operation) (all []string) {
 	return all
 }
 
-// sameAsEncodingJSON compares with what encoding/json makes of the same body, which takes more and knows nothing of BigQuery: both must read the same SQL and the same switches, and
-// there must be no key at the top that only the other one saw.
+// sameAsEncodingJSON compares with what encoding/json makes of the same body, which takes more and
+// knows nothing of BigQuery: both must read the same SQL and the same switches, and there must be
+// no key at the top that only the other one saw.
 func sameAsEncodingJSON(t *testing.T, op Operation, body string) {
 	t.Helper()
 	var m map[string]any
@@ -452,7 +456,8 @@ func sameAsEncodingJSON(t *testing.T, op Operation, body string) {
 	}
 }
 
-// FuzzDecode: nothing panics; what is accepted, encoded and decoded again is the same operation, and its encoding carries the gateway's own values.
+// FuzzDecode: nothing panics; what is accepted, encoded and decoded again is the same operation,
+// and its encoding carries the gateway's own values.
 func FuzzDecode(f *testing.F) {
 	f.Add("POST", queryPath, `{"query":"SELECT 1","labels":{"a":"b"},"useLegacySql":false,"queryParameters":[{"parameterType":{"type":"INT64"},"parameterValue":{"value":1}}]}`)
 	f.Add("POST", insertPath+"?fields=status,statistics", `{"jobReference":{"jobId":"x"},"configuration":{"query":{"query":"SELECT 1","defaultDataset":{"datasetId":"d"}}}}`)

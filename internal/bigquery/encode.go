@@ -79,8 +79,9 @@ type jobQuery struct {
 	MaximumBytesBilled int64             `json:"maximumBytesBilled,omitempty,string"`
 }
 
-// Encode writes the body that is forwarded, from the operation alone: equal operations and mutations give equal bytes. Methods that take no
-// body give none. A mutation without a decision, or for jobs.query without a request id, is an error.
+// Encode writes the body that is forwarded, from the operation alone: equal operations and
+// mutations give equal bytes. Methods that take no body give none. A mutation without a decision,
+// or for jobs.query without a request id, is an error.
 func Encode(op Operation, m Mutation) ([]byte, error) {
 	switch op.Method {
 	case MethodQuery:
@@ -97,7 +98,8 @@ func Encode(op Operation, m Mutation) ([]byte, error) {
 	}
 }
 
-// EncodeInsert writes the query of the operation, whichever method it came with, as a body of jobs.insert under a fixed job id.
+// EncodeInsert writes the query of the operation, whichever method it came with, as a body of
+// jobs.insert under a fixed job id.
 func EncodeInsert(op Operation, m Mutation) ([]byte, error) {
 	if m.JobID == "" && op.Job.JobID == "" {
 		return nil, errors.New("encode jobs.insert: no job id")
@@ -105,8 +107,8 @@ func EncodeInsert(op Operation, m Mutation) ([]byte, error) {
 	return encodeInsert(op, m)
 }
 
-// EncodeDryRun writes the query of the operation as a dry run by jobs.insert, which alone says what BigQuery would read. It has no label: it is the
-// gateway's own job.
+// EncodeDryRun writes the query of the operation as a dry run by jobs.insert, which alone says what
+// BigQuery would read. It has no label: it is the gateway's own job.
 func EncodeDryRun(op Operation) ([]byte, error) {
 	if op.Query == nil {
 		return nil, fmt.Errorf("encode dry run of %s: it is not a query", op.Method)

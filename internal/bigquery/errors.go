@@ -8,7 +8,8 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// errorBody is the error JSON of Google's APIs in the form that BigQuery uses (https://cloud.google.com/bigquery/docs/error-messages).
+// errorBody is the error JSON of Google's APIs in the form that BigQuery uses
+// (https://cloud.google.com/bigquery/docs/error-messages).
 type errorBody struct {
 	Error errorDetail `json:"error"`
 }
@@ -26,8 +27,8 @@ type errorEntry struct {
 	Reason  string `json:"reason"`
 }
 
-// ErrorBody is a whole error answer: `{"error": {code, message, errors[], status}}`. Clients find the reason in errors[0], and without a body the Python client
-// shows no text at all.
+// ErrorBody is a whole error answer: `{"error": {code, message, errors[], status}}`. Clients find
+// the reason in errors[0], and without a body the Python client shows no text at all.
 func ErrorBody(status int, reason, message string) []byte {
 	out, err := compactJSON(errorBody{Error: errorDetail{
 		Code: status, Message: message, Status: canonicalStatus(status), Errors: []errorEntry{{Message: message, Domain: "global", Reason: reason}},
@@ -99,14 +100,15 @@ func knownReason(reason string, status int) string {
 	return "backendError"
 }
 
-// jobReason keeps a documented reason of a failed job. One that is not known is invalid, which no client takes for a
-// reason to run the job again.
+// jobReason keeps a documented reason of a failed job. One that is not known is invalid, which no
+// client takes for a reason to run the job again.
 func jobReason(reason string) string { return knownReason(reason, http.StatusBadRequest) }
 
 // ErrorView says how much of an upstream error its reader may see.
 type ErrorView struct {
-	// Sensitive is set where the query touches a sensitive column: the text of a run-time error can carry a value, and which text it is can carry a bit of one
-	// (A2). One fixed text is shown then, whatever went wrong.
+	// Sensitive is set where the query touches a sensitive column: the text of a run-time error can
+	// carry a value, and which text it is can carry a bit of one (A2). One fixed text is shown
+	// then, whatever went wrong.
 	Sensitive bool
 }
 
@@ -116,7 +118,8 @@ const maxErrorText = 4 << 10
 // SensitiveErrorText stands for every upstream error of a query that touches a sensitive column.
 const SensitiveErrorText = "bqgate: BigQuery could not run the query. Its own words are not shown, because the query touches sensitive columns and they could carry values"
 
-// overLimitText stands for BigQuery's "Query exceeded limit for bytes billed: 1000. 10485760 or higher required.", which says how much a query reads to the MiB.
+// overLimitText stands for BigQuery's "Query exceeded limit for bytes billed: 1000. 10485760 or
+// higher required.", which says how much a query reads to the MiB.
 const overLimitText = "bqgate: the query would bill more than its maximumBytesBilled allows; a dry run says how much, rounded up"
 
 // tellsBytes says whether an error's text tells how many bytes a query reads.
@@ -126,7 +129,8 @@ func tellsBytes(reason, message string) bool {
 
 const unreadableErrorText = "bqgate: BigQuery answered with an error that could not be read"
 
-// upstreamError is what is read of an error answer. Details, debugInfo, locations and further entries are not.
+// upstreamError is what is read of an error answer. Details, debugInfo, locations and further
+// entries are not.
 type upstreamError struct {
 	Error struct {
 		Message string `json:"message"`
@@ -136,8 +140,8 @@ type upstreamError struct {
 	} `json:"error"`
 }
 
-// FilterError rebuilds an upstream error answer from its status, a documented reason and, where the view allows it, its message. What is not an error of
-// BigQuery becomes a fixed text.
+// FilterError rebuilds an upstream error answer from its status, a documented reason and, where the
+// view allows it, its message. What is not an error of BigQuery becomes a fixed text.
 func FilterError(status int, body []byte, v ErrorView) (int, []byte) {
 	if status < 400 || status > 599 {
 		status = http.StatusInternalServerError
@@ -145,7 +149,8 @@ func FilterError(status int, body []byte, v ErrorView) (int, []byte) {
 	reason, message, err := readError(status, body)
 	switch {
 	case status == http.StatusUnauthorized:
-		// The credential that BigQuery refused is the gateway's. Its text must not make the client think of its own.
+		// The credential that BigQuery refused is the gateway's. Its text must not make the client
+		// think of its own.
 		message = "bqgate: BigQuery did not accept the gateway's credential; ask an operator"
 	case v.Sensitive:
 		message = SensitiveErrorText

@@ -8,15 +8,17 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// FieldMask is the client's `fields=`: which members of an answer it wants (https://cloud.google.com/bigquery/docs/api-performance#partial-response).
-// It is applied to the masked answer and never forwarded, since BigQuery's own projection could take away what the gateway must check.
-// A nil mask keeps everything, the zero mask nothing.
+// FieldMask is the client's `fields=`: which members of an answer it wants
+// (https://cloud.google.com/bigquery/docs/api-performance#partial-response). It is applied to the
+// masked answer and never forwarded, since BigQuery's own projection could take away what the
+// gateway must check. A nil mask keeps everything, the zero mask nothing.
 type FieldMask struct {
 	text string
 	root *selection
 }
 
-// selection is one level of a mask: the members by name, "*" for every one. A nil selection stands for a whole value.
+// selection is one level of a mask: the members by name, "*" for every one. A nil selection stands
+// for a whole value.
 type selection struct{ members map[string]*selection }
 
 // Limits of a mask.
@@ -25,8 +27,8 @@ const (
 	maxMaskDepth = 16
 )
 
-// ParseFieldMask reads `a,b/c,d(e,f),*`. The empty text, which Go's Cancel sends, is no mask. Rows are selected whole or not at all: below `rows` only
-// `f` and `v`, which say the same, are taken.
+// ParseFieldMask reads `a,b/c,d(e,f),*`. The empty text, which Go's Cancel sends, is no mask. Rows
+// are selected whole or not at all: below `rows` only `f` and `v`, which say the same, are taken.
 func ParseFieldMask(text string) (*FieldMask, error) {
 	if text == "" {
 		return nil, nil
@@ -87,7 +89,8 @@ func (p *maskParser) list(s *selection, depth int) error {
 	}
 }
 
-// member reads `name`, `name/path` or `name(list)` into s. A whole value absorbs selections of its parts.
+// member reads `name`, `name/path` or `name(list)` into s. A whole value absorbs selections of its
+// parts.
 func (p *maskParser) member(s *selection, depth int) error {
 	if depth > maxMaskDepth {
 		return fmt.Errorf("nested deeper than %d", maxMaskDepth)
@@ -160,7 +163,8 @@ func (m *FieldMask) MarshalText() ([]byte, error) {
 	return []byte(m.text), nil
 }
 
-// UnmarshalText implements encoding.TextUnmarshaler. The empty text is an error: there is no mask to make of it.
+// UnmarshalText implements encoding.TextUnmarshaler. The empty text is an error: there is no mask
+// to make of it.
 func (m *FieldMask) UnmarshalText(text []byte) error {
 	parsed, err := ParseFieldMask(string(text))
 	if err != nil {
@@ -203,7 +207,8 @@ func (m *FieldMask) level() level {
 	return level{m.root}
 }
 
-// below is the level of a member; whole when any selection takes it whole. Selections form a tree, so a level never has more of them than the mask has names.
+// below is the level of a member; whole when any selection takes it whole. Selections form a tree,
+// so a level never has more of them than the mask has names.
 func (l level) below(name string) (next level, whole bool) {
 	for _, s := range l {
 		for _, key := range [...]string{name, "*"} {
@@ -223,8 +228,9 @@ func (l level) below(name string) (next level, whole bool) {
 	return next, false
 }
 
-// Apply projects an answer: unselected members go, members selected in part are projected in turn, each element of an array alike. A scalar that is
-// selected only in part goes too. Without a mask the text is returned as it is; otherwise it must be one strict JSON value.
+// Apply projects an answer: unselected members go, members selected in part are projected in turn,
+// each element of an array alike. A scalar that is selected only in part goes too. Without a mask
+// the text is returned as it is; otherwise it must be one strict JSON value.
 func (m *FieldMask) Apply(text []byte) ([]byte, error) {
 	if m == nil {
 		return text, nil
@@ -295,7 +301,8 @@ func projectMember(d *jsontext.Decoder, e *jsontext.Encoder, l level) error {
 	}
 }
 
-// projectPart copies a value that is selected in part, under its name if it has one. Scalars are skipped.
+// projectPart copies a value that is selected in part, under its name if it has one. Scalars are
+// skipped.
 func projectPart(d *jsontext.Decoder, e *jsontext.Encoder, l level, name *string) error {
 	if kind := d.PeekKind(); kind != '{' && kind != '[' {
 		return d.SkipValue()

@@ -95,7 +95,8 @@ func TestFieldMaskKeeps(t *testing.T) {
 	}
 }
 
-// oracleProject is FieldMask.Apply on a decoded tree, written from the definition: the paths of the mask one by one.
+// oracleProject is FieldMask.Apply on a decoded tree, written from the definition: the paths of the
+// mask one by one.
 func oracleProject(paths [][]string, v any) (any, bool) {
 	for _, p := range paths {
 		if len(p) == 0 {
@@ -171,7 +172,8 @@ func oraclePath(text string) [][]string {
 	return out
 }
 
-// FuzzFieldMask: no panic, and where a mask and an answer are accepted the projection is the oracle's.
+// FuzzFieldMask: no panic, and where a mask and an answer are accepted the projection is the
+// oracle's.
 func FuzzFieldMask(f *testing.F) {
 	f.Add("a,b/c,d(e,f),*", `{"a":1,"b":{"c":[{"x":1},2]},"d":{"e":null,"g":1}}`)
 	f.Add("a(*(x),b/y),a/*/z", `{"a":{"b":{"x":1,"y":2,"z":3,"w":4},"c":{"x":1,"y":2}}}`)

@@ -9,7 +9,8 @@ import (
 	"github.com/bqgate/bqgate/internal/coarse"
 )
 
-// JobView says how a job looks to its owner: as the request that it made, not as the job that the gateway ran for it.
+// JobView says how a job looks to its owner: as the request that it made, not as the job that the
+// gateway ran for it.
 type JobView struct {
 	SQL       string            // the client's own text
 	Labels    map[string]string // the client's own labels
@@ -18,7 +19,8 @@ type JobView struct {
 	Wrapped   bool              // the answer of jobs.cancel, which carries the job in a member
 }
 
-// jobAnswer is Job as a client sees it. What is not here is not shown: the query plan, the timeline, what was referenced, who ran it.
+// jobAnswer is Job as a client sees it. What is not here is not shown: the query plan, the
+// timeline, what was referenced, who ran it.
 type jobAnswer struct {
 	Kind          string           `json:"kind"`
 	ID            string           `json:"id"`
@@ -72,8 +74,8 @@ type cancelAnswer struct {
 // statementTypes are the words that a job may be shown with; nothing else is ever allowed to run.
 var statementTypes = []string{"SELECT"}
 
-// FilterJob rebuilds an answer that is a Job (jobs.get, jobs.insert) or carries one (jobs.cancel) by allow-list. An answer that is not understood is an error, and
-// nothing of it may be shown.
+// FilterJob rebuilds an answer that is a Job (jobs.get, jobs.insert) or carries one (jobs.cancel)
+// by allow-list. An answer that is not understood is an error, and nothing of it may be shown.
 func FilterJob(body []byte, v JobView) ([]byte, error) {
 	j, err := ParseJob(body, v.Wrapped)
 	if err != nil {
@@ -118,7 +120,8 @@ func FilterJob(body []byte, v JobView) ([]byte, error) {
 	return compactJSON(a)
 }
 
-// answer is what every Job has: its names, rebuilt from the reference, and the query it was asked for.
+// answer is what every Job has: its names, rebuilt from the reference, and the query it was asked
+// for.
 func answer(ref JobReference, sql string, labels map[string]string, priority string) jobAnswer {
 	id := ref.ProjectID + ":" + ref.JobID
 	link := "https://bigquery.googleapis.com" + Root + "projects/" + ref.ProjectID + "/jobs/" + ref.JobID

@@ -97,7 +97,8 @@ func TestFilterJob(t *testing.T) {
 	if err != nil || !strings.HasPrefix(string(out), `{"kind":"bigquery#jobCancelResponse","job":{"kind":"bigquery#job"`) {
 		t.Fatalf("%s, %v", out, err)
 	}
-	// What is shown of an error that touches nothing sensitive is its message, in errorResult and errors; nothing else of the upstream job is.
+	// What is shown of an error that touches nothing sensitive is its message, in errorResult and
+	// errors; nothing else of the upstream job is.
 	if n := strings.Count(string(out), canary); n != 2 {
 		t.Errorf("the upstream's text appears %d times, want 2: %s", n, out)
 	}
@@ -209,7 +210,8 @@ func TestReplies(t *testing.T) {
 	}
 }
 
-// FuzzFilterJob: what passes is made of the view's words, of ids, of numbers and of documented words.
+// FuzzFilterJob: what passes is made of the view's words, of ids, of numbers and of documented
+// words.
 func FuzzFilterJob(f *testing.F) {
 	f.Add(upstreamJob(f), false)
 	f.Add(`{"job":{"jobReference":{"projectId":"p","jobId":"j"},"configuration":{"query":{"query":"x"}},"status":{"state":"DONE"}}}`, true)

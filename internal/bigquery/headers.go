@@ -7,11 +7,13 @@ import (
 	"strings"
 )
 
-// ForwardHeaders are the client's headers that may go upstream, in lower case. Everything else stays behind: credentials, project and quota headers,
-// encodings (the answer must be readable), and names that Google honours and nobody here knows (A16).
+// ForwardHeaders are the client's headers that may go upstream, in lower case. Everything else
+// stays behind: credentials, project and quota headers, encodings (the answer must be readable),
+// and names that Google honours and nobody here knows (A16).
 var ForwardHeaders = []string{"content-length", "content-type"}
 
-// ResponseHeaders are the headers of an upstream answer that may go to the client, in lower case. Envoy adds its own date.
+// ResponseHeaders are the headers of an upstream answer that may go to the client, in lower case.
+// Envoy adds its own date.
 var ResponseHeaders = []string{"cache-control", "content-type"}
 
 // overrides name headers by which a front end may take a request for one of another verb.
@@ -27,7 +29,8 @@ func (r Request) normal() map[string][]string {
 	return header
 }
 
-// checkHeaders refuses what would make BigQuery read the request otherwise than Decode does. body is the request's, unpacked.
+// checkHeaders refuses what would make BigQuery read the request otherwise than Decode does. body
+// is the request's, unpacked.
 func checkHeaders(route Route, r Request) (body []byte, err error) {
 	m, header := route.Method, r.normal()
 	for _, name := range overrides {

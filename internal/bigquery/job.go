@@ -9,7 +9,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Job is what the gateway reads of a Job resource: enough to say whose it is, what it ran, what it read and how it ended.
+// Job is what the gateway reads of a Job resource: enough to say whose it is, what it ran, what it
+// read and how it ended.
 type Job struct {
 	Reference JobReference
 	Labels    map[string]string
@@ -34,7 +35,8 @@ type Job struct {
 	Ended               int64
 }
 
-// MaxReferencedTables is how many tables ReferencedTables is known to be complete for: "Queries that reference more than 50 tables will not have a complete list"
+// MaxReferencedTables is how many tables ReferencedTables is known to be complete for: "Queries
+// that reference more than 50 tables will not have a complete list"
 // (JobStatistics2.referencedTables, https://cloud.google.com/bigquery/docs/reference/rest/v2/Job).
 const MaxReferencedTables = 50
 
@@ -66,7 +68,8 @@ func (n *int64Text) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// jobResource is the part of Job that is read. Other members may come and are not looked at; these have the types that discovery gives them.
+// jobResource is the part of Job that is read. Other members may come and are not looked at; these
+// have the types that discovery gives them.
 type jobResource struct {
 	Kind          string       `json:"kind"`
 	Reference     JobReference `json:"jobReference"`
@@ -104,8 +107,8 @@ type jobResource struct {
 	} `json:"statistics"`
 }
 
-// ParseJob reads a Job, or with wrapped the answer of jobs.cancel (`{"kind": …, "job": {…}}`). Anything but a query job with a known state and a complete reference is
-// an error.
+// ParseJob reads a Job, or with wrapped the answer of jobs.cancel (`{"kind": …, "job": {…}}`).
+// Anything but a query job with a known state and a complete reference is an error.
 func ParseJob(body []byte, wrapped bool) (Job, error) {
 	text, err := oneValue(body)
 	if err != nil {

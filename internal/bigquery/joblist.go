@@ -20,7 +20,8 @@ type listedJob struct {
 type JobSummary struct {
 	HeldJob
 	State string // PENDING, RUNNING or DONE
-	// Reason is BigQuery's reason of a job that failed, "" for none. Its words are not in a listing: jobs.get shows them, under the policy of that moment.
+	// Reason is BigQuery's reason of a job that failed, "" for none. Its words are not in a
+	// listing: jobs.get shows them, under the policy of that moment.
 	Reason string
 }
 

@@ -10,7 +10,8 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// Limits of a listing. Larger ones are an error: what a caller may know of them cannot be said without reading all.
+// Limits of a listing. Larger ones are an error: what a caller may know of them cannot be said
+// without reading all.
 const (
 	listPage  = "1000"
 	listPages = 50
@@ -19,7 +20,8 @@ const (
 // ErrTooMany says that a dataset or project has more entries than the gateway lists.
 var ErrTooMany = errors.New("more entries than are listed")
 
-// GetDataset reads a dataset's name, location and, of a linked one, its source (datasets.get, metadata only) under the inspection identity. One that is not there is ErrNotFound.
+// GetDataset reads a dataset's name, location and, of a linked one, its source (datasets.get,
+// metadata only) under the inspection identity. One that is not there is ErrNotFound.
 func (c *Client) GetDataset(ctx context.Context, ref DatasetReference) (ListedDataset, error) {
 	path, err := datasetPath(ref)
 	if err != nil {
@@ -77,7 +79,8 @@ func (c *Client) ListDatasets(ctx context.Context, project string) ([]ListedData
 	return all, nil
 }
 
-// ListTables reads all tables of a dataset, in BigQuery's order. A dataset that is not there is ErrNotFound.
+// ListTables reads all tables of a dataset, in BigQuery's order. A dataset that is not there is
+// ErrNotFound.
 func (c *Client) ListTables(ctx context.Context, ref DatasetReference) ([]ListedTable, error) {
 	path, err := datasetPath(ref)
 	if err != nil {

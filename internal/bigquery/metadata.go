@@ -6,8 +6,10 @@ import (
 	"strings"
 )
 
-// Metadata as the gateway shows it: rebuilt from names, types and modes alone. Not shown, because it may hold values, tell of others or lead elsewhere: the text of
-// views and routines, descriptions, labels, default expressions, access lists, policy tags, external sources, sizes and times.
+// Metadata as the gateway shows it: rebuilt from names, types and modes alone. Not shown, because
+// it may hold values, tell of others or lead elsewhere: the text of views and routines,
+// descriptions, labels, default expressions, access lists, policy tags, external sources, sizes and
+// times.
 
 // ListedDataset is what the gateway reads of a dataset.
 type ListedDataset struct {
@@ -20,9 +22,11 @@ type ListedDataset struct {
 
 // ListedTable is what the gateway reads of an entry of tables.list.
 type ListedTable struct {
-	Reference    TableID `json:"tableReference"`
-	Type         string  `json:"type"`
-	CreationTime string  `json:"creationTime"` // milliseconds since the epoch; says which member of a wildcard table is the newest, and is not shown
+	Reference TableID `json:"tableReference"`
+	Type      string  `json:"type"`
+	// milliseconds since the epoch; says which member of a wildcard table is the newest, and is not
+	// shown
+	CreationTime string `json:"creationTime"`
 }
 
 type projectAnswer struct {
@@ -44,7 +48,8 @@ type projectList struct {
 	Next     string          `json:"nextPageToken,omitempty"`
 }
 
-// ProjectList answers projects.list. numericId is 0: the number of a project is another name for it, which the gateway does not take.
+// ProjectList answers projects.list. numericId is 0: the number of a project is another name for
+// it, which the gateway does not take.
 func ProjectList(ids []string, next string) []byte {
 	list := projectList{Kind: "bigquery#projectList", Total: len(ids), Next: next}
 	for _, id := range ids {

@@ -2,7 +2,8 @@ package bigquery
 
 import "encoding/json"
 
-// Method is the id of a BigQuery REST method, as the v2 discovery document spells it ("jobs.query").
+// Method is the id of a BigQuery REST method, as the v2 discovery document spells it
+// ("jobs.query").
 type Method string
 
 // The methods this version governs. Every other method of the route table is refused.
@@ -21,14 +22,17 @@ const (
 	MethodGetTable        Method = "tables.get"
 )
 
-// Operation is what a request asks of BigQuery, decoded once, strictly, at the edge. Nothing behind it sees HTTP.
-// It cannot express what bqgate does not understand: legacy SQL, destination tables, sessions, external tables,
-// connection properties, foreign encodings.
+// Operation is what a request asks of BigQuery, decoded once, strictly, at the edge. Nothing behind
+// it sees HTTP. It cannot express what bqgate does not understand: legacy SQL, destination tables,
+// sessions, external tables, connection properties, foreign encodings.
 //
-// Exactly one of Query, Read, List and Metadata is set for a method that works; the zero Operation asks for nothing and is refused.
+// Exactly one of Query, Read, List and Metadata is set for a method that works; the zero Operation
+// asks for nothing and is refused.
 type Operation struct {
-	Method   Method
-	Job      JobReference // Project set but for projects.list; JobID and Location as the client gave them, may be empty for jobs.query and jobs.insert
+	Method Method
+	// Project set but for projects.list; JobID and Location as the client gave them, may be empty
+	// for jobs.query and jobs.insert
+	Job      JobReference
 	Query    *QueryRequest
 	Read     *ReadRequest
 	List     *JobsRequest
@@ -37,15 +41,16 @@ type Operation struct {
 	Pretty   bool       // prettyPrint, default true as at Google
 }
 
-// JobReference names a job. Location is as BigQuery spells it ("US", "europe-west3"); empty where unknown.
+// JobReference names a job. Location is as BigQuery spells it ("US", "europe-west3"); empty where
+// unknown.
 type JobReference struct {
 	ProjectID string `json:"projectId"`
 	JobID     string `json:"jobId"`
 	Location  string `json:"location,omitempty"`
 }
 
-// QueryRequest is the SQL job that jobs.query or jobs.insert asks for: the fields of QueryRequest and of
-// JobConfigurationQuery that are allowed, under one shape.
+// QueryRequest is the SQL job that jobs.query or jobs.insert asks for: the fields of QueryRequest
+// and of JobConfigurationQuery that are allowed, under one shape.
 type QueryRequest struct {
 	SQL                string
 	ParameterMode      string            // "", "NAMED" or "POSITIONAL"
@@ -65,7 +70,8 @@ type QueryRequest struct {
 	Format             FormatOptions // jobs.query only
 }
 
-// DatasetReference names a dataset; ProjectID is filled from the request's project where the client left it out.
+// DatasetReference names a dataset; ProjectID is filled from the request's project where the client
+// left it out.
 type DatasetReference struct {
 	ProjectID string `json:"projectId"`
 	DatasetID string `json:"datasetId"`
@@ -100,7 +106,8 @@ type JobsRequest struct {
 	PageToken  string
 }
 
-// MetadataRequest holds what projects.list, datasets.list, datasets.get, tables.list and tables.get ask. They are answered by the gateway and never forwarded.
+// MetadataRequest holds what projects.list, datasets.list, datasets.get, tables.list and tables.get
+// ask. They are answered by the gateway and never forwarded.
 type MetadataRequest struct {
 	Dataset    string // "" for projects.list and datasets.list
 	Table      string // tables.get only

@@ -17,15 +17,15 @@ type Clone struct {
 	CloneTime          string  `json:"cloneTime,omitempty"`
 }
 
-// Origin is a table whose rows another table shows: the base of a snapshot or clone, or the table of the same name
-// in the dataset that a linked dataset stands for.
+// Origin is a table whose rows another table shows: the base of a snapshot or clone, or the table
+// of the same name in the dataset that a linked dataset stands for.
 type Origin struct {
 	ID    TableID
 	Table *Table // as it is now, with its own Origins; nil where there is none of that name any more
 }
 
-// Base is the table that a snapshot or clone was made of; nil for a table that is neither. A definition that does not
-// say it is an error.
+// Base is the table that a snapshot or clone was made of; nil for a table that is neither. A
+// definition that does not say it is an error.
 func (t *Table) Base() (*TableID, error) {
 	var base *TableID
 	switch {

@@ -10,8 +10,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// queryParameter is QueryParameter, and with its parts the canonical form of queryParameters: members in this order, no nulls but the value of a
-// SQL NULL, scalars always strings.
+// queryParameter is QueryParameter, and with its parts the canonical form of queryParameters:
+// members in this order, no nulls but the value of a SQL NULL, scalars always strings.
 type queryParameter struct {
 	Name  string          `json:"name,omitempty"`
 	Type  *parameterType  `json:"parameterType,omitempty"`
@@ -48,8 +48,9 @@ var (
 	typeName      = pattern{regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]*(\([0-9, ]+\))?$`), 64}
 )
 
-// decodeParameters reads queryParameters into q, in canonical form. Where the client names no mode (Go does not), the parameters' names say it, and it is
-// forwarded, so that the analysis and BigQuery cannot disagree.
+// decodeParameters reads queryParameters into q, in canonical form. Where the client names no mode
+// (Go does not), the parameters' names say it, and it is forwarded, so that the analysis and
+// BigQuery cannot disagree.
 func decodeParameters(o *object, q *QueryRequest) {
 	q.ParameterMode = strings.ToUpper(o.word("parameterMode", "NAMED", "POSITIONAL", "named", "positional")) // Node writes it small
 	items, found := o.list("queryParameters")
@@ -179,7 +180,8 @@ func decodeValue(o *object) *parameterValue {
 	return v
 }
 
-// compactJSON writes a value without spaces and without HTML escapes. Maps are written in the order of their keys, so equal values give equal bytes.
+// compactJSON writes a value without spaces and without HTML escapes. Maps are written in the order
+// of their keys, so equal values give equal bytes.
 func compactJSON(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

@@ -47,11 +47,12 @@ var (
 	pageToken = pattern{regexp.MustCompile(`^[A-Za-z0-9._~+/=:-]+$`), 4096}
 )
 
-// maxQuery bounds the query of a request; Google's own limit for a whole URL is 2 KiB without method override.
+// maxQuery bounds the query of a request; Google's own limit for a whole URL is 2 KiB without
+// method override.
 const maxQuery = 8 << 10
 
-// decodeQuery reads the query parameters into the operation. Names are taken literally: an escaped one is an unknown one, here as in the
-// proxy that removes parameters by name.
+// decodeQuery reads the query parameters into the operation. Names are taken literally: an escaped
+// one is an unknown one, here as in the proxy that removes parameters by name.
 func decodeQuery(op *Operation, raw string) error {
 	m := op.Method
 	values, err := splitQuery(m, raw)
@@ -127,7 +128,8 @@ func decodeList(p *parameters) *JobsRequest {
 	return l
 }
 
-// decodeMetadata reads the parameters of methods that the gateway answers itself. Views of more than it shows are taken and make no difference.
+// decodeMetadata reads the parameters of methods that the gateway answers itself. Views of more
+// than it shows are taken and make no difference.
 func decodeMetadata(p *parameters) *MetadataRequest {
 	r := &MetadataRequest{PageToken: p.token(), MaxResults: p.limit()}
 	p.only("all", "false", "hidden datasets hold results of others; leave it out")
@@ -283,7 +285,8 @@ func (p *parameters) number(name string, high uint64) *uint64 {
 	return &n
 }
 
-// ForwardQuery is the whole query of the forwarded request: what the operation says, never `fields`, and always JSON in its compact form.
+// ForwardQuery is the whole query of the forwarded request: what the operation says, never
+// `fields`, and always JSON in its compact form.
 func ForwardQuery(op Operation) url.Values {
 	q := url.Values{"alt": {"json"}, "prettyPrint": {"false"}}
 	set := func(name, value string) {

@@ -2,8 +2,8 @@ package bigquery
 
 import "time"
 
-// HeldJob is a job that exists in the gateway only: it waits for a person, or did and will not run. It is shown as BigQuery shows a job, because the
-// stock clients wait for one of those.
+// HeldJob is a job that exists in the gateway only: it waits for a person, or did and will not run.
+// It is shown as BigQuery shows a job, because the stock clients wait for one of those.
 type HeldJob struct {
 	Job       JobReference // whole: Python asks with the location it was given
 	SQL       string       // the client's own text
@@ -14,15 +14,17 @@ type HeldJob struct {
 	Ended     time.Time // zero while it waits
 }
 
-// pendingResults is an answer of jobs.query or jobs.getQueryResults before there are rows. It always has a jobReference: the Go client panics without. It
-// never has `errors`: the Java client throws on any.
+// pendingResults is an answer of jobs.query or jobs.getQueryResults before there are rows. It
+// always has a jobReference: the Go client panics without. It never has `errors`: the Java client
+// throws on any.
 type pendingResults struct {
 	Kind         string       `json:"kind"`
 	JobReference JobReference `json:"jobReference"`
 	JobComplete  bool         `json:"jobComplete"`
 }
 
-// PendingQuery answers jobs.query and jobs.getQueryResults of a held job: `jobComplete: false`, upon which every client asks again.
+// PendingQuery answers jobs.query and jobs.getQueryResults of a held job: `jobComplete: false`,
+// upon which every client asks again.
 func PendingQuery(h HeldJob, method Method) []byte {
 	kind := "bigquery#getQueryResultsResponse"
 	if method == MethodQuery {
@@ -34,7 +36,8 @@ func PendingQuery(h HeldJob, method Method) []byte {
 // PendingJob answers jobs.insert and jobs.get of a held job: `state: PENDING`.
 func PendingJob(h HeldJob) []byte { return written(h.answer("PENDING")) }
 
-// FailedJob answers jobs.get of a held job that will not run: DONE with an error. Clients then ask for results, and get the error as an HTTP error.
+// FailedJob answers jobs.get of a held job that will not run: DONE with an error. Clients then ask
+// for results, and get the error as an HTTP error.
 func FailedJob(h HeldJob, reason, message string) []byte {
 	a := h.answer("DONE")
 	a.fail(JobError{Reason: reason, Message: message})
@@ -70,7 +73,8 @@ func (h HeldJob) answer(state string) jobAnswer {
 	return a
 }
 
-// written is the JSON of one of the answers above. They hold strings, numbers and booleans only, which always can be written.
+// written is the JSON of one of the answers above. They hold strings, numbers and booleans only,
+// which always can be written.
 func written(v any) []byte {
 	out, err := compactJSON(v)
 	if err != nil {

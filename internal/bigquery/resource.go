@@ -1,7 +1,8 @@
 package bigquery
 
-// TableID is a table's full name. Case is kept: BigQuery table names are case-sensitive. A wildcard table's Table ends in "*"; a view of INFORMATION_SCHEMA is
-// Table "INFORMATION_SCHEMA.TABLES" in a dataset, and Dataset "INFORMATION_SCHEMA" where it belongs to the project.
+// TableID is a table's full name. Case is kept: BigQuery table names are case-sensitive. A wildcard
+// table's Table ends in "*"; a view of INFORMATION_SCHEMA is Table "INFORMATION_SCHEMA.TABLES" in a
+// dataset, and Dataset "INFORMATION_SCHEMA" where it belongs to the project.
 type TableID struct {
 	Project string `json:"projectId"`
 	Dataset string `json:"datasetId"`
@@ -23,8 +24,9 @@ func (r RoutineID) String() string { return r.Project + "." + r.Dataset + "." + 
 
 // Field is TableFieldSchema: one column, or one leaf of a RECORD, of a table or of a result.
 type Field struct {
-	Name        string  `json:"name"`
-	Type        string  `json:"type"`           // API spelling: STRING, INTEGER, FLOAT, BOOLEAN, RECORD, …; INT64 and STRUCT are accepted too
+	Name string `json:"name"`
+	// API spelling: STRING, INTEGER, FLOAT, BOOLEAN, RECORD, …; INT64 and STRUCT are accepted too
+	Type        string  `json:"type"`
 	Mode        string  `json:"mode,omitempty"` // NULLABLE, REQUIRED, REPEATED; empty means NULLABLE
 	Fields      []Field `json:"fields,omitempty"`
 	Description string  `json:"description,omitempty"`
@@ -44,12 +46,13 @@ type Schema struct {
 
 // Table is the part of a Table resource that analysis needs (tables.get, `bq show --format=json`).
 type Table struct {
-	TableReference   TableID           `json:"tableReference"`
-	Type             string            `json:"type"` // TABLE (clones too), VIEW, MATERIALIZED_VIEW, EXTERNAL, SNAPSHOT
-	Location         string            `json:"location,omitempty"`
-	Etag             string            `json:"etag,omitempty"`
-	CreationTime     string            `json:"creationTime,omitempty"`     // milliseconds since the epoch
-	LastModifiedTime string            `json:"lastModifiedTime,omitempty"` // milliseconds since the epoch; of a view, when its query changed
+	TableReference TableID `json:"tableReference"`
+	Type           string  `json:"type"` // TABLE (clones too), VIEW, MATERIALIZED_VIEW, EXTERNAL, SNAPSHOT
+	Location       string  `json:"location,omitempty"`
+	Etag           string  `json:"etag,omitempty"`
+	CreationTime   string  `json:"creationTime,omitempty"` // milliseconds since the epoch
+	// milliseconds since the epoch; of a view, when its query changed
+	LastModifiedTime string            `json:"lastModifiedTime,omitempty"`
 	Schema           Schema            `json:"schema"`
 	View             *View             `json:"view,omitempty"`
 	MaterializedView *MaterializedView `json:"materializedView,omitempty"`
@@ -62,7 +65,8 @@ type Table struct {
 
 	// Members are the tables behind a wildcard table, sorted.
 	Members []string `json:"-"`
-	// Others are the schemas of members that are not as Schema, the newest member's. BigQuery could go by any of them.
+	// Others are the schemas of members that are not as Schema, the newest member's. BigQuery could
+	// go by any of them.
 	Others []Schema `json:"-"`
 	// Origins are the tables whose rows this one shows: a policy that speaks of them speaks of it.
 	Origins []Origin `json:"-"`
@@ -79,13 +83,15 @@ type MaterializedView struct {
 	Query string `json:"query"`
 }
 
-// TimePartitioning says how a table is partitioned by time. Without a Field the time of arrival counts, which is in the pseudo column _PARTITIONTIME.
+// TimePartitioning says how a table is partitioned by time. Without a Field the time of arrival
+// counts, which is in the pseudo column _PARTITIONTIME.
 type TimePartitioning struct {
 	Type  string `json:"type"` // DAY, HOUR, MONTH or YEAR
 	Field string `json:"field,omitempty"`
 }
 
-// Routine is the part of a Routine resource that analysis needs (routines.get, `bq show --routine --format=json`).
+// Routine is the part of a Routine resource that analysis needs (routines.get,
+// `bq show --routine --format=json`).
 type Routine struct {
 	RoutineReference RoutineID             `json:"routineReference"`
 	RoutineType      string                `json:"routineType"` // SCALAR_FUNCTION, TABLE_VALUED_FUNCTION, PROCEDURE or AGGREGATE_FUNCTION

@@ -12,14 +12,17 @@ type Route struct {
 	Method Method // "jobs.query"
 	Verb   string // "POST"
 	Path   string // template below /bigquery/v2/, "projects/{project}/queries"
-	// Refusal says why the method is not served and what to do instead. It is empty for a governed method only.
+	// Refusal says why the method is not served and what to do instead. It is empty for a governed
+	// method only.
 	Refusal string
 }
 
-// Governed says whether requests of this route are decoded and decided on. The zero Route is not governed.
+// Governed says whether requests of this route are decoded and decided on. The zero Route is not
+// governed.
 func (r Route) Governed() bool { return r.Method != "" && r.Refusal == "" }
 
-// Params holds the values of a route's placeholders by name: project, job, dataset, table, model, routine, policy.
+// Params holds the values of a route's placeholders by name: project, job, dataset, table, model,
+// routine, policy.
 type Params map[string]string
 
 // Root is where the API begins; every other prefix is refused.
@@ -92,8 +95,9 @@ var routes = []Route{
 // Routes returns the whole table, in the order of this file.
 func Routes() []Route { return append([]Route(nil), routes...) }
 
-// Ids as BigQuery defines them, narrowed where a wider form would be a second name for the same thing: project numbers and
-// domain-scoped projects, and table decorators ("t$20260101", "t@-3600000").
+// Ids as BigQuery defines them, narrowed where a wider form would be a second name for the same
+// thing: project numbers and domain-scoped projects, and table decorators ("t$20260101",
+// "t@-3600000").
 var (
 	projectID  = pattern{regexp.MustCompile(`^[a-z][a-z0-9-]*$`), 63}
 	jobID      = pattern{regexp.MustCompile(`^[A-Za-z0-9_-]+$`), 1024}
@@ -115,8 +119,9 @@ type pattern struct {
 // MatchString says whether s is short enough and matches.
 func (p pattern) MatchString(s string) bool { return len(s) <= p.max && p.Regexp.MatchString(s) }
 
-// Match finds the route of a request. The path comes without its query and is taken literally, byte for byte: there is no normalisation that BigQuery could
-// do differently. The error is a *RequestError.
+// Match finds the route of a request. The path comes without its query and is taken literally, byte
+// for byte: there is no normalisation that BigQuery could do differently. The error is a
+// *RequestError.
 func Match(verb, path string) (Route, Params, error) {
 	if verb == "GET" && slices.Contains(discoveryPaths, path) {
 		return Route{Method: MethodDiscovery, Verb: verb, Path: path}, Params{}, nil
@@ -148,7 +153,8 @@ func Match(verb, path string) (Route, Params, error) {
 	return Route{}, nil, refuse("", "%s on this path is not a method of the BigQuery API that bqgate serves; queries go to POST %sprojects/PROJECT/queries", verb, Root)
 }
 
-// plainPath refuses every path that two parsers could read differently, and the doors beside the API.
+// plainPath refuses every path that two parsers could read differently, and the doors beside the
+// API.
 func plainPath(path string) error {
 	switch {
 	case strings.HasPrefix(path, "/upload/"), strings.HasPrefix(path, "/resumable/"):
@@ -196,12 +202,12 @@ func (r Route) bind(segments []string) (Params, bool) {
 	return params, true
 }
 
-// qualifiedJob is a job's id as Job.id has it: PROJECT:LOCATION.ID, or PROJECT:ID of jobs without a location. Tools that
-// copy it into a path are understood by BigQuery.
+// qualifiedJob is a job's id as Job.id has it: PROJECT:LOCATION.ID, or PROJECT:ID of jobs without a
+// location. Tools that copy it into a path are understood by BigQuery.
 var qualifiedJob = regexp.MustCompile(`^([a-z][a-z0-9-]*):(?:([A-Za-z][A-Za-z0-9-]*)\.)?([A-Za-z0-9_-]+)$`)
 
-// splitJob takes a qualified id of the path's own project apart, into the job and its location, and returns the job's
-// plain id. Any other id is left as it stands.
+// splitJob takes a qualified id of the path's own project apart, into the job and its location, and
+// returns the job's plain id. Any other id is left as it stands.
 func (p Params) splitJob(id string) string {
 	parts := qualifiedJob.FindStringSubmatch(id)
 	if parts == nil || parts[1] != p["project"] || !location.MatchString(parts[2]) && parts[2] != "" {
@@ -214,8 +220,8 @@ func (p Params) splitJob(id string) string {
 	return parts[3]
 }
 
-// CanonicalLocation is a location as BigQuery spells it in answers: multi-regions in capital letters, regions in small
-// ones. BigQuery itself takes any case.
+// CanonicalLocation is a location as BigQuery spells it in answers: multi-regions in capital
+// letters, regions in small ones. BigQuery itself takes any case.
 func CanonicalLocation(l string) string {
 	if strings.EqualFold(l, "us") || strings.EqualFold(l, "eu") {
 		return strings.ToUpper(l)
@@ -256,8 +262,8 @@ func checkProject(m Method, value string) error {
 	return nil
 }
 
-// RequestError is a request that is refused before anything is decided about it. Message is written for the client, without a prefix and without a
-// full stop.
+// RequestError is a request that is refused before anything is decided about it. Message is written
+// for the client, without a prefix and without a full stop.
 type RequestError struct {
 	Status  int    // 400 malformed, 403 understood and not served, 415 in a form that is not read
 	Reason  string // BigQuery's reason: invalid, accessDenied

@@ -11,7 +11,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// RowAccess says whether a table has row access policies, and nothing of what they say. The zero RowAccess means that it is not known.
+// RowAccess says whether a table has row access policies, and nothing of what they say. The zero
+// RowAccess means that it is not known.
 type RowAccess string
 
 // What is known of a table.
@@ -20,14 +21,17 @@ const (
 	RowAccessPolicies RowAccess = "POLICIES" // which of its rows are read depends on the account that the query runs under
 )
 
-// ErrRowAccessDenied says that the inspection identity lacks bigquery.rowAccessPolicies.list on a table.
+// ErrRowAccessDenied says that the inspection identity lacks bigquery.rowAccessPolicies.list on a
+// table.
 var ErrRowAccessDenied = errors.New("the permission bigquery.rowAccessPolicies.list is missing")
 
 // errNoRowAccessList leaves out why: an error of the JSON reader could repeat the text of a policy.
 var errNoRowAccessList = errors.New("the answer is not a list of row access policies of this table")
 
-// RowAccess asks whether a table has row access policies (rowAccessPolicies.list) under the inspection identity. A policy's filterPredicate holds values of the data: it is
-// neither kept nor part of an error. A table that is not there is ErrNotFound; one whose policies BigQuery does not tell of is ErrRowAccessDenied.
+// RowAccess asks whether a table has row access policies (rowAccessPolicies.list) under the
+// inspection identity. A policy's filterPredicate holds values of the data: it is neither kept nor
+// part of an error. A table that is not there is ErrNotFound; one whose policies BigQuery does not
+// tell of is ErrRowAccessDenied.
 func (c *Client) RowAccess(ctx context.Context, id TableID) (RowAccess, error) {
 	path, err := tablePath(id)
 	if err != nil {
@@ -57,7 +61,8 @@ func (c *Client) RowAccess(ctx context.Context, id TableID) (RowAccess, error) {
 	return "", fmt.Errorf("list row access policies of %s: %w", id, ErrTooMany)
 }
 
-// readRowAccess reads one page of ListRowAccessPoliciesResponse. A member that is not known could say that the list is not whole.
+// readRowAccess reads one page of ListRowAccessPoliciesResponse. A member that is not known could
+// say that the list is not whole.
 func readRowAccess(body []byte, id TableID) (found bool, next string, err error) {
 	var page struct {
 		Kind     string           `json:"kind"`

@@ -140,7 +140,8 @@ func (s *accessSource) RowAccess(context.Context, TableID) (RowAccess, error) {
 	return s.access, s.err
 }
 
-// What is known is believed for the catalog's time and no longer; what is not known is not remembered.
+// What is known is believed for the catalog's time and no longer; what is not known is not
+// remembered.
 func TestCatalogRowAccess(t *testing.T) {
 	s := &accessSource{access: RowAccessNone}
 	c, err := NewCatalog(s, time.Minute)

@@ -14,11 +14,13 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxDepth bounds the nesting of JSON that is read from anybody. BigQuery's own limit for nested columns is 15.
+// maxDepth bounds the nesting of JSON that is read from anybody. BigQuery's own limit for nested
+// columns is 15.
 const maxDepth = 64
 
-// object is one JSON object whose members are taken one by one, by name. What was not taken when done is called was not understood, and is an error. The
-// first error sticks, so that a decoder reads as a list of fields.
+// object is one JSON object whose members are taken one by one, by name. What was not taken when
+// done is called was not understood, and is an error. The first error sticks, so that a decoder
+// reads as a list of fields.
 type object struct {
 	method  Method
 	path    string // "configuration.query", "" for the body itself
@@ -27,7 +29,8 @@ type object struct {
 	err     *error
 }
 
-// readBody reads the one JSON object of a request body: no duplicate name at any depth, valid UTF-8, nothing behind it.
+// readBody reads the one JSON object of a request body: no duplicate name at any depth, valid
+// UTF-8, nothing behind it.
 func readBody(m Method, body []byte, err *error) *object {
 	o := &object{method: m, err: err}
 	if text, problem := oneValue(body); problem != nil {
@@ -38,7 +41,8 @@ func readBody(m Method, body []byte, err *error) *object {
 	return o
 }
 
-// oneValue checks that a text is exactly one JSON value, of limited depth, without duplicate names and invalid UTF-8.
+// oneValue checks that a text is exactly one JSON value, of limited depth, without duplicate names
+// and invalid UTF-8.
 func oneValue(text []byte) (jsontext.Value, error) {
 	d := jsontext.NewDecoder(bytes.NewReader(text))
 	for {
@@ -156,7 +160,8 @@ func hint(name string) string {
 	return ""
 }
 
-// refused takes members that bqgate does not serve. A value among harmless says the same as absence.
+// refused takes members that bqgate does not serve. A value among harmless says the same as
+// absence.
 func (o *object) refused(name, why string, harmless ...string) {
 	value, found := o.take(name)
 	if !found {
@@ -261,7 +266,8 @@ func (o *object) boolean(name string) *bool {
 	return &b
 }
 
-// wholeNumber is how JSON and Google write integers: no sign but a minus, no leading zero, no fraction and no exponent.
+// wholeNumber is how JSON and Google write integers: no sign but a minus, no leading zero, no
+// fraction and no exponent.
 var wholeNumber = regexp.MustCompile(`^(0|-?[1-9][0-9]{0,18})$`)
 
 // integer reads an int64, as a number or, as Google writes them, as a string.
