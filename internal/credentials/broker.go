@@ -20,13 +20,15 @@ import (
 )
 
 const (
-	// Scope is the only scope that tokens are asked for: the narrowest with which a query job can be made.
+	// Scope is the only scope that tokens are asked for: the narrowest with which a query job can
+	// be made.
 	Scope = "https://www.googleapis.com/auth/bigquery"
 
 	defaultEndpoint = "iamcredentials.googleapis.com:443"
 	// mintTimeout bounds one attempt to mint, retries included.
 	mintTimeout = 5 * time.Second
-	// reserve is what a token must have left to be used: a query that begins with it should not lose it on the way.
+	// reserve is what a token must have left to be used: a query that begins with it should not
+	// lose it on the way.
 	reserve = 60 * time.Second
 	// clockSkew is what Google's clock may be ahead.
 	clockSkew = 30 * time.Second
@@ -53,7 +55,8 @@ type Broker struct {
 // slot is what a token may be reused for. Owner is "" for the inspection account only.
 type slot struct{ account, owner string }
 
-// New makes a Broker. It reads the source's file but contacts nobody: a Google that is down at start costs queries, not the gateway.
+// New makes a Broker. It reads the source's file but contacts nobody: a Google that is down at
+// start costs queries, not the gateway.
 func New(ctx context.Context, config Config) (*Broker, error) {
 	creds, err := config.check()
 	if err != nil {
@@ -85,8 +88,10 @@ func New(ctx context.Context, config Config) (*Broker, error) {
 	return b, nil
 }
 
-// Mint returns a token of a run account for an owner (identity.Subject.Owner). A token is reused for the same account and owner only, and until a minute before it ends.
-// It is to be called at the moment a query runs, never for one that waits. Errors are *Error, or say that no such account can be used.
+// Mint returns a token of a run account for an owner (identity.Subject.Owner). A token is reused
+// for the same account and owner only, and until a minute before it ends. It is to be called at the
+// moment a query runs, never for one that waits. Errors are *Error, or say that no such account can
+// be used.
 func (b *Broker) Mint(ctx context.Context, account, owner string) (Token, error) {
 	if _, ok := b.config.Accounts[account]; !ok || account == b.config.Inspection {
 		return Token{}, fmt.Errorf("mint token: no account to run queries with is called %q", account)
@@ -100,12 +105,14 @@ func (b *Broker) Mint(ctx context.Context, account, owner string) (Token, error)
 // Principal is whom Google knows an account as: the service account's e-mail, "" for no account.
 func (b *Broker) Principal(account string) string { return b.config.Accounts[account].ServiceAccount }
 
-// Inspection returns a token of the inspection account, for the gateway's own requests. It must never be given to Envoy.
+// Inspection returns a token of the inspection account, for the gateway's own requests. It must
+// never be given to Envoy.
 func (b *Broker) Inspection(ctx context.Context) (Token, error) {
 	return b.token(ctx, slot{account: b.config.Inspection})
 }
 
-// Forget drops the tokens that were minted for an owner, and those being minted. Google cannot be told to end a token: what was handed out lives its minutes.
+// Forget drops the tokens that were minted for an owner, and those being minted. Google cannot be
+// told to end a token: what was handed out lives its minutes.
 func (b *Broker) Forget(owner string) {
 	if owner == "" {
 		return
@@ -145,7 +152,8 @@ func (b *Broker) token(ctx context.Context, slot slot) (Token, error) {
 	if ok && token.Expiry.Sub(b.now()) > reserve {
 		return token, nil
 	}
-	// The key names account, owner and epoch, so nobody waits for another owner's token, nor for one asked for before a Forget.
+	// The key names account, owner and epoch, so nobody waits for another owner's token, nor for
+	// one asked for before a Forget.
 	key := fmt.Sprintf("%d/%s/%s", epoch, slot.account, slot.owner)
 	select {
 	case result := <-b.flight.DoChan(key, func() (any, error) { return b.mint(slot, epoch) }):
@@ -158,7 +166,8 @@ func (b *Broker) token(ctx context.Context, slot slot) (Token, error) {
 	}
 }
 
-// mint asks IAM Credentials. It runs under the Broker's context, since others may wait for the same token as the first who asked.
+// mint asks IAM Credentials. It runs under the Broker's context, since others may wait for the same
+// token as the first who asked.
 func (b *Broker) mint(slot slot, epoch uint64) (Token, error) {
 	b.mu.Lock()
 	if b.closed {
@@ -220,7 +229,8 @@ func (b *Broker) keep(slot slot, epoch uint64, token Token) {
 	b.tokens[slot] = token
 }
 
-// shrink drops the tokens that are over, and a part of the rest if that is not enough: a dropped one is minted again.
+// shrink drops the tokens that are over, and a part of the rest if that is not enough: a dropped
+// one is minted again.
 func (b *Broker) shrink() {
 	for slot, token := range b.tokens {
 		if token.Expiry.Sub(b.now()) <= reserve {

@@ -259,7 +259,8 @@ func TestAnswersThatAreNotBelieved(t *testing.T) {
 	}
 }
 
-// TestErrorsHoldNoCredential lets both endpoints echo what they were sent, as a debugging proxy would.
+// TestErrorsHoldNoCredential lets both endpoints echo what they were sent, as a debugging proxy
+// would.
 func TestErrorsHoldNoCredential(t *testing.T) {
 	// With this, Google's libraries log requests and answers by themselves.
 	t.Setenv("GOOGLE_SDK_GO_LOGGING_LEVEL", "debug")
@@ -387,7 +388,8 @@ func TestGoogleDownOrFrozen(t *testing.T) {
 }
 
 func TestRotatedSourceIsReadAgain(t *testing.T) {
-	// The CI's or the platform's own token file is replaced while the gateway runs: an expired source must not end it.
+	// The CI's or the platform's own token file is replaced while the gateway runs: an expired
+	// source must not end it.
 	google := startFakes(t)
 	google.set(func() {
 		google.sts = func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{"error":"invalid_grant"}`, 400) }

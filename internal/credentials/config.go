@@ -17,20 +17,24 @@ const (
 	MaxLifetime     = time.Hour
 )
 
-// Config says as whom the gateway asks for tokens, and for which accounts. It is part of the gateway's configuration file.
+// Config says as whom the gateway asks for tokens, and for which accounts. It is part of the
+// gateway's configuration file.
 type Config struct {
 	Source Source `yaml:"source"`
 	// IAMEndpoint replaces iamcredentials.googleapis.com, for a private endpoint or a test.
 	IAMEndpoint *Endpoint `yaml:"iam_endpoint,omitempty"`
-	// Accounts are the service accounts that may be impersonated, by the name that policies use (`credential: crm-reader`).
+	// Accounts are the service accounts that may be impersonated, by the name that policies use
+	// (`credential: crm-reader`).
 	Accounts map[string]Account `yaml:"accounts"`
-	// Inspection names the account for schemas, dry runs and checks. It is nobody's to run a query with.
+	// Inspection names the account for schemas, dry runs and checks. It is nobody's to run a query
+	// with.
 	Inspection string `yaml:"inspection"`
 }
 
 // Source is the gateway's own Google identity. Exactly one way must be chosen.
 type Source struct {
-	// CredentialsFile is an external_account file (workload identity federation), as `gcloud iam workload-identity-pools create-cred-config` writes it.
+	// CredentialsFile is an external_account file (workload identity federation), as
+	// `gcloud iam workload-identity-pools create-cred-config` writes it.
 	CredentialsFile string `yaml:"credentials_file,omitempty"`
 	// ApplicationDefault takes the identity of the machine: Application Default Credentials.
 	ApplicationDefault bool `yaml:"application_default,omitempty"`
@@ -49,14 +53,16 @@ type Endpoint struct {
 type Account struct {
 	ServiceAccount string        `yaml:"service_account"` // its e-mail
 	Lifetime       time.Duration `yaml:"lifetime,omitempty"`
-	// Project is where jobs run, and who pays for them, where a policy's rule does not say. It may be left out where the e-mail tells it (…@PROJECT.iam.gserviceaccount.com).
+	// Project is where jobs run, and who pays for them, where a policy's rule does not say. It may
+	// be left out where the e-mail tells it (…@PROJECT.iam.gserviceaccount.com).
 	Project string `yaml:"project,omitempty"`
 }
 
 var (
 	accountName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
-	// accountEmail leaves out the numeric unique id, which would make two names of one account look like two accounts.
-	// projectOfEmail leaves out accounts of projects that belong to a domain: PROJECT.DOMAIN.iam.gserviceaccount.com.
+	// accountEmail leaves out the numeric unique id, which would make two names of one account look
+	// like two accounts. projectOfEmail leaves out accounts of projects that belong to a domain:
+	// PROJECT.DOMAIN.iam.gserviceaccount.com.
 	projectOfEmail = regexp.MustCompile(`@([a-z][a-z0-9-]*)\.iam\.gserviceaccount\.com$`)
 	projectName    = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 	accountEmail   = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]*@[a-z0-9][a-z0-9.-]*\.[a-z0-9-]+$`)
@@ -124,13 +130,15 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Runs returns the names of the accounts that queries can run with, sorted: all but the inspection account. Policies may name these.
+// Runs returns the names of the accounts that queries can run with, sorted: all but the inspection
+// account. Policies may name these.
 func (c Config) Runs() []string {
 	return slices.DeleteFunc(c.names(), func(name string) bool { return name == c.Inspection })
 }
 
-// Projects are the projects of the accounts that queries can run with, by the accounts' names: what is configured, or what the e-mail tells. An account that tells none is left
-// out; a policy must say where its jobs run. It is never nil.
+// Projects are the projects of the accounts that queries can run with, by the accounts' names: what
+// is configured, or what the e-mail tells. An account that tells none is left out; a policy must
+// say where its jobs run. It is never nil.
 func (c Config) Projects() map[string]string {
 	projects := map[string]string{}
 	for _, name := range c.Runs() {

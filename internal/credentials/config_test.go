@@ -110,7 +110,8 @@ type fmtError string
 
 func (e fmtError) Error() string { return string(e) }
 
-// The project of an account is what is configured, or else what its e-mail tells, and never a guess.
+// The project of an account is what is configured, or else what its e-mail tells, and never a
+// guess.
 func TestProjects(t *testing.T) {
 	for email, c := range map[string]struct{ configured, want string }{
 		"reader@acme.iam.gserviceaccount.com":                   {"", "acme"},

@@ -11,7 +11,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Error says for which account and where a token could not be had. It holds no cause that could hold a token: an endpoint may echo what it was sent.
+// Error says for which account and where a token could not be had. It holds no cause that could
+// hold a token: an endpoint may echo what it was sent.
 type Error struct {
 	Account  string // name in the configuration
 	Endpoint string // host:port that was asked
@@ -41,16 +42,19 @@ func newError(account, endpoint string, cause error) *Error {
 }
 
 var (
-	// tokenRun is any run of characters that a token could be. Names of hosts, accounts and RPCs are shorter or hold other characters.
+	// tokenRun is any run of characters that a token could be. Names of hosts, accounts and RPCs
+	// are shorter or hold other characters.
 	tokenRun = regexp.MustCompile(`[A-Za-z0-9_.~+%=-]{32,}`)
 	// tokenWord is what begins like a Google token or a JWT, of any length.
 	tokenWord = regexp.MustCompile(`(ya29\.|eyJ|bqs_)[A-Za-z0-9_.~+/%=-]*`)
-	// plainName is a dotted name of words, such as the permission iam.serviceAccounts.getAccessToken; no part is as long as a token.
+	// plainName is a dotted name of words, such as the permission
+	// iam.serviceAccounts.getAccessToken; no part is as long as a token.
 	plainName = regexp.MustCompile(`^[A-Za-z]{1,24}(\.[A-Za-z]{1,24})+$`)
 	blanks    = regexp.MustCompile(`\s+`)
 )
 
-// clean makes the text of a foreign error fit for logs: one line, short, and without anything that could be a credential.
+// clean makes the text of a foreign error fit for logs: one line, short, and without anything that
+// could be a credential.
 func clean(err error) string {
 	text := tokenWord.ReplaceAllString(err.Error(), redacted)
 	text = tokenRun.ReplaceAllStringFunc(text, func(run string) string {

@@ -37,10 +37,12 @@ type fakeGoogle struct {
 	credentialspb.UnimplementedIAMCredentialsServer
 	t testing.TB
 
-	mu       sync.Mutex
-	minted   []*credentialspb.GenerateAccessTokenRequest
-	answer   func(context.Context, *credentialspb.GenerateAccessTokenRequest) (*credentialspb.GenerateAccessTokenResponse, error) // nil for a good one
-	sts      http.HandlerFunc                                                                                                     // nil for a good one
+	mu     sync.Mutex
+	minted []*credentialspb.GenerateAccessTokenRequest
+	// nil for a good one
+	answer func(context.Context, *credentialspb.GenerateAccessTokenRequest) (*credentialspb.GenerateAccessTokenResponse, error)
+	// nil for a good one
+	sts      http.HandlerFunc
 	iam, dir string
 	file, ca string
 }

@@ -10,13 +10,14 @@ import (
 
 const redacted = "REDACTED"
 
-// Token is a short-lived access token of one service account. It says REDACTED wherever it is printed, logged or encoded; only Bearer gives it out. The zero Token is
-// empty and over.
+// Token is a short-lived access token of one service account. It says REDACTED wherever it is
+// printed, logged or encoded; only Bearer gives it out. The zero Token is empty and over.
 type Token struct {
 	Account string // name in the configuration
 	Expiry  time.Time
 
-	// A function, since fmt and reflection show the fields of a struct that holds a Token in an unexported field, but not what a function returns.
+	// A function, since fmt and reflection show the fields of a struct that holds a Token in an
+	// unexported field, but not what a function returns.
 	secret func() string
 }
 
@@ -24,7 +25,8 @@ func newToken(account, secret string, expiry time.Time) Token {
 	return Token{Account: account, Expiry: expiry, secret: func() string { return secret }}
 }
 
-// Bearer is the token itself, to be put after "Bearer " in the Authorization header of a request to BigQuery and nowhere else. It is "" for the zero Token.
+// Bearer is the token itself, to be put after "Bearer " in the Authorization header of a request to
+// BigQuery and nowhere else. It is "" for the zero Token.
 func (t Token) Bearer() string {
 	if t.secret == nil {
 		return ""
