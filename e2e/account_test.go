@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// SESSION_USER() is the account that every agent runs under: its name is nobody's business, and a view that keeps to the rows of "the user" would show the account's.
+// SESSION_USER() is the account that every agent runs under: its name is nobody's business, and a
+// view that keeps to the rows of "the user" would show the account's.
 func attackAccount(t *testing.T, d *demo) {
 	const jobs = "/bigquery/v2/projects/demo/jobs"
 	d.forget(t)

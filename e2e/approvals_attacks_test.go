@@ -40,7 +40,9 @@ func (d *demo) noRows(t *testing.T, what, persona, id string) {
 	}
 }
 
-// A9: between the approval and the run somebody else polls; the owner polls from everywhere at once; the table changes; a job of another life takes the id. One approval, at most one run, of what was approved.
+// A9: between the approval and the run somebody else polls; the owner polls from everywhere at
+// once; the table changes; a job of another life takes the id. One approval, at most one run, of
+// what was approved.
 func attackRelease(t *testing.T, d *demo) {
 	t.Run("polls at once", func(t *testing.T) {
 		id := d.hold(t, "agent", payroll+" -- at once")
@@ -105,7 +107,9 @@ func attackRelease(t *testing.T, d *demo) {
 	})
 }
 
-// A11: the attacker holds Redis. He cannot make an approval, move one to another request, bring a used one back, or give himself another's plan; and a Redis that has lost everything opens nothing.
+// A11: the attacker holds Redis. He cannot make an approval, move one to another request, bring a
+// used one back, or give himself another's plan; and a Redis that has lost everything opens
+// nothing.
 func attackRedis(t *testing.T, d *demo) {
 	ctx := context.Background()
 	client := redis.NewClient(&redis.Options{Addr: d.redis})

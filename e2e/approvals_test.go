@@ -21,7 +21,8 @@ import (
 	"time"
 )
 
-// approvalsPolicy is the demo's policy with approvals that stand, expire at once, and need two groups.
+// approvalsPolicy is the demo's policy with approvals that stand, expire at once, and need two
+// groups.
 func approvalsPolicy(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(repoRoot(t), "policies", "examples", "demo.yaml"))
@@ -70,7 +71,8 @@ notifications:
 	return filepath.Join(dir, "gateway.yaml")
 }
 
-// Waiting for people: expiry, withdrawal, restarts, a pipeline that does not wait, approvals that stand, and who is told. Attacks on them are in approvals_attacks_test.go.
+// Waiting for people: expiry, withdrawal, restarts, a pipeline that does not wait, approvals that
+// stand, and who is told. Attacks on them are in approvals_attacks_test.go.
 func TestApprovals(t *testing.T) {
 	t.Parallel()
 	hook := newReceiver(t)
@@ -93,7 +95,8 @@ func TestApprovals(t *testing.T) {
 	d.searchCanaries()
 }
 
-// pythonEnds runs a query that is held and never approved. What then does; the client says how it ended.
+// pythonEnds runs a query that is held and never approved. What then does; the client says how it
+// ended.
 func pythonEnds(t *testing.T, d *demo, persona, sql, then, says string) {
 	out := d.script(t, persona, fmt.Sprintf(`
 from google.api_core import exceptions
@@ -130,7 +133,8 @@ func (d *demo) decideOn(t *testing.T, persona, text, verb string, body map[strin
 	return nil
 }
 
-// A pipeline that cannot wait is told where its request is, and runs at the next try after the approval, once. The label does not go upstream.
+// A pipeline that cannot wait is told where its request is, and runs at the next try after the
+// approval, once. The label does not go upstream.
 func noWait(t *testing.T, d *demo) {
 	const sql = "SELECT employee FROM finance.payroll -- no wait"
 	out := d.script(t, "agent", fmt.Sprintf(`
@@ -173,7 +177,8 @@ except exceptions.Forbidden as e:
 
 var requestID = regexp.MustCompile(`r-[0-9A-HJKMNP-TV-Z]{26}`)
 
-// An approval for three runs: the job that waited, and one more. Everybody concerned sees how often it ran; revoked, it is worth nothing.
+// An approval for three runs: the job that waited, and one more. Everybody concerned sees how often
+// it ran; revoked, it is worth nothing.
 func standingGrant(t *testing.T, d *demo) {
 	sql := "SELECT employee FROM finance.payroll -- standing"
 	first := d.hold(t, "agent", sql)
@@ -227,7 +232,8 @@ func twoGroups(t *testing.T, d *demo) {
 	}
 }
 
-// overTheCap: a query over the rule's max_bytes and the cost threshold is held, not failed; approved, it runs under the client's job id, and BigQuery is told what was approved.
+// overTheCap: a query over the rule's max_bytes and the cost threshold is held, not failed;
+// approved, it runs under the client's job id, and BigQuery is told what was approved.
 func overTheCap(t *testing.T, d *demo) {
 	const id = "over_the_cap"
 	insert := map[string]any{
@@ -272,7 +278,8 @@ func overTheCap(t *testing.T, d *demo) {
 	}
 }
 
-// The client's own job id is taken once, held or not; the same requestId finds the same job, for the same client and the same query alone.
+// The client's own job id is taken once, held or not; the same requestId finds the same job, for
+// the same client and the same query alone.
 func duplicates(t *testing.T, d *demo) {
 	insert := func(id, sql string) answer {
 		return d.call("POST", "/bigquery/v2/projects/demo/jobs", d.token("agent"), map[string]any{
@@ -342,7 +349,8 @@ func tooManyPolls(t *testing.T, d *demo) {
 	}
 }
 
-// A reviewer in a terminal: watch, list, show, deny, approve for two runs, see the grant, take it back.
+// A reviewer in a terminal: watch, list, show, deny, approve for two runs, see the grant, take it
+// back.
 func commandLine(t *testing.T, d *demo) {
 	args := func(persona, verb string, more ...string) []string {
 		return append([]string{"approvals", verb, "--console", d.Console, "--token-file", d.Personas[persona].ConsoleTokenFile}, more...)
@@ -406,8 +414,9 @@ func commandLine(t *testing.T, d *demo) {
 	}
 }
 
-// The client dies and comes back under its job id; the gateway and Envoy are killed while it waits. It waits on, is approved, and gets its rows. A message that could not be
-// delivered before the gateway died is delivered after.
+// The client dies and comes back under its job id; the gateway and Envoy are killed while it waits.
+// It waits on, is approved, and gets its rows. A message that could not be delivered before the
+// gateway died is delivered after.
 func restarts(t *testing.T, d *demo, hook *receiver) {
 	hook.fail(true)
 	job := strings.TrimSpace(d.script(t, "agent", `print(client.query("SELECT employee FROM finance.payroll -- restarts").job_id)`))

@@ -19,7 +19,8 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
-// Each attack is written as the attacker would: through the listeners, with an agent's token, knowing the source.
+// Each attack is written as the attacker would: through the listeners, with an agent's token,
+// knowing the source.
 func TestAttacks(t *testing.T) {
 	d := startDemo(t)
 	t.Run("A1 inner services", func(t *testing.T) { attackInnerServices(t, d) })
@@ -51,7 +52,8 @@ func (d *demo) fake(t *testing.T, path string, body any) {
 	}
 }
 
-// A1: a plan of the attacker's own making, sent to ext_proc's socket by a process of the same user. (Other users do not get that far: internal/unixsocket.)
+// A1: a plan of the attacker's own making, sent to ext_proc's socket by a process of the same user.
+// (Other users do not get that far: internal/unixsocket.)
 func attackInnerServices(t *testing.T, d *demo) {
 	conn, err := grpc.NewClient("unix:"+filepath.Join(d.Sockets, "ext_proc.sock"), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -81,7 +83,8 @@ func attackInnerServices(t *testing.T, d *demo) {
 	if err == nil && reply.GetImmediateResponse() == nil {
 		t.Fatalf("a forged plan was accepted: %v", reply)
 	}
-	// The token endpoint's listener leads nowhere else, and the console is not behind the agents' listener.
+	// The token endpoint's listener leads nowhere else, and the console is not behind the agents'
+	// listener.
 	for _, path := range []string{"/bigquery/v2/projects/demo/queries", "/api/v1/requests"} {
 		base := strings.TrimSuffix(d.TokenURL, "/v1/token")
 		if path == "/api/v1/requests" {
@@ -94,7 +97,8 @@ func attackInnerServices(t *testing.T, d *demo) {
 	}
 }
 
-// A5: two subjects run the same SQL under one account; each reads under his own plan, and nobody reads the other's job.
+// A5: two subjects run the same SQL under one account; each reads under his own plan, and nobody
+// reads the other's job.
 func attackSharedCache(t *testing.T, d *demo) {
 	const sql = `SELECT email FROM crm.customers WHERE id < 4`
 	analyst := d.query("analyst", sql)
@@ -121,7 +125,8 @@ func attackSharedCache(t *testing.T, d *demo) {
 	}
 }
 
-// A6: a job with raw rows exists upstream from another life. Inserting a harmless query under its id, or under its requestId, must not open it.
+// A6: a job with raw rows exists upstream from another life. Inserting a harmless query under its
+// id, or under its requestId, must not open it.
 func attackOldJob(t *testing.T, d *demo) {
 	d.fake(t, "/_fake/plant", map[string]any{
 		"account": "crm-reader@demo.iam.gserviceaccount.com", "job_id": "old_job", "request_id": "old-request", "sql": "SELECT ssn AS id FROM crm.customers",
@@ -145,7 +150,8 @@ func attackOldJob(t *testing.T, d *demo) {
 	}
 }
 
-// A7: all pull requests of a repository share one `sub`; another run is another owner, and a workload never decides.
+// A7: all pull requests of a repository share one `sub`; another run is another owner, and a
+// workload never decides.
 func attackSharedSub(t *testing.T, d *demo) {
 	claims := func(run string) map[string]any {
 		return map[string]any{
@@ -165,7 +171,8 @@ func attackSharedSub(t *testing.T, d *demo) {
 	if a := d.call("GET", path+"/"+id, mint("2", "bqgate", "ai-agents"), nil); a.Status != 403 {
 		t.Errorf("another run of the same sub reads the job: status %d", a.Status)
 	}
-	// The same workload, in the reviewers' group, decides on a request of its own and on somebody else's.
+	// The same workload, in the reviewers' group, decides on a request of its own and on somebody
+	// else's.
 	held := d.call("POST", path, mint("1", "bqgate", "ai-agents"), map[string]any{"query": payroll, "useLegacySql": false})
 	if held.Status != 200 {
 		t.Fatalf("held: status %d %s", held.Status, held.message())
@@ -189,7 +196,8 @@ func attackSharedSub(t *testing.T, d *demo) {
 	}
 }
 
-// A13: what Envoy and ext_authz answer themselves keeps its status and BigQuery's error shape, and an upstream answer without a plan is never one of them.
+// A13: what Envoy and ext_authz answer themselves keeps its status and BigQuery's error shape, and
+// an upstream answer without a plan is never one of them.
 func attackLocalReplies(t *testing.T, d *demo) {
 	token := d.token("agent")
 	for name, c := range map[string]struct {
@@ -263,7 +271,8 @@ func attackHeaders(t *testing.T, d *demo) {
 	}
 }
 
-// A19: `fields=` hides the job id or the schema; pages carry neither; the plan masks all the same, and `fields=` never goes upstream.
+// A19: `fields=` hides the job id or the schema; pages carry neither; the plan masks all the same,
+// and `fields=` never goes upstream.
 func attackFields(t *testing.T, d *demo) {
 	for _, fields := range []string{"rows", "rows,totalRows", "rows(f(v))", "rows/f/v", "jobReference,totalRows,pageToken,rows"} {
 		a := d.call("POST", "/bigquery/v2/projects/demo/queries?fields="+fields, d.token("agent"), map[string]any{"query": "SELECT ssn, id FROM crm.customers", "useLegacySql": false})

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestBehind reads tables through views, functions, table functions and wildcards: what is masked is masked behind each of them, and what changes while it is read is not
-// shown (A8).
+// TestBehind reads tables through views, functions, table functions and wildcards: what is masked
+// is masked behind each of them, and what changes while it is read is not shown (A8).
 func TestBehind(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t, "--policy", "e2e/testdata/behind/policy.yaml", "--seed", "e2e/testdata/behind/data.sql")
@@ -32,7 +32,8 @@ func TestBehind(t *testing.T) {
 			t.Errorf("%s: rows %s, want %s", name, got, test.want)
 		}
 	}
-	// Computed from a secret: masked before it is computed, or refused. No whole secret comes out either way, which searchCanaries holds.
+	// Computed from a secret: masked before it is computed, or refused. No whole secret comes out
+	// either way, which searchCanaries holds.
 	for _, sql := range []string{
 		"SELECT lib.tail(ssn) AS t FROM crm.people", "SELECT lib.first_ssn() AS s", "SELECT UPPER(reference) AS r FROM lib.after_id(0)", "SELECT id FROM lib.after_id(0) WHERE reference LIKE '911%'",
 	} {
@@ -57,7 +58,8 @@ func TestBehind(t *testing.T) {
 	if a := d.query("agent", "SELECT lib.nothing(1) AS s"); a.Status != 400 || !strings.Contains(a.message(), "the function demo.lib.nothing was not found") {
 		t.Errorf("a function that is not there: status %d %s, want BigQuery's 400", a.Status, a.message())
 	}
-	// Who may read the tables may not for that read a view or call a function over them, nor more of a wildcard than the rule covers (A33).
+	// Who may read the tables may not for that read a view or call a function over them, nor more
+	// of a wildcard than the rule covers (A33).
 	for _, sql := range []string{
 		"SELECT id FROM crm.contacts", "SELECT lib.greet(name) AS g FROM crm.people", "SELECT id FROM lib.after_id(1)", "SELECT person FROM `crm.visits_*`", "SELECT person FROM `crm.calls_*`",
 	} {
@@ -77,7 +79,8 @@ func TestBehind(t *testing.T) {
 	d.searchCanaries()
 }
 
-// A8: what the gateway has read is changed before the query runs. It still believes the old text, under which the column is clear; the next time it knows better.
+// A8: what the gateway has read is changed before the query runs. It still believes the old text,
+// under which the column is clear; the next time it knows better.
 func attackChanged(t *testing.T, d *demo) {
 	for name, test := range map[string]struct{ change, sql, before, again string }{
 		"a view": {

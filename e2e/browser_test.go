@@ -198,7 +198,8 @@ func (p *tab) script(source string) string {
 	return result(p, chromedp.Evaluate[string](source, chromedp.EvalAwaitPromise))
 }
 
-// post sends a form as a script of the page that is open would, with the person's cookies, and returns the status.
+// post sends a form as a script of the page that is open would, with the person's cookies, and
+// returns the status.
 func (p *tab) post(url, reason string) string {
 	p.t.Helper()
 	return p.script(fmt.Sprintf(`fetch(%q, {method: "POST", redirect: "manual", headers: {"content-type": "application/x-www-form-urlencoded"}, body: "reason=" + encodeURIComponent(%q)})
@@ -223,7 +224,8 @@ func (p *tab) dark(on bool) {
 	}))
 }
 
-// look takes pictures of the page at 1280 and 390 pixels into build/console, and lets axe and the eye of a phone's owner judge it, the phone at night.
+// look takes pictures of the page at 1280 and 390 pixels into build/console, and lets axe and the
+// eye of a phone's owner judge it, the phone at night.
 func (p *tab) look(name string) {
 	p.t.Helper()
 	dir := filepath.Join(repoRoot(p.t), "build", "console")

@@ -10,8 +10,9 @@ import (
 	"testing"
 )
 
-// A35: what may be read may still not be carried away in bulk. The policy caps the rows of a result and the bytes that are read of it, over all pages and routes; and dry runs
-// and reads of metadata are counted (A29).
+// A35: what may be read may still not be carried away in bulk. The policy caps the rows of a result
+// and the bytes that are read of it, over all pages and routes; and dry runs and reads of metadata
+// are counted (A29).
 func TestCaps(t *testing.T) {
 	text, err := os.ReadFile("../policies/examples/demo.yaml")
 	if err != nil {

@@ -38,7 +38,8 @@ func (d *demo) script(t *testing.T, persona, source string, args ...string) stri
 	return string(out)
 }
 
-// prelude is all the set-up an agent's author writes: the endpoint, and credentials from the ordinary external_account file.
+// prelude is all the set-up an agent's author writes: the endpoint, and credentials from the
+// ordinary external_account file.
 const prelude = `
 import json, os, sys, threading, time, urllib.request
 from google.api_core.client_options import ClientOptions

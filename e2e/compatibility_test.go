@@ -19,10 +19,12 @@ import (
 	"github.com/bqgate/bqgate/policies/examples"
 )
 
-// client is an unmodified Google client: a program of a few lines that runs one query in a way that is named (e2e/clients).
+// client is an unmodified Google client: a program of a few lines that runs one query in a way that
+// is named (e2e/clients).
 type client struct {
 	name string
-	// reads are the ways to read a query's rows, waits those of them that are tried with held queries, too.
+	// reads are the ways to read a query's rows, waits those of them that are tried with held
+	// queries, too.
 	reads, waits []string
 	tls          bool // speaks to the TLS listeners; Java takes its token by https alone
 	command      []string
@@ -57,7 +59,8 @@ type bench struct {
 	trustStore string     // Java's form of the demo's CA
 }
 
-// ready says whether a client is installed here. One that this machine has no tools for is skipped, which the target reports; one that does not install fails.
+// ready says whether a client is installed here. One that this machine has no tools for is skipped,
+// which the target reports; one that does not install fails.
 func ready(t *testing.T, name string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(repoRoot(t), "build", "clients", name+".status"))
@@ -73,7 +76,8 @@ func ready(t *testing.T, name string) {
 	}
 }
 
-// startBench starts the demo with its own policy, but that a scan over the cost threshold waits for twelve seconds only.
+// startBench starts the demo with its own policy, but that a scan over the cost threshold waits for
+// twelve seconds only.
 func startBench(t *testing.T) *bench {
 	t.Helper()
 	i := strings.Index(examples.Demo, "name: big-scans")
@@ -107,7 +111,8 @@ func startBench(t *testing.T) *bench {
 	return b
 }
 
-// program runs a command as an agent of the demo would, keeps all that it prints for the search for canaries, and returns its standard output.
+// program runs a command as an agent of the demo would, keeps all that it prints for the search for
+// canaries, and returns its standard output.
 func (b *bench) program(t *testing.T, env []string, command ...string) (stdout, all string, err error) {
 	t.Helper()
 	ctx, cancel := contextTimeout(4 * time.Minute)
@@ -262,7 +267,8 @@ type waiting struct {
 	done     chan shown
 }
 
-// hold starts every installed client in every way of waiting, all at once, and returns when their requests are before the reviewers.
+// hold starts every installed client in every way of waiting, all at once, and returns when their
+// requests are before the reviewers.
 func (b *bench) holdAll(t *testing.T, table, mark string) []*waiting {
 	t.Helper()
 	var all []*waiting
@@ -354,8 +360,8 @@ func (w *waiting) got(t *testing.T) shown {
 	}
 }
 
-// givesUp is how a client may end that does not always try again when the gateway or Envoy dies: Go where its connection ends in the middle of a request, Java at a 503
-// and where nobody listens.
+// givesUp is how a client may end that does not always try again when the gateway or Envoy dies: Go
+// where its connection ends in the middle of a request, Java at a 503 and where nobody listens.
 var givesUp = map[string]map[string][]string{
 	"bqgate": {"java": {"nothing was let through; try again"}},
 	"envoy":  {"go": {"EOF"}, "java": {"Connection refused", "Connection reset", "Unexpected end of file from server", "nothing was let through; try again"}},
@@ -406,7 +412,8 @@ func wantError(t *testing.T, all []*waiting, parts ...string) {
 	}
 }
 
-// Every client waits for a person as it waits for any pending job: until the answer, whatever it is, and while the gateway and Envoy are killed.
+// Every client waits for a person as it waits for any pending job: until the answer, whatever it
+// is, and while the gateway and Envoy are killed.
 func TestClientsHeld(t *testing.T) {
 	b := startBench(t)
 	t.Run("approved", func(t *testing.T) {
@@ -494,7 +501,8 @@ func clientsCancel(t *testing.T, b *bench) {
 	}
 }
 
-// A client dies while it waits. Another process of the same CI job reads the result under the job's id.
+// A client dies while it waits. Another process of the same CI job reads the result under the job's
+// id.
 func clientsAttach(t *testing.T, b *bench) {
 	for _, c := range clients {
 		t.Run(c.name, func(t *testing.T) {

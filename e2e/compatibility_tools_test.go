@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// decideWhen decides about the request whose SQL has the mark as soon as it is there, in the background.
+// decideWhen decides about the request whose SQL has the mark as soon as it is there, in the
+// background.
 func (b *bench) decideWhen(t *testing.T, mark, verdict, reason string) (decided chan bool) {
 	decided = make(chan bool, 1)
 	go func() {
@@ -30,7 +31,8 @@ func (b *bench) decideWhen(t *testing.T, mark, verdict, reason string) (decided 
 	return decided
 }
 
-// dbt compiles and shows models, which only read. It says in the reviewer's or the gateway's words why something does not run.
+// dbt compiles and shows models, which only read. It says in the reviewer's or the gateway's words
+// why something does not run.
 func TestClientsDbt(t *testing.T) {
 	ready(t, "dbt")
 	b := startBench(t)
@@ -177,8 +179,10 @@ func TestClientsToolbox(t *testing.T) {
 	b.searchCanaries()
 }
 
-// bq is no package of a registry; these are the requests that its source makes for `bq query`, `bq query --dry_run`, `bq ls`, `bq show`, `bq head`, `bq cancel` and
-// `bq ls -j`: jobs.insert under an id of its own without useLegacySql, jobs.get until DONE, then getQueryResults that must be complete at once.
+// bq is no package of a registry; these are the requests that its source makes for `bq query`,
+// `bq query --dry_run`, `bq ls`, `bq show`, `bq head`, `bq cancel` and `bq ls -j`: jobs.insert
+// under an id of its own without useLegacySql, jobs.get until DONE, then getQueryResults that must
+// be complete at once.
 func TestClientsBq(t *testing.T) {
 	b := startBench(t)
 	const root = "/bigquery/v2/projects/demo"

@@ -10,8 +10,9 @@ import (
 	"testing"
 )
 
-// Queries that use a sensitive column other than by selecting it run on masked values: what they answer is what the same query would over a table of masked values, and
-// BigQuery never computes on a raw one.
+// Queries that use a sensitive column other than by selecting it run on masked values: what they
+// answer is what the same query would over a table of masked values, and BigQuery never computes on
+// a raw one.
 func computedOnMasked(t *testing.T, d *demo) {
 	// The masked table, as the agent may see it.
 	type customer struct{ id, ssn, email string }
@@ -54,7 +55,8 @@ func computedOnMasked(t *testing.T, d *demo) {
 			known = c.Value
 		}
 	}
-	guess := func(v string) string { return `CONCAT('` + v[:5] + `', '` + v[5:] + `')` } // not as it is: nothing that comes back may hold it
+	// not as it is: nothing that comes back may hold it
+	guess := func(v string) string { return `CONCAT('` + v[:5] + `', '` + v[5:] + `')` }
 	tail := known[len(known)-4:]
 	for name, c := range map[string]struct {
 		sql  string
@@ -101,7 +103,8 @@ func computedOnMasked(t *testing.T, d *demo) {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
-	// A guess in the same column is no oracle: it comes back as it went, whatever the table holds (A3).
+	// A guess in the same column is no oracle: it comes back as it went, whatever the table holds
+	// (A3).
 	guessed := d.query("agent", `SELECT ssn FROM crm.customers UNION ALL SELECT FORMAT('%09d', n) FROM UNNEST(GENERATE_ARRAY(0,9)) n`)
 	if guessed.Status != 200 || count(column(guessed.rows(t)), "000000007") != 1 || len(guessed.rows(t)) != len(customers)+10 {
 		t.Errorf("guesses: status %d, %v", guessed.Status, guessed.rows(t))
@@ -122,7 +125,8 @@ func computedOnMasked(t *testing.T, d *demo) {
 	if len(said) != 1 {
 		t.Errorf("errors tell rows apart: %v", said)
 	}
-	// What arrived at BigQuery computes on masks only; what the client sees of its job is its own text.
+	// What arrived at BigQuery computes on masks only; what the client sees of its job is its own
+	// text.
 	const own = `SELECT MIN(ssn) AS least FROM crm.customers`
 	a := d.query("agent", own)
 	id := a.json(t)["jobReference"].(map[string]any)["jobId"].(string)
@@ -154,7 +158,8 @@ func computedOnMasked(t *testing.T, d *demo) {
 	}
 }
 
-// heldAndComputed: a query that computes on payroll waits for a person, who sees the text that will run; once approved it runs on masked values, and that text only.
+// heldAndComputed: a query that computes on payroll waits for a person, who sees the text that will
+// run; once approved it runs on masked values, and that text only.
 func heldAndComputed(t *testing.T, d *demo) {
 	const sql = `SELECT COUNT(*) AS n, MAX(salary) AS most, MAX(ssn) LIKE 'XXXXX%' AS masked FROM finance.payroll WHERE ssn IS NULL OR ssn LIKE 'XXXXX%'`
 	id := d.hold(t, "agent", sql)

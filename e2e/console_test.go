@@ -81,7 +81,8 @@ func (d *demo) waiting(sql string) string {
 	return ""
 }
 
-// The day of a reviewer, in a real browser: log in, see a request appear, read it, decide, be overtaken by a colleague, and fail to do what nobody may.
+// The day of a reviewer, in a real browser: log in, see a request appear, read it, decide, be
+// overtaken by a colleague, and fail to do what nobody may.
 func TestConsole(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../policies/examples/demo.yaml")
@@ -255,7 +256,8 @@ func TestConsole(t *testing.T) {
 			t.Errorf("it does not wait any more")
 		}
 		reviewer.look("own")
-		// A page of another origin on this very host: the browser sends the cookie, and says where the request comes from.
+		// A page of another origin on this very host: the browser sends the cookie, and says where
+		// the request comes from.
 		lead := b.person("lead")
 		lead.login(d.Console + "/requests/" + id)
 		lead.sees("#stands", "Waiting")

@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// A31: the disk of the journal is full in the middle of an answer. The answer breaks off, its job is cancelled at BigQuery,
-// no further query leaves for Google, and once there is room and the gateway began again, the record says
-// of that answer that nobody knows how it ended.
+// A31: the disk of the journal is full in the middle of an answer. The answer breaks off, its job
+// is cancelled at BigQuery, no further query leaves for Google, and once there is room and the
+// gateway began again, the record says of that answer that nobody knows how it ended.
 func TestDiskFull(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can mount a small disk; extproc TestNoRecordNoAnswer and internal/audit TestUnfinished hold the parts")

@@ -4,7 +4,8 @@ package e2e
 
 import "testing"
 
-// A second, independent upstream: the BigQuery emulator runs the SQL. A part of the tests is enough, since it slows down with every job.
+// A second, independent upstream: the BigQuery emulator runs the SQL. A part of the tests is
+// enough, since it slows down with every job.
 func TestOnTheEmulator(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t, "--engine", "emulator")

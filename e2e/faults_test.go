@@ -19,8 +19,9 @@ import (
 	"time"
 )
 
-// Every part is killed and frozen in the middle of a 50 MB response, of a check and of a hold. What the client gets is a refusal or a broken-off response:
-// never an unmasked byte, never a hang (I7). Each part has a demo of its own.
+// Every part is killed and frozen in the middle of a 50 MB response, of a check and of a hold. What
+// the client gets is a refusal or a broken-off response: never an unmasked byte, never a hang (I7).
+// Each part has a demo of its own.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	for part, signals := range map[string][]syscall.Signal{
@@ -110,9 +111,9 @@ func faultIn(t *testing.T, d *demo, part string, signal syscall.Signal) {
 	revive()
 }
 
-// A client that reads slowly keeps the pieces of its answer in the gateway and in Envoy. When the gateway dies beneath
-// them, no raw byte of what was still to be masked comes out, the response breaks off, and meanwhile another client is
-// served as ever.
+// A client that reads slowly keeps the pieces of its answer in the gateway and in Envoy. When the
+// gateway dies beneath them, no raw byte of what was still to be masked comes out, the response
+// breaks off, and meanwhile another client is served as ever.
 func TestSlowReader(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)
@@ -143,9 +144,10 @@ func TestSlowReader(t *testing.T) {
 	d.searchCanaries()
 }
 
-// brokenOff holds what a fault in the middle of a response leaves of it. Without the two parts that every byte goes
-// through, a response cannot end well: one that does was let through by something else. What the other parts do is done
-// before the first byte, so that without them the response is whole or broken off, and never of another length.
+// brokenOff holds what a fault in the middle of a response leaves of it. Without the two parts that
+// every byte goes through, a response cannot end well: one that does was let through by something
+// else. What the other parts do is done before the first byte, so that without them the response is
+// whole or broken off, and never of another length.
 func brokenOff(t *testing.T, part string, signal syscall.Signal, got []byte, err error) {
 	t.Helper()
 	whole := json.Valid(got)
@@ -165,7 +167,8 @@ func brokenOff(t *testing.T, part string, signal syscall.Signal, got []byte, err
 	}
 }
 
-// download runs a query and reads its body piece by piece; at is told how much has come and says whether it struck.
+// download runs a query and reads its body piece by piece; at is told how much has come and says
+// whether it struck.
 func (d *demo) download(token, sql string, at func(n int) bool, struck func()) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), noHang+5*time.Second)
 	defer cancel()

@@ -98,7 +98,8 @@ func allowedAndMasked(t *testing.T, d *demo) {
 	}
 }
 
-// A refusal is a 403 in BigQuery's error JSON that says what, why and what would pass, and BigQuery never hears of it.
+// A refusal is a 403 in BigQuery's error JSON that says what, why and what would pass, and BigQuery
+// never hears of it.
 func refusedStatements(t *testing.T, d *demo) {
 	for name, c := range map[string]struct {
 		sql  string
@@ -138,7 +139,8 @@ func refusedStatements(t *testing.T, d *demo) {
 	}
 }
 
-// A table that the caller may not read and one that does not exist read the same, also behind an alias that hides the name.
+// A table that the caller may not read and one that does not exist read the same, also behind an
+// alias that hides the name.
 func existenceNotTold(t *testing.T, d *demo) {
 	for _, shape := range []string{`SELECT * FROM %s`, `SELECT 1 FROM %s, (SELECT 1 AS a) AS hr`, `SELECT x FROM crm.orders o JOIN %s r ON r.x = o.id`, `SELECT nothing FROM %s`} {
 		var said []string
@@ -355,7 +357,8 @@ func exemption(t *testing.T, d *demo) {
 	d.exempt() // an analyst may see e-mail addresses
 }
 
-// rowRequests are the requests upstream that run or read a query: what a refused one must not cause.
+// rowRequests are the requests upstream that run or read a query: what a refused one must not
+// cause.
 func (d *demo) rowRequests() []arrival {
 	var out []arrival
 	for _, r := range d.arrived() {

@@ -54,7 +54,8 @@ type demoInfo struct {
 	} `json:"personas"`
 }
 
-// demo is a running demo. Everything it sent to a client, wrote to a log or kept in the audit folder is searched for canaries when the test ends.
+// demo is a running demo. Everything it sent to a client, wrote to a log or kept in the audit
+// folder is searched for canaries when the test ends.
 type demo struct {
 	demoInfo
 	t        testing.TB
@@ -76,7 +77,8 @@ func repoRoot(t testing.TB) string {
 	return filepath.Dir(dir)
 }
 
-// startDemo runs build/bin/bqgate-demo in a folder of its own, on a real Redis, and waits for demo.json.
+// startDemo runs build/bin/bqgate-demo in a folder of its own, on a real Redis, and waits for
+// demo.json.
 func startDemo(t testing.TB, args ...string) *demo {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "bqgate-e2e")
@@ -86,7 +88,8 @@ func startDemo(t testing.TB, args ...string) *demo {
 	return startDemoIn(t, dir, args...)
 }
 
-// startDemoIn is startDemo in a folder that was made ready for it. The folder is removed when the test ends.
+// startDemoIn is startDemo in a folder that was made ready for it. The folder is removed when the
+// test ends.
 func startDemoIn(t testing.TB, dir string, args ...string) *demo {
 	t.Helper()
 	binary := filepath.Join(repoRoot(t), "build", "bin", "bqgate-demo")
@@ -328,7 +331,8 @@ func (a answer) rows(t testing.TB) [][]any {
 // arrival is a request as the stand-ins for Google recorded it.
 type arrival = fakegoogle.Request
 
-// arrived is every request that reached BigQuery through Envoy or from the gateway itself since the last reset.
+// arrived is every request that reached BigQuery through Envoy or from the gateway itself since the
+// last reset.
 func (d *demo) arrived() []arrival {
 	d.t.Helper()
 	resp, err := http.Get(d.Fake + "/_fake/requests")
@@ -363,8 +367,8 @@ func (d *demo) written() map[string][]byte {
 	return places
 }
 
-// searchCanaries looks for every canary, in every form an encoder could give it, in everything that was written, and
-// in what the audit journal says when it is opened.
+// searchCanaries looks for every canary, in every form an encoder could give it, in everything that
+// was written, and in what the audit journal says when it is opened.
 func (d *demo) searchCanaries() {
 	d.t.Helper()
 	if len(d.Canaries) == 0 {
@@ -391,14 +395,15 @@ type recorded struct {
 	text   []byte
 }
 
-// mayShow says whether the demo's policy shows a canary's column to the asker: the two exemptions of the default data.
+// mayShow says whether the demo's policy shows a canary's column to the asker: the two exemptions
+// of the default data.
 func (r *recorded) mayShow(found string) bool {
 	return slices.Contains(r.groups, "analysts") && strings.HasPrefix(found, "canary of crm.customers.email ") ||
 		slices.Contains(r.groups, "data-owners") && strings.HasPrefix(found, "canary of finance.payroll.salary ")
 }
 
-// recorded opens the audit journal: by decision the pieces of its answer, joined, and the rest of each record but for
-// the SQL, which is the asker's own text.
+// recorded opens the audit journal: by decision the pieces of its answer, joined, and the rest of
+// each record but for the SQL, which is the asker's own text.
 func (d *demo) recorded() map[string]*recorded {
 	d.t.Helper()
 	key, err := audit.LoadKey(d.AuditKeyFile)

@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// SQL that BigQuery itself would not run is BigQuery's 400, with the engine's words, by a query, an insert and a dry run: tools show
-// that to the model which wrote it. What a policy refuses stays 403, a table that is not there too.
+// SQL that BigQuery itself would not run is BigQuery's 400, with the engine's words, by a query, an
+// insert and a dry run: tools show that to the model which wrote it. What a policy refuses stays
+// 403, a table that is not there too.
 func TestInvalidSQL(t *testing.T) {
 	d := startDemo(t)
 	path := "/bigquery/v2/projects/" + d.Project

@@ -25,8 +25,10 @@ type leak struct {
 
 var leakers = []string{"agent", "analyst", "stranger"}
 
-// Each way is tried by each persona on one demo through the real Envoy, while the stand-in for BigQuery repeats raw values in headers and trailers. Whatever comes back is
-// searched for every canary in every form. What is asserted is that nothing leaks, not that a way is refused: many of them simply work, on masked values.
+// Each way is tried by each persona on one demo through the real Envoy, while the stand-in for
+// BigQuery repeats raw values in headers and trailers. Whatever comes back is searched for every
+// canary in every form. What is asserted is that nothing leaks, not that a way is refused: many of
+// them simply work, on masked values.
 func TestLeaks(t *testing.T) {
 	d := startDemo(t)
 	leaks := readLeaks(t, d.leakVariables(t))
@@ -134,7 +136,8 @@ func readLeaks(t *testing.T, vars map[string]map[string]string) []leak {
 	return all
 }
 
-// leakVariables prepares what the ways ask about: a job and a result table of the asker's own, of somebody else's, and a job with raw rows from another life of the gateway.
+// leakVariables prepares what the ways ask about: a job and a result table of the asker's own, of
+// somebody else's, and a job with raw rows from another life of the gateway.
 func (d *demo) leakVariables(t *testing.T) map[string]map[string]string {
 	job := map[string]string{}
 	table := map[string]string{}

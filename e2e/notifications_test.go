@@ -19,7 +19,8 @@ import (
 	"time"
 )
 
-// receiver is somebody else's web server that takes notifications under /hook and /slack, and wants none under /gone.
+// receiver is somebody else's web server that takes notifications under /hook and /slack, and wants
+// none under /gone.
 type receiver struct {
 	*httptest.Server
 	secret  []byte
@@ -65,7 +66,9 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	w.WriteHeader(status)
 }
 
-// verify is what a receiver does by https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md, written from that text alone.
+// verify is what a receiver does by
+// https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md,
+// written from that text alone.
 func (r *receiver) verify(h http.Header, body []byte) error {
 	id, stamp := h.Get("webhook-id"), h.Get("webhook-timestamp")
 	at, err := strconv.ParseInt(stamp, 10, 64)
@@ -128,8 +131,9 @@ func (r *receiver) until(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// A22: an agent types an SSN into its SQL. Every request that was ever held has been told of, signed, with a link; nothing of the SQL, of columns or of reasons left. A target that wants nothing is
-// a dead letter, and the metadata server is not asked.
+// A22: an agent types an SSN into its SQL. Every request that was ever held has been told of,
+// signed, with a link; nothing of the SQL, of columns or of reasons left. A target that wants
+// nothing is a dead letter, and the metadata server is not asked.
 func told(t *testing.T, d *demo, hook *receiver) {
 	const typed = "987-65-4320"
 	id := d.hold(t, "agent", "SELECT employee AS e987654320 FROM finance.payroll WHERE employee = '"+typed+"'")

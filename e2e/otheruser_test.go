@@ -39,7 +39,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// callCheck asks ext_authz about an honest query with an agent's valid token: its answer would carry the minted token.
+// callCheck asks ext_authz about an honest query with an agent's valid token: its answer would
+// carry the minted token.
 func callCheck(socket, token string) int {
 	conn, err := grpc.NewClient("unix:"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -68,9 +69,10 @@ func callCheck(socket, token string) int {
 	return exitAnswered
 }
 
-// A1: a process of another user on the gateway's host, with an agent's valid token, asks ext_authz itself. The folder is
-// opened to it first, as a careless operator might: it is hung up on all the same. The gateway's own user is answered,
-// which shows that the request is one that would have brought a token.
+// A1: a process of another user on the gateway's host, with an agent's valid token, asks ext_authz
+// itself. The folder is opened to it first, as a careless operator might: it is hung up on all the
+// same. The gateway's own user is answered, which shows that the request is one that would have
+// brought a token.
 func attackCheckAsAnotherUser(t *testing.T, d *demo) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can become another user; internal/unixsocket TestPeers holds the refusal without")

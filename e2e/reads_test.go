@@ -17,8 +17,9 @@ import (
 	"time"
 )
 
-// A17: a job ran, and its pages are read later. What was clear when it ran is masked once the policy says so; what may not be read any more is not read; and a session that
-// was revoked reads nothing.
+// A17: a job ran, and its pages are read later. What was clear when it ran is masked once the
+// policy says so; what may not be read any more is not read; and a session that was revoked reads
+// nothing.
 func TestReadsAreDecidedOnAgain(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../policies/examples/demo.yaml")

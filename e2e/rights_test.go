@@ -43,7 +43,8 @@ const (
 
 func plain(sql string) map[string]any { return map[string]any{"query": sql, "useLegacySql": false} }
 
-// Access ends when the token is older than the rule's minute, and a minute for clocks: for new queries and for what ran before, also between two pages.
+// Access ends when the token is older than the rule's minute, and a minute for clocks: for new
+// queries and for what ran before, also between two pages.
 func ageOfTokens(t *testing.T, d *demo) {
 	const sql = "SELECT id, ssn FROM crm.customers ORDER BY id"
 	young, old := d.aged(100*time.Second), d.aged(125*time.Second)
@@ -115,7 +116,8 @@ func (d *demo) exchanged(t *testing.T, token string) (status int, access string,
 	return resp.StatusCode, out.AccessToken, out.ExpiresIn, out.Description
 }
 
-// A session keeps its token's iat, and is told the end of the rule that lasts longest, which the operator sees too.
+// A session keeps its token's iat, and is told the end of the rule that lasts longest, which the
+// operator sees too.
 func ageOfSessions(t *testing.T, d *demo) {
 	const sql = "SELECT id FROM crm.customers"
 	status, access, told, _ := d.exchanged(t, d.aged(100*time.Second))
@@ -183,7 +185,8 @@ func (d *demo) approveAll(t *testing.T) {
 	}
 }
 
-// A51: an answer that does not end is broken off when its right does, and when its session is revoked.
+// A51: an answer that does not end is broken off when its right does, and when its session is
+// revoked.
 func endsOnItsWay(t *testing.T, d *demo) {
 	const sql = "SELECT id, ssn FROM crm.customers -- fake:rows=340000\n-- fake:stall=100s"
 	for name, c := range map[string]struct {
@@ -232,7 +235,8 @@ func endsOnItsWay(t *testing.T, d *demo) {
 	}
 }
 
-// Jobs run where the rule says, by default in the credential's project; any other is refused as one that does not exist.
+// Jobs run where the rule says, by default in the credential's project; any other is refused as one
+// that does not exist.
 func whereJobsRun(t *testing.T, d *demo) {
 	token := d.aged(0)
 	d.forget(t)

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// A34: BigQuery applies row access policies to the account that a query runs under, and every agent runs under the same one. An agent asks for the account's rows on every way that
-// leads to them.
+// A34: BigQuery applies row access policies to the account that a query runs under, and every agent
+// runs under the same one. An agent asks for the account's rows on every way that leads to them.
 func attackRowAccess(t *testing.T, d *demo) {
 	const (
 		queries = "/bigquery/v2/projects/demo/queries"
@@ -78,7 +78,8 @@ func attackRowAccess(t *testing.T, d *demo) {
 	if a := d.query("agent", "SELECT id FROM crm.sales_1"); a.Status != 200 {
 		t.Errorf("a table without policies beside one that has some: status %d %s", a.Status, a.message())
 	}
-	// A rule names the table for the analysts: the operator has said that they may see what the account sees.
+	// A rule names the table for the analysts: the operator has said that they may see what the
+	// account sees.
 	for sql, want := range map[string]string{
 		"SELECT id, region, ssn FROM crm.regional ORDER BY id": "[[1 north <nil>] [2 south <nil>]]", "SELECT region FROM crm.regions ORDER BY region": "[[north] [south]]",
 	} {
@@ -124,7 +125,8 @@ func attackRowAccess(t *testing.T, d *demo) {
 	if a := d.query("agent", "SELECT id FROM crm.unasked"); a.Status != 200 {
 		t.Errorf("with the permission again: status %d %s", a.Status, a.message())
 	}
-	// What the policies say is nowhere: not in answers and logs, not in the journal once it is opened, not in what went to Google.
+	// What the policies say is nowhere: not in answers and logs, not in the journal once it is
+	// opened, not in what went to Google.
 	places := d.written()
 	journal, err := exec.Command(filepath.Join(repoRoot(t), "build", "bin", "bqgate-demo"), "audit", "list", "--dir", d.AuditDir, "--key-file", d.AuditKeyFile, "--json").Output()
 	if err != nil || !bytes.Contains(journal, []byte("demo.crm.regional")) {

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// A second `bqgate serve` of the same configuration exits 1 and says who holds the sockets, `--check` says that the
-// configuration is fine, and neither is felt by the gateway that runs.
+// A second `bqgate serve` of the same configuration exits 1 and says who holds the sockets,
+// `--check` says that the configuration is fine, and neither is felt by the gateway that runs.
 func TestSecondServe(t *testing.T) {
 	d := startDemo(t)
 	binary := filepath.Join(repoRoot(t), "build", "bin", "bqgate-demo")

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// A58: a query is held and approved under one token, and run for another one of the same person, or of
-// the same workflow, that sees more, or needs more approvals, or may read more.
+// A58: a query is held and approved under one token, and run for another one of the same person, or
+// of the same workflow, that sees more, or needs more approvals, or may read more.
 func TestApprovalsBindWhatWasSeen(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t, "--policy", approvalsPolicy(t))
@@ -131,8 +131,9 @@ func TestApprovalsBindWhatWasSeen(t *testing.T) {
 	d.searchCanaries()
 }
 
-// Reads of a finished job that name it: its error's words, which may hold values, are for whom today's
-// rules let read it; a page token opens no other job; and BigQuery's own tokens survive the way there.
+// Reads of a finished job that name it: its error's words, which may hold values, are for whom
+// today's rules let read it; a page token opens no other job; and BigQuery's own tokens survive the
+// way there.
 func TestReadsThatNameAJob(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)

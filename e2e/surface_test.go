@@ -17,7 +17,8 @@ import (
 
 const inspection = "bqgate-inspection@"
 
-// Every method and every other form of e2e/testdata/surface, byte for byte through the real Envoy, with the recorder saying what arrived.
+// Every method and every other form of e2e/testdata/surface, byte for byte through the real Envoy,
+// with the recorder saying what arrived.
 func TestSurface(t *testing.T) {
 	cases, err := surface.Load("testdata/surface")
 	if err != nil {
@@ -31,7 +32,8 @@ func TestSurface(t *testing.T) {
 	d.searchCanaries()
 }
 
-// variables prepares what the cases ask about: a finished job of the agent's and its result table, a held one, and a job of somebody else's.
+// variables prepares what the cases ask about: a finished job of the agent's and its result table,
+// a held one, and a job of somebody else's.
 func (d *demo) variables(t *testing.T) map[string]string {
 	vars := map[string]string{"project": d.Project}
 	vars["job"], vars["table"] = d.finished(t, "agent", "SELECT ssn, id, name, email, created FROM crm.customers ORDER BY id")
@@ -42,7 +44,8 @@ func (d *demo) variables(t *testing.T) map[string]string {
 	return vars
 }
 
-// finished runs a query and gives its job id and the path of its result table. The last answer kept is that of the job, which shows no rows.
+// finished runs a query and gives its job id and the path of its result table. The last answer kept
+// is that of the job, which shows no rows.
 func (d *demo) finished(t *testing.T, persona, sql string) (job, table string) {
 	t.Helper()
 	a := d.query(persona, sql)

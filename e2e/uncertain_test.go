@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// TestUncertain reads tables of whose columns the gateway cannot be sure (A44), and tables that show others under another name (A45), at a stand-in that goes by Google's
-// documentation: what could show a secret under its reading is refused, and plain reads go on.
+// TestUncertain reads tables of whose columns the gateway cannot be sure (A44), and tables that
+// show others under another name (A45), at a stand-in that goes by Google's documentation: what
+// could show a secret under its reading is refused, and plain reads go on.
 func TestUncertain(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t, "--policy", "e2e/testdata/uncertain/policy.yaml", "--seed", "e2e/testdata/uncertain/data.sql")

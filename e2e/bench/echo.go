@@ -21,7 +21,8 @@ import (
 	"github.com/bqgate/bqgate/internal/credentials"
 )
 
-// echo is an Envoy of the same configuration as the demo's, with services that decide nothing and change nothing.
+// echo is an Envoy of the same configuration as the demo's, with services that decide nothing and
+// change nothing.
 type echo struct{ url string }
 
 func startEcho(ctx context.Context, s *system) (*echo, error) {
@@ -84,7 +85,8 @@ func startEcho(ctx context.Context, s *system) (*echo, error) {
 	return &echo{"http://" + address}, envoy.Ready(wait, e.Admin)
 }
 
-// echoAuthz allows everything. It only puts in the token without which the upstream would answer with an error.
+// echoAuthz allows everything. It only puts in the token without which the upstream would answer
+// with an error.
 type echoAuthz struct {
 	authv3.UnimplementedAuthorizationServer
 	broker *credentials.Broker

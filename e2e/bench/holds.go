@@ -18,11 +18,14 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// holdCycles is how often queries are held and withdrawn again. Between, before and after, none is on hold.
+// holdCycles is how often queries are held and withdrawn again. Between, before and after, none is
+// on hold.
 const holdCycles = 6
 
-// holds is what queries that wait for a person cost those that do not. Each waits as a client does: with a poll that is held for up to ten seconds. The speed of a shared machine drifts by more
-// within minutes than is to be seen here, so short windows take turns on one system, none on hold, all on hold, none, …, and each window with queries on hold is compared with its two neighbours.
+// holds is what queries that wait for a person cost those that do not. Each waits as a client does:
+// with a poll that is held for up to ten seconds. The speed of a shared machine drifts by more
+// within minutes than is to be seen here, so short windows take turns on one system, none on hold,
+// all on hold, none, …, and each window with queries on hold is compared with its two neighbours.
 func holds(ctx context.Context, b *bench) error {
 	if err := b.up(ctx); err != nil {
 		return err
@@ -70,7 +73,8 @@ func holds(ctx context.Context, b *bench) error {
 	ratio := middle(ratios)
 	b.table.add(row{"other queries meanwhile, p50, beside none on hold", ms(median(with.bqgate)), ms(median(without.bqgate)), fmt.Sprintf("%.2f×", ratio), "≤ 1.05×", ratio <= 1.05})
 	b.table.note(fmt.Sprintf("lowest and highest of %d windows", holdCycles), fmt.Sprintf("%.2f× to %.2f×", slices.Min(ratios), slices.Max(ratios)), "")
-	// What the clients that poll and their Envoy take from the machine, they take from the echo as well.
+	// What the clients that poll and their Envoy take from the machine, they take from the echo as
+	// well.
 	b.table.add(row{what: "  queries through the echo meanwhile", measured: ms(median(with.echo)), baseline: ms(median(without.echo)),
 		ratio: fmt.Sprintf("%.2f×", middle(besides(held, none, func(w window) []time.Duration { return w.echo })))})
 	b.table.note("polls answered meanwhile", fmt.Sprintf("%.0f/s", float64(polls)/with.length.Seconds()), "")
@@ -80,7 +84,8 @@ func holds(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// window is what was measured without a break: queries on both ways, and the CPU time that processes took meanwhile.
+// window is what was measured without a break: queries on both ways, and the CPU time that
+// processes took meanwhile.
 type window struct {
 	bqgate, echo []time.Duration
 	cpu          map[string]time.Duration
@@ -123,7 +128,8 @@ func together(windows []window) window {
 	return all
 }
 
-// besides is the median of each window with queries on hold, beside the mean of the medians right before and after it: none has one window more than held.
+// besides is the median of each window with queries on hold, beside the mean of the medians right
+// before and after it: none has one window more than held.
 func besides(held, none []window, of func(window) []time.Duration) []float64 {
 	out := make([]float64, len(held))
 	for i := range held {
@@ -152,7 +158,8 @@ type crowd struct {
 
 type heldJob struct{ bearer, job, location string }
 
-// crowd holds one query of each agent. Their first polls end one after the other within ten seconds, as those of clients do that came at different times.
+// crowd holds one query of each agent. Their first polls end one after the other within ten
+// seconds, as those of clients do that came at different times.
 func (s *system) crowd(ctx context.Context, agents []string) (*crowd, error) {
 	waiting, stop := context.WithCancel(ctx)
 	c := &crowd{system: s, stop: stop}
@@ -220,7 +227,8 @@ func (c *crowd) leave(ctx context.Context) error {
 	return g.Wait()
 }
 
-// cpuTime is what a process has taken of the CPU (proc_pid_stat(5): utime and stime, in ticks of a hundredth of a second).
+// cpuTime is what a process has taken of the CPU (proc_pid_stat(5): utime and stime, in ticks of a
+// hundredth of a second).
 func cpuTime(pid int) (time.Duration, error) {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {

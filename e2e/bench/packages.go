@@ -36,7 +36,8 @@ func goBench(pkg, pattern, benchtime string) ([]result, error) {
 	return results, err
 }
 
-// parseBench reads the output of `go test -bench`, whose format is https://go.dev/design/14313-benchmark-format.
+// parseBench reads the output of `go test -bench`, whose format is
+// https://go.dev/design/14313-benchmark-format.
 func parseBench(text string) ([]result, error) {
 	var out []result
 	for line := range strings.Lines(text) {

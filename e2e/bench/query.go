@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// The query that latencies are measured with: three rows, one masked column. What stands behind it sets how long the upstream takes.
+// The query that latencies are measured with: three rows, one masked column. What stands behind it
+// sets how long the upstream takes.
 const shortQuery = "SELECT id, name, ssn FROM crm.customers LIMIT 3"
 
 // pair is the same query on its two ways.
@@ -41,7 +42,8 @@ func (p *pair) bqgate(ctx context.Context, into *bytes.Buffer) (int64, error) {
 	return p.b.ask(ctx, p.bearer, p.sql, into)
 }
 
-// echo asks the echo with what bqgate forwards. Each request has an id of its own, as bqgate gives it: else the upstream would find the job of an earlier one.
+// echo asks the echo with what bqgate forwards. Each request has an id of its own, as bqgate gives
+// it: else the upstream would find the job of an earlier one.
 func (p *pair) echo(ctx context.Context) (int64, error) {
 	p.n++
 	p.body["requestId"] = fmt.Sprintf("bench-%d-%d", time.Now().UnixNano(), p.n)

@@ -39,7 +39,8 @@ WHERE people.id IN (SELECT customer_id FROM crm.orders GROUP BY customer_id HAVI
 QUALIFY ROW_NUMBER() OVER (PARTITION BY people.id ORDER BY ranked.last DESC) = 1 ORDER BY ranked.place, people.name LIMIT 100`
 )
 
-// sqlWorkers is the analysis of SQL in worker processes, as the gateway runs it but without the gateway: every text is new, its tables are in memory.
+// sqlWorkers is the analysis of SQL in worker processes, as the gateway runs it but without the
+// gateway: every text is new, its tables are in memory.
 func sqlWorkers(ctx context.Context, b *bench) error {
 	const workers = 2
 	s := &analyses{catalog: map[bigquery.TableID]*bigquery.Table{}}
@@ -156,7 +157,8 @@ func (s *analyses) mixed(ctx context.Context, caller string) error {
 	return s.understood(ctx, caller, fmt.Sprintf(smallSQL, n))
 }
 
-// run has callers ask, each one question after the other, and returns what each question took and what all of them did.
+// run has callers ask, each one question after the other, and returns what each question took and
+// what all of them did.
 func (s *analyses) run(ctx context.Context, callers int, length time.Duration, ask func(ctx context.Context, caller string) error) ([]time.Duration, time.Duration, error) {
 	took, failed := make([][]time.Duration, callers), make([]error, callers)
 	begin := time.Now()
@@ -239,7 +241,8 @@ func sqlWorkerProcesses() ([]int, error) {
 	return all, nil
 }
 
-// bombs has one caller ask what no analyser answers in time, while another's small queries are measured.
+// bombs has one caller ask what no analyser answers in time, while another's small queries are
+// measured.
 func (s *analyses) bombs(ctx context.Context, b *bench) error {
 	const deadline, callers = 500 * time.Millisecond, 1
 	bombed := &analyses{catalog: s.catalog}

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// stepLog reads the lines that `bqgate serve` logs about decisions and answers, from where it was opened.
+// stepLog reads the lines that `bqgate serve` logs about decisions and answers, from where it was
+// opened.
 type stepLog struct {
 	path string
 	from int64
@@ -68,7 +69,8 @@ func (s *system) openLog() (*stepLog, error) {
 	return &stepLog{path, info.Size()}, nil
 }
 
-// lines returns what was logged since the log was opened. It waits a moment for the last answer's line, which is written after the client has its answer.
+// lines returns what was logged since the log was opened. It waits a moment for the last answer's
+// line, which is written after the client has its answer.
 func (l *stepLog) lines() ([]logLine, error) {
 	time.Sleep(200 * time.Millisecond)
 	f, err := os.Open(l.path)

@@ -43,8 +43,9 @@ type demoInfo struct {
 	} `json:"personas"`
 }
 
-// startSystem runs redis-server, the demo from build/bin and the echo. dir "" is a folder in build/, which is removed by stop: figures of a journal are those of
-// a real disk, which a temporary folder may not be on.
+// startSystem runs redis-server, the demo from build/bin and the echo. dir "" is a folder in
+// build/, which is removed by stop: figures of a journal are those of a real disk, which a
+// temporary folder may not be on.
 func startSystem(ctx context.Context, dir string) (_ *system, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &system{dir: dir, keep: dir != "", end: cancel}
@@ -84,7 +85,8 @@ func (s *system) stop() {
 	}
 }
 
-// spawn runs a child from a goroutine that keeps its thread: on Linux children die with the thread that made them.
+// spawn runs a child from a goroutine that keeps its thread: on Linux children die with the thread
+// that made them.
 func (s *system) spawn(cmd *exec.Cmd) (exited <-chan error, err error) {
 	started, ended := make(chan error), make(chan error, 1)
 	go func() {
@@ -206,7 +208,8 @@ func (s *system) ask(ctx context.Context, bearer, sql string, into io.Writer) (i
 	return s.send(ctx, http.MethodPost, s.info.REST+s.queries(), bearer, body, into)
 }
 
-// forwarded is the body that bqgate sent upstream for the last query: what the echo is asked with, so that the upstream has the same to do.
+// forwarded is the body that bqgate sent upstream for the last query: what the echo is asked with,
+// so that the upstream has the same to do.
 func (s *system) forwarded(ctx context.Context) (map[string]any, error) {
 	var text bytes.Buffer
 	if _, err := s.send(ctx, http.MethodGet, s.info.Fake+"/_fake/requests?service=bigquery", "", nil, &text); err != nil {

@@ -1,4 +1,5 @@
-// Package rawhttp sends requests byte for byte as a test wrote them down, which no HTTP library does: two headers of one name, odd paths, broken framing, trailers.
+// Package rawhttp sends requests byte for byte as a test wrote them down, which no HTTP library
+// does: two headers of one name, odd paths, broken framing, trailers.
 //
 // A request is written as it goes over the wire, with directives above it that start with @:
 //
@@ -8,7 +9,8 @@
 //
 //	{"query": "SELECT 1", "useLegacySql": false}
 //
-// Host, Authorization, Content-Type and Content-Length are added where the text has none. Text with no request line is SQL, and is sent by jobs.query.
+// Host, Authorization, Content-Type and Content-Length are added where the text has none. Text with
+// no request line is SQL, and is sent by jobs.query.
 package rawhttp
 
 import (
@@ -215,7 +217,8 @@ func (a Answer) Message() string {
 	return e.Error.Errors[0].Reason + ": " + e.Error.Message
 }
 
-// Send sends bytes to an address and reads the answer until its end. A connection that is closed without an answer is no error.
+// Send sends bytes to an address and reads the answer until its end. A connection that is closed
+// without an answer is no error.
 func Send(address string, request []byte, wait time.Duration) (Answer, error) {
 	conn, err := net.DialTimeout("tcp", address, 5*time.Second)
 	if err != nil {

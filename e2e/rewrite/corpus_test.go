@@ -15,8 +15,9 @@ import (
 
 const googlesqlData = "../../internal/googlesql/testdata/"
 
-// TestCorpus: every statement of the SQL corpus that touches a sensitive column is refused, or answers through the gateway exactly as the same text does over tables whose
-// columns were masked beforehand, unless it answers otherwise each time. The share of each is printed.
+// TestCorpus: every statement of the SQL corpus that touches a sensitive column is refused, or
+// answers through the gateway exactly as the same text does over tables whose columns were masked
+// beforehand, unless it answers otherwise each time. The share of each is printed.
 func TestCorpus(t *testing.T) {
 	g := newGate(t, "testdata/corpus.yaml", googlesqlData+"catalog")
 	tables := readCatalog(t, googlesqlData+"catalog")
@@ -135,7 +136,8 @@ func answer(rows [][]any, schema []bigquery.Field) string {
 	return b.String()
 }
 
-// rowSet splits an answer into its rows, sorted: without ORDER BY their order is the engine's choice.
+// rowSet splits an answer into its rows, sorted: without ORDER BY their order is the engine's
+// choice.
 func rowSet(answer string) []string {
 	rows := strings.SplitAfter(answer, `]},{"f":`)
 	for i := range rows {

@@ -18,7 +18,8 @@ import (
 	"github.com/bqgate/bqgate/policies"
 )
 
-// salt keys RANDOM_HASH of every query of these tests, so that a masked copy of a table can be made with it.
+// salt keys RANDOM_HASH of every query of these tests, so that a masked copy of a table can be made
+// with it.
 var salt = []byte("0123456789abcdef0123456789abcdef")
 
 var sharedPool = sync.OnceValues(func() (*googlesql.Pool, error) {
@@ -96,7 +97,8 @@ func (g *gate) judge(ctx context.Context, sql string) (verdict, error) {
 	return v, err
 }
 
-// sees is every bit of what a client learns of a query on a database: the refusal, the error as the gateway words it, or the masked rows in their order.
+// sees is every bit of what a client learns of a query on a database: the refusal, the error as the
+// gateway words it, or the masked rows in their order.
 func (g *gate) sees(ctx context.Context, v verdict, d *database) (string, error) {
 	if v.decision.Effect != policies.Allow {
 		return "refused: " + v.decision.Message, nil

@@ -22,7 +22,8 @@ func jsonText(s string) []byte {
 	return text
 }
 
-// texts are STRINGs that stand at the edges of the rules: lengths around four characters, characters of several bytes, what is and what is not an address.
+// texts are STRINGs that stand at the edges of the rules: lengths around four characters,
+// characters of several bytes, what is and what is not an address.
 var texts = []string{
 	"", "1", "123", "1234", "12345", "123-45-6789", "äöü€", "aäöü€", "😀😀😀😀", "😀😀😀😀😀", "a\u0301bcd", "tab\tnew\nline", `quote' " back\slash`, "\x00\x1f", "<>&",
 	"abc123@gmail.com", "a@b", "a@b.", "a@.b", "@b.de", "a@b..de", "a@b.de@c.de", "a@@b.de", "a b@c.de", "a\t@c.de", "a@c .de", "a@-c.de", "a@c-.de", "a@c.de-", "a@c.-de",
@@ -114,8 +115,9 @@ func values(typ string, random bool) []string {
 	return append(out, "CAST(NULL AS "+typ+")")
 }
 
-// TestMasksAsSQL: for each rule and each type, in a column, a field and an array, the SQL of the rule gives on the engine what the masker makes of the same cell in
-// flight, byte for byte (numbers by value, since an engine writes 0 as it likes), with the column's own type, and never an error.
+// TestMasksAsSQL: for each rule and each type, in a column, a field and an array, the SQL of the
+// rule gives on the engine what the masker makes of the same cell in flight, byte for byte (numbers
+// by value, since an engine writes 0 as it likes), with the column's own type, and never an error.
 func TestMasksAsSQL(t *testing.T) {
 	d := newDatabase(t)
 	salt := []byte("0123456789abcdef0123456789abcdef")
@@ -143,7 +145,8 @@ func TestMasksAsSQL(t *testing.T) {
 	}
 }
 
-// shapes are the places that a masked leaf can have in a column, each with the SQL of columns made from its values.
+// shapes are the places that a masked leaf can have in a column, each with the SQL of columns made
+// from its values.
 var shapes = map[string]func(typ string, rule masking.Rule) (masking.Column, []string){
 	"plain": func(typ string, rule masking.Rule) (masking.Column, []string) {
 		return masking.Column{Name: "c", Type: typ, Mask: rule}, values(typ, typ != "STRING" || rule != masking.AlwaysNull && rule != masking.DefaultMaskingValue)

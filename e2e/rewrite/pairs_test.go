@@ -52,8 +52,10 @@ func pairData(project string, changed int) []string {
 	}
 }
 
-// TestPairs: each way a query could tell a value is tried on pairs of databases that differ in one sensitive cell whose mask stays the same. What the client sees is the same,
-// to the byte: rows, their order and number, names, or the error. That the query is a real attempt is shown over the raw tables, where it tells at least one pair apart.
+// TestPairs: each way a query could tell a value is tried on pairs of databases that differ in one
+// sensitive cell whose mask stays the same. What the client sees is the same, to the byte: rows,
+// their order and number, names, or the error. That the query is a real attempt is shown over the
+// raw tables, where it tells at least one pair apart.
 func TestPairs(t *testing.T) {
 	g := newGate(t, "testdata/pairs.yaml", "testdata/catalog")
 	d := newDatabase(t)

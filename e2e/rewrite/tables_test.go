@@ -36,7 +36,8 @@ func readCatalog(t testing.TB, dir string) []*bigquery.Table {
 	return all
 }
 
-// contents makes rows for a table: few values, so that joins and groups have something to find, NULLs among them. The same for every call.
+// contents makes rows for a table: few values, so that joins and groups have something to find,
+// NULLs among them. The same for every call.
 func contents(table *bigquery.Table, rows int) string {
 	name := table.TableReference.String()
 	r := rand.New(rand.NewPCG(uint64(len(name)), uint64(name[len(name)-1])))
@@ -140,7 +141,8 @@ func textFor(name string, k int) string {
 	}
 }
 
-// tablesSQL creates every stored table of a catalog with its contents, masked where the policy of the gate masks, or as it is.
+// tablesSQL creates every stored table of a catalog with its contents, masked where the policy of
+// the gate masks, or as it is.
 func tablesSQL(t testing.TB, g *gate, tables []*bigquery.Table, masked bool) []string {
 	t.Helper()
 	var out []string

@@ -1,5 +1,6 @@
-// Package surface holds the cases of e2e/testdata/surface: every method of the API and every other form of asking for the same, what the gateway makes of it, and what may
-// arrive at BigQuery. The end-to-end test TestSurface tries each on the real Envoy; docs/surface.md is made of them.
+// Package surface holds the cases of e2e/testdata/surface: every method of the API and every other
+// form of asking for the same, what the gateway makes of it, and what may arrive at BigQuery. The
+// end-to-end test TestSurface tries each on the real Envoy; docs/surface.md is made of them.
 package surface
 
 import (

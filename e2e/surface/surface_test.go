@@ -12,7 +12,8 @@ import (
 
 var update = flag.Bool("update", false, "write docs/surface.md")
 
-// Each method of the route table has one case, which asks for it by its verb and its path; docs/surface.md shows them all.
+// Each method of the route table has one case, which asks for it by its verb and its path;
+// docs/surface.md shows them all.
 func TestEveryMethodHasACase(t *testing.T) {
 	cases, err := Load("../testdata/surface")
 	if err != nil {
