@@ -1,9 +1,11 @@
-// Package coarse says how exactly a client of the gateway is told sizes. How many bytes a query reads depends on partitions and clusters, and so on values: told to
-// the byte, two queries that differ in one condition tell values apart (A29). Operators and auditors see the exact figures; reviewers do not,
-// since a requester sees his own request as they do.
+// Package coarse says how exactly a client of the gateway is told sizes. How many bytes a query
+// reads depends on partitions and clusters, and so on values: told to the byte, two queries that
+// differ in one condition tell values apart (A29). Operators and auditors see the exact figures;
+// reviewers do not, since a requester sees his own request as they do.
 package coarse
 
-// Step is the unit of every number of bytes that a client is told: BigQuery bills at least 10 MiB a table.
+// Step is the unit of every number of bytes that a client is told: BigQuery bills at least 10 MiB a
+// table.
 const Step = 10 << 20
 
 // Bytes rounds up to the next Step; what is not above 0 is 0.
@@ -20,8 +22,9 @@ func Bytes(n int64) int64 {
 // maxBytes is the largest multiple of Step.
 const maxBytes = (1<<63 - 1) / Step * Step
 
-// Limit rounds a client's own limit on bytes down to a Step: whether a query runs under a limit of every byte would tell its size as exactly. A limit below one
-// Step stays, since every query that reads anything is above it.
+// Limit rounds a client's own limit on bytes down to a Step: whether a query runs under a limit of
+// every byte would tell its size as exactly. A limit below one Step stays, since every query that
+// reads anything is above it.
 func Limit(n int64) int64 {
 	if n < Step {
 		return n

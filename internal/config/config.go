@@ -1,6 +1,8 @@
-// Package config reads the one file that `bqgate serve` takes: listeners, issuers, Redis, upstream, credentials, audit, policies and the Envoy it stands behind.
+// Package config reads the one file that `bqgate serve` takes: listeners, issuers, Redis, upstream,
+// credentials, audit, policies and the Envoy it stands behind.
 //
-// The file is strict: an unknown key, a missing value or a wrong type is an error with the line and an excerpt.
+// The file is strict: an unknown key, a missing value or a wrong type is an error with the line and
+// an excerpt.
 package config
 
 import (
@@ -39,34 +41,40 @@ type Config struct {
 	Envoy          envoy.Config       `yaml:"envoy"` // what `bqgate envoy render` prints
 }
 
-// Sockets says where Envoy finds the inner services: DIR/ext_authz.sock, DIR/ext_proc.sock and DIR/token.sock.
+// Sockets says where Envoy finds the inner services: DIR/ext_authz.sock, DIR/ext_proc.sock and
+// DIR/token.sock.
 type Sockets struct {
 	Dir      string `yaml:"dir"`                 // made with mode 0700
 	EnvoyUID []int  `yaml:"envoy_uid,omitempty"` // further user ids that may connect, where Envoy does not run as bqgate's own user
 }
 
-// Console is the reviewers' pages and the approval HTTP endpoint. It must never be reachable through the agents' listener.
+// Console is the reviewers' pages and the approval HTTP endpoint. It must never be reachable
+// through the agents' listener.
 //
-// People log in with OpenID Connect where client_id is set: register a client at the issuer with the redirect URI URL/login/callback. Without it there is only the endpoint.
+// People log in with OpenID Connect where client_id is set: register a client at the issuer with
+// the redirect URI URL/login/callback. Without it there is only the endpoint.
 type Console struct {
 	Address string `yaml:"address"`       // host:port
 	URL     string `yaml:"url,omitempty"` // how people reach it: https, or http on loopback; default http://ADDRESS
 
-	Issuer           string        `yaml:"issuer,omitempty"`             // name of the issuer of people; may be left out if there is only one
-	ClientID         string        `yaml:"client_id,omitempty"`          // as registered there; not the audience of agents' tokens
-	ClientSecretFile string        `yaml:"client_secret_file,omitempty"` // none for a public client: PKCE is always used
-	Scopes           []string      `yaml:"scopes,omitempty"`             // default openid, email, profile; add what makes the issuer send groups
-	Session          time.Duration `yaml:"session,omitempty"`            // how long a login lasts; default 4h, at most 24h
+	// name of the issuer of people; may be left out if there is only one
+	Issuer           string `yaml:"issuer,omitempty"`
+	ClientID         string `yaml:"client_id,omitempty"`          // as registered there; not the audience of agents' tokens
+	ClientSecretFile string `yaml:"client_secret_file,omitempty"` // none for a public client: PKCE is always used
+	// default openid, email, profile; add what makes the issuer send groups
+	Scopes  []string      `yaml:"scopes,omitempty"`
+	Session time.Duration `yaml:"session,omitempty"` // how long a login lasts; default 4h, at most 24h
 }
 
 // Redis holds approvals, sessions and job records.
 type Redis struct {
 	URL          string `yaml:"url"` // redis://[user@]host:port/db, rediss:// for TLS, unix:///path
 	PasswordFile string `yaml:"password_file,omitempty"`
-	// AcknowledgeEpoch says that an operator knows what Redis has lost, and opens approvals again: the number
-	// that the log names where it says that they are closed.
+	// AcknowledgeEpoch says that an operator knows what Redis has lost, and opens approvals again:
+	// the number that the log names where it says that they are closed.
 	AcknowledgeEpoch int64 `yaml:"acknowledge_epoch,omitempty"`
-	// Embedded tolerates a server that does not answer CONFIG: the demo's own. Never set it for a real Redis.
+	// Embedded tolerates a server that does not answer CONFIG: the demo's own. Never set it for a
+	// real Redis.
 	Embedded bool `yaml:"embedded,omitempty"`
 }
 
@@ -92,8 +100,9 @@ type SQL struct {
 
 // Limits bound what one caller may ask of the gateway.
 type Limits struct {
-	// AsksAtOnce and AsksPerSecond are of dry runs, lists of jobs, and metadata that the gateway does not know yet: what costs
-	// calls of Google under the inspection account. Default 600 at once and 10 a second.
+	// AsksAtOnce and AsksPerSecond are of dry runs, lists of jobs, and metadata that the gateway
+	// does not know yet: what costs calls of Google under the inspection account. Default 600 at
+	// once and 10 a second.
 	AsksAtOnce    int     `yaml:"asks_at_once,omitempty"`
 	AsksPerSecond float64 `yaml:"asks_per_second,omitempty"`
 }
@@ -118,8 +127,8 @@ func Load(path string) (*Config, error) {
 	return c, nil
 }
 
-// Read is Load for who wants to know more: beside an error it returns what could be read all the same, nil where
-// that is nothing. What it returns beside an error must not be served.
+// Read is Load for who wants to know more: beside an error it returns what could be read all the
+// same, nil where that is nothing. What it returns beside an error must not be served.
 func Read(path string) (*Config, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -203,7 +212,8 @@ func (c *Config) check() error {
 	return errors.Join(errs...)
 }
 
-// EnvoyConfig is what Envoy needs, with the inner services at the sockets of this configuration where it names no others.
+// EnvoyConfig is what Envoy needs, with the inner services at the sockets of this configuration
+// where it names no others.
 func (c *Config) EnvoyConfig() envoy.Config {
 	e := c.Envoy
 	for _, s := range []struct {

@@ -70,7 +70,8 @@ func TestPathsAreTakenFromTheFilesOwnFolder(t *testing.T) {
 	}
 }
 
-// The example in the documents is a whole configuration, and the Envoy that it renders has nothing that lint would refuse.
+// The example in the documents is a whole configuration, and the Envoy that it renders has nothing
+// that lint would refuse.
 func TestExample(t *testing.T) {
 	text, err := os.ReadFile("../../docs/bqgate.example.yaml")
 	if err != nil {

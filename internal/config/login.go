@@ -11,7 +11,8 @@ import (
 	"github.com/bqgate/bqgate/internal/identity"
 )
 
-// loginIssuer is the issuer that people log in at: the one that is named, or the only one that is not for workloads.
+// loginIssuer is the issuer that people log in at: the one that is named, or the only one that is
+// not for workloads.
 func (c *Config) loginIssuer() string {
 	if c.Console.Issuer != "" || c.Console.ClientID == "" {
 		return c.Console.Issuer

@@ -16,8 +16,9 @@ import (
 	"github.com/bqgate/bqgate/internal/spelling"
 )
 
-// decode fills c from the text of a file, as far as it can, and returns everything that is wrong with the text's
-// form: a key that is not known, a value of another type. What is missing is check's concern.
+// decode fills c from the text of a file, as far as it can, and returns everything that is wrong
+// with the text's form: a key that is not known, a value of another type. What is missing is
+// check's concern.
 func decode(path string, text []byte, c *Config) []error {
 	name := filepath.Base(path)
 	file, err := parser.ParseBytes(text, 0)
@@ -45,7 +46,8 @@ func decode(path string, text []byte, c *Config) []error {
 	return s.wrong
 }
 
-// sections decodes each top-level value by itself, so that one mistake does not hide those of other sections.
+// sections decodes each top-level value by itself, so that one mistake does not hide those of other
+// sections.
 func (s *strict) sections(root ast.Node, c *Config, whole error) []error {
 	m, ok := root.(ast.MapNode)
 	if !ok {

@@ -21,10 +21,11 @@ import (
 // redisWithin is how long Check waits for Redis to answer.
 const redisWithin = 2 * time.Second
 
-// Check returns everything for which Run would not start with this configuration, joined; nil if there is nothing.
-// What the configuration leaves out is left out here too: config.Read has said so. It serves nothing, writes
-// nothing, and may run beside a gateway of the same configuration. Of the network it asks Redis alone: whether
-// Google and the issuers answer is known when they are needed.
+// Check returns everything for which Run would not start with this configuration, joined; nil if
+// there is nothing. What the configuration leaves out is left out here too: config.Read has said
+// so. It serves nothing, writes nothing, and may run beside a gateway of the same configuration. Of
+// the network it asks Redis alone: whether Google and the issuers answer is known when they are
+// needed.
 func Check(ctx context.Context, c *config.Config) error {
 	var wrong []error
 	given := func(value string, check func() error) {

@@ -1,4 +1,5 @@
-// Package gateway wires the parts of `bqgate serve` together: every part a value, one group of goroutines, nothing global.
+// Package gateway wires the parts of `bqgate serve` together: every part a value, one group of
+// goroutines, nothing global.
 package gateway
 
 import (
@@ -30,11 +31,11 @@ import (
 	"github.com/bqgate/bqgate/policies"
 )
 
-// Run builds the gateway, then serves until ctx ends or a part fails. It returns nil after an orderly
-// stop.
+// Run builds the gateway, then serves until ctx ends or a part fails. It returns nil after an
+// orderly stop.
 //
-// It listens first: a second gateway of the same configuration ends there, and has touched nothing of
-// the first.
+// It listens first: a second gateway of the same configuration ends there, and has touched nothing
+// of the first.
 func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	listeners, err := openListeners(c, log)
 	if err != nil {

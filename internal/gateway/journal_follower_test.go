@@ -150,8 +150,8 @@ func TestUsedStaysUsedAcrossRestarts(t *testing.T) {
 	}
 }
 
-// A gateway that starts on a Redis that has lost changes serves, but holds and releases nothing until an
-// operator has acknowledged the loss.
+// A gateway that starts on a Redis that has lost changes serves, but holds and releases nothing
+// until an operator has acknowledged the loss.
 func TestRedisThatLostChangesClosesApprovals(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
@@ -194,8 +194,9 @@ func (w *world) host(t *testing.T) *world {
 	return &other
 }
 
-// A11, across two hosts: an approval that was used on one of them is put back into Redis. The other refuses
-// it, running or started again, and, when Redis shows no word of it any more, by its own journal.
+// A11, across two hosts: an approval that was used on one of them is put back into Redis. The other
+// refuses it, running or started again, and, when Redis shows no word of it any more, by its own
+// journal.
 func TestUsedOnAnotherHost(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
@@ -270,8 +271,8 @@ func TestRevokedOnAnotherHost(t *testing.T) {
 	}
 }
 
-// A foreign file in the journal's folder, and a journal file that was damaged, keep nobody from starting,
-// and what cannot be read for a while ends nobody.
+// A foreign file in the journal's folder, and a journal file that was damaged, keep nobody from
+// starting, and what cannot be read for a while ends nobody.
 func TestFollowingIsNotFatal(t *testing.T) {
 	w := newWorld(t)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -19,8 +19,8 @@ import (
 	"github.com/bqgate/bqgate/internal/unixsocket"
 )
 
-// listeners are the places where a gateway is reached: the folder of the sockets that Envoy connects
-// to, and the console's address. The sockets are made when there is something behind them.
+// listeners are the places where a gateway is reached: the folder of the sockets that Envoy
+// connects to, and the console's address. The sockets are made when there is something behind them.
 type listeners struct {
 	sockets *unixsocket.Folder
 	console net.Listener

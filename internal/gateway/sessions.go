@@ -24,7 +24,8 @@ type Sessions struct {
 	config *config.Config
 	redis  redis.UniversalClient
 	keys   *sealed.Keyring
-	// Unlimited is why sessions are listed without the ends that the policy gives them: it does not load. Nil if it does.
+	// Unlimited is why sessions are listed without the ends that the policy gives them: it does not
+	// load. Nil if it does.
 	Unlimited error
 }
 
@@ -55,7 +56,8 @@ func OpenSessions(ctx context.Context, c *config.Config, log *slog.Logger) (*Ses
 // Close ends the connection.
 func (s *Sessions) Close() error { return s.redis.Close() }
 
-// List returns the live sessions of clients, oldest first, then those of the console, each with the entries that were not written by this gateway.
+// List returns the live sessions of clients, oldest first, then those of the console, each with the
+// entries that were not written by this gateway.
 func (s *Sessions) List(ctx context.Context) ([]identity.Session, error) {
 	all, err := s.Sessions.List(ctx)
 	if err != nil {
@@ -71,7 +73,8 @@ func (s *Sessions) List(ctx context.Context) ([]identity.Session, error) {
 // Revocation is who ends sessions, and why.
 type Revocation struct{ By, Reason string }
 
-// Revoke ends sessions at once. Each is in the audit journal before it ends; a journal that cannot be written keeps no session alive, but is an error.
+// Revoke ends sessions at once. Each is in the audit journal before it ends; a journal that cannot
+// be written keeps no session alive, but is an error.
 func (s *Sessions) Revoke(ctx context.Context, sessions []identity.Session, r Revocation) (revoked int, err error) {
 	journal, journalErr := s.journal()
 	if journalErr == nil {
@@ -116,7 +119,8 @@ type unrecorded struct{}
 // ApprovalEvent implements approvals.Journal.
 func (unrecorded) ApprovalEvent(context.Context, approvals.Event) error { return nil }
 
-// journal opens a file of its own in the gateway's journal. Files of another owner would be closed to the gateway's user, who reads and verifies the journal.
+// journal opens a file of its own in the gateway's journal. Files of another owner would be closed
+// to the gateway's user, who reads and verifies the journal.
 func (s *Sessions) journal() (*audit.Journal, error) {
 	info, err := os.Stat(s.config.Audit.Dir)
 	if err != nil {

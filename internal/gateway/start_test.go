@@ -23,7 +23,8 @@ const policy = "version: bqgate/v1\ngroups:\n  agents: {issuer: ci, when: 'true'
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
-// installation makes a folder with everything that a gateway needs, and the text of its configuration.
+// installation makes a folder with everything that a gateway needs, and the text of its
+// configuration.
 func installation(t *testing.T, redis string) (dir, text string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -73,7 +74,8 @@ func configured(t *testing.T, dir, text string) *config.Config {
 	return c
 }
 
-// A gateway that lacks anything it needs does not start: the reason names what is wrong and where, and no socket is there for Envoy to connect to.
+// A gateway that lacks anything it needs does not start: the reason names what is wrong and where,
+// and no socket is there for Envoy to connect to.
 func TestStartWithoutWhatIsNeeded(t *testing.T) {
 	redis := redistest.Start(t)
 	evicting := redistest.StartServer(t, "--maxmemory-policy", "allkeys-lru")
@@ -127,8 +129,8 @@ func replace(from, to string) func(string, *string) {
 	}
 }
 
-// A second gateway of the same configuration, or one whose console's port is taken, ends before it has touched
-// anything of the first: not the sockets, not the journal.
+// A second gateway of the same configuration, or one whose console's port is taken, ends before it
+// has touched anything of the first: not the sockets, not the journal.
 func TestSecondGatewayHarmsNothing(t *testing.T) {
 	redis := redistest.Start(t)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -185,7 +187,8 @@ func TestSecondGatewayHarmsNothing(t *testing.T) {
 	}
 }
 
-// Check says everything that is wrong at once, in the file and in what it names, and leaves the disk as it was.
+// Check says everything that is wrong at once, in the file and in what it names, and leaves the
+// disk as it was.
 func TestCheckSaysEverything(t *testing.T) {
 	redis := redistest.Start(t)
 	dir, text := installation(t, redis)

@@ -8,11 +8,12 @@ import (
 	"github.com/bqgate/bqgate/internal/audit"
 )
 
-// unfinishedFor is how far back decisions without an outcome are looked for. A query of BigQuery runs six hours at most.
+// unfinishedFor is how far back decisions without an outcome are looked for. A query of BigQuery
+// runs six hours at most.
 const unfinishedFor = 48 * time.Hour
 
-// closeUnfinished records, for each forwarded request of a process that was killed, that nobody can tell how it ended
-// (A31): whoever reads the journal later finds an end to everything that began.
+// closeUnfinished records, for each forwarded request of a process that was killed, that nobody can
+// tell how it ended (A31): whoever reads the journal later finds an end to everything that began.
 func closeUnfinished(ctx context.Context, dir string, key *audit.Key, journal *audit.Journal, log *slog.Logger) {
 	decisions, err := audit.Unfinished(dir, key, time.Now().Add(-unfinishedFor))
 	if err != nil {

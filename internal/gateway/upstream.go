@@ -15,7 +15,8 @@ import (
 	"github.com/bqgate/bqgate/internal/credentials"
 )
 
-// dialUpstream is the gateway's own client of BigQuery. It carries the inspection identity, whose token never passes Envoy and which reads no rows.
+// dialUpstream is the gateway's own client of BigQuery. It carries the inspection identity, whose
+// token never passes Envoy and which reads no rows.
 func dialUpstream(c config.Upstream, broker *credentials.Broker) (*bigquery.Client, error) {
 	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
 	if c.CAFile != "" {

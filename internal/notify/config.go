@@ -16,7 +16,8 @@ import (
 
 // Config says whom to tell. It is part of the gateway's configuration file.
 type Config struct {
-	// Allow are networks that targets may have addresses in although they are not public ("10.1.2.0/24"). Plain http goes to these only.
+	// Allow are networks that targets may have addresses in although they are not public
+	// ("10.1.2.0/24"). Plain http goes to these only.
 	Allow   []string `yaml:"allow,omitempty"`
 	Targets []Target `yaml:"targets,omitempty"`
 }
@@ -29,10 +30,12 @@ type Target struct {
 	// URL or URLFile: a Slack webhook's URL is a secret, and belongs into a file.
 	URL     string `yaml:"url,omitempty"`
 	URLFile string `yaml:"url_file,omitempty"`
-	// SecretFile holds the signing secret of a webhook: "whsec_" and base64 of 24 to 64 random bytes.
+	// SecretFile holds the signing secret of a webhook: "whsec_" and base64 of 24 to 64 random
+	// bytes.
 	SecretFile string `yaml:"secret_file,omitempty"`
 
-	// Events are what is told of: requested, approved, denied, cancelled, used, revoked. Default: requested.
+	// Events are what is told of: requested, approved, denied, cancelled, used, revoked. Default:
+	// requested.
 	Events []string `yaml:"events,omitempty"`
 	// Groups limits the target to requests that one of these groups may decide on. Default: all.
 	Groups []string `yaml:"groups,omitempty"`

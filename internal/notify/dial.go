@@ -17,7 +17,8 @@ var (
 	errMoved   = errors.New("the target answered with a redirect, which is not followed")
 )
 
-// special are networks beside those that netip knows by name, in which nobody on the Internet is: shared, protocol, test and reserved ones, and those that lead to IPv4 addresses by a detour.
+// special are networks beside those that netip knows by name, in which nobody on the Internet is:
+// shared, protocol, test and reserved ones, and those that lead to IPv4 addresses by a detour.
 var special = prefixes(
 	"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4",
 	"::/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16", "fec0::/10",
@@ -41,7 +42,8 @@ func mayDial(a netip.Addr, allow []netip.Prefix, plain bool) error {
 	switch {
 	case contains(allow, a):
 		return nil
-	case !a.IsGlobalUnicast() || a.IsPrivate() || contains(special, a): // loopback, link-local, multicast and unspecified are no global unicast
+	// Loopback, link-local, multicast and unspecified addresses are no global unicast ones.
+	case !a.IsGlobalUnicast() || a.IsPrivate() || contains(special, a):
 		return errPrivate
 	case plain:
 		return errPlain
@@ -50,7 +52,8 @@ func mayDial(a netip.Addr, allow []netip.Prefix, plain bool) error {
 	}
 }
 
-// client refuses addresses after DNS has named them, at the connection itself, so that no name can lead elsewhere the second time. It follows no redirect and asks no proxy.
+// client refuses addresses after DNS has named them, at the connection itself, so that no name can
+// lead elsewhere the second time. It follows no redirect and asks no proxy.
 func client(allow []netip.Prefix, plain bool) *http.Client {
 	dialer := &net.Dialer{Timeout: 5 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
 		at, err := netip.ParseAddrPort(address)

@@ -14,7 +14,8 @@ import (
 	"github.com/bqgate/bqgate/internal/approvals"
 )
 
-// told is all that a message says of a request. There is no field for SQL, parameters, columns, claims or reasons (A22).
+// told is all that a message says of a request. There is no field for SQL, parameters, columns,
+// claims or reasons (A22).
 type told struct {
 	Request        string    `json:"request"`
 	State          string    `json:"state"`
@@ -48,7 +49,8 @@ func tables(names []string) []string {
 	return out
 }
 
-// plain keeps text of the requester's making from forging lines or hiding: one line, printable, cut.
+// plain keeps text of the requester's making from forging lines or hiding: one line, printable,
+// cut.
 func plain(text string, most int) string {
 	var b strings.Builder
 	n := 0
@@ -82,7 +84,8 @@ func sign(secret []byte, id string, at time.Time, body []byte) string {
 	return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// slackBody is a message for an incoming webhook: https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
+// slackBody is a message for an incoming webhook:
+// https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
 func slackBody(m approvals.Message, r approvals.Request) ([]byte, error) {
 	t := tell(r)
 	var b strings.Builder

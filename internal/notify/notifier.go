@@ -54,7 +54,8 @@ func New(targets *Targets, outbox Outbox, log *slog.Logger) *Notifier {
 	}
 }
 
-// backoff is 5 s, 10 s, 20 s … up to 2 h, give or take a fifth: a dozen tries take about half a day.
+// backoff is 5 s, 10 s, 20 s … up to 2 h, give or take a fifth: a dozen tries take about half a
+// day.
 func backoff(attempts int) time.Duration {
 	d := lastRetry
 	if attempts < 12 {
@@ -135,7 +136,8 @@ type goneError struct{}
 
 func (goneError) Error() string { return "the target answered 410 Gone" }
 
-// send makes one try. Its errors hold neither the URL, which may be a secret, nor anything that the target said.
+// send makes one try. Its errors hold neither the URL, which may be a secret, nor anything that the
+// target said.
 func (n *Notifier) send(ctx context.Context, t target, m approvals.Message, r approvals.Request) error {
 	now := n.now()
 	body, err := slackBody(m, r)

@@ -153,7 +153,8 @@ func until(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// A request is told to Slack and to a webhook that can check the signature; neither hears a word of the SQL (A22).
+// A request is told to Slack and to a webhook that can check the signature; neither hears a word of
+// the SQL (A22).
 func TestTold(t *testing.T) {
 	path, secret := secretFile(t)
 	slack, hook := newReceiver(t, always(200)), newReceiver(t, always(204))
@@ -223,7 +224,8 @@ func TestTold(t *testing.T) {
 
 func everything(approvals.Request) bool { return true }
 
-// The sender dies after the receiver has taken the message and before that is known: it is told again, under the same id.
+// The sender dies after the receiver has taken the message and before that is known: it is told
+// again, under the same id.
 func TestTwiceUnderOneID(t *testing.T) {
 	path, _ := secretFile(t)
 	hook := newReceiver(t, always(200))
@@ -253,7 +255,8 @@ func TestTwiceUnderOneID(t *testing.T) {
 	}
 }
 
-// A target that fails for a while gets its message; one that fails for good leaves a dead letter that says why, without what the target said.
+// A target that fails for a while gets its message; one that fails for good leaves a dead letter
+// that says why, without what the target said.
 func TestRetriesAndDeadLetters(t *testing.T) {
 	path, _ := secretFile(t)
 	for name, c := range map[string]struct {

@@ -1,7 +1,8 @@
 // Package redistest starts a real redis-server for a test.
 //
-// Redis coordinates bqgate's replicas, and its scripts, expiry and errors are what the product meets in operation: a test double agrees with
-// itself. Packages that keep state in Redis run their tests on a real server, and beside it on miniredis, which the demo embeds.
+// Redis coordinates bqgate's replicas, and its scripts, expiry and errors are what the product
+// meets in operation: a test double agrees with itself. Packages that keep state in Redis run their
+// tests on a real server, and beside it on miniredis, which the demo embeds.
 package redistest
 
 import (
@@ -26,21 +27,24 @@ type Server struct {
 	PID  int    // for tests that freeze or kill it
 }
 
-// Start starts an empty redis-server on a free loopback port and returns its address. It keeps nothing on disk and is killed when the test ends.
-// redis-server must be in PATH (`apt-get install redis-server`); without it the test fails, since a skipped test proves nothing.
+// Start starts an empty redis-server on a free loopback port and returns its address. It keeps
+// nothing on disk and is killed when the test ends. redis-server must be in PATH
+// (`apt-get install redis-server`); without it the test fails, since a skipped test proves nothing.
 func Start(t testing.TB) (addr string) {
 	t.Helper()
 	return StartServer(t).Addr
 }
 
-// StartServer is Start for tests that also need the process. Extra arguments are redis-server's own ("--maxmemory-policy", "noeviction").
+// StartServer is Start for tests that also need the process. Extra arguments are redis-server's own
+// ("--maxmemory-policy", "noeviction").
 func StartServer(t testing.TB, args ...string) *Server {
 	t.Helper()
 	binary, err := exec.LookPath("redis-server")
 	if err != nil {
 		t.Fatalf("redistest: %v; install it with `apt-get install redis-server`", err)
 	}
-	// Another process may take a free port before redis-server binds it, so a start that fails is tried again on another port.
+	// Another process may take a free port before redis-server binds it, so a start that fails is
+	// tried again on another port.
 	var last error
 	for range 5 {
 		server, err := start(t, binary, args)
@@ -67,7 +71,8 @@ func start(t testing.TB, binary string, args []string) (*Server, error) {
 	var out output
 	cmd.Stdout, cmd.Stderr = &out, &out
 
-	// Pdeathsig is bound to the thread that forked, so one goroutine holds its thread from start to end of the server.
+	// Pdeathsig is bound to the thread that forked, so one goroutine holds its thread from start to
+	// end of the server.
 	started, exited := make(chan error, 1), make(chan struct{})
 	go run(cmd, started, exited)
 	if err := <-started; err != nil {
@@ -86,7 +91,8 @@ func start(t testing.TB, binary string, args []string) (*Server, error) {
 	return &Server{Addr: addr, PID: cmd.Process.Pid}, nil
 }
 
-// waitReady waits until the server at addr answers as the process that was started: a foreign server on the same port must not pass for it.
+// waitReady waits until the server at addr answers as the process that was started: a foreign
+// server on the same port must not pass for it.
 func waitReady(addr string, pid int, exited <-chan struct{}) error {
 	client := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1, DialerRetries: 1})
 	defer client.Close()

@@ -1,8 +1,9 @@
 // Package sealed makes values that only the gateway can have written.
 //
-// Redis, Envoy's dynamic metadata and anything else outside the process may lose or repeat a value, but must not be able to invent or alter one
-// (invariant I8). A Keyring turns a Go value into text under XChaCha20-Poly1305: encrypted, since held requests carry SQL, and
-// authenticated together with a purpose, so that a value sealed for one place opens nowhere else.
+// Redis, Envoy's dynamic metadata and anything else outside the process may lose or repeat a value,
+// but must not be able to invent or alter one (invariant I8). A Keyring turns a Go value into text
+// under XChaCha20-Poly1305: encrypted, since held requests carry SQL, and authenticated together
+// with a purpose, so that a value sealed for one place opens nowhere else.
 package sealed
 
 import (
@@ -25,7 +26,8 @@ const KeySize = 32
 // ErrForged is returned by Open for a value that was not sealed with this secret for this purpose.
 var ErrForged = errors.New("value was not sealed by this gateway for this purpose")
 
-// Keyring holds the gateway's sealing secret. All replicas of one gateway share it. The zero Keyring is unusable.
+// Keyring holds the gateway's sealing secret. All replicas of one gateway share it. The zero
+// Keyring is unusable.
 type Keyring struct {
 	secret []byte
 }
@@ -38,7 +40,8 @@ func New(secret []byte) (*Keyring, error) {
 	return &Keyring{secret: append([]byte(nil), secret...)}, nil
 }
 
-// Load reads the secret from a file: 32 bytes in standard base64, as `openssl rand -base64 32` writes them, that only its owner may read.
+// Load reads the secret from a file: 32 bytes in standard base64, as `openssl rand -base64 32`
+// writes them, that only its owner may read.
 func Load(path string) (*Keyring, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -71,7 +74,8 @@ func Generate() (string, error) {
 	return base64.StdEncoding.EncodeToString(secret) + "\n", nil
 }
 
-// MAC is HMAC-SHA-256 over the parts, each preceded by its length, under a key derived for the purpose.
+// MAC is HMAC-SHA-256 over the parts, each preceded by its length, under a key derived for the
+// purpose.
 func (k *Keyring) MAC(purpose string, parts ...string) [sha256.Size]byte {
 	mac := hmac.New(sha256.New, k.derive("mac", purpose))
 	for _, part := range parts {
@@ -83,8 +87,8 @@ func (k *Keyring) MAC(purpose string, parts ...string) [sha256.Size]byte {
 	return sum
 }
 
-// Seal encodes v as JSON and seals it for the purpose. A purpose names the place and the type of the value, with its key where it
-// has one ("redis/job/p:US:id").
+// Seal encodes v as JSON and seals it for the purpose. A purpose names the place and the type of
+// the value, with its key where it has one ("redis/job/p:US:id").
 func (k *Keyring) Seal(purpose string, v any) (string, error) {
 	plain, err := json.Marshal(v)
 	if err != nil {
@@ -101,7 +105,8 @@ func (k *Keyring) Seal(purpose string, v any) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(aead.Seal(nonce, nonce, plain, []byte(purpose))), nil
 }
 
-// Open reverses Seal into v. It returns ErrForged for anything that Seal did not make with this secret for this purpose.
+// Open reverses Seal into v. It returns ErrForged for anything that Seal did not make with this
+// secret for this purpose.
 func (k *Keyring) Open(purpose, text string, v any) error {
 	raw, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil {

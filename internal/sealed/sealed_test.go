@@ -40,7 +40,8 @@ func TestSealOpens(t *testing.T) {
 	}
 }
 
-// What an attacker with write access to Redis can do: move a value, cut it, flip a bit, invent one, or use the secret of another gateway.
+// What an attacker with write access to Redis can do: move a value, cut it, flip a bit, invent one,
+// or use the secret of another gateway.
 func TestForgeriesDoNotOpen(t *testing.T) {
 	k := ring(t, 1)
 	text, err := k.Seal("redis/grant/1", grant{"repo:a", 3})

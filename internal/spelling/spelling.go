@@ -10,8 +10,9 @@ import (
 // longest is the length above which two words are not taken for slips of each other, in bytes.
 const longest = 64
 
-// Nearest is the known word that is nearest to word, whatever their case; "" if none is near: more than a third of
-// the word's letters, and more than two, would have to change. Of several the first counts.
+// Nearest is the known word that is nearest to word, whatever their case; "" if none is near: more
+// than a third of the word's letters, and more than two, would have to change. Of several the first
+// counts.
 func Nearest(word string, known []string) string {
 	nearest, least := "", max(2, len(word)/3)+1
 	for _, k := range known {

@@ -1,7 +1,9 @@
-// Package verdict is the one thing that ext_authz tells ext_proc: a Forward, sealed into Envoy's dynamic metadata.
+// Package verdict is the one thing that ext_authz tells ext_proc: a Forward, sealed into Envoy's
+// dynamic metadata.
 //
-// ext_proc trusts nothing else about a request: no header, no path, no response. A Forward says which bytes may go upstream, how the answer is masked, and
-// which job the answer must belong to. It is bound to one decision and one request, and is good for a minute (attack A1).
+// ext_proc trusts nothing else about a request: no header, no path, no response. A Forward says
+// which bytes may go upstream, how the answer is masked, and which job the answer must belong to.
+// It is bound to one decision and one request, and is good for a minute (attack A1).
 package verdict
 
 import (
@@ -37,13 +39,14 @@ type Forward struct {
 	Decision string          `json:"decision"`
 	Expires  time.Time       `json:"expires"`
 	Method   bigquery.Method `json:"method"`
-	// Subject is who asked. While the answer is on its way it is decided again whether he still may.
+	// Subject is who asked. While the answer is on its way it is decided again whether he still
+	// may.
 	Subject identity.Subject `json:"subject"`
 
 	Verb string `json:"verb"` // the request's method
 	Path string `json:"path"` // path without query, as decided
-	// Query holds the query parameters that are forwarded, encoded and sorted; ext_proc writes them in
-	// the place of the client's.
+	// Query holds the query parameters that are forwarded, encoded and sorted; ext_proc writes them
+	// in the place of the client's.
 	Query string `json:"query"`
 
 	RequestDigest string            `json:"request_digest,omitempty"` // hex SHA-256 of the client's body as it came, "" for none
@@ -53,13 +56,16 @@ type Forward struct {
 
 	Fields          string `json:"fields,omitempty"` // the client's `fields=`, applied to the answer
 	TimestampFormat string `json:"timestamp_format,omitempty"`
-	MaxRows         int64  `json:"max_rows,omitempty"`         // rows that the whole result may have, 0 for no limit
-	MaxResultBytes  int64  `json:"max_result_bytes,omitempty"` // bytes of the job's result that may leave in all answers together, 0 for no limit
+	MaxRows         int64  `json:"max_rows,omitempty"` // rows that the whole result may have, 0 for no limit
+	// bytes of the job's result that may leave in all answers together, 0 for no limit
+	MaxResultBytes int64 `json:"max_result_bytes,omitempty"`
 
-	// Record is the job's record: a draft where the request creates the job (Creates), the stored one otherwise.
+	// Record is the job's record: a draft where the request creates the job (Creates), the stored
+	// one otherwise.
 	Record  jobs.Record `json:"record"`
 	Creates bool        `json:"creates,omitempty"`
-	// Verified is true when the finished job has already been found to have read what the analysis named.
+	// Verified is true when the finished job has already been found to have read what the analysis
+	// named.
 	Verified bool `json:"verified,omitempty"`
 	// Bare is true for a job that is stopped for somebody to whom nothing of it is shown.
 	Bare bool `json:"bare,omitempty"`

@@ -5,9 +5,10 @@ import (
 	"strings"
 )
 
-// Bombs are texts made to cost an analyser time, memory or its stack, by name. Some are below every limit of this package and ruin the engine all the
-// same (structdup needs twice the time for each level); others are a matter for the limits; a few are harmless, and were not elsewhere. They name no
-// table but demo.crm.events, which has a column id.
+// Bombs are texts made to cost an analyser time, memory or its stack, by name. Some are below every
+// limit of this package and ruin the engine all the same (structdup needs twice the time for each
+// level); others are a matter for the limits; a few are harmless, and were not elsewhere. They name
+// no table but demo.crm.events, which has a column id.
 func Bombs() map[string]string {
 	again := strings.Repeat
 	each := func(n int, format string) string {

@@ -1,5 +1,5 @@
-// Package enginetest builds the SQL worker for tests, so that test binaries do not link the engine, which takes seconds each time and
-// minutes the first time.
+// Package enginetest builds the SQL worker for tests, so that test binaries do not link the engine,
+// which takes seconds each time and minutes the first time.
 package enginetest
 
 import (
@@ -13,7 +13,8 @@ import (
 	"testing"
 )
 
-// Worker returns the command line of a SQL worker that is as new as its source. BQGATE_SQL_WORKER names one that is ready made.
+// Worker returns the command line of a SQL worker that is as new as its source. BQGATE_SQL_WORKER
+// names one that is ready made.
 func Worker(t testing.TB) []string {
 	t.Helper()
 	if ready := os.Getenv("BQGATE_SQL_WORKER"); ready != "" {
@@ -26,8 +27,8 @@ func Worker(t testing.TB) []string {
 	return []string{path}
 }
 
-// build runs once in a test binary. The Go command knows whether there is anything to do; the lock keeps two test binaries from
-// writing the same file.
+// build runs once in a test binary. The Go command knows whether there is anything to do; the lock
+// keeps two test binaries from writing the same file.
 var build = sync.OnceValues(func() (string, error) {
 	_, file, _, ok := runtime.Caller(0)
 	if !ok {

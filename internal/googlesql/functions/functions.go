@@ -1,5 +1,6 @@
-// Package functions is bqgate's table of the functions of BigQuery: which there are, which are refused and why, and what calling one on a value can
-// tell. It is data (functions.tsv); a function that is not in it is refused. It links nothing of the SQL engine.
+// Package functions is bqgate's table of the functions of BigQuery: which there are, which are
+// refused and why, and what calling one on a value can tell. It is data (functions.tsv); a function
+// that is not in it is refused. It links nothing of the SQL engine.
 package functions
 
 import (
@@ -29,7 +30,8 @@ type Function struct {
 // known are the functions by name; families are those of a whole name space, by "NAME.".
 var known, families = parse(table)
 
-// Lookup finds a function by its name, in any case, with the dots of its name space. Unknown ones are not ok.
+// Lookup finds a function by its name, in any case, with the dots of its name space. Unknown ones
+// are not ok.
 func Lookup(name string) (f Function, ok bool) {
 	upper := name
 	if !strings.HasPrefix(name, "$") {
@@ -47,12 +49,14 @@ func Lookup(name string) (f Function, ok bool) {
 	return Function{}, false
 }
 
-// All are the functions of the table in the order of their names, without those that are known by their name space only.
+// All are the functions of the table in the order of their names, without those that are known by
+// their name space only.
 func All() []Function {
 	return slices.SortedFunc(maps.Values(known), func(a, b Function) int { return strings.Compare(a.Name, b.Name) })
 }
 
-// Refusal is the sentence that refuses a function, "" for one that is analysed. It names the function.
+// Refusal is the sentence that refuses a function, "" for one that is analysed. It names the
+// function.
 func Refusal(name string) string {
 	f, ok := Lookup(name)
 	switch {
