@@ -22,10 +22,10 @@ type tableLister interface {
 	ListTables(ctx context.Context, ref bigquery.DatasetReference) ([]bigquery.ListedTable, error)
 }
 
-// logAbsentTables says in the log which entries of the policy name a table that is not there. Nothing
-// waits for it: such an entry is not wrong in itself, since the table may come later, but whoever
-// mistyped a name must hear of it. The names are the policy's own, and nobody's request is behind
-// it. That a table lacks a column is said when it is first read.
+// logAbsentTables says in the log which entries of the policy name a table that is not there.
+// Nothing waits for it: such an entry is not wrong in itself, since the table may come later, but
+// whoever mistyped a name must hear of it. The names are the policy's own, and nobody's request is
+// behind it. That a table lacks a column is said when it is first read.
 func logAbsentTables(ctx context.Context, set *policies.Set, tables tableLister, log *slog.Logger) {
 	var g errgroup.Group
 	g.SetLimit(listsAtOnce)
