@@ -1,11 +1,9 @@
-// Command client runs one query with the unmodified Go client, in the way that is named, and prints
-// what a user of the library would see.
+// Command client runs one query with the unmodified Go client, in the way that is named, and prints what a user of the library would see.
 //
 //	client WAY SQL [JOB_ID]
 //
-// The gateway is the client's endpoint; the credentials are the application default ones
-// (GOOGLE_APPLICATION_CREDENTIALS). It prints one line of JSON: {"rows": [[…], …]}, {"error": "what
-// the error says"}, and what else the way has to show.
+// The gateway is the client's endpoint; the credentials are the application default ones (GOOGLE_APPLICATION_CREDENTIALS). It prints one line of
+// JSON: {"rows": [[…], …]}, {"error": "what the error says"}, and what else the way has to show.
 package main
 
 import (
