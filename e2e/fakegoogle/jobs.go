@@ -67,6 +67,7 @@ func (s *Server) newJob(account, project, id string, body queryBody, sql string,
 		return nil, &apiError{Code: 409, Reason: "duplicate", Message: fmt.Sprintf("Already Exists: Job %s:%s.%s", project, location, id)}
 	}
 	s.jobs[jobKey(project, id)] = j
+	s.started = append(s.started, j)
 	s.mu.Unlock()
 	go s.work(ctx, j)
 	return j, nil
@@ -299,7 +300,7 @@ func (s *Server) PlantJob(ctx context.Context, p PlantedJob) error {
 	}
 	if p.RequestID != "" {
 		s.mu.Lock()
-		s.requests[p.Account+"\x00"+p.RequestID] = j
+		s.requests[plantedKey(p.Account, p.RequestID)] = requested{job: j, at: time.Now()}
 		s.mu.Unlock()
 	}
 	select {

@@ -161,32 +161,6 @@ func (s *Server) query(project string) handler {
 	}
 }
 
-// startOrFind starts a job, or finds the one that an earlier request with the same requestId started.
-func (s *Server) startOrFind(account, project string, b queryBody, sql string, tree map[string]any, d directives) (*job, *apiError) {
-	if b.RequestID == "" {
-		return s.newJob(account, project, newJobID(), b, sql, configuration(tree, b), d)
-	}
-	key := account + "\x00" + b.RequestID
-	s.mu.Lock()
-	j := s.requests[key]
-	s.mu.Unlock()
-	if j != nil {
-		return j, nil
-	}
-	j, apiErr := s.newJob(account, project, newJobID(), b, sql, configuration(tree, b), d)
-	if apiErr != nil {
-		return nil, apiErr
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if other := s.requests[key]; other != nil { // two at once: the first one counts
-		j.stopNow()
-		return other, nil
-	}
-	s.requests[key] = j
-	return j, nil
-}
-
 // configuration is the JobConfiguration that jobs.get shows for a jobs.query.
 func configuration(tree map[string]any, b queryBody) object {
 	q := object{}

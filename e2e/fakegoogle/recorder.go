@@ -3,11 +3,9 @@ package fakegoogle
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -27,7 +25,8 @@ type Request struct {
 	Body    string      `json:"body"`
 	// Account is the e-mail of the service account (or the subject) whose token the request carried; empty if none was valid.
 	Account string `json:"account"`
-	Status  int    `json:"status"` // of the answer; 0 while it is being made
+	Status  int    `json:"status"`          // of the answer; 0 while it is being made
+	Fault   string `json:"fault,omitempty"` // the name of the fault that it met, see Fault
 }
 
 type recorder struct {
@@ -124,119 +123,3 @@ func (w *statusWriter) Flush() {
 }
 
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// control serves tests in other processes, on plain loopback HTTP:
-//
-//	GET    /_fake/requests            the recorded requests, JSON; ?service=bigquery&contains=text filter them
-//	DELETE /_fake/requests            forget them
-//	POST   /_fake/seed                run the SQL of the body (see Server.Seed)
-//	POST   /_fake/options             {"noise": bool, "force_gzip": bool, "job_delay_ms": n, "withhold_row_access": bool}; absent keys stay
-//	POST   /_fake/plant               a PlantedJob as JSON (see Server.PlantJob)
-//	POST   /_fake/token               {"account": e-mail, "ttl_seconds": n}: an access token, minted past all checks
-//	GET    /_fake/values?table=&column=   Server.Values
-//	GET    /_fake/status              {"engine_pid": n, "version": n}
-func (s *Server) control() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /_fake/requests", func(w http.ResponseWriter, r *http.Request) {
-		q := r.URL.Query()
-		out := slices.DeleteFunc(s.Requests(), func(req Request) bool {
-			if service := q.Get("service"); service != "" && req.Service != service {
-				return true
-			}
-			text := q.Get("contains")
-			return text != "" && !strings.Contains(req.Path+"\n"+req.Query+"\n"+req.Body, text)
-		})
-		controlJSON(w, http.StatusOK, map[string]any{"requests": out})
-	})
-	mux.HandleFunc("DELETE /_fake/requests", func(w http.ResponseWriter, _ *http.Request) {
-		s.ResetRequests()
-		controlJSON(w, http.StatusOK, map[string]any{})
-	})
-	mux.HandleFunc("POST /_fake/seed", func(w http.ResponseWriter, r *http.Request) {
-		text, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
-		if err == nil {
-			err = s.Seed(r.Context(), string(text))
-		}
-		controlDone(w, err)
-	})
-	mux.HandleFunc("POST /_fake/options", func(w http.ResponseWriter, r *http.Request) {
-		var o struct {
-			Noise      *bool  `json:"noise"`
-			ForceGzip  *bool  `json:"force_gzip"`
-			JobDelayMs *int64 `json:"job_delay_ms"`
-			Withhold   *bool  `json:"withhold_row_access"`
-		}
-		err := strictJSON(r.Body, &o)
-		if err == nil {
-			if o.Noise != nil {
-				s.SetNoise(*o.Noise)
-			}
-			if o.ForceGzip != nil {
-				s.SetForceGzip(*o.ForceGzip)
-			}
-			if o.Withhold != nil {
-				s.WithholdRowAccess(*o.Withhold)
-			}
-			if o.JobDelayMs != nil {
-				s.SetJobDelay(time.Duration(*o.JobDelayMs) * time.Millisecond)
-			}
-		}
-		controlDone(w, err)
-	})
-	mux.HandleFunc("POST /_fake/plant", func(w http.ResponseWriter, r *http.Request) {
-		var p PlantedJob
-		err := strictJSON(r.Body, &p)
-		if err == nil {
-			err = s.PlantJob(r.Context(), p)
-		}
-		controlDone(w, err)
-	})
-	mux.HandleFunc("POST /_fake/token", func(w http.ResponseWriter, r *http.Request) {
-		var p struct {
-			Account    string `json:"account"`
-			TTLSeconds int64  `json:"ttl_seconds"`
-		}
-		if err := strictJSON(r.Body, &p); err != nil {
-			controlDone(w, err)
-			return
-		}
-		controlJSON(w, http.StatusOK, map[string]string{"token": s.MintToken(p.Account, time.Duration(p.TTLSeconds)*time.Second)})
-	})
-	mux.HandleFunc("GET /_fake/values", func(w http.ResponseWriter, r *http.Request) {
-		values, err := s.Values(r.Context(), r.URL.Query().Get("table"), r.URL.Query().Get("column"))
-		if err != nil {
-			controlDone(w, err)
-			return
-		}
-		controlJSON(w, http.StatusOK, map[string]any{"values": values})
-	})
-	mux.HandleFunc("GET /_fake/status", func(w http.ResponseWriter, _ *http.Request) {
-		controlJSON(w, http.StatusOK, map[string]any{"engine_pid": s.EnginePID(), "version": s.version.Load()})
-	})
-	return mux
-}
-
-func strictJSON(r io.Reader, v any) error {
-	dec := json.NewDecoder(io.LimitReader(r, maxBody))
-	dec.DisallowUnknownFields()
-	return dec.Decode(v)
-}
-
-func controlDone(w http.ResponseWriter, err error) {
-	if err != nil {
-		controlJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
-		return
-	}
-	controlJSON(w, http.StatusOK, map[string]any{})
-}
-
-func controlJSON(w http.ResponseWriter, status int, v any) {
-	body, err := json.Marshal(v)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("content-type", "application/json")
-	w.WriteHeader(status)
-	w.Write(body)
-}

@@ -14,10 +14,12 @@ import (
 type call struct {
 	*http.Request
 	method  string // after method overrides
+	name    string // of the method in the discovery document, or methodDryRun
 	account string
 	may     Permissions
 	query   url.Values
 	body    []byte
+	handle  handler // nil: no method has this path
 }
 
 type handler func(*call) (object, *apiError)
@@ -35,23 +37,33 @@ func (s *Server) bigQuery() http.Handler {
 			apiErr.write(w)
 			return
 		}
-		h := s.route(c)
-		if h == nil {
-			errNotFound("Request had no matching method: " + c.method + " " + r.URL.Path).write(w)
+		c.name, c.handle = s.route(c)
+		if f := s.faults.due(c); f != nil {
+			s.rec.setFault(r.Context(), f.Name)
+			s.strike(w, c, f)
 			return
 		}
-		mask, err := parseFields(c.query.Get("fields"))
-		if err != nil {
-			errInvalid(err.Error()).write(w)
-			return
-		}
-		answer, apiErr := h(c)
-		if apiErr != nil {
-			apiErr.write(w)
-			return
-		}
-		s.write(w, r, answer, mask, c.query.Get("prettyPrint") != "false")
+		s.respond(w, c)
 	}))
+}
+
+// respond carries a request out and writes the answer.
+func (s *Server) respond(w http.ResponseWriter, c *call) {
+	if c.handle == nil {
+		errNotFound("Request had no matching method: " + c.method + " " + c.URL.Path).write(w)
+		return
+	}
+	mask, err := parseFields(c.query.Get("fields"))
+	if err != nil {
+		errInvalid(err.Error()).write(w)
+		return
+	}
+	answer, apiErr := c.handle(c)
+	if apiErr != nil {
+		apiErr.write(w)
+		return
+	}
+	s.write(w, c.Request, answer, mask, c.query.Get("prettyPrint") != "false")
 }
 
 // read takes method overrides and the body, as Google's front end does.
@@ -79,81 +91,6 @@ func (c *call) read() *apiError {
 		return errInvalid("the request body could not be read")
 	}
 	c.body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))
-	return nil
-}
-
-// route finds the method for a path. Unknown ones are nil.
-func (s *Server) route(c *call) handler {
-	path := c.URL.Path
-	upload := false
-	for _, prefix := range []string{"/resumable/upload", "/upload"} {
-		if rest, ok := strings.CutPrefix(path, prefix); ok {
-			path, upload = rest, true
-			break
-		}
-	}
-	rest, ok := strings.CutPrefix(path, "/bigquery/v2/")
-	if !ok {
-		return nil
-	}
-	seg := strings.Split(rest, "/")
-	if upload {
-		if len(seg) == 3 && seg[0] == "projects" && seg[2] == "jobs" && c.method == http.MethodPost {
-			return s.uploadInsert(seg[1])
-		}
-		return nil
-	}
-	if seg[0] != "projects" {
-		return nil
-	}
-	if len(seg) == 1 {
-		return on(c, http.MethodGet, s.listProjects)
-	}
-	project := seg[1]
-	switch {
-	case len(seg) == 3 && seg[2] == "queries":
-		return on(c, http.MethodPost, s.query(project))
-	case len(seg) == 4 && seg[2] == "queries":
-		return on(c, http.MethodGet, s.getQueryResults(project, seg[3]))
-	case len(seg) == 3 && seg[2] == "jobs":
-		if c.method == http.MethodGet {
-			return s.listJobs(project)
-		}
-		return on(c, http.MethodPost, s.insert(project))
-	case len(seg) == 4 && seg[2] == "jobs":
-		return on(c, http.MethodGet, s.getJob(project, seg[3]))
-	case len(seg) == 5 && seg[2] == "jobs" && seg[4] == "cancel":
-		return on(c, http.MethodPost, s.cancel(project, seg[3]))
-	case len(seg) == 5 && seg[2] == "jobs" && seg[4] == "delete":
-		return on(c, http.MethodDelete, s.deleteJob(project, seg[3]))
-	case len(seg) == 3 && seg[2] == "datasets":
-		if c.method == http.MethodGet {
-			return s.listDatasets(project)
-		}
-		return on(c, http.MethodPost, s.insertDataset(project))
-	case len(seg) == 4 && seg[2] == "datasets":
-		return on(c, http.MethodGet, s.getDataset(project, seg[3]))
-	case len(seg) == 5 && seg[2] == "datasets" && seg[4] == "tables":
-		return on(c, http.MethodGet, s.listTables(project, seg[3]))
-	case len(seg) == 6 && seg[2] == "datasets" && seg[4] == "tables":
-		if c.method == http.MethodDelete {
-			return s.deleteTable(project, seg[3], seg[5])
-		}
-		return on(c, http.MethodGet, s.getTable(project, seg[3], seg[5]))
-	case len(seg) == 6 && seg[2] == "datasets" && seg[4] == "routines":
-		return on(c, http.MethodGet, s.getRoutine(project, seg[3], seg[5]))
-	case len(seg) == 7 && seg[2] == "datasets" && seg[4] == "tables" && seg[6] == "data":
-		return on(c, http.MethodGet, s.listTableData(project, seg[3], seg[5]))
-	case len(seg) == 7 && seg[2] == "datasets" && seg[4] == "tables" && seg[6] == "rowAccessPolicies":
-		return on(c, http.MethodGet, s.listRowAccessPolicies(project, seg[3], seg[5]))
-	}
-	return nil
-}
-
-func on(c *call, method string, h handler) handler {
-	if c.method == method {
-		return h
-	}
 	return nil
 }
 

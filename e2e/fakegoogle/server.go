@@ -24,15 +24,18 @@ type Server struct {
 	tokens  *tokens
 	sts     *securityTokenService
 	rec     *recorder
+	faults  faults
 	secret  []byte // signs page tokens
 	noise   atomic.Bool
 	gzip    atomic.Bool
 	delay   atomic.Int64 // JobDelay in ns
+	window  atomic.Int64 // requestIDWindow in ns
 	version atomic.Int64 // of the data: grows with every statement that may have changed it
 
 	mu       sync.Mutex
 	jobs     map[string]*job      // by jobKey
-	requests map[string]*job      // by account and requestId
+	started  []*job               // all jobs there ever were, in order
+	requests map[string]requested // by requestKey and plantedKey
 	cache    map[string]*result   // results by account, SQL and version of the data
 	anon     map[string]*result   // results by their anonymous destination table
 	bytes    map[string]int64     // sizes by table, from seed comments
@@ -73,13 +76,14 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	}
 	s := &Server{
 		opts: opts, log: opts.Log, engine: opts.Engine, tokens: newTokens(), rec: &recorder{}, secret: []byte(rand.Text()),
-		jobs: map[string]*job{}, requests: map[string]*job{}, cache: map[string]*result{}, anon: map[string]*result{},
+		jobs: map[string]*job{}, requests: map[string]requested{}, cache: map[string]*result{}, anon: map[string]*result{},
 		bytes: map[string]int64{}, linked: map[string]string{}, sizes: map[string]tableSize{}, rowAccess: map[string][]rowAccessPolicy{},
 	}
 	s.sts = newSTS(opts, s.tokens)
 	s.noise.Store(opts.Noise)
 	s.gzip.Store(opts.ForceGzip)
 	s.delay.Store(int64(opts.JobDelay))
+	s.window.Store(int64(requestIDWindow))
 	if err := s.listen(); err != nil {
 		s.Close()
 		return nil, err
