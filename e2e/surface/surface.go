@@ -106,11 +106,15 @@ func Document(cases []Case) string {
 	var b strings.Builder
 	b.WriteString(`# The REST surface
 
-Every method of the BigQuery API v2 and every other form of asking for the same, what bqgate makes of it, and the test that tries it on a real Envoy with a recorder behind it
-(` + "`e2e` TestSurface/NAME" + `, ` + "`e2e/testdata/surface/NAME.txtar`" + `). What is not listed here is refused. Written by ` + "`go test ./e2e/surface -update`" + `.
+Every method of the BigQuery API v2 and every other form of asking for the same, what bqgate makes
+of it, and the test that tries it on a real Envoy with a recorder behind it (` + "`e2e`" + `
+TestSurface/NAME, ` + "`e2e/testdata/surface/NAME.txtar`" + `). What is not listed here is refused.
+Written by ` + "`go test ./e2e/surface -update`" + `.
 
-In all answers: "refused" is a 403 with BigQuery's error JSON and the reason, 400 where the request itself is malformed; nothing of it reaches BigQuery. What a policy does not let
-its reader read is not told apart from what does not exist. Answers are not compressed and carry no headers of BigQuery's but ` + "`Content-Type` and `Cache-Control`" + `.
+In all answers: "refused" is a 403 with BigQuery's error JSON and the reason, 400 where the request
+itself is malformed; nothing of it reaches BigQuery. What a policy does not let its reader read is
+not told apart from what does not exist. Answers are not compressed and carry no headers of
+BigQuery's but ` + "`Content-Type` and `Cache-Control`" + `.
 
 ## Methods
 
