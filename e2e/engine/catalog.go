@@ -29,6 +29,11 @@ type entry struct {
 	calls   []tableID // the functions a view calls
 	made    int64
 
+	project, dataset string   // the defaults with which a view was made
+	names            []string // of a view's columns, where it was made with a list of them
+	shown            []field  // the columns of a view that are shown: those of when it was made
+	broken           string   // why a view cannot be read now
+
 	base     *tableID // what a snapshot or clone was made of
 	snapshot bool
 	was      *tableID // of a version that is kept: the table that it was one of
@@ -64,7 +69,7 @@ func (c *catalog) tableRows() []tableRow {
 		row := tableRow{ID: t.id, Type: "TABLE", Columns: t.columns, Query: t.query, Made: t.made, Base: t.base}
 		switch {
 		case t.view:
-			row.Type = "VIEW"
+			row.Type, row.Columns, row.Listed = "VIEW", t.shown, t.names != nil
 		case t.snapshot:
 			row.Type = "SNAPSHOT"
 		}

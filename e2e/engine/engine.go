@@ -73,6 +73,10 @@ func (e *engine) handle(req request) (resp response) {
 
 // dry analyses without running anything.
 func (e *engine) dry(req request) response {
+	req, _, err := e.listed(req)
+	if err != nil {
+		return response{Error: asFailure(err), StatementType: "CREATE_VIEW"}
+	}
 	a, fail := e.analyzer.analyze(req.SQL, req.Project, req.Dataset)
 	if a.kind == "SCRIPT" {
 		return response{StatementType: a.kind} // as at BigQuery, a dry run of a script tells little
@@ -85,8 +89,23 @@ func (e *engine) dry(req request) response {
 
 // run executes whatever it is given, as BigQuery would for an account that may do everything: queries, DML, DDL, scripts.
 func (e *engine) run(ctx context.Context, req request) response {
-	if done, out := e.clone(ctx, req); done {
-		return out
+	out := e.runOne(ctx, req)
+	if len(out.Targets) > 0 && !dml[out.StatementType] {
+		e.renew(ctx, out.Targets)
+	}
+	return out
+}
+
+// runOne is run without what follows from a change for the views over what was changed.
+func (e *engine) runOne(ctx context.Context, req request) response {
+	for _, special := range []func(context.Context, request) (bool, response){e.clone, e.altered} {
+		if done, out := special(ctx, req); done {
+			return out
+		}
+	}
+	req, text, err := e.listed(req)
+	if err != nil {
+		return response{Error: asFailure(err), StatementType: "CREATE_VIEW"}
 	}
 	a, analysisFail := e.analyzer.analyze(req.SQL, req.Project, req.Dataset)
 	if analysisFail != nil && analysisFail.fatal {
@@ -99,6 +118,7 @@ func (e *engine) run(ctx context.Context, req request) response {
 		return response{Error: fail, StatementType: a.kind, Targets: a.targets, Analysed: true}
 	}
 	if done, err := e.replaceExisting(ctx, a, req); done {
+		e.kept(req, a.targets, text)
 		out := a.response()
 		if err != nil {
 			out.Error = runFailure(err)
@@ -141,6 +161,7 @@ func (e *engine) run(ctx context.Context, req request) response {
 	}
 	e.catalog.apply(changed, a)
 	e.catalog.applyRoutine(a)
+	e.kept(req, a.targets, text)
 	out := a.response()
 	out.Analysed = analysisFail == nil
 	out.Columns, out.Rows, out.Mended = columns, rows, m.times

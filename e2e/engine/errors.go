@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -29,6 +30,15 @@ func runFailure(err error) *failure {
 		msg = "division by zero: " + strings.TrimSuffix(m[1], ".000000") + " / 0"
 	}
 	return &failure{Reason: "invalidQuery", Message: strings.TrimSpace(msg), RunTime: true}
+}
+
+// asFailure is an error as an answer has it.
+func asFailure(err error) *failure {
+	var f *failure
+	if errors.As(err, &f) {
+		return f
+	}
+	return &failure{Reason: "internalError", Message: err.Error()}
 }
 
 // gaveUp is deferred around a run: where a function of the driver does not stand its argument, REPEAT('x', -1) or 1 << -1, the driver

@@ -89,6 +89,10 @@ func (f *finder) FullName() (string, error) { return "tables", nil }
 func (f *finder) FindTable(path []string, _ *googlesql.FindOptions) (googlesql.TableNode, error) {
 	parts := complete(strings.Split(strings.Join(path, "."), "."), f.project, f.dataset)
 	key := strings.Join(parts, ".")
+	if e := f.an.catalog.tables[key]; e != nil && e.broken != "" {
+		f.reason, f.missing = "invalidQuery", e.broken
+		return nil, errNone
+	}
 	if t := f.an.tables[key]; t != nil {
 		if f.found != nil {
 			f.found[strings.Join(path, "\x00")] = key

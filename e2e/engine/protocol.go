@@ -76,7 +76,8 @@ type tableRow struct {
 	Type    string  `json:"type"` // TABLE, VIEW or SNAPSHOT
 	Columns []field `json:"columns"`
 	Query   string  `json:"query,omitempty"`
-	Made    int64   `json:"made"` // its place in the order of creation
+	Listed  bool    `json:"listed,omitempty"` // a view whose columns were named in a list
+	Made    int64   `json:"made"`             // its place in the order of creation
 
 	Base *tableID `json:"base,omitempty"` // of a snapshot, or of a clone, which is a TABLE
 }

@@ -56,6 +56,8 @@ type CatalogTable struct {
 	ID     bigquery.TableID
 	View   bool
 	Query  string // a view's SQL
+	Listed bool   // a view that was made with a list of its columns
+	// Schema is what tables.get shows: of a view, the columns that it had when it was made.
 	Schema []bigquery.Field
 	Made   int64 // its place in the order of creation
 

@@ -40,7 +40,7 @@ var sizeComment = regexp.MustCompile(`(?m)^[ \t]*--[ \t]*bqgate:bytes[ \t]+(\S+)
 // linkComment is `-- bqgate:linked share crm`: the dataset share is a linked one that shows crm. What is in it is seeded as in any other.
 var linkComment = regexp.MustCompile(`(?m)^[ \t]*--[ \t]*bqgate:linked[ \t]+(\w+)[ \t]+(\w+)[ \t]*$`)
 
-// Seed runs SQL statement by statement, CREATE SCHEMA included. A comment line `-- bqgate:bytes dataset.table 5GiB` sets what a dry run
+// Seed runs SQL statement by statement, CREATE SCHEMA and ALTER TABLE … ADD COLUMN and DROP COLUMN included. A comment line `-- bqgate:bytes dataset.table 5GiB` sets what a dry run
 // estimates for a table. CREATE ROW ACCESS POLICY and DROP ALL ROW ACCESS POLICIES are done here, since no engine knows them. After a crash of the engine all seeds are run again.
 func (s *Server) Seed(ctx context.Context, text string) error {
 	for _, m := range sizeComment.FindAllStringSubmatch(text, -1) {

@@ -63,6 +63,7 @@ type sqlResponse struct {
 		Type    string           `json:"type"`
 		Columns []bigquery.Field `json:"columns"`
 		Query   string           `json:"query"`
+		Listed  bool             `json:"listed"`
 		Made    int64            `json:"made"`
 		Base    *sqlTable        `json:"base"`
 	} `json:"catalog"`
@@ -290,7 +291,10 @@ func (e *sqlengine) Catalog(ctx context.Context) (*Catalog, error) {
 	}
 	c := &Catalog{Datasets: r.Datasets}
 	for _, t := range r.Catalog {
-		c.Tables = append(c.Tables, CatalogTable{ID: bigquery.TableID(t.ID), View: t.Type == "VIEW", Query: t.Query, Schema: t.Columns, Made: t.Made, Snapshot: t.Type == "SNAPSHOT", Base: (*bigquery.TableID)(t.Base)})
+		c.Tables = append(c.Tables, CatalogTable{
+			ID: bigquery.TableID(t.ID), View: t.Type == "VIEW", Query: t.Query, Listed: t.Listed, Schema: t.Columns, Made: t.Made,
+			Snapshot: t.Type == "SNAPSHOT", Base: (*bigquery.TableID)(t.Base),
+		})
 	}
 	for _, r := range r.RoutineRows {
 		routine, err := r.resource()

@@ -259,7 +259,11 @@ func (s *Server) tableResource(t CatalogTable, rows, bytes int64) object {
 		{"creationTime", creationTime(t)}, {"lastModifiedTime", creationTime(t)},
 	}
 	if t.View {
-		return append(out, member{"view", object{{"query", t.Query}, {"useLegacySql", false}}})
+		view := object{{"query", t.Query}, {"useLegacySql", false}}
+		if t.Listed {
+			view = append(view, member{"useExplicitColumnNames", true})
+		}
+		return append(out, member{"view", view})
 	}
 	// "Output only. Information about the snapshot", "about the clone" (https://cloud.google.com/bigquery/docs/reference/rest/v2/tables#resource:-table).
 	switch {
