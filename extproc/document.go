@@ -1,6 +1,7 @@
 package extproc
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -20,6 +21,9 @@ type document struct {
 	body    []byte
 	about   bigquery.JobReference
 	clock   *timing.Clock
+
+	unreadable error // why a body cannot be read, should there be one
+	made       bool  // BigQuery gave no body, and the gateway made one
 }
 
 func (d *document) rows() uint64               { return 0 }
@@ -35,6 +39,12 @@ func (d *document) write(_ context.Context, p []byte) ([]byte, error) {
 
 func (d *document) close(ctx context.Context) ([]byte, error) {
 	f := d.forward
+	if f.Method == bigquery.MethodCancel && len(bytes.TrimSpace(d.body)) == 0 {
+		return d.stopped(ctx)
+	}
+	if d.unreadable != nil {
+		return nil, d.unreadable
+	}
 	job, err := bigquery.ParseJob(d.body, f.Method == bigquery.MethodCancel)
 	if err != nil {
 		return nil, fmt.Errorf("read the job of the answer: %w", err)
@@ -56,26 +66,47 @@ func (d *document) close(ctx context.Context) ([]byte, error) {
 			return nil, err
 		}
 	}
-	out, err := d.shown()
+	return d.shown(job)
+}
+
+// stopped is the answer to jobs.cancel for which BigQuery gave a status and no body. Clients read the
+// job in it, so the gateway asks for the job; where it gets none, the job's names and that it was
+// running are all that is told.
+func (d *document) stopped(ctx context.Context) ([]byte, error) {
+	record := d.forward.Record
+	d.about, d.made = record.Job, true
+	job, err := d.service.Upstream.GetJob(ctx, record.Job)
+	if err != nil {
+		d.service.Log.Warn("a job was cancelled, and cannot be read", "decision", d.forward.Decision, "error", err)
+		return d.shown(bigquery.Job{Reference: record.Job, Priority: record.Query.Priority, State: "RUNNING", Created: record.Created.UnixMilli()})
+	}
+	if err := jobs.CheckCreated(record, job); err != nil {
+		return nil, &mismatch{err}
+	}
+	return d.shown(job)
+}
+
+// shown is the job as its reader may see it: nothing but that it was stopped, where the answer is bare.
+func (d *document) shown(job bigquery.Job) ([]byte, error) {
+	out, err := d.view(job)
 	if err != nil {
 		return nil, fmt.Errorf("filter the job of the answer: %w", err)
 	}
-	fields, err := bigquery.ParseFieldMask(f.Fields)
+	fields, err := bigquery.ParseFieldMask(d.forward.Fields)
 	if err != nil {
 		return nil, fmt.Errorf("fields of the request: %w", err)
 	}
 	return fields.Apply(out)
 }
 
-// shown is the job as its reader may see it: nothing but that it was stopped, where the answer is bare.
-func (d *document) shown() ([]byte, error) {
+func (d *document) view(job bigquery.Job) ([]byte, error) {
 	f, q := d.forward, d.forward.Record.Query
 	if f.Bare {
 		return bigquery.StoppedJob(bigquery.HeldJob{
 			Job: f.Record.Job, SQL: q.SQL, Labels: q.Labels, Priority: q.Priority, Created: f.Record.Created,
 		}), nil
 	}
-	return bigquery.FilterJob(d.body, bigquery.JobView{
+	return bigquery.ShowJob(job, bigquery.JobView{
 		SQL: q.SQL, Labels: q.Labels, Sensitive: f.Plan.Sensitive, Wrapped: f.Method == bigquery.MethodCancel,
 	})
 }

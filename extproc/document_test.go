@@ -1,9 +1,14 @@
 package extproc
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 
+	procv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+
+	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/masking"
@@ -65,3 +70,77 @@ func TestWhatACancelShows(t *testing.T) {
 		})
 	}
 }
+
+// An answer to jobs.cancel may be a status without a body. The client gets a whole one, whatever the headers say of a body that
+// is not there; a body that is there is still read, or withheld.
+func TestACancelThatIsAnsweredWithoutABody(t *testing.T) {
+	ref := bigquery.JobReference{ProjectID: "demo", JobID: "j1", Location: "US"}
+	running := bigquery.Job{Reference: ref, Labels: map[string]string{jobs.Label: "d-0"}, SQL: "SELECT 1", State: "RUNNING", StatementType: "SELECT"}
+	stopped := running
+	stopped.State, stopped.Error = "DONE", &bigquery.JobError{Reason: "stopped", Message: "Job execution was cancelled: " + secret}
+	foreign := running
+	foreign.Labels = nil
+	json := []string{"content-type", "application/json; charset=UTF-8", "content-length", "0"}
+	for name, c := range map[string]struct {
+		status  string
+		headers []string
+		body    []*procv3.ProcessingRequest // none: the headers end the answer
+		known   func() (bigquery.Job, error)
+		bare    bool
+		code    int
+		shows   []string
+	}{
+		"no body":               {"200", json, nil, found(running), false, 200, []string{`"bigquery#jobCancelResponse"`, `"RUNNING"`, "SELECT mine", `"j1"`}},
+		"a job that ended":      {"200", json, nil, found(stopped), false, 200, []string{`"DONE"`, `"stopped"`, "Its own words are not shown"}},
+		"no type":               {"200", nil, nil, found(running), false, 200, []string{`"RUNNING"`}},
+		"the type of HTML":      {"200", []string{"content-type", "text/html"}, nil, found(running), false, 200, []string{`"RUNNING"`}},
+		"204":                   {"204", nil, nil, found(running), false, 200, []string{`"RUNNING"`}},
+		"an empty piece":        {"200", json, []*procv3.ProcessingRequest{responseBodyOf("", true)}, found(running), false, 200, []string{`"RUNNING"`}},
+		"white space":           {"200", json, []*procv3.ProcessingRequest{responseBodyOf(" \n", false), responseBodyOf("", true)}, found(running), false, 200, []string{`"RUNNING"`}},
+		"bare":                  {"200", nil, nil, found(stopped), true, 200, []string{`"stopped"`, "the job was cancelled"}},
+		"the job is not told":   {"200", nil, nil, lost, false, 200, []string{`"bigquery#jobCancelResponse"`, `"RUNNING"`, `"j1"`}},
+		"the job is another's":  {"200", nil, nil, found(foreign), false, 403, []string{`"accessDenied"`}},
+		"HTML where JSON is":    {"200", []string{"content-type", "text/html"}, []*procv3.ProcessingRequest{responseBodyOf("<html>"+secret, true)}, found(running), false, 503, nil},
+		"gzip where nothing is": {"200", []string{"content-encoding", "gzip"}, nil, found(running), false, 200, []string{`"RUNNING"`}},
+		"gzip":                  {"200", []string{"content-encoding", "gzip", "content-type", "application/json"}, []*procv3.ProcessingRequest{responseBodyOf(secret, true)}, found(running), false, 503, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			j := &journal{}
+			s := newService(t, j)
+			s.Upstream = asked(c.known)
+			first := request(t, s, func(f *verdict.Forward) {
+				f.Method, f.Bare, f.Plan = bigquery.MethodCancel, c.bare, masking.Plan{Sensitive: true}
+				f.Record.Query, f.Record.SQLDigest = bigquery.QueryRequest{SQL: "SELECT mine"}, jobs.Digest("SELECT 1")
+			})
+			answer := responseHeadersOf("via_upstream", c.status)
+			answer.GetResponseHeaders().Headers = headers(append([]string{":status", c.status}, c.headers...)...)
+			answer.GetResponseHeaders().EndOfStream = c.body == nil
+			sent, _ := run(t, s, c.code == 200, append([]*procv3.ProcessingRequest{first, answer}, c.body...)...)
+			body := got(sent)
+			if code := int(sent[len(sent)-1].GetImmediateResponse().GetStatus().GetCode()); code != c.code {
+				t.Errorf("status %d, want %d: %s", code, c.code, body)
+			}
+			for _, want := range c.shows {
+				if !strings.Contains(body, want) {
+					t.Errorf("the client does not get %q: %s", want, body)
+				}
+			}
+			if leaked(sent) {
+				t.Errorf("a raw value passed: %s", body)
+			}
+			if frame, ok := j.records[0].(audit.Frame); c.code == 200 && (!ok || string(frame.Bytes) != body) {
+				t.Errorf("the journal has %v, the client %s", j.records[0], body)
+			}
+		})
+	}
+}
+
+type asked func() (bigquery.Job, error)
+
+func (a asked) GetJob(context.Context, bigquery.JobReference) (bigquery.Job, error) { return a() }
+
+func found(j bigquery.Job) func() (bigquery.Job, error) {
+	return func() (bigquery.Job, error) { return j, nil }
+}
+
+func lost() (bigquery.Job, error) { return bigquery.Job{}, errors.New("connection reset") }

@@ -152,22 +152,23 @@ func (x *exchange) responseHeaders(ctx context.Context, r *procv3.ProcessingRequ
 	}
 	if code >= 400 { // of any type: Google's front ends answer in HTML, and what is no error of BigQuery's is not shown
 		x.status = code
-		x.answer = &failure{forward: x.forward, code: code, readable: jsonAnswer(h)}
+		x.answer = &failure{forward: x.forward, code: code, readable: notJSON(h) == nil}
 		if h.GetEndOfStream() {
 			return x.finish(ctx, nil, true)
 		}
 		return nil, nil
 	}
-	if enc := header(h, "content-encoding"); enc != "" && enc != "identity" {
-		return nil, fmt.Errorf("the answer has content-encoding %q, which cannot be read", enc)
-	}
-	if !jsonAnswer(h) {
-		return nil, fmt.Errorf("the answer has content-type %q, want application/json", header(h, "content-type"))
-	}
 	if code >= 300 || code < 200 {
 		return nil, fmt.Errorf("the answer has status %d, which is not BigQuery's", code)
 	}
-	x.status, x.answer = code, x.newAnswer(code)
+	unreadable := notJSON(h)
+	if unreadable != nil && x.forward.Method != bigquery.MethodCancel { // which may have no body, nor its type
+		return nil, unreadable
+	}
+	x.status, x.answer = code, x.newAnswer(code, unreadable)
+	if x.forward.Method == bigquery.MethodCancel {
+		x.status = 200 // also where it was 204: what is sent has a body
+	}
 	x.held = responseHeaders(headersBut(h, bigquery.ResponseHeaders))
 	if h.GetEndOfStream() {
 		return x.finish(ctx, nil, true)
@@ -175,19 +176,24 @@ func (x *exchange) responseHeaders(ctx context.Context, r *procv3.ProcessingRequ
 	return nil, nil
 }
 
-func (x *exchange) newAnswer(code int) answer {
+func (x *exchange) newAnswer(code int, unreadable error) answer {
 	f := x.forward
 	rows := f.Method == bigquery.MethodQuery || f.Method == bigquery.MethodGetQueryResults || f.Method == bigquery.MethodListTableData
 	if rows && code == 200 {
 		return newResults(x.service, f, &x.clock)
 	}
-	return &document{service: x.service, forward: f, clock: &x.clock}
+	return &document{service: x.service, forward: f, clock: &x.clock, unreadable: unreadable}
 }
 
-// jsonAnswer says whether an answer can be read as JSON.
-func jsonAnswer(h *procv3.HttpHeaders) bool {
-	enc := header(h, "content-encoding")
-	return strings.HasPrefix(header(h, "content-type"), "application/json") && (enc == "" || enc == "identity")
+// notJSON says why an answer cannot be read as JSON.
+func notJSON(h *procv3.HttpHeaders) error {
+	if enc := header(h, "content-encoding"); enc != "" && enc != "identity" {
+		return fmt.Errorf("the answer has content-encoding %q, which cannot be read", enc)
+	}
+	if kind := header(h, "content-type"); !strings.HasPrefix(kind, "application/json") {
+		return fmt.Errorf("the answer has content-type %q, want application/json", kind)
+	}
+	return nil
 }
 
 func (x *exchange) responseBody(ctx context.Context, b *procv3.HttpBody) ([]*procv3.ProcessingResponse, error) {
@@ -250,7 +256,7 @@ func (x *exchange) responseTrailers(ctx context.Context, t *procv3.HttpTrailers)
 		names = append(names, h.GetKey())
 	}
 	replies, err := x.finish(ctx, nil, false)
-	if err != nil || x.failed() {
+	if err != nil || x.replaced() {
 		return replies, err
 	}
 	return append(replies, responseTrailers(names)), nil
@@ -263,7 +269,7 @@ func (x *exchange) release(ctx context.Context, out []byte, end bool, outcome ..
 			return nil, err
 		}
 	}
-	if x.failed() { // only finish comes here: the whole response, headers too, is the gateway's own
+	if x.replaced() { // only finish comes here: the whole response, headers too, is the gateway's own
 		x.released = true
 		return one(immediate(x.status, out)), nil
 	}
@@ -391,8 +397,12 @@ func (x *exchange) stopJob() {
 	}()
 }
 
-// failed says that the upstream answered with an error, which is replaced whole.
-func (x *exchange) failed() bool {
+// replaced says that the upstream answered with an error, or with nothing where an answer is due: the
+// response is the gateway's own.
+func (x *exchange) replaced() bool {
+	if d, ok := x.answer.(*document); ok {
+		return d.made
+	}
 	_, failed := x.answer.(*failure)
 	return failed
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // ErrNotFound says that BigQuery knows no such table or job, or does not tell the gateway's
@@ -28,6 +29,9 @@ type APIError struct {
 	Status  int
 	Reason  string // documented reasons only; knownReason otherwise
 	Message string
+	// Again is set where an earlier try of the same call got no answer, and may have done what this
+	// one is refused for: a job id is taken, perhaps by that try.
+	Again bool
 }
 
 func (e *APIError) Error() string { return fmt.Sprintf("BigQuery answered %d %s", e.Status, e.Reason) }
@@ -46,7 +50,8 @@ type ClientOptions struct {
 
 // Client is the gateway's own way to BigQuery. It reads schemas and jobs and makes dry runs under
 // the inspection identity, whose token never passes Envoy, and submits released queries under the
-// token it is given. Rows are never read. Deadlines come from the context.
+// token it is given. Rows are never read. Deadlines come from the context. Within them, a call that
+// failed for a moment is made again (Again): each of them reads, or names the job it is about.
 type Client struct {
 	base  string
 	http  *http.Client
@@ -217,12 +222,22 @@ func (c *Client) DryRun(ctx context.Context, op Operation) (DryRun, error) {
 }
 
 // InsertJob submits a body of EncodeInsert under the given access token. A job id that is taken is
-// an *APIError of status 409.
+// an *APIError of status 409. A body that names no job id is sent once: a second one would be a
+// second job.
 func (c *Client) InsertJob(ctx context.Context, bearer, project string, body []byte) (Job, error) {
 	if !projectID.MatchString(project) {
 		return Job{}, errors.New("insert job: not a project id")
 	}
-	answer, err := c.call(ctx, bearer, http.MethodPost, "projects/"+project+"/jobs", nil, body)
+	lost := false
+	answer, err := Again(ctx, func(err error) bool { return fixesJob(body) && momentary(err) }, func() ([]byte, error) {
+		answer, err := c.call(ctx, bearer, http.MethodPost, "projects/"+project+"/jobs", nil, body)
+		var api *APIError
+		if errors.As(err, &api) {
+			api.Again = lost
+		}
+		lost = lost || maybeDone(err)
+		return answer, err
+	})
 	if err != nil {
 		return Job{}, fmt.Errorf("insert job: %w", err)
 	}
@@ -236,16 +251,36 @@ func (c *Client) InsertJob(ctx context.Context, bearer, project string, body []b
 	return j, nil
 }
 
+// fixesJob says whether a body of jobs.insert names the job that it makes.
+func fixesJob(body []byte) bool {
+	var b struct {
+		Reference struct {
+			JobID string `json:"jobId"`
+		} `json:"jobReference"`
+	}
+	return json.Unmarshal(body, &b) == nil && b.Reference.JobID != ""
+}
+
 // CancelJob asks BigQuery to stop a job, under the given access token: the account that runs it
-// may, the inspection identity may not.
+// may, the inspection identity may not. BigQuery may answer without a body; the Job has its
+// reference alone then.
 func (c *Client) CancelJob(ctx context.Context, bearer string, ref JobReference) (Job, error) {
 	path, query, err := jobPath(ref)
 	if err != nil {
 		return Job{}, fmt.Errorf("cancel job: %w", err)
 	}
-	body, err := c.call(ctx, bearer, http.MethodPost, path+"/cancel", query, nil)
-	if err != nil {
+	body, err := Again(ctx, momentary, func() ([]byte, error) {
+		answer, err := c.call(ctx, bearer, http.MethodPost, path+"/cancel", query, nil)
+		if errors.Is(err, errNoBody) {
+			return nil, nil
+		}
+		return answer, err
+	})
+	switch {
+	case err != nil:
 		return Job{}, fmt.Errorf("cancel job %s: %w", ref.JobID, err)
+	case len(body) == 0:
+		return Job{Reference: ref}, nil
 	}
 	return parseOwn(body, ref, true)
 }
@@ -255,11 +290,13 @@ func (c *Client) inspect(ctx context.Context, verb, path string, query url.Value
 	if err != nil {
 		return nil, fmt.Errorf("token of the inspection identity: %w", err)
 	}
-	return c.call(ctx, token, verb, path, query, body)
+	return Again(ctx, momentary, func() ([]byte, error) { return c.call(ctx, token, verb, path, query, body) })
 }
 
-// call makes one request and reads its answer whole. There are no retries: whoever calls knows what
-// a second try would mean.
+// errNoBody is an answer of status 200 without a body.
+var errNoBody = errors.New("the answer has no body")
+
+// call makes one request, once, and reads its answer whole.
 func (c *Client) call(ctx context.Context, bearer, verb, path string, query url.Values, body []byte) ([]byte, error) {
 	if bearer == "" {
 		return nil, errors.New("no access token")
@@ -281,15 +318,19 @@ func (c *Client) call(ctx context.Context, bearer, verb, path string, query url.
 	}
 	resp, err := c.http.Do(r)
 	if err != nil {
-		return nil, err
+		return nil, &unanswered{err}
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("read answer: %w", err)
+		return nil, &unanswered{fmt.Errorf("read answer: %w", err)}
 	case len(answer) > maxAnswer:
 		return nil, fmt.Errorf("the answer is larger than %d bytes", maxAnswer)
+	case resp.StatusCode == http.StatusOK && len(answer) == 0:
+		return nil, &unanswered{errNoBody}
+	case resp.StatusCode == http.StatusOK && !jsontext.Value(answer).IsValid(jsontext.AllowDuplicateNames(true)):
+		return nil, &unanswered{errors.New("the answer is not JSON, or not all of it")}
 	case resp.StatusCode == http.StatusOK:
 		return answer, nil
 	case resp.StatusCode < 400:

@@ -7,7 +7,7 @@
 // never parses a byte that only the client wrote; both ext_authz and ext_proc call it and must
 // arrive at the same bytes.
 //
-// The way back is as narrow. FilterJob and FilterError rebuild a Job or an error by allow-list;
+// The way back is as narrow. ShowJob and FilterError rebuild a Job or an error by allow-list;
 // FieldMask applies the client's `fields=` after masking, since it is never forwarded; the replies
 // of files replies.go and errors.go are the ones the gateway gives itself, in the shapes that the
 // stock clients wait for.

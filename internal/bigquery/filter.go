@@ -74,13 +74,10 @@ type cancelAnswer struct {
 // statementTypes are the words that a job may be shown with; nothing else is ever allowed to run.
 var statementTypes = []string{"SELECT"}
 
-// FilterJob rebuilds an answer that is a Job (jobs.get, jobs.insert) or carries one (jobs.cancel)
-// by allow-list. An answer that is not understood is an error, and nothing of it may be shown.
-func FilterJob(body []byte, v JobView) ([]byte, error) {
-	j, err := ParseJob(body, v.Wrapped)
-	if err != nil {
-		return nil, err
-	}
+// ShowJob writes a job that ParseJob has read, by allow-list: as the answer of jobs.get and
+// jobs.insert, or of jobs.cancel, which carries it in a member. What is not understood is an error,
+// and nothing of it may be shown.
+func ShowJob(j Job, v JobView) ([]byte, error) {
 	a := answer(j.Reference, v.SQL, v.Labels, j.Priority)
 	a.UserEmail = v.UserEmail
 	a.Configuration.DryRun = j.DryRun

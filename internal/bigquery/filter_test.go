@@ -37,6 +37,15 @@ func TestParseJob(t *testing.T) {
 }
 
 // An answer that is not the Job that is expected says nothing.
+// filterJob is what ext_proc does with an answer of BigQuery's.
+func filterJob(body []byte, v JobView) ([]byte, error) {
+	j, err := ParseJob(body, v.Wrapped)
+	if err != nil {
+		return nil, err
+	}
+	return ShowJob(j, v)
+}
+
 func TestFilterJobRefuses(t *testing.T) {
 	good := upstreamJob(t)
 	replace := func(old, new string) string {
@@ -65,18 +74,18 @@ func TestFilterJobRefuses(t *testing.T) {
 		"table name":       replace(`"tableId": "anon2"`, `"tableId": "a b"`),
 		"labels as list":   replace(`"labels": {`, `"labels": [], "x": {`),
 	} {
-		if out, err := FilterJob([]byte(body), JobView{SQL: "SELECT 1"}); err == nil {
+		if out, err := filterJob([]byte(body), JobView{SQL: "SELECT 1"}); err == nil {
 			t.Errorf("%s: %s", name, out)
 		}
 	}
-	if out, err := FilterJob([]byte(good), JobView{Wrapped: true}); err == nil {
+	if out, err := filterJob([]byte(good), JobView{Wrapped: true}); err == nil {
 		t.Errorf("not wrapped: %s", out)
 	}
 }
 
 func TestFilterJob(t *testing.T) {
 	view := JobView{SQL: "SELECT name FROM crm.customers", Labels: map[string]string{"team": "x", "bqgate_decision": "d-1"}, UserEmail: "agent@example.com", Sensitive: true}
-	out, err := FilterJob([]byte(upstreamJob(t)), view)
+	out, err := filterJob([]byte(upstreamJob(t)), view)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +102,7 @@ func TestFilterJob(t *testing.T) {
 		t.Error("a value passed")
 	}
 	view.Sensitive, view.Wrapped = false, true
-	out, err = FilterJob([]byte(`{"kind":"bigquery#jobCancelResponse","job":`+upstreamJob(t)+`,"x":"`+canary+`"}`), view)
+	out, err = filterJob([]byte(`{"kind":"bigquery#jobCancelResponse","job":`+upstreamJob(t)+`,"x":"`+canary+`"}`), view)
 	if err != nil || !strings.HasPrefix(string(out), `{"kind":"bigquery#jobCancelResponse","job":{"kind":"bigquery#job"`) {
 		t.Fatalf("%s, %v", out, err)
 	}
@@ -112,7 +121,7 @@ func TestJobsTellRoundedBytes(t *testing.T) {
 		`"status":{"state":"DONE","errorResult":{"reason":"bytesBilledLimitExceeded","message":"Query exceeded limit for bytes billed: 1. 13631488 or higher required."}}}`
 	for name, body := range map[string]string{"get": job, "as a number": strings.ReplaceAll(job, `"12345678"`, `12345678`), "cancel": `{"kind":"bigquery#jobCancelResponse","job":` + job + `}`} {
 		t.Run(name, func(t *testing.T) {
-			out, err := FilterJob([]byte(body), JobView{SQL: "SELECT 1", Wrapped: name == "cancel"})
+			out, err := filterJob([]byte(body), JobView{SQL: "SELECT 1", Wrapped: name == "cancel"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -217,14 +226,14 @@ func FuzzFilterJob(f *testing.F) {
 	f.Add(`{"job":{"jobReference":{"projectId":"p","jobId":"j"},"configuration":{"query":{"query":"x"}},"status":{"state":"DONE"}}}`, true)
 	f.Fuzz(func(t *testing.T, body string, wrapped bool) {
 		view := JobView{SQL: "SELECT 1", Labels: map[string]string{"team": "x"}, Sensitive: true, Wrapped: wrapped}
-		out, err := FilterJob([]byte(body), view)
+		out, err := filterJob([]byte(body), view)
 		if err != nil {
 			return
 		}
 		if _, err := oneValue(out); err != nil {
 			t.Fatalf("%s: %v", out, err)
 		}
-		again, err := FilterJob(out, view)
+		again, err := filterJob(out, view)
 		if err != nil || string(again) != string(out) {
 			t.Fatalf("filtered twice: %v\n%s\n%s", err, out, again)
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -33,12 +34,12 @@ func TestClientRowAccess(t *testing.T) {
 		"not found":                {server{status: 404, body: `{"error":{"errors":[{"reason":"notFound"}]}}`}, "", ErrNotFound},
 		"denied":                   {server{status: 403, body: `{"error":{"message":"` + canary + `","errors":[{"reason":"accessDenied"}]}}`}, "", ErrRowAccessDenied},
 		"too many requests":        {server{status: 403, body: `{"error":{"errors":[{"reason":"rateLimitExceeded"}]}}`}, "", nil},
-		"no body":                  {server{status: 200}, "", errNoRowAccessList},
+		"no body":                  {server{status: 200}, "", nil},
 		"null":                     {server{status: 200, body: `null`}, "", errNoRowAccessList},
 		"a list":                   {server{status: 200, body: `[` + rowPolicy("t 1") + `]`}, "", errNoRowAccessList},
 		"text":                     {server{status: 200, body: `"` + canary + `"`}, "", errNoRowAccessList},
-		"broken off":               {server{status: 200, body: has[:len(has)-3]}, "", errNoRowAccessList},
-		"something behind":         {server{status: 200, body: `{} {}`}, "", errNoRowAccessList},
+		"broken off":               {server{status: 200, body: has[:len(has)-3]}, "", nil},
+		"something behind":         {server{status: 200, body: `{} {}`}, "", nil},
 		"a member that is unknown": {server{status: 200, body: `{"unreachable":["` + canary + `"]}`}, "", errNoRowAccessList},
 		"a member twice":           {server{status: 200, body: `{"rowAccessPolicies":[` + rowPolicy("t 1") + `],"rowAccessPolicies":[]}`}, "", errNoRowAccessList},
 		"other case of letters":    {server{status: 200, body: `{"RowAccessPolicies":[` + rowPolicy("t 1") + `]}`}, "", errNoRowAccessList},
@@ -50,7 +51,9 @@ func TestClientRowAccess(t *testing.T) {
 		"too long":                 {server{status: 200, body: `{"nextPageToken":"` + strings.Repeat("x", maxAnswer) + `"}`}, "", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := start(t, &c.server).RowAccess(t.Context(), id)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second) // a fault that passes is waited out
+			defer cancel()
+			got, err := start(t, &c.server).RowAccess(ctx, id)
 			if got != c.want || (err == nil) != (c.want != "") || c.is != nil && !errors.Is(err, c.is) {
 				t.Errorf("%q, %v", got, err)
 			}
@@ -60,8 +63,9 @@ func TestClientRowAccess(t *testing.T) {
 			if strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), canary) && !errors.As(err, new(*APIError)) || err != nil && strings.Contains(err.Error(), canary) {
 				t.Errorf("a policy's text is in the error: %v", err)
 			}
-			if len(c.server.seen) != 1 {
-				t.Fatalf("%d requests", len(c.server.seen))
+			again := slices.Contains([]string{"no body", "broken off", "something behind", "an error"}, name)
+			if n := len(c.server.seen); n == 0 || n > 1 != again {
+				t.Fatalf("%d requests", n)
 			}
 			r := c.server.seen[0]
 			if r.Method != "GET" || r.RequestURI != "/bigquery/v2/projects/demo/datasets/crm/tables/t%201/rowAccessPolicies?alt=json&pageSize=1&prettyPrint=false" || r.Header.Get("Authorization") != "Bearer inspection" {
