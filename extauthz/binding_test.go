@@ -2,6 +2,7 @@ package extauthz
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,16 +40,18 @@ approvals:
 
 // boundWorld is a Service on parts that the test changes between the approval and the run.
 type boundWorld struct {
-	t        *testing.T
-	s        *Service
-	table    bigquery.Table
-	analysis func() *googlesql.Analysis
-	set      *policies.Set
-	subject  identity.Subject
-	estimate int64
-	project  string
-	access   bigquery.RowAccess
-	denied   error // what the question for row access policies ends with
+	t          *testing.T
+	s          *Service
+	table      bigquery.Table
+	analysis   func() *googlesql.Analysis
+	set        *policies.Set
+	subject    identity.Subject
+	estimate   int64
+	accuracy   string // of the estimate; PRECISE if empty
+	project    string
+	access     bigquery.RowAccess
+	denied     error // what the question for row access policies ends with
+	noEstimate error // what a dry run ends with
 
 	gone        bool  // the table
 	catalogDown error // what a look at the table ends with
@@ -139,7 +142,7 @@ func (w *boundWorld) Mint(context.Context, string, string) (credentials.Token, e
 }
 func (w *boundWorld) Principal(account string) string { return w.principals[account] }
 func (w *boundWorld) DryRun(context.Context, bigquery.Operation) (bigquery.DryRun, error) {
-	return bigquery.DryRun{TotalBytesProcessed: w.estimate, Accuracy: "PRECISE", StatementType: "SELECT"}, nil
+	return bigquery.DryRun{TotalBytesProcessed: w.estimate, Accuracy: cmp.Or(w.accuracy, "PRECISE"), StatementType: "SELECT"}, w.noEstimate
 }
 func (w *boundWorld) Append(context.Context, audit.Record) (audit.Position, error) {
 	return audit.Position{}, nil

@@ -132,8 +132,9 @@ func (s *Service) judge(ctx context.Context, w *walk, op bigquery.Operation) err
 		return err
 	}
 	w.clock.Done("policy")
-	if analysis.Error == nil && set.NeedsEstimate(ask) {
-		w.estimate, err = s.estimate(ctx, w, w.runs(op))
+	// A dry run asks for nothing else.
+	if analysis.Error == nil && (set.NeedsEstimate(ask) || op.Query.DryRun && w.decision.Effect != policies.Refuse) {
+		w.estimate, err = s.estimate(ctx, w, w.runs(op), set.Unmeasured(ask))
 		w.clock.Done("estimate")
 		if err != nil {
 			return err
@@ -187,7 +188,7 @@ func (s *Service) draft(w *walk, q *bigquery.QueryRequest) jobs.Record {
 		Credential: w.account, Principal: s.Credentials.Principal(w.account), Approval: w.approval, Created: w.started,
 	}
 	if w.estimate != nil {
-		r.Estimate = &w.estimate.Bytes
+		r.Estimate, r.SizeUnknown = &w.estimate.Bytes, w.estimate.Unknown
 	}
 	return r
 }

@@ -20,18 +20,14 @@ func (s *Service) dryRun(ctx context.Context, w *walk) outcome {
 	if w.decision.Effect == policies.Refuse {
 		return s.refuse(ctx, w, denied(w.decision))
 	}
-	if w.estimate == nil {
-		var err error
-		if w.estimate, err = s.estimate(ctx, w, w.runs(w.op)); err != nil {
-			return s.refuse(ctx, w, err)
-		}
-	}
 	job := bigquery.JobReference{ProjectID: w.op.Job.ProjectID, Location: w.op.Job.Location}
 	if job.Location == "" {
 		job.Location = s.location(w)
 	}
 	w.job = job
-	d := bigquery.DryRunAnswer{Job: job, SQL: w.op.Query.SQL, Labels: w.op.Query.Labels, Bytes: w.estimate.Bytes, Schema: planSchema(w.decision.Mask)}
+	d := bigquery.DryRunAnswer{
+		Job: job, SQL: w.op.Query.SQL, Labels: w.op.Query.Labels, Bytes: w.estimate.Bytes, Unknown: w.estimate.Unknown, Schema: planSchema(w.decision.Mask),
+	}
 	for _, name := range tables(w.analysis) {
 		if parts := strings.SplitN(name, ".", 3); len(parts) == 3 {
 			d.Tables = append(d.Tables, bigquery.TableID{Project: parts[0], Dataset: parts[1], Table: parts[2]})

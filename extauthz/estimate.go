@@ -9,6 +9,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/coarse"
+	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -44,8 +45,32 @@ func (e *estimates) put(key string, v policies.Estimate) {
 	e.entries[key] = estimated{v, time.Now().Add(estimateTTL)}
 }
 
-// estimate asks BigQuery, with the inspection identity and through jobs.insert, what the query would read.
-func (s *Service) estimate(ctx context.Context, w *walk, op bigquery.Operation) (*policies.Estimate, error) {
+// estimate asks BigQuery, with the inspection identity and through jobs.insert, what the query would read. What BigQuery
+// does not say for certain is unknown, and so is what it says of a query of which one of the tables named has row access
+// policies: policies.Set.Unmeasured.
+func (s *Service) estimate(ctx context.Context, w *walk, op bigquery.Operation, unmeasured []*bigquery.Table) (*policies.Estimate, error) {
+	said, err := s.dryRunBytes(ctx, op)
+	if err != nil || said.Unknown || len(unmeasured) == 0 {
+		return said, err
+	}
+	access, err := googlesql.RowAccess(ctx, s.Catalog, unmeasured)
+	w.clock.Done("row access")
+	switch {
+	case errors.Is(err, bigquery.ErrRowAccessDenied): // nobody knows whether the estimate is one
+		return &policies.Estimate{Unknown: true}, nil
+	case err != nil:
+		return nil, fmt.Errorf("ask for row access policies: %w", err)
+	}
+	for _, t := range unmeasured {
+		if access[t.TableReference.String()] != bigquery.RowAccessNone {
+			return &policies.Estimate{Unknown: true}, nil
+		}
+	}
+	return said, nil
+}
+
+// dryRunBytes is what a dry run says, in the last minute or now.
+func (s *Service) dryRunBytes(ctx context.Context, op bigquery.Operation) (*policies.Estimate, error) {
 	plain := op
 	q := *op.Query
 	q.Labels, q.RequestID, q.MaximumBytesBilled = nil, "", 0
@@ -62,18 +87,21 @@ func (s *Service) estimate(ctx context.Context, w *walk, op bigquery.Operation) 
 	if errors.As(err, &api) && api.Status == 400 {
 		return nil, &refusal{status: 400, reason: "invalidQuery", message: "BigQuery does not accept the query: its dry run failed"}
 	}
-	if errors.Is(err, bigquery.ErrNoEstimate) || err == nil && run.Accuracy != "" && run.Accuracy != "PRECISE" && run.Accuracy != "UPPER_BOUND" {
-		return nil, &refusal{
-			message: "BigQuery cannot say beforehand how much the query would read", remedy: "a query of tables without row access policies and external data",
-		}
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, bigquery.ErrNoEstimate) {
 		return nil, fmt.Errorf("estimate the query: %w", err)
 	}
 	v := policies.Estimate{Bytes: run.TotalBytesProcessed}
+	if err != nil || !bounded(run.Accuracy) {
+		v = policies.Estimate{Unknown: true}
+	}
 	s.estimates.put(string(key), v)
 	return &v, nil
 }
+
+// bounded says whether a query reads no more than its dry run says. Of UNKNOWN and LOWER_BOUND nobody knows, and BigQuery
+// says 0 bytes beside them. "For dry-run jobs, totalBytesProcessed is an estimate and this field specifies the accuracy":
+// totalBytesProcessedAccuracy, https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobStatistics2
+func bounded(accuracy string) bool { return accuracy == "PRECISE" || accuracy == "UPPER_BOUND" }
 
 // bytesCap is what BigQuery may bill: the smallest of the client's own limit, the rule's, and the estimate that was decided on, with
 // room for BigQuery's rounding. 0 means that nobody set a limit.
@@ -88,7 +116,7 @@ func (w *walk) bytesCap(q *bigquery.QueryRequest) int64 {
 		// Below the least that BigQuery bills, what the rule allows would fail.
 		lower(max(rule, int64(len(tables(w.analysis)))*policies.TableFloor))
 	}
-	if w.estimate != nil { // rounded, since a request for approval shows its requester the limit
+	if w.estimate != nil && !w.estimate.Unknown { // rounded, since a request for approval shows its requester the limit
 		e := policies.Estimate{Bytes: coarse.Bytes(w.estimate.Bytes)}
 		lower(e.Most(len(tables(w.analysis))))
 	}

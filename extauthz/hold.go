@@ -44,7 +44,11 @@ func (s *Service) hold(ctx context.Context, w *walk) outcome {
 		MaxBytes: w.bytesCap(w.op.Query), MaxRows: w.decision.MaxRows, MaxResultBytes: w.decision.MaxResultBytes,
 		Review: review(w, s.Policies().Digest()), NoWait: noWait,
 	}
-	if w.estimate != nil {
+	switch {
+	case w.estimate == nil:
+	case w.estimate.Unknown:
+		ask.SizeUnknown = true
+	default:
 		// Requesters see their own requests, so that these tell sizes no more exactly than every other answer (A29).
 		ask.Estimated, ask.EstimatedBytes = true, coarse.Bytes(w.estimate.Bytes)
 		ask.EstimatedCost = s.Prices.of(ask.EstimatedBytes, job.Location)

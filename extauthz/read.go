@@ -85,10 +85,10 @@ func (s *Service) judgeAgain(ctx context.Context, w *walk, record jobs.Record) (
 		}
 	}
 	if record.Estimate != nil {
-		w.estimate = &policies.Estimate{Bytes: *record.Estimate}
+		w.estimate = &policies.Estimate{Bytes: *record.Estimate, Unknown: record.SizeUnknown}
 		ask.Estimate = w.estimate
 	} else if set.NeedsEstimate(ask) {
-		if ask.Estimate, err = s.estimate(ctx, w, recordedOperation(record)); err != nil {
+		if ask.Estimate, err = s.estimate(ctx, w, recordedOperation(record), set.Unmeasured(ask)); err != nil {
 			return masking.Plan{}, err
 		}
 	}

@@ -39,7 +39,7 @@ func (s *Service) record(ctx context.Context, w *walk, effect, message string) e
 	if effect == audit.EffectAllow || effect == audit.EffectHold {
 		d.Masked = w.decision.Masked
 	}
-	if w.estimate != nil {
+	if w.estimate != nil && !w.estimate.Unknown {
 		d.EstimatedBytes = w.estimate.Bytes
 		if cost := s.Prices.of(w.estimate.Bytes, s.located(w)); cost > 0 {
 			d.EstimatedCost = strconv.FormatFloat(cost, 'f', 4, 64) + " USD"

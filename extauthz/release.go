@@ -133,7 +133,7 @@ func (s *Service) asApproved(w *walk, held approvals.Held, lease approvals.Lease
 	switch {
 	case statement != held.Statement, shape != nil:
 		return askAgain(w, "the tables, the policy or the request changed after the query was approved")
-	case w.estimate != nil && held.Grew(w.estimate.Bytes):
+	case w.estimate != nil && held.Grew(*w.estimate):
 		return askAgain(w, "the query would now read more than was approved")
 	case d.Effect == policies.Hold && !lease.Meets(*d.Approval, w.subject):
 		return askAgain(w, "those who approved the query are not all who must approve it as you ask for it now")

@@ -222,6 +222,9 @@ var changes = map[string]struct {
 	"an estimate that grew a little": {
 		held: []string{"agents"}, then: func(w *boundWorld) { w.estimate += 1 << 20 }, want: seen{salary: masking.AlwaysNull, rows: 100, billed: cap5GiB},
 	},
+	"an estimate that nobody can make any more": {
+		held: []string{"agents"}, then: func(w *boundWorld) { w.accuracy = "UNKNOWN" }, want: seen{asksAgain: true},
+	},
 	"an estimate that shrank": {
 		held: []string{"agents"}, then: func(w *boundWorld) { w.estimate = 1 << 30 },
 		want: seen{salary: masking.AlwaysNull, rows: 100, billed: (1030 + 103 + 20) << 20},

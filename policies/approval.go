@@ -24,11 +24,17 @@ func (w *walk) size() error {
 	}
 	d := &w.decision
 	if d.MaxBytes > 0 && bytes > d.MaxBytes {
-		if !slices.ContainsFunc(certain, func(a *approval) bool { return a.when.estimate }) {
+		decided := slices.ContainsFunc(certain, func(a *approval) bool { return a.when.estimate })
+		switch {
+		case !decided && w.sizeUnknown():
+			return refuse(w.limiting(), "a query of tables without row access policies, or the same one where an approval asks for estimate.bytes",
+				"%s, and at most %s are allowed", sizeUnknown, formatSize(d.MaxBytes))
+		case !decided:
 			return refuse(w.limiting(), fmt.Sprintf("a query that reads at most %s: fewer columns, or a condition on the partition", formatSize(d.MaxBytes)),
 				"the query would read %s, and at most %s are allowed", formatSize(coarse.Bytes(bytes)), formatSize(d.MaxBytes))
+		case !w.sizeUnknown():
+			d.MaxBytes = 0 // the reviewers decide on the estimate, which bounds what is forwarded
 		}
-		d.MaxBytes = 0 // the reviewers decide on the estimate, which bounds what is forwarded
 	}
 	if w.ask && !slices.ContainsFunc(certain, func(a *approval) bool { return a.when.otherUse }) {
 		i := slices.IndexFunc(w.asked, func(d demand) bool { return d.leaf.other == useApprove })
@@ -70,7 +76,7 @@ func (w *walk) bytes(applying []*approval) (int64, error) {
 	case e != nil && e.Bytes < 0:
 		return 0, fmt.Errorf("the estimate of %d bytes is not one", e.Bytes)
 	case e != nil:
-		return e.Bytes, nil
+		return e.size(), nil
 	case len(w.tables) == 0:
 		return 0, nil
 	case w.decision.MaxBytes > 0 || slices.ContainsFunc(applying, func(a *approval) bool { return a.when.estimate }) || len(w.highValue()) > 0:
@@ -79,6 +85,11 @@ func (w *walk) bytes(applying []*approval) (int64, error) {
 		return 0, nil
 	}
 }
+
+// sizeUnknown are the words for a query that counts as above every bound.
+const sizeUnknown = "BigQuery does not say beforehand how much the query would read"
+
+func (w *walk) sizeUnknown() bool { e := w.request.Estimate; return e != nil && e.Unknown }
 
 // otherUse lists the columns whose other_use is approve and that are used so, sorted.
 func (w *walk) otherUse() []string {
@@ -248,7 +259,11 @@ func (w *walk) why(held []*approval, bytes int64) string {
 		facts = append(facts, "reads the high-value "+plural("table", len(high))+" "+strings.Join(high, ", "))
 	}
 	if slices.ContainsFunc(held, func(a *approval) bool { return a.when.estimate }) {
-		facts = append(facts, "is estimated to read "+formatSize(coarse.Bytes(bytes)))
+		if w.sizeUnknown() {
+			facts = append(facts, "may read any amount: "+sizeUnknown)
+		} else {
+			facts = append(facts, "is estimated to read "+formatSize(coarse.Bytes(bytes)))
+		}
 	}
 	if used := w.otherUse(); len(used) > 0 && slices.ContainsFunc(held, func(a *approval) bool { return a.when.otherUse }) {
 		for i := range used {

@@ -84,11 +84,36 @@ func (s *Set) Ask(ctx context.Context, analyze Analyze, q Question) (Decision, e
 	if err != nil {
 		return Decision{}, err
 	}
-	if ask.Estimate == nil && analysis.Error == nil && s.NeedsEstimate(ask) {
+	sized := ask.Estimate != nil || analysis.Error == nil && s.NeedsEstimate(ask)
+	if unmeasured := s.Unmeasured(ask); sized && len(unmeasured) > 0 {
+		access, err := googlesql.RowAccess(ctx, r.Catalog, unmeasured)
+		if err != nil {
+			return Decision{}, err
+		}
+		for _, t := range unmeasured {
+			if access[t.TableReference.String()] != bigquery.RowAccessNone { // no dry run is believed
+				ask.Estimate = &Estimate{Unknown: true}
+				return s.Decide(ask), nil
+			}
+		}
+	}
+	if ask.Estimate == nil && sized {
 		ask.Estimate = &Estimate{}
 		return s.Decide(ask), ErrNeedsEstimate
 	}
 	return decision, nil
+}
+
+// ParseEstimate reads what a dry run would say: a size as policies write it, 0, or "unknown".
+func ParseEstimate(text string) (*Estimate, error) {
+	if text == "unknown" {
+		return &Estimate{Unknown: true}, nil
+	}
+	n, err := ParseSize(text)
+	if err != nil {
+		return nil, err
+	}
+	return &Estimate{Bytes: n}, nil
 }
 
 // ParseSize reads a size as policies write it: "200GiB", and "0".

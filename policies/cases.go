@@ -217,11 +217,10 @@ func (f *caseFile) complete() error {
 func (f *caseFile) run(ctx context.Context, set *Set, c policyCase, analyze Analyze) ([]string, error) {
 	q := Question{Subject: f.Subjects[c.Subject], SQL: c.SQL, Project: f.Project, DefaultDataset: f.DefaultDataset, Catalog: f.Catalog}
 	if c.Bytes != "" {
-		n, err := ParseSize(c.Bytes)
-		if err != nil {
+		var err error
+		if q.Estimate, err = ParseEstimate(c.Bytes); err != nil {
 			return nil, fmt.Errorf("bytes: %w", err)
 		}
-		q.Estimate = &Estimate{Bytes: n}
 	}
 	d, err := set.Ask(ctx, analyze, q)
 	if errors.Is(err, ErrNeedsEstimate) {

@@ -125,11 +125,13 @@ func readCase(t testing.TB, a *txtar.Archive) (*Set, Request) {
 	}
 	r.Subject.Workload, r.Subject.Mapped = who.Workload, who.Mapped
 	if text := strings.TrimSpace(section(a, "estimate")); text != "" {
-		bytes, err := strconv.ParseInt(text, 10, 64)
-		if err != nil {
-			t.Fatal(err)
+		r.Estimate = &Estimate{Unknown: text == "unknown"}
+		if !r.Estimate.Unknown {
+			var err error
+			if r.Estimate.Bytes, err = strconv.ParseInt(text, 10, 64); err != nil {
+				t.Fatal(err)
+			}
 		}
-		r.Estimate = &Estimate{Bytes: bytes}
 	}
 	return set, r
 }

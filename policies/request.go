@@ -3,6 +3,7 @@ package policies
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -39,6 +40,17 @@ type Request struct {
 // Estimate is what BigQuery says a query would read.
 type Estimate struct {
 	Bytes int64 // totalBytesProcessed
+	// Unknown says that no dry run could tell, or none is believed: the query counts as above every bound, and Bytes
+	// means nothing.
+	Unknown bool
+}
+
+// size is what a bound is compared with.
+func (e Estimate) size() int64 {
+	if e.Unknown {
+		return math.MaxInt64
+	}
+	return e.Bytes
 }
 
 // TableFloor is what BigQuery bills at least for each table, and for a query.
@@ -46,7 +58,19 @@ type Estimate struct {
 const TableFloor = 10 << 20
 
 // Most is the largest bill of a query of which a dry run said e, with room for BigQuery's rounding.
-func (e Estimate) Most(tables int) int64 { return e.Bytes + e.Bytes/10 + int64(tables+1)*TableFloor }
+// 0 where nobody can say.
+func (e Estimate) Most(tables int) int64 {
+	if e.Unknown {
+		return 0
+	}
+	return e.Bytes + e.Bytes/10 + int64(tables+1)*TableFloor
+}
+
+// Exceeds says whether a query is larger than one of which a dry run said seen and so many tables: by more than the
+// room for BigQuery's rounding. What is unknown is larger than all that is known.
+func (e Estimate) Exceeds(seen Estimate, tables int) bool {
+	return !seen.Unknown && e.size() > seen.Most(tables)
+}
 
 // short is a name without the request's own project.
 func (r *Request) short(name string) string {

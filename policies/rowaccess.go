@@ -54,6 +54,26 @@ func (w *walk) rows() error {
 	return nil
 }
 
+// Unmeasured lists the tables of which it must be known, before an estimate of the query's size is
+// believed, that they have no row access policies: those that a rule names, of which nothing was
+// asked so far. BigQuery "hides sensitive statistics on all queries against tables with row-level
+// security", the number of bytes processed among them, and a dry run may say 0.
+// https://cloud.google.com/bigquery/docs/best-practices-row-level-security
+func (s *Set) Unmeasured(r Request) []*bigquery.Table {
+	var all []*bigquery.Table
+	for _, v := range s.walk(&r).tables {
+		if !v.stored || metadata(v.id.Dataset, v.id.Table) {
+			continue
+		}
+		for _, t := range withOrigins(r.Tables[v.name]) {
+			if r.RowAccess[t.TableReference.String()] != bigquery.RowAccessNone {
+				all = append(all, t)
+			}
+		}
+	}
+	return all
+}
+
 // withOrigins lists a table and those whose rows it shows: whoever may not see all rows of one may
 // not see them in the other.
 func withOrigins(t *bigquery.Table) []*bigquery.Table {

@@ -97,11 +97,9 @@ func policyExplainCommand() *cobra.Command {
 				q.SQL = string(text)
 			}
 			if bytes != "" {
-				n, err := policies.ParseSize(bytes)
-				if err != nil {
+				if q.Estimate, err = policies.ParseEstimate(bytes); err != nil {
 					return usage(c, fmt.Errorf("--bytes: %w", err))
 				}
-				q.Estimate = &policies.Estimate{Bytes: n}
 			}
 			if q.Subject, err = policies.ReadSubject(subject); err != nil {
 				return usage(c, err)
@@ -119,7 +117,7 @@ func policyExplainCommand() *cobra.Command {
 	f.StringVar(&q.Catalog, "catalog", "", "folder with the tables' resources")
 	f.StringVar(&q.Project, "project", "", "project of the query (default: the catalog's, where it has only one)")
 	f.StringVar(&q.DefaultDataset, "default-dataset", "", "PROJECT.DATASET for names of one part")
-	f.StringVar(&bytes, "bytes", "", "what a dry run says the query would read, such as 5GiB")
+	f.StringVar(&bytes, "bytes", "", "what a dry run says the query would read, such as 5GiB, or unknown")
 	f.BoolVar(&asJSON, "json", false, "print JSON, also on a terminal")
 	nameFlags(c, &o)
 	return c

@@ -35,8 +35,9 @@ type Held struct {
 	Tables         []string // "project.dataset.table", sorted
 	Sensitive      []string // sensitive columns touched
 	Masked         []string // those of them that the answer shows masked
-	Estimated      bool     // a dry run was made
+	Estimated      bool     // a dry run was made, and could tell
 	EstimatedBytes int64    // by that dry run
+	SizeUnknown    bool     // no dry run could tell: the query counts as above every bound
 	EstimatedCost  float64  // in US dollars; 0 where no price is known
 	MaxBytes       int64    // what maximumBytesBilled will be; 0 for none
 	MaxRows        int64    // rows that the result may have; 0 for no limit

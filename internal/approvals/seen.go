@@ -38,6 +38,7 @@ func (h Held) digest() (string, error) {
 		Estimated                         bool
 		EstimatedBytes                    int64
 		EstimatedCost                     float64
+		SizeUnknown                       bool `json:",omitempty"`
 		MaxBytes, MaxRows, MaxResultBytes int64
 		Plan                              masking.Plan
 		Credential                        string
@@ -47,7 +48,7 @@ func (h Held) digest() (string, error) {
 	}{
 		h.Statement, q.SQL, q.ParameterMode, q.Parameters, q.DefaultDataset, h.Job.ProjectID, h.Job.Location,
 		s.Issuer, s.Sub, s.Grant, s.Person, s.Workload, s.Mapped, s.People, s.Known, h.Groups, summary(s.Claims),
-		h.Tables, h.Sensitive, h.Masked, h.Estimated, h.EstimatedBytes, h.EstimatedCost,
+		h.Tables, h.Sensitive, h.Masked, h.Estimated, h.EstimatedBytes, h.EstimatedCost, h.SizeUnknown,
 		h.MaxBytes, h.MaxRows, h.MaxResultBytes, h.Plan, h.Credential, h.NoWait, h.Approval, h.Review,
 	})
 	if err != nil {
@@ -64,9 +65,14 @@ func (h Held) intact() bool {
 }
 
 // Grew says whether a dry run of today says more than reviewers were shown, beyond the room for
-// BigQuery's rounding that the cap they saw leaves.
-func (h Held) Grew(bytes int64) bool {
-	return h.Estimated && bytes > policies.Estimate{Bytes: h.EstimatedBytes}.Most(len(h.Tables))
+// BigQuery's rounding that the cap they saw leaves. What was approved without its size being known cannot grow.
+func (h Held) Grew(today policies.Estimate) bool {
+	return h.Estimated && today.Exceeds(h.estimate(), len(h.Tables))
+}
+
+// estimate is what the dry run said, 0 bytes where none was asked for.
+func (h Held) estimate() policies.Estimate {
+	return policies.Estimate{Bytes: h.EstimatedBytes, Unknown: h.SizeUnknown}
 }
 
 // within is h with no more than was seen of an approved request: the stricter plan and the smaller
@@ -91,14 +97,14 @@ func (h Held) asksTheSame(o Held) bool {
 	a, b := h.Approval, o.Approval
 	return h.Statement == o.Statement && h.Subject.Grant == o.Subject.Grant && reflect.DeepEqual(h.Plan, o.Plan) &&
 		a.Quorum == b.Quorum && a.MaxAuthAge == b.MaxAuthAge && reflect.DeepEqual(a.Needs, b.Needs) &&
-		reflect.DeepEqual(a.Reviewers, b.Reviewers) && !h.Grew(o.EstimatedBytes)
+		reflect.DeepEqual(a.Reviewers, b.Reviewers) && !h.Grew(o.estimate()) && h.SizeUnknown == o.SizeUnknown
 }
 
 // covers says whether the approval of r is one of h as well: the same statement for the same grant
 // key, no larger than was seen, approved by who must approve h, and not for longer or more often
 // than h's policy lets an approval stand.
 func (r *record) covers(h Held, now time.Time) bool {
-	if r.Held.Statement != h.Statement || r.Held.Subject.Grant != h.Subject.Grant || !r.Held.intact() || r.Held.Grew(h.EstimatedBytes) {
+	if r.Held.Statement != h.Statement || r.Held.Subject.Grant != h.Subject.Grant || !r.Held.intact() || r.Held.Grew(h.estimate()) {
 		return false
 	}
 	if _, err := h.within(r.Held); err != nil {

@@ -8,9 +8,11 @@ type DryRunAnswer struct {
 	SQL    string
 	Labels map[string]string
 	Bytes  int64 // as BigQuery estimated; shown rounded
-	Tables []TableID
-	Schema Schema // of the masked result
-	Waits  bool   // the run would wait for a person: said by a label of the answer of jobs.insert, since BigQuery has no other word for it
+	// Unknown says that BigQuery could not tell: it is said as BigQuery says it, "0" of the accuracy UNKNOWN.
+	Unknown bool
+	Tables  []TableID
+	Schema  Schema // of the masked result
+	Waits   bool   // the run would wait for a person: said by a label of the answer of jobs.insert, since BigQuery has no other word for it
 }
 
 // WaitsLabel is on the answer of a dry run whose run would wait for a person.
@@ -61,7 +63,10 @@ type dryRunResponse struct {
 
 // DryRunJob answers a dry run by jobs.insert. created is in milliseconds since the epoch.
 func DryRunJob(d DryRunAnswer, created int64) []byte {
-	bytes := coarse.Bytes(d.Bytes)
+	bytes, accuracy := coarse.Bytes(d.Bytes), "UPPER_BOUND"
+	if d.Unknown {
+		bytes, accuracy = 0, "UNKNOWN"
+	}
 	config := answer(d.Job, d.SQL, d.Labels, "").Configuration
 	config.DryRun = true
 	if d.Waits {
@@ -70,7 +75,7 @@ func DryRunJob(d DryRunAnswer, created int64) []byte {
 	return written(dryRunJob{
 		Kind: "bigquery#job", ID: d.Job.ProjectID + ":" + d.Job.Location + ".", JobReference: d.reference(), Configuration: config,
 		Statistics: dryRunStatistics{CreationTime: created, TotalBytesProcessed: bytes, Query: dryRunQuery{
-			StatementType: "SELECT", TotalBytesProcessed: bytes, Accuracy: "UPPER_BOUND", ReferencedTables: d.Tables, Schema: shown(d.Schema),
+			StatementType: "SELECT", TotalBytesProcessed: bytes, Accuracy: accuracy, ReferencedTables: d.Tables, Schema: shown(d.Schema),
 		}},
 		Status: answeredJobState{State: "DONE"},
 	})

@@ -66,7 +66,9 @@ type Record struct {
 	Approval   string          `json:"approval,omitempty"` // id of the approved request, when the run needed one
 	Votes      approvals.Votes `json:"votes,omitempty"`    // of those who approved it
 	Estimate   *int64          `json:"estimate,omitempty"` // bytes, when a dry run was made
-	Created    time.Time       `json:"created"`
+	// SizeUnknown says that the dry run could not tell: policies.Estimate.
+	SizeUnknown bool      `json:"size_unknown,omitempty"`
+	Created     time.Time `json:"created"`
 }
 
 // Verification is the result of comparing the finished job with its record. It is written once.
