@@ -29,22 +29,24 @@ const httpProtocolOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOpti
 func grpcServiceCluster(name string, s Service, requests uint32) *clusterv3.Cluster {
 	c := serviceCluster(name, s, requests)
 	c.TypedExtensionProtocolOptions = protocolOptions(&httpv3.HttpProtocolOptions{
-		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
-			ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
-				// A frozen service keeps its socket open, and a FULL_DUPLEX_STREAMED body has no
-				// message timeout: without pings the client would hang until the idle timeout. The
-				// services allow pings this often in their keepalive enforcement policy.
-				ConnectionKeepalive: &corev3.KeepaliveSettings{
-					Interval: seconds(time.Second),
-					Timeout:  seconds(2 * time.Second),
-					// An idle connection to a service that froze meanwhile is noticed before a
-					// request is put on it.
-					ConnectionIdleInterval: seconds(2 * time.Second),
-				},
-				InitialStreamWindowSize:     u32(1 << 20),
-				InitialConnectionWindowSize: u32(16 << 20),
+		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{
+			ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
+				ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
+					Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
+						// A frozen service keeps its socket open, and a FULL_DUPLEX_STREAMED body has no
+						// message timeout: without pings the client would hang until the idle timeout. The
+						// services allow pings this often in their keepalive enforcement policy.
+						ConnectionKeepalive: &corev3.KeepaliveSettings{
+							Interval: seconds(time.Second),
+							Timeout:  seconds(2 * time.Second),
+							// An idle connection to a service that froze meanwhile is noticed before a
+							// request is put on it.
+							ConnectionIdleInterval: seconds(2 * time.Second),
+						},
+						InitialStreamWindowSize:     u32(1 << 20),
+						InitialConnectionWindowSize: u32(16 << 20),
+					}},
 			}},
-		}},
 	})
 	return c
 }
@@ -53,9 +55,12 @@ func grpcServiceCluster(name string, s Service, requests uint32) *clusterv3.Clus
 func tokenCluster(s Service, l Limits) *clusterv3.Cluster {
 	c := serviceCluster(clusterToken, s, l.MaxTokenRate*2)
 	c.TypedExtensionProtocolOptions = protocolOptions(&httpv3.HttpProtocolOptions{
-		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
-			ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{HttpProtocolOptions: &corev3.Http1ProtocolOptions{}},
-		}},
+		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{
+			ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
+				ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{
+					HttpProtocolOptions: &corev3.Http1ProtocolOptions{},
+				},
+			}},
 	})
 	return c
 }
@@ -103,9 +108,10 @@ func upstreamCluster(name string, u Upstream, s surface, requests uint32) *clust
 		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{IdleTimeout: seconds(90 * time.Second)},
 	}
 	if s == surfaceGRPC {
-		options.UpstreamProtocolOptions = &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
-			ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{Http2ProtocolOptions: h2},
-		}}
+		options.UpstreamProtocolOptions = &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{
+			ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
+				ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{Http2ProtocolOptions: h2},
+			}}
 	} else {
 		options.UpstreamProtocolOptions = &httpv3.HttpProtocolOptions_AutoConfig{AutoConfig: &httpv3.HttpProtocolOptions_AutoHttpConfig{
 			HttpProtocolOptions:  &corev3.Http1ProtocolOptions{},

@@ -68,7 +68,8 @@ func wantBigQueryError(t *testing.T, code int, contentType, body string, want in
 	}
 	if code != want || e.Error.Code != want || !strings.HasPrefix(contentType, "application/json") || len(e.Error.Errors) != 1 ||
 		e.Error.Errors[0].Reason != reason || !strings.HasPrefix(e.Error.Message, "bqgate: ") {
-		t.Errorf("status %d, content-type %q, body %s\nwant %d with BigQuery's error JSON, reason %s", code, contentType, body, want, reason)
+		t.Errorf("status %d, content-type %q, body %s\nwant %d with BigQuery's error JSON, reason %s", code, contentType, body, want,
+			reason)
 	}
 }
 
@@ -97,14 +98,16 @@ func TestForward(t *testing.T) {
 		},
 	})
 	plain := http.DefaultClient
-	secure := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: w.ca.pool(), ServerName: "localhost"}, ForceAttemptHTTP2: true}}
+	secure := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: w.ca.pool(), ServerName: "localhost"},
+		ForceAttemptHTTP2: true}}
 	for name, via := range map[string]struct {
 		client *http.Client
 		url    string
 	}{"plain": {plain, "http://" + w.rest}, "TLS, HTTP/2": {secure, "https://" + w.restTLS}} {
 		t.Run(name, func(t *testing.T) {
 			body := "{\"query\":\"SELECT '\xff'\"}" // not UTF-8: must arrive as it is
-			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, via.url+queries+"?prettyPrint=false", strings.NewReader(body))
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, via.url+queries+"?prettyPrint=false",
+				strings.NewReader(body))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -202,7 +205,8 @@ func TestOwnRepliesStayAsTheyAre(t *testing.T) {
 	t.Run("ext_authz", func(t *testing.T) {
 		for _, code := range []int{200, 400, 401, 403, 503} {
 			w := start(t, &world{check: deny(code, pending)})
-			if got, contentType, body := get(t, "http://"+w.rest+queries+"/x"); got != code || body != pending || contentType != jsonContentType {
+			if got, contentType, body := get(t, "http://"+w.rest+queries+"/x"); got != code || body != pending ||
+				contentType != jsonContentType {
 				t.Errorf("status %d, content-type %q, body %q; want %d %q", got, contentType, body, code, pending)
 			}
 			if n := len(w.requests()); n != 0 {
@@ -213,9 +217,11 @@ func TestOwnRepliesStayAsTheyAre(t *testing.T) {
 	t.Run("ext_authz error response", func(t *testing.T) {
 		w := start(t, &world{check: func(ctx context.Context, in *authv3.CheckRequest) (*authv3.CheckResponse, error) {
 			denied, err := deny(503, pending)(ctx, in)
-			return &authv3.CheckResponse{Status: denied.GetStatus(), HttpResponse: &authv3.CheckResponse_ErrorResponse{ErrorResponse: denied.GetDeniedResponse()}}, err
+			return &authv3.CheckResponse{Status: denied.GetStatus(),
+				HttpResponse: &authv3.CheckResponse_ErrorResponse{ErrorResponse: denied.GetDeniedResponse()}}, err
 		}})
-		if got, contentType, body := get(t, "http://"+w.rest+queries+"/x"); got != 503 || body != pending || contentType != jsonContentType {
+		if got, contentType, body := get(t, "http://"+w.rest+queries+"/x"); got != 503 || body != pending ||
+			contentType != jsonContentType {
 			t.Errorf("status %d, content-type %q, body %q", got, contentType, body)
 		}
 	})
@@ -238,9 +244,11 @@ func TestErrorsOfEnvoyHaveBigQueryShape(t *testing.T) {
 		{"escaped backslash", "GET /bigquery/v2/projects/..%5Cdatasets HTTP/1.1\r\nHost: x\r\n\r\n", 400, "invalid"},
 		{"fragment", "GET /bigquery/v2/projects#/../x HTTP/1.1\r\nHost: x\r\n\r\n", 400, "invalid"},
 		{"NUL", "GET /bigquery/v2/projects/%00 HTTP/1.1\r\nHost: x\r\n\r\n", 400, "invalid"},
-		{"upgrade", "GET /bigquery/v2/projects/x HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", 403, "accessDenied"},
+		{"upgrade", "GET /bigquery/v2/projects/x HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", 403,
+			"accessDenied"},
 		{"CONNECT", "CONNECT bigquery.googleapis.com:443 HTTP/1.1\r\nHost: bigquery.googleapis.com:443\r\n\r\n", 403, "accessDenied"},
-		{"too large", "POST " + queries + " HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\n\r\n" + strings.Repeat("x", 1001), 413, "invalid"},
+		{"too large", "POST " + queries + " HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\n\r\n" + strings.Repeat("x", 1001), 413,
+			"invalid"},
 		{"upstream breaks", "GET " + queries + "/x HTTP/1.1\r\nHost: x\r\n\r\n", 503, "backendError"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -263,13 +271,14 @@ func TestErrorsOfEnvoyHaveBigQueryShape(t *testing.T) {
 func TestBrokenFramingIsCutOff(t *testing.T) {
 	w := start(t, &world{})
 	for name, request := range map[string]string{
-		"underscore header":  "GET " + queries + "/x HTTP/1.1\r\nHost: x\r\nx_goog_user: y\r\n\r\n",
-		"HTTP/1.0":           "GET " + queries + "/x HTTP/1.0\r\nHost: x\r\n\r\n",
-		"headers too large":  "GET " + queries + "/x HTTP/1.1\r\nHost: x\r\nx-large: " + strings.Repeat("x", 40<<10) + "\r\n\r\n",
-		"too many headers":   "GET " + queries + "/x HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("x-a: b\r\n", 70) + "\r\n",
-		"two lengths":        "POST " + queries + " HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
-		"length and chunked": "POST " + queries + " HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-		"no host":            "GET " + queries + "/x HTTP/1.1\r\n\r\n",
+		"underscore header": "GET " + queries + "/x HTTP/1.1\r\nHost: x\r\nx_goog_user: y\r\n\r\n",
+		"HTTP/1.0":          "GET " + queries + "/x HTTP/1.0\r\nHost: x\r\n\r\n",
+		"headers too large": "GET " + queries + "/x HTTP/1.1\r\nHost: x\r\nx-large: " + strings.Repeat("x", 40<<10) + "\r\n\r\n",
+		"too many headers":  "GET " + queries + "/x HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("x-a: b\r\n", 70) + "\r\n",
+		"two lengths":       "POST " + queries + " HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+		"length and chunked": "POST " + queries +
+			" HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"no host": "GET " + queries + "/x HTTP/1.1\r\n\r\n",
 	} {
 		conn, err := net.DialTimeout("tcp", w.rest, 5*time.Second)
 		if err != nil {
@@ -317,8 +326,10 @@ func raw(t *testing.T, address, request string) (int, string, string) {
 func TestNothingElseLeadsUpstream(t *testing.T) {
 	w := start(t, &world{}) // an ext_authz that would let everything through
 	for _, path := range []string{
-		"/", "/bigquery/v2", "/bigquery/v3/projects/x", "/upload/bigquery/v2/projects/demo/jobs", "/batch/bigquery/v2", "/resumable/upload/bigquery/v2/projects/p/jobs",
-		"/bigquery/v2/../v3/x", "/bigquery/v2/%2e%2e/admin", "/bigquery/v2/..;a=b/admin", "//bigquery/../v2/x", "/v1/token", "/console", "/healthz/x",
+		"/", "/bigquery/v2", "/bigquery/v3/projects/x", "/upload/bigquery/v2/projects/demo/jobs", "/batch/bigquery/v2",
+		"/resumable/upload/bigquery/v2/projects/p/jobs",
+		"/bigquery/v2/../v3/x", "/bigquery/v2/%2e%2e/admin", "/bigquery/v2/..;a=b/admin", "//bigquery/../v2/x", "/v1/token", "/console",
+		"/healthz/x",
 		"/google.cloud.bigquery.storage.v1.BigQueryRead/ReadRows", "http://bigquery.googleapis.com/bigquery/v2/projects/x",
 	} {
 		code, contentType, body := raw(t, w.rest, fmt.Sprintf("GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path))
@@ -409,7 +420,8 @@ func TestMutationsAreHeldToTheRules(t *testing.T) {
 // ext_proc gets to refuse them (A32).
 func TestRequestTrailers(t *testing.T) {
 	w := start(t, &world{})
-	secure := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: w.ca.pool(), ServerName: "localhost"}, ForceAttemptHTTP2: true}}
+	secure := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: w.ca.pool(), ServerName: "localhost"},
+		ForceAttemptHTTP2: true}}
 	for url, client := range map[string]*http.Client{"http://" + w.rest: http.DefaultClient, "https://" + w.restTLS: secure} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+queries, io.NopCloser(strings.NewReader("{}")))
 		if err != nil {
@@ -494,7 +506,8 @@ func setting(name, value string) func(procv3.ExternalProcessor_ProcessServer) er
 // escaped or not.
 func TestTheQueryArrivesAsExtProcWritesIt(t *testing.T) {
 	values := map[string]string{
-		"padding": "BEGX===", "slash": "a/b", "colon": "a:b", "tilde": "a~b", "plus": "a+b", "percent": "100%", "space": "a b", "ampersand": "a&alt=proto",
+		"padding": "BEGX===", "slash": "a/b", "colon": "a:b", "tilde": "a~b", "plus": "a+b", "percent": "100%", "space": "a b",
+		"ampersand":     "a&alt=proto",
 		"question mark": "a?b", "comma and brackets": "rows(f,v)", "every printable byte": printable(),
 	}
 	for name, value := range values {
@@ -505,7 +518,8 @@ func TestTheQueryArrivesAsExtProcWritesIt(t *testing.T) {
 				t.Fatalf("status %d %s", code, body)
 			}
 			got := w.requests()
-			if len(got) != 1 || got[0].URL.RawQuery != query || got[0].URL.Query().Get("pageToken") != value || got[0].URL.Path != queries+"/x" {
+			if len(got) != 1 || got[0].URL.RawQuery != query || got[0].URL.Query().Get("pageToken") != value ||
+				got[0].URL.Path != queries+"/x" {
 				t.Errorf("%d arrived: %v", len(got), got)
 			}
 		})

@@ -14,9 +14,12 @@ var update = flag.Bool("update", false, "write the golden files anew")
 var goldenConfigs = map[string]Config{
 	// Beside the services on one host, everything on.
 	"sidecar": {
-		REST:          []Listener{{Address: "127.0.0.1:8080"}, {Address: "0.0.0.0:8443", TLS: &ServerTLS{CertFile: "/etc/bqgate/tls.crt", KeyFile: "/etc/bqgate/tls.key"}}},
-		GRPC:          []Listener{{Address: "127.0.0.1:8081"}, {Address: "0.0.0.0:8444", TLS: &ServerTLS{CertFile: "/etc/bqgate/tls.crt", KeyFile: "/etc/bqgate/tls.key"}}},
-		Token:         []Listener{{Address: "127.0.0.1:8082"}, {Address: "[::]:8445", TLS: &ServerTLS{CertFile: "/etc/bqgate/tls.crt", KeyFile: "/etc/bqgate/tls.key"}}},
+		REST: []Listener{{Address: "127.0.0.1:8080"},
+			{Address: "0.0.0.0:8443", TLS: &ServerTLS{CertFile: "/etc/bqgate/tls.crt", KeyFile: "/etc/bqgate/tls.key"}}},
+		GRPC: []Listener{{Address: "127.0.0.1:8081"},
+			{Address: "0.0.0.0:8444", TLS: &ServerTLS{CertFile: "/etc/bqgate/tls.crt", KeyFile: "/etc/bqgate/tls.key"}}},
+		Token: []Listener{{Address: "127.0.0.1:8082"},
+			{Address: "[::]:8445", TLS: &ServerTLS{CertFile: "/etc/bqgate/tls.crt", KeyFile: "/etc/bqgate/tls.key"}}},
 		ExtAuthz:      Service{Socket: "/run/bqgate/ext_authz.sock"},
 		ExtProc:       Service{Socket: "/run/bqgate/ext_proc.sock"},
 		TokenEndpoint: Service{Socket: "/run/bqgate/token.sock"},
@@ -61,7 +64,8 @@ func TestGolden(t *testing.T) {
 				t.Fatalf("%v; run go test ./envoy -run TestGolden -update", err)
 			}
 			if !bytes.Equal(got, want) {
-				t.Errorf("Render differs from %s; look at the difference, and if it is wanted run go test ./envoy -run TestGolden -update", golden)
+				t.Errorf("Render differs from %s; look at the difference, and if it is wanted run go test ./envoy -run TestGolden -update",
+					golden)
 			}
 		})
 	}

@@ -50,7 +50,8 @@ func Lint(text []byte) ([]Finding, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the Envoy configuration: %w", err)
 	}
-	l := &linter{doc: doc, clusters: map[string]*clusterv3.Cluster{}, clusterPaths: map[string]path{}, inner: map[string]bool{}, upstream: map[string]bool{}}
+	l := &linter{doc: doc, clusters: map[string]*clusterv3.Cluster{}, clusterPaths: map[string]path{}, inner: map[string]bool{},
+		upstream: map[string]bool{}}
 	l.types(nil, doc.root)
 	if len(l.findings) > 0 {
 		return l.sorted(), nil // nothing more can be said of a file with types that are unknown
@@ -65,7 +66,8 @@ func Lint(text []byte) ([]Finding, error) {
 	}
 	var b bootstrapv3.Bootstrap
 	if err := protojson.Unmarshal(object, &b); err != nil {
-		l.add(nil, "understood", "not an Envoy "+ReleaseLine+" bootstrap: "+firstLine(err), "fields and types of config.bootstrap.v3.Bootstrap")
+		l.add(nil, "understood", "not an Envoy "+ReleaseLine+" bootstrap: "+firstLine(err),
+			"fields and types of config.bootstrap.v3.Bootstrap")
 		return l.sorted(), nil
 	}
 	l.bootstrap(&b)
@@ -107,7 +109,8 @@ func (l *linter) sorted() []Finding {
 func (l *linter) types(p path, n node) {
 	if name, ok := n.stringAt("@type"); ok {
 		if _, err := protoregistry.GlobalTypes.FindMessageByURL(name); err != nil {
-			l.add(p.field("@type"), "understood", "the extension "+strings.TrimPrefix(name, "type.googleapis.com/")+" is not known and may do anything with traffic",
+			l.add(p.field("@type"), "understood",
+				"the extension "+strings.TrimPrefix(name, "type.googleapis.com/")+" is not known and may do anything with traffic",
 				"only what \"bqgate envoy render\" writes")
 		}
 	}

@@ -22,7 +22,8 @@ func (l *linter) innerCluster(name string) {
 		for _, a := range addresses(c) {
 			pipe := a.GetPipe()
 			if pipe == nil || strings.HasPrefix(pipe.GetPath(), "@") {
-				l.add(p, "inner-link", "the link to "+name+" is plain text on a network: whoever reaches the port is given Google tokens, or plays the service", want)
+				l.add(p, "inner-link", "the link to "+name+" is plain text on a network: whoever reaches the port is given Google "+
+					"tokens, or plays the service", want)
 				return
 			}
 		}
@@ -51,7 +52,8 @@ func (l *linter) upstreamCluster(name string) {
 		return
 	}
 	if c.GetTransportSocket() == nil {
-		l.add(p, "upstream-tls", "minted tokens go to "+name+" in plain text", "a TLS transport_socket with trusted_ca and an exact DNS name")
+		l.add(p, "upstream-tls", "minted tokens go to "+name+" in plain text",
+			"a TLS transport_socket with trusted_ca and an exact DNS name")
 		return
 	}
 	t, tp, ok := l.upstreamTLS(p, c.GetTransportSocket(), "upstream-tls")
@@ -68,17 +70,23 @@ func (l *linter) cluster(name, rule string) (*clusterv3.Cluster, path, bool) {
 	}
 	p := l.clusterPaths[name]
 	kind := c.GetType()
-	fixed := c.GetClusterType() == nil && c.GetEdsClusterConfig() == nil && (kind == clusterv3.Cluster_STATIC || kind == clusterv3.Cluster_STRICT_DNS || kind == clusterv3.Cluster_LOGICAL_DNS)
-	l.must(fixed, p.field("type"), "fixed-clusters", "where "+name+" is comes from elsewhere or from the request", "STATIC, STRICT_DNS or LOGICAL_DNS")
-	l.must(len(c.GetTransportSocketMatches()) == 0 && c.GetTransportSocketMatcher() == nil, p.field("transport_socket_matches"), rule, "the transport depends on metadata", "transport_socket")
+	fixed := c.GetClusterType() == nil && c.GetEdsClusterConfig() == nil &&
+		(kind == clusterv3.Cluster_STATIC || kind == clusterv3.Cluster_STRICT_DNS || kind == clusterv3.Cluster_LOGICAL_DNS)
+	l.must(fixed, p.field("type"), "fixed-clusters", "where "+name+" is comes from elsewhere or from the request",
+		"STATIC, STRICT_DNS or LOGICAL_DNS")
+	l.must(len(c.GetTransportSocketMatches()) == 0 && c.GetTransportSocketMatcher() == nil, p.field("transport_socket_matches"), rule,
+		"the transport depends on metadata", "transport_socket")
 	o := p.field("typed_extension_protocol_options")
 	l.must(options(c).GetRetryPolicy() == nil, o, "retries", "a job that is sent twice may run twice", "no retry_policy")
-	l.must(len(options(c).GetRequestMirrorPolicies()) == 0, o, "mirrors", "requests are copied elsewhere, tokens included", "no request_mirror_policies")
-	l.must(options(c).GetUseDownstreamProtocolConfig() == nil, o, "framing", "clients choose the protocol in which Google is spoken to", "auto_config or explicit_http_config")
+	l.must(len(options(c).GetRequestMirrorPolicies()) == 0, o, "mirrors", "requests are copied elsewhere, tokens included",
+		"no request_mirror_policies")
+	l.must(options(c).GetUseDownstreamProtocolConfig() == nil, o, "framing", "clients choose the protocol in which Google is spoken to",
+		"auto_config or explicit_http_config")
 	l.must(len(c.GetFilters()) == 0, p.field("filters"), "filters", "network filters behind ext_proc see tokens and rows", "none")
 	l.must(c.GetUpstreamConfig() == nil, p.field("upstream_config"), "understood", "an extension makes the connections", "none")
 	l.must(c.GetLrsServer() == nil, p.field("lrs_server"), "static", "loads are reported elsewhere", "none")
-	l.must(len(options(c).GetHttpFilters()) == 0, p.field("typed_extension_protocol_options"), "filters", "filters behind ext_proc change what it decided", "none")
+	l.must(len(options(c).GetHttpFilters()) == 0, p.field("typed_extension_protocol_options"), "filters",
+		"filters behind ext_proc change what it decided", "none")
 	return c, p, true
 }
 
@@ -117,16 +125,19 @@ func (l *linter) upstreamTLS(p path, socket *corev3.TransportSocket, rule string
 	v := t.GetCommonTlsContext().GetValidationContext()
 	vp := common.field("validation_context")
 	l.must(v.GetTrustedCa() != nil, vp.field("trusted_ca"), rule, "any certificate is believed", "the certificate authorities to trust")
-	l.must(v.GetTrustChainVerification() == tlsv3.CertificateValidationContext_VERIFY_TRUST_CHAIN, vp.field("trust_chain_verification"), rule, "certificates that fail verification are accepted", "VERIFY_TRUST_CHAIN")
+	l.must(v.GetTrustChainVerification() == tlsv3.CertificateValidationContext_VERIFY_TRUST_CHAIN, vp.field("trust_chain_verification"),
+		rule, "certificates that fail verification are accepted", "VERIFY_TRUST_CHAIN")
 	l.must(!v.GetAllowExpiredCertificate(), vp.field("allow_expired_certificate"), rule, "expired certificates are accepted", "false")
-	l.must(namesExactly(v.GetMatchTypedSubjectAltNames()), vp.field("match_typed_subject_alt_names"), rule, "a certificate of another name is believed", "exact DNS names")
+	l.must(namesExactly(v.GetMatchTypedSubjectAltNames()), vp.field("match_typed_subject_alt_names"), rule,
+		"a certificate of another name is believed", "exact DNS names")
 	return &t, p, true
 }
 
 func namesExactly(names []*tlsv3.SubjectAltNameMatcher) bool {
 	for _, n := range names {
 		_, exact := n.GetMatcher().GetMatchPattern().(*matcherv3.StringMatcher_Exact)
-		if n.GetSanType() != tlsv3.SubjectAltNameMatcher_DNS || !exact || n.GetMatcher().GetExact() == "" || strings.Contains(n.GetMatcher().GetExact(), "*") {
+		if n.GetSanType() != tlsv3.SubjectAltNameMatcher_DNS || !exact || n.GetMatcher().GetExact() == "" ||
+			strings.Contains(n.GetMatcher().GetExact(), "*") {
 			return false
 		}
 	}

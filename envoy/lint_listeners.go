@@ -14,10 +14,14 @@ import (
 )
 
 func (l *linter) listener(p path, listener *listenerv3.Listener) {
-	l.must(listener.GetApiListener() == nil && listener.GetUdpListenerConfig() == nil, p, "listener", "only TCP listeners are understood", "address and filter_chains")
-	l.must(listener.GetFilterChainMatcher() == nil && listener.GetFcdsConfig() == nil, p, "listener", "filter chains are chosen in a way that is not understood", "filter_chains only")
-	l.must(!listener.GetUseOriginalDst().GetValue(), p.field("use_original_dst"), "listener", "connections are handed to another listener by where the client meant to go", "false")
-	l.must(!listener.GetBypassOverloadManager(), p.field("bypass_overload_manager"), "overload", "clients can exhaust memory or connections", "false")
+	l.must(listener.GetApiListener() == nil && listener.GetUdpListenerConfig() == nil, p, "listener", "only TCP listeners are understood",
+		"address and filter_chains")
+	l.must(listener.GetFilterChainMatcher() == nil && listener.GetFcdsConfig() == nil, p, "listener",
+		"filter chains are chosen in a way that is not understood", "filter_chains only")
+	l.must(!listener.GetUseOriginalDst().GetValue(), p.field("use_original_dst"), "listener",
+		"connections are handed to another listener by where the client meant to go", "false")
+	l.must(!listener.GetBypassOverloadManager(), p.field("bypass_overload_manager"), "overload",
+		"clients can exhaust memory or connections", "false")
 	l.accessLogs(p.field("access_log"), listener.GetAccessLog())
 	chains := listener.GetFilterChains()
 	for i, chain := range chains {
@@ -34,7 +38,8 @@ func (l *linter) chain(p path, listener *listenerv3.Listener, chain *listenerv3.
 		for _, more := range listener.GetAdditionalAddresses() {
 			plain = plain && loopback(more.GetAddress())
 		}
-		l.must(plain, p, "plain-listener", "tokens of agents and answers pass in plain text on a network", "a TLS transport_socket, or a loopback address")
+		l.must(plain, p, "plain-listener", "tokens of agents and answers pass in plain text on a network",
+			"a TLS transport_socket, or a loopback address")
 	} else {
 		l.downstreamTLS(p.field("transport_socket"), socket)
 	}
@@ -45,7 +50,8 @@ func (l *linter) chain(p path, listener *listenerv3.Listener, chain *listenerv3.
 		p := p.field("filters").index(i).field("typed_config")
 		var m hcmv3.HttpConnectionManager
 		if f.GetTypedConfig().UnmarshalTo(&m) != nil {
-			l.add(p, "listener", "the network filter "+f.GetName()+" lets bytes through that ext_authz and ext_proc do not see", "one HTTP connection manager")
+			l.add(p, "listener", "the network filter "+f.GetName()+" lets bytes through that ext_authz and ext_proc do not see",
+				"one HTTP connection manager")
 			continue
 		}
 		l.manager(p, &m)
@@ -65,37 +71,57 @@ func (l *linter) downstreamTLS(p path, socket *corev3.TransportSocket) {
 // manager checks an HTTP connection manager, whatever it leads to.
 func (l *linter) manager(p path, m *hcmv3.HttpConnectionManager) {
 	const normal = "one path for ext_authz, the routes and Google"
-	l.must(m.GetNormalizePath().GetValue(), p.field("normalize_path"), "path", "dot segments and escapes reach the routes as the client wrote them", "true: "+normal)
+	l.must(m.GetNormalizePath().GetValue(), p.field("normalize_path"), "path",
+		"dot segments and escapes reach the routes as the client wrote them", "true: "+normal)
 	l.must(m.GetMergeSlashes(), p.field("merge_slashes"), "path", "'//' reaches the routes as the client wrote it", "true: "+normal)
-	l.must(m.GetPathWithEscapedSlashesAction() == hcmv3.HttpConnectionManager_REJECT_REQUEST, p.field("path_with_escaped_slashes_action"), "path",
+	l.must(m.GetPathWithEscapedSlashesAction() == hcmv3.HttpConnectionManager_REJECT_REQUEST, p.field("path_with_escaped_slashes_action"),
+		"path",
 		"%2F and %5C mean one thing here and may mean another at Google", "REJECT_REQUEST")
-	l.must(m.GetPathNormalizationOptions() == nil, p.field("path_normalization_options"), "path", "paths are rewritten in ways that are not understood", "none")
+	l.must(m.GetPathNormalizationOptions() == nil, p.field("path_normalization_options"), "path",
+		"paths are rewritten in ways that are not understood", "none")
 	l.must(m.GetCommonHttpProtocolOptions().GetHeadersWithUnderscoresAction() == corev3.HttpProtocolOptions_REJECT_REQUEST,
-		p.field("common_http_protocol_options", "headers_with_underscores_action"), "client-headers", "x_goog_… passes lists that name x-goog-…", "REJECT_REQUEST")
+		p.field("common_http_protocol_options", "headers_with_underscores_action"), "client-headers",
+		"x_goog_… passes lists that name x-goog-…", "REJECT_REQUEST")
 
-	l.must(len(m.GetUpgradeConfigs()) == 0, p.field("upgrade_configs"), "upgrades", "upgraded connections carry bytes that no filter sees", "no upgrade_configs")
-	l.must(!m.GetHttp2ProtocolOptions().GetAllowConnect(), p.field("http2_protocol_options", "allow_connect"), "upgrades", "CONNECT tunnels carry bytes that no filter sees", "false")
-	l.must(m.GetHttp3ProtocolOptions() == nil && m.GetCodecType() != hcmv3.HttpConnectionManager_HTTP3, p.field("http3_protocol_options"), "upgrades", "HTTP/3 is not understood", "HTTP/1.1 and HTTP/2")
-	l.must(!m.GetHttpProtocolOptions().GetAcceptHttp_10(), p.field("http_protocol_options", "accept_http_10"), "framing", "HTTP/1.0 bodies end where the connection does", "false")
-	l.must(!m.GetHttpProtocolOptions().GetEnableTrailers(), p.field("http_protocol_options", "enable_trailers"), "framing", "request trailers are headers that nobody decided about", "false")
-	l.must(!m.GetHttpProtocolOptions().GetAllowChunkedLength(), p.field("http_protocol_options", "allow_chunked_length"), "framing", "requests with two lengths can be read in two ways", "false")
-	l.must(!m.GetHttpProtocolOptions().GetAllowCustomMethods(), p.field("http_protocol_options", "allow_custom_methods"), "framing", "methods that no server knows can be read in two ways", "false")
-	l.must(len(m.GetHttpProtocolOptions().GetIgnoreHttp_11Upgrade()) == 0, p.field("http_protocol_options", "ignore_http_11_upgrade"), "upgrades", "an upgrade that is ignored here may be taken further on", "none")
-	l.must(!m.GetHttp2ProtocolOptions().GetAllowMetadata(), p.field("http2_protocol_options", "allow_metadata"), "framing", "METADATA frames pass filters by", "false")
+	l.must(len(m.GetUpgradeConfigs()) == 0, p.field("upgrade_configs"), "upgrades", "upgraded connections carry bytes that no filter sees",
+		"no upgrade_configs")
+	l.must(!m.GetHttp2ProtocolOptions().GetAllowConnect(), p.field("http2_protocol_options", "allow_connect"), "upgrades",
+		"CONNECT tunnels carry bytes that no filter sees", "false")
+	l.must(m.GetHttp3ProtocolOptions() == nil && m.GetCodecType() != hcmv3.HttpConnectionManager_HTTP3, p.field("http3_protocol_options"),
+		"upgrades", "HTTP/3 is not understood", "HTTP/1.1 and HTTP/2")
+	l.must(!m.GetHttpProtocolOptions().GetAcceptHttp_10(), p.field("http_protocol_options", "accept_http_10"), "framing",
+		"HTTP/1.0 bodies end where the connection does", "false")
+	l.must(!m.GetHttpProtocolOptions().GetEnableTrailers(), p.field("http_protocol_options", "enable_trailers"), "framing",
+		"request trailers are headers that nobody decided about", "false")
+	l.must(!m.GetHttpProtocolOptions().GetAllowChunkedLength(), p.field("http_protocol_options", "allow_chunked_length"), "framing",
+		"requests with two lengths can be read in two ways", "false")
+	l.must(!m.GetHttpProtocolOptions().GetAllowCustomMethods(), p.field("http_protocol_options", "allow_custom_methods"), "framing",
+		"methods that no server knows can be read in two ways", "false")
+	l.must(len(m.GetHttpProtocolOptions().GetIgnoreHttp_11Upgrade()) == 0, p.field("http_protocol_options", "ignore_http_11_upgrade"),
+		"upgrades", "an upgrade that is ignored here may be taken further on", "none")
+	l.must(!m.GetHttp2ProtocolOptions().GetAllowMetadata(), p.field("http2_protocol_options", "allow_metadata"), "framing",
+		"METADATA frames pass filters by", "false")
 	l.must(!m.GetProxy_100Continue(), p.field("proxy_100_continue"), "framing", "1xx responses pass ext_proc by", "false")
 
-	l.must(m.GetUseRemoteAddress().GetValue(), p.field("use_remote_address"), "client-headers", "clients say themselves where they come from, and steer Envoy by x-envoy-* headers", "true")
-	l.must(len(m.GetInternalAddressConfig().GetCidrRanges()) == 0 && !m.GetInternalAddressConfig().GetUnixSockets(), p.field("internal_address_config"), "client-headers",
+	l.must(m.GetUseRemoteAddress().GetValue(), p.field("use_remote_address"), "client-headers",
+		"clients say themselves where they come from, and steer Envoy by x-envoy-* headers", "true")
+	l.must(len(m.GetInternalAddressConfig().GetCidrRanges()) == 0 && !m.GetInternalAddressConfig().GetUnixSockets(),
+		p.field("internal_address_config"), "client-headers",
 		"clients at these addresses may steer Envoy by x-envoy-* headers", "no internal addresses")
-	l.must(stripsEnvoyHeaders(m), p.field("early_header_mutation_extensions"), "client-headers", "x-envoy-* headers of clients are not removed first of all", "remove_on_match of the prefix x-envoy-")
-	l.must(len(m.GetOriginalIpDetectionExtensions()) == 0, p.field("original_ip_detection_extensions"), "client-headers", "clients say themselves where they come from", "use_remote_address")
+	l.must(stripsEnvoyHeaders(m), p.field("early_header_mutation_extensions"), "client-headers",
+		"x-envoy-* headers of clients are not removed first of all", "remove_on_match of the prefix x-envoy-")
+	l.must(len(m.GetOriginalIpDetectionExtensions()) == 0, p.field("original_ip_detection_extensions"), "client-headers",
+		"clients say themselves where they come from", "use_remote_address")
 	switch m.GetForwardClientCertDetails() {
 	case hcmv3.HttpConnectionManager_SANITIZE:
 	default:
-		l.add(p.field("forward_client_cert_details"), "client-headers", "x-forwarded-client-cert of a client, or about one, is passed on", "SANITIZE")
+		l.add(p.field("forward_client_cert_details"), "client-headers", "x-forwarded-client-cert of a client, or about one, is passed on",
+			"SANITIZE")
 	}
-	l.must(m.GetProxyStatusConfig() == nil, p.field("proxy_status_config"), "secrets", "errors between Envoy and Google go to the client in a header that ext_proc does not see", "none")
-	l.must(!m.GetPreserveExternalRequestId(), p.field("preserve_external_request_id"), "client-headers", "clients choose the id under which they are logged", "false")
+	l.must(m.GetProxyStatusConfig() == nil, p.field("proxy_status_config"), "secrets",
+		"errors between Envoy and Google go to the client in a header that ext_proc does not see", "none")
+	l.must(!m.GetPreserveExternalRequestId(), p.field("preserve_external_request_id"), "client-headers",
+		"clients choose the id under which they are logged", "false")
 
 	l.positive(m.GetRequestTimeout(), p.field("request_timeout"))
 	l.positive(m.GetRequestHeadersTimeout(), p.field("request_headers_timeout"))

@@ -12,14 +12,18 @@ func (l *linter) process(b *bootstrapv3.Bootstrap) {
 	const static = "what can be read here is all there is: static_resources only"
 	l.must(b.GetDynamicResources() == nil, path{"dynamic_resources"}, "static",
 		"listeners, routes or clusters come from elsewhere and cannot be checked", static)
-	l.must(b.GetXdsDelegateExtension() == nil && len(b.GetConfigSources()) == 0 && b.GetDefaultConfigSource() == nil, path{"config_sources"}, "static",
+	l.must(b.GetXdsDelegateExtension() == nil && len(b.GetConfigSources()) == 0 && b.GetDefaultConfigSource() == nil,
+		path{"config_sources"}, "static",
 		"configuration may come from elsewhere", static)
 	l.must(len(b.GetStaticResources().GetListeners()) > 0, path{"static_resources", "listeners"}, "static", "there is no listener", static)
 	l.must(b.GetHeaderPrefix() == "", path{"header_prefix"}, "client-headers",
 		"Envoy's own headers get another prefix, and the removal of x-envoy-* from requests misses them", "no header_prefix")
 	l.must(b.GetHdsConfig() == nil, path{"hds_config"}, "static", "another server says which hosts are in use", static)
-	l.must(len(b.GetStatsSinks()) == 0, path{"stats_sinks"}, "secrets", "statistics are sent elsewhere, and they name clusters, routes and status codes of each agent's requests", "none; read them from the admin socket")
-	l.must(len(b.GetInlineHeaders()) == 0, path{"inline_headers"}, "client-headers", "duplicates of these headers are joined before ext_authz sees them", "none")
+	l.must(len(b.GetStatsSinks()) == 0, path{"stats_sinks"}, "secrets",
+		"statistics are sent elsewhere, and they name clusters, routes and status codes of each agent's requests",
+		"none; read them from the admin socket")
+	l.must(len(b.GetInlineHeaders()) == 0, path{"inline_headers"}, "client-headers",
+		"duplicates of these headers are joined before ext_authz sees them", "none")
 	l.must(len(b.GetFatalActions()) == 0, path{"fatal_actions"}, "understood", "extensions run code in Envoy", "none")
 	l.must(len(b.GetBootstrapExtensions()) == 0, path{"bootstrap_extensions"}, "understood", "extensions run code in Envoy", "none")
 	l.admin(b.GetAdmin())
@@ -35,18 +39,23 @@ func (l *linter) admin(a *bootstrapv3.Admin) {
 	l.accessLogs(p.field("access_log"), a.GetAccessLog())
 	pipe := a.GetAddress().GetPipe()
 	if pipe == nil {
-		l.add(p.field("address"), "admin", "the admin interface is on a network port: whoever reaches it can stop Envoy, drain it and read its configuration",
+		l.add(p.field("address"), "admin",
+			"the admin interface is on a network port: whoever reaches it can stop Envoy, drain it and read its configuration",
 			"admin.address.pipe with mode 0600 (384), or no admin")
 		return
 	}
-	l.must(pipe.GetMode() == 0o600, p.field("address", "pipe", "mode"), "admin", "the admin socket may be opened by other users", "mode 0600 (384)")
-	l.must(!strings.HasPrefix(pipe.GetPath(), "@"), p.field("address", "pipe", "path"), "admin", "an abstract socket has no owner and no mode", "a path")
+	l.must(pipe.GetMode() == 0o600, p.field("address", "pipe", "mode"), "admin", "the admin socket may be opened by other users",
+		"mode 0600 (384)")
+	l.must(!strings.HasPrefix(pipe.GetPath(), "@"), p.field("address", "pipe", "path"), "admin",
+		"an abstract socket has no owner and no mode", "a path")
 }
 
 func (l *linter) runtime(b *bootstrapv3.Bootstrap) {
 	p := path{"layered_runtime"}
 	if b.GetLayeredRuntime() == nil {
-		l.must(b.GetAdmin() == nil, p, "runtime", "without layered_runtime the admin interface may change runtime values, and with them turn guards off", "one empty static_layer")
+		l.must(b.GetAdmin() == nil, p, "runtime",
+			"without layered_runtime the admin interface may change runtime values, and with them turn guards off",
+			"one empty static_layer")
 		return
 	}
 	for i, layer := range b.GetLayeredRuntime().GetLayers() {
@@ -57,7 +66,8 @@ func (l *linter) runtime(b *bootstrapv3.Bootstrap) {
 			continue
 		}
 		for key := range static.GetFields() {
-			l.add(p.field("static_layer", key), "runtime", "the runtime value "+key+" may revert a security fix or a limit", "no runtime values")
+			l.add(p.field("static_layer", key), "runtime", "the runtime value "+key+" may revert a security fix or a limit",
+				"no runtime values")
 		}
 	}
 }

@@ -36,7 +36,8 @@ func (r localReply) text() string {
 }
 
 var localReplies = []localReply{
-	{400, "invalid", "invalid_request", "the request is malformed: a path with an escaped slash, a header that is not allowed, or broken HTTP framing."},
+	{400, "invalid", "invalid_request",
+		"the request is malformed: a path with an escaped slash, a header that is not allowed, or broken HTTP framing."},
 	{403, "accessDenied", "invalid_request", "upgrades and tunnels are not served; plain HTTP requests are."},
 	{404, "notFound", "invalid_request", "nothing is served at this path and method."},
 	{408, "timeout", "temporarily_unavailable", "the request did not arrive in time; send it again."},
@@ -46,7 +47,8 @@ var localReplies = []localReply{
 	{431, "invalid", "invalid_request", "the request headers are larger than this gateway takes."},
 	{500, "backendError", "server_error", "the request or its answer could not be processed safely and was broken off."},
 	{502, "backendError", "server_error", "what stands behind the gateway gave no valid answer."},
-	{503, "backendError", "temporarily_unavailable", "the gateway cannot decide or reach BigQuery at the moment, so nothing was let through; try again."},
+	{503, "backendError", "temporarily_unavailable",
+		"the gateway cannot decide or reach BigQuery at the moment, so nothing was let through; try again."},
 	{504, "backendError", "temporarily_unavailable", "no answer arrived in time."},
 }
 

@@ -15,7 +15,8 @@ import (
 func TestAccessLogHoldsNoSecrets(t *testing.T) {
 	w := start(t, &world{})
 	header := http.Header{"Authorization": {"Bearer secret-of-agent"}, "Cookie": {"secret-cookie"}, "User-Agent": {"secret-agent"}}
-	code, _, _ := do(t, http.DefaultClient, "POST", "http://"+w.rest+queries+"?key=secret-key", header, strings.NewReader(`{"query":"SELECT 'secret-sql'"}`))
+	code, _, _ := do(t, http.DefaultClient, "POST", "http://"+w.rest+queries+"?key=secret-key", header,
+		strings.NewReader(`{"query":"SELECT 'secret-sql'"}`))
 	if code != 200 {
 		t.Fatalf("status %d", code)
 	}
@@ -30,7 +31,8 @@ func TestAccessLogHoldsNoSecrets(t *testing.T) {
 			break
 		}
 	}
-	for _, want := range []string{`"path":"` + queries + `"`, `"response_code":200`, `"response_code_details":"via_upstream"`, `"request_id":"`} {
+	for _, want := range []string{`"path":"` + queries + `"`, `"response_code":200`, `"response_code_details":"via_upstream"`,
+		`"request_id":"`} {
 		if !strings.Contains(lines, want) {
 			t.Errorf("no %s in the access log: %s", want, lines)
 		}
@@ -58,7 +60,8 @@ func TestAdminIsClosed(t *testing.T) {
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", w.path("admin.sock"))
 	}}}
-	code, _, body := do(t, client, "POST", "http://envoy/runtime_modify?envoy.reloadable_features.no_extension_lookup_by_name=false", nil, nil)
+	code, _, body := do(t, client, "POST", "http://envoy/runtime_modify?envoy.reloadable_features.no_extension_lookup_by_name=false", nil,
+		nil)
 	if code == 200 {
 		t.Errorf("runtime_modify: %d %s", code, body)
 	}
@@ -84,7 +87,8 @@ func TestValidateGolden(t *testing.T) {
 			}
 			local := strings.NewReplacer(
 				"/etc/bqgate/tls.crt", cert, "/etc/bqgate/tls.key", key, "/etc/bqgate/envoy.crt", cert, "/etc/bqgate/envoy.key", key,
-				"/etc/bqgate/ca.pem", dir+"/ca.pem", "/etc/bqgate/google-roots.pem", dir+"/ca.pem", systemCAFile, dir+"/ca.pem", "/var/log/bqgate", dir,
+				"/etc/bqgate/ca.pem", dir+"/ca.pem", "/etc/bqgate/google-roots.pem", dir+"/ca.pem", systemCAFile, dir+"/ca.pem",
+				"/var/log/bqgate", dir,
 			).Replace(string(text))
 			path := filepath.Join(dir, "envoy.yaml")
 			if err := os.WriteFile(path, []byte(local), 0o600); err != nil {
@@ -100,7 +104,8 @@ func TestValidateGolden(t *testing.T) {
 func TestFind(t *testing.T) {
 	script := func(dir, version string) string {
 		path := filepath.Join(dir, "envoy")
-		text := "#!/bin/sh\necho\necho \"envoy  version: 9e5580933739775e8bce696a57a2e1bc99368f23/" + version + "/Clean/RELEASE/BoringSSL\"\n"
+		text := "#!/bin/sh\necho\necho \"envoy  version: 9e5580933739775e8bce696a57a2e1bc99368f23/" + version +
+			"/Clean/RELEASE/BoringSSL\"\n"
 		if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
 			t.Fatal(err)
 		}

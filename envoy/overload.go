@@ -20,8 +20,10 @@ func overloadManager(l Limits) *overloadv3.OverloadManager {
 		RefreshInterval: seconds(250 * time.Millisecond),
 		ResourceMonitors: []*overloadv3.ResourceMonitor{
 			{
-				Name:       monitorHeap,
-				ConfigType: &overloadv3.ResourceMonitor_TypedConfig{TypedConfig: packed(&heapv3.FixedHeapConfig{MaxHeapSizeBytes: l.MaxHeapBytes})},
+				Name: monitorHeap,
+				ConfigType: &overloadv3.ResourceMonitor_TypedConfig{
+					TypedConfig: packed(&heapv3.FixedHeapConfig{MaxHeapSizeBytes: l.MaxHeapBytes}),
+				},
 			},
 			{
 				Name: monitorConnections,

@@ -19,15 +19,16 @@ const (
 // x-request-id does not go to Google, and with the header %STREAM_ID% would be gone from the access
 // log.
 func requestID() *hcmv3.HttpFilter {
-	return &hcmv3.HttpFilter{Name: filterSetFilterState, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&setfilterstatev3.Config{
-		OnRequestHeaders: []*setfilterstatecommonv3.FilterStateValue{{
-			Key:        &setfilterstatecommonv3.FilterStateValue_ObjectKey{ObjectKey: "bqgate.request_id"},
-			FactoryKey: "envoy.string",
-			Value: &setfilterstatecommonv3.FilterStateValue_FormatString{FormatString: &corev3.SubstitutionFormatString{
-				Format: &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: &corev3.DataSource{
-					Specifier: &corev3.DataSource_InlineString{InlineString: "%REQUEST_HEADER(X-REQUEST-ID)%"},
+	return &hcmv3.HttpFilter{Name: filterSetFilterState,
+		ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&setfilterstatev3.Config{
+			OnRequestHeaders: []*setfilterstatecommonv3.FilterStateValue{{
+				Key:        &setfilterstatecommonv3.FilterStateValue_ObjectKey{ObjectKey: "bqgate.request_id"},
+				FactoryKey: "envoy.string",
+				Value: &setfilterstatecommonv3.FilterStateValue_FormatString{FormatString: &corev3.SubstitutionFormatString{
+					Format: &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: &corev3.DataSource{
+						Specifier: &corev3.DataSource_InlineString{InlineString: "%REQUEST_HEADER(X-REQUEST-ID)%"},
+					}},
 				}},
 			}},
-		}},
-	})}}
+		})}}
 }

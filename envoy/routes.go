@@ -86,8 +86,10 @@ func health() *routev3.Route {
 // one.
 func connect() *routev3.Route {
 	return &routev3.Route{
-		Name:                 "connect",
-		Match:                &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_ConnectMatcher_{ConnectMatcher: &routev3.RouteMatch_ConnectMatcher{}}},
+		Name: "connect",
+		Match: &routev3.RouteMatch{
+			PathSpecifier: &routev3.RouteMatch_ConnectMatcher_{ConnectMatcher: &routev3.RouteMatch_ConnectMatcher{}},
+		},
 		Action:               reply(403, ungoverned),
 		ResponseHeadersToAdd: []*corev3.HeaderValueOption{headerValue("content-type", jsonContentType)},
 		TypedPerFilterConfig: withoutFilters(),

@@ -223,7 +223,8 @@ func TestGRPCListener(t *testing.T) {
 			t.Fatal(err)
 		}
 		up := w.requests()[0]
-		if up.Host != StorageReadHost || up.URL.Path != read || up.Header.Get("authorization") != mintedToken || up.TLS.ServerName != StorageReadHost {
+		if up.Host != StorageReadHost || up.URL.Path != read || up.Header.Get("authorization") != mintedToken ||
+			up.TLS.ServerName != StorageReadHost {
 			t.Errorf("upstream got %s %s %v", up.Host, up.URL.Path, up.Header)
 		}
 	})

@@ -120,13 +120,17 @@ func pass(in *procv3.ProcessingRequest) (*procv3.ProcessingResponse, error) {
 	case *procv3.ProcessingRequest_RequestHeaders:
 		return &procv3.ProcessingResponse{Response: &procv3.ProcessingResponse_RequestHeaders{RequestHeaders: headers}}, nil
 	case *procv3.ProcessingRequest_RequestBody:
-		return &procv3.ProcessingResponse{Response: &procv3.ProcessingResponse_RequestBody{RequestBody: &procv3.BodyResponse{Response: &procv3.CommonResponse{}}}}, nil
+		return &procv3.ProcessingResponse{
+			Response: &procv3.ProcessingResponse_RequestBody{RequestBody: &procv3.BodyResponse{Response: &procv3.CommonResponse{}}},
+		}, nil
 	case *procv3.ProcessingRequest_ResponseHeaders:
 		return &procv3.ProcessingResponse{Response: &procv3.ProcessingResponse_ResponseHeaders{ResponseHeaders: headers}}, nil
 	case *procv3.ProcessingRequest_ResponseBody:
 		return streamed(m.ResponseBody.GetBody(), m.ResponseBody.GetEndOfStream()), nil
 	case *procv3.ProcessingRequest_ResponseTrailers:
-		return &procv3.ProcessingResponse{Response: &procv3.ProcessingResponse_ResponseTrailers{ResponseTrailers: &procv3.TrailersResponse{}}}, nil
+		return &procv3.ProcessingResponse{
+			Response: &procv3.ProcessingResponse_ResponseTrailers{ResponseTrailers: &procv3.TrailersResponse{}},
+		}, nil
 	default:
 		return nil, grpcstatus.Errorf(codes.InvalidArgument, "refused: %T", m)
 	}

@@ -47,7 +47,9 @@ func mutualTLS(t ClientTLS) *corev3.TransportSocket {
 					TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_3,
 					TlsMaximumProtocolVersion: tlsv3.TlsParameters_TLSv1_3,
 				},
-				TlsCertificates:       []*tlsv3.TlsCertificate{{CertificateChain: fileSource(t.CertFile), PrivateKey: fileSource(t.KeyFile)}},
+				TlsCertificates: []*tlsv3.TlsCertificate{
+					{CertificateChain: fileSource(t.CertFile), PrivateKey: fileSource(t.KeyFile)},
+				},
 				ValidationContextType: validation(t.CAFile, t.SAN),
 			},
 			Sni: t.SAN,

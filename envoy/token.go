@@ -22,16 +22,17 @@ const (
 // all: exchanging a token is rare, a session lasts for many queries.
 func tokenRate(l Limits) *hcmv3.HttpFilter {
 	always := &corev3.RuntimeFractionalPercent{DefaultValue: &typev3.FractionalPercent{Numerator: 100}}
-	return &hcmv3.HttpFilter{Name: filterLocalRateLimit, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&localratelimitv3.LocalRateLimit{
-		StatPrefix: "token",
-		TokenBucket: &typev3.TokenBucket{
-			MaxTokens:     l.MaxTokenRate * 2,
-			TokensPerFill: u32(l.MaxTokenRate),
-			FillInterval:  seconds(time.Second),
-		},
-		FilterEnabled:  always,
-		FilterEnforced: always,
-	})}}
+	return &hcmv3.HttpFilter{Name: filterLocalRateLimit,
+		ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&localratelimitv3.LocalRateLimit{
+			StatPrefix: "token",
+			TokenBucket: &typev3.TokenBucket{
+				MaxTokens:     l.MaxTokenRate * 2,
+				TokensPerFill: u32(l.MaxTokenRate),
+				FillInterval:  seconds(time.Second),
+			},
+			FilterEnabled:  always,
+			FilterEnforced: always,
+		})}}
 }
 
 // tokenBody takes in a whole request before the token endpoint hears of it, and refuses large ones

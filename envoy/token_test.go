@@ -50,7 +50,8 @@ func TestTokenListener(t *testing.T) {
 		t.Errorf("%d requests arrived at BigQuery", n)
 	}
 	// The data listener knows no such path, whatever ext_authz says.
-	if code, _, _ := do(t, http.DefaultClient, "POST", "http://"+w.rest+"/v1/token", nil, strings.NewReader("x")); code != 403 || got.Load() != 2 {
+	if code, _, _ := do(t, http.DefaultClient, "POST", "http://"+w.rest+"/v1/token", nil, strings.NewReader("x")); code != 403 ||
+		got.Load() != 2 {
 		t.Errorf("POST /v1/token on the data listener: %d", code)
 	}
 

@@ -66,7 +66,8 @@ func (l Listener) validate() error {
 	}
 	if l.TLS == nil {
 		if !addr.Addr().IsLoopback() {
-			return fmt.Errorf("address %s is plain text and not loopback, bearer tokens would be readable on the way; give it tls", l.Address)
+			return fmt.Errorf("address %s is plain text and not loopback, bearer tokens would be readable on the way; give it tls",
+				l.Address)
 		}
 		return nil
 	}
@@ -84,7 +85,8 @@ func (s Service) validate() error {
 		return named("socket", socket(s.Socket))
 	case s.Address != "":
 		if s.TLS == nil {
-			return fmt.Errorf("address %s without tls: the link to Envoy carries Google tokens and is either a Unix socket or mutual TLS", s.Address)
+			return fmt.Errorf("address %s without tls: the link to Envoy carries Google tokens and is either a Unix socket or mutual TLS",
+				s.Address)
 		}
 		return errors.Join(
 			named("address", hostPort(s.Address)),

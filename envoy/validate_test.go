@@ -31,7 +31,8 @@ func TestValidateRefuses(t *testing.T) {
 		"no ext_proc":          {func(c *Config) { c.ExtProc = Service{} }, "ext_proc: neither"},
 		"TCP ext_authz":        {func(c *Config) { c.ExtAuthz = Service{Address: "127.0.0.1:9001"} }, "either a Unix socket or mutual TLS"},
 		"TCP ext_proc":         {func(c *Config) { c.ExtProc = Service{Address: "127.0.0.1:9001"} }, "either a Unix socket or mutual TLS"},
-		"TLS without client":   {func(c *Config) { c.ExtProc = Service{Address: "h:9001", TLS: &ClientTLS{CAFile: "/ca", SAN: "h"}} }, "tls.cert_file"},
+		"TLS without client": {func(c *Config) { c.ExtProc = Service{Address: "h:9001", TLS: &ClientTLS{CAFile: "/ca", SAN: "h"}} },
+			"tls.cert_file"},
 		"TLS without name": {func(c *Config) {
 			c.ExtProc = Service{Address: "h:9001", TLS: &ClientTLS{CAFile: "/ca", CertFile: "/c", KeyFile: "/k"}}
 		}, "tls.san"},
