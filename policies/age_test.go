@@ -67,11 +67,14 @@ func TestAccessEndsWithTheTokensAge(t *testing.T) {
 					}
 					return
 				}
-				if d.Effect != Refuse || d.Rule.Name != c.rule || !strings.Contains(d.Message, "after the identity token was issued (iat)") || !strings.Contains(d.Remedy, "new identity token") {
+				if d.Effect != Refuse || d.Rule.Name != c.rule ||
+					!strings.Contains(d.Message, "after the identity token was issued (iat)") ||
+					!strings.Contains(d.Remedy, "new identity token") {
 					t.Errorf("%s: %s by %s: %q, would pass %q", r.Method, d.Effect, d.Rule.Name, d.Message, d.Remedy)
 				}
 			}
-			for _, m := range []bigquery.Method{bigquery.MethodQuery, bigquery.MethodInsert, bigquery.MethodGetQueryResults, bigquery.MethodGetJob, bigquery.MethodListTableData, bigquery.MethodGetTable} {
+			for _, m := range []bigquery.Method{bigquery.MethodQuery, bigquery.MethodInsert, bigquery.MethodGetQueryResults,
+				bigquery.MethodGetJob, bigquery.MethodListTableData, bigquery.MethodGetTable} {
 				r.Method = string(m)
 				check(r)
 			}

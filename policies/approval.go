@@ -27,10 +27,12 @@ func (w *walk) size() error {
 		decided := slices.ContainsFunc(certain, func(a *approval) bool { return a.when.estimate })
 		switch {
 		case !decided && w.sizeUnknown():
-			return refuse(w.limiting(), "a query of tables without row access policies, or the same one where an approval asks for estimate.bytes",
+			return refuse(w.limiting(),
+				"a query of tables without row access policies, or the same one where an approval asks for estimate.bytes",
 				"%s, and at most %s are allowed", sizeUnknown, formatSize(d.MaxBytes))
 		case !decided:
-			return refuse(w.limiting(), fmt.Sprintf("a query that reads at most %s: fewer columns, or a condition on the partition", formatSize(d.MaxBytes)),
+			return refuse(w.limiting(), fmt.Sprintf("a query that reads at most %s: fewer columns, or a condition on the partition",
+				formatSize(d.MaxBytes)),
 				"the query would read %s, and at most %s are allowed", formatSize(coarse.Bytes(bytes)), formatSize(d.MaxBytes))
 		case !w.sizeUnknown():
 			d.MaxBytes = 0 // the reviewers decide on the estimate, which bounds what is forwarded
@@ -38,7 +40,8 @@ func (w *walk) size() error {
 	}
 	if w.ask && !slices.ContainsFunc(certain, func(a *approval) bool { return a.when.otherUse }) {
 		i := slices.IndexFunc(w.asked, func(d demand) bool { return d.leaf.other == useApprove })
-		return refuse(w.asked[i].leaf.ref, w.asked[i].err.remedy, "%s; its rule is `approve`, and no approval holds this query", w.asked[i].err.message)
+		return refuse(w.asked[i].leaf.ref, w.asked[i].err.remedy, "%s; its rule is `approve`, and no approval holds this query",
+			w.asked[i].err.message)
 	}
 	if len(held) == 0 {
 		d.Effect = Allow
@@ -79,7 +82,8 @@ func (w *walk) bytes(applying []*approval) (int64, error) {
 		return e.size(), nil
 	case len(w.tables) == 0:
 		return 0, nil
-	case w.decision.MaxBytes > 0 || slices.ContainsFunc(applying, func(a *approval) bool { return a.when.estimate }) || len(w.highValue()) > 0:
+	case w.decision.MaxBytes > 0 || slices.ContainsFunc(applying, func(a *approval) bool { return a.when.estimate }) ||
+		len(w.highValue()) > 0:
 		return 0, errEstimate
 	default:
 		return 0, nil
@@ -160,7 +164,8 @@ func (w *walk) holding(applying []*approval, bytes int64) (held, certain []*appr
 
 func (w *walk) approvalValues(tables []Table, bytes int64) map[string]any {
 	values := subjectValues(w.request.Subject)
-	maps.Copy(values, map[string]any{"tables": tables, "estimate.bytes": bytes, "kinds": []string{selectKind}, "groups": w.decision.Groups, "other_use": w.otherUseNames()})
+	maps.Copy(values, map[string]any{"tables": tables, "estimate.bytes": bytes, "kinds": []string{selectKind}, "groups": w.decision.Groups,
+		"other_use": w.otherUseNames()})
 	return values
 }
 
@@ -237,7 +242,8 @@ func describeNeeds(needs []Need, quorum int) string {
 	for _, n := range needs {
 		parts = append(parts, fmt.Sprintf("%d of %s", n.Quorum, strings.Join(n.Groups, ", ")))
 	}
-	return fmt.Sprintf("%s; %d %s in all", strings.Join(parts, " and "), quorum, map[bool]string{true: "person", false: "people"}[quorum == 1])
+	return fmt.Sprintf("%s; %d %s in all", strings.Join(parts, " and "), quorum,
+		map[bool]string{true: "person", false: "people"}[quorum == 1])
 }
 
 // names is "approval payroll holds" or "approvals payroll and big-scans hold".

@@ -39,7 +39,8 @@ func (s *Set) Ask(ctx context.Context, analyze Analyze, q Question) (Decision, e
 	if err != nil {
 		return Decision{}, err
 	}
-	r := googlesql.Request{SQL: q.SQL, Project: q.Project, Catalog: googlesql.Files{Folder: q.Catalog}, Caller: "explain", Undeclared: true, Reach: s.Reach(subject, now).Reads}
+	r := googlesql.Request{SQL: q.SQL, Project: q.Project, Catalog: googlesql.Files{Folder: q.Catalog}, Caller: "explain", Undeclared: true,
+		Reach: s.Reach(subject, now).Reads}
 	if q.DefaultDataset != "" {
 		project, dataset, ok := strings.Cut(q.DefaultDataset, ".")
 		if !ok || project == "" || dataset == "" || strings.Contains(dataset, ".") {
@@ -64,7 +65,8 @@ func (s *Set) Ask(ctx context.Context, analyze Analyze, q Question) (Decision, e
 		return Decision{}, analysis.Error
 	}
 	ask := Request{
-		Subject: subject, Now: now, Method: string(bigquery.MethodQuery), Project: r.Project, SQL: q.SQL, Analysis: analysis, Tables: analysis.Tables, Estimate: q.Estimate,
+		Subject: subject, Now: now, Method: string(bigquery.MethodQuery), Project: r.Project, SQL: q.SQL, Analysis: analysis,
+		Tables: analysis.Tables, Estimate: q.Estimate,
 	}
 	if ask.RowAccess, err = googlesql.RowAccess(ctx, r.Catalog, s.NeedsRowAccess(ask)); err != nil {
 		return Decision{}, err
@@ -134,7 +136,8 @@ func catalogTables(folder string) ([]*bigquery.Table, error) {
 		if _, err := os.Stat(folder); err != nil {
 			return nil, fmt.Errorf("catalog: %w", err)
 		}
-		return nil, fmt.Errorf("catalog %s holds no tables: want files project.dataset.table.json, as `bq show --format=json` prints them", folder)
+		return nil, fmt.Errorf("catalog %s holds no tables: want files project.dataset.table.json, as `bq show --format=json` prints them",
+			folder)
 	}
 	var all []*bigquery.Table
 	for _, name := range names {

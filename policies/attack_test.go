@@ -17,7 +17,8 @@ import (
 func selects(table string, columns ...string) *googlesql.Analysis {
 	st := googlesql.Statement{Kind: "SELECT", Tables: []string{table}}
 	for _, c := range columns {
-		st.Columns = append(st.Columns, googlesql.Column{Name: c, Type: "STRING", Sources: []googlesql.Source{{Column: table + "." + c, Carry: googlesql.CarryDirect}}})
+		st.Columns = append(st.Columns,
+			googlesql.Column{Name: c, Type: "STRING", Sources: []googlesql.Source{{Column: table + "." + c, Carry: googlesql.CarryDirect}}})
 	}
 	return &googlesql.Analysis{Statements: []googlesql.Statement{st}}
 }
@@ -33,7 +34,8 @@ func tableOf(name string, columns ...string) *bigquery.Table {
 }
 
 func ask(who identity.Subject, a *googlesql.Analysis, tables ...*bigquery.Table) Request {
-	r := Request{Subject: who, Now: now, Method: "jobs.query", Project: "demo", Analysis: a, Tables: map[string]*bigquery.Table{}, RowAccess: map[string]bigquery.RowAccess{}}
+	r := Request{Subject: who, Now: now, Method: "jobs.query", Project: "demo", Analysis: a, Tables: map[string]*bigquery.Table{},
+		RowAccess: map[string]bigquery.RowAccess{}}
 	for _, t := range tables {
 		r.Tables[t.TableReference.String()] = t
 		r.RowAccess[t.TableReference.String()] = bigquery.RowAccessNone
@@ -114,11 +116,16 @@ func TestA18(t *testing.T) {
 		columns    []string
 		want       map[string]masking.Rule
 	}{
-		{"new column", "", []string{"id", "ssn", "ssn_backup"}, map[string]masking.Rule{"id": masking.Clear, "ssn": masking.LastFourCharacters, "ssn_backup": masking.DefaultMaskingValue}},
-		{"unlisted: clear", "tables:\n  - {match: demo.crm.t, unlisted: clear}\n", []string{"ssn", "note"}, map[string]masking.Rule{"ssn": masking.LastFourCharacters, "note": masking.Clear}},
-		{"one entry says mask", "tables:\n  - {match: demo.crm.*, unlisted: clear}\n  - {match: demo.*.t, unlisted: mask}\n", []string{"ssn", "note"}, map[string]masking.Rule{"ssn": masking.LastFourCharacters, "note": masking.DefaultMaskingValue}},
-		{"clear for other letters", "tables:\n  - {match: demo.crm.T, unlisted: clear}\n", []string{"ssn", "note"}, map[string]masking.Rule{"ssn": masking.LastFourCharacters, "note": masking.DefaultMaskingValue}},
-		{"mask without sensitive ones", "tables:\n  - {match: demo.crm.u, unlisted: mask}\n", []string{"note"}, map[string]masking.Rule{"note": masking.DefaultMaskingValue}},
+		{"new column", "", []string{"id", "ssn", "ssn_backup"},
+			map[string]masking.Rule{"id": masking.Clear, "ssn": masking.LastFourCharacters, "ssn_backup": masking.DefaultMaskingValue}},
+		{"unlisted: clear", "tables:\n  - {match: demo.crm.t, unlisted: clear}\n", []string{"ssn", "note"},
+			map[string]masking.Rule{"ssn": masking.LastFourCharacters, "note": masking.Clear}},
+		{"one entry says mask", "tables:\n  - {match: demo.crm.*, unlisted: clear}\n  - {match: demo.*.t, unlisted: mask}\n",
+			[]string{"ssn", "note"}, map[string]masking.Rule{"ssn": masking.LastFourCharacters, "note": masking.DefaultMaskingValue}},
+		{"clear for other letters", "tables:\n  - {match: demo.crm.T, unlisted: clear}\n", []string{"ssn", "note"},
+			map[string]masking.Rule{"ssn": masking.LastFourCharacters, "note": masking.DefaultMaskingValue}},
+		{"mask without sensitive ones", "tables:\n  - {match: demo.crm.u, unlisted: mask}\n", []string{"note"},
+			map[string]masking.Rule{"note": masking.DefaultMaskingValue}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			name := "demo.crm.t"
@@ -143,7 +150,8 @@ func TestA18(t *testing.T) {
 func TestA24(t *testing.T) {
 	partial := []masking.Rule{masking.DateYearMask, masking.EmailMask, masking.LastFourCharacters, masking.FirstFourCharacters}
 	order := []masking.Rule{
-		masking.AlwaysNull, masking.DefaultMaskingValue, masking.RandomHash, masking.SHA256, masking.DateYearMask, masking.EmailMask, masking.LastFourCharacters,
+		masking.AlwaysNull, masking.DefaultMaskingValue, masking.RandomHash, masking.SHA256, masking.DateYearMask, masking.EmailMask,
+		masking.LastFourCharacters,
 		masking.FirstFourCharacters,
 	}
 	patterns := []string{"demo.crm.t.c", "demo.crm.*.c", "*.*.*.*", "demo.c*m.t.C"}
@@ -209,17 +217,24 @@ columns:
 	}{
 		{"none", "  - {name: a, groups: [g], read: [demo.crm.*]}\n", []string{"g"}, masking.AlwaysNull},
 		{"explicit", "  - {name: a, groups: [g], read: [demo.crm.*], clear: [demo.crm.t.ssn]}\n", []string{"g"}, masking.Clear},
-		{"of another group", "  - {name: a, groups: [g], read: [demo.crm.*]}\n  - {name: b, groups: [h], read: [demo.crm.*], clear: [demo.crm.t.ssn]}\n", []string{"g"}, masking.AlwaysNull},
-		{"of one of two groups", "  - {name: a, groups: [g], read: [demo.crm.*]}\n  - {name: b, groups: [h], read: [demo.crm.*], clear: [demo.crm.t.ssn]}\n", []string{"g", "h"}, masking.Clear},
-		{"in a rule that does not read the table", "  - {name: a, groups: [g], read: [demo.crm.*]}\n  - {name: b, groups: [g], read: [demo.*.u], clear: ['demo.*.*.ssn']}\n", []string{"g"}, masking.AlwaysNull},
-		{"of a column beside", "  - {name: a, groups: [g], read: [demo.crm.*], clear: [demo.crm.t.ssn2]}\n", []string{"g"}, masking.AlwaysNull},
-		{"of a field below", "  - {name: a, groups: [g], read: [demo.crm.*], clear: [demo.crm.t.ssn.x]}\n", []string{"g"}, masking.AlwaysNull},
+		{"of another group", "  - {name: a, groups: [g], read: [demo.crm.*]}\n  - {name: b, groups: [h], read: [demo.crm.*], clear: " +
+			"[demo.crm.t.ssn]}\n", []string{"g"}, masking.AlwaysNull},
+		{"of one of two groups", "  - {name: a, groups: [g], read: [demo.crm.*]}\n  - {name: b, groups: [h], read: [demo.crm.*], clear: " +
+			"[demo.crm.t.ssn]}\n", []string{"g", "h"}, masking.Clear},
+		{"in a rule that does not read the table",
+			"  - {name: a, groups: [g], read: [demo.crm.*]}\n  - {name: b, groups: [g], read: [demo.*.u], clear: ['demo.*.*.ssn']}\n",
+			[]string{"g"}, masking.AlwaysNull},
+		{"of a column beside", "  - {name: a, groups: [g], read: [demo.crm.*], clear: [demo.crm.t.ssn2]}\n", []string{"g"},
+			masking.AlwaysNull},
+		{"of a field below", "  - {name: a, groups: [g], read: [demo.crm.*], clear: [demo.crm.t.ssn.x]}\n", []string{"g"},
+			masking.AlwaysNull},
 		{"by clear: true in columns", "  - {name: a, groups: [g], read: [demo.crm.*]}\ncolumnsX", []string{"g"}, masking.AlwaysNull},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			text := base + "rules:\n" + c.rules
 			if rest, ok := strings.CutSuffix(text, "columnsX"); ok {
-				text = strings.Replace(rest, "  - {match: demo.crm.t.id", "  - {match: 'demo.crm.t.s*', clear: true}\n  - {match: demo.crm.t.id", 1)
+				text = strings.Replace(rest, "  - {match: demo.crm.t.id",
+					"  - {match: 'demo.crm.t.s*', clear: true}\n  - {match: demo.crm.t.id", 1)
 			}
 			d := mustLoad(t, text).Decide(ask(subject("x", c.groups...), selects("demo.crm.t", "ssn"), tableOf("demo.crm.t", "id", "ssn")))
 			if d.Effect != Allow || d.Mask.Columns[0].Mask != c.want {
@@ -284,7 +299,8 @@ func TestExistenceIsNotTold(t *testing.T) {
 		Error:      &googlesql.Error{Code: googlesql.ErrorNotFound, Message: "table demo.hr.reviews does not exist"},
 	}
 	column.Analysis = &googlesql.Analysis{
-		Statements: missing.Analysis.Statements, Error: &googlesql.Error{Code: googlesql.ErrorSyntax, Message: "Unrecognized name: nix; did you mean note?"},
+		Statements: missing.Analysis.Statements, Error: &googlesql.Error{Code: googlesql.ErrorSyntax,
+			Message: "Unrecognized name: nix; did you mean note?"},
 	}
 	want := Explain(set.Decide(exists)).String()
 	for name, r := range map[string]Request{"missing": missing, "missing column": column} {
@@ -309,7 +325,8 @@ func TestExistenceIsNotTold(t *testing.T) {
 			t.Errorf("told of a hidden table: %s", d.Message)
 		}
 	}
-	if stranger := set.Decide(ask(subject("s", "visitors"), selects("demo.hr.reviews", "note"))); strings.Contains(stranger.Message+stranger.Remedy, "crm") || strings.Contains(stranger.Message, "hr") {
+	if stranger := set.Decide(ask(subject("s", "visitors"), selects("demo.hr.reviews", "note"))); strings.Contains(stranger.Message+
+		stranger.Remedy, "crm") || strings.Contains(stranger.Message, "hr") {
 		t.Errorf("a stranger is told of what exists: %s %s", stranger.Message, stranger.Remedy)
 	}
 }
@@ -344,7 +361,8 @@ func TestConditionBomb(t *testing.T) {
 		many[i] = fmt.Sprintf("group-%d", i)
 	}
 	bomb := `claims.groups.all(a, claims.groups.all(b, claims.groups.all(c, a + b + c != "x")))`
-	set := mustLoad(t, fmt.Sprintf("version: bqgate/v1\ngroups:\n  g: {issuer: demo, when: '%s'}\nrules:\n  - {name: r, groups: [g], read: [demo.crm.*]}\n", bomb))
+	set := mustLoad(t, fmt.Sprintf("version: bqgate/v1\ngroups:\n  g: {issuer: demo, when: '%s'}\nrules:\n  - {name: r, groups: [g], "+
+		"read: [demo.crm.*]}\n", bomb))
 	who := subject("x")
 	who.Claims["groups"] = many
 	start := time.Now()
@@ -366,7 +384,9 @@ func TestConditionBomb(t *testing.T) {
 	if d := set.Decide(ask(who, selects("demo.crm.t", "a"), tableOf("demo.crm.t", "a"))); d.Effect != Refuse {
 		t.Errorf("an approval that cannot be evaluated lets the query through: %+v", d)
 	}
-	if _, err := LoadBytes("p.yaml", []byte("version: bqgate/v1\ngroups:\n  g: {issuer: demo, when: '"+strings.Repeat("(", 3000)+"true"+strings.Repeat(")", 1000)+"'}\n"), Options{}); err == nil {
+	if _, err := LoadBytes("p.yaml",
+		[]byte("version: bqgate/v1\ngroups:\n  g: {issuer: demo, when: '"+strings.Repeat("(", 3000)+"true"+strings.Repeat(")", 1000)+
+			"'}\n"), Options{}); err == nil {
 		t.Error("a condition with thousands of parentheses was loaded")
 	}
 }

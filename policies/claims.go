@@ -173,7 +173,8 @@ func (r *rewriting) visit(e ast.Expr) {
 			return
 		}
 		list := r.list(c.IterRange())
-		e.SetKindCase(r.fac.NewComprehension(e.ID(), list, c.IterVar(), c.AccuVar(), c.AccuInit(), c.LoopCondition(), c.LoopStep(), c.Result()))
+		e.SetKindCase(r.fac.NewComprehension(e.ID(), list, c.IterVar(), c.AccuVar(), c.AccuInit(), c.LoopCondition(), c.LoopStep(),
+			c.Result()))
 	}
 }
 

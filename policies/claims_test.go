@@ -42,8 +42,10 @@ func answer(t *testing.T, when, claims string) string {
 // answer.
 func TestClaimsAreTyped(t *testing.T) {
 	forms := map[string]string{
-		"text": `"x"`, "other text": `"y"`, "empty text": `""`, "number": `1`, "true": `true`, "null": `null`, "list": `["x"]`, "other list": `["y"]`, "empty list": `[]`,
-		"list with a number": `["x", 1]`, "list of lists": `[["x"]]`, "list with null": `["x", null]`, "object with the key": `{"x": false}`, "object": `{"b": "x"}`, "nested object": `{"b": {"x": 1}}`,
+		"text": `"x"`, "other text": `"y"`, "empty text": `""`, "number": `1`, "true": `true`, "null": `null`, "list": `["x"]`,
+		"other list": `["y"]`, "empty list": `[]`,
+		"list with a number": `["x", 1]`, "list of lists": `[["x"]]`, "list with null": `["x", null]`,
+		"object with the key": `{"x": false}`, "object": `{"b": "x"}`, "nested object": `{"b": {"x": 1}}`,
 	}
 	tests := []struct {
 		when string
@@ -129,9 +131,12 @@ func TestClaimsAreTyped(t *testing.T) {
 // one.
 func TestAbsentClaims(t *testing.T) {
 	for _, when := range []string{
-		`claims.site != "hq"`, `claims.site == "hq"`, `!(claims.site == "hq")`, `!(claims.site in ["hq"])`, `!("hq" in claims.sites)`, `claims.sites.all(s, s != "hq")`, `!claims.sites.exists(s, s == "hq")`,
-		`!claims.site.startsWith("hq")`, `size(claims.sites) == 0`, `claims["site"] != "hq"`, `claims.org.site != "hq"`, `!has(claims.org.site)`, `claims.level < 3`, `!claims.contractor`,
-		`claims.site != "hq" || claims.site == "hq"`, `claims.site == null`, `!(claims.site == claims.home)`, `claims.sites.filter(s, s == "hq") == []`,
+		`claims.site != "hq"`, `claims.site == "hq"`, `!(claims.site == "hq")`, `!(claims.site in ["hq"])`, `!("hq" in claims.sites)`,
+		`claims.sites.all(s, s != "hq")`, `!claims.sites.exists(s, s == "hq")`,
+		`!claims.site.startsWith("hq")`, `size(claims.sites) == 0`, `claims["site"] != "hq"`, `claims.org.site != "hq"`,
+		`!has(claims.org.site)`, `claims.level < 3`, `!claims.contractor`,
+		`claims.site != "hq" || claims.site == "hq"`, `claims.site == null`, `!(claims.site == claims.home)`,
+		`claims.sites.filter(s, s == "hq") == []`,
 	} {
 		t.Run(when, func(t *testing.T) {
 			if got := answer(t, when, `{}`); !strings.HasPrefix(got, "? there is no claim ") {
@@ -159,16 +164,19 @@ func TestWhyUnknown(t *testing.T) {
 	for _, test := range []struct{ when, claims, want string }{
 		{`claims.site != "hq"`, `{}`, "there is no claim site"},
 		{`claims.org.site != "hq"`, `{"org": {}}`, "there is no claim site"},
-		{`"ai-agents" in claims.groups`, `{"groups": {"ai-agents": "secret"}}`, "claims.groups is an object, and a list is wanted; of an object's members ask has(claims.groups.NAME)"},
+		{`"ai-agents" in claims.groups`, `{"groups": {"ai-agents": "secret"}}`,
+			"claims.groups is an object, and a list is wanted; of an object's members ask has(claims.groups.NAME)"},
 		{`"ai-agents" in claims.groups`, `{"groups": "secret"}`, "claims.groups is text, and a list is wanted"},
-		{`"ai-agents" in claims.groups`, `{"groups": ["ai-agents", 7]}`, "claims.groups is a list of several types, and a list of one type is wanted"},
+		{`"ai-agents" in claims.groups`, `{"groups": ["ai-agents", 7]}`,
+			"claims.groups is a list of several types, and a list of one type is wanted"},
 		{`"ai-agents" in claims.groups`, `{"groups": [7]}`, "claims.groups is a number, and text is wanted"},
 		{`claims.site != "hq"`, `{"site": ["secret"]}`, "claims.site is a list, and text is wanted"},
 		{`"hq" != claims["site"]`, `{"site": true}`, "claims.site is true or false, and text is wanted"},
 		{`has(claims.org.site)`, `{"org": "secret"}`, "claims.org is text, and an object is wanted"},
 		{`!has(claims.site)`, `{"site": null}`, "claims.site is null"},
 		{`!claims.site.startsWith("hq")`, `{"site": 7}`, "a claim is of another type than the condition takes it for"},
-		{`claims.groups.all(a, claims.groups.all(b, claims.groups.all(c, a != b || b != c || a == "x")))`, `{"groups": [` + strings.TrimSuffix(strings.Repeat(`"x",`, 200), ",") + `]}`,
+		{`claims.groups.all(a, claims.groups.all(b, claims.groups.all(c, a != b || b != c || a == "x")))`,
+			`{"groups": [` + strings.TrimSuffix(strings.Repeat(`"x",`, 200), ",") + `]}`,
 			"the claims are too long for the condition"},
 	} {
 		t.Run(test.when, func(t *testing.T) {

@@ -78,7 +78,8 @@ func (l leaf) masked() masking.Rule {
 
 // view gathers what the policy says of a table, for a subject who reads it by these rules.
 func (s *Set) view(table *bigquery.Table, rules []*rule) *view {
-	v := &view{id: table.TableReference, name: table.TableReference.String(), schema: table.Schema.Fields, stored: table.Type != "VIEW" && table.Type != "MATERIALIZED_VIEW" && table.View == nil && table.MaterializedView == nil}
+	v := &view{id: table.TableReference, name: table.TableReference.String(), schema: table.Schema.Fields, stored: table.Type != "VIEW" &&
+		table.Type != "MATERIALIZED_VIEW" && table.View == nil && table.MaterializedView == nil}
 	v.members, v.others, v.ids = table.Members, table.Others, []bigquery.TableID{v.id}
 	for _, o := range table.Origins {
 		if o.Table == nil {

@@ -84,7 +84,8 @@ var approvalEnv = sync.OnceValues(func() (*cel.Env, error) {
 
 func newEnv(options ...cel.EnvOption) (*cel.Env, error) {
 	options = append(options, subjectVariables...)
-	options = append(options, cel.ASTValidators(cel.ValidateRegexLiterals(), cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals()))
+	options = append(options,
+		cel.ASTValidators(cel.ValidateRegexLiterals(), cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals()))
 	env, err := cel.NewEnv(options...)
 	if err != nil {
 		return nil, fmt.Errorf("make CEL environment: %w", err)
@@ -120,12 +121,15 @@ func compile(env *cel.Env, text string) (condition, error) {
 				word, _, _ = strings.Cut(word, "'")
 				message = fmt.Sprintf("%s is not known here%s", word, spelling.DidYouMean(word, known))
 			}
-			return condition{}, &conditionError{"the condition does not hold together: " + firstLine(message), offsetOf(text, one.Location.Line(), one.Location.Column())}
+			return condition{}, &conditionError{"the condition does not hold together: " + firstLine(message),
+				offsetOf(text, one.Location.Line(), one.Location.Column())}
 		}
 		return condition{}, &conditionError{firstLine(err.Error()), -1}
 	}
 	if !checked.OutputType().IsExactType(cel.BoolType) {
-		return condition{}, &conditionError{fmt.Sprintf("the condition must be true or false, this one is %s", cel.FormatCELType(checked.OutputType())), -1}
+		return condition{}, &conditionError{
+			fmt.Sprintf("the condition must be true or false, this one is %s", cel.FormatCELType(checked.OutputType())), -1,
+		}
 	}
 	c := condition{text: text}
 	if env.HasFunction(callSame) {

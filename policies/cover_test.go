@@ -16,40 +16,53 @@ func TestClosedNamesAreAllThatIsTold(t *testing.T) {
 		analysis googlesql.Analysis
 		want     string
 	}{
-		"one name": {googlesql.Analysis{Statements: []googlesql.Statement{{Kind: "SELECT", Named: []string{"demo.hr.v2"}, Tables: []string{"demo.hr.v2"}}}},
+		"one name": {googlesql.Analysis{
+			Statements: []googlesql.Statement{{Kind: "SELECT", Named: []string{"demo.hr.v2"}, Tables: []string{"demo.hr.v2"}}},
+		},
 			"hr.v2 does not exist or no policy lets you read it"},
 		"all of the chain is known": {googlesql.Analysis{Statements: []googlesql.Statement{{
-			Kind: "SELECT", Named: []string{"demo.hr.v2"}, Tables: []string{"demo.crm.t", "demo.hr.base", "demo.hr.v1", "demo.hr.v2"}, Routines: []string{"demo.hr.f"}, Columns: whole.Columns,
+			Kind: "SELECT", Named: []string{"demo.hr.v2"}, Tables: []string{"demo.crm.t", "demo.hr.base", "demo.hr.v1", "demo.hr.v2"},
+			Routines: []string{"demo.hr.f"}, Columns: whole.Columns,
 		}}}, "hr.v2 does not exist or no policy lets you read it"},
 		"an open view over it beside it": {googlesql.Analysis{
-			Statements: []googlesql.Statement{{Kind: "SELECT", Named: []string{"demo.crm.over", "demo.hr.v2"}, Tables: []string{"demo.crm.over", "demo.hr.base", "demo.hr.v2"}}},
-			Behind:     []string{"demo.hr.base"},
+			Statements: []googlesql.Statement{{Kind: "SELECT", Named: []string{"demo.crm.over", "demo.hr.v2"},
+				Tables: []string{"demo.crm.over", "demo.hr.base", "demo.hr.v2"}}},
+			Behind: []string{"demo.hr.base"},
 		}, "hr.v2 does not exist or no policy lets you read it"},
 		"in the order of the text": {googlesql.Analysis{Statements: []googlesql.Statement{{
-			Kind: "SELECT", Named: []string{"demo.hr.v2", "demo.crm.t", "other.a.f()", "demo.hr.b"}, Tables: []string{"demo.crm.t", "demo.hr.b", "demo.hr.v2"}, Routines: []string{"other.a.f"},
+			Kind: "SELECT", Named: []string{"demo.hr.v2", "demo.crm.t", "other.a.f()", "demo.hr.b"},
+			Tables: []string{"demo.crm.t", "demo.hr.b", "demo.hr.v2"}, Routines: []string{"other.a.f"},
 		}}}, "hr.v2, other.a.f(), hr.b do not exist or no policy lets you read it"},
-		"a function": {googlesql.Analysis{Statements: []googlesql.Statement{{Kind: "SELECT", Named: []string{"demo.hr.f()"}, Routines: []string{"demo.hr.f"}}}},
+		"a function": {googlesql.Analysis{
+			Statements: []googlesql.Statement{{Kind: "SELECT", Named: []string{"demo.hr.f()"}, Routines: []string{"demo.hr.f"}}},
+		},
 			"hr.f() does not exist or no policy lets you read it"},
 		"with an error about a column": {googlesql.Analysis{
 			Statements: []googlesql.Statement{{Kind: "SELECT", Named: []string{"demo.hr.v2"}, Tables: []string{"demo.hr.v2"}}},
 			Error:      &googlesql.Error{Code: googlesql.ErrorNotFound, Message: "Unrecognized name: nte; Did you mean note?"},
 		}, "hr.v2 does not exist or no policy lets you read it"},
 		"a view of INFORMATION_SCHEMA": {googlesql.Analysis{
-			Statements: []googlesql.Statement{{Kind: "SELECT", Named: []string{"demo.hr.INFORMATION_SCHEMA.TABLES"}, Tables: []string{"demo.hr.INFORMATION_SCHEMA.TABLES"}}},
-			Error:      &googlesql.Error{Code: googlesql.ErrorClosed},
+			Statements: []googlesql.Statement{{Kind: "SELECT", Named: []string{"demo.hr.INFORMATION_SCHEMA.TABLES"},
+				Tables: []string{"demo.hr.INFORMATION_SCHEMA.TABLES"}}},
+			Error: &googlesql.Error{Code: googlesql.ErrorClosed},
 		}, "hr.INFORMATION_SCHEMA.TABLES shows which tables there are"},
 		"such a view beside a closed table": {googlesql.Analysis{
-			Statements: []googlesql.Statement{{Kind: "SELECT", Named: []string{"demo.hr.INFORMATION_SCHEMA.TABLES", "demo.hr.v2"}}}, Error: &googlesql.Error{Code: googlesql.ErrorClosed},
+			Statements: []googlesql.Statement{{Kind: "SELECT", Named: []string{"demo.hr.INFORMATION_SCHEMA.TABLES", "demo.hr.v2"}}},
+			Error:      &googlesql.Error{Code: googlesql.ErrorClosed},
 		}, "hr.INFORMATION_SCHEMA.TABLES, hr.v2 do not exist or no policy lets you read it"},
 		"behind an open view": {googlesql.Analysis{
-			Statements: []googlesql.Statement{{Kind: "SELECT", Named: []string{"demo.crm.over"}, Tables: []string{"demo.crm.over", "demo.hr.base"}}},
+			Statements: []googlesql.Statement{
+				{Kind: "SELECT", Named: []string{"demo.crm.over"}, Tables: []string{"demo.crm.over", "demo.hr.base"}},
+			},
 		}, "hr.base is behind a view or a function that the query names"},
 		"behind an open view, found before it was looked at": {googlesql.Analysis{
-			Statements: []googlesql.Statement{{Kind: "SELECT", Named: []string{"demo.crm.over"}, Tables: []string{"demo.crm.over"}}}, Error: &googlesql.Error{Code: googlesql.ErrorClosed},
-			Behind: []string{"demo.hr.base", "demo.hr.f()"},
+			Statements: []googlesql.Statement{{Kind: "SELECT", Named: []string{"demo.crm.over"}, Tables: []string{"demo.crm.over"}}},
+			Error:      &googlesql.Error{Code: googlesql.ErrorClosed},
+			Behind:     []string{"demo.hr.base", "demo.hr.f()"},
 		}, "hr.base, hr.f() is behind a view or a function that the query names"},
 		"nobody says what": {googlesql.Analysis{
-			Statements: []googlesql.Statement{{Kind: "SELECT", Named: []string{"demo.crm.t"}, Tables: []string{"demo.crm.t"}}}, Error: &googlesql.Error{Code: googlesql.ErrorClosed, Message: "x"},
+			Statements: []googlesql.Statement{{Kind: "SELECT", Named: []string{"demo.crm.t"}, Tables: []string{"demo.crm.t"}}},
+			Error:      &googlesql.Error{Code: googlesql.ErrorClosed, Message: "x"},
 		}, "something that the SQL names does not exist or no policy lets you read it"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -55,7 +55,8 @@ type walk struct {
 func (s *Set) walk(r *Request) *walk { return s.through(r, questions) }
 
 // questions are asked in the order of the package's documentation.
-var questions = []func(*walk) error{(*walk).who, (*walk).place, (*walk).kind, (*walk).cover, (*walk).age, (*walk).understood, (*walk).schemas, (*walk).limits, (*walk).account, (*walk).rows, (*walk).masks, (*walk).size}
+var questions = []func(*walk) error{(*walk).who, (*walk).place, (*walk).kind, (*walk).cover, (*walk).age, (*walk).understood,
+	(*walk).schemas, (*walk).limits, (*walk).account, (*walk).rows, (*walk).masks, (*walk).size}
 
 // through asks questions until one refuses.
 func (s *Set) through(r *Request, questions []func(*walk) error) *walk {
@@ -71,7 +72,8 @@ func (s *Set) through(r *Request, questions []func(*walk) error) *walk {
 		return w
 	}
 	// A refusal keeps what explains it and nothing that could be used to run the query.
-	d := Decision{Message: err.Error(), Groups: w.decision.Groups, Unknown: w.decision.Unknown, Sensitive: w.decision.Sensitive, Rewrite: w.decision.Rewrite}
+	d := Decision{Message: err.Error(), Groups: w.decision.Groups, Unknown: w.decision.Unknown, Sensitive: w.decision.Sensitive,
+		Rewrite: w.decision.Rewrite}
 	d.Mask.Sensitive = w.decision.Mask.Sensitive
 	var known *refusal
 	if errors.As(err, &known) {
@@ -183,12 +185,14 @@ func (w *walk) schemas() error {
 		}
 		v := w.set.view(table, covering(w.covering, table.TableReference))
 		if err := w.set.there(v); err != nil {
-			return refuse(RuleRef{}, "the same query, after an operator has named the table by itself under `tables`, with what holds for its columns", "%s: %v", w.request.short(name), err)
+			return refuse(RuleRef{}, "the same query, after an operator has named the table by itself under `tables`, with what holds "+
+				"for its columns", "%s: %v", w.request.short(name), err)
 		}
 		if !v.stored && v.sensitive() {
 			// Lineage leads through a view to its tables, so a mask on the view's own columns would
 			// not be applied.
-			return refuse(v.sensitiveRef(), "a query of the tables behind it", "%s is a view, and the policy speaks of its own columns: mark those of its tables", w.request.short(name))
+			return refuse(v.sensitiveRef(), "a query of the tables behind it",
+				"%s is a view, and the policy speaks of its own columns: mark those of its tables", w.request.short(name))
 		}
 		if err := w.mended(v); err != nil {
 			return err
@@ -202,7 +206,8 @@ func (w *walk) schemas() error {
 		}
 	}
 	if stored > bigquery.MaxReferencedTables { // what it reads could not be compared with what BigQuery says that it read
-		return refuse(RuleRef{}, fmt.Sprintf("queries of at most %d tables each, those behind views and functions included", bigquery.MaxReferencedTables),
+		return refuse(RuleRef{}, fmt.Sprintf("queries of at most %d tables each, those behind views and functions included",
+			bigquery.MaxReferencedTables),
 			"it reads %d tables, and of more than %d BigQuery does not list all", stored, bigquery.MaxReferencedTables)
 	}
 	return nil
@@ -222,7 +227,8 @@ func (w *walk) limits() error {
 		d.MaxResultBytes = Least(d.MaxResultBytes, r.maxResultBytes)
 	}
 	for _, r := range w.covering {
-		if fixed := w.request.Credential; (fixed == "" || fixed == r.credential) && w.reads(func(other *rule) bool { return other.credential == r.credential }) {
+		if fixed := w.request.Credential; (fixed == "" || fixed == r.credential) &&
+			w.reads(func(other *rule) bool { return other.credential == r.credential }) {
 			runs, err := w.run(r.credential)
 			if err != nil {
 				return err
@@ -233,7 +239,8 @@ func (w *walk) limits() error {
 		}
 	}
 	if d.Credential == "" && w.request.Credential != "" {
-		return refuse(w.covering[0].ref, "the same query again", "no rule reads these tables any more with the credential that the query ran under")
+		return refuse(w.covering[0].ref, "the same query again",
+			"no rule reads these tables any more with the credential that the query ran under")
 	}
 	if d.Credential == "" {
 		return refuse(w.covering[0].ref, "a query of its own for the tables of each rule", "no single credential reads all of these tables")

@@ -112,7 +112,8 @@ func readCase(t testing.TB, a *txtar.Archive) (*Set, Request) {
 	sql := strings.TrimSuffix(string(a.Comment), "\n")
 	locate(sql, &analysis)
 	r := Request{
-		Subject: subject(who.Sub, who.Groups...), Now: now, Method: "jobs.query", Project: "demo", SQL: sql, Analysis: &analysis, Tables: map[string]*bigquery.Table{},
+		Subject: subject(who.Sub, who.Groups...), Now: now, Method: "jobs.query", Project: "demo", SQL: sql, Analysis: &analysis,
+		Tables:    map[string]*bigquery.Table{},
 		RowAccess: map[string]bigquery.RowAccess{},
 	}
 	for _, st := range analysis.Statements {
@@ -171,7 +172,8 @@ func subject(sub string, groups ...string) identity.Subject {
 		list[i] = g
 	}
 	return identity.Subject{
-		Issued: now.Add(-time.Minute), Issuer: "http://127.0.0.1/demo", Name: "demo", Sub: sub, Owner: "demo/" + sub, Mapped: true, People: []string{sub}, Claims: map[string]any{"sub": sub, "groups": list},
+		Issued: now.Add(-time.Minute), Issuer: "http://127.0.0.1/demo", Name: "demo", Sub: sub, Owner: "demo/" + sub, Mapped: true,
+		People: []string{sub}, Claims: map[string]any{"sub": sub, "groups": list},
 	}
 }
 

@@ -312,7 +312,8 @@ func (d *document) inside(n ast.Node, offset, width int) place {
 		start++ // the quote
 	}
 	value := []rune(text.Value)
-	if start < 0 || start+len(value) > len(line) || string(line[start:start+len(value)]) != text.Value || offset < 0 || offset >= len(value) {
+	if start < 0 || start+len(value) > len(line) || string(line[start:start+len(value)]) != text.Value || offset < 0 ||
+		offset >= len(value) {
 		return at
 	}
 	return place{at.line, start + 1 + offset, max(1, min(width, len(value)-offset))}

@@ -69,8 +69,10 @@ type ExplanationApproval struct {
 // terminal, its JSON what it prints otherwise.
 func Explain(d Decision) Explanation {
 	e := Explanation{
-		Effect: d.Effect.String(), Rule: d.Rule.ID(), Message: d.Message, Remedy: d.Remedy, Cause: d.Cause, Groups: append([]string{}, d.Groups...), Unknown: slices.Clone(d.Unknown), Credential: d.Credential,
-		MaxBytes: d.MaxBytes, MaxRows: d.MaxRows, MaxResult: d.MaxResultBytes, JobsIn: slices.Clone(d.JobsIn), Sensitive: slices.Clone(d.Sensitive),
+		Effect: d.Effect.String(), Rule: d.Rule.ID(), Message: d.Message, Remedy: d.Remedy, Cause: d.Cause,
+		Groups: append([]string{}, d.Groups...), Unknown: slices.Clone(d.Unknown), Credential: d.Credential,
+		MaxBytes: d.MaxBytes, MaxRows: d.MaxRows, MaxResult: d.MaxResultBytes, JobsIn: slices.Clone(d.JobsIn),
+		Sensitive: slices.Clone(d.Sensitive),
 	}
 	if e.Rule != "" {
 		e.At = fmt.Sprintf("%s:%d", d.Rule.File, d.Rule.Line)
@@ -90,8 +92,9 @@ func Explain(d Decision) Explanation {
 		e.MaskedFirst = append(e.MaskedFirst, ExplainedMask{leaf.Column, leaf.Rule})
 	}
 	if a := d.Approval; a != nil {
-		e.Approval = &ExplanationApproval{Why: a.Why, Reviewers: slices.Clone(a.Reviewers), Quorum: a.Quorum, Needs: slices.Clone(a.Needs), Expires: a.Expires.String(),
-			NoWait: a.NoWait, MaxUses: a.Standing.MaxUses, MaxHours: a.Standing.MaxHours}
+		e.Approval = &ExplanationApproval{Why: a.Why, Reviewers: slices.Clone(a.Reviewers), Quorum: a.Quorum, Needs: slices.Clone(a.Needs),
+			Expires: a.Expires.String(),
+			NoWait:  a.NoWait, MaxUses: a.Standing.MaxUses, MaxHours: a.Standing.MaxHours}
 		if a.MaxAuthAge > 0 {
 			e.Approval.LoginAge = a.MaxAuthAge.String()
 		}

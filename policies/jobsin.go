@@ -92,7 +92,8 @@ func (w *walk) run(credential string) (*rule, error) {
 func checkProject(name string) error {
 	switch {
 	case strings.Contains(name, "*"):
-		return fmt.Errorf("%s stands for many projects; jobs_in names each one, since a project that somebody makes later would pay too", shorten(name))
+		return fmt.Errorf("%s stands for many projects; jobs_in names each one, since a project that somebody makes later would pay too",
+			shorten(name))
 	case !bigquery.IsProject(name):
 		return fmt.Errorf("%q is not the id of a project: lower-case letters, digits and -, such as acme-warehouse", shorten(name))
 	}

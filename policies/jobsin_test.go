@@ -21,7 +21,8 @@ rules:
 
 func jobsSet(t *testing.T, projects map[string]string) *Set {
 	t.Helper()
-	set, err := LoadBytes("p.yaml", []byte(jobsPolicy), Options{Issuers: []string{"demo"}, Credentials: []string{"default", "other", "third"}, Projects: projects})
+	set, err := LoadBytes("p.yaml", []byte(jobsPolicy),
+		Options{Issuers: []string{"demo"}, Credentials: []string{"default", "other", "third"}, Projects: projects})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,13 +69,15 @@ func TestWhereJobsRun(t *testing.T) {
 			}
 			r := ask(subject("x", c.groups), &googlesql.Analysis{Statements: []googlesql.Statement{st}}, tables...)
 			r.Project = c.project
-			for _, m := range []bigquery.Method{bigquery.MethodQuery, bigquery.MethodInsert, bigquery.MethodGetQueryResults, bigquery.MethodGetJob} {
+			for _, m := range []bigquery.Method{bigquery.MethodQuery, bigquery.MethodInsert, bigquery.MethodGetQueryResults,
+				bigquery.MethodGetJob} {
 				r.Method = string(m)
 				d := set.Decide(r)
 				switch {
 				case c.rule != "" && (d.Effect != Allow || d.Rule.Name != c.rule):
 					t.Errorf("%s: %s by %s: %s", m, d.Effect, d.Rule.Name, d.Message)
-				case c.rule == "" && (d.Effect != Refuse || d.Message != "project "+c.project+" does not exist or no policy lets you run jobs in it" || d.Rule.Name != ""):
+				case c.rule == "" && (d.Effect != Refuse ||
+					d.Message != "project "+c.project+" does not exist or no policy lets you run jobs in it" || d.Rule.Name != ""):
 					t.Errorf("%s: %s by %q: %s", m, d.Effect, d.Rule.Name, d.Message)
 				}
 			}
@@ -89,7 +92,8 @@ func TestAClosedProjectTellsNothing(t *testing.T) {
 	texts := map[string]bool{}
 	for _, project := range []string{"partner", "bigquery-public-data", "no-such-project"} {
 		for _, a := range []*googlesql.Analysis{
-			nil, {}, selects(project+".crm.t", "a"), {Error: &googlesql.Error{Code: googlesql.ErrorNotFound, Message: "Unrecognized name: x"}},
+			nil, {}, selects(project+".crm.t", "a"),
+			{Error: &googlesql.Error{Code: googlesql.ErrorNotFound, Message: "Unrecognized name: x"}},
 			{Statements: []googlesql.Statement{{Kind: "DROP_TABLE", Targets: []string{project + ".crm.t"}}}},
 		} {
 			r := ask(subject("x", "g"), a)
@@ -127,7 +131,8 @@ func TestAnUnknownProject(t *testing.T) {
 	if d := set.in("demo").Decide(r); d.Effect != Refuse {
 		t.Errorf("asked as in project demo, runs in partner: %+v", d)
 	}
-	if jobsSet(t, nil).Digest() == jobsSet(t, map[string]string{"default": "demo"}).Digest() || jobsSet(t, map[string]string{"default": "a"}).Digest() == jobsSet(t, map[string]string{"default": "b"}).Digest() {
+	if jobsSet(t, nil).Digest() == jobsSet(t, map[string]string{"default": "demo"}).Digest() ||
+		jobsSet(t, map[string]string{"default": "a"}).Digest() == jobsSet(t, map[string]string{"default": "b"}).Digest() {
 		t.Error("the projects are not in the policy's digest")
 	}
 }
@@ -142,23 +147,33 @@ rules:
 		rules []string
 		want  string // a part of the only finding; "" for none
 	}{
-		"cut short":            {[]string{"{name: a, groups: [g], read: [demo.crm.*], for: 8h}", "{name: b, groups: [g, h], read: ['demo.*.*'], for: 30m}"}, "rule a: its for: 8h0m0s never counts, since rule b"},
-		"for other groups":     {[]string{"{name: a, groups: [g], read: [demo.crm.*], for: 8h}", "{name: b, groups: [h], read: ['demo.*.*'], for: 30m}"}, ""},
-		"on some tables":       {[]string{"{name: a, groups: [g], read: [demo.crm.*, demo.web.*], for: 8h}", "{name: b, groups: [g, h], read: [demo.crm.*], for: 30m}"}, ""},
-		"the same time":        {[]string{"{name: a, groups: [g], read: [demo.crm.*], for: 8h}", "{name: b, groups: [g, h], read: ['demo.*.*'], for: 8h}"}, ""},
-		"misspelt":             {[]string{"{name: a, groups: [g, h], read: [warehouse.crm.*], jobs_in: [warehose]}"}, "runs in"},
-		"named by its tables":  {[]string{"{name: a, groups: [g, h], read: [warehouse.crm.*], jobs_in: [warehouse]}"}, ""},
-		"named by two rules":   {[]string{"{name: a, groups: [g, h], read: [batch-1.crm.*], jobs_in: [batch-2]}", "{name: b, groups: [h], read: [other.x.y], jobs_in: [batch-2]}"}, ""},
-		"like nothing else":    {[]string{"{name: a, groups: [g, h], read: [warehouse.crm.*], jobs_in: [payments]}"}, ""},
-		"beside a wildcard":    {[]string{"{name: a, groups: [g, h], read: ['ware*.crm.*'], jobs_in: [wares]}"}, ""},
-		"not of the own group": {[]string{"{name: a, groups: [g, h], read: [demo.crm.*], for: 8h}", "{name: b, groups: [g], read: ['demo.*.*'], for: 30m}"}, ""},
+		"cut short": {[]string{"{name: a, groups: [g], read: [demo.crm.*], for: 8h}", "{name: b, groups: [g, h], read: " +
+			"['demo.*.*'], for: 30m}"}, "rule a: its for: 8h0m0s never counts, since rule b"},
+		"for other groups": {
+			[]string{"{name: a, groups: [g], read: [demo.crm.*], for: 8h}", "{name: b, groups: [h], read: ['demo.*.*'], for: 30m}"}, "",
+		},
+		"on some tables": {[]string{"{name: a, groups: [g], read: [demo.crm.*, demo.web.*], for: 8h}",
+			"{name: b, groups: [g, h], read: [demo.crm.*], for: 30m}"}, ""},
+		"the same time": {
+			[]string{"{name: a, groups: [g], read: [demo.crm.*], for: 8h}", "{name: b, groups: [g, h], read: ['demo.*.*'], for: 8h}"}, "",
+		},
+		"misspelt":            {[]string{"{name: a, groups: [g, h], read: [warehouse.crm.*], jobs_in: [warehose]}"}, "runs in"},
+		"named by its tables": {[]string{"{name: a, groups: [g, h], read: [warehouse.crm.*], jobs_in: [warehouse]}"}, ""},
+		"named by two rules": {[]string{"{name: a, groups: [g, h], read: [batch-1.crm.*], jobs_in: [batch-2]}",
+			"{name: b, groups: [h], read: [other.x.y], jobs_in: [batch-2]}"}, ""},
+		"like nothing else": {[]string{"{name: a, groups: [g, h], read: [warehouse.crm.*], jobs_in: [payments]}"}, ""},
+		"beside a wildcard": {[]string{"{name: a, groups: [g, h], read: ['ware*.crm.*'], jobs_in: [wares]}"}, ""},
+		"not of the own group": {
+			[]string{"{name: a, groups: [g, h], read: [demo.crm.*], for: 8h}", "{name: b, groups: [g], read: ['demo.*.*'], for: 30m}"}, "",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			findings, _, err := mustLoad(t, head+"  - "+strings.Join(c.rules, "\n  - ")+"\n").Lint("")
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := strings.Replace(c.want, "runs in", "rule a lets jobs run in warehose, which nothing else names (did you mean warehouse?)", 1)
+			want := strings.Replace(c.want, "runs in",
+				"rule a lets jobs run in warehose, which nothing else names (did you mean warehouse?)", 1)
 			if (want == "") != (len(findings) == 0) || want != "" && (len(findings) != 1 || !strings.Contains(findings[0].Message, want)) {
 				t.Errorf("findings %v, want %q", findings, want)
 			}

@@ -100,7 +100,8 @@ func (l *linter) ends() {
 	for i := range rules {
 		for j := range rules {
 			r, o := &rules[i], &rules[j]
-			if r.session == 0 || o.session == 0 || o.session >= r.session || slices.ContainsFunc(r.groups, func(g string) bool { return !slices.Contains(o.groups, g) }) {
+			if r.session == 0 || o.session == 0 || o.session >= r.session ||
+				slices.ContainsFunc(r.groups, func(g string) bool { return !slices.Contains(o.groups, g) }) {
 				continue
 			}
 			cut := !slices.ContainsFunc(r.read, func(p pattern) bool {
@@ -108,7 +109,8 @@ func (l *linter) ends() {
 				return !slices.ContainsFunc(o.read, func(q pattern) bool { return q.coversTable(id) })
 			})
 			if cut {
-				l.find(r.ref, "rule %s: its for: %s never counts, since rule %s reads the same tables for the same groups and ends after %s", r.ref.Name, r.session, o.ref.Name, o.session)
+				l.find(r.ref, "rule %s: its for: %s never counts, since rule %s reads the same tables for the same groups and ends after "+
+					"%s", r.ref.Name, r.session, o.ref.Name, o.session)
 				break
 			}
 		}
@@ -133,7 +135,9 @@ func (l *linter) jobsIn() {
 			if !r.namedJobs || named[project] > 1 {
 				continue
 			}
-			others := slices.DeleteFunc(slices.Collect(maps.Keys(named)), func(other string) bool { return other == project || strings.Contains(other, "*") })
+			others := slices.DeleteFunc(slices.Collect(maps.Keys(named)), func(other string) bool {
+				return other == project || strings.Contains(other, "*")
+			})
 			slices.Sort(others)
 			if near := spelling.Nearest(project, others); near != "" {
 				l.find(r.ref, "rule %s lets jobs run in %s, which nothing else names (did you mean %s?)", r.ref.Name, project, near)
@@ -170,7 +174,8 @@ func (l *linter) groups() {
 			word := m[1] + m[2]
 			for _, name := range names {
 				// Two letters off is near only in a long name: owners and others are two words.
-				if d := levenshtein.ComputeDistance(word, name); (d == 1 && len(name) > 3 || d == 2 && len(name) > 8) && !slices.Contains(names, word) {
+				if d := levenshtein.ComputeDistance(word, name); (d == 1 && len(name) > 3 || d == 2 && len(name) > 8) &&
+					!slices.Contains(names, word) {
 					l.find(g.ref, "the condition of group %s compares with %q: did you mean %q?", g.name, word, name)
 				}
 			}
@@ -196,12 +201,14 @@ func (l *linter) unreached(tables []*bigquery.Table) {
 	for _, r := range l.set.rules {
 		for _, p := range r.read {
 			if !slices.ContainsFunc(tables, func(t *bigquery.Table) bool { return p.coversTable(t.TableReference) }) {
-				l.find(r.ref, "rule %s reads %s, and no table of the catalog has such a name%s", r.ref.Name, p.text, l.sameFolded(p, touched))
+				l.find(r.ref, "rule %s reads %s, and no table of the catalog has such a name%s", r.ref.Name, p.text,
+					l.sameFolded(p, touched))
 			}
 		}
 		for _, p := range r.rowAccess {
 			if !slices.ContainsFunc(tables, func(t *bigquery.Table) bool { return p.coversTable(t.TableReference) }) {
-				l.find(r.ref, "rule %s names %s under row_access_policies, and no table of the catalog has such a name%s", r.ref.Name, p.text, l.sameFolded(p, touched))
+				l.find(r.ref, "rule %s names %s under row_access_policies, and no table of the catalog has such a name%s", r.ref.Name,
+					p.text, l.sameFolded(p, touched))
 			}
 		}
 		for _, p := range r.clear {
@@ -274,7 +281,8 @@ func (l *linter) clear(tables []*bigquery.Table) []ClearColumn {
 					seen[key] = &ClearColumn{Column: name, Why: why}
 					order = append(order, key)
 					if like := resembles(leaf.path, sensitive); like != "" && !leaf.exempt && !l.listed(v, leaf) {
-						l.find(rules[0].ref, "%s is seen as it is, and its name is like that of the sensitive column %s: give it a mask, or say clear: true", name, like)
+						l.find(rules[0].ref, "%s is seen as it is, and its name is like that of the sensitive column %s: give it a mask, "+
+							"or say clear: true", name, like)
 					}
 				}
 				seen[key].Groups = append(seen[key].Groups, g.name)
@@ -330,7 +338,9 @@ func (l *linter) sensitiveNames(tables []*bigquery.Table) map[string]string {
 // resembles finds a sensitive name among the words of a column's: ssn in ssn_backup, and in
 // old.ssn.
 func resembles(path []string, sensitive map[string]string) string {
-	words := strings.FieldsFunc(fold(path[len(path)-1]), func(r rune) bool { return r == '_' || r == '-' || r == ' ' || r >= '0' && r <= '9' })
+	words := strings.FieldsFunc(fold(path[len(path)-1]), func(r rune) bool {
+		return r == '_' || r == '-' || r == ' ' || r >= '0' && r <= '9'
+	})
 	for i := range words {
 		for j := i + 1; j <= len(words); j++ {
 			if column := sensitive[strings.Join(words[i:j], "_")]; column != "" {

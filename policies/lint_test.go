@@ -29,40 +29,61 @@ func TestLint(t *testing.T) {
 	}{
 		"nothing to find": {rules + high + ssn + approval("'tables.exists(t, t.high_value)'", ""), nil},
 
-		"high value without approvals":        {rules + high, []string{"10: tables entry demo.finance.payroll: high_value: true holds no query"}},
-		"approvals that look at the size":     {rules + high + approval("estimate.bytes > 1", ""), []string{"10: tables entry demo.finance.payroll"}},
-		"approvals that hold everything":      {rules + high + approval("'true'", ""), []string{"10: tables entry demo.finance.payroll"}},
-		"approvals by a table's name":         {rules + high + approval("'tables.exists(t, t.table == \"payroll\")'", ""), []string{"10: tables entry"}},
-		"an approval of others' queries":      {rules + high + approval("'tables.exists(t, t.high_value)'", ", groups: [h]"), []string{"10: tables entry"}},
+		"high value without approvals": {rules + high,
+			[]string{"10: tables entry demo.finance.payroll: high_value: true holds no query"}},
+		"approvals that look at the size": {rules + high + approval("estimate.bytes > 1", ""),
+			[]string{"10: tables entry demo.finance.payroll"}},
+		"approvals that hold everything": {rules + high + approval("'true'", ""), []string{"10: tables entry demo.finance.payroll"}},
+		"approvals by a table's name": {rules + high + approval("'tables.exists(t, t.table == \"payroll\")'", ""),
+			[]string{"10: tables entry"}},
+		"an approval of others' queries": {rules + high + approval("'tables.exists(t, t.high_value)'", ", groups: [h]"),
+			[]string{"10: tables entry"}},
 		"an approval of the readers' queries": {rules + high + approval("'tables.exists(t, t.high_value)'", ", groups: [g]"), nil},
-		"high value of other tables":          {rules + high + approval("'tables.exists(t, t.high_value && t.dataset == \"crm\")'", ""), []string{"10: tables entry"}},
-		"high value of these":                 {rules + high + approval("'tables.exists(t, t.high_value && t.dataset == \"finance\")'", ""), nil},
-		"high value and size":                 {rules + high + approval("'estimate.bytes > GiB(1) && tables.exists(t, t.high_value)'", ""), nil},
-		"high value that is not":              {rules + high + approval("'estimate.bytes > 1 && !tables.exists(t, t.high_value)'", ""), nil},
-		"counted":                             {rules + high + approval("'tables.filter(t, t.high_value).size() > 0'", ""), nil},
-		"of a pattern":                        {rules + strings.Replace(high, "payroll", "*", 1) + approval("'tables.exists(t, t.high_value && t.table == \"payroll\")'", ""), nil},
-		"of nobody's tables":                  {rules + strings.Replace(high, "finance", "hr", 1), []string{"10: tables entry demo.hr.payroll"}},
-		"high_value: false":                   {rules + strings.Replace(high, "true", "false", 1), nil},
+		"high value of other tables": {rules + high + approval("'tables.exists(t, t.high_value && t.dataset == \"crm\")'", ""),
+			[]string{"10: tables entry"}},
+		"high value of these":    {rules + high + approval("'tables.exists(t, t.high_value && t.dataset == \"finance\")'", ""), nil},
+		"high value and size":    {rules + high + approval("'estimate.bytes > GiB(1) && tables.exists(t, t.high_value)'", ""), nil},
+		"high value that is not": {rules + high + approval("'estimate.bytes > 1 && !tables.exists(t, t.high_value)'", ""), nil},
+		"counted":                {rules + high + approval("'tables.filter(t, t.high_value).size() > 0'", ""), nil},
+		"of a pattern": {rules + strings.Replace(high, "payroll", "*", 1) +
+			approval("'tables.exists(t, t.high_value && t.table == \"payroll\")'", ""), nil},
+		"of nobody's tables": {rules + strings.Replace(high, "finance", "hr", 1), []string{"10: tables entry demo.hr.payroll"}},
+		"high_value: false":  {rules + strings.Replace(high, "true", "false", 1), nil},
 
-		"an exemption": {strings.Replace(rules, "read: [demo.crm.*]}", "read: [demo.crm.*], clear: [demo.crm.customers.ssn]}", 1) + ssn, nil},
-		"an exemption of everything": {strings.Replace(rules, "read: [demo.crm.*]}", "read: [demo.crm.*], clear: ['demo.crm.*.*']}", 1) + ssn,
+		"an exemption": {strings.Replace(rules, "read: [demo.crm.*]}", "read: [demo.crm.*], clear: [demo.crm.customers.ssn]}", 1) + ssn,
+			nil},
+		"an exemption of everything": {strings.Replace(rules, "read: [demo.crm.*]}", "read: [demo.crm.*], clear: ['demo.crm.*.*']}", 1) +
+			ssn,
 			[]string{"8: rule rh clears demo.crm.*.*, and with it what demo.crm.customers.ssn (policy.yaml:10) masks"}},
-		"an exemption of a kind": {strings.Replace(rules, "read: [demo.crm.*]}", "read: [demo.crm.*], clear: [demo.crm.customers.s*]}", 1) + ssn,
+		"an exemption of a kind": {strings.Replace(rules, "read: [demo.crm.*]}", "read: [demo.crm.*], clear: [demo.crm.customers.s*]}", 1) +
+			ssn,
 			[]string{"8: rule rh clears demo.crm.customers.s*"}},
-		"an exemption of another kind": {strings.Replace(rules, "read: [demo.crm.*]}", "read: [demo.crm.*], clear: [demo.crm.customers.e*]}", 1) + ssn, nil},
-		"an exemption in any table":    {strings.Replace(rules, "read: [demo.crm.*]}", "read: [demo.crm.*], clear: ['demo.crm.*.ssn']}", 1) + ssn, nil},
-		"one rule masks, another clears": {rules + "  - {name: more, groups: [h, g], read: [demo.crm.customers], clear: [demo.crm.customers.ssn]}\n" + ssn,
-			[]string{"9: rule more clears demo.crm.customers.ssn for group g, and rule r (policy.yaml:7)", "9: rule more clears demo.crm.customers.ssn for group h, and rule rh (policy.yaml:8)"}},
-		"of other groups": {rules + "  - {name: more, groups: [o], read: [demo.crm.customers], clear: [demo.crm.customers.ssn]}\n" + ssn, nil},
-		"of other tables": {rules + "  - {name: more, groups: [h], read: [demo.finance.payroll], clear: [demo.finance.payroll.ssn]}\ncolumns:\n  - {match: demo.finance.payroll.ssn, mask: ALWAYS_NULL}\n", nil},
+		"an exemption of another kind": {
+			strings.Replace(rules, "read: [demo.crm.*]}", "read: [demo.crm.*], clear: [demo.crm.customers.e*]}", 1) + ssn, nil,
+		},
+		"an exemption in any table": {strings.Replace(rules, "read: [demo.crm.*]}", "read: [demo.crm.*], clear: ['demo.crm.*.ssn']}", 1) +
+			ssn, nil},
+		"one rule masks, another clears": {
+			rules + "  - {name: more, groups: [h, g], read: [demo.crm.customers], clear: [demo.crm.customers.ssn]}\n" + ssn,
+			[]string{"9: rule more clears demo.crm.customers.ssn for group g, and rule r (policy.yaml:7)",
+				"9: rule more clears demo.crm.customers.ssn for group h, and rule rh (policy.yaml:8)"}},
+		"of other groups": {rules + "  - {name: more, groups: [o], read: [demo.crm.customers], clear: [demo.crm.customers.ssn]}\n" + ssn,
+			nil},
+		"of other tables": {rules + "  - {name: more, groups: [h], read: [demo.finance.payroll], clear: " +
+			"[demo.finance.payroll.ssn]}\ncolumns:\n  - {match: demo.finance.payroll.ssn, mask: ALWAYS_NULL}\n", nil},
 		"both clear": {strings.Replace(rules, "read: [demo.crm.*]}", "read: [demo.crm.*], clear: [demo.crm.customers.ssn]}", 1) +
 			"  - {name: more, groups: [h], read: [demo.crm.customers], clear: [demo.crm.customers.ssn]}\n" + ssn, nil},
 
-		"an entry clears what one masks everywhere": {rules + "columns:\n  - {match: '*.*.*.ssn', mask: ALWAYS_NULL}\n  - {match: demo.crm.customers.ssn, clear: true}\n",
-			[]string{"11: columns entry demo.crm.customers.ssn says clear: true, and *.*.*.ssn (policy.yaml:10) masks it or a part of it: the mask holds"}},
-		"an entry clears everything":      {rules + ssn + "  - {match: demo.crm.customers.*, clear: true}\n", []string{"11: columns entry demo.crm.customers.*"}},
-		"an entry clears a STRUCT":        {rules + "columns:\n  - {match: demo.crm.customers.phones.number, mask: ALWAYS_NULL}\n  - {match: demo.crm.customers.phones, clear: true}\n", []string{"11: columns entry"}},
-		"an entry clears a field":         {rules + "columns:\n  - {match: demo.crm.customers.phones, mask: ALWAYS_NULL}\n  - {match: demo.crm.customers.phones.kind, clear: true}\n", []string{"11: columns entry"}},
+		"an entry clears what one masks everywhere": {
+			rules + "columns:\n  - {match: '*.*.*.ssn', mask: ALWAYS_NULL}\n  - {match: demo.crm.customers.ssn, clear: true}\n",
+			[]string{"11: columns entry demo.crm.customers.ssn says clear: true, and *.*.*.ssn (policy.yaml:10) masks it or a part of " +
+				"it: the mask holds"}},
+		"an entry clears everything": {rules + ssn + "  - {match: demo.crm.customers.*, clear: true}\n",
+			[]string{"11: columns entry demo.crm.customers.*"}},
+		"an entry clears a STRUCT": {rules + "columns:\n  - {match: demo.crm.customers.phones.number, mask: ALWAYS_NULL}\n  - " +
+			"{match: demo.crm.customers.phones, clear: true}\n", []string{"11: columns entry"}},
+		"an entry clears a field": {rules + "columns:\n  - {match: demo.crm.customers.phones, mask: ALWAYS_NULL}\n  - {match: " +
+			"demo.crm.customers.phones.kind, clear: true}\n", []string{"11: columns entry"}},
 		"an entry in other letters":       {rules + ssn + "  - {match: 'demo.CRM.*.SSN', clear: true}\n", []string{"11: columns entry"}},
 		"an entry clears another column":  {rules + ssn + "  - {match: demo.crm.customers.name, clear: true}\n", nil},
 		"an entry clears another table's": {rules + ssn + "  - {match: demo.crm.orders.ssn, clear: true}\n", nil},
@@ -117,8 +138,10 @@ rules:
 	}
 	for _, want := range []string{
 		"7: columns entry demo.crm.custmers.ssn: no column of the catalog has such a name (did you mean demo.crm.customers?)",
-		"8: columns entry demo.crm.customers.snn: no column of the catalog has such a name (did you mean ssn?); no query of the table is answered until that is mended",
-		"9: columns entry demo.crm.customers.phones.numbr: no column of the catalog has such a name (did you mean phones.number?); no query",
+		"8: columns entry demo.crm.customers.snn: no column of the catalog has such a name (did you mean ssn?); no query of the table is " +
+			"answered until that is mended",
+		"9: columns entry demo.crm.customers.phones.numbr: no column of the catalog has such a name (did you mean phones.number?); no " +
+			"query",
 		"10: columns entry demo.crm.customers.emial: no column of the catalog has such a name (did you mean email?)",
 		"12: columns entry demo.*.nothing.ssn: no column of the catalog has such a name",
 		"14: tables entry demo.crm.ordrs: no table of the catalog has such a name (did you mean demo.crm.orders?)",

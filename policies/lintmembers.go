@@ -38,7 +38,8 @@ func (l *linter) undecided() {
 		}
 		first := strings.TrimPrefix(claims[0], "claims.")
 		l.find(g.ref, "the condition of group %s looks at %s without asking first: a token that lacks it, "+
-			"or has it as another type, is held to what restricts the group (%s) and gets nothing that the group gives; say what such a token is: has(claims.%s) && …, or !has(claims.%s) || …",
+			"or has it as another type, is held to what restricts the group (%s) and gets nothing that the group gives; say what such a "+
+			"token is: has(claims.%s) && …, or !has(claims.%s) || …",
 			g.name, strings.Join(claims, ", "), strings.Join(l.restrictions(g.name), ", "), first, first)
 	}
 }

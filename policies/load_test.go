@@ -21,8 +21,9 @@ func TestProblems(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			set, err := LoadBytes("policies/crm.yaml", text, Options{Issuers: []string{"github", "okta"}, Credentials: []string{"crm-reader", "default", "compute"},
-				Projects: map[string]string{"crm-reader": "acme", "default": "acme"}})
+			set, err := LoadBytes("policies/crm.yaml", text,
+				Options{Issuers: []string{"github", "okta"}, Credentials: []string{"crm-reader", "default", "compute"},
+					Projects: map[string]string{"crm-reader": "acme", "default": "acme"}})
 			var problems Problems
 			if !errors.As(err, &problems) || set != nil {
 				t.Fatalf("loaded, or not with problems: %v", err)

@@ -56,12 +56,14 @@ func (l *loader) defineGroups(d *document) {
 		switch {
 		case entry.Issuer != "":
 			if len(l.options.Issuers) > 0 && !slices.Contains(l.options.Issuers, entry.Issuer) {
-				l.add(d.wrong([]any{"groups", name, "issuer"}, "issuer %s is not configured%s", entry.Issuer, spelling.DidYouMean(entry.Issuer, l.options.Issuers)))
+				l.add(d.wrong([]any{"groups", name, "issuer"}, "issuer %s is not configured%s", entry.Issuer,
+					spelling.DidYouMean(entry.Issuer, l.options.Issuers)))
 			}
 		case len(l.options.Issuers) == 1:
 			g.issuer = l.options.Issuers[0]
 		case len(l.options.Issuers) > 1:
-			l.add(d.problem(at, "group %s does not say whose tokens it means; add issuer: one of %s", name, strings.Join(l.options.Issuers, ", ")))
+			l.add(d.problem(at, "group %s does not say whose tokens it means; add issuer: one of %s", name,
+				strings.Join(l.options.Issuers, ", ")))
 		}
 		g.when = l.condition(d, groupEnv, entry.When, "groups", name, "when")
 		l.set.groups = append(l.set.groups, g)
@@ -94,7 +96,8 @@ func (l *loader) unheld(d *document) {
 	}
 	for i, entry := range d.file.Columns {
 		if entry.OtherUse == useApprove {
-			l.add(d.wrong([]any{"columns", i, "other_use"}, "other_use: approve needs an approval whose condition looks at other_use, such as when: size(other_use) > 0"))
+			l.add(d.wrong([]any{"columns", i, "other_use"}, "other_use: approve needs an approval whose condition looks at other_use, "+
+				"such as when: size(other_use) > 0"))
 		}
 	}
 }
@@ -123,7 +126,8 @@ func (l *loader) condition(d *document, env func() (*cel.Env, error), text strin
 // identifier is the length of the word at an offset.
 func identifier(text []rune, offset int) int {
 	end := offset
-	for end < len(text) && (text[end] == '_' || text[end] >= '0' && text[end] <= '9' || text[end] >= 'A' && text[end] <= 'Z' || text[end] >= 'a' && text[end] <= 'z') {
+	for end < len(text) && (text[end] == '_' || text[end] >= '0' && text[end] <= '9' || text[end] >= 'A' && text[end] <= 'Z' ||
+		text[end] >= 'a' && text[end] <= 'z') {
 		end++
 	}
 	return max(1, end-offset)
@@ -144,7 +148,8 @@ func (l *loader) column(d *document, i int) {
 	c := columnRule{match: match, ref: d.rule("columns", path...)}
 	switch {
 	case entry.Clear && (entry.Mask != "" || entry.OtherUse != "" || entry.ReversibleByDictionary != ""):
-		l.add(d.wrong(at("clear"), "clear: true says that the column is not sensitive; it cannot stand beside mask, other_use or reversible_by_dictionary"))
+		l.add(d.wrong(at("clear"), "clear: true says that the column is not sensitive; it cannot stand beside mask, other_use or "+
+			"reversible_by_dictionary"))
 	case !entry.Clear && d.at(at("clear")...) != nil:
 		l.add(d.wrong(at("clear"), "clear: false says nothing; write mask, or clear: true"))
 	case !entry.Clear && entry.Mask == "":
@@ -175,11 +180,14 @@ func (l *loader) mask(d *document, entry ColumnEntry, at func(string) []any) mas
 	}
 	switch {
 	case entry.ReversibleByDictionary != "" && entry.ReversibleByDictionary != "accepted":
-		l.add(d.wrong(at("reversible_by_dictionary"), "reversible_by_dictionary %s is not known; the only value is accepted", entry.ReversibleByDictionary))
+		l.add(d.wrong(at("reversible_by_dictionary"), "reversible_by_dictionary %s is not known; the only value is accepted",
+			entry.ReversibleByDictionary))
 	case entry.ReversibleByDictionary != "" && mask != masking.SHA256:
-		l.add(d.wrong(at("reversible_by_dictionary"), "reversible_by_dictionary is for SHA256 only; %s is not reversed by a dictionary", mask))
+		l.add(d.wrong(at("reversible_by_dictionary"), "reversible_by_dictionary is for SHA256 only; %s is not reversed by a dictionary",
+			mask))
 	case mask == masking.SHA256 && entry.ReversibleByDictionary == "":
-		l.add(d.wrong(at("mask"), "SHA256 can be reversed by hashing guesses, as for numbers and names; write reversible_by_dictionary: accepted, or take RANDOM_HASH or DEFAULT_MASKING_VALUE"))
+		l.add(d.wrong(at("mask"), "SHA256 can be reversed by hashing guesses, as for numbers and names; write reversible_by_dictionary: "+
+			"accepted, or take RANDOM_HASH or DEFAULT_MASKING_VALUE"))
 	}
 	return mask
 }
@@ -229,7 +237,8 @@ func (l *loader) rule(d *document, i int) {
 	for j, text := range entry.Clear {
 		p, ok := l.pattern(d, text, true, "rules", i, "clear", j)
 		if ok && !slices.ContainsFunc(r.read, func(read pattern) bool { return overlap(read, p) }) {
-			l.add(d.wrong([]any{"rules", i, "clear", j}, "rule %s does not read the table of %s, so it cannot clear its columns", entry.Name, text))
+			l.add(d.wrong([]any{"rules", i, "clear", j}, "rule %s does not read the table of %s, so it cannot clear its columns",
+				entry.Name, text))
 		}
 		if ok {
 			r.clear = append(r.clear, p)
@@ -238,7 +247,8 @@ func (l *loader) rule(d *document, i int) {
 	for j, text := range entry.RowAccess {
 		p, ok := l.pattern(d, text, false, "rules", i, "row_access_policies", j)
 		if ok && !slices.ContainsFunc(r.read, func(read pattern) bool { return overlap(read, p) }) {
-			l.add(d.wrong([]any{"rules", i, "row_access_policies", j}, "rule %s does not read %s, so it cannot show its rows", entry.Name, text))
+			l.add(d.wrong([]any{"rules", i, "row_access_policies", j}, "rule %s does not read %s, so it cannot show its rows", entry.Name,
+				text))
 		}
 		if ok {
 			r.rowAccess = append(r.rowAccess, p)
@@ -266,7 +276,8 @@ func (l *loader) rule(d *document, i int) {
 		r.maxResultBytes = bytes
 	}
 	if len(l.options.Credentials) > 0 && !slices.Contains(l.options.Credentials, r.credential) {
-		l.add(d.wrong([]any{"rules", i, "credential"}, "credential %s is not configured%s", r.credential, spelling.DidYouMean(r.credential, l.options.Credentials)))
+		l.add(d.wrong([]any{"rules", i, "credential"}, "credential %s is not configured%s", r.credential,
+			spelling.DidYouMean(r.credential, l.options.Credentials)))
 	}
 	l.set.rules = append(l.set.rules, r)
 }
@@ -276,7 +287,8 @@ func (l *loader) jobsIn(d *document, r *rule, i int) {
 	entry, at := d.file.Rules[i], []any{"rules", i, "jobs_in"}
 	if r.namedJobs = d.at(at...) != nil; r.namedJobs {
 		if len(entry.JobsIn) == 0 {
-			l.add(d.wrong(at, "jobs_in of rule %s names no project, so nothing could run; leave it out for the project of the credential", entry.Name))
+			l.add(d.wrong(at, "jobs_in of rule %s names no project, so nothing could run; leave it out for the project of the credential",
+				entry.Name))
 		}
 		for j, project := range entry.JobsIn {
 			if err := checkProject(project); err != nil {
@@ -296,7 +308,8 @@ func (l *loader) jobsIn(d *document, r *rule, i int) {
 	}
 	known := len(l.options.Credentials) == 0 || slices.Contains(l.options.Credentials, r.credential)
 	if l.options.Projects != nil && known {
-		l.add(d.wrong([]any{"rules", i}, "rule %s does not say where its jobs run, and the account of credential %s does not tell its project: write jobs_in: [PROJECT], or `project` beside the account in the configuration", entry.Name, r.credential))
+		l.add(d.wrong([]any{"rules", i}, "rule %s does not say where its jobs run, and the account of credential %s does not tell its "+
+			"project: write jobs_in: [PROJECT], or `project` beside the account in the configuration", entry.Name, r.credential))
 	}
 }
 
@@ -412,7 +425,8 @@ func (l *loader) knownGroups(d *document, what string, names []string, needed bo
 	}
 	for i, name := range names {
 		if _, ok := l.groups[name]; !ok {
-			l.add(d.wrong(append(path[:len(path):len(path)], i), "group %s is not defined%s", shorten(name), spelling.DidYouMean(name, slices.Sorted(maps.Keys(l.groups)))))
+			l.add(d.wrong(append(path[:len(path):len(path)], i), "group %s is not defined%s", shorten(name),
+				spelling.DidYouMean(name, slices.Sorted(maps.Keys(l.groups)))))
 		}
 	}
 }

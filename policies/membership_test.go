@@ -59,13 +59,16 @@ func TestUnknownMemberIsRestricted(t *testing.T) {
 		})
 	}
 	for name, claims := range map[string]string{
-		"no site": `{"groups": ["team"]}`, "null": `{"groups": ["team"], "site": null}`, "list": `{"groups": ["team"], "site": ["hq"]}`, "number": `{"groups": ["team"], "site": 1}`,
-		"true": `{"groups": ["team"], "site": true}`, "object": `{"groups": ["team"], "site": {"hq": true}}`, "in another case": `{"groups": ["team"], "Site": "hq"}`,
+		"no site": `{"groups": ["team"]}`, "null": `{"groups": ["team"], "site": null}`, "list": `{"groups": ["team"], "site": ["hq"]}`,
+		"number": `{"groups": ["team"], "site": 1}`,
+		"true":   `{"groups": ["team"], "site": true}`, "object": `{"groups": ["team"], "site": {"hq": true}}`,
+		"in another case": `{"groups": ["team"], "Site": "hq"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			set, r := asked(t, offsite, claims, 5)
 			d := set.Decide(r)
-			if d.Effect != Hold || d.Approval.Rule.Name != "away" || !strings.Contains(d.Approval.Why, "it is not known whether the requester is in group offsite (") {
+			if d.Effect != Hold || d.Approval.Rule.Name != "away" ||
+				!strings.Contains(d.Approval.Why, "it is not known whether the requester is in group offsite (") {
 				t.Fatalf("%s: %+v %s", d.Effect, d.Approval, d.Message)
 			}
 			if !slices.Equal(d.Groups, []string{"team"}) || !slices.Equal(unknownNames(d), []string{"offsite", "owners"}) {
@@ -105,18 +108,21 @@ groups:
 	t.Run("no rule of its own", func(t *testing.T) {
 		set, r := asked(t, base+"rules: [{name: r, groups: [maybe], read: [demo.crm.*]}]", `{"groups": ["team"]}`, 5)
 		d := set.Decide(r)
-		if d.Effect != Refuse || !strings.Contains(d.Message, "no policy lets") || !strings.Contains(d.Remedy, "group maybe (there is no claim site)") {
+		if d.Effect != Refuse || !strings.Contains(d.Message, "no policy lets") ||
+			!strings.Contains(d.Remedy, "group maybe (there is no claim site)") {
 			t.Errorf("%s: %s; %s", d.Effect, d.Message, d.Remedy)
 		}
 	})
 	t.Run("a table", func(t *testing.T) {
-		set, r := asked(t, base+"rules: [{name: a, groups: [team], read: [demo.hr.*]}, {name: r, groups: [maybe], read: [demo.crm.*]}]", `{"groups": ["team"]}`, 5)
+		set, r := asked(t, base+"rules: [{name: a, groups: [team], read: [demo.hr.*]}, {name: r, groups: [maybe], read: [demo.crm.*]}]",
+			`{"groups": ["team"]}`, 5)
 		if d := set.Decide(r); d.Effect != Refuse {
 			t.Errorf("%s", d.Effect)
 		}
 	})
 	t.Run("an exemption", func(t *testing.T) {
-		set, r := asked(t, base+"columns: [{match: demo.crm.orders.id, mask: ALWAYS_NULL}]\nrules: [{name: a, groups: [team], read: [demo.crm.*]}, "+
+		set, r := asked(t, base+"columns: [{match: demo.crm.orders.id, mask: ALWAYS_NULL}]\nrules: [{name: a, groups: [team], read: "+
+			"[demo.crm.*]}, "+
 			"{name: r, groups: [maybe], read: [demo.crm.*], clear: [demo.crm.orders.id]}]", `{"groups": ["team"]}`, 5)
 		if d := set.Decide(r); d.Effect != Allow || d.Mask.Columns[0].Mask != "ALWAYS_NULL" {
 			t.Errorf("%s: %+v", d.Effect, d.Mask.Columns)
@@ -125,7 +131,8 @@ groups:
 	t.Run("a larger cap by its approval", func(t *testing.T) {
 		// An approval that looks at the estimate lets a query over the cap through once it is
 		// approved: only one that applies for certain does.
-		policy := base + "rules: [{name: a, groups: [team], read: [demo.crm.*], max_bytes: 1KiB}]\napprovals: [{name: big, when: 'estimate.bytes > 1', groups: [maybe], reviewers: [team]}]"
+		policy := base + "rules: [{name: a, groups: [team], read: [demo.crm.*], max_bytes: 1KiB}]\napprovals: [{name: big, when: " +
+			"'estimate.bytes > 1', groups: [maybe], reviewers: [team]}]"
 		set, r := asked(t, policy, `{"groups": ["team"]}`, 1<<20)
 		if d := set.Decide(r); d.Effect != Refuse || !strings.Contains(d.Message, "at most 1 KiB") {
 			t.Errorf("%s: %s", d.Effect, d.Message)
@@ -179,7 +186,8 @@ approvals: [{name: g, when: '` + when + `', reviewers: [trusted]}]`
 		for _, name := range []string{"a", "b", "c", "d", "e", "f", "g"} {
 			text += "  " + name + ": {issuer: demo, when: 'claims." + name + " == 1'}\n"
 		}
-		set, r := asked(t, text+"rules: [{name: r, groups: [team], read: [demo.crm.*]}]\napprovals: [{name: p, when: 'size(groups) > 100', reviewers: [team]}]", nobodyKnows, 5)
+		set, r := asked(t, text+"rules: [{name: r, groups: [team], read: [demo.crm.*]}]\napprovals: [{name: p, when: 'size(groups) > "+
+			"100', reviewers: [team]}]", nobodyKnows, 5)
 		if d := set.Decide(r); d.Effect != Hold {
 			t.Errorf("%s: %s", d.Effect, d.Message)
 		}
@@ -204,15 +212,20 @@ func TestUnknownRequesterNeedsTwo(t *testing.T) {
 
 func TestLintUndecided(t *testing.T) {
 	for name, test := range map[string]struct{ policy, want string }{
-		"a restricting group": {offsite, "the condition of group offsite looks at claims.site without asking first: a token that lacks it, or has it as another type, is held to what restricts the group " +
+		"a restricting group": {offsite, "the condition of group offsite looks at claims.site without asking first: a token that lacks " +
+			"it, or has it as another type, is held to what restricts the group " +
 			"(approval away, limits of rule offsite-reads, limits of rule offsite-elsewhere)"},
-		"one rule for both groups": {strings.Replace(offsite, "groups: [team], read", "groups: [team, offsite], read", 1), "the condition of group offsite looks at claims.site without asking first"},
-		"asked first":              {strings.Replace(offsite, `'claims.site != "hq"'`, `'!has(claims.site) || claims.site != "hq"'`, 1), ""},
-		"the same claim":           {strings.Replace(offsite, `'claims.site != "hq"'`, `'"offsite" in claims.groups'`, 1), ""},
-		"no restriction": {"version: bqgate/v1\ngroups:\n  team: {issuer: demo, when: '\"team\" in claims.groups'}\n  more: {issuer: demo, when: 'claims.site != \"hq\"'}\n" +
+		"one rule for both groups": {strings.Replace(offsite, "groups: [team], read", "groups: [team, offsite], read", 1),
+			"the condition of group offsite looks at claims.site without asking first"},
+		"asked first":    {strings.Replace(offsite, `'claims.site != "hq"'`, `'!has(claims.site) || claims.site != "hq"'`, 1), ""},
+		"the same claim": {strings.Replace(offsite, `'claims.site != "hq"'`, `'"offsite" in claims.groups'`, 1), ""},
+		"no restriction": {"version: bqgate/v1\ngroups:\n  team: {issuer: demo, when: '\"team\" in claims.groups'}\n  more: {issuer: " +
+			"demo, when: 'claims.site != \"hq\"'}\n" +
 			"rules: [{name: a, groups: [team], read: [demo.crm.*]}, {name: b, groups: [more], read: [demo.crm.*]}]\n", ""},
-		"the restricted tables are nobody else's": {"version: bqgate/v1\ngroups:\n  team: {issuer: demo, when: '\"team\" in claims.groups'}\n  more: {issuer: demo, when: 'claims.site != \"hq\"'}\n" +
-			"rules: [{name: a, groups: [team], read: [demo.crm.*]}, {name: b, groups: [more], read: [demo.hr.*], max_rows: 5}]\n", ""},
+		"the restricted tables are nobody else's": {
+			"version: bqgate/v1\ngroups:\n  team: {issuer: demo, when: '\"team\" in claims.groups'}\n  more: {issuer: demo, when: " +
+				"'claims.site != \"hq\"'}\n" +
+				"rules: [{name: a, groups: [team], read: [demo.crm.*]}, {name: b, groups: [more], read: [demo.hr.*], max_rows: 5}]\n", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			findings, _, err := mustLoad(t, test.policy).Lint("")

@@ -14,7 +14,8 @@ import (
 func TestColumnsThatAreNotThere(t *testing.T) {
 	nested := tableOf("demo.crm.customers", "id", "ssn")
 	nested.Schema.Fields = append(nested.Schema.Fields,
-		bigquery.Field{Name: "phones", Type: "RECORD", Mode: "REPEATED", Fields: []bigquery.Field{{Name: "kind", Type: "STRING"}, {Name: "number", Type: "STRING"}}},
+		bigquery.Field{Name: "phones", Type: "RECORD", Mode: "REPEATED",
+			Fields: []bigquery.Field{{Name: "kind", Type: "STRING"}, {Name: "number", Type: "STRING"}}},
 		bigquery.Field{Name: "payload", Type: "JSON"})
 	wildcard := tableOf("demo.crm.events_*", "id", "ssn")
 	wildcard.Members = []string{"events_1", "events_2"}
@@ -28,13 +29,14 @@ func TestColumnsThatAreNotThere(t *testing.T) {
 		table *bigquery.Table
 		cause string // "" where the table is read
 	}{
-		"a column that is there":       {"demo.crm.customers.ssn", nested, ""},
-		"a typo":                       {"demo.crm.customers.snn", nested, "demo.crm.customers has no column snn (did you mean ssn?)"},
-		"renamed":                      {"demo.crm.customers.social_security", nested, "demo.crm.customers has no column social_security"},
-		"other letters":                {"demo.crm.customers.SSN", nested, ""},
-		"other letters of the table":   {"demo.CRM.Customers.snn", nested, "has no column snn"},
-		"a field":                      {"demo.crm.customers.phones.number", nested, ""},
-		"a field with a typo":          {"demo.crm.customers.phones.numbr", nested, "has no column phones.numbr (did you mean phones.number?)"},
+		"a column that is there":     {"demo.crm.customers.ssn", nested, ""},
+		"a typo":                     {"demo.crm.customers.snn", nested, "demo.crm.customers has no column snn (did you mean ssn?)"},
+		"renamed":                    {"demo.crm.customers.social_security", nested, "demo.crm.customers has no column social_security"},
+		"other letters":              {"demo.crm.customers.SSN", nested, ""},
+		"other letters of the table": {"demo.CRM.Customers.snn", nested, "has no column snn"},
+		"a field":                    {"demo.crm.customers.phones.number", nested, ""},
+		"a field with a typo": {"demo.crm.customers.phones.numbr", nested,
+			"has no column phones.numbr (did you mean phones.number?)"},
 		"a field of another name":      {"demo.crm.customers.phone.number", nested, "(did you mean phones.number?)"},
 		"a whole STRUCT":               {"demo.crm.customers.phones", nested, ""},
 		"inside JSON":                  {"demo.crm.customers.payload.ssn", nested, ""},
@@ -60,7 +62,8 @@ func TestColumnsThatAreNotThere(t *testing.T) {
 	} {
 		for _, rest := range []string{"clear", "mask"} {
 			t.Run(name+", unlisted "+rest, func(t *testing.T) {
-				set := mustLoad(t, readAll+"columns:\n  - {match: "+c.match+", mask: ALWAYS_NULL}\ntables:\n  - {match: demo.crm.*, unlisted: "+rest+"}\n")
+				set := mustLoad(t, readAll+"columns:\n  - {match: "+c.match+", mask: ALWAYS_NULL}\ntables:\n  - {match: demo.crm.*, "+
+					"unlisted: "+rest+"}\n")
 				d := set.Decide(ask(subject("x", "g"), selects(c.table.TableReference.String(), "id"), nested, c.table))
 				if c.cause == "" {
 					if d.Effect != Allow || d.Cause != "" {
@@ -69,7 +72,8 @@ func TestColumnsThatAreNotThere(t *testing.T) {
 					return
 				}
 				checkSound(t, d)
-				if d.Effect != Refuse || !strings.Contains(d.Message, "until its policy is mended") || !strings.Contains(d.Cause, c.cause) || !strings.HasPrefix(d.Cause, "policy.yaml:6: columns entry ") {
+				if d.Effect != Refuse || !strings.Contains(d.Message, "until its policy is mended") ||
+					!strings.Contains(d.Cause, c.cause) || !strings.HasPrefix(d.Cause, "policy.yaml:6: columns entry ") {
 					t.Errorf("%s %q, cause %q, want %q", d.Effect, d.Message, d.Cause, c.cause)
 				}
 				for _, told := range []string{"snn", "did you mean", "ssn", "number", "social"} {
@@ -101,12 +105,15 @@ func TestColumnsThatAreNotThereByOtherWays(t *testing.T) {
 		analysis *googlesql.Analysis
 		want     Effect
 	}{
-		"behind a view":                {readAll + wrong, behind, Refuse},
-		"in a join":                    {readAll + wrong, joined, Refuse},
-		"exempt":                       {exempt + wrong, selects("demo.crm.t", "id"), Refuse},
-		"a clear entry is wrong":       {readAll + strings.Replace(wrong, "mask: ALWAYS_NULL", "clear: true", 1), selects("demo.crm.t", "id"), Allow},
-		"an exemption is wrong":        {strings.Replace(readAll, "read: [demo.crm.*]", "read: [demo.crm.*], clear: [demo.crm.t.snn]", 1), selects("demo.crm.t", "id"), Allow},
-		"a second entry says it right": {readAll + strings.Replace(wrong, "tables:", "  - {match: demo.crm.t.ssn, mask: ALWAYS_NULL}\ntables:", 1), selects("demo.crm.t", "id"), Refuse},
+		"behind a view": {readAll + wrong, behind, Refuse},
+		"in a join":     {readAll + wrong, joined, Refuse},
+		"exempt":        {exempt + wrong, selects("demo.crm.t", "id"), Refuse},
+		"a clear entry is wrong": {readAll + strings.Replace(wrong, "mask: ALWAYS_NULL", "clear: true", 1),
+			selects("demo.crm.t", "id"), Allow},
+		"an exemption is wrong": {strings.Replace(readAll, "read: [demo.crm.*]", "read: [demo.crm.*], clear: [demo.crm.t.snn]", 1),
+			selects("demo.crm.t", "id"), Allow},
+		"a second entry says it right": {readAll + strings.Replace(wrong, "tables:", "  - {match: demo.crm.t.ssn, mask: "+
+			"ALWAYS_NULL}\ntables:", 1), selects("demo.crm.t", "id"), Refuse},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := mustLoad(t, c.policy).Decide(ask(subject("x", "g"), c.analysis, table, view, tableOf("demo.crm.u", "id")))
@@ -116,7 +123,8 @@ func TestColumnsThatAreNotThereByOtherWays(t *testing.T) {
 		})
 	}
 	told := Explain(mustLoad(t, readAll+wrong).Decide(ask(subject("x", "g"), selects("demo.crm.t", "id"), table)))
-	if !strings.Contains(told.String(), "to mend     policy.yaml:6: columns entry demo.crm.t.snn: demo.crm.t has no column snn (did you mean ssn?)") || told.Cause == "" {
+	if !strings.Contains(told.String(),
+		"to mend     policy.yaml:6: columns entry demo.crm.t.snn: demo.crm.t has no column snn (did you mean ssn?)") || told.Cause == "" {
 		t.Errorf("explain does not say what to mend:\n%s", told)
 	}
 }

@@ -14,7 +14,8 @@ func namedOnce(columns []masking.Column) error {
 	for _, c := range columns {
 		name := fold(c.Name)
 		if seen[name] {
-			return refuse(RuleRef{}, fmt.Sprintf("the same query with names of their own (… AS %s_2), or without one of them", strings.TrimSuffix(shorten(c.Name), "…")),
+			return refuse(RuleRef{}, fmt.Sprintf("the same query with names of their own (… AS %s_2), or without one of them",
+				strings.TrimSuffix(shorten(c.Name), "…")),
 				"two columns of the result are called %s", shorten(c.Name))
 		}
 		seen[name] = true

@@ -27,7 +27,8 @@ func TestOutline(t *testing.T) {
 			if e.Text == "" || lines[e.Ref.Line-1] != own[0] || !strings.Contains(e.Text, e.Name) {
 				t.Errorf("%s:%d: %s %q is %q", file, e.Ref.Line, e.Section, e.Name, e.Text)
 			}
-			if e.Section != "groups" && strings.Count(e.Text, "- name:") > 1 || strings.Contains(e.Text, "\n\n") || strings.Count("\n"+e.Text, "\n  - ") > 1 {
+			if e.Section != "groups" && strings.Count(e.Text, "- name:") > 1 || strings.Contains(e.Text, "\n\n") ||
+				strings.Count("\n"+e.Text, "\n  - ") > 1 {
 				t.Errorf("%s:%d: more than one entry: %q", file, e.Ref.Line, e.Text)
 			}
 		}

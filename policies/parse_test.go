@@ -16,10 +16,14 @@ func TestGlobs(t *testing.T) {
 		glob, name      string
 		covers, touches bool
 	}{
-		{"a", "a", true, true}, {"a", "b", false, false}, {"*", "", true, true}, {"*", "x", true, true}, {"a*", "abc", true, true}, {"*c", "abc", true, true},
-		{"a*c", "abc", true, true}, {"a*c", "ab", false, false}, {"a*b*c", "aXbYbZc", true, true}, {"a*b*c", "acb", false, false}, {"**", "x", true, true},
-		{"x", "*", false, true}, {"x*", "*", false, true}, {"*x", "x*", false, true}, {"*", "*", true, true}, {"a*", "b*", false, false}, {"a*", "*b", false, true},
-		{"ab*", "a*", false, true}, {"a*", "ab*", true, true}, {"*a", "*a", true, true}, {"a*a", "a", false, false}, {"a*a", "aa", true, true},
+		{"a", "a", true, true}, {"a", "b", false, false}, {"*", "", true, true}, {"*", "x", true, true}, {"a*", "abc", true, true},
+		{"*c", "abc", true, true},
+		{"a*c", "abc", true, true}, {"a*c", "ab", false, false}, {"a*b*c", "aXbYbZc", true, true}, {"a*b*c", "acb", false, false},
+		{"**", "x", true, true},
+		{"x", "*", false, true}, {"x*", "*", false, true}, {"*x", "x*", false, true}, {"*", "*", true, true}, {"a*", "b*", false, false},
+		{"a*", "*b", false, true},
+		{"ab*", "a*", false, true}, {"a*", "ab*", true, true}, {"*a", "*a", true, true}, {"a*a", "a", false, false},
+		{"a*a", "aa", true, true},
 	} {
 		if got := covers(c.glob, c.name); got != c.covers {
 			t.Errorf("covers(%q, %q) is %v", c.glob, c.name, got)
@@ -65,7 +69,8 @@ func TestFold(t *testing.T) {
 }
 
 func TestSplit(t *testing.T) {
-	for text, want := range map[string]string{"a.b.c": "a|b|c", "example.com:p.d.t": "example.com:p|d|t", "example.com:p": "example.com:p", "": "", "a.b.INFORMATION_SCHEMA.X": "a|b|INFORMATION_SCHEMA|X"} {
+	for text, want := range map[string]string{"a.b.c": "a|b|c", "example.com:p.d.t": "example.com:p|d|t", "example.com:p": "example.com:p",
+		"": "", "a.b.INFORMATION_SCHEMA.X": "a|b|INFORMATION_SCHEMA|X"} {
 		if got := strings.Join(split(text), "|"); got != want {
 			t.Errorf("%q is %q", text, got)
 		}
@@ -94,7 +99,8 @@ func TestColumnOf(t *testing.T) {
 		return b.String()
 	}
 	for typ, want := range map[string]string{
-		"STRING": "x:STRING", "int64": "x:INT64", "NUMERIC(10, 2)": "x:NUMERIC", "STRING(7)": "x:STRING", "RANGE<DATE>": "x:RANGE", "ARRAY<STRING>": "x:STRING[]",
+		"STRING": "x:STRING", "int64": "x:INT64", "NUMERIC(10, 2)": "x:NUMERIC", "STRING(7)": "x:STRING", "RANGE<DATE>": "x:RANGE",
+		"ARRAY<STRING>": "x:STRING[]",
 		"ARRAY<STRUCT<kind STRING, number STRING>>":   "x:STRUCT[]{kind:STRING number:STRING }",
 		"STRUCT<STRING, b INT64>":                     "x:STRUCT{_field_1:STRING b:INT64 }",
 		"STRUCT<date DATE, array ARRAY<DATE>>":        "x:STRUCT{date:DATE array:DATE[] }",
@@ -106,8 +112,10 @@ func TestColumnOf(t *testing.T) {
 			t.Errorf("%s is %s (%v), want %s", typ, shape(got), err, want)
 		}
 	}
-	for _, typ := range []string{"", " ", "<", "ARRAY", "ARRAY<", "ARRAY<STRING", "ARRAY<ARRAY<STRING>>", "STRUCT", "STRUCT<>", "STRUCT<a>b", "STRUCT<a STRING", "STRUCT<a STRING,>", "STRING x",
-		"NUMERIC(", "NUMERIC(x)", "RANGE", "RANGE<DATE", "STRUCT<`a STRING>", "STRUCT<`` STRING>", strings.Repeat("STRUCT<a ", 100) + "INT64" + strings.Repeat(">", 100), strings.Repeat("x", maxTypeText+1)} {
+	for _, typ := range []string{"", " ", "<", "ARRAY", "ARRAY<", "ARRAY<STRING", "ARRAY<ARRAY<STRING>>", "STRUCT", "STRUCT<>",
+		"STRUCT<a>b", "STRUCT<a STRING", "STRUCT<a STRING,>", "STRING x",
+		"NUMERIC(", "NUMERIC(x)", "RANGE", "RANGE<DATE", "STRUCT<`a STRING>", "STRUCT<`` STRING>",
+		strings.Repeat("STRUCT<a ", 100) + "INT64" + strings.Repeat(">", 100), strings.Repeat("x", maxTypeText+1)} {
 		if c, err := columnOf("x", typ); err == nil {
 			t.Errorf("%q was understood as %s", shorten(typ), shape(c))
 		}
@@ -126,12 +134,14 @@ func FuzzColumnOf(f *testing.F) {
 }
 
 func TestUnits(t *testing.T) {
-	for text, want := range map[string]int64{"1B": 1, "200GiB": 200 << 30, "1TiB": 1 << 40, "8388607TiB": 8388607 << 40, "5": 0, "5GB": 0, "0B": 0, "-1B": 0, "8388608TiB": 0, "1.5GiB": 0, "": 0, "GiB": 0, " 1B": 0, "+1B": 0, "99999999999999999999B": 0} {
+	for text, want := range map[string]int64{"1B": 1, "200GiB": 200 << 30, "1TiB": 1 << 40, "8388607TiB": 8388607 << 40, "5": 0, "5GB": 0,
+		"0B": 0, "-1B": 0, "8388608TiB": 0, "1.5GiB": 0, "": 0, "GiB": 0, " 1B": 0, "+1B": 0, "99999999999999999999B": 0} {
 		if got, err := parseSize(text); got != want || (err == nil) != (want != 0) {
 			t.Errorf("%q is %d, %v", text, got, err)
 		}
 	}
-	for text, want := range map[string]time.Duration{"1h": time.Hour, "90m": 90 * time.Minute, "1s": time.Second, "720h": 720 * time.Hour, "721h": 0, "0s": 0, "-1h": 0, "1": 0, "1d": 0, "": 0, "999ms": 0} {
+	for text, want := range map[string]time.Duration{"1h": time.Hour, "90m": 90 * time.Minute, "1s": time.Second, "720h": 720 * time.Hour,
+		"721h": 0, "0s": 0, "-1h": 0, "1": 0, "1d": 0, "": 0, "999ms": 0} {
 		if got, err := parseDuration(text); err == nil && got != want || (err == nil) != (want != 0) {
 			t.Errorf("%q is %s, %v", text, got, err)
 		}

@@ -242,7 +242,8 @@ func parseTable(name string) (bigquery.TableID, bool) {
 	if len(parts) == tableParts+1 && parts[2] == informationSchema {
 		parts = append(parts[:2:2], parts[2]+"."+parts[3])
 	}
-	if len(parts) != tableParts || parts[0] == "" || parts[1] == "" || parts[2] == "" || strings.EqualFold(parts[1], informationSchema) && parts[1] != informationSchema {
+	if len(parts) != tableParts || parts[0] == "" || parts[1] == "" || parts[2] == "" || strings.EqualFold(parts[1], informationSchema) &&
+		parts[1] != informationSchema {
 		return bigquery.TableID{}, false
 	}
 	return bigquery.TableID{Project: parts[0], Dataset: parts[1], Table: parts[2]}, true

@@ -67,7 +67,8 @@ func TestReach(t *testing.T) {
 	for _, c := range []struct {
 		group, project string
 		named, ok      bool
-	}{{"a", "elsewhere", false, false}, {"a", "demo", true, true}, {"a", "other", true, true}, {"b", "elsewhere", false, true}, {"b", "demo", true, true}} {
+	}{{"a", "elsewhere", false, false}, {"a", "demo", true, true}, {"a", "other", true, true}, {"b", "elsewhere", false, true},
+		{"b", "demo", true, true}} {
 		if _, named, ok := reach(c.group).Project(c.project); named != c.named || ok != c.ok {
 			t.Errorf("%s reaches project %s: named %t, %t", c.group, c.project, named, ok)
 		}
@@ -102,7 +103,8 @@ func TestDatasetsOfPatterns(t *testing.T) {
 		{"demo.*.pay", "HR", SeenByName, "[pay]", true},
 		{"demo.H*.pay", "hr", Unseen, "[]", true},
 	} {
-		set := mustLoad(t, "version: bqgate/v1\ngroups: {g: {issuer: demo, when: 'true'}}\nrules:\n  - {name: r, groups: [g], read: ["+c.read+"]}\n")
+		set := mustLoad(t, "version: bqgate/v1\ngroups: {g: {issuer: demo, when: 'true'}}\nrules:\n  - {name: r, groups: [g], read: ["+
+			c.read+"]}\n")
 		reach := set.Reach(subject("x"), now)
 		if got, _ := reach.Dataset("demo", c.dataset); got != c.want {
 			t.Errorf("%s shows %s: %v, want %v", c.read, c.dataset, got, c.want)

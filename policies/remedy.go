@@ -41,7 +41,8 @@ func (w *walk) withApproval(p pattern) string {
 	}
 	held := false
 	for _, a := range w.applying() {
-		holds, _, err := w.holds(a, w.approvalValues([]Table{{Name: p.text, Project: id.Project, Dataset: id.Dataset, Table: id.Table, HighValue: high}}, 0))
+		holds, _, err := w.holds(a,
+			w.approvalValues([]Table{{Name: p.text, Project: id.Project, Dataset: id.Dataset, Table: id.Table, HighValue: high}}, 0))
 		held = held || err != nil || holds
 	}
 	switch {

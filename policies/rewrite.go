@@ -131,7 +131,8 @@ func (w *walk) rewriting() error {
 			table = w.maskedView(v)
 		}
 		if err != nil {
-			return refuse(first.rule, first.remedy, "%s, and the query cannot be rewritten to compute on masked values: %v", first.message, err)
+			return refuse(first.rule, first.remedy, "%s, and the query cannot be rewritten to compute on masked values: %v", first.message,
+				err)
 		}
 		if len(table.Columns) > 0 {
 			w.decision.Rewrite = append(w.decision.Rewrite, table)
@@ -240,7 +241,8 @@ func (r *Rewritten) applied(column string) (masking.Rule, bool) {
 // still be there to be masked in flight. From then on the statement is the one of the proof.
 func (w *walk) masked() error {
 	r := w.request.Rewritten
-	if r.Proof == nil || r.Proof.Error != nil || len(r.Proof.Statements) != 1 || len(r.Proof.Statements[0].Columns) != len(w.statement.Columns) {
+	if r.Proof == nil || r.Proof.Error != nil || len(r.Proof.Statements) != 1 ||
+		len(r.Proof.Statements[0].Columns) != len(w.statement.Columns) {
 		return errors.New("the query was rewritten to compute on masked values, and what came of it is not understood")
 	}
 	proof := &r.Proof.Statements[0]
@@ -316,6 +318,7 @@ func (w *walk) stillMasked(proof *googlesql.Statement, column string) error {
 	case !ok && proof.Reads(column):
 		return nil // its place is in the answer; anything else that is done with it is refused
 	default:
-		return refuse(l.ref, "the same query again", "the policy has changed since this query was rewritten: %s has to be masked otherwise now", w.request.short(column))
+		return refuse(l.ref, "the same query again",
+			"the policy has changed since this query was rewritten: %s has to be masked otherwise now", w.request.short(column))
 	}
 }

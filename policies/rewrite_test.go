@@ -32,13 +32,16 @@ func using(t *testing.T, columns ...string) Request {
 	t.Helper()
 	s := googlesql.Statement{
 		Kind: "SELECT", Tables: []string{"demo.crm.customers"},
-		Columns: []googlesql.Column{{Name: "id", Type: "INT64", Sources: []googlesql.Source{{Column: "demo.crm.customers.id", Carry: googlesql.CarryDirect}}}},
+		Columns: []googlesql.Column{
+			{Name: "id", Type: "INT64", Sources: []googlesql.Source{{Column: "demo.crm.customers.id", Carry: googlesql.CarryDirect}}},
+		},
 	}
 	for _, c := range columns {
 		s.Uses = append(s.Uses, googlesql.Use{Column: "demo.crm.customers." + c, In: googlesql.UseFilter, Offset: -1})
 	}
 	return Request{
-		Subject: subject("agent", "g"), Now: now, Method: "jobs.query", Project: "demo", SQL: "SELECT id FROM crm.customers WHERE true", Analysis: &googlesql.Analysis{Statements: []googlesql.Statement{s}},
+		Subject: subject("agent", "g"), Now: now, Method: "jobs.query", Project: "demo", SQL: "SELECT id FROM crm.customers WHERE true",
+		Analysis:  &googlesql.Analysis{Statements: []googlesql.Statement{s}},
 		Tables:    map[string]*bigquery.Table{"demo.crm.customers": catalog(t)["demo.crm.customers"]},
 		RowAccess: map[string]bigquery.RowAccess{"demo.crm.customers": bigquery.RowAccessNone},
 	}
@@ -73,7 +76,8 @@ func TestOtherUse(t *testing.T) {
 		{[]string{"ssn"}, Allow, "", "ssn"},
 		{[]string{"phones.number"}, Allow, "", "phones"},
 		{[]string{"ssn", "phones.number"}, Allow, "", "ssn phones"},
-		{[]string{"card_number"}, Hold, "approval other-use holds this query: it computes on the masked value of crm.customers.card_number", "card_number"},
+		{[]string{"card_number"}, Hold, "approval other-use holds this query: it computes on the masked value of crm.customers.card_number",
+			"card_number"},
 		{[]string{"ssn", "card_number"}, Hold, "", "ssn card_number"},
 		{[]string{"email"}, Refuse, "its rule is `deny` outside the select list", ""},
 		{[]string{"ssn", "email"}, Refuse, "crm.customers.email", ""},
@@ -127,14 +131,20 @@ func TestProofIsChecked(t *testing.T) {
 	wide := without(r, "ssn", "phones.number")
 	wide.Statements[0].Columns = append(wide.Statements[0].Columns, wide.Statements[0].Columns[0])
 	derived := without(r, "ssn", "phones.number")
-	derived.Statements[0].Columns = []googlesql.Column{{Name: "id", Type: "STRING", Sources: []googlesql.Source{{Column: "demo.crm.customers.ssn", Carry: googlesql.CarryDerived}}}}
+	derived.Statements[0].Columns = []googlesql.Column{
+		{Name: "id", Type: "STRING", Sources: []googlesql.Source{{Column: "demo.crm.customers.ssn", Carry: googlesql.CarryDerived}}},
+	}
 	direct := without(r, "ssn", "phones.number")
-	direct.Statements[0].Columns = []googlesql.Column{{Name: "id", Type: "STRING", Sources: []googlesql.Source{{Column: "demo.crm.customers.ssn", Carry: googlesql.CarryDirect}}}}
+	direct.Statements[0].Columns = []googlesql.Column{
+		{Name: "id", Type: "STRING", Sources: []googlesql.Source{{Column: "demo.crm.customers.ssn", Carry: googlesql.CarryDirect}}},
+	}
 	elsewhere := without(r, "ssn", "phones.number")
 	elsewhere.Statements[0].Uses = []googlesql.Use{{Column: "demo.crm.customers.card_number", In: googlesql.UseFilter}}
 	for name, proof := range map[string]*googlesql.Analysis{
-		"none": nil, "empty": {}, "with an error": {Statements: without(r, "ssn").Statements, Error: &googlesql.Error{Code: googlesql.ErrorLimit, Message: "m"}},
-		"one column stays": without(r, "ssn"), "both stay": without(r), "two statements": two, "another width": wide, "derived": derived, "direct": direct, "another sensitive column": elsewhere,
+		"none": nil, "empty": {},
+		"with an error":    {Statements: without(r, "ssn").Statements, Error: &googlesql.Error{Code: googlesql.ErrorLimit, Message: "m"}},
+		"one column stays": without(r, "ssn"), "both stay": without(r), "two statements": two, "another width": wide, "derived": derived,
+		"direct": direct, "another sensitive column": elsewhere,
 	} {
 		asked := 0
 		d, err := set.Judge(r, func([]MaskedTable) (*Rewritten, error) { asked++; return &Rewritten{Proof: proof}, nil })
@@ -150,11 +160,13 @@ func TestProofIsChecked(t *testing.T) {
 	d, err := set.Judge(r, func([]MaskedTable) (*Rewritten, error) {
 		return nil, &googlesql.Error{Code: googlesql.ErrorUnsupported, Message: "the reason."}
 	})
-	if err != nil || d.Effect != Refuse || len(d.Rewrite) != 0 || !strings.HasSuffix(d.Message, "and the query cannot be rewritten to compute on masked values: the reason") || d.Remedy == "" {
+	if err != nil || d.Effect != Refuse || len(d.Rewrite) != 0 ||
+		!strings.HasSuffix(d.Message, "and the query cannot be rewritten to compute on masked values: the reason") || d.Remedy == "" {
 		t.Errorf("%+v, %v", d, err)
 	}
 	for _, fault := range []error{errors.New("broken"), &googlesql.Error{Code: googlesql.ErrorUnavailable, Message: "later"}} {
-		if d, err := set.Judge(r, func([]MaskedTable) (*Rewritten, error) { return nil, fault }); !errors.Is(err, fault) || d.Effect != Refuse {
+		if d, err := set.Judge(r, func([]MaskedTable) (*Rewritten, error) { return nil, fault }); !errors.Is(err, fault) ||
+			d.Effect != Refuse {
 			t.Errorf("%+v, %v", d, err)
 		}
 	}
@@ -177,8 +189,9 @@ func TestPolicyChangedAfterRewriting(t *testing.T) {
 		from, to string
 		effect   Effect
 	}{
-		"as it was":                      {"", "", Allow},
-		"a weaker rule":                  {"phones.number, mask: DEFAULT_MASKING_VALUE", "phones.number, mask: LAST_FOUR_CHARACTERS", Allow},
+		"as it was": {"", "", Allow},
+		"a weaker rule": {"phones.number, mask: DEFAULT_MASKING_VALUE", "phones.number, mask: LAST_FOUR_CHARACTERS",
+			Allow},
 		"a stricter rule":                {"ssn, mask: LAST_FOUR_CHARACTERS", "ssn, mask: ALWAYS_NULL", Refuse},
 		"another partial rule":           {"ssn, mask: LAST_FOUR_CHARACTERS", "ssn, mask: FIRST_FOUR_CHARACTERS", Refuse},
 		"its use denied":                 {"ssn, mask: LAST_FOUR_CHARACTERS", "ssn, mask: LAST_FOUR_CHARACTERS, other_use: deny", Refuse},
@@ -204,7 +217,8 @@ func TestPolicyChangedAfterRewriting(t *testing.T) {
 	if d := today.Decide(r); d.Effect != Refuse {
 		t.Errorf("a field that passed is sensitive today: %s %v", d.Effect, d.MaskedFirst)
 	}
-	today = mustLoad(t, strings.Replace(usePolicy, "crm.customers.email, mask: EMAIL_MASK, other_use: deny", "crm.customers.phones.kind, mask: EMAIL_MASK", 1))
+	today = mustLoad(t, strings.Replace(usePolicy, "crm.customers.email, mask: EMAIL_MASK, other_use: deny",
+		"crm.customers.phones.kind, mask: EMAIL_MASK", 1))
 	if d := today.Decide(r); d.Effect != Refuse || !strings.Contains(d.Message, "the policy has changed") {
 		t.Errorf("a field that passed is sensitive today: %s %q", d.Effect, d.Message)
 	}
@@ -212,9 +226,11 @@ func TestPolicyChangedAfterRewriting(t *testing.T) {
 
 // TestTableMasks: rules become expressions, and one that SQL cannot express is said to be so.
 func TestTableMasks(t *testing.T) {
-	table := MaskedTable{Table: "p.d.t", Columns: []masking.Column{{Name: "s", Type: "STRING", Mask: masking.RandomHash}}, Leaves: []MaskedLeaf{{"p.d.t.s", masking.RandomHash}}}
+	table := MaskedTable{Table: "p.d.t", Columns: []masking.Column{{Name: "s", Type: "STRING", Mask: masking.RandomHash}},
+		Leaves: []MaskedLeaf{{"p.d.t.s", masking.RandomHash}}}
 	masks, err := TableMasks([]MaskedTable{table}, []byte("salt"))
-	if err != nil || len(masks) != 1 || masks[0].Columns[0].Constant != "CAST(NULL AS STRING)" || !strings.Contains(masks[0].Columns[0].Expression, "bqgate_row.`s`") {
+	if err != nil || len(masks) != 1 || masks[0].Columns[0].Constant != "CAST(NULL AS STRING)" ||
+		!strings.Contains(masks[0].Columns[0].Expression, "bqgate_row.`s`") {
 		t.Errorf("%+v, %v", masks, err)
 	}
 	var refused *googlesql.Error

@@ -49,7 +49,8 @@ func (w *walk) rows() error {
 		return closed
 	case len(w.needsRowAccess) > 0:
 		unknown := w.unasked
-		return refuse(w.decision.Rule, "the same query again", "it is not known whether %s has row access policies of BigQuery", w.request.short(unknown))
+		return refuse(w.decision.Rule, "the same query again", "it is not known whether %s has row access policies of BigQuery",
+			w.request.short(unknown))
 	}
 	return nil
 }
@@ -108,8 +109,11 @@ func (w *walk) reader(id bigquery.TableID) (r *rule, named bool) {
 func (w *walk) rowAccess(v *view, r *rule) error {
 	name := w.request.short(v.name)
 	if strings.HasSuffix(v.id.Table, "*") {
-		return refuse(r.ref, "a query that names each table", "%s takes in a table that has row access policies, and BigQuery reads no such table through a wildcard", name)
+		return refuse(r.ref, "a query that names each table",
+			"%s takes in a table that has row access policies, and BigQuery reads no such table through a wildcard", name)
 	}
-	return refuse(r.ref, fmt.Sprintf("a query without this table, or the same one after an operator has named the table in rule %s (row_access_policies: %s)", r.ref.Name, shortQuoted(v.name)),
-		"%s has row access policies, which BigQuery applies to the account that the query runs under: everybody who shares the account would see its rows, whatever their own are", name)
+	return refuse(r.ref, fmt.Sprintf("a query without this table, or the same one after an operator has named the table in rule %s "+
+		"(row_access_policies: %s)", r.ref.Name, shortQuoted(v.name)),
+		"%s has row access policies, which BigQuery applies to the account that the query runs under: everybody who shares the account "+
+			"would see its rows, whatever their own are", name)
 }

@@ -41,34 +41,45 @@ func TestA34(t *testing.T) {
 		says   string
 		remedy string
 	}{
-		"none":    {rowAccessPolicy, "demo.crm.regional", none, []string{"g"}, true, true, "", ""},
-		"unknown": {rowAccessPolicy, "demo.crm.regional", unknown, []string{"g"}, false, true, "it is not known whether crm.regional has row access policies", "again"},
+		"none": {rowAccessPolicy, "demo.crm.regional", none, []string{"g"}, true, true, "", ""},
+		"unknown": {rowAccessPolicy, "demo.crm.regional", unknown, []string{"g"}, false, true,
+			"it is not known whether crm.regional has row access policies", "again"},
 		"another word": {
 			rowAccessPolicy, "demo.crm.regional", "none", []string{"g"}, false, true, "it is not known", "again",
 		},
 		"policies": {
-			rowAccessPolicy, "demo.crm.regional", has, []string{"g"}, false, true, "crm.regional has row access policies, which BigQuery applies to the account",
+			rowAccessPolicy, "demo.crm.regional", has, []string{"g"}, false, true,
+			"crm.regional has row access policies, which BigQuery applies to the account",
 			`rule r (row_access_policies: ["demo.crm.regional"])`,
 		},
-		"named":                        {named("demo.crm.regional"), "demo.crm.regional", has, []string{"g"}, true, false, "", ""},
-		"named and unknown":            {named("demo.crm.reg*"), "demo.crm.regional", unknown, []string{"g"}, true, false, "", ""},
-		"another one is named":         {named("demo.crm.orders"), "demo.crm.regional", has, []string{"g"}, false, true, "has row access policies", "an operator"},
-		"named in other letters":       {named("demo.crm.Regional"), "demo.crm.regional", has, []string{"g"}, false, true, "has row access policies", ""},
-		"a wildcard":                   {rowAccessPolicy, "demo.crm.visits_*", has, []string{"g"}, false, true, "takes in a table that has row access policies", "names each table"},
-		"a wildcard, a member named":   {named("demo.crm.visits_1"), "demo.crm.visits_*", has, []string{"g"}, false, true, "takes in a table", ""},
-		"a wildcard, narrower pattern": {named("demo.crm.visits_2*"), "demo.crm.visits_*", has, []string{"g"}, false, true, "takes in a table", ""},
-		"a wildcard, named":            {named("demo.crm.visits_*"), "demo.crm.visits_*", has, []string{"g"}, true, false, "", ""},
+		"named":             {named("demo.crm.regional"), "demo.crm.regional", has, []string{"g"}, true, false, "", ""},
+		"named and unknown": {named("demo.crm.reg*"), "demo.crm.regional", unknown, []string{"g"}, true, false, "", ""},
+		"another one is named": {named("demo.crm.orders"), "demo.crm.regional", has, []string{"g"}, false, true,
+			"has row access policies", "an operator"},
+		"named in other letters": {named("demo.crm.Regional"), "demo.crm.regional", has, []string{"g"}, false, true,
+			"has row access policies", ""},
+		"a wildcard": {rowAccessPolicy, "demo.crm.visits_*", has, []string{"g"}, false, true,
+			"takes in a table that has row access policies", "names each table"},
+		"a wildcard, a member named": {named("demo.crm.visits_1"), "demo.crm.visits_*", has, []string{"g"}, false, true,
+			"takes in a table", ""},
+		"a wildcard, narrower pattern": {named("demo.crm.visits_2*"), "demo.crm.visits_*", has, []string{"g"}, false, true,
+			"takes in a table", ""},
+		"a wildcard, named": {named("demo.crm.visits_*"), "demo.crm.visits_*", has, []string{"g"}, true, false, "", ""},
 		"by a rule of nobody's": {
-			rowAccessPolicy + "  - {name: other, groups: [h], read: [demo.crm.*], row_access_policies: [demo.crm.*]}\n", "demo.crm.regional", has, []string{"g"}, false, true, "has row access policies", "rule r",
+			rowAccessPolicy + "  - {name: other, groups: [h], read: [demo.crm.*], row_access_policies: [demo.crm.*]}\n",
+			"demo.crm.regional", has, []string{"g"}, false, true, "has row access policies", "rule r",
 		},
 		"by a rule of another group of the subject": {
-			rowAccessPolicy + "  - {name: other, groups: [h], read: [demo.crm.*], row_access_policies: [demo.crm.*]}\n", "demo.crm.regional", has, []string{"g", "h"}, true, false, "", "",
+			rowAccessPolicy + "  - {name: other, groups: [h], read: [demo.crm.*], row_access_policies: [demo.crm.*]}\n",
+			"demo.crm.regional", has, []string{"g", "h"}, true, false, "", "",
 		},
 		"by a rule of another credential": {
-			rowAccessPolicy + "  - {name: other, groups: [h], read: [demo.crm.*], row_access_policies: [demo.crm.*], credential: b}\n", "demo.crm.regional", has, []string{"g", "h"}, false, true, "has row access policies", "rule r",
+			rowAccessPolicy + "  - {name: other, groups: [h], read: [demo.crm.*], row_access_policies: [demo.crm.*], credential: b}\n",
+			"demo.crm.regional", has, []string{"g", "h"}, false, true, "has row access policies", "rule r",
 		},
 		"by a rule that reads others": {
-			rowAccessPolicy + "  - {name: other, groups: [g], read: [demo.crm.o*], row_access_policies: [demo.crm.*]}\n", "demo.crm.regional", has, []string{"g"}, false, true, "has row access policies", "rule r",
+			rowAccessPolicy + "  - {name: other, groups: [g], read: [demo.crm.o*], row_access_policies: [demo.crm.*]}\n",
+			"demo.crm.regional", has, []string{"g"}, false, true, "has row access policies", "rule r",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -80,7 +91,8 @@ func TestA34(t *testing.T) {
 			}
 			d := set.Decide(r)
 			checkSound(t, d)
-			if (d.Effect == Allow) != c.allow || !strings.Contains(d.Message, c.says) || !strings.Contains(d.Remedy, c.remedy) || d.Effect == Refuse && d.Rule.ID() != "policy/r" {
+			if (d.Effect == Allow) != c.allow || !strings.Contains(d.Message, c.says) || !strings.Contains(d.Remedy, c.remedy) ||
+				d.Effect == Refuse && d.Rule.ID() != "policy/r" {
 				t.Errorf("%s by %s: %s; would pass: %s", d.Effect, d.Rule.ID(), d.Message, d.Remedy)
 			}
 		})
@@ -91,7 +103,8 @@ func TestA34(t *testing.T) {
 // query that is refused anyway.
 func TestWhatIsAskedForRowAccess(t *testing.T) {
 	set := mustLoad(t, strings.Replace(rowAccessPolicy, "read: [demo.crm.*]", "read: [demo.crm.*, demo.crm.INFORMATION_SCHEMA.TABLES]", 1))
-	table, view, metadata := tableOf("demo.crm.t", "a"), tableOf("demo.crm.v", "a"), tableOf("demo.crm.INFORMATION_SCHEMA.TABLES", "table_name")
+	table, view, metadata := tableOf("demo.crm.t", "a"), tableOf("demo.crm.v", "a"),
+		tableOf("demo.crm.INFORMATION_SCHEMA.TABLES", "table_name")
 	view.Type, view.View, metadata.Type = "VIEW", &bigquery.View{Query: "SELECT a FROM demo.crm.t"}, "INFORMATION_SCHEMA"
 	behind := selects("demo.crm.t", "a")
 	behind.Statements[0].Tables = []string{"demo.crm.INFORMATION_SCHEMA.TABLES", "demo.crm.t", "demo.crm.v"}
@@ -112,7 +125,8 @@ func TestWhatIsAskedForRowAccess(t *testing.T) {
 	drop := selects("demo.crm.t", "a")
 	drop.Statements[0].Kind = "DROP_TABLE"
 	for name, a := range map[string]*googlesql.Analysis{
-		"a closed table": closed, "a DROP": drop, "not understood": {Error: &googlesql.Error{Code: googlesql.ErrorSyntax, Message: "x"}}, "nothing": nil,
+		"a closed table": closed, "a DROP": drop, "not understood": {Error: &googlesql.Error{Code: googlesql.ErrorSyntax, Message: "x"}},
+		"nothing": nil,
 	} {
 		r := ask(subject("x", "g"), a, table, tableOf("demo.hr.reviews", "note"))
 		if needs := set.NeedsRowAccess(r); len(needs) != 0 {
@@ -127,9 +141,12 @@ func TestWhatIsAskedForRowAccess(t *testing.T) {
 
 // Whoever looks at a policy sees which tables it names.
 func TestRowAccessIsDescribed(t *testing.T) {
-	set := mustLoad(t, strings.Replace(rowAccessPolicy, "read: [demo.crm.*]", "read: [demo.crm.*], row_access_policies: [demo.crm.reg*, demo.crm.t]", 1))
+	set := mustLoad(t, strings.Replace(rowAccessPolicy, "read: [demo.crm.*]", "read: [demo.crm.*], row_access_policies: [demo.crm.reg*, "+
+		"demo.crm.t]", 1))
 	var out strings.Builder
-	if err := set.Describe(&out); err != nil || !strings.Contains(out.String(), "g read demo.crm.*, in spite of row access policies demo.crm.reg*, demo.crm.t, with credential default") {
+	if err := set.Describe(&out); err != nil ||
+		!strings.Contains(out.String(),
+			"g read demo.crm.*, in spite of row access policies demo.crm.reg*, demo.crm.t, with credential default") {
 		t.Errorf("%v\n%s", err, out.String())
 	}
 }

@@ -37,14 +37,20 @@ groups:
 		{"ci", identity.Subject{Name: "github", Claims: map[string]any{"repository_owner_id": "4411", "environment": "ci"}}, "ci"},
 		{"other owner", identity.Subject{Name: "github", Claims: map[string]any{"repository_owner_id": "4412", "environment": "ci"}}, ""},
 		{"claim missing", identity.Subject{Name: "github", Claims: map[string]any{"repository_owner_id": "4411"}}, ""},
-		{"claim of another type", identity.Subject{Name: "github", Claims: map[string]any{"repository_owner_id": 4411.0, "environment": "ci"}}, ""},
+		{"claim of another type",
+			identity.Subject{Name: "github", Claims: map[string]any{"repository_owner_id": 4411.0, "environment": "ci"}}, ""},
 		{"negation and a missing claim", identity.Subject{Name: "github", Claims: map[string]any{}}, ""},
 		{"negation", identity.Subject{Name: "github", Claims: map[string]any{"ref": "refs/heads/x"}}, "not-main"},
 		{"number of JSON", identity.Subject{Name: "github", Claims: map[string]any{"run_attempt": 1.0}}, "number"},
-		{"claims of the wrong issuer", identity.Subject{Name: "okta", Claims: map[string]any{"repository_owner_id": "4411", "environment": "ci"}}, ""},
-		{"issuer in other letters", identity.Subject{Name: "GitHub", Claims: map[string]any{"repository_owner_id": "4411", "environment": "ci"}}, ""},
-		{"person", identity.Subject{Name: "okta", Sub: "dana", People: []string{"dana@acme.example"}, Known: []string{"dana@acme.example"}, Claims: map[string]any{"groups": []any{"data"}}}, "dana people"},
-		{"person under a name that nobody has verified", identity.Subject{Name: "okta", Sub: "7", People: []string{"7", "dana@acme.example"}, Claims: map[string]any{"groups": []any{"data"}}}, "people"},
+		{"claims of the wrong issuer",
+			identity.Subject{Name: "okta", Claims: map[string]any{"repository_owner_id": "4411", "environment": "ci"}}, ""},
+		{"issuer in other letters",
+			identity.Subject{Name: "GitHub", Claims: map[string]any{"repository_owner_id": "4411", "environment": "ci"}}, ""},
+		{"person", identity.Subject{Name: "okta", Sub: "dana", People: []string{"dana@acme.example"}, Known: []string{"dana@acme.example"},
+			Claims: map[string]any{"groups": []any{"data"}}}, "dana people"},
+		{"person under a name that nobody has verified",
+			identity.Subject{Name: "okta", Sub: "7", People: []string{"7", "dana@acme.example"},
+				Claims: map[string]any{"groups": []any{"data"}}}, "people"},
 		{"workload", identity.Subject{Name: "okta", Workload: true, Claims: map[string]any{"groups": []any{"data"}}}, ""},
 	} {
 		if got := strings.Join(set.Groups(c.subject), " "); got != c.want {
@@ -79,7 +85,8 @@ func TestReviewersAndKnown(t *testing.T) {
 		groups        []string
 		review, known bool
 	}{
-		{nil, false, false}, {[]string{"visitors"}, false, false}, {[]string{"ai-agents"}, false, true}, {[]string{"analysts"}, false, true},
+		{nil, false, false}, {[]string{"visitors"}, false, false}, {[]string{"ai-agents"}, false, true},
+		{[]string{"analysts"}, false, true},
 		{[]string{"x", "data-owners"}, true, true},
 	} {
 		if set.MayReview(c.groups) != c.review || set.Known(c.groups) != c.known {
@@ -87,7 +94,8 @@ func TestReviewersAndKnown(t *testing.T) {
 		}
 	}
 	var nobody *Set
-	if nobody.MayReview([]string{"data-owners"}) || nobody.Known([]string{"data-owners"}) || nobody.Groups(subject("x", "data-owners")) != nil || nobody.Digest() != "" {
+	if nobody.MayReview([]string{"data-owners"}) || nobody.Known([]string{"data-owners"}) ||
+		nobody.Groups(subject("x", "data-owners")) != nil || nobody.Digest() != "" {
 		t.Error("the nil Set knows somebody")
 	}
 }
@@ -100,10 +108,11 @@ func TestDemoSensitiveColumns(t *testing.T) {
 			{"demo.crm.customers.email", masking.EmailMask}, {"demo.crm.customers.ssn", masking.LastFourCharacters},
 			{"demo.crm.customers.card_number", masking.AlwaysNull}, {"demo.crm.customers.phones.number", masking.DefaultMaskingValue},
 		},
-		"demo.finance.payroll": {{"demo.finance.payroll.ssn", masking.LastFourCharacters}, {"demo.finance.payroll.salary", masking.AlwaysNull}},
-		"demo.hr.reviews":      {{"demo.hr.reviews.note", masking.AlwaysNull}},
-		"demo.crm.orders":      nil,
-		"demo.crm.events":      nil,
+		"demo.finance.payroll": {{"demo.finance.payroll.ssn", masking.LastFourCharacters},
+			{"demo.finance.payroll.salary", masking.AlwaysNull}},
+		"demo.hr.reviews": {{"demo.hr.reviews.note", masking.AlwaysNull}},
+		"demo.crm.orders": nil,
+		"demo.crm.events": nil,
 	}
 	for name, columns := range want {
 		if got := set.SensitiveColumns(tables[name]); !slices.Equal(got, columns) {
@@ -144,7 +153,8 @@ func firstColumn(t *testing.T, table string) string {
 
 func TestSeveralFiles(t *testing.T) {
 	groups := Source{"policies/groups.yaml", []byte("version: bqgate/v1\ngroups: {g: {issuer: demo, when: 'true'}}\n")}
-	rules := Source{"/etc/bqgate/policies/rules.yaml", []byte("version: bqgate/v1\nrules:\n  - {name: r, groups: [g], read: [demo.crm.*]}\n")}
+	rules := Source{"/etc/bqgate/policies/rules.yaml",
+		[]byte("version: bqgate/v1\nrules:\n  - {name: r, groups: [g], read: [demo.crm.*]}\n")}
 	o := Options{Issuers: []string{"demo"}, Projects: map[string]string{"default": "demo"}}
 	set, err := LoadSources([]Source{rules, groups}, o)
 	if err != nil {
@@ -155,7 +165,8 @@ func TestSeveralFiles(t *testing.T) {
 		t.Errorf("%s by %+v: an agent must not read folders of the machine", d.Effect, d.Rule)
 	}
 	for name, twice := range map[string][]Source{"group": {groups, groups, rules}, "rule": {groups, rules, rules}} {
-		if _, err := LoadSources(twice, o); err == nil || !strings.Contains(err.Error(), "already defined") && !strings.Contains(err.Error(), "is taken") {
+		if _, err := LoadSources(twice, o); err == nil || !strings.Contains(err.Error(), "already defined") &&
+			!strings.Contains(err.Error(), "is taken") {
 			t.Errorf("the same %s in two files: %v", name, err)
 		}
 	}
@@ -183,7 +194,8 @@ func TestDigest(t *testing.T) {
 		t.Errorf("%s, then %s", first, again)
 	}
 	for name, digest := range map[string]string{
-		"first": first, "comment": load("", "p.yaml", readAll+"# x\n", demo), "file": load("", "q.yaml", readAll, demo), "issuers": load("", "p.yaml", readAll, Options{}),
+		"first": first, "comment": load("", "p.yaml", readAll+"# x\n", demo), "file": load("", "q.yaml", readAll, demo),
+		"issuers":     load("", "p.yaml", readAll, Options{}),
 		"credentials": load("", "p.yaml", readAll, Options{Issuers: demo.Issuers, Credentials: []string{"default"}}),
 		"swapped":     load("", "p.yaml", readAll, Options{Credentials: []string{"demo", "default"}}),
 	} {
@@ -216,7 +228,8 @@ func TestExamplesLoad(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	var out bytes.Buffer
-	if code, err := Check(&out, []string{"testdata/errors/mask-typo.yaml"}, Options{}); code != 1 || err != nil || !strings.Contains(out.String(), "did you mean LAST_FOUR_CHARACTERS?") {
+	if code, err := Check(&out, []string{"testdata/errors/mask-typo.yaml"}, Options{}); code != 1 || err != nil ||
+		!strings.Contains(out.String(), "did you mean LAST_FOUR_CHARACTERS?") {
 		t.Errorf("%d %v %s", code, err, out.String())
 	}
 	if code, err := Check(&out, nil, Options{}); code != 2 || err != nil {
@@ -226,7 +239,8 @@ func TestCheck(t *testing.T) {
 	if code, err := Check(&out, []string{"examples/demo.yaml"}, Options{}); code != 0 || err != nil {
 		t.Fatal(code, err)
 	}
-	for _, want := range []string{"data-owners", "demo.crm.customers.ssn", "LAST_FOUR_CHARACTERS", "high value", "big-scans", "1 file, digest "} {
+	for _, want := range []string{"data-owners", "demo.crm.customers.ssn", "LAST_FOUR_CHARACTERS", "high value", "big-scans",
+		"1 file, digest "} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is missing in:\n%s", want, out.String())
 		}
@@ -236,12 +250,15 @@ func TestCheck(t *testing.T) {
 func TestExplanationJSON(t *testing.T) {
 	d := Decision{
 		Effect: Hold, Rule: RuleRef{"p", "r", "p.yaml", 7}, Groups: []string{"g"}, Credential: "c", MaxBytes: 5, MaxSession: time.Hour,
-		Mask:     masking.Plan{Columns: []masking.Column{{Name: "a", Type: "STRUCT", Fields: []masking.Column{{Name: "b", Type: "INT64", Repeated: true, Mask: masking.AlwaysNull}}}}},
+		Mask: masking.Plan{Columns: []masking.Column{
+			{Name: "a", Type: "STRUCT", Fields: []masking.Column{{Name: "b", Type: "INT64", Repeated: true, Mask: masking.AlwaysNull}}},
+		}},
 		Approval: &Approval{Why: "w", Reviewers: []string{"h"}, Quorum: 2, Expires: time.Minute},
 	}
 	got, err := json.Marshal(Explain(d))
 	want := `{"effect":"hold","rule":"p/r","at":"p.yaml:7","groups":["g"],"credential":"c","max_bytes":5,"session":"1h0m0s",` +
-		`"columns":[{"name":"a.b","type":"ARRAY\u003cINT64\u003e","mask":"ALWAYS_NULL"}],"approval":{"why":"w","reviewers":["h"],"quorum":2,"expires":"1m0s"}}`
+		`"columns":[{"name":"a.b","type":"ARRAY\u003cINT64\u003e","mask":"ALWAYS_NULL"}],"approval":{"why":"w","reviewers":["h"],` +
+		`"quorum":2,"expires":"1m0s"}}`
 	if err != nil || string(got) != want {
 		t.Errorf("%v\n%s\nwant\n%s", err, got, want)
 	}
@@ -256,7 +273,8 @@ func TestDecideConcurrently(t *testing.T) {
 			for range 50 {
 				r := ask(subject("a", "analysts"), selects("demo.crm.customers", "ssn", "email"))
 				r.Tables, r.RowAccess = tables, noRowAccess(tables)
-				if d := set.Decide(r); d.Effect != Allow || d.Mask.Columns[0].Mask != masking.LastFourCharacters || d.Mask.Columns[1].Mask != masking.Clear {
+				if d := set.Decide(r); d.Effect != Allow || d.Mask.Columns[0].Mask != masking.LastFourCharacters ||
+					d.Mask.Columns[1].Mask != masking.Clear {
 					t.Errorf("%s %s", d.Effect, d.Message)
 				}
 			}

@@ -64,10 +64,13 @@ func TestApprovalsByNameAreNotEvaded(t *testing.T) {
 		`tables.exists(t, t.high_value && t.table == "payroll")`,
 		`tables.exists(t, t.table == "payroll") && !tables.exists(t, t.table == "nothing")`,
 	} {
-		set := mustLoad(t, standsForPolicy+"tables:\n  - {match: demo.finance.payroll, high_value: true, unlisted: clear}\n  - {match: demo.*.*, unlisted: clear}\n  - {match: demo.crm.harmless, unlisted: clear}\napprovals:\n  - {name: a, when: '"+when+"', reviewers: [r]}\n")
+		set := mustLoad(t, standsForPolicy+"tables:\n  - {match: demo.finance.payroll, high_value: true, unlisted: clear}\n  - {match: "+
+			"demo.*.*, unlisted: clear}\n  - {match: demo.crm.harmless, unlisted: clear}\napprovals:\n  - {name: a, when: '"+when+
+			"', reviewers: [r]}\n")
 		for name, table := range renamedTables() {
 			t.Run(when+" "+name, func(t *testing.T) {
-				r := ask(subject("x", "g"), selects(table.TableReference.String(), "employee"), tableOf("demo.finance.payroll", "employee"), tableOf("demo.finance.first", "employee"), table)
+				r := ask(subject("x", "g"), selects(table.TableReference.String(), "employee"), tableOf("demo.finance.payroll", "employee"),
+					tableOf("demo.finance.first", "employee"), table)
 				r.Estimate = &Estimate{Bytes: 1}
 				d := set.Decide(r)
 				if d.Effect != Hold {
@@ -111,7 +114,8 @@ func TestApprovalsThatWantAllTables(t *testing.T) {
 	} {
 		t.Run(c.when, func(t *testing.T) {
 			set := mustLoad(t, standsForPolicy+"approvals:\n  - {name: a, when: '"+c.when+"', reviewers: [r]}\n")
-			if d := set.Decide(ask(subject("x", "g"), c.analysis, members, view, tableOf("demo.finance.payroll", "employee"))); d.Effect != c.want {
+			if d := set.Decide(ask(subject("x", "g"), c.analysis, members, view,
+				tableOf("demo.finance.payroll", "employee"))); d.Effect != c.want {
 				t.Errorf("%s %s, want %s", d.Effect, d.Message, c.want)
 			}
 		})
@@ -121,11 +125,14 @@ func TestApprovalsThatWantAllTables(t *testing.T) {
 // The limits of a rule for one table hold for a wildcard that takes it in and for what was made of
 // it; what the rule grants does not.
 func TestLimitsOfMembersHold(t *testing.T) {
-	policy := strings.Replace(standsForPolicy, "rules:\n", "rules:\n  - {name: tight, groups: [g], read: [demo.finance.payroll], max_rows: 7, max_result_bytes: 1MiB, max_bytes: 1GiB, credential: other}\n", 1)
+	policy := strings.Replace(standsForPolicy, "rules:\n",
+		"rules:\n  - {name: tight, groups: [g], read: [demo.finance.payroll], max_rows: 7, max_result_bytes: 1MiB, max_bytes: 1GiB, "+
+			"credential: other}\n", 1)
 	set := mustLoad(t, policy)
 	for name, table := range renamedTables() {
 		t.Run(name, func(t *testing.T) {
-			r := ask(subject("x", "g"), selects(table.TableReference.String(), "employee"), tableOf("demo.finance.payroll", "employee"), tableOf("demo.finance.first", "employee"), table)
+			r := ask(subject("x", "g"), selects(table.TableReference.String(), "employee"), tableOf("demo.finance.payroll", "employee"),
+				tableOf("demo.finance.first", "employee"), table)
 			r.Estimate = &Estimate{Bytes: 1}
 			d := set.Decide(r)
 			switch {
@@ -162,7 +169,8 @@ approvals:
 			full := table.TableReference.String()
 			a := selects(full, "employee")
 			a.Statements[0].Uses = []googlesql.Use{{Column: full + ".salary", In: googlesql.UseFilter, Offset: -1}}
-			r := ask(subject("x", "g"), a, tableOf("demo.finance.payroll", "employee", "salary"), tableOf("demo.finance.first", "employee", "salary"), table)
+			r := ask(subject("x", "g"), a, tableOf("demo.finance.payroll", "employee", "salary"),
+				tableOf("demo.finance.first", "employee", "salary"), table)
 			d := set.Decide(r)
 			if len(d.Rewrite) == 0 {
 				t.Fatalf("nothing has to be masked first: %s %s", d.Effect, d.Message)

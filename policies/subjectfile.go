@@ -42,7 +42,8 @@ func ReadSubject(path string) (SubjectFile, error) {
 	return f, nil
 }
 
-const subjectShape = `want JSON such as {"issuer": "github", "sub": "repo:acme/app:ref:refs/heads/main", "claims": {"repository_id": "4411"}, "workload": true}`
+const subjectShape = `want JSON such as {"issuer": "github", "sub": "repo:acme/app:ref:refs/heads/main", "claims": {"repository_id": ` +
+	`"4411"}, "workload": true}`
 
 func parseSubject(text []byte) (f SubjectFile, err error) {
 	d := json.NewDecoder(bytes.NewReader(text))
@@ -108,7 +109,8 @@ func (s *Set) issuer(name string) (string, error) {
 	issuers := s.Issuers()
 	switch {
 	case slices.Contains(issuers, ""):
-		return "", errors.New("a group of the policy names no issuer, which stands for the only configured one: say its name with --issuer (in a test file: issuers)")
+		return "", errors.New("a group of the policy names no issuer, which stands for the only configured one: say its name with " +
+			"--issuer (in a test file: issuers)")
 	case name != "" && !slices.Contains(issuers, name):
 		return "", fmt.Errorf("no group of the policy is of issuer %s%s", shorten(name), spelling.DidYouMean(name, issuers))
 	case name != "":

@@ -24,7 +24,8 @@ func (w *walk) certain() error {
 	for _, u := range w.statement.Uncertain {
 		v, _ := w.view(u.Table + ".*")
 		if v == nil {
-			return refuse(w.decision.Rule, "a query that names each table", "the columns of %s are not known for certain", w.request.short(u.Table))
+			return refuse(w.decision.Rule, "a query that names each table", "the columns of %s are not known for certain",
+				w.request.short(u.Table))
 		}
 		if err := w.certainTable(u, v); err != nil {
 			return err
@@ -44,8 +45,9 @@ func (w *walk) asItWas(table string, v *view) error {
 		return refuse(rule, "the view as it is now", "%s is a view and is read as it was at another time (FOR SYSTEM_TIME AS OF), "+
 			"when it may have been of other tables; read it as it is now", w.request.short(table))
 	}
-	return refuse(rule, "the table as it is now", "%s has sensitive columns and is read as it was at another time (FOR SYSTEM_TIME AS OF), "+
-		"when its columns may have held something else; read it as it is now", w.request.short(table))
+	return refuse(rule, "the table as it is now",
+		"%s has sensitive columns and is read as it was at another time (FOR SYSTEM_TIME AS OF), "+
+			"when its columns may have held something else; read it as it is now", w.request.short(table))
 }
 
 func (w *walk) certainTable(u googlesql.Uncertain, v *view) error {
@@ -58,7 +60,8 @@ func (w *walk) certainTable(u googlesql.Uncertain, v *view) error {
 	}
 	if u.Row {
 		return refuse(v.sensitiveRef(), "the columns of "+short+" that you need, by their names",
-			"%s is read as a whole (a star, or the table's name as a value), %s: a column that nobody knows of could be shown", short, uncertainWords[u.Why])
+			"%s is read as a whole (a star, or the table's name as a value), %s: a column that nobody knows of could be shown", short,
+			uncertainWords[u.Why])
 	}
 	for _, name := range u.Names {
 		switch {
@@ -72,7 +75,8 @@ func (w *walk) certainTable(u googlesql.Uncertain, v *view) error {
 	}
 	if v.mayBeSensitive(u.Why) {
 		if column := w.readsAround(v, u.Why); column != "" {
-			return refuse(v.sensitiveRef(), "a query of other columns", "%s may hold more than the fields that are known, %s", w.request.short(column), uncertainWords[u.Why])
+			return refuse(v.sensitiveRef(), "a query of other columns", "%s may hold more than the fields that are known, %s",
+				w.request.short(column), uncertainWords[u.Why])
 		}
 	}
 	return nil

@@ -12,7 +12,8 @@ import (
 // A44: where a sensitive column is in the statement, or may be in the table, what can be read two
 // ways is refused. Where none is, all of it is allowed.
 func TestA44(t *testing.T) {
-	const wildcard, then, metadata, pseudo = googlesql.WhyWildcard, googlesql.WhySystemTime, googlesql.WhyInformationSchema, googlesql.WhyPseudoColumns
+	const wildcard, then, metadata, pseudo = googlesql.WhyWildcard, googlesql.WhySystemTime, googlesql.WhyInformationSchema,
+		googlesql.WhyPseudoColumns
 	columns := func(text string) string {
 		return readAll + "columns: [" + text + "]\ntables: [{match: demo.crm.people, unlisted: clear}]\n"
 	}
@@ -29,24 +30,27 @@ func TestA44(t *testing.T) {
 		allow     bool
 		says      string
 	}{
-		"nothing sensitive":                                {ssn, wildcard, true, "a", "a b", false, true, ""},
-		"nothing sensitive, as it was":                     {ssn, then, true, "a", "", false, true, ""},
-		"nothing sensitive, metadata":                      {ssn, metadata, true, "a", "", false, true, ""},
-		"a row beside a sensitive table":                   {ssn, wildcard, true, "", "a b", true, false, "is read as a whole"},
-		"a name beside a sensitive table":                  {ssn, wildcard, false, "a", "a b", true, false, "a could be a column of"},
-		"a name in other letters":                          {ssn, wildcard, false, "A", "a b", true, false, "could be a column of"},
-		"another name beside a sensitive table":            {ssn, wildcard, false, "z", "a b", true, true, ""},
-		"a plain use beside a sensitive table":             {ssn, wildcard, false, "", "a b", true, true, ""},
-		"as it was, a row beside a sensitive table":        {ssn, then, true, "", "", true, false, "is read as a whole"},
-		"as it was, a name beside a sensitive table":       {ssn, then, false, "a", "", true, false, "could be a column of"},
-		"as it was, a plain use beside a sensitive table":  {ssn, then, false, "", "", true, true, ""},
-		"metadata, a row beside a sensitive table":         {ssn, metadata, true, "", "", true, false, "is read as a whole"},
-		"metadata, a name beside a sensitive table":        {ssn, metadata, false, "a", "", true, false, "could be a column of"},
-		"a pseudo column":                                  {ssn, pseudo, false, "_partitiontime", "", true, false, "_partitiontime could be"},
-		"a pseudo column, nothing sensitive":               {ssn, pseudo, false, "_partitiontime", "", false, true, ""},
-		"a member has one":                                 {anyID, wildcard, false, "", "a national_id", false, true, ""},
-		"a member has one, the row":                        {anyID, wildcard, true, "", "a national_id", false, false, "is read as a whole"},
-		"a member has one, its name":                       {anyID, wildcard, false, "national_id", "a national_id", false, false, "national_id could be"},
+		"nothing sensitive":                               {ssn, wildcard, true, "a", "a b", false, true, ""},
+		"nothing sensitive, as it was":                    {ssn, then, true, "a", "", false, true, ""},
+		"nothing sensitive, metadata":                     {ssn, metadata, true, "a", "", false, true, ""},
+		"a row beside a sensitive table":                  {ssn, wildcard, true, "", "a b", true, false, "is read as a whole"},
+		"a name beside a sensitive table":                 {ssn, wildcard, false, "a", "a b", true, false, "a could be a column of"},
+		"a name in other letters":                         {ssn, wildcard, false, "A", "a b", true, false, "could be a column of"},
+		"another name beside a sensitive table":           {ssn, wildcard, false, "z", "a b", true, true, ""},
+		"a plain use beside a sensitive table":            {ssn, wildcard, false, "", "a b", true, true, ""},
+		"as it was, a row beside a sensitive table":       {ssn, then, true, "", "", true, false, "is read as a whole"},
+		"as it was, a name beside a sensitive table":      {ssn, then, false, "a", "", true, false, "could be a column of"},
+		"as it was, a plain use beside a sensitive table": {ssn, then, false, "", "", true, true, ""},
+		"metadata, a row beside a sensitive table":        {ssn, metadata, true, "", "", true, false, "is read as a whole"},
+		"metadata, a name beside a sensitive table":       {ssn, metadata, false, "a", "", true, false, "could be a column of"},
+		"a pseudo column": {ssn, pseudo, false, "_partitiontime", "", true, false,
+			"_partitiontime could be"},
+		"a pseudo column, nothing sensitive": {ssn, pseudo, false, "_partitiontime", "", false, true, ""},
+		"a member has one":                   {anyID, wildcard, false, "", "a national_id", false, true, ""},
+		"a member has one, the row": {anyID, wildcard, true, "", "a national_id", false, false,
+			"is read as a whole"},
+		"a member has one, its name": {anyID, wildcard, false, "national_id", "a national_id", false, false,
+			"national_id could be"},
 		"a member has one, another name":                   {anyID, wildcard, false, "z", "a national_id", false, true, ""},
 		"no member has one":                                {anyID, wildcard, true, "national_id", "a b", false, true, ""},
 		"it may have had one, the row":                     {anyID, then, true, "", "", false, false, "is read as a whole"},
@@ -85,7 +89,8 @@ func TestA44(t *testing.T) {
 	// A STRUCT whose fields are not all known.
 	structure := func(fields ...string) *bigquery.Table {
 		table := tableOf("demo.crm.log_*", "a")
-		table.Schema.Fields = append(table.Schema.Fields, bigquery.Field{Name: "data", Type: "RECORD", Fields: tableOf("demo.crm.x", fields...).Schema.Fields})
+		table.Schema.Fields = append(table.Schema.Fields,
+			bigquery.Field{Name: "data", Type: "RECORD", Fields: tableOf("demo.crm.x", fields...).Schema.Fields})
 		return table
 	}
 	for name, c := range map[string]struct {
@@ -166,19 +171,29 @@ func TestA45(t *testing.T) {
 		origin bigquery.Origin
 		want   string // rules of id, ssn and name; "" for a refusal
 	}{
-		"a snapshot":                          {"", of(base("id", "ssn", "name")), "CLEAR LAST_FOUR_CHARACTERS DEFAULT_MASKING_VALUE"},
-		"unlisted columns are clear":          {"tables: [{match: demo.crm.people, unlisted: clear}]\n", of(base("id", "ssn", "name")), "CLEAR LAST_FOUR_CHARACTERS CLEAR"},
-		"a column that the base has not":      {"tables: [{match: demo.crm.people, unlisted: clear}]\n", of(base("id", "ssn")), "CLEAR LAST_FOUR_CHARACTERS DEFAULT_MASKING_VALUE"},
-		"the base has lost the column":        {"tables: [{match: demo.crm.people, unlisted: clear}]\n", of(base("id", "name")), "CLEAR LAST_FOUR_CHARACTERS CLEAR"},
-		"it says for itself mask":             {"tables: [{match: demo.crm.people, unlisted: clear}, {match: demo.crm.snap, unlisted: mask}]\n", of(base("id", "ssn", "name")), "DEFAULT_MASKING_VALUE LAST_FOUR_CHARACTERS DEFAULT_MASKING_VALUE"},
-		"it says for itself clear":            {"tables: [{match: demo.crm.snap, unlisted: clear}]\n", of(base("id", "ssn", "name")), "CLEAR LAST_FOUR_CHARACTERS CLEAR"},
-		"the base says mask":                  {"tables: [{match: demo.crm.people, unlisted: mask}]\n", of(base("id", "ssn", "name")), "CLEAR LAST_FOUR_CHARACTERS DEFAULT_MASKING_VALUE"},
-		"a snapshot of a clone":               {"", of(clone), "CLEAR LAST_FOUR_CHARACTERS DEFAULT_MASKING_VALUE"},
-		"a snapshot of another table":         {"", of(tableOf("demo.crm.other", "id", "ssn", "name")), "CLEAR CLEAR CLEAR"},
-		"the base is gone":                    {"", gone, ""},
-		"the base of the base is gone":        {"", of(orphan), ""},
-		"gone, but named by itself":           {"tables: [{match: demo.crm.snap, unlisted: clear}]\n", gone, "CLEAR LAST_FOUR_CHARACTERS CLEAR"},
-		"gone, named by itself, mask":         {"tables: [{match: demo.crm.snap, unlisted: mask}]\n", gone, "DEFAULT_MASKING_VALUE LAST_FOUR_CHARACTERS DEFAULT_MASKING_VALUE"},
+		"a snapshot": {"", of(base("id", "ssn", "name")), "CLEAR LAST_FOUR_CHARACTERS DEFAULT_MASKING_VALUE"},
+		"unlisted columns are clear": {"tables: [{match: demo.crm.people, unlisted: clear}]\n", of(base("id", "ssn", "name")),
+			"CLEAR LAST_FOUR_CHARACTERS CLEAR"},
+		"a column that the base has not": {"tables: [{match: demo.crm.people, unlisted: clear}]\n", of(base("id", "ssn")),
+			"CLEAR LAST_FOUR_CHARACTERS DEFAULT_MASKING_VALUE"},
+		"the base has lost the column": {"tables: [{match: demo.crm.people, unlisted: clear}]\n", of(base("id", "name")),
+			"CLEAR LAST_FOUR_CHARACTERS CLEAR"},
+		"it says for itself mask": {
+			"tables: [{match: demo.crm.people, unlisted: clear}, {match: demo.crm.snap, unlisted: mask}]\n", of(base("id", "ssn", "name")),
+			"DEFAULT_MASKING_VALUE LAST_FOUR_CHARACTERS DEFAULT_MASKING_VALUE",
+		},
+		"it says for itself clear": {"tables: [{match: demo.crm.snap, unlisted: clear}]\n", of(base("id", "ssn", "name")),
+			"CLEAR LAST_FOUR_CHARACTERS CLEAR"},
+		"the base says mask": {"tables: [{match: demo.crm.people, unlisted: mask}]\n", of(base("id", "ssn", "name")),
+			"CLEAR LAST_FOUR_CHARACTERS DEFAULT_MASKING_VALUE"},
+		"a snapshot of a clone":        {"", of(clone), "CLEAR LAST_FOUR_CHARACTERS DEFAULT_MASKING_VALUE"},
+		"a snapshot of another table":  {"", of(tableOf("demo.crm.other", "id", "ssn", "name")), "CLEAR CLEAR CLEAR"},
+		"the base is gone":             {"", gone, ""},
+		"the base of the base is gone": {"", of(orphan), ""},
+		"gone, but named by itself": {"tables: [{match: demo.crm.snap, unlisted: clear}]\n", gone,
+			"CLEAR LAST_FOUR_CHARACTERS CLEAR"},
+		"gone, named by itself, mask": {"tables: [{match: demo.crm.snap, unlisted: mask}]\n", gone,
+			"DEFAULT_MASKING_VALUE LAST_FOUR_CHARACTERS DEFAULT_MASKING_VALUE"},
 		"gone, named with all of its project": {`tables: [{match: "demo.*.*", unlisted: clear}]` + "\n", gone, ""},
 		"gone, named by high_value alone":     {"tables: [{match: demo.crm.snap, high_value: true}]\n", gone, ""},
 	} {
@@ -227,7 +242,9 @@ func TestA45(t *testing.T) {
 // What BigQuery may not list whole cannot be compared.
 func TestMoreThanFiftyTables(t *testing.T) {
 	for _, n := range []int{50, 51} {
-		a := &googlesql.Analysis{Statements: []googlesql.Statement{{Kind: "SELECT", Columns: []googlesql.Column{{Name: "one", Type: "INT64"}}}}}
+		a := &googlesql.Analysis{
+			Statements: []googlesql.Statement{{Kind: "SELECT", Columns: []googlesql.Column{{Name: "one", Type: "INT64"}}}},
+		}
 		var tables []*bigquery.Table
 		for i := range n {
 			name := "demo.crm.t" + strings.Repeat("i", i+1)

@@ -34,7 +34,8 @@ func parseSize(text string) (int64, error) {
 func parseDuration(text string) (time.Duration, error) {
 	d, err := time.ParseDuration(text)
 	if err != nil || d < time.Second || d > maxDuration {
-		return 0, fmt.Errorf("duration %q is not understood: write one between 1s and %d days, such as 90m or 1h", text, maxDuration/(24*time.Hour))
+		return 0, fmt.Errorf("duration %q is not understood: write one between 1s and %d days, such as 90m or 1h", text,
+			maxDuration/(24*time.Hour))
 	}
 	return d, nil
 }
