@@ -17,9 +17,11 @@ import (
 )
 
 func approvalsCommand() *cobra.Command {
-	c := &cobra.Command{Use: "approvals", Short: "See and decide on queries that wait for a person, through the approval HTTP endpoint", RunE: group}
+	c := &cobra.Command{Use: "approvals", Short: "See and decide on queries that wait for a person, through the approval HTTP endpoint",
+		RunE: group}
 	c.AddCommand(approvalsListCommand(), approvalsShowCommand(), approvalsWatchCommand(),
-		approvalsDecideCommand(approvals.Approve, "Let a query run, once or as often as --uses says"), approvalsDecideCommand(approvals.Deny, "Refuse a query, with a reason that its author reads"),
+		approvalsDecideCommand(approvals.Approve, "Let a query run, once or as often as --uses says"),
+		approvalsDecideCommand(approvals.Deny, "Refuse a query, with a reason that its author reads"),
 		grantsCommand(), revokeCommand())
 	return c
 }
@@ -55,7 +57,8 @@ func approvalsListCommand() *cobra.Command {
 	var r reviewer
 	state := string(approvals.StatePending)
 	c := &cobra.Command{
-		Use: "list --console URL --token-file FILE", Short: "List requests, newest first; those that wait, unless --state says otherwise", Args: exactly(0),
+		Use: "list --console URL --token-file FILE", Short: "List requests, newest first; those that wait, unless --state says otherwise",
+		Args: exactly(0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			asker, err := r.client(c)
 			if err != nil {
@@ -90,7 +93,8 @@ func requestTable(out io.Writer, list []approvals.Request, more bool) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "REQUEST\tSTATE\tWHO\tREADS\tCOST\tLEFT")
 	for _, r := range list {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", r.ID, r.State, harmless(who(r)), harmless(strings.Join(r.Tables, ", ")), cost(r), left(r))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", r.ID, r.State, harmless(who(r)), harmless(strings.Join(r.Tables, ", ")), cost(r),
+			left(r))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -135,7 +139,8 @@ func left(r approvals.Request) string {
 func approvalsShowCommand() *cobra.Command {
 	var r reviewer
 	c := &cobra.Command{
-		Use: "show --console URL --token-file FILE REQUEST", Short: "Show one request: who asks for what, why it was held, what it costs, and the SQL", Args: exactly(1),
+		Use:   "show --console URL --token-file FILE REQUEST",
+		Short: "Show one request: who asks for what, why it was held, what it costs, and the SQL", Args: exactly(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			asker, err := r.client(c)
 			if err != nil {
@@ -228,7 +233,8 @@ func approvalsDecideCommand(verdict approvals.Verdict, short string) *cobra.Comm
 	r.flags(c)
 	c.Flags().StringVar(&reason, "reason", "", "why; the query's author reads it, and it is kept")
 	if verdict == approvals.Approve {
-		c.Flags().IntVar(&terms.Uses, "uses", 0, "runs of exactly this statement, together with --hours, where the policy lets an approval stand; default one run")
+		c.Flags().IntVar(&terms.Uses, "uses", 0,
+			"runs of exactly this statement, together with --hours, where the policy lets an approval stand; default one run")
 		c.Flags().IntVar(&terms.Hours, "hours", 0, "for how long the approval stands")
 	}
 	return c
@@ -238,7 +244,8 @@ func approvalsWatchCommand() *cobra.Command {
 	var r reviewer
 	var every time.Duration
 	c := &cobra.Command{
-		Use: "watch --console URL --token-file FILE", Short: "Show what waits, and from then on every request that comes or changes, until interrupted", Args: exactly(0),
+		Use:   "watch --console URL --token-file FILE",
+		Short: "Show what waits, and from then on every request that comes or changes, until interrupted", Args: exactly(0),
 		Long: "Into a pipe: one line of JSON a request, each time it comes or changes.",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if every < 200*time.Millisecond {
@@ -310,7 +317,8 @@ func showChanges(out io.Writer, list []approvals.Request, seen map[string]string
 		case known:
 			_, err = fmt.Fprintf(out, "%s  %s is %s%s\n", time.Now().Format(time.TimeOnly), r.ID, r.State, lastWord(r))
 		default:
-			_, err = fmt.Fprintf(out, "%s  %s\n%s\n", time.Now().Format(time.TimeOnly), "a query waits", indent(strings.TrimRight(requestText(r), "\n")))
+			_, err = fmt.Fprintf(out, "%s  %s\n%s\n", time.Now().Format(time.TimeOnly), "a query waits",
+				indent(strings.TrimRight(requestText(r), "\n")))
 		}
 		if err != nil {
 			return err

@@ -37,7 +37,8 @@ type people map[string]identity.Subject
 func (p people) Verify(_ context.Context, raw, audience string) (identity.Subject, error) {
 	s, ok := p[raw]
 	if !ok || audience != "bqgate-console" {
-		return identity.Subject{}, &identity.Error{Status: 403, Code: identity.CodeExpired, Message: "the token expired at noon; get a new one"}
+		return identity.Subject{},
+			&identity.Error{Status: 403, Code: identity.CodeExpired, Message: "the token expired at noon; get a new one"}
 	}
 	return s, nil
 }
@@ -56,12 +57,14 @@ func newOffice(t *testing.T) *office {
 	store := redis.NewClient(&redis.Options{Addr: m.Addr()})
 	t.Cleanup(func() { store.Close() })
 	o := &office{t: t, dir: t.TempDir()}
-	if o.store, err = approvals.New(approvals.Options{Redis: store, Keys: keys, Journal: noJournal{}, ConsoleURL: "https://console.example"}); err != nil {
+	if o.store, err = approvals.New(approvals.Options{Redis: store, Keys: keys, Journal: noJournal{},
+		ConsoleURL: "https://console.example"}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(o.store.Close)
 	person := func(name string) identity.Subject {
-		return identity.Subject{Issuer: "https://login.example", Sub: name, Owner: name, Grant: name, Groups: []string{"data-owners"}, People: []string{name + "@acme.example"}, Mapped: true}
+		return identity.Subject{Issuer: "https://login.example", Sub: name, Owner: name, Grant: name, Groups: []string{"data-owners"},
+			People: []string{name + "@acme.example"}, Mapped: true}
 	}
 	server := httptest.NewServer(console.NewAPI(console.Options{
 		Log:       slog.New(slog.DiscardHandler),
@@ -80,11 +83,14 @@ func (o *office) hold(sql string) string {
 		Operation: bigquery.Operation{Method: bigquery.MethodQuery, Query: &bigquery.QueryRequest{SQL: sql}},
 		Job:       bigquery.JobReference{ProjectID: "acme", JobID: fmt.Sprintf("job_%d", time.Now().UnixNano()), Location: "US"},
 		Subject: identity.Subject{
-			Issuer: "https://ci.example", Sub: "repo:acme/app", Owner: "ci|1", Grant: "ci", People: []string{"carol@acme.example"}, Mapped: true, Workload: true,
+			Issuer: "https://ci.example", Sub: "repo:acme/app", Owner: "ci|1", Grant: "ci", People: []string{"carol@acme.example"},
+			Mapped: true, Workload: true,
 		},
-		Statement: "d", Decision: "d-1", Credential: "reader", Tables: []string{"acme.finance.payroll"}, Sensitive: []string{"acme.finance.payroll.salary"}, Estimated: true, EstimatedBytes: 4096,
+		Statement: "d", Decision: "d-1", Credential: "reader", Tables: []string{"acme.finance.payroll"},
+		Sensitive: []string{"acme.finance.payroll.salary"}, Estimated: true, EstimatedBytes: 4096,
 		Approval: policies.Approval{
-			Why: "it reads the high-value table finance.payroll", Reviewers: []string{"data-owners"}, Quorum: 1, Expires: time.Hour, Standing: policies.Standing{MaxUses: 5, MaxHours: 8},
+			Why: "it reads the high-value table finance.payroll", Reviewers: []string{"data-owners"}, Quorum: 1, Expires: time.Hour,
+			Standing: policies.Standing{MaxUses: 5, MaxHours: 8},
 		},
 	})
 	if err != nil {
@@ -167,7 +173,8 @@ func TestApprovalsRefused(t *testing.T) {
 	says(t, errs, "--token-file is missing")
 	_, errs = command(t, context.Background(), exitUsage, "approvals", "list", "--console", "http://console.example", "--token-file", "x")
 	says(t, errs, "your token would pass in the clear")
-	_, errs = command(t, context.Background(), exitFindings, "approvals", "list", "--console", o.url, "--token-file", filepath.Join(o.dir, "nothing"))
+	_, errs = command(t, context.Background(), exitFindings, "approvals", "list", "--console", o.url, "--token-file",
+		filepath.Join(o.dir, "nothing"))
 	says(t, errs, "read token")
 }
 
@@ -193,7 +200,9 @@ func TestApprovalsGrants(t *testing.T) {
 	out, _ = o.as("dana", exitFine, "grants", "--state", "all")
 	says(t, out, `"revoked"`, id)
 	var table strings.Builder
-	if err := grantTable(&table, []approvals.Grant{{ID: id, State: approvals.GrantLive, Subject: "app\x1b[2K\nr-forged", Tables: []string{"t"}, Used: 1, Uses: 3}}, false); err != nil {
+	if err := grantTable(&table,
+		[]approvals.Grant{{ID: id, State: approvals.GrantLive, Subject: "app\x1b[2K\nr-forged", Tables: []string{"t"}, Used: 1, Uses: 3}},
+		false); err != nil {
 		t.Fatal(err)
 	}
 	says(t, table.String(), "1 of 3")
@@ -215,7 +224,8 @@ func TestApprovalsWatch(t *testing.T) {
 	ended := make(chan int, 1)
 	token := filepath.Join(o.dir, "dana")
 	go func() {
-		ended <- run(ctx, []string{"approvals", "watch", "--console", o.url, "--token-file", token, "--every", "200ms"}, strings.NewReader(""), out, os.Stderr)
+		ended <- run(ctx, []string{"approvals", "watch", "--console", o.url, "--token-file", token, "--every", "200ms"},
+			strings.NewReader(""), out, os.Stderr)
 	}()
 	expect := func(id, state string) {
 		t.Helper()
@@ -254,13 +264,18 @@ func TestRequestTextIsHarmless(t *testing.T) {
 	bytes := int64(5 << 30)
 	price := 0.03
 	r := approvals.Request{
-		ID: "r-1", State: approvals.StatePending, Subject: "repo:acme/app\x1b[2K\nwho       nobody", Workload: true, People: []string{"carol@acme.example"}, PeopleKnown: false,
-		Claims: map[string]string{"repository": "acme/app\u202e"}, Tables: []string{"acme.finance.payroll"}, SensitiveColumns: []string{"acme.finance.payroll.salary"},
-		EstimatedBytes: &bytes, EstimatedCost: &price, Currency: "USD", Why: "it reads payroll", Rule: "finance/payroll", RuleAt: "finance.yaml:12", Reviewers: []string{"data-owners"}, Quorum: 1,
-		Expires: time.Now().Add(time.Hour), SQL: "SELECT 1\x1b[1A\x1b[2K\r-- harmless\u2028\u200b\u0085\u2066x\n  FROM t", URL: "https://console.example/requests/r-1",
+		ID: "r-1", State: approvals.StatePending, Subject: "repo:acme/app\x1b[2K\nwho       nobody", Workload: true,
+		People: []string{"carol@acme.example"}, PeopleKnown: false,
+		Claims: map[string]string{"repository": "acme/app\u202e"}, Tables: []string{"acme.finance.payroll"},
+		SensitiveColumns: []string{"acme.finance.payroll.salary"},
+		EstimatedBytes:   &bytes, EstimatedCost: &price, Currency: "USD", Why: "it reads payroll", Rule: "finance/payroll",
+		RuleAt: "finance.yaml:12", Reviewers: []string{"data-owners"}, Quorum: 1,
+		Expires: time.Now().Add(time.Hour), SQL: "SELECT 1\x1b[1A\x1b[2K\r-- harmless\u2028\u200b\u0085\u2066x\n  FROM t",
+		URL: "https://console.example/requests/r-1",
 	}
 	text := requestText(r)
-	says(t, text, "carol@acme.example by repo:acme/app", "5 GiB, 0.03 USD", "finance/payroll (finance.yaml:12)", "it needs two approvals", "\n      FROM t", "https://console.example/requests/r-1")
+	says(t, text, "carol@acme.example by repo:acme/app", "5 GiB, 0.03 USD", "finance/payroll (finance.yaml:12)", "it needs two approvals",
+		"\n      FROM t", "https://console.example/requests/r-1")
 	for _, c := range []string{"\x1b", "\r", "\u202e", "\u2028", "\u200b", "\u0085", "\u2066"} {
 		if strings.Contains(text, c) {
 			t.Errorf("%q reaches the terminal", c)

@@ -89,7 +89,8 @@ func auditVerifyCommand() *cobra.Command {
 			for _, f := range report.Files {
 				records, size = records+f.Records, size+f.Size
 			}
-			if _, err := fmt.Fprintf(c.OutOrStdout(), "%d files, %d records, %d bytes; %s\n", len(report.Files), records, size, findings(len(report.Findings))); err != nil {
+			if _, err := fmt.Fprintf(c.OutOrStdout(), "%d files, %d records, %d bytes; %s\n", len(report.Files), records, size,
+				findings(len(report.Findings))); err != nil {
 				return err
 			}
 			if n := len(report.Findings); n > 0 {
@@ -137,7 +138,8 @@ func auditKeygenCommand() *cobra.Command {
 			if _, err := audit.GenerateKey(args[0]); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(c.OutOrStdout(), "wrote %s; keep it away from the audit folder, and keep a copy: without it the journal cannot be read\n", args[0])
+			_, err := fmt.Fprintf(c.OutOrStdout(),
+				"wrote %s; keep it away from the audit folder, and keep a copy: without it the journal cannot be read\n", args[0])
 			return err
 		},
 	}

@@ -25,7 +25,8 @@ func newJournal(t *testing.T) (dir, keyFile, file string, j *audit.Journal) {
 	}
 	var at audit.Position
 	for i := range 3 {
-		if at, err = j.Append(context.Background(), audit.Decision{ID: fmt.Sprint("d-", i), Effect: audit.EffectRefuse, SQL: "SELECT 1"}); err != nil {
+		if at, err = j.Append(context.Background(),
+			audit.Decision{ID: fmt.Sprint("d-", i), Effect: audit.EffectRefuse, SQL: "SELECT 1"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -84,7 +85,8 @@ func TestAuditSaysWhatIsWrong(t *testing.T) {
 
 func TestAuditVerifyUsage(t *testing.T) {
 	dir, _, _, _ := newJournal(t)
-	for _, args := range [][]string{{}, {"--dir", dir, "--public-key", "bqgate+1+x"}, {"--dir", dir, "--key-file", "none"}, {"--dir", dir, "more"}} {
+	for _, args := range [][]string{{}, {"--dir", dir, "--public-key", "bqgate+1+x"}, {"--dir", dir, "--key-file", "none"},
+		{"--dir", dir, "more"}} {
 		command(t, context.Background(), exitUsage, append([]string{"audit", "verify"}, args...)...)
 	}
 	command(t, context.Background(), exitFindings, "audit", "verify", "--dir", t.TempDir())

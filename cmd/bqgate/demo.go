@@ -33,7 +33,8 @@ func demoCommand() *cobra.Command {
 	f.StringVar(&o.Gateway, "gateway", "", "file with the sections approvals and notifications of a gateway's configuration")
 	f.StringVar(&o.Project, "project", "demo", "project of the data and of the clients")
 	f.StringVar(&o.Redis, "redis", "", "URL of a real Redis in place of the embedded one")
-	f.StringVar(&o.Engine, "engine", "sqlengine", "what runs the SQL: sqlengine, emulator, or for measurements remembering, which runs a query once")
+	f.StringVar(&o.Engine, "engine", "sqlengine",
+		"what runs the SQL: sqlengine, emulator, or for measurements remembering, which runs a query once")
 	f.IntVar(&o.RESTPort, "rest-port", 0, "port of the BigQuery listener (default: a free one)")
 	f.IntVar(&o.ConsolePort, "console-port", 0, "port of the approval endpoint (default: a free one)")
 	return c
@@ -79,7 +80,8 @@ func requestsCommand() *cobra.Command {
 func decideCommand(verdict string) *cobra.Command {
 	var path, name, reason string
 	c := &cobra.Command{
-		Use: verdict + " [REQUEST]", Short: fmt.Sprintf("%s a request in the running demo, or the only one that waits", verdict), Args: between(0, 1),
+		Use: verdict + " [REQUEST]", Short: fmt.Sprintf("%s a request in the running demo, or the only one that waits", verdict),
+		Args: between(0, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			p, err := demo.Open(path, name, true, c.OutOrStdout())
 			if err != nil {

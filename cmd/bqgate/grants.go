@@ -16,7 +16,9 @@ func grantsCommand() *cobra.Command {
 	var r reviewer
 	state := string(approvals.GrantLive)
 	c := &cobra.Command{
-		Use: "grants --console URL --token-file FILE", Short: "List what was approved and how often it ran, newest first; what may still run, unless --state says otherwise", Args: exactly(0),
+		Use:   "grants --console URL --token-file FILE",
+		Short: "List what was approved and how often it ran, newest first; what may still run, unless --state says otherwise",
+		Args:  exactly(0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			asker, err := r.client(c)
 			if err != nil {
@@ -51,7 +53,8 @@ func grantTable(out io.Writer, list []approvals.Grant, more bool) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "REQUEST\tSTATE\tWHO\tREADS\tRAN\tUNTIL")
 	for _, g := range list {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d of %d\t%s\n", g.ID, g.State, harmless(g.Subject), harmless(strings.Join(g.Tables, ", ")), g.Used, g.Uses, g.Until.Local().Format(time.DateTime))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d of %d\t%s\n", g.ID, g.State, harmless(g.Subject), harmless(strings.Join(g.Tables, ", ")), g.Used,
+			g.Uses, g.Until.Local().Format(time.DateTime))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -66,7 +69,8 @@ func revokeCommand() *cobra.Command {
 	var r reviewer
 	var reason string
 	c := &cobra.Command{
-		Use: "revoke --console URL --token-file FILE REQUEST --reason TEXT", Short: "Take an approval back: nothing more runs on it", Args: exactly(1),
+		Use: "revoke --console URL --token-file FILE REQUEST --reason TEXT", Short: "Take an approval back: nothing more runs on it",
+		Args: exactly(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			asker, err := r.client(c)
 			if err != nil {

@@ -23,7 +23,8 @@ func harmlessRune(lines bool) func(rune) rune {
 				return r
 			}
 			return ' '
-		case unicode.IsControl(r), unicode.Is(unicode.Cf, r), unicode.In(r, unicode.Zl, unicode.Zp), unicode.Is(unicode.Variation_Selector, r):
+		case unicode.IsControl(r), unicode.Is(unicode.Cf, r), unicode.In(r, unicode.Zl, unicode.Zp),
+			unicode.Is(unicode.Variation_Selector, r):
 			return unicode.ReplacementChar
 		}
 		return r

@@ -21,7 +21,8 @@ func policyCommand() *cobra.Command {
 
 func nameFlags(c *cobra.Command, o *policies.Options) {
 	c.Flags().StringArrayVar(&o.Issuers, "issuer", nil, "name of a configured issuer; without any, whatever issuer a policy names is taken")
-	c.Flags().StringArrayVar(&o.Credentials, "credential", nil, "name of a configured credential; without any, whatever credential a policy names is taken")
+	c.Flags().StringArrayVar(&o.Credentials, "credential", nil,
+		"name of a configured credential; without any, whatever credential a policy names is taken")
 }
 
 func policyCheckCommand() *cobra.Command {
@@ -72,8 +73,10 @@ func policyExplainCommand() *cobra.Command {
 		asJSON         bool
 	)
 	c := &cobra.Command{
-		Use: "explain --policy FILE --subject FILE.json --catalog DIR SQL", Short: "Say what would happen if this subject ran this query, and why", Args: exactly(1),
-		Long: "SQL - is read from standard input. The subject is JSON: issuer, sub, claims, groups, workload, people; docs/policies.md has examples.\n" +
+		Use:   "explain --policy FILE --subject FILE.json --catalog DIR SQL",
+		Short: "Say what would happen if this subject ran this query, and why", Args: exactly(1),
+		Long: "SQL - is read from standard input. The subject is JSON: issuer, sub, claims, groups, workload, people; docs/policies.md " +
+			"has examples.\n" +
 			"DIR holds project.dataset.table.json files, each a Table resource as `bq show --format=json` prints it.\n" +
 			"Exit code 0: explained, whatever is decided; 1: a policy file is wrong; 2: wrong usage.",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -83,7 +86,8 @@ func policyExplainCommand() *cobra.Command {
 			case subject == "":
 				return usage(c, errMissing("--subject"))
 			case q.Catalog == "":
-				return usage(c, errors.New("--catalog is missing: what SQL means depends on the columns of its tables; name a folder with their resources, as `bq show --format=json` prints them"))
+				return usage(c, errors.New("--catalog is missing: what SQL means depends on the columns of its tables; name a folder "+
+					"with their resources, as `bq show --format=json` prints them"))
 			}
 			if info, err := os.Stat(q.Catalog); err != nil || !info.IsDir() {
 				return usage(c, fmt.Errorf("--catalog %s is not a folder", q.Catalog))
@@ -156,8 +160,10 @@ func policyLintCommand() *cobra.Command {
 	var catalog string
 	var asJSON bool
 	c := &cobra.Command{
-		Use: "lint [--catalog DIR] FILE…", Short: "Find what in a policy is probably not meant, and list the columns that are seen as they are", Args: between(1, 1000),
-		Long: "Without --catalog only what the files themselves tell is found. Exit code 0: nothing found; 1: findings, or a file does not load; 2: wrong usage.",
+		Use:   "lint [--catalog DIR] FILE…",
+		Short: "Find what in a policy is probably not meant, and list the columns that are seen as they are", Args: between(1, 1000),
+		Long: "Without --catalog only what the files themselves tell is found. Exit code 0: nothing found; 1: findings, or a file does " +
+			"not load; 2: wrong usage.",
 		RunE: func(c *cobra.Command, args []string) error {
 			set, err := policies.Load(args, o)
 			if err != nil {

@@ -17,7 +17,8 @@ func serveCommand() *cobra.Command {
 	var path string
 	var check bool
 	c := &cobra.Command{
-		Use: "serve --config FILE", Short: "Run the ext_authz and ext_proc services, the token endpoint and the approval endpoint", Args: exactly(0),
+		Use: "serve --config FILE", Short: "Run the ext_authz and ext_proc services, the token endpoint and the approval endpoint",
+		Args: exactly(0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if path == "" {
 				return usage(c, errMissing("--config"))

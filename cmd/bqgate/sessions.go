@@ -24,7 +24,8 @@ const (
 )
 
 func sessionsCommand() *cobra.Command {
-	c := &cobra.Command{Use: "sessions", Short: "The gateway's own sessions: what POST /v1/token has issued, and who is logged in to the console", RunE: group}
+	c := &cobra.Command{Use: "sessions",
+		Short: "The gateway's own sessions: what POST /v1/token has issued, and who is logged in to the console", RunE: group}
 	c.AddCommand(sessionsListCommand(), sessionsRevokeCommand())
 	return c
 }
@@ -62,7 +63,8 @@ func sessionsListCommand() *cobra.Command {
 				return err
 			}
 			if sessions.Unlimited != nil {
-				fmt.Fprintf(c.ErrOrStderr(), "warning: what `for` of the policy ends earlier is not shown, since the policy does not load: %v\n", sessions.Unlimited)
+				fmt.Fprintf(c.ErrOrStderr(),
+					"warning: what `for` of the policy ends earlier is not shown, since the policy does not load: %v\n", sessions.Unlimited)
 			}
 			forged := 0
 			var list []identity.Session
@@ -80,7 +82,8 @@ func sessionsListCommand() *cobra.Command {
 				err = sessionTable(c.OutOrStdout(), list)
 			}
 			if err == nil && forged > 0 {
-				return exit{exitFindings, fmt.Errorf("%d of the entries in Redis were not written by this gateway: they open nothing, but somebody else writes there", forged)}
+				return exit{exitFindings, fmt.Errorf("%d of the entries in Redis were not written by this gateway: they open nothing, "+
+					"but somebody else writes there", forged)}
 			}
 			return err
 		},
@@ -103,7 +106,8 @@ func sessionTable(out io.Writer, list []identity.Session) error {
 			fmt.Fprintf(w, "%s\tnot written by this gateway\t\t\t\t%s\n", harmless(abbreviate(s.ID)), keptFor(s))
 			continue
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", abbreviate(s.ID), harmless(s.Subject), harmless(s.Issuer), s.Created.Local().Format(time.DateTime), s.Expiry.Local().Format(time.DateTime), keptFor(s))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", abbreviate(s.ID), harmless(s.Subject), harmless(s.Issuer),
+			s.Created.Local().Format(time.DateTime), s.Expiry.Local().Format(time.DateTime), keptFor(s))
 	}
 	return w.Flush()
 }
@@ -122,7 +126,8 @@ func sessionsRevokeCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use: "revoke --config FILE {SESSION… | --subject SUB [--issuer URL]}", Short: "End sessions at once", Args: between(0, 1000),
-		Long: "SESSION is the id that `bqgate sessions list` shows, or at least eight characters of it. The client has to exchange its OIDC token again;\n" +
+		Long: "SESSION is the id that `bqgate sessions list` shows, or at least eight characters of it. The client has to exchange its " +
+			"OIDC token again;\n" +
 			"to keep a client out, take its rules out of the policy or its key out of the issuer.",
 		RunE: func(c *cobra.Command, args []string) error {
 			switch {

@@ -92,8 +92,9 @@ func (g *gate) exchange(sub string) string {
 		g.t.Fatal(err)
 	}
 	resp, err := http.PostForm(g.tokens.URL+"/v1/token", url.Values{
-		"grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"}, "subject_token_type": {"urn:ietf:params:oauth:token-type:jwt"}, "subject_token": {raw},
-		"audience": {"bqgate"}, "requested_token_type": {"urn:ietf:params:oauth:token-type:access_token"},
+		"grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"}, "subject_token_type": {"urn:ietf:params:oauth:token-type:jwt"},
+		"subject_token": {raw},
+		"audience":      {"bqgate"}, "requested_token_type": {"urn:ietf:params:oauth:token-type:access_token"},
 	})
 	if err != nil {
 		g.t.Fatal(err)
@@ -125,7 +126,8 @@ func TestSessions(t *testing.T) {
 	g.exchange("alice")
 	bob := g.exchange("bob")
 	all := g.list(exitFine)
-	if len(all) != 3 || all[0].Subject != "alice" || all[2].Subject != "bob" || all[0].Issuer != g.issuer.URL() || !all[0].Expiry.After(time.Now()) {
+	if len(all) != 3 || all[0].Subject != "alice" || all[2].Subject != "bob" || all[0].Issuer != g.issuer.URL() ||
+		!all[0].Expiry.After(time.Now()) {
 		t.Fatalf("got %+v", all)
 	}
 	if only := g.list(exitFine, "--subject", "bob"); len(only) != 1 || only[0].ID != all[2].ID {
@@ -136,7 +138,8 @@ func TestSessions(t *testing.T) {
 	}
 
 	// One, by the beginning of its id.
-	out, _ := command(t, context.Background(), exitFine, "sessions", "revoke", "--config", g.config, "--reason", "laptop lost", all[0].ID[:12])
+	out, _ := command(t, context.Background(), exitFine, "sessions", "revoke", "--config", g.config, "--reason", "laptop lost",
+		all[0].ID[:12])
 	says(t, out, all[0].ID)
 	if _, err := g.sessions.Authenticate(context.Background(), token); err == nil {
 		t.Error("a revoked session still opens")
@@ -228,7 +231,8 @@ func TestSessionsRevokeWithoutJournal(t *testing.T) {
 func TestSessionTable(t *testing.T) {
 	var out strings.Builder
 	err := sessionTable(&out, []identity.Session{
-		{ID: strings.Repeat("1", 64), Subject: "repo:acme/app\x1b[2J", Issuer: "https://ci", Created: time.Now(), Expiry: time.Now().Add(time.Hour)}, {ID: "ab", Forged: true},
+		{ID: strings.Repeat("1", 64), Subject: "repo:acme/app\x1b[2J", Issuer: "https://ci", Created: time.Now(),
+			Expiry: time.Now().Add(time.Hour)}, {ID: "ab", Forged: true},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -28,7 +28,8 @@ func explainCommand() *cobra.Command {
 	var catalog, dataset string
 	var asJSON bool
 	c := &cobra.Command{
-		Use: "explain --catalog DIR [--default-dataset P.D] [--json] [FILE|-]", Short: "Say what a script reads, where each output column comes from and what decides about the result",
+		Use:   "explain --catalog DIR [--default-dataset P.D] [--json] [FILE|-]",
+		Short: "Say what a script reads, where each output column comes from and what decides about the result",
 		Long: "Exit code 0: understood; 3: refused as not understood (JSON is still printed, with `error`); 2: wrong usage.\n" +
 			"DIR holds project.dataset.table.json files, each a Table resource as `bq show --format=json` prints it.\n" +
 			"Parameters need not be declared. What a policy would do with each column, `bqgate policy explain` tells.",
