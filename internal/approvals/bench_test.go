@@ -145,7 +145,8 @@ func query(change ...func(*Held)) Held {
 			Claims: map[string]any{"repository": "acme/app", "sha": "abc", "run_id": "77", "secret_claim": "no"},
 			Expiry: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 		},
-		Groups: []string{"ai-agents"}, Statement: "statement 1", Tables: []string{"acme.finance.payroll"}, Sensitive: []string{"acme.finance.payroll.salary"},
+		Groups: []string{"ai-agents"}, Statement: "statement 1", Tables: []string{"acme.finance.payroll"},
+		Sensitive: []string{"acme.finance.payroll.salary"},
 		Estimated: true, EstimatedBytes: 5 << 30, EstimatedCost: 0.03, Credential: "finance-reader",
 		Approval: policies.Approval{
 			Rule: policies.RuleRef{Policy: "finance", Name: "payroll", File: "policies/finance.yaml", Line: 12},

@@ -45,7 +45,8 @@ func newDurableRedis(t *testing.T) *durableRedis {
 func (d *durableRedis) start() {
 	d.t.Helper()
 	_, port, _ := net.SplitHostPort(d.addr)
-	d.cmd = exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--dir", d.dir, "--appendonly", "yes", "--appendfsync", "always", "--save", "",
+	d.cmd = exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--dir", d.dir, "--appendonly", "yes", "--appendfsync",
+		"always", "--save", "",
 		"--aof-use-rdb-preamble", "yes", "--loglevel", "warning")
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := d.cmd.Start(); err != nil {
@@ -170,7 +171,8 @@ func (p *gatewayProcess) get() *Store {
 	}
 	p.lives++
 	p.crash = &crasher{odds: p.odds}
-	client := redis.NewClient(&redis.Options{Addr: p.b.addr, PoolSize: 20, MaxRetries: 1, DialerRetries: 1, DialTimeout: 500 * time.Millisecond})
+	client := redis.NewClient(&redis.Options{Addr: p.b.addr, PoolSize: 20, MaxRetries: 1, DialerRetries: 1,
+		DialTimeout: 500 * time.Millisecond})
 	client.AddHook(p.crash)
 	options := p.b.options
 	options.Redis, options.Keys, options.Journal = client, p.b.keys, crashingJournal{p.b.journal, p.crash}
@@ -341,7 +343,8 @@ func chaosWord(err error) string {
 		err  error
 		word string
 	}{
-		{ErrOwn, "own"}, {ErrDecided, "decided"}, {ErrReleasing, "releasing"}, {ErrUsed, "used"}, {ErrNotApproved, "not approved"}, {ErrLeaseLost, "lost"},
+		{ErrOwn, "own"}, {ErrDecided, "decided"}, {ErrReleasing, "releasing"}, {ErrUsed, "used"}, {ErrNotApproved, "not approved"},
+		{ErrLeaseLost, "lost"},
 	} {
 		if errors.Is(err, known.err) {
 			return known.word
@@ -398,7 +401,8 @@ func (c *chaos) act(r *rand.Rand, client int) {
 	n := r.IntN(len(c.requests))
 	id := c.requests[n].ID
 	store := c.processes[r.IntN(len(c.processes))].get()
-	in := chaosInput{request: n, op: []string{"approve", "approve", "approve", "approve", "begin", "begin", "begin", "get", "get", "deny", "cancel"}[r.IntN(11)], who: r.IntN(4)}
+	in := chaosInput{request: n, op: []string{"approve", "approve", "approve", "approve", "begin", "begin", "begin", "get", "get", "deny",
+		"cancel"}[r.IntN(11)], who: r.IntN(4)}
 	if (in.op == "deny" || in.op == "cancel") && r.IntN(4) > 0 {
 		in.op = "approve" // or hardly anything would ever run
 	}
@@ -457,7 +461,8 @@ func (c *chaos) note(client int, in chaosInput, out chaosOutput, called time.Dur
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.history = append(c.history, porcupine.Operation{ClientId: client, Input: in, Output: out, Call: int64(called), Return: int64(returned)})
+	c.history = append(c.history,
+		porcupine.Operation{ClientId: client, Input: in, Output: out, Call: int64(called), Return: int64(returned)})
 }
 
 // play lets everybody act for a while.
@@ -520,7 +525,8 @@ func (c *chaos) oneLife(t *testing.T, id string) {
 	ended := false
 	for i, e := range c.b.journal.inTime(id, chaosClaim) {
 		if e.Version != int64(i+1) || ended {
-			t.Errorf("request %s: step %d is %s, version %d, ended before: %v; the journal tells %s", id, i+1, e.Kind, e.Version, ended, c.b.journal.kinds(id))
+			t.Errorf("request %s: step %d is %s, version %d, ended before: %v; the journal tells %s", id, i+1, e.Kind, e.Version, ended,
+				c.b.journal.kinds(id))
 			return
 		}
 		ended = e.State == StateDenied || e.State == StateCancelled || e.State == StateUsed && e.Kind != EventRun
@@ -687,7 +693,11 @@ func TestChaosGrants(t *testing.T) {
 				for i := 0; time.Now().Before(until); i++ {
 					n, who := r.IntN(len(c.requests)), fmt.Sprintf("run %d of %d", i, client)
 					store := c.processes[r.IntN(len(c.processes))].get()
-					child, err := store.Hold(c.b.ctx, query(standing(50, 8), func(h *Held) { h.Statement, h.NoWait, h.Subject.Owner = fmt.Sprint("grant ", n, seed), true, who }))
+					child, err := store.Hold(c.b.ctx,
+						query(standing(50, 8), func(h *Held) {
+							h.Statement, h.NoWait, h.Subject.Owner = fmt.Sprint("grant ", n, seed), true,
+								who
+						}))
 					if err != nil || child.Under == "" {
 						continue
 					}

@@ -84,7 +84,8 @@ func evictionPolicy(ctx context.Context, c *redis.Client) (string, error) {
 // checkAuth connects once without any credential, which must fail.
 func checkAuth(ctx context.Context, c *redis.Client) error {
 	bare := *c.Options()
-	bare.Username, bare.Password, bare.CredentialsProvider, bare.CredentialsProviderContext, bare.StreamingCredentialsProvider = "", "", nil, nil, nil
+	bare.Username, bare.Password, bare.CredentialsProvider, bare.CredentialsProviderContext, bare.StreamingCredentialsProvider = "", "",
+		nil, nil, nil
 	bare.MaxRetries, bare.PoolSize, bare.MinIdleConns = -1, 1, 0
 	certificates := false
 	if bare.TLSConfig != nil {
@@ -97,7 +98,8 @@ func checkAuth(ctx context.Context, c *redis.Client) error {
 	err := stranger.Ping(ctx).Err()
 	switch {
 	case err == nil:
-		return errors.New("it serves whoever connects; off loopback it must ask for a password or a client certificate (requirepass, ACL, tls-auth-clients)")
+		return errors.New("it serves whoever connects; off loopback it must ask for a password or a client certificate (requirepass, " +
+			"ACL, tls-auth-clients)")
 	case certificates || isServerError(err): // NOAUTH, or a broken handshake
 		return nil
 	default:

@@ -76,7 +76,8 @@ func TestCheckAuth(t *testing.T) {
 func TestIsLocal(t *testing.T) {
 	for addr, want := range map[string]bool{
 		"127.0.0.1:6379": true, "127.9.9.9:1": true, "[::1]:6379": true, "localhost:6379": true,
-		"10.0.0.1:6379": false, "redis:6379": false, "0.0.0.0:6379": false, "localhost.evil:6379": false, "FailoverClient": false, "": false,
+		"10.0.0.1:6379": false, "redis:6379": false, "0.0.0.0:6379": false, "localhost.evil:6379": false, "FailoverClient": false,
+		"": false,
 	} {
 		if isLocal("tcp", addr) != want {
 			t.Errorf("isLocal(%q) = %v", addr, !want)

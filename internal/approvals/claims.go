@@ -9,9 +9,11 @@ import (
 // shownClaims are the claims of GitHub Actions and GitLab tokens that tell a reviewer where a
 // request comes from. Others may hold what is none of his business.
 var shownClaims = []string{
-	"repository", "repository_id", "repository_owner", "ref", "sha", "head_ref", "base_ref", "workflow", "workflow_ref", "job_workflow_ref", "environment",
+	"repository", "repository_id", "repository_owner", "ref", "sha", "head_ref", "base_ref", "workflow", "workflow_ref", "job_workflow_ref",
+	"environment",
 	"event_name", "run_id", "run_number", "run_attempt", "actor", "actor_id",
-	"project_path", "project_id", "namespace_path", "pipeline_id", "pipeline_source", "job_id", "ref_path", "user_login", "user_email", "email", "name",
+	"project_path", "project_id", "namespace_path", "pipeline_id", "pipeline_source", "job_id", "ref_path", "user_login", "user_email",
+	"email", "name",
 }
 
 const maxClaim = 256 // bytes of a claim that are shown

@@ -106,11 +106,13 @@ func (r *record) vote(d Decider, verdict Verdict, reason string, terms *Terms, n
 	v := vote{
 		Decision: Decision{By: d.Subject.DisplayName(), Verdict: verdict, Reason: reason, At: now},
 		Issuer:   d.Subject.Issuer, Sub: d.Subject.Sub, People: persons(d.Subject.People),
-		Groups: slices.DeleteFunc(slices.Clone(d.Groups), func(g string) bool { return !slices.Contains(r.Held.Approval.Reviewers, g) }), Terms: terms,
+		Groups:   slices.DeleteFunc(slices.Clone(d.Groups), func(g string) bool { return !slices.Contains(r.Held.Approval.Reviewers, g) }),
+		Terms:    terms,
 		AuthTime: d.AuthTime,
 	}
 	if v.repeats(r.Votes) {
-		return Event{}, fmt.Errorf("%w: you have decided on this request before, and each person counts once; it waits for someone else", ErrDecided)
+		return Event{}, fmt.Errorf("%w: you have decided on this request before, and each person counts once; it waits for someone else",
+			ErrDecided)
 	}
 	r.Votes = append(r.Votes, v)
 	kind := EventApprove

@@ -51,8 +51,10 @@ func TestDecideWho(t *testing.T) {
 		by   Decider
 		want error
 	}{
-		{"the person behind the workload, by e-mail", is(func(s *identity.Subject) { s.People = []string{"carol@acme.example"} }, "data-owners"), ErrOwn},
-		{"the same, by login, in capitals and with a space", is(func(s *identity.Subject) { s.People = []string{"dana", "CAROL "} }, "data-owners"), ErrOwn},
+		{"the person behind the workload, by e-mail",
+			is(func(s *identity.Subject) { s.People = []string{"carol@acme.example"} }, "data-owners"), ErrOwn},
+		{"the same, by login, in capitals and with a space",
+			is(func(s *identity.Subject) { s.People = []string{"dana", "CAROL "} }, "data-owners"), ErrOwn},
 		{"the person behind it, not even a reviewer", is(func(s *identity.Subject) { s.People = []string{"carol"} }), ErrOwn},
 		{"the same subject, without people", is(func(s *identity.Subject) {
 			s.Issuer, s.Sub, s.People = "https://ci.example", "repo:acme/app:ref:refs/heads/main", nil
@@ -66,9 +68,12 @@ func TestDecideWho(t *testing.T) {
 		{"a stranger", is(func(s *identity.Subject) {}), ErrNotFound},
 		{"a member of another group", is(func(s *identity.Subject) {}, "analysts"), ErrNotFound},
 		{"a reviewer whom nobody knows", is(func(s *identity.Subject) { s.Mapped = false }, "data-owners"), ErrNoPerson},
-		{"one with an opaque sub", is(func(s *identity.Subject) { s.Sub, s.People, s.Mapped = "8f3c", []string{"8f3c"}, false }, "data-owners"), ErrNoPerson},
-		{"an unknown one who is behind it", is(func(s *identity.Subject) { s.People, s.Mapped = []string{"carol"}, false }, "data-owners"), ErrOwn},
-		{"one whose name looks like the requester's", is(func(s *identity.Subject) { s.People = []string{"\u0441\u0430r\u043el"} }, "data-owners"), ErrOwn},
+		{"one with an opaque sub", is(func(s *identity.Subject) { s.Sub, s.People, s.Mapped = "8f3c", []string{"8f3c"}, false },
+			"data-owners"), ErrNoPerson},
+		{"an unknown one who is behind it", is(func(s *identity.Subject) { s.People, s.Mapped = []string{"carol"}, false }, "data-owners"),
+			ErrOwn},
+		{"one whose name looks like the requester's",
+			is(func(s *identity.Subject) { s.People = []string{"\u0441\u0430r\u043el"} }, "data-owners"), ErrOwn},
 		{"a reviewer who is nobody", is(func(s *identity.Subject) { s.People = []string{" "} }, "data-owners"), ErrNoPerson},
 		{"the zero decider", Decider{}, ErrNotFound},
 	}
@@ -103,7 +108,8 @@ func TestQuorum(t *testing.T) {
 		again := []Decider{
 			dana,
 			// another account of hers
-			{Subject: identity.Subject{Issuer: "https://other.example", Sub: "7", People: []string{"Dana@acme.example"}, Mapped: true}, Groups: dana.Groups},
+			{Subject: identity.Subject{Issuer: "https://other.example", Sub: "7", People: []string{"Dana@acme.example"}, Mapped: true},
+				Groups: dana.Groups},
 		}
 		for _, d := range again {
 			for _, v := range []Verdict{Approve, Deny} {
@@ -126,7 +132,8 @@ func TestQuorum(t *testing.T) {
 			t.Fatalf("unmapped workload: %s, quorum %d", r.State, r.Quorum)
 		}
 		// So does a person whom nobody knows, and who may be one of the two (A61).
-		r = b.approve(b.hold(func(h *Held) { h.Subject.Workload, h.Subject.Mapped, h.Subject.People = false, false, []string{"8f3c"} }), dana)
+		r = b.approve(b.hold(func(h *Held) { h.Subject.Workload, h.Subject.Mapped, h.Subject.People = false, false, []string{"8f3c"} }),
+			dana)
 		if r.State != StatePending || r.Quorum != 2 {
 			t.Fatalf("unknown person: %s, quorum %d", r.State, r.Quorum)
 		}
@@ -214,7 +221,8 @@ func TestDecideRace(t *testing.T) {
 			got, err := b.store.Get(b.ctx, r.ID)
 			b.must(err)
 			if approvals.Load()+denials.Load() != 1 || len(got.Decisions) != 1 {
-				t.Fatalf("round %d: %d approvals and %d denials were told they won; decisions %+v", round, approvals.Load(), denials.Load(), got.Decisions)
+				t.Fatalf("round %d: %d approvals and %d denials were told they won; decisions %+v", round, approvals.Load(), denials.Load(),
+					got.Decisions)
 			}
 			want, kind := StateApproved, "requested approved"
 			if denials.Load() == 1 {

@@ -27,7 +27,8 @@ var (
 	// ErrNoPerson is returned by Decide when the reviewer's token names nobody whom others know, so
 	// that nobody can tell him from the requester.
 	ErrNoPerson = errors.New("your token names no person whom others know, so it cannot be told that the request is not your own; " +
-		"log in with an account whose e-mail address the identity provider has verified (email_verified), or ask the operator to enter yours in the issuer's people_map")
+		"log in with an account whose e-mail address the identity provider has verified (email_verified), or ask the operator to enter " +
+		"yours in the issuer's people_map")
 	// ErrStale is returned by Decide when the policy wants a fresher login than the reviewer's.
 	ErrStale = errors.New("the policy wants a login of you before you decide")
 	// ErrDecided is returned by Decide when the request is decided or ended, or the same person has

@@ -261,7 +261,8 @@ func (r Request) Grant() (Grant, bool) {
 		return Grant{}, false
 	}
 	g := Grant{
-		ID: r.ID, Subject: r.Subject, People: r.People, Tables: r.Tables, SQL: r.SQL, Uses: r.Uses, Used: r.Used, Until: r.Until, Decisions: r.Decisions, URL: r.URL,
+		ID: r.ID, Subject: r.Subject, People: r.People, Tables: r.Tables, SQL: r.SQL, Uses: r.Uses, Used: r.Used, Until: r.Until,
+		Decisions: r.Decisions, URL: r.URL,
 		Granted: r.Decisions[len(r.Decisions)-1].At, Runs: []GrantRun{},
 	}
 	switch {
@@ -304,7 +305,8 @@ func (s *Store) Revoke(ctx context.Context, id string, d Decider, reason string)
 			return Event{}, fmt.Errorf("%w: it is %s, so there is nothing to take back", ErrNotApproved, request.State)
 		case request.Releasing && r.Grant.left() == 0:
 			return Event{}, ErrReleasing
-		case r.Grant.Revoked || request.State != StateApproved && (request.State != StateUsed || !r.Grant.Later || !now.Before(r.Grant.Until)):
+		case r.Grant.Revoked || request.State != StateApproved &&
+			(request.State != StateUsed || !r.Grant.Later || !now.Before(r.Grant.Until)):
 			return Event{}, fmt.Errorf("%w: the request is %s", ErrDecided, request.State)
 		}
 		r.Grant.Revoked = true

@@ -37,21 +37,27 @@ func TestAllOfAnyOf(t *testing.T) {
 			voters []Decider
 			after  []State
 		}{
-			{"all of two", needing(2, need("owners"), need("privacy")), []Decider{in("ann", "owners"), in("bob", "owners"), in("cid", "privacy")},
+			{"all of two", needing(2, need("owners"), need("privacy")),
+				[]Decider{in("ann", "owners"), in("bob", "owners"), in("cid", "privacy")},
 				[]State{StatePending, StatePending, StateApproved}},
-			{"one person in both is one person", needing(2, need("owners"), need("privacy")), []Decider{in("ann", "owners", "privacy"), in("bob", "owners")},
+			{"one person in both is one person", needing(2, need("owners"), need("privacy")),
+				[]Decider{in("ann", "owners", "privacy"), in("bob", "owners")},
 				[]State{StatePending, StateApproved}},
-			{"one person in both, where the policy takes one", needing(1, need("owners"), need("privacy")), []Decider{in("ann", "owners", "privacy")}, []State{StateApproved}},
-			{"all of one, any of two", needing(2, need("privacy"), need("owners", "finance")), []Decider{in("ann", "owners"), in("bob", "finance"), in("cid", "privacy")},
+			{"one person in both, where the policy takes one", needing(1, need("owners"), need("privacy")),
+				[]Decider{in("ann", "owners", "privacy")}, []State{StateApproved}},
+			{"all of one, any of two", needing(2, need("privacy"), need("owners", "finance")),
+				[]Decider{in("ann", "owners"), in("bob", "finance"), in("cid", "privacy")},
 				[]State{StatePending, StatePending, StateApproved}},
-			{"groups that nobody asked", needing(2, need("owners"), need("privacy")), []Decider{in("ann", "owners", "admins"), in("bob", "owners", "root")},
+			{"groups that nobody asked", needing(2, need("owners"), need("privacy")),
+				[]Decider{in("ann", "owners", "admins"), in("bob", "owners", "root")},
 				[]State{StatePending, StatePending}},
 		} {
 			r := b.hold(c.ask)
 			for i, d := range c.voters {
 				r = b.approve(r, d)
 				if r.State != c.after[i] {
-					t.Fatalf("%s: after %s the request is %s, want %s (needs %+v)", c.name, d.Subject.People[0], r.State, c.after[i], r.Needs)
+					t.Fatalf("%s: after %s the request is %s, want %s (needs %+v)", c.name, d.Subject.People[0], r.State, c.after[i],
+						r.Needs)
 				}
 			}
 			if r.State != StateApproved {
@@ -240,7 +246,8 @@ func TestRevoke(t *testing.T) {
 		}
 		r, err := b.store.Revoke(b.ctx, first.ID, erin, "the contractor has left")
 		b.must(err)
-		if g, _ := r.Grant(); r.State != StateCancelled || g.State != GrantRevoked || b.journal.kinds(first.ID) != "requested approved run revoked" {
+		if g, _ := r.Grant(); r.State != StateCancelled || g.State != GrantRevoked ||
+			b.journal.kinds(first.ID) != "requested approved run revoked" {
 			t.Fatalf("revoked: %s, %+v, %q", r.State, g, b.journal.kinds(first.ID))
 		}
 		// Neither the one who waited, nor a run that was counted, nor a new one.
@@ -297,7 +304,8 @@ func TestNoWait(t *testing.T) {
 		b.approve(first, dana)
 		_, err = b.store.BeginRelease(b.ctx, first.ID, "run 1")
 		wantErr(t, err, ErrNotApproved)
-		if r := b.hold(noWait, laterRun(3), func(h *Held) { h.Subject.Grant = "another branch" }); r.State != StatePending || r.ID == first.ID {
+		if r := b.hold(noWait, laterRun(3), func(h *Held) { h.Subject.Grant = "another branch" }); r.State != StatePending ||
+			r.ID == first.ID {
 			t.Fatalf("another grant key uses it: %+v", r)
 		}
 		try := b.hold(noWait, laterRun(3))

@@ -83,6 +83,8 @@ func (h Held) check() error {
 // sameQuery says whether two requests under one job id or requestId are the same one, sent again.
 func (h Held) sameQuery(o Held) bool {
 	a, b := h.Operation.Query, o.Operation.Query
-	return h.Operation.Method == o.Operation.Method && h.Job.ProjectID == o.Job.ProjectID && a.SQL == b.SQL && a.ParameterMode == b.ParameterMode &&
-		bytes.Equal(a.Parameters, b.Parameters) && reflect.DeepEqual(a.DefaultDataset, b.DefaultDataset) && a.MaximumBytesBilled == b.MaximumBytesBilled
+	return h.Operation.Method == o.Operation.Method && h.Job.ProjectID == o.Job.ProjectID && a.SQL == b.SQL &&
+		a.ParameterMode == b.ParameterMode &&
+		bytes.Equal(a.Parameters, b.Parameters) && reflect.DeepEqual(a.DefaultDataset, b.DefaultDataset) &&
+		a.MaximumBytesBilled == b.MaximumBytesBilled
 }

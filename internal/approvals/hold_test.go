@@ -28,7 +28,8 @@ func TestHoldAndRead(t *testing.T) {
 		if byJob.ID != r.ID || !reflect.DeepEqual(held.Operation, h.Operation) {
 			t.Fatalf("by job: %+v\nheld %+v\nwant %+v", byJob, held.Operation, h.Operation)
 		}
-		if held.Subject.Owner != owner || !held.Subject.Expiry.Equal(h.Subject.Expiry) || held.Statement != h.Statement || held.Digest != r.Digest || held.Job != h.Job ||
+		if held.Subject.Owner != owner || !held.Subject.Expiry.Equal(h.Subject.Expiry) || held.Statement != h.Statement ||
+			held.Digest != r.Digest || held.Job != h.Job ||
 			!reflect.DeepEqual(held.Approval, h.Approval) || held.Decision != "d-1" {
 			t.Fatalf("requested is %+v", held)
 		}
@@ -49,7 +50,8 @@ func TestRequestJSON(t *testing.T) {
 		want := map[string]any{
 			"id": r.ID, "state": "approved", "subject": "repo:acme/app:ref:refs/heads/main", "groups": []any{"ai-agents"},
 			"people": []any{"carol", "carol@acme.example"}, "sql": query().Operation.Query.SQL, "tables": []any{"acme.finance.payroll"},
-			"sensitive_columns": []any{"acme.finance.payroll.salary"}, "estimated_bytes": float64(5 << 30), "estimated_cost": 0.03, "job_id": r.JobID,
+			"sensitive_columns": []any{"acme.finance.payroll.salary"}, "estimated_bytes": float64(5 << 30), "estimated_cost": 0.03,
+			"job_id":  r.JobID,
 			"created": r.Created.Format(time.RFC3339Nano), "expires": r.Expires.Format(time.RFC3339Nano),
 			"decisions": []any{map[string]any{
 				"by": "dana@acme.example", "verdict": "approve", "reason": "looks right", "at": r.Decisions[0].At.Format(time.RFC3339Nano),
@@ -114,7 +116,8 @@ func TestHoldAgain(t *testing.T) {
 			{"same job id, other SQL", func(h *Held) { h.Job.JobID = first.JobID; h.Operation.Query.SQL = "SELECT 1" }, ErrExists, false},
 			{"same requestId, other parameters", func(h *Held) { withID(h); h.Operation.Query.Parameters = nil }, ErrExists, false},
 			{"same ids, other owner", func(h *Held) { withID(h); h.Job.JobID = first.JobID; h.Subject.Owner = "another run" }, nil, false},
-			{"same ids, other project", func(h *Held) { withID(h); h.Job = bigquery.JobReference{ProjectID: "p2", JobID: first.JobID} }, nil, false},
+			{"same ids, other project", func(h *Held) { withID(h); h.Job = bigquery.JobReference{ProjectID: "p2", JobID: first.JobID} },
+				nil, false},
 			{"nothing in common", func(h *Held) {}, nil, false},
 		}
 		for _, c := range cases {
@@ -290,7 +293,8 @@ func TestNotFound(t *testing.T) {
 			wantErr(t, err, ErrNotFound)
 		}
 		for _, ask := range [][4]string{
-			{"another owner", project, "EU", r.JobID}, {owner, "p2", "EU", r.JobID}, {owner, project, "US", r.JobID}, {owner, project, "EU", "other"},
+			{"another owner", project, "EU", r.JobID}, {owner, "p2", "EU", r.JobID}, {owner, project, "US", r.JobID},
+			{owner, project, "EU", "other"},
 		} {
 			_, _, err := b.store.ByJob(b.ctx, ask[0], ask[1], ask[2], ask[3])
 			wantErr(t, err, ErrNotFound)

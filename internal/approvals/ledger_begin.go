@@ -41,7 +41,8 @@ func (s *Store) Tell(ctx context.Context, m Reached) error {
 		err = fmt.Errorf("script answered %q", word)
 	}
 	if err == nil {
-		err = s.journal.ApprovalEvent(ctx, Event{Kind: EventSeen, Phase: PhaseCommitted, Epoch: at.number, Link: at.link, Marks: []Reached{m}})
+		err = s.journal.ApprovalEvent(ctx,
+			Event{Kind: EventSeen, Phase: PhaseCommitted, Epoch: at.number, Link: at.link, Marks: []Reached{m}})
 	}
 	if err != nil {
 		return fmt.Errorf("tell other replicas of %s: %w", m.ID, err)
@@ -95,7 +96,8 @@ func (s *Store) Begin(ctx context.Context, acknowledged int64) error {
 			_ = l.close(why, shown) // Err says it
 			return nil
 		}
-		s.log.Warn("Redis has lost what replicas told, which an operator has acknowledged", "why", why, "seen", known.number, "acknowledged", acknowledged)
+		s.log.Warn("Redis has lost what replicas told, which an operator has acknowledged", "why", why, "seen", known.number,
+			"acknowledged", acknowledged)
 		if done, err := l.anew(ctx, known, text); err != nil || done {
 			return err
 		}
@@ -169,7 +171,8 @@ func (l *ledger) anew(ctx context.Context, known head, was string) (bool, error)
 	}
 	l.floor = m.Floor
 	for _, part := range parts[1:] {
-		if word, _, err := l.add(ctx, message{Marks: part}, nil, func(e entry) (string, error) { return s.tell(ctx, e) }); err != nil || word != "ok" {
+		if word, _, err := l.add(ctx, message{Marks: part}, nil, func(e entry) (string, error) { return s.tell(ctx, e) }); err != nil ||
+			word != "ok" {
 			return false, fmt.Errorf("tell what is known: %q, %w", word, err)
 		}
 	}

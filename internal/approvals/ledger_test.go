@@ -133,8 +133,12 @@ func TestLedgerAttacked(t *testing.T) {
 	text := func(b *bench, n int64) string { return b.client.HGet(b.ctx, keyLedger, strconv.FormatInt(n, 10)).Val() }
 	put := func(b *bench, n int64, text string) { b.client.HSet(b.ctx, keyLedger, strconv.FormatInt(n, 10), text) }
 	for name, attack := range map[string]func(b *bench, at head, early string){
-		"the newest deleted":         func(b *bench, at head, _ string) { b.client.HDel(b.ctx, keyLedger, strconv.FormatInt(at.number, 10)) },
-		"one before it deleted":      func(b *bench, at head, _ string) { b.client.HDel(b.ctx, keyLedger, strconv.FormatInt(at.number-1, 10)) },
+		"the newest deleted": func(b *bench, at head, _ string) {
+			b.client.HDel(b.ctx, keyLedger, strconv.FormatInt(at.number, 10))
+		},
+		"one before it deleted": func(b *bench, at head, _ string) {
+			b.client.HDel(b.ctx, keyLedger, strconv.FormatInt(at.number-1, 10))
+		},
 		"all deleted, the head left": func(b *bench, _ head, _ string) { b.client.Del(b.ctx, keyLedger) },
 		"two swapped": func(b *bench, at head, _ string) {
 			one, two := text(b, at.number), text(b, at.number-1)
@@ -379,7 +383,8 @@ func TestUseOfAnApproval(t *testing.T) {
 				t.Errorf("%s takes the job of %s", what, before)
 			}
 			uses[lease.Use.JobID] = what
-			if lease.Use.ProjectID != project || lease.Use.Location != "EU" || stored.Under != nil && !strings.HasPrefix(lease.Use.JobID, "bqgate_") {
+			if lease.Use.ProjectID != project || lease.Use.Location != "EU" || stored.Under != nil &&
+				!strings.HasPrefix(lease.Use.JobID, "bqgate_") {
 				t.Errorf("%s takes %+v", what, lease.Use)
 			}
 			time.Sleep(30 * time.Millisecond)
@@ -419,7 +424,10 @@ func TestUseOfAnApproval(t *testing.T) {
 			use(fmt.Sprintf("the one that waited, own id %t", own), grant)
 			use(fmt.Sprintf("the last, own id %t", own), b.hold(laterRun(9), digest))
 			elsewhere := b.approveFor(b.hold(standing(4, 8), digest, func(h *Held) { h.Statement += "elsewhere" }), dana, 4, 8)
-			if r := b.hold(laterRun(2), digest, func(h *Held) { h.Statement += "elsewhere"; h.Job.Location = "US" }); r.Under == elsewhere.ID {
+			if r := b.hold(laterRun(2), digest, func(h *Held) {
+				h.Statement += "elsewhere"
+				h.Job.Location = "US"
+			}); r.Under == elsewhere.ID {
 				t.Error("a grant is used where nobody approved it")
 			}
 		}

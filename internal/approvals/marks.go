@@ -131,5 +131,7 @@ func (m *marks) contested(id string, above int64, mine string, now time.Time, le
 	if m.entries[id].version > above {
 		return true
 	}
-	return slices.ContainsFunc(m.attempts[id], func(a attempt) bool { return a.version > above && a.nonce != mine && now.Sub(a.at) < lease })
+	return slices.ContainsFunc(m.attempts[id], func(a attempt) bool {
+		return a.version > above && a.nonce != mine && now.Sub(a.at) < lease
+	})
 }

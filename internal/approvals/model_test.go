@@ -43,7 +43,8 @@ func TestModel(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer mini.Close()
-	b := newBench(t, mini.Addr(), Options{ClaimLease: 2 * time.Second, ReleaseLease: 60 * time.Second, MaxPerOwner: 1 << 30, MaxPending: 1 << 30, MaxTotalBytes: 1 << 50})
+	b := newBench(t, mini.Addr(), Options{ClaimLease: 2 * time.Second, ReleaseLease: 60 * time.Second, MaxPerOwner: 1 << 30,
+		MaxPending: 1 << 30, MaxTotalBytes: 1 << 50})
 	killers := map[string]*killer{}
 	doomed := map[string]*Store{}
 	for name, script := range map[string]*redis.Script{"commit": scriptCommit, "claim": scriptClaim} {
@@ -55,7 +56,8 @@ func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		now := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 		mini.SetTime(now)
-		m := &model{state: StatePending, quorum: rapid.IntRange(1, 3).Draw(t, "quorum"), voters: map[int]bool{}, expires: now.Add(time.Hour)}
+		m := &model{state: StatePending, quorum: rapid.IntRange(1, 3).Draw(t, "quorum"), voters: map[int]bool{},
+			expires: now.Add(time.Hour)}
 		b.journal.forget()
 		r, err := b.store.Hold(b.ctx, query(func(h *Held) { h.Approval.Quorum = m.quorum }))
 		if err != nil {

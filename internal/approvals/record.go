@@ -178,14 +178,18 @@ func (s *Store) view(r record, now time.Time) Request {
 	h, q := r.Held, r.Held.Operation.Query
 	out := Request{
 		ID: r.ID, State: state, Releasing: releasing,
-		Subject: h.Subject.Sub, Issuer: h.Subject.Issuer, Workload: h.Subject.Workload, Groups: list(h.Groups), People: list(h.Subject.People),
+		Subject: h.Subject.Sub, Issuer: h.Subject.Issuer, Workload: h.Subject.Workload, Groups: list(h.Groups),
+		People: list(h.Subject.People),
 		Person: h.Subject.DisplayName(), PeopleKnown: h.Subject.Mapped, Claims: summary(h.Subject.Claims),
-		SQL: q.SQL, ForwardedSQL: h.Review.Forwarded, ParameterMode: q.ParameterMode, Parameters: q.Parameters, DefaultDataset: q.DefaultDataset,
-		Tables: list(h.Tables), SensitiveColumns: list(h.Sensitive), Currency: "USD", MaximumBytes: h.MaxBytes,
+		SQL: q.SQL, ForwardedSQL: h.Review.Forwarded, ParameterMode: q.ParameterMode, Parameters: q.Parameters,
+		DefaultDataset: q.DefaultDataset,
+		Tables:         list(h.Tables), SensitiveColumns: list(h.Sensitive), Currency: "USD", MaximumBytes: h.MaxBytes,
 		MaximumRows: h.MaxRows, MaximumResultBytes: h.MaxResultBytes,
 		Project: h.Job.ProjectID, Location: h.Job.Location, JobID: h.Job.JobID,
-		Why: h.Approval.Why, Rule: h.Approval.Rule.ID(), Reviewers: list(h.Approval.Reviewers), Quorum: h.Approval.Quorum, Needs: needs(h.Approval, r.Votes), NoWait: h.NoWait, Digest: h.Digest,
-		URL: s.url(r.ID), Created: r.Created, Expires: r.Expires, Decisions: []Decision{}, Ended: r.Ended, Failure: r.Failure, Review: h.Review, owner: h.Subject.Owner,
+		Why: h.Approval.Why, Rule: h.Approval.Rule.ID(), Reviewers: list(h.Approval.Reviewers), Quorum: h.Approval.Quorum,
+		Needs: needs(h.Approval, r.Votes), NoWait: h.NoWait, Digest: h.Digest,
+		URL: s.url(r.ID), Created: r.Created, Expires: r.Expires, Decisions: []Decision{}, Ended: r.Ended, Failure: r.Failure,
+		Review: h.Review, owner: h.Subject.Owner,
 	}
 	if h.Approval.Rule.File != "" {
 		out.RuleAt = fmt.Sprintf("%s:%d", h.Approval.Rule.File, h.Approval.Rule.Line)

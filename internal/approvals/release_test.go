@@ -24,7 +24,8 @@ func TestRelease(t *testing.T) {
 		_, err = b.store.Cancel(b.ctx, r.ID, owner)
 		wantErr(t, err, ErrReleasing)
 		b.must(b.store.FinishRelease(b.ctx, lease, Ran()))
-		if _, held, err := b.store.ByJob(b.ctx, owner, project, "", r.JobID); err != nil || held.Job.JobID != r.JobID || b.state(r.ID) != StateUsed {
+		if _, held, err := b.store.ByJob(b.ctx, owner, project, "", r.JobID); err != nil || held.Job.JobID != r.JobID ||
+			b.state(r.ID) != StateUsed {
 			t.Fatalf("after the run: %v, %s", err, b.state(r.ID))
 		}
 		_, err = b.store.BeginRelease(b.ctx, r.ID, owner)

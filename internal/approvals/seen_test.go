@@ -79,7 +79,8 @@ func seenQuery() Held {
 	h.MaxBytes, h.MaxRows, h.MaxResultBytes, h.Masked = 1, 2, 3, h.Sensitive
 	h.Plan = masking.Plan{Columns: []masking.Column{
 		{Name: "employee", Type: "STRING", Mask: masking.Clear},
-		{Name: "pay", Type: "STRUCT", Fields: []masking.Column{{Name: "salary", Type: "NUMERIC", Mask: masking.AlwaysNull, Expect: masking.AlwaysNull}}},
+		{Name: "pay", Type: "STRUCT",
+			Fields: []masking.Column{{Name: "salary", Type: "NUMERIC", Mask: masking.AlwaysNull, Expect: masking.AlwaysNull}}},
 	}}
 	h.Review = Review{
 		Policy: "p", Forwarded: "SELECT 1", Rules: []policies.RuleRef{{Policy: "a", Name: "b"}},
@@ -234,7 +235,8 @@ func TestRunsUnderAGrantAreNoMoreThanWasSeen(t *testing.T) {
 			func(h *Held) { h.MaxBytes, h.MaxRows, h.MaxResultBytes = 0, 0, 0 }, true, masking.LastFourCharacters, [3]int64{100, 10, 1000},
 		},
 		"larger caps": {
-			func(h *Held) { h.MaxBytes, h.MaxRows, h.MaxResultBytes = 1e9, 1e9, 1e9 }, true, masking.LastFourCharacters, [3]int64{100, 10, 1000},
+			func(h *Held) { h.MaxBytes, h.MaxRows, h.MaxResultBytes = 1e9, 1e9, 1e9 }, true, masking.LastFourCharacters, [3]int64{100, 10,
+				1000},
 		},
 		"smaller caps": {
 			func(h *Held) { h.MaxBytes, h.MaxRows, h.MaxResultBytes = 1, 2, 3 }, true, masking.LastFourCharacters, [3]int64{1, 2, 3},

@@ -70,7 +70,8 @@ func TestForgedEntries(t *testing.T) {
 				if len(list.Requests) != 1 || list.Requests[0].ID != approved.ID {
 					t.Errorf("listed: %+v", list)
 				}
-				if gone := b.client.Type(b.ctx, requestKey(victim.ID)).Val() != "hash"; !gone && !strings.Contains(b.log.String(), "tampered with") {
+				if gone := b.client.Type(b.ctx, requestKey(victim.ID)).Val() != "hash"; !gone &&
+					!strings.Contains(b.log.String(), "tampered with") {
 					t.Error("nothing was logged")
 				}
 				// It denies nothing either: the same query asks again.

@@ -87,7 +87,8 @@ func (s *Store) carryOut(ctx context.Context, before record, now, began time.Tim
 	}
 	if s.seen.contested(before.ID, before.Version, mine, now, s.options.ClaimLease) {
 		s.unclaim(ctx, before.ID, mine)
-		return record{}, time.Time{}, fmt.Errorf("change request %s: another process is at it, which Redis did not show: %w", before.ID, ErrBusy)
+		return record{}, time.Time{}, fmt.Errorf("change request %s: another process is at it, which Redis did not show: %w", before.ID,
+			ErrBusy)
 	}
 	at, err := s.commit(ctx, before, after, text, s.messages(after, now, event)...)
 	if err != nil {
@@ -102,7 +103,8 @@ func (s *Store) carryOut(ctx context.Context, before record, now, began time.Tim
 
 func (s *Store) claim(ctx context.Context, r record, mine string) (bool, time.Time, error) {
 	before := s.ledger.sure()
-	v, err := s.run(ctx, scriptClaim, []string{requestKey(r.ID), keyHead}, string(r.State), strconv.FormatInt(r.Version, 10), mine, s.options.ClaimLease.Milliseconds())
+	v, err := s.run(ctx, scriptClaim, []string{requestKey(r.ID), keyHead}, string(r.State), strconv.FormatInt(r.Version, 10), mine,
+		s.options.ClaimLease.Milliseconds())
 	if err != nil {
 		return false, time.Time{}, fmt.Errorf("claim request %s: %w", r.ID, err)
 	}
@@ -137,14 +139,16 @@ func (s *Store) unclaim(ctx context.Context, id, mine string) {
 // message. When the answer is lost on the way, the record itself says whether it was replaced.
 func (s *Store) commit(ctx context.Context, before, after record, text string, messages ...any) (head, error) {
 	keys := []string{
-		requestKey(after.ID), keyPending, s.ownerKey(after.Held.Subject.Owner), keyAll, s.digestKey(after.Held.Statement), keyHead, keyLedger, keyOutbox,
+		requestKey(after.ID), keyPending, s.ownerKey(after.Held.Subject.Owner), keyAll, s.digestKey(after.Held.Statement), keyHead,
+		keyLedger, keyOutbox,
 	}
 	garbage := int64(0)
 	if before.Grant == nil && after.Grant != nil && after.Grant.standing() {
 		garbage = s.garbage(after).UnixMilli()
 	}
 	args := []any{
-		after.Nonce, strconv.FormatInt(before.Version, 10), string(after.State), strconv.FormatInt(after.Version, 10), text, after.ID, channel, garbage,
+		after.Nonce, strconv.FormatInt(before.Version, 10), string(after.State), strconv.FormatInt(after.Version, 10), text, after.ID,
+		channel, garbage,
 	}
 	word, at, err := s.ledger.append(ctx, []Reached{{after.ID, after.Version, s.garbage(after)}}, func() error {
 		if now := s.seen.get(after.ID); now > before.Version {

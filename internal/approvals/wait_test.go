@@ -24,7 +24,8 @@ func TestWaitByJob(t *testing.T) {
 	onEach(t, Options{}, func(t *testing.T, b *bench) {
 		r := b.hold()
 		start := time.Now()
-		for name, of := range map[string][3]string{"another owner": {"mallory", project, ""}, "another project": {owner, "other", ""}, "another location": {owner, project, "mars"}} {
+		for name, of := range map[string][3]string{"another owner": {"mallory", project, ""}, "another project": {owner, "other", ""},
+			"another location": {owner, project, "mars"}} {
 			if _, _, err := b.store.WaitByJob(b.ctx, of[0], of[1], of[2], r.JobID, time.Minute); !errors.Is(err, ErrNotFound) {
 				t.Errorf("%s: %v, want ErrNotFound", name, err)
 			}
@@ -106,7 +107,8 @@ func TestWaitIsBounded(t *testing.T) {
 		}
 		time.Sleep(100 * time.Millisecond)
 		start := time.Now()
-		if got, err := b.store.Wait(b.ctx, r.ID, time.Minute); err != nil || got.State != StatePending || time.Since(start) > 30*time.Second {
+		if got, err := b.store.Wait(b.ctx, r.ID, time.Minute); err != nil || got.State != StatePending ||
+			time.Since(start) > 30*time.Second {
 			t.Fatalf("above the cap: %s, %v after %v", got.State, err, time.Since(start))
 		}
 		cancel()
