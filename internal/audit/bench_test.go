@@ -50,7 +50,8 @@ func benchWriters(b *testing.B, writers int, r Record) {
 	}
 }
 
-var benchDecision = Decision{ID: "d-01J9ZK4T7Q", Subject: Subject{Issuer: "https://idp.example", Sub: "repo:acme/app:ref:refs/heads/main"}, Method: "jobs.query", Effect: EffectAllow,
+var benchDecision = Decision{ID: "d-01J9ZK4T7Q", Subject: Subject{Issuer: "https://idp.example", Sub: "repo:acme/app:ref:refs/heads/main"},
+	Method: "jobs.query", Effect: EffectAllow,
 	Rule: "crm/agents-read-crm", SQL: strings.Repeat("SELECT name FROM crm.customers ", 8), Tables: []string{"demo.crm.customers"}}
 
 func BenchmarkDurableDecision1Writer(b *testing.B)   { benchWriters(b, 1, benchDecision) }

@@ -100,7 +100,8 @@ func TestKill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if last := report.Files[len(report.Files)-1]; !last.Closed && (len(report.Findings) != 1 || !strings.Contains(report.Findings[0].Error(), "without a closing record")) {
+	if last := report.Files[len(report.Files)-1]; !last.Closed &&
+		(len(report.Findings) != 1 || !strings.Contains(report.Findings[0].Error(), "without a closing record")) {
 		t.Errorf("after the kill: %v", report.Findings)
 	}
 	// The next one tells. From then on the folder is in order, and what is cut from any file is

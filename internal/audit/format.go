@@ -84,7 +84,8 @@ func parseHeader(b []byte) (h header, err error) {
 	if len(b) == headerSize && string(b[:8]) == "BQGATEJ1" {
 		return h, errEarlier
 	}
-	if len(b) != headerSize || string(b[:8]) != magic || binary.BigEndian.Uint32(b[headerSize-4:]) != crc32.Checksum(b[:headerSize-4], castagnoli) {
+	if len(b) != headerSize || string(b[:8]) != magic || binary.BigEndian.Uint32(b[headerSize-4:]) != crc32.Checksum(b[:headerSize-4],
+		castagnoli) {
 		return h, errHeader
 	}
 	h.id = [16]byte(b[8:24])
@@ -162,7 +163,8 @@ func (f frame) headSum(file [16]byte) uint32 {
 
 // headFits says that the head is one that was written into this file.
 func (f frame) headFits(file [16]byte) bool {
-	return string(f[:4]) == frameMark && binary.BigEndian.Uint32(f[frameHead-4:]) == f.headSum(file) && f.length() >= tagSize && f.length() <= maxSealed
+	return string(f[:4]) == frameMark && binary.BigEndian.Uint32(f[frameHead-4:]) == f.headSum(file) && f.length() >= tagSize &&
+		f.length() <= maxSealed
 }
 
 func (f frame) bodyFits() bool {

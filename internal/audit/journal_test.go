@@ -69,9 +69,11 @@ var when = time.Date(2026, 3, 4, 5, 6, 7, 8, time.UTC)
 
 func sampleRecords() []Record {
 	return []Record{
-		Decision{Time: when, ID: "d-1", Subject: Subject{Issuer: "https://idp", Sub: "repo:a/b", Owner: "o", People: []string{"ann"}, Groups: []string{"g"}}, Method: "jobs.query", Effect: EffectAllow,
-			Rule: "crm/read", SQL: "SELECT ssn FROM crm.customers WHERE ssn = '123-45-6789'", Tables: []string{"p.crm.customers"}, Sensitive: []string{"p.crm.customers.ssn"},
-			Masked: []string{"p.crm.customers.ssn"}, EstimatedBytes: 5, Job: Job{"p", "j", "US"}, RequestID: "r-1"},
+		Decision{Time: when, ID: "d-1", Subject: Subject{Issuer: "https://idp", Sub: "repo:a/b", Owner: "o", People: []string{"ann"},
+			Groups: []string{"g"}}, Method: "jobs.query", Effect: EffectAllow,
+			Rule: "crm/read", SQL: "SELECT ssn FROM crm.customers WHERE ssn = '123-45-6789'", Tables: []string{"p.crm.customers"},
+			Sensitive: []string{"p.crm.customers.ssn"},
+			Masked:    []string{"p.crm.customers.ssn"}, EstimatedBytes: 5, Job: Job{"p", "j", "US"}, RequestID: "r-1"},
 		Frame{Time: when, Decision: "d-1", Seq: 0, Bytes: bytes.Repeat([]byte("CANARYCANARY "), 5000)},
 		Frame{Time: when, Decision: "d-1", Seq: 1},
 		Outcome{Time: when, Decision: "d-1", State: StateComplete, Status: 200, Rows: 7, Bytes: 65000},
@@ -407,7 +409,8 @@ func TestKeyFile(t *testing.T) {
 			t.Errorf("a key prints as %s", text)
 		}
 	}
-	for name, content := range map[string]string{"empty": "", "short": "AAAA\n", "long": strings.Repeat("AAAA", 20), "no base64": "hello, world"} {
+	for name, content := range map[string]string{"empty": "", "short": "AAAA\n", "long": strings.Repeat("AAAA", 20),
+		"no base64": "hello, world"} {
 		bad := filepath.Join(dir, name)
 		if err := os.WriteFile(bad, []byte(content), 0o600); err != nil {
 			t.Fatal(err)

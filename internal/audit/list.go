@@ -75,7 +75,8 @@ type Listing struct {
 // List reads an audit folder of any number of processes, running ones too. What can still be read
 // is in the Listing; what cannot is in its findings.
 func List(dir string, key *Key) (Listing, error) {
-	l := lister{entries: make(map[string]*Entry), recorded: make(map[string]uint64), outcomes: make(map[string]Outcome), approvals: make(map[string][]Approval)}
+	l := lister{entries: make(map[string]*Entry), recorded: make(map[string]uint64), outcomes: make(map[string]Outcome),
+		approvals: make(map[string][]Approval)}
 	report, err := Read(dir, key, l.add)
 	report.Findings = append(report.Findings, l.findings...)
 	return Listing{Entries: l.join(), Report: report}, err
@@ -94,7 +95,8 @@ func (l *lister) add(at Position, record Record) error {
 	switch r := record.(type) {
 	case Decision:
 		if l.entries[r.ID] != nil {
-			l.findings = append(l.findings, fmt.Errorf("%s, record %d: decision %s is there twice; the first one is listed", at.File, at.Seq, r.ID))
+			l.findings = append(l.findings, fmt.Errorf("%s, record %d: decision %s is there twice; the first one is listed", at.File,
+				at.Seq, r.ID))
 			return nil
 		}
 		l.entries[r.ID] = entryOf(r)
@@ -199,7 +201,8 @@ func (l Listing) WriteTable(w io.Writer) error {
 		if e.Outcome != "" && e.Outcome != StateComplete {
 			decision += " (" + e.Outcome + ")"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\n", e.Time.UTC().Format("2006-01-02 15:04:05.000"), oneLine(e.Subject, 48), oneLine(decision, 24),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\n", e.Time.UTC().Format("2006-01-02 15:04:05.000"), oneLine(e.Subject, 48),
+			oneLine(decision, 24),
 			oneLine(e.Rule, 40), e.Rows, e.Bytes, len(e.MaskedColumns), oneLine(e.RequestID, 32), oneLine(e.SQL, 80))
 	}
 	if err := t.Flush(); err != nil {

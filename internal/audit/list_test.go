@@ -16,18 +16,23 @@ func TestList(t *testing.T) {
 	one, two := open(t, dir, key, Options{}), open(t, dir, key, Options{})
 	later := func(s int) time.Time { return when.Add(time.Duration(s) * time.Second) }
 	appendAll(t, one,
-		Outcome{Time: later(9), Decision: "d-2", State: StateBroken, Status: 200, Rows: 3, Bytes: 40, Reason: "response broken off", Job: Job{"p", "late", "EU"}},
+		Outcome{Time: later(9), Decision: "d-2", State: StateBroken, Status: 200, Rows: 3, Bytes: 40, Reason: "response broken off",
+			Job: Job{"p", "late", "EU"}},
 		Decision{Time: later(5), ID: "d-2", Subject: Subject{Sub: "repo:x"}, Effect: EffectAllow, SQL: "SELECT\n 2", RequestID: "r-1"},
 		Frame{Decision: "d-2", Seq: 0, Bytes: make([]byte, 30)},
 		Frame{Decision: "d-2", Seq: 1, Bytes: make([]byte, 10)},
-		Approval{Time: later(4), RequestID: "r-1", Verdict: "approve", Phase: PhaseCommitted, By: "dana", Reason: "ok", Nonce: "n2", Previous: "n1"},
-		Approval{Time: later(4), RequestID: "r-1", Verdict: "approve", Phase: PhaseAttempt, By: "dana", Reason: "ok", Nonce: "n2", Previous: "n1"},
+		Approval{Time: later(4), RequestID: "r-1", Verdict: "approve", Phase: PhaseCommitted, By: "dana", Reason: "ok", Nonce: "n2",
+			Previous: "n1"},
+		Approval{Time: later(4), RequestID: "r-1", Verdict: "approve", Phase: PhaseAttempt, By: "dana", Reason: "ok", Nonce: "n2",
+			Previous: "n1"},
 		Approval{Time: later(6), RequestID: "r-1", Verdict: "deny", Phase: PhaseAttempt, By: "eve", Nonce: "n3", Previous: "n2"},
 		Outcome{Time: later(10), Decision: "d-2", State: StateUnknown},
 	)
 	appendAll(t, two,
-		Decision{Time: later(1), ID: "d-1", Subject: Subject{Sub: "evil\x1b[2J\nd-9  allow", Issuer: "i"}, Method: "jobs.query", Effect: EffectRefuse, Rule: "crm/read", Message: "no", SQL: "DROP TABLE x"},
-		Decision{Time: later(2), ID: "d-0", Subject: Subject{Sub: "repo:x"}, Effect: EffectHold, RequestID: "r-1", Masked: []string{"p.d.t.c"}, Tables: []string{"p.d.t"}, Job: Job{ProjectID: "p", JobID: "j"}},
+		Decision{Time: later(1), ID: "d-1", Subject: Subject{Sub: "evil\x1b[2J\nd-9  allow", Issuer: "i"}, Method: "jobs.query",
+			Effect: EffectRefuse, Rule: "crm/read", Message: "no", SQL: "DROP TABLE x"},
+		Decision{Time: later(2), ID: "d-0", Subject: Subject{Sub: "repo:x"}, Effect: EffectHold, RequestID: "r-1",
+			Masked: []string{"p.d.t.c"}, Tables: []string{"p.d.t"}, Job: Job{ProjectID: "p", JobID: "j"}},
 		Approval{Time: later(3), RequestID: "r-1", Verdict: "held", Phase: PhaseAttempt, Nonce: "n1"},
 	)
 	if err := one.Close(); err != nil {
@@ -68,7 +73,8 @@ func TestList(t *testing.T) {
 	}
 	for i, w := range want {
 		m := lines[i]
-		if m["decision_id"] != w.id || m["decision"] != w.decision || m["request_id"] != w.request || m["job_id"] != w.job || m["outcome"] != w.outcome {
+		if m["decision_id"] != w.id || m["decision"] != w.decision || m["request_id"] != w.request || m["job_id"] != w.job ||
+			m["outcome"] != w.outcome {
 			t.Errorf("line %d: %v, want %+v", i, m, w)
 		}
 	}
@@ -91,7 +97,8 @@ func TestList(t *testing.T) {
 		t.Fatal(err)
 	}
 	table := b.String()
-	if strings.Contains(table, "\x1b") || strings.Count(table, "\n") != 4 || !strings.Contains(table, "SELECT 2") || !strings.Contains(table, "allow (broken)") {
+	if strings.Contains(table, "\x1b") || strings.Count(table, "\n") != 4 || !strings.Contains(table, "SELECT 2") ||
+		!strings.Contains(table, "allow (broken)") {
 		t.Errorf("table:\n%s", table)
 	}
 	if err := two.Close(); err != nil {
@@ -106,7 +113,8 @@ func TestListRefusesTwins(t *testing.T) {
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if l, err := List(dir, key); err != nil || len(l.Findings) != 1 || !strings.Contains(l.Err().Error(), "twice") || l.Entries[0].Decision != EffectRefuse {
+	if l, err := List(dir, key); err != nil || len(l.Findings) != 1 || !strings.Contains(l.Err().Error(), "twice") ||
+		l.Entries[0].Decision != EffectRefuse {
 		t.Errorf("%+v, %v", l, err)
 	}
 }

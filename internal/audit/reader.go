@@ -281,7 +281,8 @@ func (r *Report) stray(path string) {
 		f.Close()
 	}
 	if renamed {
-		r.Findings = append(r.Findings, fmt.Errorf("%s holds, or should hold, a journal, and is not a file named *%s: it was not read", path, extension))
+		r.Findings = append(r.Findings, fmt.Errorf("%s holds, or should hold, a journal, and is not a file named *%s: it was not read",
+			path, extension))
 		return
 	}
 	r.Notes = append(r.Notes, fmt.Sprintf("%s is not a journal file; it was left alone", path))
@@ -306,7 +307,8 @@ func (r *Report) judge() {
 			if of := byName[e.File]; of != nil {
 				of.compare(e, filepath.Base(s.Path))
 			} else {
-				s.found(headerSize, fmt.Sprintf("it was begun when %s was there, with %d records in %d bytes; that file is gone", e.File, e.Records, e.Size))
+				s.found(headerSize, fmt.Sprintf("it was begun when %s was there, with %d records in %d bytes; that file is gone", e.File,
+					e.Records, e.Size))
 			}
 		}
 	}
@@ -321,10 +323,12 @@ func (r *Report) judge() {
 			r.Notes = append(r.Notes, fmt.Sprintf("%s is being written: %d records by now", s.Path, s.Records))
 		case teller != "" && len(s.Findings) > 0: // it was not found so
 		case teller != "":
-			r.Notes = append(r.Notes, fmt.Sprintf("%s was not ended in order (its process was killed, or the machine stopped): %d records, and %d bytes of a torn one that nobody was told is durable; "+
+			r.Notes = append(r.Notes, fmt.Sprintf("%s was not ended in order (its process was killed, or the machine stopped): %d "+
+				"records, and %d bytes of a torn one that nobody was told is durable; "+
 				"%s found it so", s.Path, s.Records, s.Torn, teller))
 		default:
-			s.Findings = append(s.Findings, fmt.Errorf("%s: it ends without a closing record, after %d records, with %d torn bytes; no process is writing it, and none that began later tells of its end. "+
+			s.Findings = append(s.Findings, fmt.Errorf("%s: it ends without a closing record, after %d records, with %d torn bytes; no "+
+				"process is writing it, and none that began later tells of its end. "+
 				"Its process was killed, or the file was cut: what may have stood behind this cannot be told", s.Path, s.Records, s.Torn))
 		}
 		r.Findings = append(r.Findings, s.Findings...)
@@ -336,6 +340,7 @@ func (s *FileState) compare(e end, teller string) {
 	if e.Size == s.Size && e.Torn == s.Torn && e.Records == s.Records && e.Chain == hex.EncodeToString(s.Last[:]) && e.Closed == s.Closed {
 		return
 	}
-	s.found(s.Size, fmt.Sprintf("%s found it with %d records in %d bytes, and %d torn ones; now there are %d records in %d bytes, and %d torn ones, or others", teller,
+	s.found(s.Size, fmt.Sprintf("%s found it with %d records in %d bytes, and %d torn ones; now there are %d records in %d bytes, and %d "+
+		"torn ones, or others", teller,
 		e.Records, e.Size, e.Torn, s.Records, s.Size, s.Torn))
 }

@@ -18,7 +18,8 @@ func written(t testing.TB, key *Key) (dir, path string, content []byte, records 
 	t.Helper()
 	dir = t.TempDir()
 	j := open(t, dir, key, Options{})
-	records = []Record{Decision{Time: when, ID: "a"}, Frame{Time: when, Decision: "a", Bytes: []byte("x")}, Outcome{Time: when, Decision: "a"}}
+	records = []Record{Decision{Time: when, ID: "a"}, Frame{Time: when, Decision: "a", Bytes: []byte("x")},
+		Outcome{Time: when, Decision: "a"}}
 	appendAll(t, j, records...)
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
@@ -107,7 +108,8 @@ func TestEveryCut(t *testing.T) {
 	}
 	// A file system may leave zeros where the last write should be.
 	for _, n := range []int{0, headerSize, len(content) - 100, len(content)} {
-		if _, found, withoutKey := judge(t, dir, path, append(bytes.Clone(content[:n]), make([]byte, 5000)...), key); found == nil || withoutKey == nil {
+		if _, found, withoutKey := judge(t, dir, path, append(bytes.Clone(content[:n]), make([]byte, 5000)...), key); found == nil ||
+			withoutKey == nil {
 			t.Errorf("zeros behind %d bytes: found %v, %v", n, found, withoutKey)
 		}
 	}

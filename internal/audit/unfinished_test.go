@@ -20,7 +20,8 @@ func TestUnfinished(t *testing.T) {
 	)
 	killed.file.Close() // as the kernel does; no closing record, no lock
 	living := open(t, dir, key, Options{})
-	appendAll(t, living, Decision{ID: "d-running", Effect: EffectAllow, Forwarded: true}, Outcome{Decision: "d-told-elsewhere", State: StateBroken})
+	appendAll(t, living, Decision{ID: "d-running", Effect: EffectAllow, Forwarded: true},
+		Outcome{Decision: "d-told-elsewhere", State: StateBroken})
 	ids := func(since time.Time) string {
 		t.Helper()
 		found, err := Unfinished(dir, key, since)
