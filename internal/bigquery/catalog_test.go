@@ -20,7 +20,8 @@ func (s *source) GetTable(ctx context.Context, id TableID) (*Table, error) {
 	return s.get(ctx, id)
 }
 
-func catalogOf(t *testing.T, ttl time.Duration, get func(ctx context.Context, id TableID) (*Table, error)) (*Catalog, *source, *atomic.Int64) {
+func catalogOf(t *testing.T, ttl time.Duration, get func(ctx context.Context, id TableID) (*Table, error)) (*Catalog, *source,
+	*atomic.Int64) {
 	t.Helper()
 	s := &source{get: get}
 	c, err := NewCatalog(s, ttl)

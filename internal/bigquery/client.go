@@ -122,7 +122,8 @@ func (c *Client) GetTable(ctx context.Context, id TableID) (*Table, error) {
 }
 
 func tablePath(id TableID) (string, error) {
-	if !projectID.MatchString(id.Project) || !datasetID.MatchString(id.Dataset) || id.Table == "" || id.Table == "." || id.Table == ".." || strings.ContainsAny(id.Table, "$@*:") {
+	if !projectID.MatchString(id.Project) || !datasetID.MatchString(id.Dataset) || id.Table == "" || id.Table == "." || id.Table == ".." ||
+		strings.ContainsAny(id.Table, "$@*:") {
 		return "", fmt.Errorf("%w: not the name of a table", ErrNotFound)
 	}
 	return "projects/" + id.Project + "/datasets/" + id.Dataset + "/tables/" + url.PathEscape(id.Table), nil
@@ -211,7 +212,8 @@ func (c *Client) DryRun(ctx context.Context, op Operation) (DryRun, error) {
 	case !j.DryRun || j.Reference.ProjectID != op.Job.ProjectID:
 		return DryRun{}, errors.New("dry run: BigQuery's answer is not about a dry run of this project")
 	case j.Error != nil:
-		return DryRun{}, fmt.Errorf("dry run: %w", &APIError{Status: http.StatusBadRequest, Reason: knownReason(j.Error.Reason, http.StatusBadRequest), Message: j.Error.Message})
+		return DryRun{}, fmt.Errorf("dry run: %w",
+			&APIError{Status: http.StatusBadRequest, Reason: knownReason(j.Error.Reason, http.StatusBadRequest), Message: j.Error.Message})
 	}
 	run := DryRun{Accuracy: j.Accuracy, StatementType: j.StatementType, ReferencedTables: j.ReferencedTables, Schema: j.Schema}
 	if j.TotalBytesProcessed == nil || *j.TotalBytesProcessed < 0 {

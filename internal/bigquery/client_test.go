@@ -36,7 +36,9 @@ func start(t *testing.T, s *server) *Client {
 	t.Helper()
 	h := httptest.NewServer(s)
 	t.Cleanup(h.Close)
-	c, err := NewClient(ClientOptions{BaseURL: h.URL, HTTPClient: h.Client(), Token: func(context.Context) (string, error) { return "inspection", nil }})
+	c, err := NewClient(ClientOptions{BaseURL: h.URL, HTTPClient: h.Client(), Token: func(context.Context) (string, error) {
+		return "inspection", nil
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,14 +48,17 @@ func start(t *testing.T, s *server) *Client {
 func TestNewClientRefuses(t *testing.T) {
 	token := func(context.Context) (string, error) { return "x", nil }
 	for _, base := range []string{
-		"", "bigquery.googleapis.com", "http://bigquery.googleapis.com", "http://10.0.0.1", "http://localhost.example.com", "https://user:pass@bigquery.googleapis.com",
-		"https://bigquery.googleapis.com/x", "https://bigquery.googleapis.com?x=1", "https://bigquery.googleapis.com#x", "ftp://localhost", "https://",
+		"", "bigquery.googleapis.com", "http://bigquery.googleapis.com", "http://10.0.0.1", "http://localhost.example.com",
+		"https://user:pass@bigquery.googleapis.com",
+		"https://bigquery.googleapis.com/x", "https://bigquery.googleapis.com?x=1", "https://bigquery.googleapis.com#x", "ftp://localhost",
+		"https://",
 	} {
 		if _, err := NewClient(ClientOptions{BaseURL: base, HTTPClient: http.DefaultClient, Token: token}); err == nil {
 			t.Errorf("%q accepted", base)
 		}
 	}
-	for _, base := range []string{"https://bigquery.googleapis.com", "https://bigquery.googleapis.com/", "http://127.0.0.1:8080", "http://localhost:1", "http://[::1]:1"} {
+	for _, base := range []string{"https://bigquery.googleapis.com", "https://bigquery.googleapis.com/", "http://127.0.0.1:8080",
+		"http://localhost:1", "http://[::1]:1"} {
 		if _, err := NewClient(ClientOptions{BaseURL: base, HTTPClient: http.DefaultClient, Token: token}); err != nil {
 			t.Errorf("%q: %v", base, err)
 		}
@@ -67,7 +72,8 @@ func TestNewClientRefuses(t *testing.T) {
 }
 
 func TestClientGetTable(t *testing.T) {
-	s := &server{status: 200, body: `{"kind":"bigquery#table","etag":"e","tableReference":{"projectId":"demo","datasetId":"crm","tableId":"v 1"},"type":"VIEW","location":"US","numRows":"3",
+	s := &server{status: 200,
+		body: `{"kind":"bigquery#table","etag":"e","tableReference":{"projectId":"demo","datasetId":"crm","tableId":"v 1"},"type":"VIEW","location":"US","numRows":"3",
 		"schema":{"fields":[{"name":"id","type":"INTEGER","mode":"REQUIRED"},{"name":"a","type":"RECORD","fields":[{"name":"b","type":"STRING","policyTags":{}}]}]},"view":{"query":"SELECT 1","useLegacySql":false}}`}
 	c := start(t, s)
 	id := TableID{"demo", "crm", "v 1"}
@@ -75,7 +81,8 @@ func TestClientGetTable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if table.Type != "VIEW" || table.Schema.Fields[1].Fields[0].Name != "b" || table.View.Query != "SELECT 1" || *table.View.UseLegacySQL || table.Etag != "e" {
+	if table.Type != "VIEW" || table.Schema.Fields[1].Fields[0].Name != "b" || table.View.Query != "SELECT 1" || *table.View.UseLegacySQL ||
+		table.Etag != "e" {
 		t.Errorf("%+v", table)
 	}
 	r := s.seen[0]
@@ -88,7 +95,8 @@ func TestClientGetTable(t *testing.T) {
 	}
 	before := len(s.seen)
 	for _, bad := range []TableID{
-		{}, {"demo", "crm", ""}, {"demo", "crm", ".."}, {"demo", "crm", "t$20260101"}, {"demo", "crm", "t@0"}, {"demo", "crm", "t_*"}, {"demo", "a/b", "t"}, {"x.y:z", "d", "t"}, {"demo", "crm", "t:getIamPolicy"},
+		{}, {"demo", "crm", ""}, {"demo", "crm", ".."}, {"demo", "crm", "t$20260101"}, {"demo", "crm", "t@0"}, {"demo", "crm", "t_*"},
+		{"demo", "a/b", "t"}, {"x.y:z", "d", "t"}, {"demo", "crm", "t:getIamPolicy"},
 	} {
 		if _, err := c.GetTable(t.Context(), bad); !errors.Is(err, ErrNotFound) {
 			t.Errorf("%q: %v", bad, err)
@@ -107,7 +115,8 @@ func TestClientErrors(t *testing.T) {
 	}{
 		"not found": {server{status: 404, body: notFound}, func(err error) bool {
 			var a *APIError
-			return errors.Is(err, ErrNotFound) && errors.As(err, &a) && a.Status == 404 && a.Reason == "notFound" && strings.Contains(a.Message, canary)
+			return errors.Is(err, ErrNotFound) && errors.As(err, &a) && a.Status == 404 && a.Reason == "notFound" &&
+				strings.Contains(a.Message, canary)
 		}},
 		"duplicate": {server{status: 409, body: `{"error":{"errors":[{"reason":"duplicate"}]}}`}, func(err error) bool {
 			var a *APIError
@@ -117,13 +126,18 @@ func TestClientErrors(t *testing.T) {
 			var a *APIError
 			return errors.As(err, &a) && a.Status == 503 && a.Reason == "backendError" && a.Message == ""
 		}},
-		"redirect": {server{status: 302, header: http.Header{"Location": {"/elsewhere"}}}, func(err error) bool { return err != nil && !errors.As(err, new(*APIError)) }},
-		"no body":  {server{status: 200}, func(err error) bool { return err != nil }},
-		"not 200":  {server{status: 206, body: upstreamJob(t)}, func(err error) bool { return err != nil }},
-		"too long": {server{status: 200, body: `{"x":"` + strings.Repeat("x", maxAnswer) + `"}`}, func(err error) bool { return err != nil && strings.Contains(err.Error(), "larger") }},
-		"other job": {server{status: 200, body: strings.Replace(upstreamJob(t), `"jobId": "j1"`, `"jobId": "j2"`, 1)}, func(err error) bool {
-			return err != nil && strings.Contains(err.Error(), "j2")
+		"redirect": {server{status: 302, header: http.Header{"Location": {"/elsewhere"}}}, func(err error) bool {
+			return err != nil && !errors.As(err, new(*APIError))
 		}},
+		"no body": {server{status: 200}, func(err error) bool { return err != nil }},
+		"not 200": {server{status: 206, body: upstreamJob(t)}, func(err error) bool { return err != nil }},
+		"too long": {server{status: 200, body: `{"x":"` + strings.Repeat("x", maxAnswer) + `"}`}, func(err error) bool {
+			return err != nil && strings.Contains(err.Error(), "larger")
+		}},
+		"other job": {server{status: 200, body: strings.Replace(upstreamJob(t), `"jobId": "j1"`, `"jobId": "j2"`, 1)},
+			func(err error) bool {
+				return err != nil && strings.Contains(err.Error(), "j2")
+			}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client := start(t, &c.server)
@@ -159,16 +173,19 @@ func TestClientGetJob(t *testing.T) {
 }
 
 func TestClientDryRun(t *testing.T) {
-	op := Operation{Method: MethodQuery, Job: JobReference{ProjectID: "demo", Location: "EU"}, Query: &QueryRequest{SQL: "SELECT 1", Labels: map[string]string{"a": "b"}}}
+	op := Operation{Method: MethodQuery, Job: JobReference{ProjectID: "demo", Location: "EU"},
+		Query: &QueryRequest{SQL: "SELECT 1", Labels: map[string]string{"a": "b"}}}
 	answer := `{"kind":"bigquery#job","jobReference":{"projectId":"demo","location":"EU"},"configuration":{"jobType":"QUERY","dryRun":true,"query":{"query":"SELECT 1"}},"status":{"state":"DONE"},
 		"statistics":{"totalBytesProcessed":"77","query":{"statementType":"SELECT","totalBytesProcessedAccuracy":"UPPER_BOUND","referencedTables":[{"projectId":"demo","datasetId":"crm","tableId":"t"}],
 		"schema":{"fields":[{"name":"f0_","type":"INTEGER"}]}}}}`
 	s := &server{status: 200, body: answer}
 	run, err := start(t, s).DryRun(t.Context(), op)
-	if err != nil || run.TotalBytesProcessed != 77 || run.Accuracy != "UPPER_BOUND" || run.StatementType != "SELECT" || run.ReferencedTables[0].Table != "t" || run.Schema.Fields[0].Name != "f0_" {
+	if err != nil || run.TotalBytesProcessed != 77 || run.Accuracy != "UPPER_BOUND" || run.StatementType != "SELECT" ||
+		run.ReferencedTables[0].Table != "t" || run.Schema.Fields[0].Name != "f0_" {
 		t.Fatalf("%+v, %v", run, err)
 	}
-	if want := `{"jobReference":{"projectId":"demo","location":"EU"},"configuration":{"jobType":"QUERY","query":{"query":"SELECT 1","useLegacySql":false,"useQueryCache":false},"dryRun":true}}`; s.bodies[0] != want {
+	if want := `{"jobReference":{"projectId":"demo","location":"EU"},"configuration":{"jobType":"QUERY","query":{"query":"SELECT ` +
+		`1","useLegacySql":false,"useQueryCache":false},"dryRun":true}}`; s.bodies[0] != want {
 		t.Errorf("sent %s, want %s", s.bodies[0], want)
 	}
 	for name, c := range map[string]struct{ old, new string }{
@@ -188,7 +205,8 @@ func TestClientDryRun(t *testing.T) {
 			t.Errorf("%s: %+v, %v", value, run, err)
 		}
 	}
-	s = &server{status: 200, body: strings.Replace(answer, `"state":"DONE"`, `"state":"DONE","errorResult":{"reason":"invalidQuery","message":"x"}`, 1)}
+	s = &server{status: 200, body: strings.Replace(answer, `"state":"DONE"`, `"state":"DONE","errorResult":{"reason":"invalidQuery",`+
+		`"message":"x"}`, 1)}
 	var api *APIError
 	if _, err := start(t, s).DryRun(t.Context(), op); !errors.As(err, &api) || api.Status != 400 || api.Reason != "invalidQuery" {
 		t.Error(err)
@@ -203,7 +221,8 @@ func TestClientInsertAndCancel(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := s.seen[0]
-	if r.Method != "POST" || r.URL.Path != "/bigquery/v2/projects/demo/jobs" || r.Header.Get("Authorization") != "Bearer minted" || r.Header.Get("Content-Type") != "application/json" || s.bodies[0] != `{"a":1}` {
+	if r.Method != "POST" || r.URL.Path != "/bigquery/v2/projects/demo/jobs" || r.Header.Get("Authorization") != "Bearer minted" ||
+		r.Header.Get("Content-Type") != "application/json" || s.bodies[0] != `{"a":1}` {
 		t.Errorf("%s %s %v %s", r.Method, r.URL, r.Header, s.bodies[0])
 	}
 	if _, err := c.InsertJob(t.Context(), "", "demo", []byte(`{}`)); err == nil {
@@ -220,7 +239,8 @@ func TestClientInsertAndCancel(t *testing.T) {
 		t.Error(err)
 	}
 	r = s.seen[len(s.seen)-1]
-	if r.Method != "POST" || r.URL.Path != "/bigquery/v2/projects/demo/jobs/j1/cancel" || r.URL.Query().Get("location") != "US" || r.Header.Get("Authorization") != "Bearer minted" {
+	if r.Method != "POST" || r.URL.Path != "/bigquery/v2/projects/demo/jobs/j1/cancel" || r.URL.Query().Get("location") != "US" ||
+		r.Header.Get("Authorization") != "Bearer minted" {
 		t.Errorf("%s %s", r.Method, r.URL)
 	}
 }
@@ -228,7 +248,9 @@ func TestClientInsertAndCancel(t *testing.T) {
 func TestClientDeadlineAndToken(t *testing.T) {
 	hang := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	defer hang.Close()
-	c, err := NewClient(ClientOptions{BaseURL: hang.URL, HTTPClient: hang.Client(), Token: func(context.Context) (string, error) { return "x", nil }})
+	c, err := NewClient(ClientOptions{BaseURL: hang.URL, HTTPClient: hang.Client(), Token: func(context.Context) (string, error) {
+		return "x", nil
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +259,9 @@ func TestClientDeadlineAndToken(t *testing.T) {
 	if _, err := c.GetJob(ctx, JobReference{"demo", "j1", ""}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
-	c, err = NewClient(ClientOptions{BaseURL: hang.URL, HTTPClient: hang.Client(), Token: func(context.Context) (string, error) { return "", os.ErrPermission }})
+	c, err = NewClient(ClientOptions{BaseURL: hang.URL, HTTPClient: hang.Client(), Token: func(context.Context) (string, error) {
+		return "", os.ErrPermission
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}

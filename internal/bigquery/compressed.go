@@ -39,7 +39,8 @@ func coding(values []string) (found string, ok bool) {
 func unpack(m Method, encodings []string, body []byte) ([]byte, error) {
 	switch c, ok := coding(encodings); {
 	case !ok:
-		return nil, &RequestError{Status: 415, Reason: "invalid", Method: m, Message: "the body has a Content-Encoding that is not read: send it as it is, or with gzip"}
+		return nil, &RequestError{Status: 415, Reason: "invalid", Method: m,
+			Message: "the body has a Content-Encoding that is not read: send it as it is, or with gzip"}
 	case c == "" || len(body) == 0:
 		return body, nil
 	}

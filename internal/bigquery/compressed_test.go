@@ -31,14 +31,16 @@ func TestDecodeUnpacks(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, header := range []string{"content-encoding", "Content-Encoding", "content_encoding"} {
-		r := Request{Verb: "POST", Path: queryPath, Body: zipped(t, body), Header: map[string][]string{"content-type": {"application/json"}, header: {" GZIP "}}}
+		r := Request{Verb: "POST", Path: queryPath, Body: zipped(t, body),
+			Header: map[string][]string{"content-type": {"application/json"}, header: {" GZIP "}}}
 		op, err := Decode(r)
 		if err != nil || !reflect.DeepEqual(op, plain) || r.Coding() != "gzip" {
 			t.Errorf("%s: got %s, %v, coding %q", header, dump(op), err, r.Coding())
 		}
 	}
 	// Java compresses the empty body of jobs.cancel, and names no type for it.
-	cancel := Request{Verb: "POST", Path: insertPath + "/j1/cancel", Body: zipped(t, ""), Header: map[string][]string{"content-encoding": {"gzip"}}}
+	cancel := Request{Verb: "POST", Path: insertPath + "/j1/cancel", Body: zipped(t, ""),
+		Header: map[string][]string{"content-encoding": {"gzip"}}}
 	if op, err := Decode(cancel); err != nil || op.Method != MethodCancel || op.Read == nil {
 		t.Errorf("cancel: got %s, %v", dump(op), err)
 	}
@@ -73,14 +75,16 @@ func TestDecodeRefusesCompressed(t *testing.T) {
 		"bad inside":      {zipped(t, body+"x"), []string{"gzip"}, 400, "JSON"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			op, err := Decode(Request{Verb: "POST", Path: queryPath, Body: c.body, Header: map[string][]string{"content-type": {"application/json"}, "content-encoding": c.values}})
+			op, err := Decode(Request{Verb: "POST", Path: queryPath, Body: c.body,
+				Header: map[string][]string{"content-type": {"application/json"}, "content-encoding": c.values}})
 			var e *RequestError
 			if !errors.As(err, &e) || e.Status != c.status || !strings.Contains(e.Message, c.part) || op.Query != nil {
 				t.Fatalf("got %v, want %d naming %q", err, c.status, c.part)
 			}
 		})
 	}
-	op, err := Decode(Request{Verb: "POST", Path: insertPath + "/j1/cancel", Body: zipped(t, "{}"), Header: map[string][]string{"content-type": {"application/json"}, "content-encoding": {"gzip"}}})
+	op, err := Decode(Request{Verb: "POST", Path: insertPath + "/j1/cancel", Body: zipped(t, "{}"),
+		Header: map[string][]string{"content-type": {"application/json"}, "content-encoding": {"gzip"}}})
 	if err == nil || op.Read != nil {
 		t.Error("a cancel with a body inside its gzip is taken")
 	}

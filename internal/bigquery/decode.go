@@ -30,7 +30,8 @@ func Decode(r Request) (Operation, error) {
 	if err != nil {
 		return Operation{}, err
 	}
-	op := Operation{Method: route.Method, Job: JobReference{ProjectID: params["project"], JobID: params["job"], Location: params["location"]}}
+	op := Operation{Method: route.Method,
+		Job: JobReference{ProjectID: params["project"], JobID: params["job"], Location: params["location"]}}
 	if !route.Governed() {
 		return op, refuse(route.Method, "%s is not served: %s", route.Method, route.Refusal)
 	}
@@ -108,7 +109,8 @@ var refusedFields = []struct {
 	{"secureContext", "it would change row access policies; leave it out", nil},
 	{"systemVariables", "system variables are not served; leave it out", nil},
 	{"scriptOptions", "scripts are not served; leave it out", nil},
-	{"queryResultsFormat", "only JSON rows can be masked; leave it out", []string{`"STRUCT_ENCODING"`, `"QUERY_RESULTS_FORMAT_UNSPECIFIED"`}},
+	{"queryResultsFormat", "only JSON rows can be masked; leave it out",
+		[]string{`"STRUCT_ENCODING"`, `"QUERY_RESULTS_FORMAT_UNSPECIFIED"`}},
 	{"arrowSerializationOptions", "only JSON rows can be masked; leave it out", nil},
 	{"writeIncrementalResults", "results are read when the query is done; leave it out", []string{`false`}},
 	{"reservation", "the operator decides what pays for a query; leave it out", nil},
@@ -235,7 +237,8 @@ func decodeShared(o *object, op *Operation, q *QueryRequest) {
 		q.MaximumBytesBilled = coarse.Limit(*n)
 	}
 	if d, ok := o.object("defaultDataset"); ok {
-		ref := &DatasetReference{ProjectID: d.text("projectId"), DatasetID: d.pattern("datasetId", datasetID, "1 to 1024 letters, digits and '_'")}
+		ref := &DatasetReference{ProjectID: d.text("projectId"),
+			DatasetID: d.pattern("datasetId", datasetID, "1 to 1024 letters, digits and '_'")}
 		if ref.ProjectID == "" {
 			ref.ProjectID = op.Job.ProjectID
 		}
@@ -279,7 +282,8 @@ func decodeLabels(o *object, q *QueryRequest) {
 				*o.err = refuse(o.method, "labels that begin with %q are the gateway's own: name it otherwise", LabelPrefix)
 			}
 		case !labelKey.MatchString(key) || !labelText.MatchString(value):
-			labels.fail("label %q: keys and values are at most 63 lower case letters, digits, '_' and '-', and a key begins with a letter", shorten(key))
+			labels.fail("label %q: keys and values are at most 63 lower case letters, digits, '_' and '-', and a key begins with a letter",
+				shorten(key))
 		default:
 			q.Labels[key] = value
 		}

@@ -32,44 +32,60 @@ func TestDecodeAcceptsClients(t *testing.T) {
 		want    Operation
 	}{
 		"python query": {
-			post(insertPath+"?prettyPrint=false", `{"jobReference": {"jobId": "5dc2e4a1-9c1e-4c0b-8f0e-4f2a3d1b7c11", "projectId": "demo"}, "configuration": {"query": {"useLegacySql": false, "query": "SELECT 1"}}}`),
+			post(insertPath+"?prettyPrint=false",
+				`{"jobReference": {"jobId": "5dc2e4a1-9c1e-4c0b-8f0e-4f2a3d1b7c11", "projectId": "demo"}, "configuration": {"query": `+
+					`{"useLegacySql": false, "query": "SELECT 1"}}}`),
 			Operation{Method: MethodInsert, Job: job, Query: &QueryRequest{SQL: "SELECT 1"}},
 		},
 		"python query_and_wait": {
-			post(queryPath+"?prettyPrint=false", `{"useLegacySql": false, "formatOptions": {"useInt64Timestamp": true}, "query": "SELECT @a", "requestId": "a5a0",`+
-				`"parameterMode": "NAMED", "queryParameters": [{"name": "a", "parameterType": {"type": "INT64"}, "parameterValue": {"value": "1"}}], "maximumBytesBilled": "30000000", "labels": {"team": "x"},`+
-				`"defaultDataset": {"datasetId": "crm", "projectId": "demo"}, "location": "EU", "maxResults": 10, "timeoutMs": 5000}`),
+			post(queryPath+"?prettyPrint=false",
+				`{"useLegacySql": false, "formatOptions": {"useInt64Timestamp": true}, "query": "SELECT @a", "requestId": "a5a0",`+
+					`"parameterMode": "NAMED", "queryParameters": [{"name": "a", "parameterType": {"type": "INT64"}, "parameterValue": `+
+					`{"value": "1"}}], "maximumBytesBilled": "30000000", "labels": {"team": "x"},`+
+					`"defaultDataset": {"datasetId": "crm", "projectId": "demo"}, "location": "EU", "maxResults": 10, "timeoutMs": 5000}`),
 			Operation{Method: MethodQuery, Job: JobReference{ProjectID: "demo", Location: "EU"}, Query: &QueryRequest{
-				SQL: "SELECT @a", RequestID: "a5a0", Format: FormatOptions{UseInt64Timestamp: true}, ParameterMode: "NAMED", MaximumBytesBilled: 20971520, /* rounded down, since which limit a query passes tells its bytes */
-				Parameters: json.RawMessage(`[{"name":"a","parameterType":{"type":"INT64"},"parameterValue":{"value":"1"}}]`),
-				Labels:     map[string]string{"team": "x"}, DefaultDataset: &DatasetReference{"demo", "crm"}, MaxResults: ptr(uint32(10)), TimeoutMs: ptr(int64(5000)),
+				SQL: "SELECT @a", RequestID: "a5a0", Format: FormatOptions{UseInt64Timestamp: true}, ParameterMode: "NAMED",
+				MaximumBytesBilled: 20971520, /* rounded down, since which limit a query passes tells its bytes */
+				Parameters:         json.RawMessage(`[{"name":"a","parameterType":{"type":"INT64"},"parameterValue":{"value":"1"}}]`),
+				Labels:             map[string]string{"team": "x"}, DefaultDataset: &DatasetReference{"demo", "crm"},
+				MaxResults: ptr(uint32(10)), TimeoutMs: ptr(int64(5000)),
 			}},
 		},
 		"go Query.Read": {
-			post(queryPath+"?alt=json&prettyPrint=false", `{"formatOptions":{"useInt64Timestamp":true},"query":"SELECT ?","queryParameters":[{"parameterType":{"type":"FLOAT64"},"parameterValue":{"value":1.5}}],`+
-				`"requestId":"request-20261123-1795391325123456789-0001","useLegacySql":false}`),
+			post(queryPath+"?alt=json&prettyPrint=false",
+				`{"formatOptions":{"useInt64Timestamp":true},"query":"SELECT `+
+					`?","queryParameters":[{"parameterType":{"type":"FLOAT64"},"parameterValue":{"value":1.5}}],`+
+					`"requestId":"request-20261123-1795391325123456789-0001","useLegacySql":false}`),
 			Operation{Method: MethodQuery, Job: JobReference{ProjectID: "demo"}, Query: &QueryRequest{
-				SQL: "SELECT ?", RequestID: "request-20261123-1795391325123456789-0001", Format: FormatOptions{UseInt64Timestamp: true}, ParameterMode: "POSITIONAL",
-				Parameters: json.RawMessage(`[{"parameterType":{"type":"FLOAT64"},"parameterValue":{"value":"1.5"}}]`),
+				SQL: "SELECT ?", RequestID: "request-20261123-1795391325123456789-0001", Format: FormatOptions{UseInt64Timestamp: true},
+				ParameterMode: "POSITIONAL",
+				Parameters:    json.RawMessage(`[{"parameterType":{"type":"FLOAT64"},"parameterValue":{"value":"1.5"}}]`),
 			}},
 		},
 		"go Query.Run": {
-			post(insertPath+"?alt=json&prettyPrint=false", `{"configuration":{"query":{"priority":"BATCH","query":"SELECT 1","useLegacySql":false,"useQueryCache":false},"jobTimeoutMs":"60000"},`+
-				`"jobReference":{"jobId":"5dc2e4a1-9c1e-4c0b-8f0e-4f2a3d1b7c11","projectId":"demo","location":"US"}}`),
-			Operation{Method: MethodInsert, Job: JobReference{"demo", job.JobID, "US"}, Query: &QueryRequest{SQL: "SELECT 1", Priority: "BATCH", UseQueryCache: ptr(false), JobTimeoutMs: 60000}},
+			post(insertPath+"?alt=json&prettyPrint=false",
+				`{"configuration":{"query":{"priority":"BATCH","query":"SELECT `+
+					`1","useLegacySql":false,"useQueryCache":false},"jobTimeoutMs":"60000"},`+
+					`"jobReference":{"jobId":"5dc2e4a1-9c1e-4c0b-8f0e-4f2a3d1b7c11","projectId":"demo","location":"US"}}`),
+			Operation{Method: MethodInsert, Job: JobReference{"demo", job.JobID, "US"},
+				Query: &QueryRequest{SQL: "SELECT 1", Priority: "BATCH", UseQueryCache: ptr(false), JobTimeoutMs: 60000}},
 		},
 		"bq query": {
-			post(insertPath+"?alt=json", `{"configuration": {"query": {"query": "SELECT 1", "createSession": false, "continuous": false}, "dryRun": false}, "jobReference": {"jobId": "5dc2e4a1-9c1e-4c0b-8f0e-4f2a3d1b7c11", "projectId": "demo"}}`),
+			post(insertPath+"?alt=json", `{"configuration": {"query": {"query": "SELECT 1", "createSession": false, "continuous": `+
+				`false}, "dryRun": false}, "jobReference": {"jobId": "5dc2e4a1-9c1e-4c0b-8f0e-4f2a3d1b7c11", "projectId": "demo"}}`),
 			Operation{Method: MethodInsert, Job: job, Query: &QueryRequest{SQL: "SELECT 1"}},
 		},
 		"node": {
-			post(queryPath, `{"query":"SELECT 1","useLegacySql":false,"jobCreationMode":"JOB_CREATION_OPTIONAL","requestId":"b7","formatOptions":{"useInt64Timestamp":true}}`),
+			post(queryPath, `{"query":"SELECT `+
+				`1","useLegacySql":false,"jobCreationMode":"JOB_CREATION_OPTIONAL","requestId":"b7",`+
+				`"formatOptions":{"useInt64Timestamp":true}}`),
 			Operation{Method: MethodQuery, Job: JobReference{ProjectID: "demo"}, Query: &QueryRequest{
 				SQL: "SELECT 1", RequestID: "b7", JobCreationMode: "JOB_CREATION_OPTIONAL", Format: FormatOptions{UseInt64Timestamp: true},
 			}},
 		},
 		"jdbc dry run": {
-			post(insertPath, `{"configuration":{"dryRun":true,"jobType":"QUERY","query":{"query":"SELECT 1","useLegacySql":false,"allowLargeResults":null}},"jobReference":{"projectId":"demo"}}`),
+			post(insertPath, `{"configuration":{"dryRun":true,"jobType":"QUERY","query":{"query":"SELECT `+
+				`1","useLegacySql":false,"allowLargeResults":null}},"jobReference":{"projectId":"demo"}}`),
 			Operation{Method: MethodInsert, Job: JobReference{ProjectID: "demo"}, Query: &QueryRequest{SQL: "SELECT 1", DryRun: true}},
 		},
 		"python job get": {
@@ -81,17 +97,21 @@ func TestDecodeAcceptsClients(t *testing.T) {
 			Operation{Method: MethodGetJob, Job: job, Read: &ReadRequest{Projection: "full"}},
 		},
 		"python page": {
-			get(queryPath + "/" + job.JobID + "?fields=jobReference%2CtotalRows%2CpageToken%2Crows&location=US&formatOptions.useInt64Timestamp=True&pageToken=BGXHZ5YH%3D%3D&prettyPrint=false"),
-			Operation{Method: MethodGetQueryResults, Job: JobReference{"demo", job.JobID, "US"}, Fields: mask(t, "jobReference,totalRows,pageToken,rows"), Read: &ReadRequest{
-				PageToken: "BGXHZ5YH==", Format: FormatOptions{UseInt64Timestamp: true},
-			}},
+			get(queryPath + "/" + job.JobID +
+				"?fields=jobReference%2CtotalRows%2CpageToken%2Crows&location=US&formatOptions.useInt64Timestamp=True&pageToken=BGXHZ5YH%3D%3D&prettyPrint=false"),
+			Operation{Method: MethodGetQueryResults, Job: JobReference{"demo", job.JobID, "US"},
+				Fields: mask(t, "jobReference,totalRows,pageToken,rows"), Read: &ReadRequest{
+					PageToken: "BGXHZ5YH==", Format: FormatOptions{UseInt64Timestamp: true},
+				}},
 		},
 		"bq results": {
 			get(queryPath + "/" + job.JobID + "?timeoutMs=0&startIndex=0&maxResults=100&alt=json"),
-			Operation{Method: MethodGetQueryResults, Job: job, Pretty: true, Read: &ReadRequest{TimeoutMs: ptr(int64(0)), StartIndex: ptr(uint64(0)), MaxResults: ptr(uint32(100))}},
+			Operation{Method: MethodGetQueryResults, Job: job, Pretty: true,
+				Read: &ReadRequest{TimeoutMs: ptr(int64(0)), StartIndex: ptr(uint64(0)), MaxResults: ptr(uint32(100))}},
 		},
 		"go cancel": {
-			Request{Verb: "POST", Path: insertPath + "/" + job.JobID + "/cancel?alt=json&fields=&location=US&prettyPrint=false", Header: map[string][]string{"content-length": {"0"}}},
+			Request{Verb: "POST", Path: insertPath + "/" + job.JobID + "/cancel?alt=json&fields=&location=US&prettyPrint=false",
+				Header: map[string][]string{"content-length": {"0"}}},
 			Operation{Method: MethodCancel, Job: JobReference{"demo", job.JobID, "US"}, Read: &ReadRequest{}},
 		},
 	} {
@@ -171,7 +191,8 @@ func TestDecodeRefusesBodies(t *testing.T) {
 		{insertPath, `{"configuration":{}}`, 400, "configuration.query is missing"},
 		{insertPath, `{}`, 400, "configuration is missing"},
 		{insertPath, `{"configuration":{"query":{"query":"SELECT 1"},"properties":{"session_id":"x"}}}`, 403, "properties"},
-		{insertPath, `{"configuration":{"query":{"query":"SELECT 1"},"reservation":"projects/x/locations/US/reservations/y"}}`, 403, "reservation"},
+		{insertPath, `{"configuration":{"query":{"query":"SELECT 1"},"reservation":"projects/x/locations/US/reservations/y"}}`, 403,
+			"reservation"},
 		{insertPath, `{"jobReference":{"projectId":"other"},"configuration":{"query":{"query":"SELECT 1"}}}`, 400, "projectId"},
 		{insertPath, `{"jobReference":{"jobId":"a.b"},"configuration":{"query":{"query":"SELECT 1"}}}`, 400, "jobId"},
 		{insertPath, `{"jobReference":{"location":"US/x"},"configuration":{"query":{"query":"SELECT 1"}}}`, 400, "location"},
@@ -210,16 +231,21 @@ func TestDecodeRefusesBodies(t *testing.T) {
 		{queryPath, inQuery(`"parameterMode":"BOTH"`), 400, "parameterMode"},
 		{queryPath, inQuery(`"queryParameters":{}`), 400, "list"},
 		{queryPath, inQuery(`"queryParameters":[{"name":"a"}]`), 400, "parameterType"},
-		{queryPath, inQuery(`"queryParameters":[{"name":"a","parameterType":{"type":"INT64"}},{"name":"A","parameterType":{"type":"INT64"}}]`), 400, "twice"},
-		{queryPath, inQuery(`"queryParameters":[{"name":"a","parameterType":{"type":"INT64"}},{"parameterType":{"type":"INT64"}}]`), 400, "needs a name"},
-		{queryPath, inQuery(`"parameterMode":"POSITIONAL","queryParameters":[{"name":"a","parameterType":{"type":"INT64"}}]`), 400, "no name"},
-		{queryPath, inQuery(`"queryParameters":[{"name":"a","parameterType":{"type":"INT64"},"parameterValue":{"value":{}}}]`), 400, "value"},
+		{queryPath, inQuery(`"queryParameters":[{"name":"a","parameterType":{"type":"INT64"}},{"name":"A",` +
+			`"parameterType":{"type":"INT64"}}]`), 400, "twice"},
+		{queryPath, inQuery(`"queryParameters":[{"name":"a","parameterType":{"type":"INT64"}},{"parameterType":{"type":"INT64"}}]`), 400,
+			"needs a name"},
+		{queryPath, inQuery(`"parameterMode":"POSITIONAL","queryParameters":[{"name":"a","parameterType":{"type":"INT64"}}]`), 400,
+			"no name"},
+		{queryPath, inQuery(`"queryParameters":[{"name":"a","parameterType":{"type":"INT64"},"parameterValue":{"value":{}}}]`), 400,
+			"value"},
 		{queryPath, inQuery(`"queryParameters":[{"name":"a","parameterType":{"type":"x y"}}]`), 400, "type"},
 		{queryPath, inQuery(`"queryParameters":[{"name":"a","parameterType":{"type":"INT64"},"extra":1}]`), 400, "extra"},
 		{queryPath, inQuery(`"queryParameters":[{"name":"a b","parameterType":{"type":"INT64"}}]`), 400, "name"},
 	}
 	for _, f := range refusedFields {
-		cases = append(cases, refusal{queryPath, inQuery(`"` + f.name + `":{"x":1}`), 403, f.name}, refusal{insertPath, inJob(`"` + f.name + `":{"x":1}`), 403, f.name})
+		cases = append(cases, refusal{queryPath, inQuery(`"` + f.name + `":{"x":1}`), 403, f.name},
+			refusal{insertPath, inJob(`"` + f.name + `":{"x":1}`), 403, f.name})
 	}
 	for _, c := range cases {
 		op, err := Decode(post(c.path, c.body))
@@ -259,7 +285,8 @@ func TestDecodeForgetsLegacyFields(t *testing.T) {
 	for _, name := range legacyFields {
 		for _, value := range []string{"true", "false", "null"} {
 			for path, body := range map[string]string{
-				queryPath: `{"query":"SELECT 1","` + name + `":` + value + `}`, insertPath: `{"configuration":{"query":{"query":"SELECT 1","` + name + `":` + value + `}}}`,
+				queryPath:  `{"query":"SELECT 1","` + name + `":` + value + `}`,
+				insertPath: `{"configuration":{"query":{"query":"SELECT 1","` + name + `":` + value + `}}}`,
 			} {
 				op, err := Decode(post(path, body))
 				if err != nil || !reflect.DeepEqual(op.Query, &QueryRequest{SQL: "SELECT 1"}) {
@@ -296,7 +323,8 @@ func TestDecodeNamesOfJobs(t *testing.T) {
 			t.Errorf("results of %s%s: %v, %v; want %v", c.id, c.query, op.Job, err, want)
 		}
 	}
-	for _, bad := range []string{"other:US.j1", "demo:US.j1?location=EU", "demo:US.EU.j1", "demo:.j1", "demo:", "demo:US:j1", ":j1", "demo:US.", "demo:1.j1"} {
+	for _, bad := range []string{"other:US.j1", "demo:US.j1?location=EU", "demo:US.EU.j1", "demo:.j1", "demo:", "demo:US:j1", ":j1",
+		"demo:US.", "demo:1.j1"} {
 		if op, err := Decode(get(insertPath + "/" + bad)); err == nil {
 			t.Errorf("%s was taken as %v", bad, op.Job)
 		}
@@ -389,9 +417,11 @@ func TestDecodeParametersCanonical(t *testing.T) {
 		{"name":"e","parameterType":{"type":"ARRAY","arrayType":{"type":"INT64"}},"parameterValue":{"arrayValues":[]}},
 		{"name":"n","parameterType":{"type":"INT64"},"parameterValue":{"value":null}},
 		{"name":"m","parameterType":{"type":"INT64"},"parameterValue":null}]`
-	want := `[{"name":"s","parameterType":{"type":"STRUCT","structTypes":[{"name":"a","type":{"type":"ARRAY","arrayType":{"type":"BOOL"}}},{"name":"b","type":{"type":"INT64"}},{"name":"c","type":{"type":"DATE"}}]},` +
+	want := `[{"name":"s","parameterType":{"type":"STRUCT","structTypes":[{"name":"a","type":{"type":"ARRAY",` +
+		`"arrayType":{"type":"BOOL"}}},{"name":"b","type":{"type":"INT64"}},{"name":"c","type":{"type":"DATE"}}]},` +
 		`"parameterValue":{"structValues":{"a":{"arrayValues":[{"value":"true"},{}]},"b":{"value":"2"},"c":{}}}},` +
-		`{"name":"r","parameterType":{"type":"RANGE","rangeElementType":{"type":"DATE"}},"parameterValue":{"rangeValue":{"start":{"value":"2026-01-01"}}}},` +
+		`{"name":"r","parameterType":{"type":"RANGE","rangeElementType":{"type":"DATE"}},` +
+		`"parameterValue":{"rangeValue":{"start":{"value":"2026-01-01"}}}},` +
 		`{"name":"t","parameterType":{"type":"TIMESTAMP","timestampPrecision":"12"},"parameterValue":{"value":"2026-01-01 00:00:00<>&"}},` +
 		`{"name":"e","parameterType":{"type":"ARRAY","arrayType":{"type":"INT64"}},"parameterValue":{"arrayValues":[]}},` +
 		`{"name":"n","parameterType":{"type":"INT64"},"parameterValue":{}},` +
@@ -410,7 +440,8 @@ func TestDecodeParametersCanonical(t *testing.T) {
 
 // asks names what an operation asks for.
 func asks(op Operation) (all []string) {
-	for name, set := range map[string]bool{"query": op.Query != nil, "read": op.Read != nil, "list": op.List != nil, "metadata": op.Metadata != nil} {
+	for name, set := range map[string]bool{"query": op.Query != nil, "read": op.Read != nil, "list": op.List != nil,
+		"metadata": op.Metadata != nil} {
 		if set {
 			all = append(all, name)
 		}
@@ -459,12 +490,15 @@ func sameAsEncodingJSON(t *testing.T, op Operation, body string) {
 // FuzzDecode: nothing panics; what is accepted, encoded and decoded again is the same operation,
 // and its encoding carries the gateway's own values.
 func FuzzDecode(f *testing.F) {
-	f.Add("POST", queryPath, `{"query":"SELECT 1","labels":{"a":"b"},"useLegacySql":false,"queryParameters":[{"parameterType":{"type":"INT64"},"parameterValue":{"value":1}}]}`)
-	f.Add("POST", insertPath+"?fields=status,statistics", `{"jobReference":{"jobId":"x"},"configuration":{"query":{"query":"SELECT 1","defaultDataset":{"datasetId":"d"}}}}`)
+	f.Add("POST", queryPath, `{"query":"SELECT `+
+		`1","labels":{"a":"b"},"useLegacySql":false,"queryParameters":[{"parameterType":{"type":"INT64"},"parameterValue":{"value":1}}]}`)
+	f.Add("POST", insertPath+"?fields=status,statistics",
+		`{"jobReference":{"jobId":"x"},"configuration":{"query":{"query":"SELECT 1","defaultDataset":{"datasetId":"d"}}}}`)
 	f.Add("GET", queryPath+"/j?fields=rows&pageToken=a", ``)
 	f.Add("POST", insertPath+"/j/cancel", ``)
 	f.Add("POST", queryPath, `{"query":"SELECT 1","query":"x"}`)
-	f.Add("POST", queryPath, `{"\u0071uery":"SELECT \ud83d\ude00","dryRun":true,"maxResults":"7","formatOptions":{"useInt64Timestamp":true}}`)
+	f.Add("POST", queryPath, `{"\u0071uery":"SELECT `+
+		`\ud83d\ude00","dryRun":true,"maxResults":"7","formatOptions":{"useInt64Timestamp":true}}`)
 	f.Add("GET", insertPath+"?stateFilter=done&projection=full&minCreationTime=1", ``)
 	f.Add("GET", Root+"projects/demo/datasets/crm/tables/t?view=FULL", ``)
 	f.Add("GET", Root+"projects/demo/datasets/_a/tables/anon1/data?startIndex=3", ``)
@@ -516,7 +550,8 @@ func FuzzDecode(f *testing.F) {
 				t.Fatalf("%s misses %s", encoded, must)
 			}
 		}
-		again := strings.NewReplacer(`,"bqgate_decision":"d-1"`, ``, `"bqgate_decision":"d-1",`, ``, `"bqgate_decision":"d-1"`, ``).Replace(string(encoded))
+		again := strings.NewReplacer(`,"bqgate_decision":"d-1"`, ``, `"bqgate_decision":"d-1",`, ``, `"bqgate_decision":"d-1"`,
+			``).Replace(string(encoded))
 		back, err := Decode(Request{Verb: verb, Path: path, Body: []byte(again), Header: jsonHeader})
 		if err != nil {
 			t.Fatalf("%s: %v", again, err)

@@ -21,7 +21,8 @@ func TestDiscovery(t *testing.T) {
 	if err := json.Unmarshal(text, &doc); err != nil {
 		t.Fatal(err)
 	}
-	if doc.RootURL != "https://bigquery.gw.example:8443/" || doc.BaseURL != doc.RootURL+doc.ServicePath || doc.Version != "v2" || doc.Revision == "" {
+	if doc.RootURL != "https://bigquery.gw.example:8443/" || doc.BaseURL != doc.RootURL+doc.ServicePath || doc.Version != "v2" ||
+		doc.Revision == "" {
 		t.Errorf("%+v", doc)
 	}
 	if strings.Contains(string(text), "bigquery.googleapis.com") {
@@ -51,12 +52,14 @@ func TestDiscovery(t *testing.T) {
 }
 
 func TestDecodeDiscovery(t *testing.T) {
-	for _, path := range []string{"/$discovery/rest?version=v2", "/discovery/v1/apis/bigquery/v2/rest", "/$discovery/rest?version=v2&prettyPrint=false"} {
+	for _, path := range []string{"/$discovery/rest?version=v2", "/discovery/v1/apis/bigquery/v2/rest",
+		"/$discovery/rest?version=v2&prettyPrint=false"} {
 		if op, err := Decode(get(path)); err != nil || op.Method != MethodDiscovery || op.Metadata == nil {
 			t.Errorf("%s: %v, %v", path, op.Method, err)
 		}
 	}
-	for _, path := range []string{"/$discovery/rest?version=v1", "/discovery/v1/apis/storage/v1/rest", "/discovery/v1/apis", "/$discovery/rest/", "/$discovery/rest?key=x"} {
+	for _, path := range []string{"/$discovery/rest?version=v1", "/discovery/v1/apis/storage/v1/rest", "/discovery/v1/apis",
+		"/$discovery/rest/", "/$discovery/rest?key=x"} {
 		if _, err := Decode(get(path)); err == nil {
 			t.Errorf("%s was taken", path)
 		}

@@ -8,7 +8,8 @@ type DryRunAnswer struct {
 	SQL    string
 	Labels map[string]string
 	Bytes  int64 // as BigQuery estimated; shown rounded
-	// Unknown says that BigQuery could not tell: it is said as BigQuery says it, "0" of the accuracy UNKNOWN.
+	// Unknown says that BigQuery could not tell: it is said as BigQuery says it, "0" of the
+	// accuracy UNKNOWN.
 	Unknown bool
 	Tables  []TableID
 	Schema  Schema // of the masked result
@@ -84,6 +85,7 @@ func DryRunJob(d DryRunAnswer, created int64) []byte {
 // DryRunQuery answers a dry run by jobs.query.
 func DryRunQuery(d DryRunAnswer) []byte {
 	return written(dryRunResponse{
-		Kind: "bigquery#queryResponse", Schema: shown(d.Schema), JobReference: d.reference(), TotalBytesProcessed: coarse.Bytes(d.Bytes), JobComplete: true,
+		Kind: "bigquery#queryResponse", Schema: shown(d.Schema), JobReference: d.reference(), TotalBytesProcessed: coarse.Bytes(d.Bytes),
+		JobComplete: true,
 	})
 }

@@ -133,11 +133,13 @@ func encodeQuery(op Operation, m Mutation) ([]byte, error) {
 	body := queryBody{
 		Query: sqlOf(*q, m), ParameterMode: q.ParameterMode, QueryParameters: rawJSON(q.Parameters), DefaultDataset: q.DefaultDataset,
 		Location: first(m.Location, op.Job.Location), MaxResults: q.MaxResults, TimeoutMs: q.TimeoutMs, RequestID: m.RequestID,
-		JobCreationMode: "JOB_CREATION_REQUIRED", DryRun: q.DryRun, Labels: labels, MaximumBytesBilled: lower(q.MaximumBytesBilled, m.MaximumBytesBilled),
-		JobTimeoutMs: q.JobTimeoutMs,
+		JobCreationMode: "JOB_CREATION_REQUIRED", DryRun: q.DryRun, Labels: labels,
+		MaximumBytesBilled: lower(q.MaximumBytesBilled, m.MaximumBytesBilled),
+		JobTimeoutMs:       q.JobTimeoutMs,
 	}
 	if q.Format != (FormatOptions{}) {
-		body.FormatOptions = &formatBody{UseInt64Timestamp: q.Format.UseInt64Timestamp, TimestampOutputFormat: q.Format.TimestampOutputFormat}
+		body.FormatOptions = &formatBody{UseInt64Timestamp: q.Format.UseInt64Timestamp,
+			TimestampOutputFormat: q.Format.TimestampOutputFormat}
 	}
 	return compactJSON(body)
 }
@@ -148,16 +150,19 @@ func encodeInsert(op Operation, m Mutation) ([]byte, error) {
 		return nil, fmt.Errorf("encode jobs.insert: %w", err)
 	}
 	return compactJSON(jobBody{
-		JobReference: jobReference{ProjectID: op.Job.ProjectID, JobID: first(m.JobID, op.Job.JobID), Location: first(m.Location, op.Job.Location)},
+		JobReference: jobReference{ProjectID: op.Job.ProjectID, JobID: first(m.JobID, op.Job.JobID),
+			Location: first(m.Location, op.Job.Location)},
 		Configuration: jobConfiguration{
-			JobType: "QUERY", Query: configuredQuery(*op.Query, m), DryRun: op.Query.DryRun, JobTimeoutMs: op.Query.JobTimeoutMs, Labels: labels,
+			JobType: "QUERY", Query: configuredQuery(*op.Query, m), DryRun: op.Query.DryRun, JobTimeoutMs: op.Query.JobTimeoutMs,
+			Labels: labels,
 		},
 	})
 }
 
 func configuredQuery(q QueryRequest, m Mutation) jobQuery {
 	return jobQuery{
-		Query: sqlOf(q, m), Priority: q.Priority, ParameterMode: q.ParameterMode, QueryParameters: rawJSON(q.Parameters), DefaultDataset: q.DefaultDataset,
+		Query: sqlOf(q, m), Priority: q.Priority, ParameterMode: q.ParameterMode, QueryParameters: rawJSON(q.Parameters),
+		DefaultDataset:     q.DefaultDataset,
 		MaximumBytesBilled: lower(q.MaximumBytesBilled, m.MaximumBytesBilled),
 	}
 }

@@ -31,10 +31,12 @@ type errorEntry struct {
 // the reason in errors[0], and without a body the Python client shows no text at all.
 func ErrorBody(status int, reason, message string) []byte {
 	out, err := compactJSON(errorBody{Error: errorDetail{
-		Code: status, Message: message, Status: canonicalStatus(status), Errors: []errorEntry{{Message: message, Domain: "global", Reason: reason}},
+		Code: status, Message: message, Status: canonicalStatus(status),
+		Errors: []errorEntry{{Message: message, Domain: "global", Reason: reason}},
 	}})
 	if err != nil { // not reached: strings and an int
-		return []byte(`{"error":{"code":503,"message":"bqgate: the error could not be written","errors":[{"reason":"backendError"}],"status":"UNAVAILABLE"}}`)
+		return []byte(`{"error":{"code":503,"message":"bqgate: the error could not be ` +
+			`written","errors":[{"reason":"backendError"}],"status":"UNAVAILABLE"}}`)
 	}
 	return out
 }
@@ -71,9 +73,12 @@ func canonicalStatus(status int) string {
 
 // reasons are the error reasons that BigQuery documents. Anything else is not repeated to a client.
 var reasons = []string{
-	"accessDenied", "attributeError", "authError", "backendError", "badGateway", "badRequest", "billingNotEnabled", "billingTierLimitExceeded", "blocked",
-	"bytesBilledLimitExceeded", "duplicate", "internalError", "invalid", "invalidParameter", "invalidQuery", "invalidUser", "jobBackendError", "jobInternalError",
-	"jobRateLimitExceeded", "notFound", "notImplemented", "policyViolation", "quotaExceeded", "rateLimitExceeded", "required", "resourceInUse", "resourceNotFound", "resourcesExceeded",
+	"accessDenied", "attributeError", "authError", "backendError", "badGateway", "badRequest", "billingNotEnabled",
+	"billingTierLimitExceeded", "blocked",
+	"bytesBilledLimitExceeded", "duplicate", "internalError", "invalid", "invalidParameter", "invalidQuery", "invalidUser",
+	"jobBackendError", "jobInternalError",
+	"jobRateLimitExceeded", "notFound", "notImplemented", "policyViolation", "quotaExceeded", "rateLimitExceeded", "required",
+	"resourceInUse", "resourceNotFound", "resourcesExceeded",
 	"responseTooLarge", "stopped", "tableUnavailable", "timeout",
 }
 
@@ -116,7 +121,8 @@ type ErrorView struct {
 const maxErrorText = 4 << 10
 
 // SensitiveErrorText stands for every upstream error of a query that touches a sensitive column.
-const SensitiveErrorText = "bqgate: BigQuery could not run the query. Its own words are not shown, because the query touches sensitive columns and they could carry values"
+const SensitiveErrorText = "bqgate: BigQuery could not run the query. Its own words are not shown, because the query touches sensitive " +
+	"columns and they could carry values"
 
 // overLimitText stands for BigQuery's "Query exceeded limit for bytes billed: 1000. 10485760 or
 // higher required.", which says how much a query reads to the MiB.

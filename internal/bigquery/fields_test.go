@@ -9,7 +9,8 @@ import (
 )
 
 func TestFieldMaskApply(t *testing.T) {
-	answer := `{"kind":"k","jobReference":{"projectId":"p","jobId":"j"},"rows":[{"f":[{"v":"1"},{"v":null}]}],"schema":{"fields":[{"name":"a","type":"STRING"},{"name":"b"}]},"n":1}`
+	answer := `{"kind":"k","jobReference":{"projectId":"p","jobId":"j"},"rows":[{"f":[{"v":"1"},{"v":null}]}],` +
+		`"schema":{"fields":[{"name":"a","type":"STRING"},{"name":"b"}]},"n":1}`
 	for _, c := range []struct{ fields, want string }{
 		{"", answer},
 		{"*", answer},
@@ -43,7 +44,8 @@ func TestFieldMaskApply(t *testing.T) {
 
 func TestFieldMaskRefuses(t *testing.T) {
 	for _, text := range []string{
-		",", "a,", ",a", "a(", "a()", "a(b", "a)b", "a/", "/a", "a//b", "a(b)c", "a(b)/c", "a b", "a.b", "a%2Cb", "**", "*a", "*/a", "*(a)", "a\x00",
+		",", "a,", ",a", "a(", "a()", "a(b", "a)b", "a/", "/a", "a//b", "a(b)c", "a(b)/c", "a b", "a.b", "a%2Cb", "**", "*a", "*/a", "*(a)",
+		"a\x00",
 		"rows(f)x", "rows/x", "rows(f,v)", "rows(f(v,x))", "rows/f/v/x", "rows/v", "rows(f(v)),rows/x", "rows/f/v(f(v))",
 		strings.Repeat("a/", 20) + "b", strings.Repeat("a", maxMask+1),
 	} {
@@ -64,8 +66,10 @@ func TestFieldMaskKeeps(t *testing.T) {
 		path      string
 		all, some bool
 	}{
-		{"rows", true, true}, {"rows.f", true, true}, {"schema", false, true}, {"schema.fields", false, true}, {"schema.fields.name", true, true},
-		{"schema.fields.type", false, false}, {"jobReference", false, true}, {"jobReference.jobId", true, true}, {"totalRows", false, false},
+		{"rows", true, true}, {"rows.f", true, true}, {"schema", false, true}, {"schema.fields", false, true},
+		{"schema.fields.name", true, true},
+		{"schema.fields.type", false, false}, {"jobReference", false, true}, {"jobReference.jobId", true, true},
+		{"totalRows", false, false},
 	} {
 		if all, some := m.Keeps(strings.Split(c.path, ".")...); all != c.all || some != c.some {
 			t.Errorf("%s: %v %v, want %v %v", c.path, all, some, c.all, c.some)

@@ -25,9 +25,12 @@ func TestParseJob(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if j.Reference != (JobReference{"demo", "j1", "US"}) || j.Labels[DecisionLabel] != "d-1" || j.State != "DONE" || j.StatementType != "SELECT" ||
-		len(j.ReferencedTables) != 1 || j.ReferencedTables[0].String() != "demo.crm.customers" || j.DestinationTable.Dataset != "_anon1" || *j.TotalBytesProcessed != 4096 ||
-		j.Created != 1795391325000 || j.Error == nil || j.Error.Reason != "invalidQuery" || !strings.HasPrefix(j.SQL, "SELECT name") || len(j.ReferencedRoutines) != 1 {
+	if j.Reference != (JobReference{"demo", "j1", "US"}) || j.Labels[DecisionLabel] != "d-1" || j.State != "DONE" ||
+		j.StatementType != "SELECT" ||
+		len(j.ReferencedTables) != 1 || j.ReferencedTables[0].String() != "demo.crm.customers" || j.DestinationTable.Dataset != "_anon1" ||
+		*j.TotalBytesProcessed != 4096 ||
+		j.Created != 1795391325000 || j.Error == nil || j.Error.Reason != "invalidQuery" || !strings.HasPrefix(j.SQL, "SELECT name") ||
+		len(j.ReferencedRoutines) != 1 {
 		t.Errorf("%+v", j)
 	}
 	wrapped, err := ParseJob([]byte(`{"kind":"bigquery#jobCancelResponse","job":`+upstreamJob(t)+`}`), true)
@@ -84,17 +87,21 @@ func TestFilterJobRefuses(t *testing.T) {
 }
 
 func TestFilterJob(t *testing.T) {
-	view := JobView{SQL: "SELECT name FROM crm.customers", Labels: map[string]string{"team": "x", "bqgate_decision": "d-1"}, UserEmail: "agent@example.com", Sensitive: true}
+	view := JobView{SQL: "SELECT name FROM crm.customers", Labels: map[string]string{"team": "x", "bqgate_decision": "d-1"},
+		UserEmail: "agent@example.com", Sensitive: true}
 	out, err := filterJob([]byte(upstreamJob(t)), view)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := `{"kind":"bigquery#job","id":"demo:US.j1","selfLink":"https://bigquery.googleapis.com/bigquery/v2/projects/demo/jobs/j1?location=US","user_email":"agent@example.com",` +
-		`"jobReference":{"projectId":"demo","jobId":"j1","location":"US"},"configuration":{"jobType":"QUERY","labels":{"team":"x"},"query":{"query":"SELECT name FROM crm.customers",` +
+		`"jobReference":{"projectId":"demo","jobId":"j1","location":"US"},"configuration":{"jobType":"QUERY","labels":{"team":"x"},` +
+		`"query":{"query":"SELECT name FROM crm.customers",` +
 		`"useLegacySql":false,"priority":"INTERACTIVE","destinationTable":{"projectId":"demo","datasetId":"_anon1","tableId":"anon2"}}},` +
-		`"statistics":{"creationTime":"1795391325000","startTime":"1795391325100","endTime":"1795391326000","totalBytesProcessed":"10485760",` +
+		`"statistics":{"creationTime":"1795391325000","startTime":"1795391325100","endTime":"1795391326000",` +
+		`"totalBytesProcessed":"10485760",` +
 		`"query":{"statementType":"SELECT","totalBytesProcessed":"10485760","cacheHit":false}},` +
-		`"status":{"state":"DONE","errorResult":{"reason":"invalidQuery","message":"` + SensitiveErrorText + `"},"errors":[{"reason":"invalidQuery","message":"` + SensitiveErrorText + `"}]}}`
+		`"status":{"state":"DONE","errorResult":{"reason":"invalidQuery","message":"` + SensitiveErrorText +
+		`"},"errors":[{"reason":"invalidQuery","message":"` + SensitiveErrorText + `"}]}}`
 	if string(out) != want {
 		t.Errorf("got  %s\nwant %s", out, want)
 	}
@@ -115,17 +122,22 @@ func TestFilterJob(t *testing.T) {
 
 // Every byte count of a job, and every text that holds one, is as coarse as that of a dry run.
 func TestJobsTellRoundedBytes(t *testing.T) {
-	const job = `{"kind":"bigquery#job","jobReference":{"projectId":"demo","jobId":"j1","location":"US"},"configuration":{"query":{"query":"SELECT 1","useLegacySql":false}},` +
-		`"statistics":{"totalBytesProcessed":"12345678","query":{"statementType":"SELECT","totalBytesProcessed":"12345678","totalBytesBilled":"13631488","estimatedBytesProcessed":"12345678",` +
+	const job = `{"kind":"bigquery#job","jobReference":{"projectId":"demo","jobId":"j1","location":"US"},` +
+		`"configuration":{"query":{"query":"SELECT 1","useLegacySql":false}},` +
+		`"statistics":{"totalBytesProcessed":"12345678","query":{"statementType":"SELECT","totalBytesProcessed":"12345678",` +
+		`"totalBytesBilled":"13631488","estimatedBytesProcessed":"12345678",` +
 		`"queryPlan":[{"recordsRead":"7","shuffleOutputBytes":"12345678"}],"timeline":[{"totalSlotMs":"9"}]}},` +
-		`"status":{"state":"DONE","errorResult":{"reason":"bytesBilledLimitExceeded","message":"Query exceeded limit for bytes billed: 1. 13631488 or higher required."}}}`
-	for name, body := range map[string]string{"get": job, "as a number": strings.ReplaceAll(job, `"12345678"`, `12345678`), "cancel": `{"kind":"bigquery#jobCancelResponse","job":` + job + `}`} {
+		`"status":{"state":"DONE","errorResult":{"reason":"bytesBilledLimitExceeded","message":"Query exceeded limit for bytes billed: ` +
+		`1. 13631488 or higher required."}}}`
+	for name, body := range map[string]string{"get": job, "as a number": strings.ReplaceAll(job, `"12345678"`, `12345678`),
+		"cancel": `{"kind":"bigquery#jobCancelResponse","job":` + job + `}`} {
 		t.Run(name, func(t *testing.T) {
 			out, err := filterJob([]byte(body), JobView{SQL: "SELECT 1", Wrapped: name == "cancel"})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if n := strings.Count(string(out), `"totalBytesProcessed":"20971520"`); n != 2 || !strings.Contains(string(out), overLimitText) {
+			if n := strings.Count(string(out), `"totalBytesProcessed":"20971520"`); n != 2 ||
+				!strings.Contains(string(out), overLimitText) {
 				t.Errorf("%d of 2 figures are rounded: %s", n, out)
 			}
 			for _, exact := range []string{"12345678", "13631488", "shuffleOutputBytes", "recordsRead", "totalSlotMs"} {
@@ -138,9 +150,11 @@ func TestJobsTellRoundedBytes(t *testing.T) {
 }
 
 func TestFilterError(t *testing.T) {
-	full := `{"error":{"code":400,"message":"Bad int64 value: ` + canary + `","errors":[{"message":"` + canary + `","domain":"global","reason":"invalidQuery","location":"` + canary + `","debugInfo":"` + canary + `"}],` +
+	full := `{"error":{"code":400,"message":"Bad int64 value: ` + canary + `","errors":[{"message":"` + canary +
+		`","domain":"global","reason":"invalidQuery","location":"` + canary + `","debugInfo":"` + canary + `"}],` +
 		`"status":"INVALID_ARGUMENT","details":[{"@type":"x","detail":"` + canary + `"}]}}`
-	billed := `{"error":{"code":400,"message":"Query exceeded limit for bytes billed: 20971520. 34603008 or higher required.","errors":[{"reason":"bytesBilledLimitExceeded"}]}}`
+	billed := `{"error":{"code":400,"message":"Query exceeded limit for bytes billed: 20971520. 34603008 or higher ` +
+		`required.","errors":[{"reason":"bytesBilledLimitExceeded"}]}}`
 	for name, c := range map[string]struct {
 		status          int
 		body            string
@@ -148,10 +162,11 @@ func TestFilterError(t *testing.T) {
 		code            int
 		reason, message string
 	}{
-		"sensitive":          {400, full, true, 400, "invalidQuery", SensitiveErrorText},
-		"clear":              {400, full, false, 400, "invalidQuery", "Bad int64 value: " + canary},
-		"bytes billed":       {400, billed, false, 400, "bytesBilledLimitExceeded", overLimitText},
-		"bytes in a text":    {400, strings.Replace(billed, "bytesBilledLimitExceeded", "invalid", 1), false, 400, "invalid", overLimitText},
+		"sensitive":    {400, full, true, 400, "invalidQuery", SensitiveErrorText},
+		"clear":        {400, full, false, 400, "invalidQuery", "Bad int64 value: " + canary},
+		"bytes billed": {400, billed, false, 400, "bytesBilledLimitExceeded", overLimitText},
+		"bytes in a text": {400, strings.Replace(billed, "bytesBilledLimitExceeded", "invalid", 1), false, 400, "invalid",
+			overLimitText},
 		"bytes and secret":   {400, billed, true, 400, "bytesBilledLimitExceeded", SensitiveErrorText},
 		"unknown reason":     {403, `{"error":{"message":"m","errors":[{"reason":"` + canary + `"}]}}`, false, 403, "accessDenied", "m"},
 		"no entries":         {404, `{"error":{"message":"m"}}`, false, 404, "notFound", "m"},
@@ -162,17 +177,20 @@ func TestFilterError(t *testing.T) {
 		"list":               {400, `[{"error":{"message":"` + canary + `"}}]`, false, 400, "invalid", unreadableErrorText},
 		"wrong types":        {400, `{"error":"` + canary + `"}`, false, 400, "invalid", unreadableErrorText},
 		"not an error":       {200, `{}`, false, 500, "backendError", unreadableErrorText},
-		"gateway credential": {401, `{"error":{"message":"` + canary + `","errors":[{"reason":"authError"}]}}`, false, 401, "authError", "bqgate: BigQuery did not accept the gateway's credential; ask an operator"},
+		"gateway credential": {401, `{"error":{"message":"` + canary + `","errors":[{"reason":"authError"}]}}`, false, 401, "authError",
+			"bqgate: BigQuery did not accept the gateway's credential; ask an operator"},
 	} {
 		code, out := FilterError(c.status, []byte(c.body), ErrorView{Sensitive: c.sensitive})
 		var got errorBody
 		if err := json.Unmarshal(out, &got); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if code != c.code || got.Error.Code != c.code || got.Error.Message != c.message || len(got.Error.Errors) != 1 || got.Error.Errors[0].Reason != c.reason || got.Error.Status == "" {
+		if code != c.code || got.Error.Code != c.code || got.Error.Message != c.message || len(got.Error.Errors) != 1 ||
+			got.Error.Errors[0].Reason != c.reason || got.Error.Status == "" {
 			t.Errorf("%s: %d %s", name, code, out)
 		}
-		if strings.Contains(string(out), "debugInfo") || strings.Contains(string(out), "details") || name != "clear" && strings.Contains(string(out), canary) {
+		if strings.Contains(string(out), "debugInfo") || strings.Contains(string(out), "details") || name != "clear" &&
+			strings.Contains(string(out), canary) {
 			t.Errorf("%s: %s", name, out)
 		}
 	}
@@ -184,22 +202,31 @@ func TestFilterError(t *testing.T) {
 
 func TestReplies(t *testing.T) {
 	h := HeldJob{
-		Job: JobReference{"demo", "j1", "US"}, SQL: "SELECT '<1>'", Labels: map[string]string{"team": "x"}, Created: time.UnixMilli(1795391325000), Ended: time.UnixMilli(1795391326000),
+		Job: JobReference{"demo", "j1", "US"}, SQL: "SELECT '<1>'", Labels: map[string]string{"team": "x"},
+		Created: time.UnixMilli(1795391325000), Ended: time.UnixMilli(1795391326000),
 	}
 	head := `{"kind":"bigquery#job","id":"demo:US.j1","selfLink":"https://bigquery.googleapis.com/bigquery/v2/projects/demo/jobs/j1?location=US","jobReference":{"projectId":"demo","jobId":"j1","location":"US"},` +
-		`"configuration":{"jobType":"QUERY","labels":{"team":"x"},"query":{"query":"SELECT '<1>'","useLegacySql":false,"priority":"INTERACTIVE"}},"statistics":{"creationTime":"1795391325000"`
-	ended := `,"startTime":"1795391325000","endTime":"1795391326000"},"status":{"state":"DONE","errorResult":{"reason":"%","message":"$"},"errors":[{"reason":"%","message":"$"}]}}`
+		`"configuration":{"jobType":"QUERY","labels":{"team":"x"},"query":{"query":"SELECT ` +
+		`'<1>'","useLegacySql":false,"priority":"INTERACTIVE"}},"statistics":{"creationTime":"1795391325000"`
+	ended := `,"startTime":"1795391325000","endTime":"1795391326000"},"status":{"state":"DONE","errorResult":{"reason":"%",` +
+		`"message":"$"},"errors":[{"reason":"%","message":"$"}]}}`
 	for name, c := range map[string]struct {
 		got  []byte
 		want string
 	}{
-		"query":   {PendingQuery(h, MethodQuery), `{"kind":"bigquery#queryResponse","jobReference":{"projectId":"demo","jobId":"j1","location":"US"},"jobComplete":false}`},
-		"results": {PendingQuery(h, MethodGetQueryResults), `{"kind":"bigquery#getQueryResultsResponse","jobReference":{"projectId":"demo","jobId":"j1","location":"US"},"jobComplete":false}`},
-		"job":     {PendingJob(h), head + `},"status":{"state":"PENDING"}}`},
-		"failed":  {FailedJob(h, "accessDenied", "no"), head + strings.NewReplacer("%", "accessDenied", "$", "no").Replace(ended)},
+		"query": {PendingQuery(h, MethodQuery),
+			`{"kind":"bigquery#queryResponse","jobReference":{"projectId":"demo","jobId":"j1","location":"US"},"jobComplete":false}`},
+		"results": {PendingQuery(h, MethodGetQueryResults),
+			`{"kind":"bigquery#getQueryResultsResponse","jobReference":{"projectId":"demo","jobId":"j1","location":"US"},` +
+				`"jobComplete":false}`},
+		"job":    {PendingJob(h), head + `},"status":{"state":"PENDING"}}`},
+		"failed": {FailedJob(h, "accessDenied", "no"), head + strings.NewReplacer("%", "accessDenied", "$", "no").Replace(ended)},
 		"cancelled": {CancelledJob(h), `{"kind":"bigquery#jobCancelResponse","job":` + head +
-			strings.NewReplacer("%", "stopped", "$", "bqgate: the request was cancelled while it waited for approval").Replace(ended) + `}`},
-		"error": {ErrorBody(403, "accessDenied", "bqgate: <no>\n"), `{"error":{"code":403,"message":"bqgate: <no>\n","errors":[{"message":"bqgate: <no>\n","domain":"global","reason":"accessDenied"}],"status":"PERMISSION_DENIED"}}`},
+			strings.NewReplacer("%", "stopped", "$", "bqgate: the request was cancelled while it waited for approval").Replace(ended) +
+			`}`},
+		"error": {ErrorBody(403, "accessDenied", "bqgate: <no>\n"),
+			`{"error":{"code":403,"message":"bqgate: <no>\n","errors":[{"message":"bqgate: ` +
+				`<no>\n","domain":"global","reason":"accessDenied"}],"status":"PERMISSION_DENIED"}}`},
 	} {
 		if string(c.got) != c.want {
 			t.Errorf("%s:\ngot  %s\nwant %s", name, c.got, c.want)
@@ -242,7 +269,8 @@ func FuzzFilterJob(f *testing.F) {
 			t.Fatal(err)
 		}
 		eachText(tree, func(s string) {
-			known := s == "SELECT 1" || s == SensitiveErrorText || strings.HasPrefix(s, "https://bigquery.googleapis.com/bigquery/v2/projects/")
+			known := s == "SELECT 1" || s == SensitiveErrorText ||
+				strings.HasPrefix(s, "https://bigquery.googleapis.com/bigquery/v2/projects/")
 			if !known && strings.ContainsFunc(s, func(r rune) bool {
 				return r > '~' || r <= ' ' || strings.ContainsRune(`"'<>&;/\`, r)
 			}) {

@@ -54,7 +54,8 @@ func checkHeaders(route Route, r Request) (body []byte, err error) {
 		return nil, malformed(m, "a GET takes no body")
 	}
 	if types := header["content-type"]; len(types) != 1 || !jsonType(types[0]) {
-		return nil, &RequestError{Status: 415, Reason: "invalid", Method: m, Message: "the body must be JSON: send it with Content-Type: application/json"}
+		return nil, &RequestError{Status: 415, Reason: "invalid", Method: m,
+			Message: "the body must be JSON: send it with Content-Type: application/json"}
 	}
 	return body, nil
 }

@@ -152,7 +152,8 @@ func (r jobResource) job() (Job, error) {
 		return Job{}, errors.New("read job: it is in no known state")
 	}
 	j := Job{
-		Reference: r.Reference, Labels: c.Labels, SQL: c.Query.Query, Priority: c.Query.Priority, State: r.Status.State, Error: r.Status.ErrorResult, DryRun: c.DryRun,
+		Reference: r.Reference, Labels: c.Labels, SQL: c.Query.Query, Priority: c.Query.Priority, State: r.Status.State,
+		Error: r.Status.ErrorResult, DryRun: c.DryRun,
 		StatementType: st.Query.StatementType, ReferencedTables: st.Query.ReferencedTables, ReferencedViews: st.Query.ReferencedViews,
 		ReferencedRoutines: st.Query.ReferencedRoutines, ReferencedGraphs: len(st.Query.ReferencedGraphs),
 		DestinationTable: c.Query.DestinationTable, CacheHit: st.Query.CacheHit, Accuracy: st.Query.Accuracy, Schema: st.Query.Schema,

@@ -36,7 +36,8 @@ func (c *Client) GetDataset(ctx context.Context, ref DatasetReference) (ListedDa
 		return ListedDataset{}, fmt.Errorf("get dataset %s.%s: read answer: %w", ref.ProjectID, ref.DatasetID, err)
 	}
 	if d.Reference != ref {
-		return ListedDataset{}, fmt.Errorf("get dataset %s.%s: BigQuery answered about %s.%s", ref.ProjectID, ref.DatasetID, d.Reference.ProjectID, d.Reference.DatasetID)
+		return ListedDataset{}, fmt.Errorf("get dataset %s.%s: BigQuery answered about %s.%s", ref.ProjectID, ref.DatasetID,
+			d.Reference.ProjectID, d.Reference.DatasetID)
 	}
 	if _, err := d.Source(); err != nil {
 		return ListedDataset{}, fmt.Errorf("get dataset %s.%s: %w", ref.ProjectID, ref.DatasetID, err)

@@ -53,7 +53,8 @@ type projectList struct {
 func ProjectList(ids []string, next string) []byte {
 	list := projectList{Kind: "bigquery#projectList", Total: len(ids), Next: next}
 	for _, id := range ids {
-		list.Projects = append(list.Projects, projectAnswer{Kind: "bigquery#project", ID: id, NumericID: "0", ProjectReference: projectReference{id}, FriendlyName: id})
+		list.Projects = append(list.Projects,
+			projectAnswer{Kind: "bigquery#project", ID: id, NumericID: "0", ProjectReference: projectReference{id}, FriendlyName: id})
 	}
 	return written(list)
 }
@@ -74,7 +75,8 @@ type datasetList struct {
 }
 
 func datasetOf(d ListedDataset) datasetAnswer {
-	return datasetAnswer{Kind: "bigquery#dataset", ID: d.Reference.ProjectID + ":" + d.Reference.DatasetID, Reference: d.Reference, Location: d.Location}
+	return datasetAnswer{Kind: "bigquery#dataset", ID: d.Reference.ProjectID + ":" + d.Reference.DatasetID, Reference: d.Reference,
+		Location: d.Location}
 }
 
 // DatasetList answers datasets.list.

@@ -17,13 +17,16 @@ var (
 		MethodQuery:  {},
 		MethodInsert: {},
 		MethodGetQueryResults: {
-			"formatOptions.timestampOutputFormat", "formatOptions.useInt64Timestamp", "location", "maxResults", "pageToken", "startIndex", "timeoutMs",
+			"formatOptions.timestampOutputFormat", "formatOptions.useInt64Timestamp", "location", "maxResults", "pageToken", "startIndex",
+			"timeoutMs",
 		},
-		MethodGetJob:   {"location", "projection"},
-		MethodCancel:   {"location", "projection"}, // Python's cancel_job always sends projection=full
-		MethodListJobs: {"allUsers", "maxCreationTime", "maxResults", "minCreationTime", "pageToken", "parentJobId", "projection", "stateFilter"},
+		MethodGetJob: {"location", "projection"},
+		MethodCancel: {"location", "projection"}, // Python's cancel_job always sends projection=full
+		MethodListJobs: {"allUsers", "maxCreationTime", "maxResults", "minCreationTime", "pageToken", "parentJobId", "projection",
+			"stateFilter"},
 		MethodListTableData: {
-			"formatOptions.timestampOutputFormat", "formatOptions.useInt64Timestamp", "maxResults", "pageToken", "selectedFields", "startIndex",
+			"formatOptions.timestampOutputFormat", "formatOptions.useInt64Timestamp", "maxResults", "pageToken", "selectedFields",
+			"startIndex",
 		},
 		MethodListProjects: {"maxResults", "pageToken"},
 		MethodListDatasets: {"all", "filter", "maxResults", "pageToken"},

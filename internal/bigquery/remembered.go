@@ -34,7 +34,8 @@ type memory[V any] struct {
 func newRemembered[K interface {
 	comparable
 	fmt.Stringer
-}, V interface{ comparable }](what string, ttl time.Duration, now func() time.Time, ask func(context.Context, K) (V, error)) *remembered[K, V] {
+}, V interface{ comparable }](what string, ttl time.Duration, now func() time.Time, ask func(context.Context, K) (V, error)) *remembered[K,
+	V] {
 	return &remembered[K, V]{what: what, ttl: ttl, now: now, ask: ask, entries: map[K]memory[V]{}}
 }
 

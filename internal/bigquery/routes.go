@@ -42,7 +42,8 @@ var routes = []Route{
 	{"jobs.get", "GET", "projects/{project}/jobs/{job}", ""},
 	{"jobs.cancel", "POST", "projects/{project}/jobs/{job}/cancel", ""},
 	{"jobs.list", "GET", "projects/{project}/jobs", ""},
-	{"jobs.delete", "DELETE", "projects/{project}/jobs/{job}/delete", "job metadata is kept for the audit; it goes by itself when BigQuery forgets the job"},
+	{"jobs.delete", "DELETE", "projects/{project}/jobs/{job}/delete",
+		"job metadata is kept for the audit; it goes by itself when BigQuery forgets the job"},
 
 	{"tabledata.list", "GET", "projects/{project}/datasets/{dataset}/tables/{table}/data", ""},
 	{"tabledata.insertAll", "POST", "projects/{project}/datasets/{dataset}/tables/{table}/insertAll", noWrites},
@@ -65,8 +66,10 @@ var routes = []Route{
 	{"datasets.delete", "DELETE", "projects/{project}/datasets/{dataset}", noWrites},
 	{"datasets.undelete", "POST", "projects/{project}/datasets/{dataset}:undelete", noWrites},
 
-	{"models.get", "GET", "projects/{project}/datasets/{dataset}/models/{model}", "a model's metadata holds its training SQL and values from the data; ask an operator"},
-	{"models.list", "GET", "projects/{project}/datasets/{dataset}/models", "models hold values of the data they were trained on; ask an operator"},
+	{"models.get", "GET", "projects/{project}/datasets/{dataset}/models/{model}",
+		"a model's metadata holds its training SQL and values from the data; ask an operator"},
+	{"models.list", "GET", "projects/{project}/datasets/{dataset}/models",
+		"models hold values of the data they were trained on; ask an operator"},
 	{"models.patch", "PATCH", "projects/{project}/datasets/{dataset}/models/{model}", noWrites},
 	{"models.delete", "DELETE", "projects/{project}/datasets/{dataset}/models/{model}", noWrites},
 
@@ -84,9 +87,12 @@ var routes = []Route{
 	{"rowAccessPolicies.insert", "POST", "projects/{project}/datasets/{dataset}/tables/{table}/rowAccessPolicies", noWrites},
 	{"rowAccessPolicies.update", "PUT", "projects/{project}/datasets/{dataset}/tables/{table}/rowAccessPolicies/{policy}", noWrites},
 	{"rowAccessPolicies.delete", "DELETE", "projects/{project}/datasets/{dataset}/tables/{table}/rowAccessPolicies/{policy}", noWrites},
-	{"rowAccessPolicies.batchDelete", "POST", "projects/{project}/datasets/{dataset}/tables/{table}/rowAccessPolicies:batchDelete", noWrites},
-	{"rowAccessPolicies.getIamPolicy", "POST", "projects/{project}/datasets/{dataset}/tables/{table}/rowAccessPolicies/{policy}:getIamPolicy", noIAM},
-	{"rowAccessPolicies.testIamPermissions", "POST", "projects/{project}/datasets/{dataset}/tables/{table}/rowAccessPolicies/{policy}:testIamPermissions", noIAM},
+	{"rowAccessPolicies.batchDelete", "POST", "projects/{project}/datasets/{dataset}/tables/{table}/rowAccessPolicies:batchDelete",
+		noWrites},
+	{"rowAccessPolicies.getIamPolicy", "POST",
+		"projects/{project}/datasets/{dataset}/tables/{table}/rowAccessPolicies/{policy}:getIamPolicy", noIAM},
+	{"rowAccessPolicies.testIamPermissions", "POST",
+		"projects/{project}/datasets/{dataset}/tables/{table}/rowAccessPolicies/{policy}:testIamPermissions", noIAM},
 
 	{"projects.list", "GET", "projects", ""},
 	{"projects.getServiceAccount", "GET", "projects/{project}/serviceAccount", "service accounts are the gateway's own matter"},
@@ -150,7 +156,8 @@ func Match(verb, path string) (Route, Params, error) {
 		}
 		return r, params, nil
 	}
-	return Route{}, nil, refuse("", "%s on this path is not a method of the BigQuery API that bqgate serves; queries go to POST %sprojects/PROJECT/queries", verb, Root)
+	return Route{}, nil, refuse("",
+		"%s on this path is not a method of the BigQuery API that bqgate serves; queries go to POST %sprojects/PROJECT/queries", verb, Root)
 }
 
 // plainPath refuses every path that two parsers could read differently, and the doors beside the

@@ -48,14 +48,16 @@ func TestRoutesAreDiscovery(t *testing.T) {
 
 // Every method but the governed ones is refused by name, with a sentence.
 func TestDecodeRefusesEveryOtherMethod(t *testing.T) {
-	fill := strings.NewReplacer("{project}", "demo", "{dataset}", "crm", "{table}", "customers", "{job}", "j1", "{model}", "m", "{routine}", "r", "{policy}", "p")
+	fill := strings.NewReplacer("{project}", "demo", "{dataset}", "crm", "{table}", "customers", "{job}", "j1", "{model}", "m", "{routine}",
+		"r", "{policy}", "p")
 	for _, r := range Routes() {
 		if r.Governed() {
 			continue
 		}
 		op, err := Decode(Request{Verb: r.Verb, Path: Root + fill.Replace(r.Path)})
 		var e *RequestError
-		if !errors.As(err, &e) || e.Status != 403 || e.Reason != "accessDenied" || e.Method != r.Method || !strings.Contains(e.Message, string(r.Method)) || len(e.Message) < 30 {
+		if !errors.As(err, &e) || e.Status != 403 || e.Reason != "accessDenied" || e.Method != r.Method ||
+			!strings.Contains(e.Message, string(r.Method)) || len(e.Message) < 30 {
 			t.Errorf("%s: %+v", r.Method, err)
 		}
 		if op.Query != nil || op.Read != nil {

@@ -16,7 +16,8 @@ import (
 
 // rowPolicy is a RowAccessPolicy as BigQuery answers it.
 func rowPolicy(table string) string {
-	return fmt.Sprintf(`{"etag":"e","rowAccessPolicyReference":{"projectId":"demo","datasetId":"crm","tableId":%q,"policyId":"apac"},"filterPredicate":"region = '%s'","creationTime":"x"}`, table, canary)
+	return fmt.Sprintf(`{"etag":"e","rowAccessPolicyReference":{"projectId":"demo","datasetId":"crm","tableId":%q,"policyId":"apac"},`+
+		`"filterPredicate":"region = '%s'","creationTime":"x"}`, table, canary)
 }
 
 func TestClientRowAccess(t *testing.T) {
@@ -27,12 +28,14 @@ func TestClientRowAccess(t *testing.T) {
 		want   RowAccess
 		is     error // nil where want is set: any error
 	}{
-		"none":                     {server{status: 200, body: `{}`}, RowAccessNone, nil},
-		"an empty list":            {server{status: 200, body: `{"rowAccessPolicies":[]}`}, RowAccessNone, nil},
-		"one":                      {server{status: 200, body: has}, RowAccessPolicies, nil},
-		"one of more":              {server{status: 200, body: strings.Replace(has, `]}`, `],"nextPageToken":"x"}`, 1)}, RowAccessPolicies, nil},
-		"not found":                {server{status: 404, body: `{"error":{"errors":[{"reason":"notFound"}]}}`}, "", ErrNotFound},
-		"denied":                   {server{status: 403, body: `{"error":{"message":"` + canary + `","errors":[{"reason":"accessDenied"}]}}`}, "", ErrRowAccessDenied},
+		"none":          {server{status: 200, body: `{}`}, RowAccessNone, nil},
+		"an empty list": {server{status: 200, body: `{"rowAccessPolicies":[]}`}, RowAccessNone, nil},
+		"one":           {server{status: 200, body: has}, RowAccessPolicies, nil},
+		"one of more": {server{status: 200, body: strings.Replace(has, `]}`, `],"nextPageToken":"x"}`, 1)}, RowAccessPolicies,
+			nil},
+		"not found": {server{status: 404, body: `{"error":{"errors":[{"reason":"notFound"}]}}`}, "", ErrNotFound},
+		"denied": {server{status: 403, body: `{"error":{"message":"` + canary + `",` +
+			`"errors":[{"reason":"accessDenied"}]}}`}, "", ErrRowAccessDenied},
 		"too many requests":        {server{status: 403, body: `{"error":{"errors":[{"reason":"rateLimitExceeded"}]}}`}, "", nil},
 		"no body":                  {server{status: 200}, "", nil},
 		"null":                     {server{status: 200, body: `null`}, "", errNoRowAccessList},
@@ -41,14 +44,15 @@ func TestClientRowAccess(t *testing.T) {
 		"broken off":               {server{status: 200, body: has[:len(has)-3]}, "", nil},
 		"something behind":         {server{status: 200, body: `{} {}`}, "", nil},
 		"a member that is unknown": {server{status: 200, body: `{"unreachable":["` + canary + `"]}`}, "", errNoRowAccessList},
-		"a member twice":           {server{status: 200, body: `{"rowAccessPolicies":[` + rowPolicy("t 1") + `],"rowAccessPolicies":[]}`}, "", errNoRowAccessList},
-		"other case of letters":    {server{status: 200, body: `{"RowAccessPolicies":[` + rowPolicy("t 1") + `]}`}, "", errNoRowAccessList},
-		"no list":                  {server{status: 200, body: `{"rowAccessPolicies":{"a":"` + canary + `"}}`}, "", errNoRowAccessList},
-		"a token of another type":  {server{status: 200, body: `{"nextPageToken":7}`}, "", errNoRowAccessList},
-		"no policy":                {server{status: 200, body: `{"rowAccessPolicies":["` + canary + `"]}`}, "", errNoRowAccessList},
-		"of another table":         {server{status: 200, body: `{"rowAccessPolicies":[` + rowPolicy("t2") + `]}`}, "", errNoRowAccessList},
-		"an error":                 {server{status: 500, body: canary}, "", nil},
-		"too long":                 {server{status: 200, body: `{"nextPageToken":"` + strings.Repeat("x", maxAnswer) + `"}`}, "", nil},
+		"a member twice": {server{status: 200, body: `{"rowAccessPolicies":[` + rowPolicy("t 1") + `],"rowAccessPolicies":[]}`},
+			"", errNoRowAccessList},
+		"other case of letters":   {server{status: 200, body: `{"RowAccessPolicies":[` + rowPolicy("t 1") + `]}`}, "", errNoRowAccessList},
+		"no list":                 {server{status: 200, body: `{"rowAccessPolicies":{"a":"` + canary + `"}}`}, "", errNoRowAccessList},
+		"a token of another type": {server{status: 200, body: `{"nextPageToken":7}`}, "", errNoRowAccessList},
+		"no policy":               {server{status: 200, body: `{"rowAccessPolicies":["` + canary + `"]}`}, "", errNoRowAccessList},
+		"of another table":        {server{status: 200, body: `{"rowAccessPolicies":[` + rowPolicy("t2") + `]}`}, "", errNoRowAccessList},
+		"an error":                {server{status: 500, body: canary}, "", nil},
+		"too long":                {server{status: 200, body: `{"nextPageToken":"` + strings.Repeat("x", maxAnswer) + `"}`}, "", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second) // a fault that passes is waited out
@@ -60,7 +64,8 @@ func TestClientRowAccess(t *testing.T) {
 			if c.is == nil && (errors.Is(err, ErrRowAccessDenied) || errors.Is(err, ErrNotFound)) {
 				t.Errorf("taken for another error: %v", err)
 			}
-			if strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), canary) && !errors.As(err, new(*APIError)) || err != nil && strings.Contains(err.Error(), canary) {
+			if strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), canary) && !errors.As(err, new(*APIError)) || err != nil &&
+				strings.Contains(err.Error(), canary) {
 				t.Errorf("a policy's text is in the error: %v", err)
 			}
 			again := slices.Contains([]string{"no body", "broken off", "something behind", "an error"}, name)
@@ -68,14 +73,16 @@ func TestClientRowAccess(t *testing.T) {
 				t.Fatalf("%d requests", n)
 			}
 			r := c.server.seen[0]
-			if r.Method != "GET" || r.RequestURI != "/bigquery/v2/projects/demo/datasets/crm/tables/t%201/rowAccessPolicies?alt=json&pageSize=1&prettyPrint=false" || r.Header.Get("Authorization") != "Bearer inspection" {
+			if r.Method != "GET" ||
+				r.RequestURI != "/bigquery/v2/projects/demo/datasets/crm/tables/t%201/rowAccessPolicies?alt=json&pageSize=1&prettyPrint=false" || r.Header.Get("Authorization") != "Bearer inspection" {
 				t.Errorf("%s %s %v", r.Method, r.RequestURI, r.Header)
 			}
 		})
 	}
 	s := &server{status: 200, body: `{}`}
 	c := start(t, s)
-	for _, bad := range []TableID{{}, {"demo", "crm", ".."}, {"demo", "crm", "t_*"}, {"demo", "crm", "t$20260101"}, {"demo", "a/b", "t"}, {"x.y:z", "d", "t"}} {
+	for _, bad := range []TableID{{}, {"demo", "crm", ".."}, {"demo", "crm", "t_*"}, {"demo", "crm", "t$20260101"}, {"demo", "a/b", "t"},
+		{"x.y:z", "d", "t"}} {
 		if got, err := c.RowAccess(t.Context(), bad); !errors.Is(err, ErrNotFound) || got != "" {
 			t.Errorf("%q: %q, %v", bad, got, err)
 		}
@@ -87,10 +94,15 @@ func TestClientRowAccess(t *testing.T) {
 
 // A page may be empty although more follow.
 func TestClientRowAccessReadsToTheEnd(t *testing.T) {
-	pages := map[string]string{"": `{"nextPageToken":"a"}`, "a": `{"rowAccessPolicies":[],"nextPageToken":"b"}`, "b": `{"rowAccessPolicies":[` + rowPolicy("t") + `]}`, "c": `{"nextPageToken":"c"}`}
-	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, pages[r.URL.Query().Get("pageToken")]) }))
+	pages := map[string]string{"": `{"nextPageToken":"a"}`, "a": `{"rowAccessPolicies":[],"nextPageToken":"b"}`,
+		"b": `{"rowAccessPolicies":[` + rowPolicy("t") + `]}`, "c": `{"nextPageToken":"c"}`}
+	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, pages[r.URL.Query().Get("pageToken")])
+	}))
 	defer h.Close()
-	c, err := NewClient(ClientOptions{BaseURL: h.URL, HTTPClient: h.Client(), Token: func(context.Context) (string, error) { return "inspection", nil }})
+	c, err := NewClient(ClientOptions{BaseURL: h.URL, HTTPClient: h.Client(), Token: func(context.Context) (string, error) {
+		return "inspection", nil
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
