@@ -18,24 +18,39 @@ func TestApplicationDefaultTakesNoSecretFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const key = `"private_key_id":"0a1b","private_key":"-----BEGIN PRIVATE KEY-----\\nMIIEvQIBADANBgkqhkiG9w0BAQ\\n-----END PRIVATE KEY-----\\n","client_email":"x@demo.iam.gserviceaccount.com","client_id":"1"`
-	const user = `"client_id":"1.apps.googleusercontent.com","client_secret":"d-FL95Q19q7MQmFpd7hHD0Ty","refresh_token":"1//0gMIIEvQrefresh"`
+	const key = `"private_key_id":"0a1b","private_key":"-----BEGIN PRIVATE KEY-----\\nMIIEvQIBADANBgkqhkiG9w0BAQ\\n-----END PRIVATE ` +
+		`KEY-----\\n","client_email":"x@demo.iam.gserviceaccount.com","client_id":"1"`
+	const user = `"client_id":"1.apps.googleusercontent.com","client_secret":"d-FL95Q19q7MQmFpd7hHD0Ty",` +
+		`"refresh_token":"1//0gMIIEvQrefresh"`
 	files := map[string]struct {
 		text string
 		says string // "" where it is taken
 	}{
-		"service account key":                {`{"type":"service_account",` + key + `}`, `has type "service_account"`},
-		"service account key of a universe":  {`{"type":"service_account","universe_domain":"u.example",` + key + `}`, "Application Default Credentials"},
-		"user's refresh token":               {`{"type":"authorized_user",` + user + `}`, `has type "authorized_user"`},
-		"impersonation by a key":             {`{"type":"impersonated_service_account","service_account_impersonation_url":"https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/a@b.iam.gserviceaccount.com:generateAccessToken","source_credentials":{"type":"service_account",` + key + `}}`, `has type "impersonated_service_account"`},
-		"impersonation by a user":            {`{"type":"impersonated_service_account","service_account_impersonation_url":"https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/a@b.iam.gserviceaccount.com:generateAccessToken","source_credentials":{"type":"authorized_user",` + user + `}}`, `has type "impersonated_service_account"`},
-		"workforce user's refresh token":     {`{"type":"external_account_authorized_user","audience":"//iam.googleapis.com/locations/global/workforcePools/p/providers/q","token_url":"https://sts.example/v1/oauthtoken",` + user + `}`, `has type "external_account_authorized_user"`},
-		"Distributed Cloud key":              {`{"type":"gdch_service_account","format_version":"1","project":"p","name":"n","token_uri":"https://sts.example/t","ca_cert_path":"","private_key_id":"1","private_key":"-----BEGIN EC PRIVATE KEY-----\\nMIIEvQIB\\n-----END EC PRIVATE KEY-----\\n"}`, "Application Default Credentials"},
+		"service account key": {`{"type":"service_account",` + key + `}`, `has type "service_account"`},
+		"service account key of a universe": {`{"type":"service_account","universe_domain":"u.example",` + key + `}`,
+			"Application Default Credentials"},
+		"user's refresh token": {`{"type":"authorized_user",` + user + `}`, `has type "authorized_user"`},
+		"impersonation by a key": {
+			`{"type":"impersonated_service_account","service_account_impersonation_url":"https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/a@b.iam.gserviceaccount.com:generateAccessToken","source_credentials":{"type":"service_account",` + key + `}}`, `has type "impersonated_service_account"`,
+		},
+		"impersonation by a user": {
+			`{"type":"impersonated_service_account","service_account_impersonation_url":"https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/a@b.iam.gserviceaccount.com:generateAccessToken","source_credentials":{"type":"authorized_user",` + user + `}}`, `has type "impersonated_service_account"`,
+		},
+		"workforce user's refresh token": {
+			`{"type":"external_account_authorized_user","audience":"//iam.googleapis.com/locations/global/workforcePools/p/providers/q",` +
+				`"token_url":"https://sts.example/v1/oauthtoken",` + user + `}`, `has type "external_account_authorized_user"`,
+		},
+		"Distributed Cloud key": {
+			`{"type":"gdch_service_account","format_version":"1","project":"p","name":"n","token_uri":"https://sts.example/t",` +
+				`"ca_cert_path":"","private_key_id":"1","private_key":"-----BEGIN EC PRIVATE KEY-----\\nMIIEvQIB\\n-----END EC PRIVATE ` +
+				`KEY-----\\n"}`, "Application Default Credentials",
+		},
 		"a key that says federation as well": {`{"type":"external_account",` + key + `,"type":"service_account"}`, "unique keys"},
 		"a client secret":                    {`{"installed":{` + user + `}}`, "Application Default Credentials"},
 		"not JSON":                           {"MIIEvQIBADANBgkqhkiG9w0BAQ", "Application Default Credentials"},
-		"federation over plain http":         {strings.Replace(string(text), "https://sts.example", "http://sts.example", 1), "token_url must be https"},
-		"federation":                         {string(text), ""},
+		"federation over plain http": {strings.Replace(string(text), "https://sts.example", "http://sts.example", 1),
+			"token_url must be https"},
+		"federation": {string(text), ""},
 	}
 	for name, file := range files {
 		for place, put := range map[string]func(t *testing.T) string{

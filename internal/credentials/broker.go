@@ -212,7 +212,8 @@ func (b *Broker) check(slot slot, account Account, answer *credentialspb.Generat
 		return Token{}, fmt.Errorf("the token ends at %s, too soon to be used", expiry.Format(time.RFC3339))
 	}
 	if expiry.Sub(b.now()) > account.Lifetime+clockSkew {
-		return Token{}, fmt.Errorf("the token ends at %s, later than the %s that were asked for", expiry.Format(time.RFC3339), account.Lifetime)
+		return Token{}, fmt.Errorf("the token ends at %s, later than the %s that were asked for", expiry.Format(time.RFC3339),
+			account.Lifetime)
 	}
 	return newToken(slot.account, answer.GetAccessToken(), expiry), nil
 }

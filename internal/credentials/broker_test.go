@@ -56,7 +56,8 @@ func TestTokensAreNotSharedAcrossOwnersOrAccounts(t *testing.T) {
 	b := newBroker(t, google.config())
 	ctx := context.Background()
 	seen := map[string]string{}
-	for _, slot := range []slot{{"crm-reader", "alice"}, {"crm-reader", "bob"}, {"long", "alice"}, {"crm-reader", "alice/../bob"}, {"crm-reader", "Alice"}} {
+	for _, slot := range []slot{{"crm-reader", "alice"}, {"crm-reader", "bob"}, {"long", "alice"}, {"crm-reader", "alice/../bob"},
+		{"crm-reader", "Alice"}} {
 		first, err := b.Mint(ctx, slot.account, slot.owner)
 		if err != nil {
 			t.Fatal(err)
@@ -106,8 +107,10 @@ func TestTokenIsUsedUntilAMinuteBeforeItsEnd(t *testing.T) {
 	}
 	offset = 9 * time.Minute
 	google.set(func() {
-		google.answer = func(_ context.Context, r *credentialspb.GenerateAccessTokenRequest) (*credentialspb.GenerateAccessTokenResponse, error) {
-			return &credentialspb.GenerateAccessTokenResponse{AccessToken: "ya29.second", ExpireTime: timestamppb.New(b.now().Add(r.Lifetime.AsDuration()))}, nil
+		google.answer = func(_ context.Context, r *credentialspb.GenerateAccessTokenRequest) (*credentialspb.GenerateAccessTokenResponse,
+			error) {
+			return &credentialspb.GenerateAccessTokenResponse{AccessToken: "ya29.second",
+				ExpireTime: timestamppb.New(b.now().Add(r.Lifetime.AsDuration()))}, nil
 		}
 	})
 	if got := mint(); got != "ya29.second" {
@@ -146,10 +149,12 @@ func TestForget(t *testing.T) {
 	// A token that is being minted while its owner is forgotten is not kept.
 	reached, release := make(chan struct{}), make(chan struct{})
 	google.set(func() {
-		google.answer = func(_ context.Context, r *credentialspb.GenerateAccessTokenRequest) (*credentialspb.GenerateAccessTokenResponse, error) {
+		google.answer = func(_ context.Context, r *credentialspb.GenerateAccessTokenRequest) (*credentialspb.GenerateAccessTokenResponse,
+			error) {
 			close(reached)
 			<-release
-			return &credentialspb.GenerateAccessTokenResponse{AccessToken: "ya29.late", ExpireTime: timestamppb.New(time.Now().Add(r.Lifetime.AsDuration()))}, nil
+			return &credentialspb.GenerateAccessTokenResponse{AccessToken: "ya29.late",
+				ExpireTime: timestamppb.New(time.Now().Add(r.Lifetime.AsDuration()))}, nil
 		}
 	})
 	done := make(chan string)
@@ -202,10 +207,12 @@ func TestOneImpatientCallerDoesNotSpoilTheOthers(t *testing.T) {
 	b := newBroker(t, google.config())
 	reached, release := make(chan struct{}, 1), make(chan struct{})
 	google.set(func() {
-		google.answer = func(_ context.Context, r *credentialspb.GenerateAccessTokenRequest) (*credentialspb.GenerateAccessTokenResponse, error) {
+		google.answer = func(_ context.Context, r *credentialspb.GenerateAccessTokenRequest) (*credentialspb.GenerateAccessTokenResponse,
+			error) {
 			reached <- struct{}{}
 			<-release
-			return &credentialspb.GenerateAccessTokenResponse{AccessToken: "ya29.x", ExpireTime: timestamppb.New(time.Now().Add(r.Lifetime.AsDuration()))}, nil
+			return &credentialspb.GenerateAccessTokenResponse{AccessToken: "ya29.x",
+				ExpireTime: timestamppb.New(time.Now().Add(r.Lifetime.AsDuration()))}, nil
 		}
 	})
 	impatient, cancel := context.WithCancel(context.Background())
@@ -243,7 +250,8 @@ func TestAnswersThatAreNotBelieved(t *testing.T) {
 		"end out of range":     {AccessToken: "ya29.x", ExpireTime: &timestamppb.Timestamp{Seconds: 1 << 60}},
 	} {
 		google.set(func() {
-			google.answer = func(context.Context, *credentialspb.GenerateAccessTokenRequest) (*credentialspb.GenerateAccessTokenResponse, error) {
+			google.answer = func(context.Context, *credentialspb.GenerateAccessTokenRequest) (*credentialspb.GenerateAccessTokenResponse,
+				error) {
 				return answer, nil
 			}
 		})
@@ -253,7 +261,8 @@ func TestAnswersThatAreNotBelieved(t *testing.T) {
 			t.Errorf("%s: believed, %v", name, err)
 			continue
 		}
-		if strings.Contains(err.Error(), "ya29") || !strings.Contains(err.Error(), "crm-reader") || !strings.Contains(err.Error(), google.iam) {
+		if strings.Contains(err.Error(), "ya29") || !strings.Contains(err.Error(), "crm-reader") ||
+			!strings.Contains(err.Error(), google.iam) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -268,8 +277,10 @@ func TestErrorsHoldNoCredential(t *testing.T) {
 		google := startFakes(t)
 		b := newBroker(t, google.config())
 		google.set(func() {
-			google.answer = func(ctx context.Context, _ *credentialspb.GenerateAccessTokenRequest) (*credentialspb.GenerateAccessTokenResponse, error) {
-				return nil, status.Error(codes.PermissionDenied, "Permission iam.serviceAccounts.getAccessToken denied; you sent Bearer "+sourceToken+" and ya29.short")
+			google.answer = func(ctx context.Context,
+				_ *credentialspb.GenerateAccessTokenRequest) (*credentialspb.GenerateAccessTokenResponse, error) {
+				return nil, status.Error(codes.PermissionDenied, "Permission iam.serviceAccounts.getAccessToken denied; you sent Bearer "+
+					sourceToken+" and ya29.short")
 			}
 		})
 		_, err := b.Mint(context.Background(), "crm-reader", "alice")
@@ -412,7 +423,8 @@ func TestCloseLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	google.set(func() {
-		google.answer = func(ctx context.Context, _ *credentialspb.GenerateAccessTokenRequest) (*credentialspb.GenerateAccessTokenResponse, error) {
+		google.answer = func(ctx context.Context, _ *credentialspb.GenerateAccessTokenRequest) (*credentialspb.GenerateAccessTokenResponse,
+			error) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}
@@ -431,7 +443,9 @@ func TestCloseLeavesNothing(t *testing.T) {
 	if _, err := b.Mint(context.Background(), "crm-reader", "alice"); err == nil {
 		t.Error("a closed broker mints")
 	}
-	goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
-		goleak.IgnoreAnyFunction("net/http.(*conn).serve"), goleak.IgnoreAnyFunction("google.golang.org/grpc.(*Server).handleRawConn.func1"),
+	goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
+		goleak.IgnoreAnyFunction("net/http.(*conn).serve"),
+		goleak.IgnoreAnyFunction("google.golang.org/grpc.(*Server).handleRawConn.func1"),
 		goleak.IgnoreAnyFunction("google.golang.org/grpc/internal/transport.NewServerTransport.func1"))
 }

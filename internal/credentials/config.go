@@ -123,7 +123,8 @@ func (c Config) Validate() error {
 	default:
 		for _, name := range c.names() {
 			if name != c.Inspection && c.Accounts[name].ServiceAccount == inspection.ServiceAccount {
-				add("accounts.%s: %s is the inspection account; queries must run with another, or its token passes Envoy", name, inspection.ServiceAccount)
+				add("accounts.%s: %s is the inspection account; queries must run with another, or its token passes Envoy", name,
+					inspection.ServiceAccount)
 			}
 		}
 	}

@@ -47,7 +47,8 @@ func TestConfigMistakes(t *testing.T) {
 		{"two sources", func(c *Config) { c.Source.ApplicationDefault = true }, "not both"},
 		{"no such file", func(c *Config) { c.Source.CredentialsFile += ".gone" }, "read credentials_file"},
 		{"a static key in plain text", func(c *Config) {
-			c.Source.CredentialsFile = google.write("key.json", `{"type":"service_account","private_key":"-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\n"}`)
+			c.Source.CredentialsFile = google.write("key.json",
+				`{"type":"service_account","private_key":"-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\n"}`)
 		}, `must be "external_account"`},
 		{"token endpoint in plain text", func(c *Config) {
 			c.Source.CredentialsFile = google.write("http.json", `{"type":"external_account","token_url":"http://sts.example/v1/token"}`)
@@ -58,17 +59,22 @@ func TestConfigMistakes(t *testing.T) {
 		{"CA file of the endpoint", func(c *Config) { c.IAMEndpoint.CAFile += ".gone" }, "read ca_file"},
 		{"no inspection", func(c *Config) { c.Inspection = "" }, "inspection: name"},
 		{"inspection unknown", func(c *Config) { c.Inspection = "x" }, `no account is called "x"`},
-		{"inspection alone", func(c *Config) { c.Accounts = map[string]Account{"inspection": c.Accounts["inspection"]} }, "at least one account to run"},
-		{"inspection runs queries", func(c *Config) { c.Accounts["crm-reader"] = Account{ServiceAccount: inspector} }, "queries must run with another"},
-		{"inspection in another case", func(c *Config) { c.Accounts["crm-reader"] = Account{ServiceAccount: strings.ToUpper(inspector)} }, "in lower case"},
+		{"inspection alone", func(c *Config) { c.Accounts = map[string]Account{"inspection": c.Accounts["inspection"]} },
+			"at least one account to run"},
+		{"inspection runs queries", func(c *Config) { c.Accounts["crm-reader"] = Account{ServiceAccount: inspector} },
+			"queries must run with another"},
+		{"inspection in another case", func(c *Config) { c.Accounts["crm-reader"] = Account{ServiceAccount: strings.ToUpper(inspector)} },
+			"in lower case"},
 		{"inspection by number", func(c *Config) { c.Accounts["crm-reader"] = Account{ServiceAccount: "103847592837465"} }, "e-mail"},
-		{"path in the account", func(c *Config) { c.Accounts["crm-reader"] = Account{ServiceAccount: "a@b.example/../x@c.example"} }, "e-mail"},
+		{"path in the account", func(c *Config) { c.Accounts["crm-reader"] = Account{ServiceAccount: "a@b.example/../x@c.example"} },
+			"e-mail"},
 		{"no account", func(c *Config) { c.Accounts["crm-reader"] = Account{} }, "e-mail"},
 		{"account name", func(c *Config) { c.Accounts["A b"] = Account{ServiceAccount: reader} }, "lower-case"},
 		{"lifetime too long", func(c *Config) {
 			c.Accounts["crm-reader"] = Account{ServiceAccount: reader, Lifetime: 61 * time.Minute}
 		}, "lifetime"},
-		{"lifetime too short", func(c *Config) { c.Accounts["crm-reader"] = Account{ServiceAccount: reader, Lifetime: time.Minute} }, "lifetime"},
+		{"lifetime too short", func(c *Config) { c.Accounts["crm-reader"] = Account{ServiceAccount: reader, Lifetime: time.Minute} },
+			"lifetime"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -127,7 +133,8 @@ func TestProjects(t *testing.T) {
 	} {
 		t.Run(email, func(t *testing.T) {
 			config := Config{Inspection: "inspection", Accounts: map[string]Account{
-				"a": {ServiceAccount: email, Project: c.configured}, "inspection": {ServiceAccount: "inspection@acme.iam.gserviceaccount.com"},
+				"a":          {ServiceAccount: email, Project: c.configured},
+				"inspection": {ServiceAccount: "inspection@acme.iam.gserviceaccount.com"},
 			}}
 			projects := config.Projects()
 			if got := projects["a"]; got != c.want || projects == nil || projects["inspection"] != "" {
@@ -137,7 +144,8 @@ func TestProjects(t *testing.T) {
 	}
 	for _, project := range []string{"Acme", "example.com:acme", "4815162342", "a b", "*", "-a"} {
 		config := Config{Source: Source{ApplicationDefault: true}, Inspection: "i", Accounts: map[string]Account{
-			"a": {ServiceAccount: "a@acme.iam.gserviceaccount.com", Project: project}, "i": {ServiceAccount: "i@acme.iam.gserviceaccount.com"},
+			"a": {ServiceAccount: "a@acme.iam.gserviceaccount.com", Project: project},
+			"i": {ServiceAccount: "i@acme.iam.gserviceaccount.com"},
 		}}
 		if err := config.Validate(); err == nil || !strings.Contains(err.Error(), "is not the id of a project") {
 			t.Errorf("project %q: %v", project, err)

@@ -60,7 +60,8 @@ func startFakes(t testing.TB) *fakeGoogle {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := grpc.NewServer(grpc.Creds(grpccredentials.NewTLS(&tls.Config{Certificates: certificate.TLS.Certificates, NextProtos: []string{"h2"}})))
+	server := grpc.NewServer(
+		grpc.Creds(grpccredentials.NewTLS(&tls.Config{Certificates: certificate.TLS.Certificates, NextProtos: []string{"h2"}})))
 	credentialspb.RegisterIAMCredentialsServer(server, f)
 	go server.Serve(listener)
 	t.Cleanup(server.Stop)
@@ -82,7 +83,8 @@ func (f *fakeGoogle) write(name, text string) string {
 func (f *fakeGoogle) externalAccount(tokenURL string) string {
 	f.t.Helper()
 	text, err := json.Marshal(map[string]any{
-		"type": "external_account", "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/gateway",
+		"type":               "external_account",
+		"audience":           "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/gateway",
 		"subject_token_type": "urn:ietf:params:oauth:token-type:jwt", "token_url": tokenURL,
 		"credential_source": map[string]string{"file": f.write("subject.jwt", subjectToken)},
 	})
@@ -106,10 +108,13 @@ func (f *fakeGoogle) serveSTS(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	fmt.Fprintf(w, `{"access_token":%q,"issued_token_type":"urn:ietf:params:oauth:token-type:access_token","token_type":"Bearer","expires_in":3600}`, sourceToken)
+	fmt.Fprintf(w,
+		`{"access_token":%q,"issued_token_type":"urn:ietf:params:oauth:token-type:access_token","token_type":"Bearer","expires_in":3600}`,
+		sourceToken)
 }
 
-func (f *fakeGoogle) GenerateAccessToken(ctx context.Context, r *credentialspb.GenerateAccessTokenRequest) (*credentialspb.GenerateAccessTokenResponse, error) {
+func (f *fakeGoogle) GenerateAccessToken(ctx context.Context,
+	r *credentialspb.GenerateAccessTokenRequest) (*credentialspb.GenerateAccessTokenResponse, error) {
 	f.mu.Lock()
 	f.minted = append(f.minted, r)
 	n, special := len(f.minted), f.answer
@@ -121,7 +126,8 @@ func (f *fakeGoogle) GenerateAccessToken(ctx context.Context, r *credentialspb.G
 		return special(ctx, r)
 	}
 	return &credentialspb.GenerateAccessTokenResponse{
-		AccessToken: fmt.Sprintf("ya29.fake-%s-%d", strings.TrimPrefix(r.Name, "projects/-/serviceAccounts/")[:3], n), ExpireTime: timestamppb.New(time.Now().Add(r.Lifetime.AsDuration())),
+		AccessToken: fmt.Sprintf("ya29.fake-%s-%d", strings.TrimPrefix(r.Name, "projects/-/serviceAccounts/")[:3], n),
+		ExpireTime:  timestamppb.New(time.Now().Add(r.Lifetime.AsDuration())),
 	}, nil
 }
 
@@ -140,7 +146,8 @@ func (f *fakeGoogle) set(change func()) {
 func (f *fakeGoogle) config() Config {
 	return Config{
 		Source: Source{CredentialsFile: f.file}, IAMEndpoint: &Endpoint{Address: f.iam, CAFile: f.ca},
-		Accounts:   map[string]Account{"crm-reader": {ServiceAccount: reader}, "long": {ServiceAccount: "long@demo.iam.gserviceaccount.com", Lifetime: time.Hour}, "inspection": {ServiceAccount: inspector}},
+		Accounts: map[string]Account{"crm-reader": {ServiceAccount: reader},
+			"long": {ServiceAccount: "long@demo.iam.gserviceaccount.com", Lifetime: time.Hour}, "inspection": {ServiceAccount: inspector}},
 		Inspection: "inspection",
 	}
 }

@@ -78,7 +78,8 @@ func applicationDefault(options *credentials.DetectOptions) (*auth.Credentials, 
 	creds, err := federated(text, options)
 	if err != nil {
 		return nil, fmt.Errorf("source: application_default found a file (%s): it %w; "+
-			"take the file away and unset GOOGLE_APPLICATION_CREDENTIALS, so that the machine's own identity is used, or put an external_account file there", foundAt(), err)
+			"take the file away and unset GOOGLE_APPLICATION_CREDENTIALS, so that the machine's own identity is used, or put an "+
+			"external_account file there", foundAt(), err)
 	}
 	return creds, nil
 }
@@ -119,7 +120,8 @@ func checkFile(text []byte) error {
 		return fmt.Errorf("is not a JSON object: %s", clean(err))
 	}
 	if file.Type != string(credentials.ExternalAccount) {
-		return fmt.Errorf("has type %q; it must be %q (workload identity federation): a key in plain text is what bqgate takes away", file.Type, credentials.ExternalAccount)
+		return fmt.Errorf("has type %q; it must be %q (workload identity federation): a key in plain text is what bqgate takes away",
+			file.Type, credentials.ExternalAccount)
 	}
 	for name, raw := range map[string]string{"token_url": file.TokenURL, "service_account_impersonation_url": file.ImpersonationURL} {
 		if raw == "" {

@@ -53,7 +53,8 @@ func TestTokenIsUnprintable(t *testing.T) {
 	printed = append(printed, log.String(), fmt.Sprint(errors.Join(fmt.Errorf("with %v", token))))
 	for _, text := range printed {
 		// As text, as hexadecimal and as a list of byte values.
-		for _, form := range []string{secret, "very-secret", fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret), fmt.Sprint([]byte(secret))} {
+		for _, form := range []string{secret, "very-secret", fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret),
+			fmt.Sprint([]byte(secret))} {
 			if strings.Contains(text, form) {
 				t.Errorf("printed: %s", text)
 			}
