@@ -36,7 +36,9 @@ func (namesLister) ListTables(_ context.Context, ref bigquery.DatasetReference) 
 	case "crm":
 		var all []bigquery.ListedTable
 		for _, name := range []string{"customers", "orders", "regional"} {
-			all = append(all, bigquery.ListedTable{Reference: bigquery.TableID{Project: ref.ProjectID, Dataset: ref.DatasetID, Table: name}})
+			all = append(all, bigquery.ListedTable{
+				Reference: bigquery.TableID{Project: ref.ProjectID, Dataset: ref.DatasetID, Table: name},
+			})
 		}
 		return all, nil
 	case "locked":
@@ -60,7 +62,8 @@ func TestNamesThatAreNotThere(t *testing.T) {
 		"line=8 cause=\"columns entry demo.nowhere.customers.ssn: there is no table customers in demo.nowhere\"",
 		"line=11 cause=\"tables entry demo.crm.ordrs: there is no table ordrs in demo.crm (did you mean orders?)\"",
 		"line=14 cause=\"rule r clears demo.crm.cusomers.ssn: there is no table cusomers in demo.crm (did you mean customers?)\"",
-		"line=14 cause=\"rule r names demo.crm.reginal under row_access_policies: there is no table reginal in demo.crm (did you mean regional?)\"",
+		"line=14 cause=\"rule r names demo.crm.reginal under row_access_policies: there is no table reginal in demo.crm (did you mean " +
+			"regional?)\"",
 		"it is not known whether the tables that the policy names are there\" dataset=demo.locked error=403",
 	} {
 		if !strings.Contains(out.String(), want) {

@@ -231,7 +231,8 @@ func (g *gateway) serve(ctx context.Context, listeners *listeners) error {
 		group.Go(func() error { return err }) // it ends the others
 		return group.Wait()
 	}
-	g.log.Info("serving", "sockets", c.Sockets.Dir, "console", c.Console.Address, "policies", len(c.Policies), "policy_digest", g.policies.Digest())
+	g.log.Info("serving", "sockets", c.Sockets.Dir, "console", c.Console.Address, "policies", len(c.Policies), "policy_digest",
+		g.policies.Digest())
 	group.Go(func() error { logAbsentTables(ctx, g.policies, g.upstream, g.log); return nil })
 	return group.Wait()
 }
@@ -268,7 +269,8 @@ func connect(ctx context.Context, c config.Redis) (redis.UniversalClient, error)
 
 // loadPolicies loads the policies with everything that they may name.
 func loadPolicies(c *config.Config) (*policies.Set, error) {
-	return policies.Load(c.Policies, policies.Options{Issuers: issuerNames(c.Identity), Credentials: c.Credentials.Runs(), Projects: c.Credentials.Projects()})
+	return policies.Load(c.Policies, policies.Options{Issuers: issuerNames(c.Identity), Credentials: c.Credentials.Runs(),
+		Projects: c.Credentials.Projects()})
 }
 
 func openJournal(c config.Audit) (*audit.Journal, error) {

@@ -90,8 +90,10 @@ const run = "run 7"
 
 func held() approvals.Held {
 	return approvals.Held{
-		Operation: bigquery.Operation{Method: bigquery.MethodQuery, Query: &bigquery.QueryRequest{SQL: "SELECT 1"}}, Job: bigquery.JobReference{ProjectID: "p", JobID: "j", Location: "US"},
-		Decision: "d-1", Subject: identity.Subject{Issuer: "i", Sub: "s", Owner: run, Grant: "g", People: []string{"carol"}, Mapped: true}, Statement: "x", Credential: "c",
+		Operation: bigquery.Operation{Method: bigquery.MethodQuery, Query: &bigquery.QueryRequest{SQL: "SELECT 1"}},
+		Job:       bigquery.JobReference{ProjectID: "p", JobID: "j", Location: "US"},
+		Decision:  "d-1", Subject: identity.Subject{Issuer: "i", Sub: "s", Owner: run, Grant: "g", People: []string{"carol"}, Mapped: true},
+		Statement: "x", Credential: "c",
 		Approval: policies.Approval{Reviewers: []string{"owners"}, Quorum: 1, Expires: time.Hour},
 	}
 }
@@ -109,7 +111,9 @@ func TestUsedStaysUsedAcrossRestarts(t *testing.T) {
 	first := w.mustBegin()
 	r, err := first.holds.Hold(ctx, held())
 	must(err)
-	_, err = first.holds.Decide(ctx, r.ID, approvals.Decider{Subject: identity.Subject{Issuer: "h", Sub: "dana", People: []string{"dana"}, Mapped: true}, Groups: []string{"owners"}}, approvals.Approve, "")
+	_, err = first.holds.Decide(ctx, r.ID,
+		approvals.Decider{Subject: identity.Subject{Issuer: "h", Sub: "dana", People: []string{"dana"}, Mapped: true},
+			Groups: []string{"owners"}}, approvals.Approve, "")
 	must(err)
 	var key string
 	for _, k := range w.client.Keys(ctx, "*").Val() {
@@ -165,7 +169,8 @@ func TestRedisThatLostChangesClosesApprovals(t *testing.T) {
 	w.client.FlushAll(ctx)
 	for range 2 {
 		closed := w.mustBegin().holds
-		if err := closed.Err(); !errors.Is(err, approvals.ErrRolledBack) || !strings.Contains(err.Error(), "redis.acknowledge_epoch to 1 ") {
+		if err := closed.Err(); !errors.Is(err, approvals.ErrRolledBack) ||
+			!strings.Contains(err.Error(), "redis.acknowledge_epoch to 1 ") {
 			t.Fatalf("started on an emptied Redis: %v", err)
 		}
 		if _, err := closed.Hold(ctx, held()); !errors.Is(err, approvals.ErrRolledBack) {
@@ -210,7 +215,9 @@ func TestUsedOnAnotherHost(t *testing.T) {
 	a, b := w.mustBegin(), there.mustBegin()
 	r, err := a.holds.Hold(ctx, held())
 	must(err)
-	_, err = a.holds.Decide(ctx, r.ID, approvals.Decider{Subject: identity.Subject{Issuer: "h", Sub: "dana", People: []string{"dana"}, Mapped: true}, Groups: []string{"owners"}}, approvals.Approve, "")
+	_, err = a.holds.Decide(ctx, r.ID,
+		approvals.Decider{Subject: identity.Subject{Issuer: "h", Sub: "dana", People: []string{"dana"}, Mapped: true},
+			Groups: []string{"owners"}}, approvals.Approve, "")
 	must(err)
 	before := map[string]string{} // the whole of Redis
 	for _, k := range w.client.Keys(ctx, "*").Val() {
@@ -221,7 +228,8 @@ func TestUsedOnAnotherHost(t *testing.T) {
 	must(a.holds.FinishRelease(ctx, lease, approvals.Ran()))
 	key := "bqgate:{approvals}:request:" + r.ID
 	must(w.client.RestoreReplace(ctx, key, 0, before[key]).Err())
-	for name, store := range map[string]*approvals.Store{"running": b.holds, "started again": there.mustBegin().holds, "new": w.host(t).mustBegin().holds} {
+	for name, store := range map[string]*approvals.Store{"running": b.holds, "started again": there.mustBegin().holds,
+		"new": w.host(t).mustBegin().holds} {
 		if _, err := store.BeginRelease(ctx, r.ID, run); !errors.Is(err, approvals.ErrTampered) {
 			t.Errorf("%s: %v, want ErrTampered", name, err)
 		}
@@ -232,7 +240,8 @@ func TestUsedOnAnotherHost(t *testing.T) {
 		must(w.client.RestoreReplace(ctx, k, 0, v).Err())
 	}
 	for name, store := range map[string]*approvals.Store{
-		"running": b.holds, "the first, running": a.holds, "started again": there.mustBegin().holds, "the first, started again": w.mustBegin().holds,
+		"running": b.holds, "the first, running": a.holds, "started again": there.mustBegin().holds,
+		"the first, started again": w.mustBegin().holds,
 	} {
 		if _, err := store.BeginRelease(ctx, r.ID, run); !errors.Is(err, approvals.ErrRolledBack) {
 			t.Errorf("all put back, %s: %v, want ErrRolledBack", name, err)
@@ -240,7 +249,8 @@ func TestUsedOnAnotherHost(t *testing.T) {
 	}
 	// An operator acknowledges. What was used stays used, there too, and for hosts that are new.
 	there.config.Redis.AcknowledgeEpoch = 1000
-	for name, store := range map[string]*approvals.Store{"acknowledged": there.mustBegin().holds, "the first, after that": w.mustBegin().holds, "new": w.host(t).mustBegin().holds} {
+	for name, store := range map[string]*approvals.Store{"acknowledged": there.mustBegin().holds,
+		"the first, after that": w.mustBegin().holds, "new": w.host(t).mustBegin().holds} {
 		must(store.Err())
 		if _, err := store.BeginRelease(ctx, r.ID, run); !errors.Is(err, approvals.ErrTampered) {
 			t.Errorf("%s: %v, want ErrTampered", name, err)
@@ -254,7 +264,8 @@ func TestRevokedOnAnotherHost(t *testing.T) {
 	ctx := context.Background()
 	there := w.host(t)
 	a, running := w.mustBegin(), there.mustBegin()
-	if err := a.sessions.Ban(ctx, identity.Session{ID: "s-1", Issuer: "i", Subject: "s", Owner: "o", Expiry: time.Now().Add(time.Hour)}); err != nil {
+	if err := a.sessions.Ban(ctx,
+		identity.Session{ID: "s-1", Issuer: "i", Subject: "s", Owner: "o", Expiry: time.Now().Add(time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
 	if err := running.follower.catchUp(ctx); err != nil {
@@ -282,7 +293,8 @@ func TestFollowingIsNotFatal(t *testing.T) {
 		t.Fatal(err)
 	}
 	folder := filepath.Join(w.config.Audit.Dir, "journal")
-	for name, text := range map[string]string{"x.tmp": "", "0.bqj": "rubbish that is longer than the header of a journal file, so that nobody waits for the rest of it to come"} {
+	for name, text := range map[string]string{"x.tmp": "",
+		"0.bqj": "rubbish that is longer than the header of a journal file, so that nobody waits for the rest of it to come"} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -25,8 +25,10 @@ func (a approvalJournal) ApprovalEvent(ctx context.Context, e approvals.Event) e
 		return err
 	}
 	_, err := a.journal.Append(ctx, audit.Approval{
-		Time: e.At, RequestID: e.Request, Verdict: string(e.Kind), Phase: string(e.Phase), By: e.By, Reason: e.Reason, Nonce: e.Nonce, Previous: e.Previous,
-		State: string(e.State), Version: e.Version, Owner: e.Owner, Digest: e.Digest, Decision: e.Decision, Epoch: e.Epoch, Link: e.Link, Grant: e.Grant, Until: e.Until,
+		Time: e.At, RequestID: e.Request, Verdict: string(e.Kind), Phase: string(e.Phase), By: e.By, Reason: e.Reason, Nonce: e.Nonce,
+		Previous: e.Previous,
+		State:    string(e.State), Version: e.Version, Owner: e.Owner, Digest: e.Digest, Decision: e.Decision, Epoch: e.Epoch, Link: e.Link,
+		Grant: e.Grant, Until: e.Until,
 		Job: audit.Job{ProjectID: e.Job.ProjectID, JobID: e.Job.JobID, Location: e.Job.Location},
 	})
 	return err
@@ -35,8 +37,10 @@ func (a approvalJournal) ApprovalEvent(ctx context.Context, e approvals.Event) e
 // eventOf reverses what ApprovalEvent wrote, but for who acted.
 func eventOf(r audit.Approval) approvals.Event {
 	return approvals.Event{
-		At: r.Time, Request: r.RequestID, Kind: approvals.Kind(r.Verdict), Phase: approvals.Phase(r.Phase), By: r.By, Reason: r.Reason, Nonce: r.Nonce, Previous: r.Previous,
-		State: approvals.State(r.State), Version: r.Version, Owner: r.Owner, Digest: r.Digest, Decision: r.Decision, Epoch: r.Epoch, Link: r.Link, Grant: r.Grant, Until: r.Until,
+		At: r.Time, Request: r.RequestID, Kind: approvals.Kind(r.Verdict), Phase: approvals.Phase(r.Phase), By: r.By, Reason: r.Reason,
+		Nonce: r.Nonce, Previous: r.Previous,
+		State: approvals.State(r.State), Version: r.Version, Owner: r.Owner, Digest: r.Digest, Decision: r.Decision, Epoch: r.Epoch,
+		Link: r.Link, Grant: r.Grant, Until: r.Until,
 		Job: bigquery.JobReference{ProjectID: r.Job.ProjectID, JobID: r.Job.JobID, Location: r.Job.Location},
 	}
 }
@@ -80,7 +84,8 @@ func (s sessionJournal) SessionRevoked(ctx context.Context, r identity.Session) 
 		return err
 	}
 	if err := tellRevoked(ctx, s.holds, r); err != nil {
-		s.log.Error("other replicas were not told that a session is revoked; it is over here, and its entry in Redis goes", "session", r.ID, "error", err)
+		s.log.Error("other replicas were not told that a session is revoked; it is over here, and its entry in Redis goes", "session", r.ID,
+			"error", err)
 	}
 	return nil
 }

@@ -47,7 +47,8 @@ func (l *listeners) close() {
 
 // serve makes the three sockets, and serves them and the console.
 func (l *listeners) serve(
-	ctx context.Context, g *errgroup.Group, authz authv3.AuthorizationServer, proc procv3.ExternalProcessorServer, tokens, console http.Handler,
+	ctx context.Context, g *errgroup.Group, authz authv3.AuthorizationServer, proc procv3.ExternalProcessorServer, tokens,
+	console http.Handler,
 ) error {
 	opened := map[string]net.Listener{}
 	for _, name := range []string{"ext_authz.sock", "ext_proc.sock", "token.sock"} {

@@ -89,7 +89,8 @@ func (s *Sessions) Revoke(ctx context.Context, sessions []identity.Session, r Re
 	for _, one := range sessions {
 		if journalErr == nil {
 			_, journalErr = journal.Append(ctx, audit.Session{
-				ID: one.ID, Event: audit.SessionRevoked, Subject: audit.Subject{Issuer: one.Issuer, Sub: one.Subject, Owner: one.Owner}, By: r.By, Reason: r.Reason, Expires: one.End(),
+				ID: one.ID, Event: audit.SessionRevoked, Subject: audit.Subject{Issuer: one.Issuer, Sub: one.Subject, Owner: one.Owner},
+				By: r.By, Reason: r.Reason, Expires: one.End(),
 			})
 		}
 		if tellErr == nil {
@@ -108,7 +109,8 @@ func (s *Sessions) Revoke(ctx context.Context, sessions []identity.Session, r Re
 		return revoked, fmt.Errorf("revoked, but not in the audit journal: %w", journalErr)
 	}
 	if tellErr != nil {
-		return revoked, fmt.Errorf("revoked, but replicas on other hosts could not be told, and would believe a session that somebody puts back into Redis: %w", tellErr)
+		return revoked, fmt.Errorf("revoked, but replicas on other hosts could not be told, and would believe a session that somebody "+
+			"puts back into Redis: %w", tellErr)
 	}
 	return revoked, nil
 }

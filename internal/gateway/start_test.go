@@ -19,7 +19,8 @@ import (
 	"github.com/bqgate/bqgate/internal/sealed"
 )
 
-const policy = "version: bqgate/v1\ngroups:\n  agents: {issuer: ci, when: 'true'}\nrules:\n  - {name: r, groups: [agents], read: [p.crm.*]}\n"
+const policy = "version: bqgate/v1\ngroups:\n  agents: {issuer: ci, when: 'true'}\nrules:\n  - {name: r, groups: [agents], read: " +
+	"[p.crm.*]}\n"
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
@@ -88,11 +89,12 @@ func TestStartWithoutWhatIsNeeded(t *testing.T) {
 		"no audit key":        {func(dir string, _ *string) { os.Remove(filepath.Join(dir, "audit.key")) }, "read audit key"},
 		"audit folder":        {func(dir string, _ *string) { os.WriteFile(filepath.Join(dir, "audit"), nil, 0o600) }, "audit"},
 		"plain issuer":        {replace("https://ci.example", "http://ci.example"), "ci.example"},
-		"no issuer":           {replace("[{name: ci, url: \"https://ci.example\", workload: true, owner: [run], grant: [repo]}]", "[]"), "issuers"},
-		"unknown issuer":      {replace("name: ci", "name: other"), `issuer`},
-		"no inspection":       {replace("inspection: inspection", "inspection: nobody"), "nobody"},
-		"no Google identity":  {replace("credentials_file: gateway.json", "credentials_file: none.json"), "none.json"},
-		"no policy":           {replace("policies: [p.yaml]", "policies: [none.yaml]"), "none.yaml"},
+		"no issuer": {replace("[{name: ci, url: \"https://ci.example\", workload: true, owner: [run], grant: [repo]}]", "[]"),
+			"issuers"},
+		"unknown issuer":     {replace("name: ci", "name: other"), `issuer`},
+		"no inspection":      {replace("inspection: inspection", "inspection: nobody"), "nobody"},
+		"no Google identity": {replace("credentials_file: gateway.json", "credentials_file: none.json"), "none.json"},
+		"no policy":          {replace("policies: [p.yaml]", "policies: [none.yaml]"), "none.yaml"},
 		"broken policy": {func(dir string, _ *string) {
 			os.WriteFile(filepath.Join(dir, "p.yaml"), []byte(policy+"allow_all: true\n"), 0o600)
 		}, "allow_all"},
@@ -212,7 +214,8 @@ func TestCheckSaysEverything(t *testing.T) {
 		replace("sealing_key_file: sealing.key\n", ""),
 		replace("https://ci.example", "http://ci.example"),
 		replace("inspection: inspection\n", "inspection: nobody\n"),
-		replace("policies: [p.yaml]", "policies: [p.yaml]\nsql: {deadline: soon}\naproval: {}\nupstream: {url: \"http://evil.example\", ca_file: none.pem}"),
+		replace("policies: [p.yaml]",
+			"policies: [p.yaml]\nsql: {deadline: soon}\naproval: {}\nupstream: {url: \"http://evil.example\", ca_file: none.pem}"),
 		replace("gateway.json}", "none.json}"),
 		replace(redis, "127.0.0.1:1"),
 		func(dir string, _ *string) { os.Chmod(filepath.Join(dir, "audit.key"), 0o644) },
@@ -229,8 +232,10 @@ func TestCheckSaysEverything(t *testing.T) {
 	}
 	all := errors.Join(wrong, Check(t.Context(), cfg)).Error()
 	for _, want := range []string{
-		"unknown key sockets.envoy_uids (did you mean envoy_uid?)", "unknown key aproval (did you mean approvals?)", "sealing_key_file is missing",
-		"in sql, from line 12", "http://ci.example", "nobody", "none.json", "127.0.0.1:1", "audit.key", "is not a folder", "chmod 700", "allow_all", "none.pem", "http://evil.example",
+		"unknown key sockets.envoy_uids (did you mean envoy_uid?)", "unknown key aproval (did you mean approvals?)",
+		"sealing_key_file is missing",
+		"in sql, from line 12", "http://ci.example", "nobody", "none.json", "127.0.0.1:1", "audit.key", "is not a folder", "chmod 700",
+		"allow_all", "none.pem", "http://evil.example",
 	} {
 		if !strings.Contains(all, want) {
 			t.Errorf("nothing says %q:\n%s", want, all)

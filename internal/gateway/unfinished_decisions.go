@@ -31,6 +31,7 @@ func closeUnfinished(ctx context.Context, dir string, key *audit.Key, journal *a
 		}
 	}
 	if len(decisions) > 0 {
-		log.Warn("a process before this one was killed; the outcome of what it had forwarded is recorded as unknown", "decisions", len(decisions))
+		log.Warn("a process before this one was killed; the outcome of what it had forwarded is recorded as unknown", "decisions",
+			len(decisions))
 	}
 }
