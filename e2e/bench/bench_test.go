@@ -24,7 +24,8 @@ func TestPercentile(t *testing.T) {
 
 func TestParseBench(t *testing.T) {
 	got, err := parseBench("goos: linux\nBenchmarkResults/Learnt-2   \t  12\t  9000 ns/op\t1200.50 MB/s\t  64 B/op\t  3 allocs/op\nPASS\n")
-	if err != nil || len(got) != 1 || got[0].name != "Results/Learnt-2" || got[0].values["MB/s"] != 1200.5 || got[0].perOp() != 9*time.Microsecond {
+	if err != nil || len(got) != 1 || got[0].name != "Results/Learnt-2" || got[0].values["MB/s"] != 1200.5 ||
+		got[0].perOp() != 9*time.Microsecond {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	if _, err := parseBench("BenchmarkX 1 abc ns/op\n"); err == nil {

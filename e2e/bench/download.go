@@ -57,7 +57,8 @@ func downloads(ctx context.Context, b *bench) error {
 	// What arrives upstream of both is the same, so the speed is that of the raw bytes.
 	ratio := float64(median(echoed)) / float64(median(masked))
 	b.table.add(row{
-		fmt.Sprintf("masked JSON download of %.0f MB, full recording", float64(raw)/1e6), speed(raw, median(masked)), speed(raw, median(echoed)), fmt.Sprintf("%.2f×", ratio), "≥ 0.40×", ratio >= 0.4,
+		fmt.Sprintf("masked JSON download of %.0f MB, full recording", float64(raw)/1e6), speed(raw, median(masked)),
+		speed(raw, median(echoed)), fmt.Sprintf("%.2f×", ratio), "≥ 0.40×", ratio >= 0.4,
 	})
 	b.table.note("bytes that the client gets", mebibytes(bytes), mebibytes(raw))
 	lines, err := log.lines()
@@ -112,7 +113,8 @@ func memory(ctx context.Context, b *bench) error {
 	}
 	growth := most - before
 	b.table.add(row{
-		fmt.Sprintf("memory growth while %.0f MB stream through", float64(n)/1e6), mebibytes(growth), "at rest " + mebibytes(before), "", "≤ 64.0 MiB", growth <= 64<<20,
+		fmt.Sprintf("memory growth while %.0f MB stream through", float64(n)/1e6), mebibytes(growth), "at rest " + mebibytes(before), "",
+		"≤ 64.0 MiB", growth <= 64<<20,
 	})
 	b.table.note("speed; Envoy's largest resident memory", speed(n, took), mebibytes(envoy))
 	return nil

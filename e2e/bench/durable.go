@@ -35,7 +35,8 @@ func durable(ctx context.Context, b *bench) error {
 	}
 	defer journal.Close()
 	decision := audit.Decision{
-		ID: "d-01J9ZK4T7Q8R9S0T1V2W3X4Y5Z", Subject: audit.Subject{Issuer: "https://idp.example", Sub: "repo:acme/app:ref:refs/heads/main"}, Method: "jobs.query", Effect: audit.EffectAllow,
+		ID: "d-01J9ZK4T7Q8R9S0T1V2W3X4Y5Z", Subject: audit.Subject{Issuer: "https://idp.example", Sub: "repo:acme/app:ref:refs/heads/main"},
+		Method: "jobs.query", Effect: audit.EffectAllow,
 		Rule: "crm/agents-read-crm", SQL: strings.Repeat("SELECT name FROM crm.customers ", 8), Tables: []string{"demo.crm.customers"},
 	}
 	const writers = 64
@@ -67,8 +68,10 @@ func durable(ctx context.Context, b *bench) error {
 	}
 	rate := float64(len(all)) / elapsed.Seconds()
 	p50 := median(all)
-	b.table.add(row{"durable decision, 64 writers, p50", ms(p50), ms(median(floor)), fmt.Sprintf("%.1f×", float64(p50)/float64(median(floor))), "≤ 2.00 ms", p50 <= 2*time.Millisecond})
-	b.table.add(row{"durable decisions, 64 writers", fmt.Sprintf("%.0f/s", rate), fmt.Sprintf("%.0f/s", 1/median(floor).Seconds()), fmt.Sprintf("%.1f×", rate*median(floor).Seconds()), "≥ 5000/s", rate >= 5000})
+	b.table.add(row{"durable decision, 64 writers, p50", ms(p50), ms(median(floor)),
+		fmt.Sprintf("%.1f×", float64(p50)/float64(median(floor))), "≤ 2.00 ms", p50 <= 2*time.Millisecond})
+	b.table.add(row{"durable decisions, 64 writers", fmt.Sprintf("%.0f/s", rate), fmt.Sprintf("%.0f/s", 1/median(floor).Seconds()),
+		fmt.Sprintf("%.1f×", rate*median(floor).Seconds()), "≥ 5000/s", rate >= 5000})
 	return nil
 }
 

@@ -77,7 +77,8 @@ func startEcho(ctx context.Context, s *system) (*echo, error) {
 		return nil, err
 	}
 	defer log.Close()
-	if _, err := s.spawn(envoy.Command(context.WithoutCancel(ctx), envoy.Process{Binary: binary, Bootstrap: s.path("envoy.yaml"), Stdout: log, Stderr: log})); err != nil {
+	if _, err := s.spawn(envoy.Command(context.WithoutCancel(ctx),
+		envoy.Process{Binary: binary, Bootstrap: s.path("envoy.yaml"), Stdout: log, Stderr: log})); err != nil {
 		return nil, err
 	}
 	wait, cancel := context.WithTimeout(ctx, 20*time.Second)
@@ -97,12 +98,13 @@ func (e echoAuthz) Check(ctx context.Context, _ *authv3.CheckRequest) (*authv3.C
 	if err != nil {
 		return nil, err
 	}
-	return &authv3.CheckResponse{Status: &status.Status{}, HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: &authv3.OkHttpResponse{
-		Headers: []*corev3.HeaderValueOption{{
-			Header:       &corev3.HeaderValue{Key: "authorization", Value: "Bearer " + token.Bearer()},
-			AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
-		}},
-	}}}, nil
+	return &authv3.CheckResponse{Status: &status.Status{},
+		HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: &authv3.OkHttpResponse{
+			Headers: []*corev3.HeaderValueOption{{
+				Header:       &corev3.HeaderValue{Key: "authorization", Value: "Bearer " + token.Bearer()},
+				AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+			}},
+		}}}, nil
 }
 
 // echoProc sends back what comes.
@@ -136,21 +138,26 @@ func echoed(m *procv3.ProcessingRequest) []*procv3.ProcessingResponse {
 	case *procv3.ProcessingRequest_RequestHeaders:
 		return []*procv3.ProcessingResponse{{Response: &procv3.ProcessingResponse_RequestHeaders{RequestHeaders: headers}}}
 	case *procv3.ProcessingRequest_RequestBody:
-		return []*procv3.ProcessingResponse{{Response: &procv3.ProcessingResponse_RequestBody{RequestBody: &procv3.BodyResponse{Response: &procv3.CommonResponse{}}}}}
+		return []*procv3.ProcessingResponse{
+			{Response: &procv3.ProcessingResponse_RequestBody{RequestBody: &procv3.BodyResponse{Response: &procv3.CommonResponse{}}}},
+		}
 	case *procv3.ProcessingRequest_ResponseHeaders:
 		return []*procv3.ProcessingResponse{{Response: &procv3.ProcessingResponse_ResponseHeaders{ResponseHeaders: headers}}}
 	case *procv3.ProcessingRequest_ResponseTrailers:
-		return []*procv3.ProcessingResponse{{Response: &procv3.ProcessingResponse_ResponseTrailers{ResponseTrailers: &procv3.TrailersResponse{}}}}
+		return []*procv3.ProcessingResponse{
+			{Response: &procv3.ProcessingResponse_ResponseTrailers{ResponseTrailers: &procv3.TrailersResponse{}}},
+		}
 	case *procv3.ProcessingRequest_ResponseBody:
 		var out []*procv3.ProcessingResponse
 		body, end := m.ResponseBody.GetBody(), m.ResponseBody.GetEndOfStream()
 		for first := true; first || len(body) > 0; first = false {
 			n := min(len(body), echoChunk)
-			out = append(out, &procv3.ProcessingResponse{Response: &procv3.ProcessingResponse_ResponseBody{ResponseBody: &procv3.BodyResponse{
-				Response: &procv3.CommonResponse{BodyMutation: &procv3.BodyMutation{Mutation: &procv3.BodyMutation_StreamedResponse{
-					StreamedResponse: &procv3.StreamedBodyResponse{Body: body[:n], EndOfStream: end && n == len(body)},
-				}}},
-			}}})
+			out = append(out, &procv3.ProcessingResponse{
+				Response: &procv3.ProcessingResponse_ResponseBody{ResponseBody: &procv3.BodyResponse{
+					Response: &procv3.CommonResponse{BodyMutation: &procv3.BodyMutation{Mutation: &procv3.BodyMutation_StreamedResponse{
+						StreamedResponse: &procv3.StreamedBodyResponse{Body: body[:n], EndOfStream: end && n == len(body)},
+					}}},
+				}}})
 			body = body[n:]
 		}
 		return out

@@ -67,12 +67,15 @@ func holds(ctx context.Context, b *bench) error {
 		}
 		none = append(none, w)
 	}
-	b.table.add(row{fmt.Sprintf("memory growth with %d queries on hold", b.options.holds), mebibytes(growth), "at rest " + mebibytes(before), "", "≤ 100.0 MiB", growth <= 100<<20})
+	b.table.add(row{fmt.Sprintf("memory growth with %d queries on hold", b.options.holds), mebibytes(growth),
+		"at rest " + mebibytes(before), "", "≤ 100.0 MiB", growth <= 100<<20})
 	with, without := together(held), together(none)
 	ratios := besides(held, none, func(w window) []time.Duration { return w.bqgate })
 	ratio := middle(ratios)
-	b.table.add(row{"other queries meanwhile, p50, beside none on hold", ms(median(with.bqgate)), ms(median(without.bqgate)), fmt.Sprintf("%.2f×", ratio), "≤ 1.05×", ratio <= 1.05})
-	b.table.note(fmt.Sprintf("lowest and highest of %d windows", holdCycles), fmt.Sprintf("%.2f× to %.2f×", slices.Min(ratios), slices.Max(ratios)), "")
+	b.table.add(row{"other queries meanwhile, p50, beside none on hold", ms(median(with.bqgate)), ms(median(without.bqgate)),
+		fmt.Sprintf("%.2f×", ratio), "≤ 1.05×", ratio <= 1.05})
+	b.table.note(fmt.Sprintf("lowest and highest of %d windows", holdCycles),
+		fmt.Sprintf("%.2f× to %.2f×", slices.Min(ratios), slices.Max(ratios)), "")
 	// What the clients that poll and their Envoy take from the machine, they take from the echo as
 	// well.
 	b.table.add(row{what: "  queries through the echo meanwhile", measured: ms(median(with.echo)), baseline: ms(median(without.echo)),
@@ -192,8 +195,10 @@ const longPoll = 10 * time.Second
 func (c *crowd) poll(ctx context.Context, h heldJob, first time.Duration) {
 	for wait := first; ; wait = longPoll {
 		var text bytes.Buffer
-		_, err := c.system.send(ctx, http.MethodGet, fmt.Sprintf("%s/bigquery/v2/projects/%s/queries/%s?location=%s&timeoutMs=%d&prettyPrint=false", c.system.info.REST, c.system.info.Project, h.job, h.location,
-			wait.Milliseconds()), h.bearer, nil, &text)
+		_, err := c.system.send(ctx, http.MethodGet,
+			fmt.Sprintf("%s/bigquery/v2/projects/%s/queries/%s?location=%s&timeoutMs=%d&prettyPrint=false", c.system.info.REST,
+				c.system.info.Project, h.job, h.location,
+				wait.Milliseconds()), h.bearer, nil, &text)
 		if ctx.Err() != nil {
 			return
 		}
@@ -219,7 +224,9 @@ func (c *crowd) leave(ctx context.Context) error {
 	g.SetLimit(8)
 	for _, h := range c.waiting {
 		g.Go(func() error {
-			_, err := c.system.send(gctx, http.MethodPost, fmt.Sprintf("%s/bigquery/v2/projects/%s/jobs/%s/cancel?location=%s&prettyPrint=false", c.system.info.REST, c.system.info.Project, h.job, h.location),
+			_, err := c.system.send(gctx, http.MethodPost,
+				fmt.Sprintf("%s/bigquery/v2/projects/%s/jobs/%s/cancel?location=%s&prettyPrint=false", c.system.info.REST,
+					c.system.info.Project, h.job, h.location),
 				h.bearer, nil, nil)
 			return err
 		})
@@ -256,7 +263,8 @@ func percent(part, whole time.Duration) string {
 
 // mint asks the demo's issuer for the token of an agent.
 func (s *system) mint(ctx context.Context, subject string) (string, error) {
-	body, err := json.Marshal(map[string]any{"subject": subject, "groups": []string{"ai-agents"}, "claims": map[string]string{"email": subject}})
+	body, err := json.Marshal(map[string]any{"subject": subject, "groups": []string{"ai-agents"},
+		"claims": map[string]string{"email": subject}})
 	if err != nil {
 		return "", err
 	}

@@ -98,7 +98,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		}
 		fmt.Fprintf(out, "bench: %s done in %s\n", s.name, time.Since(started).Round(time.Second))
 	}
-	fmt.Fprintf(out, "\n%s, %d cores, %s/%s, %s; the run took %s\n\n", time.Now().Format("2006-01-02"), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(),
+	fmt.Fprintf(out, "\n%s, %d cores, %s/%s, %s; the run took %s\n\n", time.Now().Format("2006-01-02"), runtime.NumCPU(), runtime.GOOS,
+		runtime.GOARCH, runtime.Version(),
 		time.Since(begin).Round(time.Second))
 	return b.table.write(out)
 }

@@ -84,7 +84,8 @@ func masker(_ context.Context, b *bench) error {
 		}
 		v := r.values["MB/s"]
 		b.table.add(row{
-			"JSON masker alone, " + strings.ToLower(c.path) + " path", fmt.Sprintf("%.0f MB/s", v), fmt.Sprintf("jsontext %.0f MB/s", tokens), fmt.Sprintf("%.1f×", v/tokens),
+			"JSON masker alone, " + strings.ToLower(c.path) + " path", fmt.Sprintf("%.0f MB/s", v),
+			fmt.Sprintf("jsontext %.0f MB/s", tokens), fmt.Sprintf("%.1f×", v/tokens),
 			fmt.Sprintf("≥ %.0f MB/s", c.budget), v >= c.budget,
 		})
 		b.table.note("allocations in 20,000 rows", fmt.Sprintf("%.0f", r.values["allocs/op"]), "")

@@ -106,7 +106,8 @@ func latencies(ctx context.Context, b *bench) error {
 		return err
 	}
 	added := median(bqgate) - median(echo)
-	b.table.add(row{"allowed query, instant upstream, added p50", ms(added), ms(median(echo)), "", "≤ 1.50 ms", added <= 1500*time.Microsecond})
+	b.table.add(row{"allowed query, instant upstream, added p50", ms(added), ms(median(echo)), "", "≤ 1.50 ms",
+		added <= 1500*time.Microsecond})
 	lines, err := log.lines()
 	if err != nil {
 		return err
@@ -156,7 +157,8 @@ func newSQL(ctx context.Context, b *bench) error {
 	}
 	base := bare[0].perOp()
 	p50 := median(took)
-	b.table.add(row{"Check, steps 1–6, new SQL, p50", ms(p50), ms(base), fmt.Sprintf("%.1f×", float64(p50)/float64(base)), "≤ 2.00 ms", p50 <= 2*time.Millisecond})
+	b.table.add(row{"Check, steps 1–6, new SQL, p50", ms(p50), ms(base), fmt.Sprintf("%.1f×", float64(p50)/float64(base)), "≤ 2.00 ms",
+		p50 <= 2*time.Millisecond})
 	for _, s := range stepMedians(lines, "decision") {
 		b.table.note(s.name, ms(s.took), "")
 	}

@@ -69,7 +69,8 @@ func sqlWorkers(ctx context.Context, b *bench) error {
 	}
 	base := bare[0].perOp()
 	p50, p99 := median(took), percentile(took, 99)
-	b.table.add(row{"SQL workers, small query, p50", ms(p50), ms(base), fmt.Sprintf("%.1f×", float64(p50)/float64(base)), "≤ 1.50 ms", p50 <= 1500*time.Microsecond})
+	b.table.add(row{"SQL workers, small query, p50", ms(p50), ms(base), fmt.Sprintf("%.1f×", float64(p50)/float64(base)), "≤ 1.50 ms",
+		p50 <= 1500*time.Microsecond})
 	b.table.add(row{"SQL workers, small query, p99", ms(p99), "", "", "≤ 8.00 ms", p99 <= 8*time.Millisecond})
 	for _, load := range []struct {
 		what   string
@@ -81,7 +82,8 @@ func sqlWorkers(ctx context.Context, b *bench) error {
 			return err
 		}
 		rate := float64(len(took)) / elapsed.Seconds()
-		b.table.add(row{fmt.Sprintf("SQL workers, %s, %d callers", load.what, 2*workers), fmt.Sprintf("%.0f/s", rate), "", "", fmt.Sprintf("≥ %.0f/s", load.budget), rate >= load.budget})
+		b.table.add(row{fmt.Sprintf("SQL workers, %s, %d callers", load.what, 2*workers), fmt.Sprintf("%.0f/s", rate), "", "",
+			fmt.Sprintf("≥ %.0f/s", load.budget), rate >= load.budget})
 		b.table.note("p50, p99", ms(median(took))+", "+ms(percentile(took, 99)), "")
 	}
 	largest, err := s.memory()
@@ -93,7 +95,8 @@ func sqlWorkers(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	b.table.add(row{"SQL analysis that is remembered, p50", fmt.Sprintf("%.1f µs", float64(hit)/1e3), "", "", "≤ 50.0 µs", hit <= 50*time.Microsecond})
+	b.table.add(row{"SQL analysis that is remembered, p50", fmt.Sprintf("%.1f µs", float64(hit)/1e3), "", "", "≤ 50.0 µs",
+		hit <= 50*time.Microsecond})
 	if err := s.bombs(ctx, b); err != nil {
 		return err
 	}
@@ -115,7 +118,8 @@ type analyses struct {
 
 func (s *analyses) open(ctx context.Context, workers int, deadline time.Duration) error {
 	var err error
-	s.pool, err = googlesql.NewPool(ctx, googlesql.PoolOptions{Command: []string{"build/bin/bqgate-demo", "sql-worker"}, Workers: workers, Deadline: deadline})
+	s.pool, err = googlesql.NewPool(ctx, googlesql.PoolOptions{Command: []string{"build/bin/bqgate-demo", "sql-worker"}, Workers: workers,
+		Deadline: deadline})
 	if err != nil {
 		return err
 	}
@@ -159,7 +163,8 @@ func (s *analyses) mixed(ctx context.Context, caller string) error {
 
 // run has callers ask, each one question after the other, and returns what each question took and
 // what all of them did.
-func (s *analyses) run(ctx context.Context, callers int, length time.Duration, ask func(ctx context.Context, caller string) error) ([]time.Duration, time.Duration, error) {
+func (s *analyses) run(ctx context.Context, callers int, length time.Duration,
+	ask func(ctx context.Context, caller string) error) ([]time.Duration, time.Duration, error) {
 	took, failed := make([][]time.Duration, callers), make([]error, callers)
 	begin := time.Now()
 	var group sync.WaitGroup
@@ -296,7 +301,8 @@ func (s *analyses) bombs(ctx context.Context, b *bench) error {
 		return failed
 	}
 	limit := deadline + 100*time.Millisecond
-	b.table.add(row{fmt.Sprintf("SQL bombs, %d of %d refused, slowest answer", refused, len(enginetest.Bombs())), ms(latest), "", "", "≤ " + ms(limit), latest <= limit})
+	b.table.add(row{fmt.Sprintf("SQL bombs, %d of %d refused, slowest answer", refused, len(enginetest.Bombs())), ms(latest), "", "",
+		"≤ " + ms(limit), latest <= limit})
 	b.table.note("by", slowest, "")
 	b.table.atMost("SQL workers, small query under bombs, p99", percentile(during, 99), percentile(quiet, 99), 2)
 	b.table.note("p50", ms(median(during)), ms(median(quiet)))

@@ -119,7 +119,8 @@ func (s *system) startRedis(ctx context.Context) (address string, err error) {
 	address = l.Addr().String()
 	l.Close()
 	_, port, _ := net.SplitHostPort(address)
-	cmd := exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--loglevel", "warning", "--dir", s.dir)
+	cmd := exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--loglevel", "warning",
+		"--dir", s.dir)
 	if _, err := s.spawn(cmd); err != nil {
 		return "", fmt.Errorf("%w (apt-get install redis-server)", err)
 	}

@@ -179,7 +179,8 @@ func (p *Persona) Requests(ctx context.Context) error {
 		return nil
 	}
 	for _, r := range list {
-		fmt.Fprintf(p.out, "%s  %s  (expires in %s)\n  %s\n  %s\n", r.ID, r.Subject, time.Until(r.Expires).Round(time.Second), r.Why, strings.ReplaceAll(r.SQL, "\n", "\n  "))
+		fmt.Fprintf(p.out, "%s  %s  (expires in %s)\n  %s\n  %s\n", r.ID, r.Subject, time.Until(r.Expires).Round(time.Second), r.Why,
+			strings.ReplaceAll(r.SQL, "\n", "\n  "))
 	}
 	return nil
 }
@@ -204,7 +205,8 @@ func (p *Persona) Decide(ctx context.Context, id, verdict, reason string) error 
 		ID    string `json:"id"`
 		State string `json:"state"`
 	}
-	if err := p.call(ctx, http.MethodPost, p.info.Console+"/api/v1/requests/"+id+"/"+verdict, map[string]string{"reason": reason}, &r); err != nil {
+	if err := p.call(ctx, http.MethodPost, p.info.Console+"/api/v1/requests/"+id+"/"+verdict, map[string]string{"reason": reason},
+		&r); err != nil {
 		return err
 	}
 	fmt.Fprintf(p.out, "request %s is %s\n", r.ID, r.State)

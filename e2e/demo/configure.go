@@ -47,7 +47,8 @@ func (d *demo) choosePorts() error {
 		to   *string
 		port int
 	}{
-		{&d.ports.rest, d.RESTPort}, {&d.ports.restTLS, 0}, {&d.ports.grpc, 0}, {&d.ports.grpcTLS, 0}, {&d.ports.token, 0}, {&d.ports.tokenTLS, 0}, {&d.ports.console, d.ConsolePort},
+		{&d.ports.rest, d.RESTPort}, {&d.ports.restTLS, 0}, {&d.ports.grpc, 0}, {&d.ports.grpcTLS, 0}, {&d.ports.token, 0},
+		{&d.ports.tokenTLS, 0}, {&d.ports.console, d.ConsolePort},
 	} {
 		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(c.port)))
 		if err != nil {
@@ -132,11 +133,13 @@ func (d *demo) configure() error {
 		return err
 	}
 	d.config = config.Config{
-		Version: config.Version, Sockets: config.Sockets{Dir: sockets}, Console: config.Console{Address: d.ports.console, ClientID: consoleClient},
+		Version: config.Version, Sockets: config.Sockets{Dir: sockets},
+		Console:        config.Console{Address: d.ports.console, ClientID: consoleClient},
 		Identity:       identity.Config{Issuers: []identity.Issuer{{Name: issuerName, URL: d.issuer.URL(), EmailsVerified: true}}},
 		Redis:          config.Redis{URL: d.redis, Embedded: d.Options.Redis == ""},
 		SealingKeyFile: d.path("sealing.key"),
-		Upstream:       config.Upstream{URL: "https://bigquery.googleapis.com", Address: d.google.BigQueryAddr(), CAFile: d.google.CAFile()},
+		Upstream: config.Upstream{URL: "https://bigquery.googleapis.com", Address: d.google.BigQueryAddr(),
+			CAFile: d.google.CAFile()},
 		Credentials: credentials.Config{
 			Source:      credentials.Source{CredentialsFile: d.path("gateway.json"), CAFile: d.google.CAFile()},
 			IAMEndpoint: &credentials.Endpoint{Address: d.google.IAMAddr(), CAFile: d.google.CAFile()},
@@ -148,18 +151,22 @@ func (d *demo) configure() error {
 			REST:     []envoy.Listener{{Address: d.ports.rest}, {Address: d.ports.restTLS, TLS: tls}},
 			GRPC:     []envoy.Listener{{Address: d.ports.grpc}, {Address: d.ports.grpcTLS, TLS: tls}},
 			Token:    []envoy.Listener{{Address: d.ports.token}, {Address: d.ports.tokenTLS, TLS: tls}},
-			ExtAuthz: envoy.Service{Socket: sockets + "/ext_authz.sock"}, ExtProc: envoy.Service{Socket: sockets + "/ext_proc.sock"}, TokenEndpoint: envoy.Service{Socket: sockets + "/token.sock"},
-			BigQuery: upstream(envoy.BigQueryHost), StorageRead: upstream(envoy.StorageReadHost),
+			ExtAuthz: envoy.Service{Socket: sockets + "/ext_authz.sock"}, ExtProc: envoy.Service{Socket: sockets + "/ext_proc.sock"},
+			TokenEndpoint: envoy.Service{Socket: sockets + "/token.sock"},
+			BigQuery:      upstream(envoy.BigQueryHost), StorageRead: upstream(envoy.StorageReadHost),
 			Admin: d.path("envoy-admin.sock"), AccessLog: d.path("access.log"),
 		},
 	}
 	if err := d.overlay(); err != nil {
 		return err
 	}
-	d.issuer.SetClient(oidcissuer.Client{ID: consoleClient, RedirectURI: "http://" + d.ports.console + "/login/callback", People: d.loginPeople()})
+	d.issuer.SetClient(oidcissuer.Client{ID: consoleClient, RedirectURI: "http://" + d.ports.console + "/login/callback",
+		People: d.loginPeople()})
 	d.info = info{
-		REST: "http://" + d.ports.rest, RESTTLS: "https://" + d.ports.restTLS, CAFile: d.ca.caFile(), GRPC: d.ports.grpc, GRPCTLS: d.ports.grpcTLS, Console: "http://" + d.ports.console,
-		TokenURL: "http://" + d.ports.token + "/v1/token", TokenURLTLS: "https://" + d.ports.tokenTLS + "/v1/token", Issuer: d.issuer.URL(), AuditDir: d.path("audit"),
+		REST: "http://" + d.ports.rest, RESTTLS: "https://" + d.ports.restTLS, CAFile: d.ca.caFile(), GRPC: d.ports.grpc,
+		GRPCTLS: d.ports.grpcTLS, Console: "http://" + d.ports.console,
+		TokenURL: "http://" + d.ports.token + "/v1/token", TokenURLTLS: "https://" + d.ports.tokenTLS + "/v1/token", Issuer: d.issuer.URL(),
+		AuditDir:     d.path("audit"),
 		AuditKeyFile: d.path("audit.key"), Fake: d.google.ControlURL(), Sockets: sockets,
 	}
 	return d.write()

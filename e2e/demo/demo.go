@@ -184,7 +184,8 @@ func (d *demo) startGoogle(ctx context.Context) error {
 		return err
 	}
 	d.google, err = fakegoogle.Start(ctx, fakegoogle.Options{
-		Project: d.Project, Dir: filepath.Join(d.Dir, "google"), Engine: d.engine, Seeds: seeds, Issuers: []string{d.issuer.URL()}, Impersonators: []string{gatewaySubject},
+		Project: d.Project, Dir: filepath.Join(d.Dir, "google"), Engine: d.engine, Seeds: seeds, Issuers: []string{d.issuer.URL()},
+		Impersonators: []string{gatewaySubject},
 		ServiceAccounts: map[string]fakegoogle.Permissions{
 			readerAccount:  {ReadRows: true, CreateJobs: true, Metadata: true},
 			inspectAccount: {Metadata: true, DryRun: true, RowAccess: true},
@@ -336,7 +337,8 @@ func (d *demo) keys() error {
 
 // canaries are the values of all columns that a loaded policy marks sensitive.
 func (d *demo) canaries(ctx context.Context) ([]canary, error) {
-	set, err := policies.Load(d.config.Policies, policies.Options{Issuers: []string{issuerName}, Credentials: d.config.Credentials.Runs(), Projects: d.config.Credentials.Projects()})
+	set, err := policies.Load(d.config.Policies, policies.Options{Issuers: []string{issuerName}, Credentials: d.config.Credentials.Runs(),
+		Projects: d.config.Credentials.Projects()})
 	if err != nil {
 		return nil, err
 	}

@@ -48,6 +48,7 @@ bqgate demo is ready (%s)
                        client_options={"api_endpoint": %q}
 
   logs and state       %s        stop with Ctrl-C
-`, time.Since(d.Started).Round(100*time.Millisecond), agent, agent, agent, d.info.Console, binary, here(d.path("demo.json")), binary, here(d.path("demo.json")), binary, here(d.path("audit")), here(d.path("audit.key")),
+`, time.Since(d.Started).Round(100*time.Millisecond), agent, agent, agent, d.info.Console, binary, here(d.path("demo.json")), binary,
+		here(d.path("demo.json")), binary, here(d.path("audit")), here(d.path("audit.key")),
 		here(d.path("agent.json")), d.Project, d.info.REST, here(d.Dir))
 }

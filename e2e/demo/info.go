@@ -85,7 +85,8 @@ func (d *demo) personas(ctx context.Context, group *sync.WaitGroup) error {
 	d.info.Personas = map[string]personaInfo{}
 	for _, p := range people {
 		i := personaInfo{
-			Subject: p.subject, Groups: p.groups, TokenFile: d.path("tokens/" + p.name + ".jwt"), ConsoleTokenFile: d.path("tokens/" + p.name + ".console.jwt"), ADCFile: d.path(p.name + ".json"),
+			Subject: p.subject, Groups: p.groups, TokenFile: d.path("tokens/" + p.name + ".jwt"),
+			ConsoleTokenFile: d.path("tokens/" + p.name + ".console.jwt"), ADCFile: d.path(p.name + ".json"),
 		}
 		d.info.Personas[p.name] = i
 		adc := fmt.Sprintf(`{
@@ -120,7 +121,8 @@ func (d *demo) personas(ctx context.Context, group *sync.WaitGroup) error {
 
 func (d *demo) refresh() error {
 	for _, p := range people {
-		for audience, file := range map[string]string{"bqgate": d.info.Personas[p.name].TokenFile, "bqgate-console": d.info.Personas[p.name].ConsoleTokenFile} {
+		for audience, file := range map[string]string{"bqgate": d.info.Personas[p.name].TokenFile,
+			"bqgate-console": d.info.Personas[p.name].ConsoleTokenFile} {
 			token, err := d.issuer.Token(d.mint(p, audience))
 			if err != nil {
 				return fmt.Errorf("mint token of %s: %w", p.name, err)
@@ -137,7 +139,8 @@ func (d *demo) refresh() error {
 // one: what it shows to Google's STS.
 func (d *demo) gatewayToken() error {
 	ttl := int64(tokenLife / time.Second)
-	token, err := d.issuer.Token(oidcissuer.Mint{Subject: gatewaySubject, Audience: oidcissuer.Audience{providerAudience}, TTLSeconds: &ttl})
+	token, err := d.issuer.Token(oidcissuer.Mint{Subject: gatewaySubject, Audience: oidcissuer.Audience{providerAudience},
+		TTLSeconds: &ttl})
 	if err != nil {
 		return fmt.Errorf("mint the gateway's token: %w", err)
 	}

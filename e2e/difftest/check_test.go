@@ -45,10 +45,12 @@ func statement(a *googlesql.Analysis) (*googlesql.Statement, string) {
 // spread is the engine's answer with the columns that BigQuery would give: the engine answers
 // SELECT AS STRUCT with one column.
 func (r *response) spread(s *googlesql.Statement) {
-	if r.Error != nil || len(r.Columns) != 1 || r.Columns[0].Type != "RECORD" || r.Columns[0].Mode == "REPEATED" || !strings.HasPrefix(r.Columns[0].Name, "$") {
+	if r.Error != nil || len(r.Columns) != 1 || r.Columns[0].Type != "RECORD" || r.Columns[0].Mode == "REPEATED" ||
+		!strings.HasPrefix(r.Columns[0].Name, "$") {
 		return
 	}
-	if fields := r.Columns[0].Fields; len(fields) == len(s.Columns) && (len(fields) != 1 || s.Columns[0].Name == fields[0].Name) && s.Columns[0].Name != "" {
+	if fields := r.Columns[0].Fields; len(fields) == len(s.Columns) && (len(fields) != 1 || s.Columns[0].Name == fields[0].Name) &&
+		s.Columns[0].Name != "" {
 		r.Columns = fields
 		for i, row := range r.Rows {
 			parts, _ := row[0].([]any)
@@ -71,7 +73,9 @@ func (q *query) uses(column string) bool {
 
 func (q *query) derives(column string) bool {
 	return slices.ContainsFunc(q.analysis.Columns, func(c googlesql.Column) bool {
-		return slices.ContainsFunc(c.Sources, func(s googlesql.Source) bool { return s.Column == column && s.Carry != googlesql.CarryDirect })
+		return slices.ContainsFunc(c.Sources, func(s googlesql.Source) bool {
+			return s.Column == column && s.Carry != googlesql.CarryDirect
+		})
 	})
 }
 
@@ -82,7 +86,8 @@ func (q *query) carries(column string) bool {
 // shape compares the numbers and names of columns.
 func (q *query) shape() *finding {
 	if len(q.base.Columns) != len(q.analysis.Columns) {
-		return &finding{what: "number of columns", detail: fmt.Sprintf("%d columns, and the analysis says %d", len(q.base.Columns), len(q.analysis.Columns))}
+		return &finding{what: "number of columns",
+			detail: fmt.Sprintf("%d columns, and the analysis says %d", len(q.base.Columns), len(q.analysis.Columns))}
 	}
 	for i, c := range q.analysis.Columns {
 		name := q.base.Columns[i].Name
@@ -210,7 +215,8 @@ func (q *query) directCell(c *googlesql.Column, values rawValues, v any, f *bigq
 			return nil
 		}
 	}
-	return &finding{what: "direct value", detail: fmt.Sprintf("%v in column %q at %q is no value of %s", v, c.Name, path, strings.Join(sources, ", "))}
+	return &finding{what: "direct value",
+		detail: fmt.Sprintf("%v in column %q at %q is no value of %s", v, c.Name, path, strings.Join(sources, ", "))}
 }
 
 // collect adds the leaves of a raw column to the values.
@@ -255,7 +261,8 @@ func readValues(t testing.TB, c *child) rawValues {
 // matters reports whether a change could show anything: the query reads the table, and says of the
 // columns nothing that excuses everything.
 func (q *query) matters(c *change) bool {
-	return slices.Contains(q.analysis.Tables, c.table.name) && slices.ContainsFunc(c.columns(), func(column string) bool { return !q.uses(column) })
+	return slices.Contains(q.analysis.Tables, c.table.name) &&
+		slices.ContainsFunc(c.columns(), func(column string) bool { return !q.uses(column) })
 }
 
 // compare looks at what a change has done. How many elements an ARRAY has says something about all

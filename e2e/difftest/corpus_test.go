@@ -31,7 +31,8 @@ var corpusTexts = sync.OnceValues(func() ([]query, error) {
 		for _, f := range archive.Files {
 			sql := strings.TrimSpace(string(f.Data))
 			upper := strings.ToUpper(sql)
-			if !strings.HasSuffix(f.Name, ".sql") || !strings.HasPrefix(upper, "SELECT") && !strings.HasPrefix(upper, "WITH") && !strings.HasPrefix(upper, "FROM") {
+			if !strings.HasSuffix(f.Name, ".sql") || !strings.HasPrefix(upper, "SELECT") && !strings.HasPrefix(upper, "WITH") &&
+				!strings.HasPrefix(upper, "FROM") {
 				continue
 			}
 			q.sql = sql
@@ -81,9 +82,12 @@ func isName(w string) bool {
 }
 
 var swapped = [][]string{
-	{"=", "<", ">", "!=", "<=", ">="}, {"JOIN", "LEFT JOIN", "CROSS JOIN"}, {"MAX", "MIN", "ANY_VALUE", "COUNT"}, {"UPPER", "LOWER", "REVERSE", "LENGTH", "MD5"}, {"AND", "OR"},
-	{"WHERE", "WHERE NOT"}, {"SELECT", "SELECT DISTINCT"}, {"UNION ALL", "UNION DISTINCT"}, {"ALL", "DISTINCT"}, {"INTERSECT", "EXCEPT", "UNION"}, {"OFFSET", "SAFE_OFFSET", "ORDINAL"},
-	{"id", "ssn", "email", "name"}, {"ssn", "email", "name", "id"}, {"ROW_NUMBER", "RANK", "DENSE_RANK"}, {"SUM", "AVG", "MAX"}, {"IS NULL", "IS NOT NULL"}, {"IN", "NOT IN"},
+	{"=", "<", ">", "!=", "<=", ">="}, {"JOIN", "LEFT JOIN", "CROSS JOIN"}, {"MAX", "MIN", "ANY_VALUE", "COUNT"},
+	{"UPPER", "LOWER", "REVERSE", "LENGTH", "MD5"}, {"AND", "OR"},
+	{"WHERE", "WHERE NOT"}, {"SELECT", "SELECT DISTINCT"}, {"UNION ALL", "UNION DISTINCT"}, {"ALL", "DISTINCT"},
+	{"INTERSECT", "EXCEPT", "UNION"}, {"OFFSET", "SAFE_OFFSET", "ORDINAL"},
+	{"id", "ssn", "email", "name"}, {"ssn", "email", "name", "id"}, {"ROW_NUMBER", "RANK", "DENSE_RANK"}, {"SUM", "AVG", "MAX"},
+	{"IS NULL", "IS NOT NULL"}, {"IN", "NOT IN"},
 }
 
 func swaps(w string) []string {

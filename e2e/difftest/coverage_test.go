@@ -36,7 +36,8 @@ type report struct {
 }
 
 func newReport() *report {
-	return &report{small: maxSmall, why: map[string]int{}, example: map[string]string{}, nodes: map[string]int{}, functions: map[string]int{}}
+	return &report{small: maxSmall, why: map[string]int{}, example: map[string]string{}, nodes: map[string]int{},
+		functions: map[string]int{}}
 }
 
 var particulars = regexp.MustCompile(`'[^']*'|"[^"]*"|\b[a-z]+[0-9]+\b|[0-9]+`)
@@ -133,13 +134,16 @@ func (r *report) summary() string {
 			analysis += n
 		}
 	}
-	fmt.Fprintf(&b, "%d queries: %d accepted by both (%.1f %%; %d of them fail while they run, %d have rows), %d refused by the analysis, %d by the engine; %d runs with a changed cell; %d findings\n",
+	fmt.Fprintf(&b, "%d queries: %d accepted by both (%.1f %%; %d of them fail while they run, %d have rows), %d refused by the "+
+		"analysis, %d by the engine; %d runs with a changed cell; %d findings\n",
 		r.made, r.ran, 100*float64(r.ran)/float64(max(1, r.made)), r.failing, r.rows, analysis, engine, r.reruns, r.found)
-	fmt.Fprintf(&b, "the engine's driver would have answered %d of those wrongly, and was asked in other words; for %d more there were none, and they count as refused by the engine\n", r.mended, r.unmended)
+	fmt.Fprintf(&b, "the engine's driver would have answered %d of those wrongly, and was asked in other words; for %d more there were "+
+		"none, and they count as refused by the engine\n", r.mended, r.unmended)
 	if r.mended > 0 {
 		fmt.Fprintf(&b, "  for example %s\n", r.mendedOne)
 	}
-	fmt.Fprintf(&b, "in %d runs the rows of an UNNEST told how long an array is, of which one element's column is named and another is not\n", r.lengths)
+	fmt.Fprintf(&b, "in %d runs the rows of an UNNEST told how long an array is, of which one element's column is named and another is "+
+		"not\n", r.lengths)
 	table := func(title string, counts map[string]int) {
 		fmt.Fprintf(&b, "%s (%d):\n", title, len(counts))
 		line := ""
@@ -239,7 +243,8 @@ func (r *report) check(t *testing.T) {
 		t.Errorf("only %d of %d queries are accepted by both sides: the generator says too little", r.ran, r.made)
 	}
 	if r.unmended*1000 > r.made {
-		t.Errorf("%d of %d queries cannot be compared, since the engine's driver would answer them wrongly: find more words for them", r.unmended, r.made)
+		t.Errorf("%d of %d queries cannot be compared, since the engine's driver would answer them wrongly: find more words for them",
+			r.unmended, r.made)
 	}
 	for _, kind := range handledKinds(t) {
 		if r.nodes[kind] == 0 && unreached[kind] == "" {

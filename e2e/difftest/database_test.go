@@ -34,7 +34,8 @@ var tableTexts = map[string]string{
 	"my-proj.ds.employees": `emp_id INT64 key, mgr_id INT64 key, ename STRING secret, salary NUMERIC, dept STRING few`,
 	"my-proj.ds.sales":     `q STRING few, prod STRING few, amt NUMERIC, seller STRING secret`,
 	"my-proj.ds.wide":      `k INT64 key, q1 INT64, q2 INT64, q3 INT64`,
-	"my-proj.ds.vault":     `pin INT64, rate FLOAT64, raw BYTES secret, flag BOOL, day DATE, at DATETIME, clock TIME, big BIGNUMERIC, seal STRING secret`,
+	"my-proj.ds.vault": `pin INT64, rate FLOAT64, raw BYTES secret, flag BOOL, day DATE, at DATETIME, clock TIME, big BIGNUMERIC, ` +
+		`seal STRING secret`,
 	"demo.crm.customers": `id INT64 key, name STRING secret, email STRING secret, ssn STRING secret, card_number STRING secret, address {street STRING secret,
 		city STRING few, zip STRING secret}, phones [kind STRING few, number STRING secret], created TIMESTAMP`,
 	"demo.crm.orders":      `id INT64 key, customer_id INT64 key, amount NUMERIC, status STRING few, ordered TIMESTAMP`,
@@ -74,7 +75,8 @@ func makeTables() []*table {
 	r := rand.New(rand.NewPCG(1, 2))
 	var all []*table
 	for _, name := range sortedKeys(tableTexts) {
-		p := &columnParser{words: strings.Fields(strings.NewReplacer("{", " { ", "}", " } ", "[]", " [] ", "[", " [ ", "]", " ] ", "[  ]", "[]", ",", " , ").Replace(tableTexts[name]))}
+		p := &columnParser{words: strings.Fields(strings.NewReplacer("{", " { ", "}", " } ", "[]", " [] ", "[", " [ ", "]", " ] ", "[  ]",
+			"[]", ",", " , ").Replace(tableTexts[name]))}
 		t := &table{name: name, columns: p.list(name, "")}
 		for row := range rowsATable {
 			var cells []*cell
@@ -351,7 +353,8 @@ func (c change) update(back bool) string {
 			others = append(others, fmt.Sprintf("`%s` = %s", column.name, v.text))
 		}
 	}
-	return fmt.Sprintf("UPDATE %s SET `%s` = %s WHERE %s", c.table.sqlName(), c.table.columns[c.top].name, value, strings.Join(others, " AND "))
+	return fmt.Sprintf("UPDATE %s SET `%s` = %s WHERE %s", c.table.sqlName(), c.table.columns[c.top].name, value,
+		strings.Join(others, " AND "))
 }
 
 // ways to change a leaf, and an ARRAY or a STRUCT.
@@ -378,7 +381,9 @@ func changes(r *rand.Rand) []change {
 				made[path] = true
 				for _, how := range ways {
 					row := r.IntN(len(t.rows))
-					cells := slices.DeleteFunc(t.rows[row][top].cells(), func(o *cell) bool { return o.column.path+o.column.kind.String() != path })
+					cells := slices.DeleteFunc(t.rows[row][top].cells(), func(o *cell) bool {
+						return o.column.path+o.column.kind.String() != path
+					})
 					if len(cells) == 0 {
 						continue
 					}

@@ -88,9 +88,11 @@ func argument(name string, k *kind) []item { return []item{{name, k}} }
 var calls = map[string][]string{
 	"STRING": {
 		"lib.ssn_of({i})", "lib.ssn_of({p})", "`my-proj`.lib.again({p})", "`my-proj.lib.code_of`({p})", "lib.person({p}).a",
-		"lib.tags_of({p})[SAFE_OFFSET(0)]", "lib.twice({s})", "IF(lib.ssn_of({p}) > {guess}, ERROR('x'), {s})", "IF(lib.person({p}).a > {guess}, ERROR('x'), {s})",
+		"lib.tags_of({p})[SAFE_OFFSET(0)]", "lib.twice({s})", "IF(lib.ssn_of({p}) > {guess}, ERROR('x'), {s})",
+		"IF(lib.person({p}).a > {guess}, ERROR('x'), {s})",
 	},
-	"INT64":                             {"lib.person({i}).b", "LENGTH(lib.again({p}))", "ARRAY_LENGTH(lib.tags_of({p}))", "IF(lib.code_of({p}) > {guess}, 1, {i})"},
+	"INT64": {"lib.person({i}).b", "LENGTH(lib.again({p}))", "ARRAY_LENGTH(lib.tags_of({p}))",
+		"IF(lib.code_of({p}) > {guess}, 1, {i})"},
 	"BOOL":                              {"lib.known({s})", "lib.known({guess})", "lib.ssn_of({p}) > {guess}", "lib.code_of({p}) = {s}"},
 	"ARRAY<STRING>":                     {"lib.tags_of({i})", "lib.tags_of({p})", "[lib.ssn_of({p}), {s}]"},
 	"STRUCT<a STRING, b INT64>":         {"lib.person({i})", "lib.person({p})"},
@@ -153,7 +155,8 @@ func (g *generator) leftOut(want []*kind, names []string, outer *scope) string {
 	}), s)
 	extra := g.name("d")
 	risk := "IF(" + value + " LIKE 'q%', ERROR('x'), 'a')"
-	risk = fmt.Sprintf(pick(g, []string{"MAX(%s) OVER ()", "COUNT(%s) OVER ()", "ROW_NUMBER() OVER (ORDER BY %s)", "STRUCT(1 AS a, %s AS b).a"}), risk)
+	risk = fmt.Sprintf(pick(g,
+		[]string{"MAX(%s) OVER ()", "COUNT(%s) OVER ()", "ROW_NUMBER() OVER (ORDER BY %s)", "STRUCT(1 AS a, %s AS b).a"}), risk)
 	inner := "SELECT " + g.list(want, names, s) + ", " + risk + " AS " + extra + " FROM " + from + g.where(s)
 	return "SELECT " + strings.Join(names, ", ") + " FROM (" + inner + ")"
 }

@@ -170,7 +170,8 @@ func (l *lab) alter(c *change, back bool) {
 // fickle reports whether a query answers otherwise each time.
 func fickle(q *query) bool {
 	return slices.ContainsFunc(q.analysis.Functions, func(f string) bool {
-		return f == "RAND" || f == "GENERATE_UUID" || f == "SESSION_USER" || strings.HasPrefix(f, "KEYS.") || strings.HasPrefix(f, "CURRENT_") || strings.HasPrefix(f, "AEAD.")
+		return f == "RAND" || f == "GENERATE_UUID" || f == "SESSION_USER" || strings.HasPrefix(f, "KEYS.") ||
+			strings.HasPrefix(f, "CURRENT_") || strings.HasPrefix(f, "AEAD.")
 	})
 }
 
@@ -200,7 +201,8 @@ func (l *lab) look(q *query) (ok bool, why string, f *finding) {
 		return true, "", nil // it fails while it runs; whether it does must not depend on what the analysis does not say
 	}
 	q.base.spread(q.analysis)
-	if len(q.base.Columns) < len(q.analysis.Columns) && slices.ContainsFunc(q.analysis.Tables, func(t string) bool { return strings.Contains(t, ".INFORMATION_SCHEMA.") }) {
+	if len(q.base.Columns) < len(q.analysis.Columns) &&
+		slices.ContainsFunc(q.analysis.Tables, func(t string) bool { return strings.Contains(t, ".INFORMATION_SCHEMA.") }) {
 		return false, "engine: its INFORMATION_SCHEMA has fewer columns than BigQuery's", nil
 	}
 	if f := q.shape(); f != nil {
@@ -211,7 +213,9 @@ func (l *lab) look(q *query) (ok bool, why string, f *finding) {
 
 // runTime tells an error of the data from one of an engine that does not know a function.
 func runTime(f *failure) bool {
-	for _, words := range []string{"no such", "syntax error", "not implemented", "unsupported", "unimplemented", "Unsupported", "unexpected", "not supported", "interrupted", "deadline", "INVALID_ARGUMENT", "misuse", "ambiguous", "nil pointer", "panic", "too many", "failed to"} {
+	for _, words := range []string{"no such", "syntax error", "not implemented", "unsupported", "unimplemented", "Unsupported",
+		"unexpected", "not supported", "interrupted", "deadline", "INVALID_ARGUMENT", "misuse", "ambiguous", "nil pointer", "panic",
+		"too many", "failed to"} {
 		if strings.Contains(f.Message, words) {
 			return false
 		}
@@ -253,7 +257,8 @@ func (l *lab) relevant(q *query, all []change, r *rand.Rand) []int {
 			carried = append(carried, i)
 		case strings.Contains(bodies, c.cell.column.name):
 			read = append(read, i)
-		case strings.Contains(text, c.cell.column.name) || strings.Contains(text, c.table.columns[c.top].name) || strings.Contains(text, "*"):
+		case strings.Contains(text, c.cell.column.name) || strings.Contains(text, c.table.columns[c.top].name) ||
+			strings.Contains(text, "*"):
 			rest = append(rest, i)
 		}
 	}
@@ -295,12 +300,15 @@ func (l *lab) confirm(q *query, s suspect, r *rand.Rand) {
 				if changed.Error == nil {
 					after := *q
 					after.base = changed
-					if slices.ContainsFunc(after.canaries(l.known), func(o suspect) bool { return o.cell == s.cell && o.output == s.output && o.window == s.window }) {
+					if slices.ContainsFunc(after.canaries(l.known), func(o suspect) bool {
+						return o.cell == s.cell && o.output == s.output && o.window == s.window
+					}) {
 						return
 					}
 				}
 				name := q.analysis.Columns[s.output].Name
-				l.found(q, &finding{what: "canary", detail: fmt.Sprintf("%q of %s shows in column %q", s.window, s.cell.text, name), change: &c, changed: changed})
+				l.found(q, &finding{what: "canary", detail: fmt.Sprintf("%q of %s shows in column %q", s.window, s.cell.text, name),
+					change: &c, changed: changed})
 				return
 			}
 		}

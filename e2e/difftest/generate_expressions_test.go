@@ -123,7 +123,8 @@ func (g *generator) expression(k *kind, s *scope) string {
 			other := pick(g, []*kind{text, integer})
 			return "STRUCT(" + g.expression(k, s) + " AS f, " + g.expression(other, s) + " AS o).f"
 		case n == 19 && k.element == nil:
-			return "[" + g.expression(k, s) + ", " + g.expression(k, s) + "][" + pick(g, []string{"OFFSET(0)", "SAFE_OFFSET(1)", "ORDINAL(1)"}) + "]"
+			return "[" + g.expression(k, s) + ", " + g.expression(k, s) + "][" +
+				pick(g, []string{"OFFSET(0)", "SAFE_OFFSET(1)", "ORDINAL(1)"}) + "]"
 		case n == 20 && k.element == nil && g.one(2):
 			v := g.name("v")
 			vk := pick(g, []*kind{text, integer, k})
@@ -134,7 +135,8 @@ func (g *generator) expression(k *kind, s *scope) string {
 		case n == 22 && k.element != nil:
 			return g.array(k, s)
 		case n == 23 && k.groupable() && g.one(3):
-			return "CASE " + g.expression(text, s) + " WHEN " + g.expression(text, s) + " THEN " + g.expression(k, s) + " ELSE " + g.expression(k, s) + " END"
+			return "CASE " + g.expression(text, s) + " WHEN " + g.expression(text, s) + " THEN " + g.expression(k, s) + " ELSE " +
+				g.expression(k, s) + " END"
 		}
 	}
 }
@@ -159,7 +161,8 @@ var conversions = map[string][]struct {
 	from *kind
 	how  string
 }{
-	"STRING":     {{integer, "CAST(% AS STRING)"}, {day, "CAST(% AS STRING)"}, {raw, "TO_HEX(%)"}, {document, "TO_JSON_STRING(%)"}, {arrayOf(text), "ARRAY_TO_STRING(%, '+')"}},
+	"STRING": {{integer, "CAST(% AS STRING)"}, {day, "CAST(% AS STRING)"}, {raw, "TO_HEX(%)"}, {document, "TO_JSON_STRING(%)"},
+		{arrayOf(text), "ARRAY_TO_STRING(%, '+')"}},
 	"INT64":      {{text, "LENGTH(%)"}, {day, "EXTRACT(DAY FROM %)"}, {raw, "BYTE_LENGTH(%)"}, {arrayOf(text), "ARRAY_LENGTH(%)"}},
 	"FLOAT64":    {{numeric, "CAST(% AS FLOAT64)"}, {integer, "% / 2"}, {text, "LENGTH(%) / 2"}},
 	"BOOL":       {{text, "% > 'D'"}, {integer, "% >= 1"}, {day, "% IS NOT NULL"}},
@@ -231,7 +234,8 @@ func (g *generator) array(k *kind, s *scope) string {
 
 // holes of templates.
 var holes = map[string]*kind{
-	"s": text, "i": integer, "f": float, "b": truth, "n": numeric, "g": big, "d": day, "dt": datetime, "c": clock, "t": timestamp, "y": raw, "j": document,
+	"s": text, "i": integer, "f": float, "b": truth, "n": numeric, "g": big, "d": day, "dt": datetime, "c": clock, "t": timestamp, "y": raw,
+	"j":  document,
 	"as": arrayOf(text), "ai": arrayOf(integer),
 }
 
@@ -270,7 +274,8 @@ func (g *generator) fill(template string, s *scope, given ...string) string {
 		case hole == "overorder":
 			b.WriteString(g.window(s, true))
 		case hole == "frame":
-			b.WriteString(g.window(s, true) + pick(g, []string{"", "", " ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING", " ROWS UNBOUNDED PRECEDING"}))
+			b.WriteString(g.window(s, true) +
+				pick(g, []string{"", "", " ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING", " ROWS UNBOUNDED PRECEDING"}))
 		case strings.HasPrefix(hole, "q:"):
 			b.WriteString(g.query([]*kind{holes[hole[2:]]}, []string{g.name("c")}, s))
 		case strings.HasPrefix(hole, "exists"):
@@ -320,7 +325,8 @@ func (g *generator) aggregate(k *kind, s *scope) string {
 		return g.fill(pick(g, list), s)
 	}
 	if k.element != nil && k.element.element == nil && g.one(2) {
-		return "ARRAY_AGG(" + g.expression(k.element, s) + pick(g, []string{"", " IGNORE NULLS", " LIMIT 2", " ORDER BY " + g.key(integer, s)}) + ")"
+		return "ARRAY_AGG(" + g.expression(k.element, s) +
+			pick(g, []string{"", " IGNORE NULLS", " LIMIT 2", " ORDER BY " + g.key(integer, s)}) + ")"
 	}
 	if k.orderable() && g.one(2) {
 		return pick(g, []string{"MAX", "MIN"}) + "(" + g.expression(k, s) + ")"
@@ -339,7 +345,8 @@ func (g *generator) analytic(k *kind, s *scope) string {
 		return e
 	}
 	return g.fill(pick(g, []string{
-		"LAG(%) OVER ({overorder})", "LEAD(%, 2) OVER ({overorder})", "FIRST_VALUE(%) OVER ({frame})", "LAST_VALUE(%) OVER ({frame})", "NTH_VALUE(%, 2) OVER ({frame})",
+		"LAG(%) OVER ({overorder})", "LEAD(%, 2) OVER ({overorder})", "FIRST_VALUE(%) OVER ({frame})", "LAST_VALUE(%) OVER ({frame})",
+		"NTH_VALUE(%, 2) OVER ({frame})",
 		"MAX(%) OVER ({over})", "MIN(%) OVER ({frame})", "ANY_VALUE(%) OVER ({over})",
 	}), s, e)
 }

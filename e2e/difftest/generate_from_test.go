@@ -29,7 +29,8 @@ func (g *generator) from(outer *scope) (string, *scope) {
 			if more != "" {
 				sql += pick(g, []string{" CROSS JOIN ", ", ", " LEFT JOIN ", " JOIN "}) + more
 				comma = comma || strings.HasSuffix(sql, ", "+more)
-				if i := strings.LastIndex(sql, " JOIN "); i >= 0 && strings.HasPrefix(sql[i+6:], "UNNEST") && g.one(2) && !strings.HasSuffix(sql[:i], "CROSS") {
+				if i := strings.LastIndex(sql, " JOIN "); i >= 0 && strings.HasPrefix(sql[i+6:], "UNNEST") && g.one(2) &&
+					!strings.HasSuffix(sql[:i], "CROSS") {
 					s := &scope{items: append(slices.Clone(items), element...), outer: outer}
 					sql += " ON " + g.expression(truth, s)
 				}
@@ -166,13 +167,15 @@ func (g *generator) unnest(s *scope) (string, []item) {
 // using joins two tables by columns of the same name.
 func (g *generator) using() (string, []item) {
 	pairs := [][3]string{
-		{"demo.crm.customers", "demo.crm.orders", "id"}, {"demo.crm.orders", "demo.crm.events", "id"}, {"demo.crm.customers", "my-proj.ds.customers", "id"},
+		{"demo.crm.customers", "demo.crm.orders", "id"}, {"demo.crm.orders", "demo.crm.events", "id"},
+		{"demo.crm.customers", "my-proj.ds.customers", "id"},
 		{"my-proj.ds.customers", "demo.finance.payroll", "ssn"}, {"demo.crm.orders", "my-proj.ds.orders", "customer_id, status"},
 	}
 	p := pick(g, pairs)
 	a, b := g.name("t"), g.name("t")
 	left, right := tableNamed(p[0]), tableNamed(p[1])
-	sql := g.spell(left) + " AS " + a + pick(g, []string{" JOIN ", " LEFT JOIN ", " FULL JOIN ", " RIGHT JOIN "}) + g.spell(right) + " AS " + b + " USING (" + p[2] + ")"
+	sql := g.spell(left) + " AS " + a + pick(g, []string{" JOIN ", " LEFT JOIN ", " FULL JOIN ", " RIGHT JOIN "}) + g.spell(right) +
+		" AS " + b + " USING (" + p[2] + ")"
 	items := append(tableItems(left, a), tableItems(right, b)...)
 	for _, name := range strings.Split(p[2], ", ") {
 		for _, c := range left.columns {
@@ -188,13 +191,15 @@ func (g *generator) pivot(alias string, outer *scope) (string, []item) {
 	key, by, value := g.name("k"), g.name("f"), g.name("v")
 	k := pick(g, []*kind{text, integer, day})
 	from, s := g.from(outer)
-	inner := fmt.Sprintf("SELECT %s AS %s, %s AS %s, %s AS %s FROM %s", g.expression(k, s), key, g.few(s), by, g.expression(text, s), value, from)
+	inner := fmt.Sprintf("SELECT %s AS %s, %s AS %s, %s AS %s FROM %s", g.expression(k, s), key, g.few(s), by, g.expression(text, s), value,
+		from)
 	aggregate := pick(g, []string{"MAX(%s)", "MIN(%s)", "COUNT(%s)", "COUNT(DISTINCT %s)", "STRING_AGG(%s, '+')"})
 	result := text
 	if strings.HasPrefix(aggregate, "COUNT") {
 		result = integer
 	}
-	sql := fmt.Sprintf("(SELECT * FROM (%s) PIVOT(%s AS p FOR %s IN ('open' AS o, 'shut' AS h))) AS %s", inner, fmt.Sprintf(aggregate, value), by, alias)
+	sql := fmt.Sprintf("(SELECT * FROM (%s) PIVOT(%s AS p FOR %s IN ('open' AS o, 'shut' AS h))) AS %s", inner,
+		fmt.Sprintf(aggregate, value), by, alias)
 	return sql, []item{{alias + "." + key, k}, {alias + ".p_o", result}, {alias + ".p_h", result}}
 }
 

@@ -10,7 +10,8 @@ import (
 // lookalikes are names of rows and WITH queries that are also those of projects, datasets and
 // tables, some of them quoted as a whole.
 var lookalikes = []string{
-	"demo", "crm", "ds", "orders", "orders", "customers", "customers", "`my-proj`", "`demo.crm`", "`ds.orders`", "`ds.customers`", "`Demo.Crm.Orders`",
+	"demo", "crm", "ds", "orders", "orders", "customers", "customers", "`my-proj`", "`demo.crm`", "`ds.orders`", "`ds.customers`",
+	"`Demo.Crm.Orders`",
 	"`my-proj.ds.customers`", "`p.d.t`",
 }
 

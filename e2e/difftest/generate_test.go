@@ -64,7 +64,8 @@ func (g *generator) spend(cost int) bool {
 }
 
 var wanted = []*kind{
-	text, text, text, text, text, text, text, integer, integer, integer, float, truth, numeric, big, day, timestamp, datetime, clock, raw, document,
+	text, text, text, text, text, text, text, integer, integer, integer, float, truth, numeric, big, day, timestamp, datetime, clock, raw,
+	document,
 	arrayOf(text), arrayOf(integer), structOf([]string{"a", "b"}, text, integer), structOf([]string{"a", "t"}, text, arrayOf(text)),
 	arrayOf(structOf([]string{"k", "v"}, text, text)),
 }
@@ -102,7 +103,8 @@ func (g *generator) query(want []*kind, names []string, outer *scope) string {
 		return g.plain(want, names, outer)
 	}
 	forms := []func([]*kind, []string, *scope) string{
-		g.plain, g.plain, g.plain, g.plain, g.grouped, g.grouped, g.windowed, g.setOperation, g.with, g.recursive, g.starred, g.piped, g.piped, g.wrapped, g.leftOut,
+		g.plain, g.plain, g.plain, g.plain, g.grouped, g.grouped, g.windowed, g.setOperation, g.with, g.recursive, g.starred, g.piped,
+		g.piped, g.wrapped, g.leftOut,
 	}
 	return pick(g, forms)(want, names, outer)
 }
@@ -192,7 +194,8 @@ func (g *generator) grouped(want []*kind, names []string, outer *scope) string {
 		sql += " GROUP BY " + strings.Join(keys, ", ")
 	}
 	if strings.Contains(sql, " GROUP BY ") && g.one(3) {
-		sql += " HAVING " + pick(g, []string{"COUNT(*) > 1", "COUNT(*) >= 1", g.aggregate(text, s) + " > 'M'", g.aggregate(integer, s) + " > 3", g.aggregate(truth, s)})
+		sql += " HAVING " + pick(g, []string{"COUNT(*) > 1", "COUNT(*) >= 1", g.aggregate(text, s) + " > 'M'",
+			g.aggregate(integer, s) + " > 3", g.aggregate(truth, s)})
 	}
 	return sql + g.order(want, nil, true) + g.limit()
 }
@@ -261,12 +264,14 @@ func (g *generator) recursive(want []*kind, names []string, outer *scope) string
 	step := &scope{items: append(slices.Clone(base.items), item{"p." + word, text}, item{"p." + key, integer})}
 	before := len(g.ctes)
 	columns := fmt.Sprintf("e.emp_id AS %s, %s AS %s, 1 AS %s", key, g.expression(text, base), word, level)
-	term := fmt.Sprintf("SELECT e.emp_id, %s, p.%s + 1 FROM %s AS p JOIN ds.employees AS e ON e.mgr_id = p.%s WHERE p.%s < 3", g.expression(text, step), level, r, key, level)
+	term := fmt.Sprintf("SELECT e.emp_id, %s, p.%s + 1 FROM %s AS p JOIN ds.employees AS e ON e.mgr_id = p.%s WHERE p.%s < 3",
+		g.expression(text, step), level, r, key, level)
 	operator := pick(g, []string{"UNION ALL", "UNION ALL", "UNION DISTINCT"})
 	sql := fmt.Sprintf("WITH RECURSIVE %s AS (SELECT %s FROM ds.employees AS e WHERE %s %s %s) ", r, columns,
 		pick(g, []string{"e.emp_id < 3", "TRUE", g.expression(truth, base)}), operator, term)
 	g.ctes = append(g.ctes, source{r, []item{{key, integer}, {word, text}, {level, integer}}})
-	sql += g.plainFrom(r+" AS x", &scope{items: []item{{"x." + key, integer}, {"x." + word, text}, {"x." + level, integer}}, outer: outer}, want, names)
+	sql += g.plainFrom(r+" AS x", &scope{items: []item{{"x." + key, integer}, {"x." + word, text}, {"x." + level, integer}}, outer: outer},
+		want, names)
 	g.ctes = g.ctes[:before]
 	return sql
 }
@@ -285,7 +290,8 @@ func (g *generator) starred(want []*kind, names []string, outer *scope) string {
 		return "SELECT " + x + ".* FROM (" + g.query(want, names, outer) + ") AS " + x
 	case 2:
 		extra := g.name("c")
-		return "SELECT * EXCEPT (" + extra + ") FROM (" + g.query(append(slices.Clone(want), text), append(slices.Clone(names), extra), outer) + ")"
+		return "SELECT * EXCEPT (" + extra + ") FROM (" + g.query(append(slices.Clone(want), text), append(slices.Clone(names), extra),
+			outer) + ")"
 	}
 	i := g.r.IntN(len(want))
 	s := &scope{outer: outer}
@@ -357,7 +363,8 @@ func (g *generator) piped(want []*kind, names []string, outer *scope) string {
 			for i := range ks {
 				joined.items = append(joined.items, item{cs[i], ks[i]})
 			}
-			sql += " |> " + pick(g, []string{"JOIN", "LEFT JOIN"}) + " (" + g.query(ks, cs, outer) + ") AS " + y + " ON " + g.expression(truth, joined)
+			sql += " |> " + pick(g, []string{"JOIN", "LEFT JOIN"}) + " (" + g.query(ks, cs, outer) + ") AS " + y + " ON " +
+				g.expression(truth, joined)
 			s = joined
 		case 10:
 			k, n := pick(g, wanted), g.name("e")

@@ -39,7 +39,8 @@ func TestAWrongAnalysisIsNoticed(t *testing.T) {
 		"SELECT b FROM (SELECT seller AS a, seller AS b FROM ds.sales UNION ALL SELECT card, status FROM ds.orders)",
 		"WITH w AS (SELECT seller AS a, seller AS b FROM ds.sales UNION ALL SELECT status, card FROM ds.orders) SELECT b FROM w",
 		"FROM ds.sales |> SELECT q AS a, q AS b |> UNION ALL (SELECT status, REVERSE(card) AS x FROM ds.orders) |> SELECT b",
-		"SELECT id, ARRAY(SELECT AS STRUCT * FROM (SELECT t AS a, t AS b FROM UNNEST(tags) AS t UNION ALL SELECT name, ssn)) AS s FROM ds.customers",
+		"SELECT id, ARRAY(SELECT AS STRUCT * FROM (SELECT t AS a, t AS b FROM UNNEST(tags) AS t UNION ALL SELECT name, ssn)) AS s FROM " +
+			"ds.customers",
 		"SELECT region AS a, region AS b FROM ds.customers UNION DISTINCT SELECT 'x', card FROM ds.orders",
 	} {
 		q := &query{sql: sql, project: project}

@@ -58,7 +58,8 @@ func (oddCatalog) Tables(_ context.Context, d bigquery.DatasetReference) ([]bigq
 		if name == "w_1" {
 			made = "2"
 		}
-		list = append(list, bigquery.ListedTable{Reference: bigquery.TableID{Project: d.ProjectID, Dataset: d.DatasetID, Table: name}, Type: "TABLE", CreationTime: made})
+		list = append(list, bigquery.ListedTable{Reference: bigquery.TableID{Project: d.ProjectID, Dataset: d.DatasetID, Table: name},
+			Type: "TABLE", CreationTime: made})
 	}
 	return list, nil
 }
@@ -102,9 +103,12 @@ func oddQuery(r *rand.Rand) string {
 	}
 	outer += " AS o"
 	inner := one(
-		"(SELECT ANY_VALUE(%[1]s) FROM %[2]s)", "(SELECT MAX(UPPER(%[1]s)) FROM %[2]s)", "ARRAY(SELECT %[1]s FROM %[2]s)", "EXISTS (SELECT * FROM %[2]s WHERE %[1]s LIKE 'z%%')",
-		"(SELECT COUNT(*) FROM %[2]s WHERE %[1]s LIKE 'z%%')", "(SELECT MAX(%[3]s) FROM (SELECT * FROM %[2]s))", "'z' IN (SELECT SUBSTR(%[1]s, 1, 1) FROM %[2]s)",
-		"(SELECT ANY_VALUE(e) FROM %[2]s, UNNEST([%[1]s]) AS e)", "(SELECT (SELECT MAX(%[1]s)) FROM %[2]s LIMIT 1)", "(SELECT %[1]s FROM %[2]s ORDER BY %[3]s LIMIT 1)",
+		"(SELECT ANY_VALUE(%[1]s) FROM %[2]s)", "(SELECT MAX(UPPER(%[1]s)) FROM %[2]s)", "ARRAY(SELECT %[1]s FROM %[2]s)",
+		"EXISTS (SELECT * FROM %[2]s WHERE %[1]s LIKE 'z%%')",
+		"(SELECT COUNT(*) FROM %[2]s WHERE %[1]s LIKE 'z%%')", "(SELECT MAX(%[3]s) FROM (SELECT * FROM %[2]s))",
+		"'z' IN (SELECT SUBSTR(%[1]s, 1, 1) FROM %[2]s)",
+		"(SELECT ANY_VALUE(e) FROM %[2]s, UNNEST([%[1]s]) AS e)", "(SELECT (SELECT MAX(%[1]s)) FROM %[2]s LIMIT 1)",
+		"(SELECT %[1]s FROM %[2]s ORDER BY %[3]s LIMIT 1)",
 		"(SELECT ANY_VALUE(k) FROM (SELECT %[1]s AS k FROM %[2]s))", "(SELECT ANY_VALUE(%[1]s.%[3]s) FROM %[2]s)",
 	)
 	inner = fmt.Sprintf(inner, column(), reference, y)
@@ -117,9 +121,11 @@ func oddQuery(r *rand.Rand) string {
 	case 1:
 		return fmt.Sprintf("SELECT %s FROM %s", one("*", alias+".*", "* EXCEPT (b)", "AS STRUCT *"), reference)
 	case 2:
-		return fmt.Sprintf("SELECT %s AS v FROM (SELECT * FROM %s UNION ALL SELECT %s FROM %s)", y, reference, one("'n', ssn", "ssn, 'n'", "'n', ssn, 'n'"), "demo.crm.customers")
+		return fmt.Sprintf("SELECT %s AS v FROM (SELECT * FROM %s UNION ALL SELECT %s FROM %s)", y, reference,
+			one("'n', ssn", "ssn, 'n'", "'n', ssn, 'n'"), "demo.crm.customers")
 	case 3:
-		return fmt.Sprintf("SELECT o.id, %s AS v FROM demo.crm.customers AS o WHERE %s IS NOT NULL", fmt.Sprintf("(SELECT MIN(%s) FROM %s)", column(), reference), inner)
+		return fmt.Sprintf("SELECT o.id, %s AS v FROM demo.crm.customers AS o WHERE %s IS NOT NULL",
+			fmt.Sprintf("(SELECT MIN(%s) FROM %s)", column(), reference), inner)
 	case 4:
 		return fmt.Sprintf("SELECT %s.b AS v, o.ssn FROM %s CROSS JOIN demo.crm.customers AS o", alias, reference)
 	case 5:
@@ -139,7 +145,8 @@ type oddWorld struct {
 func newOddWorld(t *testing.T) *oddWorld {
 	w := &oddWorld{analyzer: newAnalyzer(t)}
 	var err error
-	if w.set, err = policies.LoadBytes("policy.yaml", []byte(oddPolicy), policies.Options{Issuers: []string{"demo"}, Projects: map[string]string{"default": project}}); err != nil {
+	if w.set, err = policies.LoadBytes("policy.yaml", []byte(oddPolicy),
+		policies.Options{Issuers: []string{"demo"}, Projects: map[string]string{"default": project}}); err != nil {
 		t.Fatal(err)
 	}
 	for i, tax := range []string{"x", "z"} {
@@ -177,8 +184,9 @@ func (w *oddWorld) judge(t *testing.T, sql string, blind bool) (policies.Decisio
 		t.Fatal(err)
 	}
 	ask := policies.Request{
-		Subject: identity.Subject{Issuer: "i", Name: "demo", Sub: "agent", Owner: "o", Mapped: true, People: []string{"p"}, Claims: map[string]any{}},
-		Method:  "jobs.query", Project: project, SQL: sql, Analysis: analysis, Tables: analysis.Tables,
+		Subject: identity.Subject{Issuer: "i", Name: "demo", Sub: "agent", Owner: "o", Mapped: true, People: []string{"p"},
+			Claims: map[string]any{}},
+		Method: "jobs.query", Project: project, SQL: sql, Analysis: analysis, Tables: analysis.Tables,
 	}
 	if ask.RowAccess, err = googlesql.RowAccess(ctx, c, w.set.NeedsRowAccess(ask)); err != nil {
 		t.Fatal(err)
@@ -264,7 +272,8 @@ func TestUncertainReadings(t *testing.T) {
 			}
 			continue
 		}
-		for _, why := range []string{"is read as a whole", "could be a column of", "FOR SYSTEM_TIME", "is not valid", "does not exist", ""} {
+		for _, why := range []string{"is read as a whole", "could be a column of", "FOR SYSTEM_TIME", "is not valid", "does not exist",
+			""} {
 			if strings.Contains(d.Message, why) {
 				refused[why]++
 				break
@@ -281,6 +290,7 @@ func TestUncertainReadings(t *testing.T) {
 	}
 	t.Logf("%d allowed, %d of them ran, refused %v, %d would have told", allowed, ran, refused, blind)
 	if found > 0 || ran < 100 || refused["is read as a whole"] < 20 || refused["could be a column of"] < 20 || blind < 8 {
-		t.Errorf("%d leaks; want none, at least 100 queries that ran, 20 refused for each reason, and 8 that would have told without the marks", found)
+		t.Errorf("%d leaks; want none, at least 100 queries that ran, 20 refused for each reason, and 8 that would have told without the "+
+			"marks", found)
 	}
 }

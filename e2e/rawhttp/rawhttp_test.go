@@ -11,10 +11,16 @@ import (
 
 func TestBytes(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
-		"sql":     {"SELECT\n1\n", "POST /bigquery/v2/projects/demo/queries HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer t\r\nContent-Type: application/json\r\nContent-Length: 42\r\nConnection: close\r\n\r\n{\"query\":\"SELECT\\n1\",\"useLegacySql\":false}"},
-		"request": {"@no-auth\nGET /a/{{project}}\nX: 1\nX: 2\n", "GET /a/demo HTTP/1.1\r\nHost: h\r\nConnection: close\r\nX: 1\r\nX: 2\r\n\r\n"},
-		"trailer": {"@trailer X-A: b\nPOST /\nAuthorization: none\n\n{}\n", "POST / HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\nTrailer: X-A\r\nConnection: close\r\nAuthorization: none\r\n\r\n2\r\n{}\r\n0\r\nX-A: b\r\n\r\n"},
-		"hex":     {"@hex\nPOST /\nAuthorization: x\nContent-Type: y\n\n7b 7d\n", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nConnection: close\r\nAuthorization: x\r\nContent-Type: y\r\n\r\n{}"},
+		"sql": {"SELECT\n1\n", "POST /bigquery/v2/projects/demo/queries HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer " +
+			"t\r\nContent-Type: application/json\r\nContent-Length: 42\r\nConnection: " +
+			"close\r\n\r\n{\"query\":\"SELECT\\n1\",\"useLegacySql\":false}"},
+		"request": {"@no-auth\nGET /a/{{project}}\nX: 1\nX: 2\n",
+			"GET /a/demo HTTP/1.1\r\nHost: h\r\nConnection: close\r\nX: 1\r\nX: 2\r\n\r\n"},
+		"trailer": {"@trailer X-A: b\nPOST /\nAuthorization: none\n\n{}\n",
+			"POST / HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\nTrailer: X-A\r\nConnection: " +
+				"close\r\nAuthorization: none\r\n\r\n2\r\n{}\r\n0\r\nX-A: b\r\n\r\n"},
+		"hex": {"@hex\nPOST /\nAuthorization: x\nContent-Type: y\n\n7b 7d\n",
+			"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nConnection: close\r\nAuthorization: x\r\nContent-Type: y\r\n\r\n{}"},
 	} {
 		r, err := Parse(c.text, map[string]string{"project": "demo"})
 		if err != nil {
@@ -40,7 +46,8 @@ func TestSend(t *testing.T) {
 	}
 	defer l.Close()
 	answers := []string{
-		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\nX-Trailer: secret\r\n\r\n",
+		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\nX-Trailer: " +
+			"secret\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc",
 		"",
 	}

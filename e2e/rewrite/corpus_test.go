@@ -105,7 +105,8 @@ func TestCorpus(t *testing.T) {
 		}
 	}
 	all := count["rewritten"] + count["masked in flight"] + count["refused"] + count["not run by the engine"]
-	t.Logf("of %d statements that touch a sensitive column: %d rewritten, with the answer of the masked tables; %d masked in flight, the same; %d refused; %d the engine cannot run",
+	t.Logf("of %d statements that touch a sensitive column: %d rewritten, with the answer of the masked tables; %d masked in flight, the "+
+		"same; %d refused; %d the engine cannot run",
 		all, count["rewritten"], count["masked in flight"], count["refused"], count["not run by the engine"])
 	for _, line := range append(refused, notRun...) {
 		t.Log(line)

@@ -142,7 +142,8 @@ func TestFunctionsInEveryPosition(t *testing.T) {
 					beside := strings.HasPrefix(place, "beside") // ssn itself
 					rewritten := place == "beside a computed column"
 					if v.decision.Effect != policies.Allow || v.masked != rewritten || !beside && seen[0] != raw[0] || raw[0] == "error" {
-						t.Errorf("a function of clear columns: %v %s, %s, raw %s\n%s", v.decision.Effect, v.decision.Message, seen[0], raw[0], sql)
+						t.Errorf("a function of clear columns: %v %s, %s, raw %s\n%s", v.decision.Effect, v.decision.Message, seen[0],
+							raw[0], sql)
 					}
 				case raw[0] == raw[1]:
 					t.Errorf("over raw tables the query tells nothing: it is no attempt. %s\n%s", sql, raw[0])

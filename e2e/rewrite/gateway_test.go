@@ -48,7 +48,8 @@ func newGate(t testing.TB, policy, catalog string) *gate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := policies.LoadBytes("policy.yaml", text, policies.Options{Issuers: []string{"demo"}, Projects: map[string]string{"default": "demo"}})
+	set, err := policies.LoadBytes("policy.yaml", text,
+		policies.Options{Issuers: []string{"demo"}, Projects: map[string]string{"default": "demo"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +76,8 @@ func (g *gate) judge(ctx context.Context, sql string) (verdict, error) {
 	}
 	ask := policies.Request{
 		Subject: identity.Subject{
-			Issuer: "i", Name: "demo", Sub: "agent", Owner: "o", Mapped: true, People: []string{"p"}, Claims: map[string]any{"groups": []any{"agents"}},
+			Issuer: "i", Name: "demo", Sub: "agent", Owner: "o", Mapped: true, People: []string{"p"},
+			Claims: map[string]any{"groups": []any{"agents"}},
 		},
 		Method: "jobs.query", Project: g.project, SQL: sql, Analysis: analysis, Tables: analysis.Tables,
 	}

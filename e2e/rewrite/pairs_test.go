@@ -36,18 +36,24 @@ func pairData(project string, changed int) []string {
 	crm, finance := "`"+project+"`.crm", "`"+project+"`.finance"
 	return []string{
 		"CREATE SCHEMA " + crm, "CREATE SCHEMA " + finance,
-		"CREATE TABLE " + crm + ".customers (id INT64, name STRING, email STRING, ssn STRING, card_number STRING, address STRUCT<street STRING, city STRING, zip STRING>, " +
+		"CREATE TABLE " + crm + ".customers (id INT64, name STRING, email STRING, ssn STRING, card_number STRING, address STRUCT<street " +
+			"STRING, city STRING, zip STRING>, " +
 			"phones ARRAY<STRUCT<kind STRING, number STRING>>, created TIMESTAMP)",
 		fmt.Sprintf("INSERT INTO %s.customers (id, name, email, ssn, card_number, address, phones, created) VALUES "+
-			"(1, 'Ada', %s, %s, %s, STRUCT('s', 'c', 'z'), [STRUCT('home', %s), STRUCT('work', '+1-555-0200')], TIMESTAMP '2024-01-01 00:00:00+00'), "+
-			"(2, 'Bob', 'zoe@x.example', '987-65-6789', '5500000000000004', NULL, [STRUCT('home', '+1-555-0199')], TIMESTAMP '2024-01-02 00:00:00+00'), "+
+			"(1, 'Ada', %s, %s, %s, STRUCT('s', 'c', 'z'), [STRUCT('home', %s), STRUCT('work', '+1-555-0200')], TIMESTAMP '2024-01-01 "+
+			"00:00:00+00'), "+
+			"(2, 'Bob', 'zoe@x.example', '987-65-6789', '5500000000000004', NULL, [STRUCT('home', '+1-555-0199')], TIMESTAMP '2024-01-02 "+
+			"00:00:00+00'), "+
 			"(3, 'Cyd', 'cyd@y.example', '555-11-1234', NULL, STRUCT('s', 'c', 'z'), [], NULL), "+
-			"(4, 'Dee', NULL, NULL, '4999999999999999', STRUCT('s', 'c', 'z'), [STRUCT('work', '+1-555-0150')], TIMESTAMP '2024-01-04 00:00:00+00')",
+			"(4, 'Dee', NULL, NULL, '4999999999999999', STRUCT('s', 'c', 'z'), [STRUCT('work', '+1-555-0150')], TIMESTAMP '2024-01-04 "+
+			"00:00:00+00')",
 			crm, v("email"), v("ssn"), v("card_number"), v("phones.number")),
 		"CREATE TABLE " + crm + ".orders (id INT64, customer_id INT64, amount NUMERIC, status STRING, ordered TIMESTAMP)",
-		"INSERT INTO " + crm + ".orders (id, customer_id, amount, status, ordered) VALUES (10, 1, NUMERIC '1', 'paid', NULL), (11, 2, NUMERIC '2', 'open', NULL), (12, 3, NUMERIC '3', 'open', NULL)",
+		"INSERT INTO " + crm + ".orders (id, customer_id, amount, status, ordered) VALUES (10, 1, NUMERIC '1', 'paid', NULL), (11, 2, " +
+			"NUMERIC '2', 'open', NULL), (12, 3, NUMERIC '3', 'open', NULL)",
 		"CREATE TABLE " + finance + ".payroll (employee STRING, ssn STRING, salary NUMERIC)",
-		fmt.Sprintf("INSERT INTO %s.payroll (employee, ssn, salary) VALUES ('Ann', %s, %s), ('Ben', '987-65-6789', 7000), ('Cal', '1', NULL)", finance, v("payroll.ssn"), v("salary")),
+		fmt.Sprintf("INSERT INTO %s.payroll (employee, ssn, salary) VALUES ('Ann', %s, %s), ('Ben', '987-65-6789', 7000), ('Cal', '1', "+
+			"NULL)", finance, v("payroll.ssn"), v("salary")),
 		"CREATE VIEW " + crm + ".people AS SELECT id, ssn AS code, email AS mail FROM " + crm + ".customers",
 	}
 }
@@ -109,7 +115,8 @@ func TestPairs(t *testing.T) {
 			}
 			differs = differs || told[i] != told[0]
 			if seen[i] != seen[0] {
-				t.Errorf("pairs.tsv:%d: the client can tell %s of %s: %s\n%s\n%s\n%s", n+1, way, cells[i-1].name, sql, v.sql, seen[0], seen[i])
+				t.Errorf("pairs.tsv:%d: the client can tell %s of %s: %s\n%s\n%s\n%s", n+1, way, cells[i-1].name, sql, v.sql, seen[0],
+					seen[i])
 			}
 		}
 		if !differs {
@@ -123,7 +130,8 @@ func TestPairs(t *testing.T) {
 			rewritten++
 		}
 	}
-	t.Logf("%d queries in %d ways, %d pairs: %d queries rewritten, %d refused, the others masked in flight", queries, len(ways), pairs, rewritten, refused)
+	t.Logf("%d queries in %d ways, %d pairs: %d queries rewritten, %d refused, the others masked in flight", queries, len(ways), pairs,
+		rewritten, refused)
 	if queries < 100 || pairs < 500 || rewritten < 100 {
 		t.Errorf("%d queries, %d pairs, %d rewritten", queries, pairs, rewritten)
 	}

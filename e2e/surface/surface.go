@@ -83,7 +83,8 @@ func load(file string) (Case, error) {
 			return Case{}, fmt.Errorf("unknown line %q", line)
 		}
 	}
-	if (c.Method == "") == (c.Form == "") || c.Treatment == "" || len(a.Files) != 2 || a.Files[0].Name != "request" || a.Files[1].Name != "want" {
+	if (c.Method == "") == (c.Form == "") || c.Treatment == "" || len(a.Files) != 2 || a.Files[0].Name != "request" ||
+		a.Files[1].Name != "want" {
 		return Case{}, fmt.Errorf("want a method or a form, a treatment, a request and what is wanted")
 	}
 	c.Request = string(a.Files[0].Data)

@@ -19,7 +19,8 @@ func TestEveryMethodHasACase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	vars := map[string]string{"project": "demo", "job": "j1", "held": "j2", "others_job": "j3", "table": "projects/demo/datasets/_a/tables/anon1", "others_table": "projects/demo/datasets/_b/tables/anon2"}
+	vars := map[string]string{"project": "demo", "job": "j1", "held": "j2", "others_job": "j3",
+		"table": "projects/demo/datasets/_a/tables/anon1", "others_table": "projects/demo/datasets/_b/tables/anon2"}
 	seen := map[bigquery.Method]bool{}
 	for _, c := range cases {
 		r, err := rawhttp.Parse(c.Request, vars)
