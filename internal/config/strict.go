@@ -144,7 +144,8 @@ func (s *strict) walk(n ast.Node, t reflect.Type, path string) {
 				continue
 			}
 			p := key.GetToken().Position
-			s.wrong = append(s.wrong, fmt.Errorf("%s:%d:%d: unknown key %s%s", s.name, p.Line, p.Column, at, spelling.DidYouMean(key.Value, slices.Sorted(maps.Keys(fields(t))))))
+			s.wrong = append(s.wrong, fmt.Errorf("%s:%d:%d: unknown key %s%s", s.name, p.Line, p.Column, at,
+				spelling.DidYouMean(key.Value, slices.Sorted(maps.Keys(fields(t))))))
 		}
 	}
 }

@@ -44,7 +44,8 @@ type Target struct {
 var (
 	targetName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 	events     = []approvals.Kind{
-		approvals.EventHeld, approvals.EventApprove, approvals.EventDeny, approvals.EventCancelled, approvals.EventUsed, approvals.EventRevoked,
+		approvals.EventHeld, approvals.EventApprove, approvals.EventDeny, approvals.EventCancelled, approvals.EventUsed,
+		approvals.EventRevoked,
 	}
 )
 
@@ -183,7 +184,8 @@ func (t *Targets) Of(r approvals.Request, k approvals.Kind) []string {
 	}
 	var names []string
 	for _, target := range t.all {
-		grouped := len(target.groups) == 0 || slices.ContainsFunc(target.groups, func(g string) bool { return slices.Contains(r.Reviewers, g) })
+		grouped := len(target.groups) == 0 ||
+			slices.ContainsFunc(target.groups, func(g string) bool { return slices.Contains(r.Reviewers, g) })
 		if grouped && slices.Contains(target.events, k) {
 			names = append(names, target.name)
 		}

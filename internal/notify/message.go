@@ -31,8 +31,9 @@ type told struct {
 
 func tell(r approvals.Request) told {
 	return told{
-		Request: r.ID, State: string(r.State), Subject: plain(r.Subject, 200), Tables: tables(r.Tables), EstimatedBytes: r.EstimatedBytes, EstimatedCost: r.EstimatedCost,
-		Currency: r.Currency, Created: r.Created, Expires: r.Expires, URL: r.URL,
+		Request: r.ID, State: string(r.State), Subject: plain(r.Subject, 200), Tables: tables(r.Tables), EstimatedBytes: r.EstimatedBytes,
+		EstimatedCost: r.EstimatedCost,
+		Currency:      r.Currency, Created: r.Created, Expires: r.Expires, URL: r.URL,
 	}
 }
 

@@ -96,7 +96,8 @@ func newHouse(t *testing.T, c Config) *house {
 	}
 	h := &house{t: t, client: redis.NewClient(&redis.Options{Addr: redistest.Start(t)}), targets: targets, log: &bytes.Buffer{}}
 	t.Cleanup(func() { h.client.Close() })
-	h.store, err = approvals.New(approvals.Options{Redis: h.client, Keys: keys, Journal: memory{}, ConsoleURL: "https://bqgate.example", Notify: targets.Of})
+	h.store, err = approvals.New(approvals.Options{Redis: h.client, Keys: keys, Journal: memory{}, ConsoleURL: "https://bqgate.example",
+		Notify: targets.Of})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,16 +116,19 @@ func (h *house) hold() approvals.Request {
 	h.t.Helper()
 	r, err := h.store.Hold(context.Background(), approvals.Held{
 		Operation: bigquery.Operation{Method: bigquery.MethodQuery, Query: &bigquery.QueryRequest{
-			SQL: "SELECT salary FROM finance.payroll WHERE ssn = '" + canary + "'", Parameters: json.RawMessage(`[{"parameterValue":{"value":"` + canary + `"}}]`), ParameterMode: "NAMED",
+			SQL:        "SELECT salary FROM finance.payroll WHERE ssn = '" + canary + "'",
+			Parameters: json.RawMessage(`[{"parameterValue":{"value":"` + canary + `"}}]`), ParameterMode: "NAMED",
 			Labels: map[string]string{"x": canary},
 		}},
 		Job: bigquery.JobReference{ProjectID: "acme", JobID: "j-" + canary, Location: "EU"}, Decision: "d", Statement: "x", Credential: "c",
 		Subject: identity.Subject{
-			Issuer: "i", Sub: "repo:acme/app:ref:refs/heads/<http://evil.example|click>*_\u202e\n@here", Owner: "o", Grant: "g", People: []string{"carol"}, Mapped: true,
+			Issuer: "i", Sub: "repo:acme/app:ref:refs/heads/<http://evil.example|click>*_\u202e\n@here", Owner: "o", Grant: "g",
+			People: []string{"carol"}, Mapped: true,
 			Claims: map[string]any{"actor": canary},
 		},
-		Tables: []string{"acme.finance.payroll"}, Sensitive: []string{"acme.finance.payroll.ssn"}, Estimated: true, EstimatedBytes: 5 << 30, EstimatedCost: 0.0305,
-		Approval: policies.Approval{Why: "because " + canary, Reviewers: []string{"owners"}, Quorum: 1, Expires: time.Hour},
+		Tables: []string{"acme.finance.payroll"}, Sensitive: []string{"acme.finance.payroll.ssn"}, Estimated: true, EstimatedBytes: 5 << 30,
+		EstimatedCost: 0.0305,
+		Approval:      policies.Approval{Why: "because " + canary, Reviewers: []string{"owners"}, Quorum: 1, Expires: time.Hour},
 	})
 	if err != nil {
 		h.t.Fatal(err)
@@ -132,7 +136,8 @@ func (h *house) hold() approvals.Request {
 	return r
 }
 
-var dana = approvals.Decider{Subject: identity.Subject{Issuer: "h", Sub: "dana", People: []string{"dana"}, Mapped: true}, Groups: []string{"owners"}}
+var dana = approvals.Decider{Subject: identity.Subject{Issuer: "h", Sub: "dana", People: []string{"dana"}, Mapped: true},
+	Groups: []string{"owners"}}
 
 func secretFile(t *testing.T) (path string, secret []byte) {
 	t.Helper()
@@ -160,7 +165,8 @@ func TestTold(t *testing.T) {
 	slack, hook := newReceiver(t, always(200)), newReceiver(t, always(204))
 	h := newHouse(t, Config{Allow: []string{"127.0.0.0/8"}, Targets: []Target{
 		{Name: "slack", Type: "slack", URL: slack.URL + "/services/T0/B0/secret"},
-		{Name: "hook", Type: "webhook", URL: hook.URL, SecretFile: path, Events: []string{"requested", "denied"}, Groups: []string{"owners"}},
+		{Name: "hook", Type: "webhook", URL: hook.URL, SecretFile: path, Events: []string{"requested", "denied"},
+			Groups: []string{"owners"}},
 		{Name: "others", Type: "slack", URL: slack.URL + "/others", Groups: []string{"nobody"}},
 	}})
 	ctx, stop := context.WithCancel(context.Background())
@@ -214,7 +220,8 @@ func TestTold(t *testing.T) {
 			t.Errorf("delivery %d: %+v, %v", i, got, err)
 		}
 	}
-	if a, b := hook.deliveries()[0].header.Get("webhook-id"), hook.deliveries()[1].header.Get("webhook-id"); a == b || !strings.HasPrefix(a, "msg_") {
+	if a, b := hook.deliveries()[0].header.Get("webhook-id"), hook.deliveries()[1].header.Get("webhook-id"); a == b ||
+		!strings.HasPrefix(a, "msg_") {
 		t.Errorf("ids %q, %q", a, b)
 	}
 	if n, err := h.store.Notifications(context.Background(), "", everything); err != nil || len(n) != 0 {
@@ -229,7 +236,8 @@ func everything(approvals.Request) bool { return true }
 func TestTwiceUnderOneID(t *testing.T) {
 	path, _ := secretFile(t)
 	hook := newReceiver(t, always(200))
-	h := newHouse(t, Config{Allow: []string{"127.0.0.0/8"}, Targets: []Target{{Name: "hook", Type: "webhook", URL: hook.URL, SecretFile: path}}})
+	h := newHouse(t, Config{Allow: []string{"127.0.0.0/8"},
+		Targets: []Target{{Name: "hook", Type: "webhook", URL: hook.URL, SecretFile: path}}})
 	h.hold()
 	ctx := context.Background()
 	taken, err := h.store.TakeMessages(ctx, 8, 50*time.Millisecond)
@@ -272,7 +280,8 @@ func TestRetriesAndDeadLetters(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			hook := newReceiver(t, c.answer)
-			h := newHouse(t, Config{Allow: []string{"127.0.0.0/8"}, Targets: []Target{{Name: "hook", Type: "webhook", URL: hook.URL + "/secret-path", SecretFile: path}}})
+			h := newHouse(t, Config{Allow: []string{"127.0.0.0/8"},
+				Targets: []Target{{Name: "hook", Type: "webhook", URL: hook.URL + "/secret-path", SecretFile: path}}})
 			r := h.hold()
 			n := h.notifier(0)
 			ctx := context.Background()
@@ -287,7 +296,8 @@ func TestRetriesAndDeadLetters(t *testing.T) {
 			if err != nil || (len(dead) == 1) != c.dead {
 				t.Fatalf("dead letters %+v, %v", dead, err)
 			}
-			if c.dead && (dead[0].Request != r.ID || dead[0].Target != "hook" || dead[0].Attempts != c.tries || !strings.Contains(dead[0].Failure, c.says)) {
+			if c.dead && (dead[0].Request != r.ID || dead[0].Target != "hook" || dead[0].Attempts != c.tries ||
+				!strings.Contains(dead[0].Failure, c.says)) {
 				t.Errorf("dead letter %+v", dead[0])
 			}
 			if none, err := h.store.Notifications(ctx, "", func(approvals.Request) bool { return false }); err != nil || len(none) != 0 {
@@ -310,9 +320,11 @@ func TestRetriesAndDeadLetters(t *testing.T) {
 func TestPlantedMessages(t *testing.T) {
 	path, _ := secretFile(t)
 	hook := newReceiver(t, always(200))
-	h := newHouse(t, Config{Allow: []string{"127.0.0.0/8"}, Targets: []Target{{Name: "hook", Type: "webhook", URL: hook.URL, SecretFile: path}}})
+	h := newHouse(t, Config{Allow: []string{"127.0.0.0/8"},
+		Targets: []Target{{Name: "hook", Type: "webhook", URL: hook.URL, SecretFile: path}}})
 	ctx := context.Background()
-	for _, ref := range []string{"x", "a|b|c|d", "|requested|r-01ARZ3NDEKTSV4RRFFQ69G5FAV|hook", "n|requested|r-01ARZ3NDEKTSV4RRFFQ69G5FAV|hook", strings.Repeat("A", 1<<20)} {
+	for _, ref := range []string{"x", "a|b|c|d", "|requested|r-01ARZ3NDEKTSV4RRFFQ69G5FAV|hook",
+		"n|requested|r-01ARZ3NDEKTSV4RRFFQ69G5FAV|hook", strings.Repeat("A", 1<<20)} {
 		h.client.ZAdd(ctx, "bqgate:{approvals}:outbox", redis.Z{Member: ref, Score: 1})
 	}
 	r := h.hold()
@@ -332,9 +344,12 @@ func TestAddresses(t *testing.T) {
 	allow := prefixes("10.1.2.0/24", "fd00::/64")
 	for text, want := range map[string]error{
 		"8.8.8.8": nil, "2606:4700::1111": nil, "10.1.2.3": nil, "::ffff:10.1.2.3": nil, "fd00::1": nil,
-		"127.0.0.1": errPrivate, "127.9.9.9": errPrivate, "::1": errPrivate, "::ffff:127.0.0.1": errPrivate, "::127.0.0.1": errPrivate, "0.0.0.0": errPrivate, "::": errPrivate,
-		"10.1.3.1": errPrivate, "172.16.0.1": errPrivate, "192.168.1.1": errPrivate, "169.254.169.254": errPrivate, "fe80::1%eth0": errPrivate, "fd00:0:0:1::1": errPrivate,
-		"fd00:ec2::254": errPrivate, "100.100.100.200": errPrivate, "64:ff9b::a9fe:a9fe": errPrivate, "2002:7f00:1::": errPrivate, "224.0.0.1": errPrivate, "255.255.255.255": errPrivate,
+		"127.0.0.1": errPrivate, "127.9.9.9": errPrivate, "::1": errPrivate, "::ffff:127.0.0.1": errPrivate, "::127.0.0.1": errPrivate,
+		"0.0.0.0": errPrivate, "::": errPrivate,
+		"10.1.3.1": errPrivate, "172.16.0.1": errPrivate, "192.168.1.1": errPrivate, "169.254.169.254": errPrivate,
+		"fe80::1%eth0": errPrivate, "fd00:0:0:1::1": errPrivate,
+		"fd00:ec2::254": errPrivate, "100.100.100.200": errPrivate, "64:ff9b::a9fe:a9fe": errPrivate, "2002:7f00:1::": errPrivate,
+		"224.0.0.1": errPrivate, "255.255.255.255": errPrivate,
 		"198.18.0.1": errPrivate, "ff02::1": errPrivate, "240.0.0.1": errPrivate, "192.0.0.192": errPrivate,
 	} {
 		if err := mayDial(netip.MustParseAddr(text), allow, false); !errors.Is(err, want) || (want == nil) != (err == nil) {
@@ -370,18 +385,22 @@ func TestConfigurationMistakes(t *testing.T) {
 		config Config
 		says   string
 	}{
-		"network":      {Config{Allow: []string{"10.1.2.3"}}, "is not a network"},
-		"type":         {Config{Targets: []Target{{Name: "a", Type: "teams", URL: "https://x.example"}}}, "want slack or webhook"},
-		"no url":       {Config{Targets: []Target{{Name: "a", Type: "slack"}}}, "either url or url_file"},
-		"both urls":    {Config{Targets: []Target{{Name: "a", Type: "slack", URL: "https://x.example", URLFile: path}}}, "either url or url_file"},
-		"plain":        {Config{Targets: []Target{{Name: "a", Type: "slack", URL: "http://x.example/hush"}}}, "plain http"},
-		"scheme":       {Config{Targets: []Target{{Name: "a", Type: "slack", URL: "file:///etc/hush"}}}, "https://"},
-		"user":         {Config{Targets: []Target{{Name: "a", Type: "slack", URL: "https://hush@x.example/"}}}, "without a user"},
-		"no secret":    {Config{Targets: []Target{{Name: "a", Type: "webhook", URL: "https://x.example/"}}}, "secret_file is missing"},
-		"event":        {Config{Targets: []Target{{Name: "a", Type: "slack", URL: "https://x.example/", Events: []string{"pending"}}}}, "pending"},
-		"twice":        {Config{Targets: []Target{{Name: "a", Type: "slack", URL: "https://x.example/"}, {Name: "a", Type: "slack", URL: "https://x.example/"}}}, "taken"},
-		"name":         {Config{Targets: []Target{{Name: "A|b", Type: "slack", URL: "https://x.example/"}}}, "name must be"},
-		"slack secret": {Config{Targets: []Target{{Name: "a", Type: "slack", URL: "https://x.example/", SecretFile: path}}}, "no signature"},
+		"network": {Config{Allow: []string{"10.1.2.3"}}, "is not a network"},
+		"type":    {Config{Targets: []Target{{Name: "a", Type: "teams", URL: "https://x.example"}}}, "want slack or webhook"},
+		"no url":  {Config{Targets: []Target{{Name: "a", Type: "slack"}}}, "either url or url_file"},
+		"both urls": {Config{Targets: []Target{{Name: "a", Type: "slack", URL: "https://x.example", URLFile: path}}},
+			"either url or url_file"},
+		"plain":     {Config{Targets: []Target{{Name: "a", Type: "slack", URL: "http://x.example/hush"}}}, "plain http"},
+		"scheme":    {Config{Targets: []Target{{Name: "a", Type: "slack", URL: "file:///etc/hush"}}}, "https://"},
+		"user":      {Config{Targets: []Target{{Name: "a", Type: "slack", URL: "https://hush@x.example/"}}}, "without a user"},
+		"no secret": {Config{Targets: []Target{{Name: "a", Type: "webhook", URL: "https://x.example/"}}}, "secret_file is missing"},
+		"event": {Config{Targets: []Target{{Name: "a", Type: "slack", URL: "https://x.example/", Events: []string{"pending"}}}},
+			"pending"},
+		"twice": {Config{Targets: []Target{{Name: "a", Type: "slack", URL: "https://x.example/"},
+			{Name: "a", Type: "slack", URL: "https://x.example/"}}}, "taken"},
+		"name": {Config{Targets: []Target{{Name: "A|b", Type: "slack", URL: "https://x.example/"}}}, "name must be"},
+		"slack secret": {Config{Targets: []Target{{Name: "a", Type: "slack", URL: "https://x.example/", SecretFile: path}}},
+			"no signature"},
 	} {
 		_, err := Load(c.config)
 		if err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "hush") {

@@ -63,7 +63,8 @@ func start(t testing.TB, binary string, args []string) (*Server, error) {
 		return nil, err
 	}
 	args = append([]string{
-		"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no", "--loglevel", "warning",
+		"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no", "--loglevel",
+		"warning",
 		"--dir", t.TempDir(),
 	}, args...)
 	cmd := exec.Command(binary, args...)

@@ -48,7 +48,8 @@ func Load(path string) (*Keyring, error) {
 		return nil, fmt.Errorf("read sealing secret: %w", err)
 	}
 	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("sealing secret %s is open to others (mode %o, want 600): whoever reads it can forge what is in Redis", path, info.Mode().Perm())
+		return nil, fmt.Errorf("sealing secret %s is open to others (mode %o, want 600): whoever reads it can forge what is in Redis", path,
+			info.Mode().Perm())
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {

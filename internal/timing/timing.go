@@ -1,4 +1,5 @@
-// Package timing measures where the time of one request goes, for the line that the log has about it.
+// Package timing measures where the time of one request goes, for the line that the log has about
+// it.
 package timing
 
 import (
@@ -6,10 +7,12 @@ import (
 	"time"
 )
 
-// most is how many steps of different names a Clock tells apart; what comes after them is added to the last.
+// most is how many steps of different names a Clock tells apart; what comes after them is added to
+// the last.
 const most = 12
 
-// Clock adds up the time of one request by step. Its zero value is ready for Begin. It belongs to one goroutine.
+// Clock adds up the time of one request by step. Its zero value is ready for Begin. It belongs to
+// one goroutine.
 type Clock struct {
 	last  time.Time
 	steps [most]step
@@ -21,7 +24,8 @@ type step struct {
 	took time.Duration
 }
 
-// Begin starts the time that the next Done takes: what went before is nobody's, like the wait for a peer.
+// Begin starts the time that the next Done takes: what went before is nobody's, like the wait for a
+// peer.
 func (c *Clock) Begin() { c.last = time.Now() }
 
 // Done gives the time since Begin or the last Done to a step.

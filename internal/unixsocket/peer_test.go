@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// Whoever the kernel says has connected, or cannot say, is served or hung up on; no privilege is needed to see that here.
-// (That the kernel says it rightly of another user is TestAnotherUserIsHungUpOn.)
+// Whoever the kernel says has connected, or cannot say, is served or hung up on; no privilege is
+// needed to see that here. (That the kernel says it rightly of another user is
+// TestAnotherUserIsHungUpOn.)
 func TestPeers(t *testing.T) {
 	own := os.Getuid()
 	for name, c := range map[string]struct {

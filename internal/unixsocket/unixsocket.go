@@ -1,8 +1,9 @@
 // Package unixsocket listens for Envoy, and for nobody else.
 //
-// Whoever can call Check with a valid agent token reads a minted Google token out of the answer, and whoever can call Process sees rows before they are
-// masked (attack A1). So the inner services listen on Unix sockets only, in a folder that only the gateway's user may enter, and the kernel's word on who has
-// connected (SO_PEERCRED) is checked on every connection.
+// Whoever can call Check with a valid agent token reads a minted Google token out of the answer,
+// and whoever can call Process sees rows before they are masked (attack A1). So the inner services
+// listen on Unix sockets only, in a folder that only the gateway's user may enter, and the kernel's
+// word on who has connected (SO_PEERCRED) is checked on every connection.
 package unixsocket
 
 import (
@@ -20,8 +21,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Folder is the folder of one gateway's sockets. Its lock is held while the gateway lives: a second gateway
-// finds it taken and leaves the sockets of the first alone.
+// Folder is the folder of one gateway's sockets. Its lock is held while the gateway lives: a second
+// gateway finds it taken and leaves the sockets of the first alone.
 type Folder struct {
 	dir   string
 	allow []int
@@ -34,9 +35,10 @@ var ErrTaken = errors.New("another bqgate serves from it")
 
 const lockName = ".lock"
 
-// Open takes a folder for this process. The folder is made if it is not there, with mode 0700, or 0711 where
-// further users are allowed, who must pass through it. A folder that group or others may do more with, or that
-// belongs to somebody else, is refused, and so is one that another process has taken.
+// Open takes a folder for this process. The folder is made if it is not there, with mode 0700, or
+// 0711 where further users are allowed, who must pass through it. A folder that group or others may
+// do more with, or that belongs to somebody else, is refused, and so is one that another process
+// has taken.
 func Open(dir string, allow []int, log *slog.Logger) (*Folder, error) {
 	if err := makeDir(dir, allow); err != nil {
 		return nil, fmt.Errorf("make socket folder: %w", err)
@@ -63,7 +65,8 @@ func Open(dir string, allow []int, log *slog.Logger) (*Folder, error) {
 	return &Folder{dir: dir, allow: allow, log: log, lock: lock}, nil
 }
 
-// Check says whether Open would take the folder as it is, and changes nothing. A folder that is not there is fine.
+// Check says whether Open would take the folder as it is, and changes nothing. A folder that is not
+// there is fine.
 func Check(dir string, allow []int) error {
 	if _, err := os.Lstat(dir); errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -92,8 +95,9 @@ func writeHolder(lock *os.File) error {
 // Close gives the folder back.
 func (f *Folder) Close() error { return f.lock.Close() }
 
-// Listen listens on a Unix socket of this name in the folder, in the place of one that an earlier process left.
-// Connections of users other than the process's own and the allowed ones are closed at once.
+// Listen listens on a Unix socket of this name in the folder, in the place of one that an earlier
+// process left. Connections of users other than the process's own and the allowed ones are closed
+// at once.
 func (f *Folder) Listen(name string) (net.Listener, error) {
 	path := filepath.Join(f.dir, name)
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -114,7 +118,8 @@ func (f *Folder) Listen(name string) (net.Listener, error) {
 	return &listener{UnixListener: l, allow: append([]int{os.Getuid()}, f.allow...), peer: peer, log: f.log}, nil
 }
 
-// dirMode is the mode of a socket folder: nobody else may list it, and those who are allowed may pass through it.
+// dirMode is the mode of a socket folder: nobody else may list it, and those who are allowed may
+// pass through it.
 func dirMode(allow []int) os.FileMode {
 	if len(allow) > 0 {
 		return 0o711
@@ -149,10 +154,12 @@ func checkDir(dir string, allow []int) error {
 	}
 	want, mode := dirMode(allow), info.Mode().Perm()
 	if mode&^want&0o077 != 0 {
-		return fmt.Errorf("socket folder %s has mode %#o; others may do more with it than they must. Make it %#o: chmod %o %s", dir, mode, want, want, dir)
+		return fmt.Errorf("socket folder %s has mode %#o; others may do more with it than they must. Make it %#o: chmod %o %s", dir, mode,
+			want, want, dir)
 	}
 	if mode&0o011 == 0 && slices.ContainsFunc(allow, func(uid int) bool { return uid != 0 && uid != os.Getuid() }) {
-		return fmt.Errorf("socket folder %s has mode %#o; the users of envoy_uid cannot pass through it. Make it %#o: chmod %o %s", dir, mode, want, want, dir)
+		return fmt.Errorf("socket folder %s has mode %#o; the users of envoy_uid cannot pass through it. Make it %#o: chmod %o %s", dir,
+			mode, want, want, dir)
 	}
 	return nil
 }

@@ -42,8 +42,9 @@ type held struct {
 
 func (h *held) Close() error { return errors.Join(h.Listener.Close(), h.folder.Close()) }
 
-// A second gateway with the same folder does not start, says who holds it, and leaves the sockets of the first as they are. When the first ends, the next one takes
-// the folder, whatever the first left in it.
+// A second gateway with the same folder does not start, says who holds it, and leaves the sockets
+// of the first as they are. When the first ends, the next one takes the folder, whatever the first
+// left in it.
 func TestOneGatewayAFolder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "in")
 	first, err := listen(dir, nil)
@@ -122,7 +123,10 @@ func TestListenRefusesAFile(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, err := range map[string]error{"Check": unixsocket.Check(file, nil), "Open": func() error { _, err := listen(file, nil); return err }()} {
+	for name, err := range map[string]error{"Check": unixsocket.Check(file, nil), "Open": func() error {
+		_, err := listen(file, nil)
+		return err
+	}()} {
 		if err == nil || !strings.Contains(err.Error(), "is not a folder") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -152,8 +156,8 @@ func TestOwnUserIsServed(t *testing.T) {
 	}
 }
 
-// An attacker on the same host, as another user, finds a socket that he can reach (the folder's mode was loosened after the start): he is hung up on before he
-// can say a word (A1).
+// An attacker on the same host, as another user, finds a socket that he can reach (the folder's
+// mode was loosened after the start): he is hung up on before he can say a word (A1).
 func TestAnotherUserIsHungUpOn(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can become another user; TestPeers holds the refusal without")
@@ -190,8 +194,9 @@ func TestAnotherUserIsHungUpOn(t *testing.T) {
 	}
 }
 
-// Where Envoy runs as another user, that user passes through the folder and is served; nobody else may list it, and a folder that it cannot pass is an error at start,
-// not a gateway that answers nothing.
+// Where Envoy runs as another user, that user passes through the folder and is served; nobody else
+// may list it, and a folder that it cannot pass is an error at start, not a gateway that answers
+// nothing.
 func TestAnotherUserThatIsAllowed(t *testing.T) {
 	const other = 65534
 	base, err := os.MkdirTemp("/tmp", "unixsocket")
@@ -202,7 +207,8 @@ func TestAnotherUserThatIsAllowed(t *testing.T) {
 	if err := os.Chmod(base, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for mode, want := range map[os.FileMode]string{0o700: "cannot pass through it", 0o755: "must. Make it 0711: chmod 711", 0o731: "chmod 711"} {
+	for mode, want := range map[os.FileMode]string{0o700: "cannot pass through it", 0o755: "must. Make it 0711: chmod 711",
+		0o731: "chmod 711"} {
 		dir := filepath.Join(base, fmt.Sprintf("%o", mode))
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			t.Fatal(err)
@@ -244,7 +250,8 @@ func TestAnotherUserThatIsAllowed(t *testing.T) {
 	}
 }
 
-// asUser runs this test's program as another user, who connects to a socket and expects to be hung up on: see TestMain.
+// asUser runs this test's program as another user, who connects to a socket and expects to be hung
+// up on: see TestMain.
 func asUser(t *testing.T, dir string, uid uint32, socket string) ([]byte, error) {
 	t.Helper()
 	program := filepath.Join(dir, "visitor") // a copy, where the other user may read it

@@ -7,18 +7,20 @@ import (
 
 func TestLookup(t *testing.T) {
 	for name, want := range map[string]Function{
-		"upper":                 {Name: "UPPER", Total: true},
-		"COUNT":                 {Name: "COUNT", Total: true, Count: true},
-		"array_length":          {Name: "ARRAY_LENGTH", Total: true, Length: true},
-		"rand":                  {Name: "RAND", Generated: true},
-		"$divide":               {Name: "$divide"},
-		"net.host":              {Name: "NET.HOST"},
-		"keys.keyset_chain":     {Name: "KEYS.KEYSET_CHAIN", Refused: "it works with keys, and what it writes hides a value from every mask"},
-		"Ai.Generate":           {Name: "AI.GENERATE", Refused: "it sends data to a model, or runs one that is not known"},
-		"hll_count.merge":       {Name: "HLL_COUNT.MERGE"},
-		"EXTERNAL_QUERY":        {Name: "EXTERNAL_QUERY", Refused: "what it reads is outside BigQuery"},
-		"current_user":          {Name: "CURRENT_USER", Generated: true, Account: true, Declared: "() RETURNS STRING"},
-		"deterministic_encrypt": {Name: "DETERMINISTIC_ENCRYPT", Refused: "it works with keys, and what it writes hides a value from every mask"},
+		"upper":        {Name: "UPPER", Total: true},
+		"COUNT":        {Name: "COUNT", Total: true, Count: true},
+		"array_length": {Name: "ARRAY_LENGTH", Total: true, Length: true},
+		"rand":         {Name: "RAND", Generated: true},
+		"$divide":      {Name: "$divide"},
+		"net.host":     {Name: "NET.HOST"},
+		"keys.keyset_chain": {Name: "KEYS.KEYSET_CHAIN",
+			Refused: "it works with keys, and what it writes hides a value from every mask"},
+		"Ai.Generate":     {Name: "AI.GENERATE", Refused: "it sends data to a model, or runs one that is not known"},
+		"hll_count.merge": {Name: "HLL_COUNT.MERGE"},
+		"EXTERNAL_QUERY":  {Name: "EXTERNAL_QUERY", Refused: "what it reads is outside BigQuery"},
+		"current_user":    {Name: "CURRENT_USER", Generated: true, Account: true, Declared: "() RETURNS STRING"},
+		"deterministic_encrypt": {Name: "DETERMINISTIC_ENCRYPT",
+			Refused: "it works with keys, and what it writes hides a value from every mask"},
 	} {
 		if got, ok := Lookup(name); !ok || got != want {
 			t.Errorf("Lookup(%q) = %+v, %t, want %+v", name, got, ok, want)
@@ -33,7 +35,8 @@ func TestLookup(t *testing.T) {
 
 func TestRefusalNamesTheFunction(t *testing.T) {
 	for name, want := range map[string]string{
-		"upper": "", "nope": "the function NOPE is not known to bqgate", "ml.predict": "the function ML.PREDICT is not supported: it sends data to a model, or runs one that is not known",
+		"upper": "", "nope": "the function NOPE is not known to bqgate",
+		"ml.predict": "the function ML.PREDICT is not supported: it sends data to a model, or runs one that is not known",
 	} {
 		if got := Refusal(name); got != want {
 			t.Errorf("Refusal(%q) = %q, want %q", name, got, want)
