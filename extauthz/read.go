@@ -77,6 +77,13 @@ func (s *Service) judgeAgain(ctx context.Context, w *walk, record jobs.Record) (
 	if err != nil {
 		return masking.Plan{}, fmt.Errorf("read schemas of job %s: %w", record.Job.JobID, err)
 	}
+	for name, schema := range record.Reads.Schemas { // of a view: the policy may speak of a column that BigQuery's stored schema lacks
+		if t := schemas[name]; t != nil {
+			shown := *t
+			shown.Schema = schema
+			schemas[name] = &shown
+		}
+	}
 	analysis.Tables, ask.Tables = schemas, schemas
 	w.analysis = &analysis
 	if s.Credentials.Principal(record.Credential) != record.Principal {

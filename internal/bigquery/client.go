@@ -108,9 +108,9 @@ func (c *Client) GetTable(ctx context.Context, id TableID) (*Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("get table %s: %w", id, err)
 	}
-	t := &Table{}
-	if err := json.Unmarshal(body, t); err != nil {
-		return nil, fmt.Errorf("get table %s: read answer: %w", id, err)
+	t, err := ReadTable(body)
+	if err != nil {
+		return nil, fmt.Errorf("get table %s: %w", id, err)
 	}
 	if t.TableReference != id {
 		return nil, fmt.Errorf("get table %s: BigQuery answered about %s", id, t.TableReference)
@@ -138,9 +138,9 @@ func (c *Client) GetRoutine(ctx context.Context, id RoutineID) (*Routine, error)
 	if err != nil {
 		return nil, fmt.Errorf("get routine %s: %w", id, err)
 	}
-	r := &Routine{}
-	if err := json.Unmarshal(body, r); err != nil {
-		return nil, fmt.Errorf("get routine %s: read answer: %w", id, err)
+	r, err := ReadRoutine(body)
+	if err != nil {
+		return nil, fmt.Errorf("get routine %s: %w", id, err)
 	}
 	if r.RoutineReference != id {
 		return nil, fmt.Errorf("get routine %s: BigQuery answered about %s", id, r.RoutineReference)

@@ -162,7 +162,7 @@ func shownFields(fields []Field) []shownField {
 		if mode != "REQUIRED" && mode != "REPEATED" {
 			mode = "NULLABLE"
 		}
-		shown := shownField{Name: f.Name, Type: apiType(f.Type), Mode: mode}
+		shown := shownField{Name: f.Name, Type: APIType(f.Type), Mode: mode}
 		if len(f.Fields) > 0 {
 			shown.Fields = shownFields(f.Fields)
 		}
@@ -174,7 +174,8 @@ func shownFields(fields []Field) []shownField {
 // apiTypes maps GoogleSQL's names of types to those that the API has always answered with.
 var apiTypes = map[string]string{"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN", "STRUCT": "RECORD"}
 
-func apiType(t string) string {
+// APIType is a type's name as the API answers it: INTEGER for INT64.
+func APIType(t string) string {
 	t = strings.ToUpper(t)
 	if old, ok := apiTypes[t]; ok {
 		return old

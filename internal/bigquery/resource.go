@@ -70,12 +70,18 @@ type Table struct {
 	Others []Schema `json:"-"`
 	// Origins are the tables whose rows this one shows: a policy that speaks of them speaks of it.
 	Origins []Origin `json:"-"`
+
+	// Unknown are members of the definitions above that are not known (ReadTable), sorted: what the table reads is not known.
+	Unknown []string `json:"-"`
 }
 
 // View is ViewDefinition.
 type View struct {
 	Query        string `json:"query"`
 	UseLegacySQL *bool  `json:"useLegacySql,omitempty"`
+	// UseExplicitColumnNames is set where the statement that made the view names its columns, as in CREATE VIEW v(a, b) AS …: their
+	// names are then those of the table's schema, by position, whatever the query calls them.
+	UseExplicitColumnNames bool `json:"useExplicitColumnNames,omitempty"`
 }
 
 // MaterializedView is MaterializedViewDefinition. Its query is always GoogleSQL.
@@ -104,6 +110,8 @@ type Routine struct {
 	DefinitionBody   string                `json:"definitionBody"`
 
 	RemoteFunctionOptions *struct{} `json:"remoteFunctionOptions,omitempty"` // present: the body runs elsewhere
+
+	Unknown []string `json:"-"` // members that are not known (ReadRoutine), sorted: what the routine does is not known
 }
 
 // RoutineArgument is Argument of a Routine.

@@ -51,7 +51,7 @@ func (a *ahead) answers(question *wire.AnalyzeRequest) bool {
 
 // question is what all questions about statements of the text have in common.
 func (j *job) question() wire.AnalyzeRequest {
-	ask := wire.AnalyzeRequest{Project: j.request.Project, Named: j.named, Positional: j.positional, MaxColumns: j.limits.Columns}
+	ask := wire.AnalyzeRequest{Project: j.request.Project, Named: j.named, Positional: j.positional, MaxColumns: j.limits.Columns, Shapes: len(j.within) > 0}
 	if d := j.request.DefaultDataset; d != nil {
 		ask.Dataset = d.ProjectID + "." + d.DatasetID
 	}

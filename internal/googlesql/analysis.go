@@ -12,6 +12,7 @@ type Analysis struct {
 	Error      *Error      `json:"error,omitempty"` // set when the script was not understood; nothing in it may then be allowed
 
 	// Tables are the resources that the analysis rests on, by "project.dataset.table": what was read when the SQL was understood.
+	// The Schema of a view is that of its query, where BigQuery stores an older one.
 	Tables map[string]*bigquery.Table `json:"-"`
 	// Digests stand for what the analysis rests on, by name; those of routines are named "project.dataset.routine()", that of a table that did not exist is "". Changed
 	// compares them with what is there now.
@@ -24,6 +25,20 @@ type Analysis struct {
 	// Behind are names outside of the request's reach that views and functions read, those of functions with "()" behind them. It is only set where every name in
 	// the text is within reach, and they end the analysis with ErrorClosed.
 	Behind []string `json:"-"`
+
+	shown map[string]*bigquery.Table // the views among Tables of which BigQuery stores another schema
+}
+
+// Schemas are the schemas of the views among Tables of which BigQuery stores another one.
+func (a *Analysis) Schemas() map[string]bigquery.Schema {
+	var all map[string]bigquery.Schema
+	for name, t := range a.shown {
+		if all == nil {
+			all = map[string]bigquery.Schema{}
+		}
+		all[name] = t.Schema
+	}
+	return all
 }
 
 // Statement is one statement. Lists are sorted and unique.
@@ -55,7 +70,7 @@ type Column struct {
 	Type    string   `json:"type"` // GoogleSQL type: STRING, ARRAY<STRUCT<kind STRING, number STRING>>, …
 	Sources []Source `json:"sources"`
 
-	shape *wire.Type // of a column of a routine's body
+	shape *wire.Type // of a column of a view, or of a routine's body
 }
 
 // Carry says how a source column reaches an output column.

@@ -85,7 +85,7 @@ func (a *Analyzer) Analyze(ctx context.Context, request Request) (*Analysis, err
 		}
 		if fresh {
 			analysis := *known.analysis
-			analysis.Tables = job.resources()
+			analysis.Tables = job.resources(analysis.shown)
 			return &analysis, nil
 		}
 	}

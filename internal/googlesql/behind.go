@@ -16,9 +16,9 @@ import (
 func (j *job) lookBehind(result *Statement, called []*routine) *Error {
 	behind := map[string]*Statement{} // views and table functions, by the name that lineage has for them
 	var functions []*Statement
-	for id, s := range j.views {
+	for id, v := range j.views {
 		if slices.Contains(result.Tables, id.String()) {
-			behind[id.String()] = s
+			behind[id.String()] = v.Statement
 		}
 	}
 	for _, r := range called {

@@ -171,7 +171,7 @@ func TestLengthsBehindAView(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			j := &job{Analyzer: &Analyzer{limits: Limits{}.withDefaults()}, known: newKnown()}
-			j.views[bigquery.TableID{Project: "p", Dataset: "d", Table: "v"}] = c.view
+			j.views[bigquery.TableID{Project: "p", Dataset: "d", Table: "v"}] = &boundView{Statement: c.view}
 			c.s.Tables = []string{"p.d.v"}
 			if refused := j.lookBehind(&c.s, nil); refused != nil {
 				t.Fatal(refused)

@@ -189,7 +189,7 @@ func tableDigest(t *bigquery.Table) string {
 		origins = append(origins, o.ID.String(), tableDigest(o.Table))
 	}
 	return digest(t.TableReference, t.Type, t.Schema, t.View, t.MaterializedView, t.TimePartitioning, t.Members, changed,
-		t.SnapshotDefinition, t.CloneDefinition, t.Others, origins)
+		t.SnapshotDefinition, t.CloneDefinition, t.Others, origins, t.Unknown)
 }
 
 // routineDigest covers all of a routine.
@@ -199,5 +199,5 @@ func routineDigest(r *bigquery.Routine) string {
 	}
 	made := *r
 	made.Etag = ""
-	return digest(made)
+	return digest(made, made.Unknown)
 }

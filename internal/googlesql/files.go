@@ -41,8 +41,8 @@ func (f Files) Table(_ context.Context, id bigquery.TableID) (*bigquery.Table, e
 	if err != nil {
 		return nil, fmt.Errorf("reading the schema of %s: %w", id, err)
 	}
-	table := &bigquery.Table{}
-	if err := json.Unmarshal(content, table); err != nil {
+	table, err := bigquery.ReadTable(content)
+	if err != nil {
 		return nil, fmt.Errorf("reading the schema of %s from %s: %w", id, name, err)
 	}
 	if table.TableReference == (bigquery.TableID{}) {
@@ -70,8 +70,8 @@ func (f Files) Routine(_ context.Context, id bigquery.RoutineID) (*bigquery.Rout
 	if err != nil {
 		return nil, fmt.Errorf("reading the routine %s: %w", id, err)
 	}
-	routine := &bigquery.Routine{}
-	if err := json.Unmarshal(content, routine); err != nil {
+	routine, err := bigquery.ReadRoutine(content)
+	if err != nil {
 		return nil, fmt.Errorf("reading the routine %s from %s: %w", id, name, err)
 	}
 	if routine.RoutineReference == (bigquery.RoutineID{}) {

@@ -35,7 +35,7 @@ type job struct {
 type known struct {
 	tables   map[bigquery.TableID]*bigquery.Table // what the catalog said; nil for a table that does not exist
 	routines map[bigquery.RoutineID]*bigquery.Routine
-	views    map[bigquery.TableID]*Statement // what the views among the tables mean
+	views    map[bigquery.TableID]*boundView // what the views among the tables mean
 	bodies   map[bigquery.RoutineID]*routine // what the routines mean
 	spent    time.Duration                   // what workers took so far
 	behind   []string                        // names outside of the caller's reach that views and routines read
@@ -45,7 +45,7 @@ type known struct {
 func newKnown() *known {
 	return &known{
 		tables: map[bigquery.TableID]*bigquery.Table{}, routines: map[bigquery.RoutineID]*bigquery.Routine{},
-		views: map[bigquery.TableID]*Statement{}, bodies: map[bigquery.RoutineID]*routine{},
+		views: map[bigquery.TableID]*boundView{}, bodies: map[bigquery.RoutineID]*routine{},
 	}
 }
 
@@ -76,11 +76,15 @@ func (j *job) run() (*Analysis, error) {
 	}
 	if len(j.within) == 0 {
 		analysis.Behind = j.behind
-		analysis.Tables, analysis.Digests = j.resources(), j.digests()
 		analysis.Views = make(map[string]*Statement, len(j.views))
-		for id, s := range j.views {
-			analysis.Views[id.String()] = s
+		analysis.shown = make(map[string]*bigquery.Table, len(j.views))
+		for id, v := range j.views {
+			analysis.Views[id.String()] = v.Statement
+			if v.shown != nil {
+				analysis.shown[id.String()] = v.shown
+			}
 		}
+		analysis.Tables, analysis.Digests = j.resources(analysis.shown), j.digests()
 		analysis.Bodies = make(map[string]*Statement, len(j.bodies))
 		for id, r := range j.bodies {
 			analysis.Bodies[id.String()] = r.body
@@ -89,14 +93,15 @@ func (j *job) run() (*Analysis, error) {
 	return analysis, nil
 }
 
-// resources are the tables the job has read.
-func (j *job) resources() map[string]*bigquery.Table {
+// resources are the tables the job has read, the views among them as the analysis shows them.
+func (j *job) resources(shown map[string]*bigquery.Table) map[string]*bigquery.Table {
 	found := map[string]*bigquery.Table{}
 	for id, table := range j.tables {
 		if table != nil {
 			found[id.String()] = table
 		}
 	}
+	maps.Copy(found, shown)
 	return found
 }
 

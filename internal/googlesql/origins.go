@@ -3,6 +3,7 @@ package googlesql
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
 )
@@ -17,6 +18,9 @@ func readOrigins(ctx context.Context, catalog Catalog, id bigquery.TableID, dept
 	table, refused, err := readStored(ctx, catalog, id)
 	if table == nil || refused != nil || err != nil {
 		return table, refused, err
+	}
+	if len(table.Unknown) > 0 {
+		return nil, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("the definition of %s has %s, which bqgate does not understand", id, strings.Join(table.Unknown, ", "))}, nil
 	}
 	base, failed := table.Base()
 	if failed != nil {

@@ -128,6 +128,9 @@ func plainRoutine(r *bigquery.Routine, asTable bool) *Error {
 	case r.Language != "" && r.Language != "SQL":
 		return refused("written in %s; only functions in SQL are supported", languageWord(r.Language))
 	}
+	if len(r.Unknown) > 0 {
+		return refused("defined with %s, which bqgate does not understand", strings.Join(r.Unknown, ", "))
+	}
 	switch r.RoutineType {
 	case "SCALAR_FUNCTION":
 		if asTable {

@@ -127,6 +127,27 @@ func scalar(name string) (wire.Type, error) {
 	return wire.Type{}, fmt.Errorf("the type %q is not known", name)
 }
 
+// resourceFields are columns as a Table resource has them.
+func resourceFields(columns []wire.Field) []bigquery.Field {
+	fields := make([]bigquery.Field, len(columns))
+	for i, c := range columns {
+		f, kind := &fields[i], c.Type
+		f.Name, f.Mode = c.Name, "NULLABLE"
+		if kind.Element != nil {
+			f.Mode, kind = "REPEATED", *kind.Element
+		}
+		switch element, isRange := strings.CutPrefix(kind.Name, "RANGE<"); {
+		case len(kind.Fields) > 0:
+			f.Type, f.Fields = "RECORD", resourceFields(kind.Fields)
+		case isRange:
+			f.Type, f.RangeElementType = "RANGE", &bigquery.FieldElementType{Type: strings.TrimSuffix(element, ">")}
+		default:
+			f.Type = bigquery.APIType(kind.Name)
+		}
+	}
+	return fields
+}
+
 // typeName is a type in GoogleSQL's spelling.
 func typeName(t wire.Type) string {
 	switch {

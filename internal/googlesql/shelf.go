@@ -62,6 +62,14 @@ func (s *shelf) of(t *bigquery.Table) (*shelved, *Error) {
 	return made, nil
 }
 
+// redescribe keeps what a view's query makes of it: its columns hang on other tables too.
+func (s *shelf) redescribe(t *bigquery.Table, description wire.Table) {
+	if known, ok := s.described(t.TableReference); ok && known.Digest == description.Digest {
+		return
+	}
+	s.put(&shelved{table: t, description: description, digest: tableDigest(t), columns: leaves(description.Columns)})
+}
+
 func (s *shelf) put(made *shelved) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

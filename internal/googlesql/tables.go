@@ -25,16 +25,21 @@ func (j *job) fetch(s *wire.Statement, wanted map[string]bigquery.TableID) ([]wi
 			return nil, nil, err
 		}
 		var described wire.Table
-		if refused == nil && table != nil {
+		switch {
+		case refused != nil || table == nil:
+		case isView(table):
+			var v *boundView
+			if v, refused, err = j.view(table); err != nil {
+				return nil, nil, err
+			}
+			if refused == nil {
+				described = v.description
+				j.shelf.redescribe(table, described)
+			}
+		default:
 			var known *shelved
 			if known, refused = j.shelf.of(table); refused == nil {
 				described = known.description
-			}
-		}
-		if refused == nil && table != nil && isView(table) {
-			_, refused, err = j.view(table, described)
-			if err != nil {
-				return nil, nil, err
 			}
 		}
 		switch {

@@ -2,6 +2,7 @@ package googlesql
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -29,15 +30,21 @@ func (j *job) inner(name, project, text string) (*job, *Error) {
 	}, nil
 }
 
-// view analyses the query of a view, in the view's own project. Its columns must be those of the view's schema: the query and the schema
-// are read at different moments, and what the engine is told must be what BigQuery will run.
-func (j *job) view(table *bigquery.Table, described wire.Table) (*Statement, *Error, error) {
+// boundView is what a view means.
+type boundView struct {
+	*Statement                  // its query, with the names that its columns have
+	description wire.Table      // it, as a table
+	shown       *bigquery.Table // it, with the schema of its query; nil where BigQuery stores the same
+}
+
+// view analyses the query of a view, in the view's own project.
+func (j *job) view(table *bigquery.Table) (*boundView, *Error, error) {
 	id := table.TableReference
 	if known, ok := j.views[id]; ok {
 		return known, nil, nil
 	}
 	query, what := "", "view"
-	unsupported := func(format string, args ...any) (*Statement, *Error, error) {
+	unsupported := func(format string, args ...any) (*boundView, *Error, error) {
 		return nil, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("%s is a %s: ", id, what) + fmt.Sprintf(format, args...)}, nil
 	}
 	switch {
@@ -72,16 +79,120 @@ func (j *job) view(table *bigquery.Table, described wire.Table) (*Statement, *Er
 	if len(analysis.Statements) != 1 || analysis.Statements[0].Kind != "SELECT" {
 		return unsupported("its query is not one SELECT")
 	}
-	s := &analysis.Statements[0]
-	if len(s.Columns) != len(described.Columns) {
-		return unsupported("its columns have changed since it was made")
+	v := &boundView{Statement: &analysis.Statements[0]}
+	if refused := v.bind(table); refused != nil {
+		return unsupported("%s", refused.Message)
 	}
-	for i, c := range described.Columns { // views have no pseudo columns
-		if made := s.Columns[i]; made.Name != "" && made.Name != c.Name || made.Type != typeName(c.Type) {
-			return unsupported("its column %s has changed since it was made", c.Name)
+	j.views[id] = v
+	return v, nil, nil
+}
+
+// again is what helps where a view and its tables have come apart.
+const again = "whoever owns it can mend it with CREATE OR REPLACE VIEW"
+
+// bind gives the columns of the query the names that the view's columns have, and describes the view.
+//
+// Without a list of names (CREATE VIEW v AS …) these are the columns that the query has now. The schema that BigQuery stores
+// beside it may be that of earlier tables: "Even though the reported schema may be inaccurate, all submitted queries produce
+// accurate results" (https://cloud.google.com/bigquery/docs/views-intro#view_limitations). With a list (CREATE VIEW v(a, b)
+// AS …) the stored schema has the names, by position, and a query that has more or fewer columns by now is none that BigQuery
+// runs. A materialized view holds rows with the columns that it was made with.
+func (v *boundView) bind(table *bigquery.Table) *Error {
+	unsupported := func(format string, args ...any) *Error {
+		return &Error{Code: ErrorUnsupported, Message: fmt.Sprintf(format, args...)}
+	}
+	stored, refused := describe(table)
+	if refused != nil {
+		return refused
+	}
+	materialized := table.Type == "MATERIALIZED_VIEW"
+	named := !materialized && table.View.UseExplicitColumnNames
+	if (named || materialized) && len(stored.Columns) != len(v.Columns) {
+		return unsupported("it was made with %d columns, and its query has %d now; %s", len(stored.Columns), len(v.Columns), again)
+	}
+	v.description.Name = stored.Name
+	seen := map[string]bool{}
+	for i := range v.Columns {
+		c := &v.Columns[i]
+		if c.shape == nil {
+			return errFailed()
 		}
-		s.Columns[i].Name = c.Name
+		var was wire.Field // views have no pseudo columns
+		if i < len(stored.Columns) {
+			was = stored.Columns[i]
+		}
+		kind := fieldsNamed(*c.shape)
+		switch {
+		case (named || materialized) && typeName(was.Type) != typeName(kind):
+			return unsupported("its column %s was made as %s, and its query makes it %s now; %s", was.Name, typeName(was.Type), c.Type, again)
+		case named:
+			c.Name = was.Name
+		case c.Name == "" && anonymous.MatchString(was.Name) && len(stored.Columns) == len(v.Columns):
+			c.Name = was.Name // BigQuery's own
+		case c.Name == "":
+			return unsupported("column %d of its query has no name; %s, with a name for it", i+1, again)
+		case materialized && c.Name != was.Name:
+			return unsupported("its column %s is called %s by its query now; %s", was.Name, c.Name, again)
+		}
+		if seen[strings.ToLower(c.Name)] {
+			return unsupported("two columns of its query are called %s, which BigQuery does not run; %s, with a name for each", c.Name, again)
+		}
+		seen[strings.ToLower(c.Name)] = true
+		if err := plainColumn(c.Name, kind); err != nil {
+			return unsupported("%v", err)
+		}
+		v.description.Columns = append(v.description.Columns, wire.Field{Name: c.Name, Type: kind})
 	}
-	j.views[id] = s
-	return s, nil, nil
+	v.description.Digest = digest(v.description.Name, v.description.Columns)
+	if !slices.EqualFunc(stored.Columns, v.description.Columns, sameColumn) {
+		shown := *table
+		shown.Schema = bigquery.Schema{Fields: resourceFields(v.description.Columns)}
+		v.shown = &shown
+	}
+	return nil
+}
+
+// anonymous is how BigQuery calls a column that its query does not name.
+var anonymous = regexp.MustCompile(`^f[0-9]+_$`)
+
+func sameColumn(a, b wire.Field) bool {
+	return a.Name == b.Name && typeName(a.Type) == typeName(b.Type)
+}
+
+// fieldsNamed is a type as a view's schema has it: BigQuery calls fields without a name by position, as in a result.
+func fieldsNamed(t wire.Type) wire.Type {
+	if t.Element != nil {
+		element := fieldsNamed(*t.Element)
+		return wire.Type{Element: &element}
+	}
+	t.Fields = slices.Clone(t.Fields)
+	for i := range t.Fields {
+		f := &t.Fields[i]
+		if f.Name == "" {
+			f.Name = fmt.Sprintf("_field_%d", i+1)
+		}
+		f.Type = fieldsNamed(f.Type)
+	}
+	return t
+}
+
+// plainColumn refuses names that no column of a view can have, or that lineage could take for others.
+func plainColumn(name string, t wire.Type) error {
+	if name == "" || strings.ContainsAny(name, ".`") || isPseudo(name) {
+		return fmt.Errorf("%q is not a column's name", name)
+	}
+	for t.Element != nil {
+		t = *t.Element
+	}
+	seen := map[string]bool{}
+	for _, f := range t.Fields {
+		if seen[strings.ToLower(f.Name)] {
+			return fmt.Errorf("two fields of its column %s are called %s", name, f.Name)
+		}
+		seen[strings.ToLower(f.Name)] = true
+		if err := plainColumn(f.Name, f.Type); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -17,11 +17,13 @@ type Reads struct {
 	Members      map[string][]string `json:"members,omitempty"`      // of each wildcard table among Tables, the tables that it takes in
 	Routines     []string            `json:"routines,omitempty"`     // functions of datasets
 	Digests      map[string]string   `json:"digests,omitempty"`      // googlesql.Analysis.Digests
+	// Schemas are those of the views among Tables that BigQuery stores another schema of.
+	Schemas map[string]bigquery.Schema `json:"schemas,omitempty"`
 }
 
 // ReadsOf takes from an analysis what its job is compared with.
 func ReadsOf(a *googlesql.Analysis) Reads {
-	r := Reads{Digests: a.Digests}
+	r := Reads{Digests: a.Digests, Schemas: a.Schemas()}
 	for _, s := range a.Statements {
 		r.Routines = append(r.Routines, s.Routines...)
 		for _, name := range s.Tables {

@@ -55,7 +55,7 @@ func (e *engine) analyze(request *wire.AnalyzeRequest, parsed gsql.ASTStatementN
 	defer freeAnalyzerOutput(output)
 	w := &walk{
 		columns: map[int32]*value{}, origins: map[string]*origin{}, withs: map[string][]*value{},
-		functions: map[string]bool{}, routines: map[string]bool{}, lookup: e.lookup, limit: request.MaxColumns, madeUp: -1, text: request.SQL,
+		functions: map[string]bool{}, routines: map[string]bool{}, lookup: e.lookup, limit: request.MaxColumns, madeUp: -1, text: request.SQL, shapes: request.Shapes,
 		unnests: unnests{marks: map[int32]*origin{}, viewMarks: map[string]*origin{}, inner: map[*origin][]*unnest{}, within: map[string]met{}},
 	}
 	statement := must(output.ResolvedStatement())
@@ -84,6 +84,7 @@ type walk struct {
 	repeat    bool // this part was walked before: nothing is counted again
 	madeUp    int  // the place of calls that the author did not write; -1 for none
 	text      string
+	shapes    bool // of output columns are wanted
 
 	scans  []wire.Scan
 	refs   int // column references visited
@@ -140,6 +141,10 @@ func (w *walk) emit(name string, kind gsql.Googlesql_TypeNode, v *value) {
 		name = ""
 	}
 	column := wire.Column{Name: name, Type: typeName(kind), Sources: []wire.Source{}}
+	if w.shapes {
+		made := shapeOf(kind)
+		column.Shape = &made
+	}
 	if strings.Contains(column.Type, "`") { // a name in it is no plain one
 		undotted(shapeOf(kind))
 	}

@@ -177,6 +177,7 @@ type AnalyzeRequest struct {
 	Undeclared ParameterMode `json:"undeclared,omitzero"` // parameters that are not declared are accepted too, their types guessed
 	MaxColumns int           `json:"maxColumns"`          // output columns, and leaves of all of them together
 
+	Shapes         bool            `json:"shapes,omitzero"`  // Column.Shape is wanted
 	Unnests        []Unnest        `json:"unnests,omitzero"` // behind the views and table functions of the request
 	Functions      []Function      `json:"functions,omitzero"`
 	TableFunctions []TableFunction `json:"tableFunctions,omitzero"`
@@ -273,7 +274,7 @@ type Scan struct {
 type Column struct {
 	Name    string   `json:"name"`
 	Type    string   `json:"type"`
-	Shape   *Type    `json:"shape,omitzero"` // Type in parts; of the columns of a routine's body only
+	Shape   *Type    `json:"shape,omitzero"` // Type in parts; where asked for, and of the columns of a routine's body
 	Sources []Source `json:"sources,omitzero"`
 }
 
