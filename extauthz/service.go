@@ -44,9 +44,10 @@ type (
 		DryRun(ctx context.Context, op bigquery.Operation) (bigquery.DryRun, error)
 		InsertJob(ctx context.Context, bearer, project string, body []byte) (bigquery.Job, error)
 	}
-	// Sessions says whether a gateway session is still good.
+	// Sessions says whether a gateway session is still good, and whether an OIDC token was revoked.
 	Sessions interface {
 		Live(ctx context.Context, id string) (bool, error)
+		Banned(token string) bool
 	}
 	// Journal is the audit journal: Append returns when the record is durable.
 	Journal interface {

@@ -70,6 +70,9 @@ func (s *Service) Again(ctx context.Context, f *verdict.Forward) error {
 	if f.Subject.Expiry.IsZero() || s.now().After(f.Subject.Expiry.Add(identity.ClockSkew)) {
 		return errOver
 	}
+	if s.Sessions != nil && s.Sessions.Banned(f.Subject.Token) {
+		return errOver
+	}
 	if f.Subject.Session != "" {
 		if s.Sessions == nil {
 			return errOver

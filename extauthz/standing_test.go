@@ -189,11 +189,13 @@ func TestAProjectOfNoRule(t *testing.T) {
 
 // live says which sessions are good.
 type live struct {
-	yes bool
-	err error
+	yes    bool
+	err    error
+	banned bool
 }
 
 func (l live) Live(context.Context, string) (bool, error) { return l.yes, l.err }
+func (l live) Banned(string) bool                         { return l.banned }
 
 // What is on its way goes on only while whoever asked for it would be given the same again.
 func TestAnAnswerOnItsWayIsDecidedAgain(t *testing.T) {
@@ -209,7 +211,8 @@ func TestAnAnswerOnItsWayIsDecidedAgain(t *testing.T) {
 		"of a new query, too old": {func(_ *parts, clock *time.Time) { *clock = clock.Add(12 * time.Minute) }, "POST", "/queries", true},
 		"within the minute":       {func(_ *parts, clock *time.Time) { *clock = clock.Add(10*time.Minute + 30*time.Second) }, "GET", "/queries/j", false},
 		"the session is revoked":  {func(p *parts, _ *time.Time) { p.s.Sessions = live{} }, "GET", "/queries/j", true},
-		"Redis does not answer":   {func(p *parts, _ *time.Time) { p.s.Sessions = live{true, errors.New("timeout")} }, "GET", "/queries/j", true},
+		"the token is revoked":    {func(p *parts, _ *time.Time) { p.s.Sessions = live{yes: true, banned: true} }, "GET", "/queries/j", true},
+		"Redis does not answer":   {func(p *parts, _ *time.Time) { p.s.Sessions = live{true, errors.New("timeout"), false} }, "GET", "/queries/j", true},
 		"nobody knows sessions":   {func(p *parts, _ *time.Time) { p.s.Sessions = nil }, "GET", "/queries/j", true},
 		"the rule is gone":        {func(p *parts, _ *time.Time) { p.policy(strings.Replace(agedPolicy, "p.finance", "p.sales", 1)) }, "GET", "/queries/j", true},
 		"no rule is left":         {func(p *parts, _ *time.Time) { p.policy(strings.Replace(agedPolicy, "'true'", "'false'", 1)) }, "GET", "/queries/j", true},

@@ -126,9 +126,9 @@ func sessionsRevokeCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use: "revoke --config FILE {SESSION… | --subject SUB [--issuer URL]}", Short: "End sessions at once", Args: between(0, 1000),
-		Long: "SESSION is the id that `bqgate sessions list` shows, or at least eight characters of it. The client has to exchange its " +
-			"OIDC token again;\n" +
-			"to keep a client out, take its rules out of the policy or its key out of the issuer.",
+		Long: "SESSION is the id that `bqgate sessions list` shows, or at least eight characters of it. The OIDC token that opened\n" +
+			"the session is revoked with it, so that the client needs another one; to keep a client out, take its rules out of the policy\n" +
+			"or its key out of the issuer.",
 		RunE: func(c *cobra.Command, args []string) error {
 			switch {
 			case path == "":

@@ -154,6 +154,11 @@ type Session struct {
 	By      string    `json:"by,omitempty"`
 	Reason  string    `json:"reason,omitempty"`
 	Expires time.Time `json:"expires,omitzero"`
+
+	// Token is the keyed digest of the OIDC token that opened the session (identity.Subject.Token), and
+	// TokenExpires when that token expires. A revocation is of the token too.
+	Token        string    `json:"token,omitempty"`
+	TokenExpires time.Time `json:"token_expires,omitzero"`
 }
 
 func (Decision) kind() string { return "decision" }

@@ -230,7 +230,7 @@ func (u *ui) pump(w http.ResponseWriter, r *http.Request, v *visitor, show fragm
 			out.comment("still here")
 		}
 		// A session that was revoked, or a person who lost their groups, sees nothing more.
-		s, err := u.sessions.read(r.Context(), v.session.ID)
+		s, err := u.sessions.store.Get(r.Context(), v.session.ID)
 		if err == nil {
 			v = u.visitorOf(s)
 		}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/identity"
+	"github.com/bqgate/bqgate/internal/sessionstore"
 )
 
 // Login says how people log in: by OpenID Connect's authorization code flow with PKCE at one issuer.
@@ -98,8 +99,8 @@ func (u *ui) begin(w http.ResponseWriter, r *http.Request) {
 		u.problem(w, r, nil, http.StatusServiceUnavailable, "The login does not answer", "The identity provider could not be reached. Try again in a moment.")
 		return
 	}
-	a := attempt{State: secret(), Nonce: secret(), Verifier: oauth2.GenerateVerifier(), To: localPath(query.Get("to")), Expires: u.now().Add(loginLife)}
-	text, err := u.sessions.keys.Seal(attemptPurpose, a)
+	a := attempt{State: sessionstore.NewSecret(), Nonce: sessionstore.NewSecret(), Verifier: oauth2.GenerateVerifier(), To: localPath(query.Get("to")), Expires: u.now().Add(loginLife)}
+	text, err := u.Keys.Seal(attemptPurpose, a)
 	if err != nil {
 		u.broken(w, r, nil, err)
 		return
@@ -133,7 +134,7 @@ func (u *ui) callback(w http.ResponseWriter, r *http.Request) {
 	text, ok := u.sessions.cookie(r, loginCookie)
 	u.sessions.dropCookie(w, loginCookie)
 	var a attempt
-	if !ok || u.sessions.keys.Open(attemptPurpose, text, &a) != nil || !u.now().Before(a.Expires) {
+	if !ok || u.Keys.Open(attemptPurpose, text, &a) != nil || !u.now().Before(a.Expires) {
 		refuse(http.StatusBadRequest, loginOver, errors.New("no login is under way in this browser"))
 		return
 	}
@@ -171,7 +172,7 @@ func (u *ui) callback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// The code is the issuer's to use once; the state is ours.
-	first, err := u.sessions.redis.SetNX(r.Context(), usedStateKey+digestOf(a.State), 1, loginLife).Result()
+	first, err := u.Redis.SetNX(r.Context(), usedStateKey+sessionstore.ID(a.State), 1, loginLife).Result()
 	if err != nil {
 		u.broken(w, r, nil, fmt.Errorf("mark login as used in Redis: %w", err))
 		return

@@ -14,6 +14,7 @@ import (
 	"github.com/bqgate/bqgate/e2e/fakegoogle/oidcissuer"
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/identity"
+	"github.com/bqgate/bqgate/internal/sessionstore"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -66,7 +67,7 @@ func TestLogin(t *testing.T) {
 	if v.get(v.choose(v.atIssuer(""), "erin")); v.cookie(sessionCookie).Value == value {
 		t.Error("the cookie of before the login is that of after it")
 	}
-	if _, err := b.redis.Get(ctx, consoleSessionKey+digestOf(value)).Result(); err == nil {
+	if _, err := b.redis.Get(ctx, consoleSessionKey+sessionstore.ID(value)).Result(); err == nil {
 		t.Error("the session of before is still there")
 	}
 }
@@ -186,7 +187,7 @@ func TestSessionEnds(t *testing.T) {
 	}
 	for name, end := range map[string]func(v *visit){
 		"expired": func(*visit) { b.late.Store(int64(time.Hour)) },
-		"revoked": func(v *visit) { b.redis.Del(ctx, consoleSessionKey+digestOf(v.cookie(sessionCookie).Value)) },
+		"revoked": func(v *visit) { b.redis.Del(ctx, consoleSessionKey+sessionstore.ID(v.cookie(sessionCookie).Value)) },
 		"logout": func(v *visit) {
 			value := v.cookie(sessionCookie).Value
 			if a := v.post("/logout", nil); a.status != 303 || a.location != "/logged-out" {
@@ -199,14 +200,14 @@ func TestSessionEnds(t *testing.T) {
 		},
 		"put back into Redis after the logout": func(v *visit) {
 			value := v.cookie(sessionCookie).Value
-			key := consoleSessionKey + digestOf(value)
+			key := consoleSessionKey + sessionstore.ID(value)
 			kept := b.redis.Get(ctx, key).Val()
 			v.post("/logout", nil)
 			b.redis.Set(ctx, key, kept, 0)
 			plant(v, value)
 		},
 		"ended by the operator": func(v *visit) {
-			id := digestOf(v.cookie(sessionCookie).Value)
+			id := sessionstore.ID(v.cookie(sessionCookie).Value)
 			kept := b.redis.Get(ctx, consoleSessionKey+id).Val()
 			list, err := ListSessions(ctx, b.redis, b.keys, b.bans)
 			at := slices.IndexFunc(list, func(s identity.Session) bool { return s.ID == id })
@@ -222,28 +223,28 @@ func TestSessionEnds(t *testing.T) {
 				t.Errorf("it is listed still: %+v, %v", list, err)
 			}
 		},
-		"another cookie": func(v *visit) { plant(v, secret()) },
+		"another cookie": func(v *visit) { plant(v, sessionstore.NewSecret()) },
 		"malformed":      func(v *visit) { plant(v, "x") },
 		"planted in full": func(v *visit) {
-			b.redis.Set(ctx, consoleSessionKey+digestOf("mine"), `{"subject":{}}`, 0)
+			b.redis.Set(ctx, consoleSessionKey+sessionstore.ID("mine"), `{"subject":{}}`, 0)
 			plant(v, "mine")
 		},
 		"copied from another key": func(v *visit) {
-			b.redis.Set(ctx, consoleSessionKey+digestOf("mine"), b.redis.Get(ctx, consoleSessionKey+digestOf(v.cookie(sessionCookie).Value)).Val(), 0)
+			b.redis.Set(ctx, consoleSessionKey+sessionstore.ID("mine"), b.redis.Get(ctx, consoleSessionKey+sessionstore.ID(v.cookie(sessionCookie).Value)).Val(), 0)
 			plant(v, "mine")
 		},
 		"another type": func(v *visit) {
-			key := consoleSessionKey + digestOf("list")
+			key := consoleSessionKey + sessionstore.ID("list")
 			b.redis.Del(ctx, key)
 			b.redis.LPush(ctx, key, "x")
 			plant(v, "list")
 		},
 		"sealed for something else": func(v *visit) {
-			text, err := b.keys.Seal("redis/session/v1/"+digestOf("mine"), session{ID: digestOf("mine"), Subject: identity.Subject{Issuer: "i", Sub: "s"}, Expires: time.Now().Add(time.Hour)})
+			text, err := b.keys.Seal("redis/session/v1/"+sessionstore.ID("mine"), session{ID: sessionstore.ID("mine"), Subject: identity.Subject{Issuer: "i", Sub: "s"}, Expires: time.Now().Add(time.Hour)})
 			if err != nil {
 				t.Fatal(err)
 			}
-			b.redis.Set(ctx, consoleSessionKey+digestOf("mine"), text, 0)
+			b.redis.Set(ctx, consoleSessionKey+sessionstore.ID("mine"), text, 0)
 			plant(v, "mine")
 		},
 	} {

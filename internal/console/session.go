@@ -2,27 +2,23 @@ package console
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/sealed"
+	"github.com/bqgate/bqgate/internal/sessionstore"
 )
 
 // errNoSession is returned for a session that is over, was revoked, or never was.
-var errNoSession = errors.New("no such session")
+var errNoSession = sessionstore.ErrUnknown
 
-// session is one login of one person in one browser. Redis holds it sealed, under the digest of the cookie's value, which is stored nowhere.
+// session is one login of one person in one browser.
 type session struct {
 	ID       string           `json:"id"` // hex SHA-256 of the cookie's value
 	Subject  identity.Subject `json:"subject"`
@@ -31,14 +27,17 @@ type session struct {
 	Expires  time.Time        `json:"expires"`
 }
 
-// sessions are allow-listed: what Redis has forgotten is over, and what the gateway did not write opens nothing.
+// Live implements sessionstore.Record.
+func (s session) Live(id string, now time.Time) bool {
+	return s.ID == id && now.Before(s.Expires) && s.Subject.Issuer != "" && s.Subject.Sub != ""
+}
+
+// sessions are the logins, and the cookies that they are known by.
 type sessions struct {
-	redis  redis.UniversalClient
-	keys   *sealed.Keyring
+	store  *sessionstore.Store[session]
 	life   time.Duration
 	secure bool // cookies travel over https only
 	bans   Bans
-	log    *slog.Logger
 	now    func() time.Time
 }
 
@@ -48,82 +47,45 @@ type Bans interface {
 	Banned(id string) bool
 }
 
-const consoleSessionKey = "bqgate:console-session:"
+const (
+	consoleSessionKey = "bqgate:console-session:"
+	// sessionPurpose has another number when a Subject means something else: a session of before says
+	// who is known by the rules of then.
+	sessionPurpose = "redis/console-session/v2/"
+)
 
-// sessionPurpose has another number when a Subject means something else: a session of before says
-// who is known by the rules of then.
-func sessionPurpose(id string) string { return "redis/console-session/v2/" + id }
-
-func digestOf(secret string) string {
-	sum := sha256.Sum256([]byte(secret))
-	return hex.EncodeToString(sum[:])
+func storeOf(client redis.UniversalClient, keys *sealed.Keyring, bans Bans, log *slog.Logger, now func() time.Time) *sessionstore.Store[session] {
+	return sessionstore.New[session](sessionstore.Options{
+		Redis: client, Keys: keys, Prefix: consoleSessionKey, Purpose: sessionPurpose, What: "console session",
+		Revoked: bans.Banned, Now: now, Log: log,
+	})
 }
 
-// secret is 256 random bits as text.
-func secret() string {
-	var b [32]byte
-	rand.Read(b[:]) // never fails: crypto/rand
-	return base64.RawURLEncoding.EncodeToString(b[:])
-}
-
-// open begins a session. Its cookie is always new: a value that somebody planted before the login is worth nothing after it.
+// open begins a session. Its cookie is always new: a value that somebody planted before the login is
+// worth nothing after it.
 func (s *sessions) open(ctx context.Context, w http.ResponseWriter, subject identity.Subject, authTime time.Time) error {
-	value := secret()
+	value := sessionstore.NewSecret()
 	now := s.now()
-	r := session{ID: digestOf(value), Subject: subject, AuthTime: authTime, Created: now, Expires: now.Add(s.life)}
-	text, err := s.keys.Seal(sessionPurpose(r.ID), r)
-	if err != nil {
+	r := session{ID: sessionstore.ID(value), Subject: subject, AuthTime: authTime, Created: now, Expires: now.Add(s.life)}
+	if err := s.store.Put(ctx, r.ID, r, s.life); err != nil {
 		return err
-	}
-	if err := s.redis.Set(ctx, consoleSessionKey+r.ID, text, s.life).Err(); err != nil {
-		return fmt.Errorf("write console session to Redis: %w", err)
 	}
 	s.setCookie(w, s.name(sessionCookie), value, s.life)
 	return nil
 }
 
-// of returns the session of a request. Redis's expiry only collects garbage: the time in the sealed record counts.
+// of returns the session of a request.
 func (s *sessions) of(r *http.Request) (session, error) {
 	value, ok := s.cookie(r, sessionCookie)
 	if !ok {
 		return session{}, errNoSession
 	}
-	return s.read(r.Context(), digestOf(value))
-}
-
-func (s *sessions) read(ctx context.Context, id string) (session, error) {
-	text, err := s.redis.Get(ctx, consoleSessionKey+id).Result()
-	switch {
-	case errors.Is(err, redis.Nil):
-		return session{}, errNoSession
-	case err != nil && strings.HasPrefix(err.Error(), "WRONGTYPE"):
-		s.log.Error("console session in Redis was not written by this gateway", "session", id)
-		return session{}, fmt.Errorf("%w: %w", errNoSession, sealed.ErrForged)
-	case err != nil:
-		return session{}, fmt.Errorf("read console session from Redis: %w", err)
-	}
-	var out session
-	if err := s.keys.Open(sessionPurpose(id), text, &out); err != nil {
-		s.log.Error("console session in Redis was not written by this gateway", "session", id, "error", err)
-		return session{}, fmt.Errorf("%w: %w", errNoSession, err)
-	}
-	if s.bans.Banned(id) {
-		s.log.Error("console session in Redis was put back after it was revoked", "session", id)
-		return session{}, errNoSession
-	}
-	if out.ID != id || !s.now().Before(out.Expires) || out.Subject.Issuer == "" || out.Subject.Sub == "" {
-		return session{}, errNoSession
-	}
-	return out, nil
+	return s.store.Get(r.Context(), sessionstore.ID(value))
 }
 
 // end ends the session of a request, if it has one.
 func (s *sessions) end(r *http.Request) error {
-	value, ok := s.cookie(r, sessionCookie)
-	if !ok {
-		return nil
-	}
-	found, err := s.read(r.Context(), digestOf(value))
+	found, err := s.of(r)
 	if errors.Is(err, errNoSession) {
 		return nil
 	}
@@ -133,30 +95,26 @@ func (s *sessions) end(r *http.Request) error {
 	if err := s.bans.Ban(r.Context(), found.public()); err != nil {
 		return err
 	}
-	return RevokeSession(r.Context(), s.redis, found.ID)
+	_, err = s.store.Remove(r.Context(), found.ID)
+	return err
 }
 
 func (s session) public() identity.Session {
 	return identity.Session{ID: s.ID, Issuer: s.Subject.Issuer, Subject: s.Subject.Sub, Owner: s.Subject.Owner, Created: s.Created, Expiry: s.Expires, Console: true}
 }
 
-// ListSessions returns who is logged in to the console, oldest first, and those entries that this gateway did not write.
+// ListSessions returns who is logged in to the console, oldest first, and those entries that this
+// gateway did not write.
 func ListSessions(ctx context.Context, client redis.UniversalClient, keys *sealed.Keyring, bans Bans) ([]identity.Session, error) {
-	ids, err := identity.SessionIDs(ctx, client, consoleSessionKey)
+	entries, err := storeOf(client, keys, bans, slog.New(slog.DiscardHandler), time.Now).List(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("list console sessions in Redis: %w", err)
+		return nil, err
 	}
-	s := sessions{redis: client, keys: keys, bans: bans, log: slog.New(slog.DiscardHandler), now: time.Now}
-	var all []identity.Session
-	for _, id := range ids {
-		found, err := s.read(ctx, id)
-		switch {
-		case errors.Is(err, sealed.ErrForged):
-			all = append(all, identity.Session{ID: id, Console: true, Forged: true})
-		case err == nil:
-			all = append(all, found.public())
-		case !errors.Is(err, errNoSession):
-			return nil, err
+	all := make([]identity.Session, len(entries))
+	for i, e := range entries {
+		all[i] = e.Record.public()
+		if e.Forged {
+			all[i] = identity.Session{ID: e.ID, Console: true, Forged: true}
 		}
 	}
 	identity.SortSessions(all)

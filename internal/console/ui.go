@@ -40,7 +40,10 @@ func newUI(ctx context.Context, o Options) *ui {
 		o.now = time.Now
 	}
 	u := &ui{Options: o, hub: newHub(o.Approvals, o.Log)}
-	u.sessions = sessions{redis: o.Redis, keys: o.Keys, bans: o.Bans, life: o.Login.Session, secure: strings.HasPrefix(o.Login.URL, "https:"), log: o.Log, now: o.now}
+	u.sessions = sessions{
+		store: storeOf(o.Redis, o.Keys, o.Bans, o.Log, o.now), bans: o.Bans,
+		life: o.Login.Session, secure: strings.HasPrefix(o.Login.URL, "https:"), now: o.now,
+	}
 	go u.hub.run(ctx)
 	return u
 }

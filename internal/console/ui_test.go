@@ -20,6 +20,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/masking"
+	"github.com/bqgate/bqgate/internal/sessionstore"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -410,7 +411,7 @@ func TestStreams(t *testing.T) {
 	if a := b.as("stranger").get("/events"); a.text != onlyEnded {
 		t.Errorf("a stranger's stream: %d %q", a.status, a.text)
 	}
-	if err := b.redis.Del(context.Background(), consoleSessionKey+digestOf(dana.cookie(sessionCookie).Value)).Err(); err != nil {
+	if err := b.redis.Del(context.Background(), consoleSessionKey+sessionstore.ID(dana.cookie(sessionCookie).Value)).Err(); err != nil {
 		t.Fatal(err)
 	}
 	b.hold("")

@@ -101,6 +101,7 @@ func (f *journalFollower) poll() error {
 		case audit.Session:
 			if r.Event == audit.SessionRevoked {
 				f.sessions.LearnRevoked(r.ID, r.Expires)
+				f.sessions.LearnRevoked(r.Token, r.TokenExpires)
 			}
 		}
 		return nil

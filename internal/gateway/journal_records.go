@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 
@@ -54,7 +55,8 @@ func seenOf(r audit.Seen) approvals.Event {
 	return e
 }
 
-// sessionPrefix marks a session among what replicas tell each other is over.
+// sessionPrefix marks a session, or the token that opened it, among what replicas tell each other is
+// over.
 const sessionPrefix = "session/"
 
 // told takes what another replica tells of sessions.
@@ -77,10 +79,7 @@ type sessionJournal struct {
 // SessionRevoked returns when the revocation is durable. Who cannot be told is told by nobody: the
 // session is over here, and its entry in Redis goes.
 func (s sessionJournal) SessionRevoked(ctx context.Context, r identity.Session) error {
-	_, err := s.journal.Append(ctx, audit.Session{
-		ID: r.ID, Event: audit.SessionRevoked, Subject: audit.Subject{Issuer: r.Issuer, Sub: r.Subject, Owner: r.Owner}, Expires: r.End(),
-	})
-	if err != nil {
+	if _, err := s.journal.Append(ctx, revocationOf(r)); err != nil {
 		return err
 	}
 	if err := tellRevoked(ctx, s.holds, r); err != nil {
@@ -90,6 +89,18 @@ func (s sessionJournal) SessionRevoked(ctx context.Context, r identity.Session) 
 	return nil
 }
 
+// revocationOf is what the journal has of a revocation, but for who revoked and why.
+func revocationOf(r identity.Session) audit.Session {
+	return audit.Session{
+		ID: r.ID, Event: audit.SessionRevoked, Subject: audit.Subject{Issuer: r.Issuer, Sub: r.Subject, Owner: r.Owner},
+		Expires: r.End(), Token: r.Token, TokenExpires: r.TokenEnds,
+	}
+}
+
 func tellRevoked(ctx context.Context, holds *approvals.Store, r identity.Session) error {
-	return holds.Tell(ctx, approvals.Reached{ID: sessionPrefix + r.ID, Version: 1, Until: r.End()})
+	err := holds.Tell(ctx, approvals.Reached{ID: sessionPrefix + r.ID, Version: 1, Until: r.End()})
+	if r.Token != "" {
+		err = errors.Join(err, holds.Tell(ctx, approvals.Reached{ID: sessionPrefix + r.Token, Version: 1, Until: r.TokenEnds}))
+	}
+	return err
 }

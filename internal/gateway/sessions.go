@@ -88,10 +88,9 @@ func (s *Sessions) Revoke(ctx context.Context, sessions []identity.Session, r Re
 	var tellErr error
 	for _, one := range sessions {
 		if journalErr == nil {
-			_, journalErr = journal.Append(ctx, audit.Session{
-				ID: one.ID, Event: audit.SessionRevoked, Subject: audit.Subject{Issuer: one.Issuer, Sub: one.Subject, Owner: one.Owner},
-				By: r.By, Reason: r.Reason, Expires: one.End(),
-			})
+			entry := revocationOf(one)
+			entry.By, entry.Reason = r.By, r.Reason
+			_, journalErr = journal.Append(ctx, entry)
 		}
 		if tellErr == nil {
 			tellErr = tellRevoked(ctx, holds, one)

@@ -41,7 +41,15 @@ func (a *Authenticator) Authenticate(ctx context.Context, values []string) (Subj
 		}
 		return subject, nil
 	}
-	return a.Verifier.Verify(ctx, raw, a.Audience)
+	subject, err := a.Verifier.Verify(ctx, raw, a.Audience)
+	if err != nil {
+		return Subject{}, err
+	}
+	subject.Token = a.Sessions.TokenDigest(raw)
+	if a.Sessions.Banned(subject.Token) {
+		return Subject{}, refuse(CodeRevoked, nil, "the token was revoked with a gateway session that it opened; request a new one from your identity provider")
+	}
+	return subject, nil
 }
 
 // bearer returns the token of the one Authorization header (RFC 6750 section 2.1).

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/alicebob/miniredis/v2"
+
+	"github.com/bqgate/bqgate/internal/sessionstore"
 )
 
 func TestAuthorizationHeader(t *testing.T) {
@@ -50,7 +52,7 @@ func TestAuthorizationHeader(t *testing.T) {
 		{"an unknown session", []string{"Bearer " + SessionPrefix + strings.Repeat("A", 43)}, CodeSession, 401},
 		{"a session of odd length", []string{"Bearer " + session + "A"}, CodeSession, 401},
 		{"the session prefix alone", []string{"Bearer " + SessionPrefix}, CodeSession, 401},
-		{"the session's id", []string{"Bearer " + SessionPrefix + sessionID(session)}, CodeSession, 401},
+		{"the session's id", []string{"Bearer " + SessionPrefix + sessionstore.ID(session)}, CodeSession, 401},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -36,7 +36,8 @@ type Config struct {
 	MaxTokenAge time.Duration `yaml:"max_token_age,omitempty"`
 	// SessionMax bounds the life of a gateway session, which never outlives its subject token either.
 	SessionMax time.Duration `yaml:"session_max,omitempty"`
-	// SessionsPerToken bounds how often one subject token can be exchanged: every process of a CI job that makes a Google client does it once.
+	// SessionsPerToken bounds how many sessions one subject token can open, one after the other: the
+	// same token gets its live session again.
 	SessionsPerToken int `yaml:"sessions_per_token,omitempty"`
 
 	// LoginAudience is the `aud` of the ID tokens with which people log in at the console, "" where nobody can. The console's configuration has it.

@@ -12,8 +12,9 @@ type RevocationJournal interface {
 	SessionRevoked(ctx context.Context, s Session) error
 }
 
-// revoked remembers sessions that were revoked until they would have ended by themselves: whoever can write Redis may have kept the sealed record, and put it back. Its zero value
-// is ready.
+// revoked remembers sessions that were revoked, and the tokens that opened them, until they would
+// have ended by themselves: whoever can write Redis may have kept the sealed record, and put it
+// back. Its zero value is ready.
 type revoked struct {
 	mu  sync.Mutex
 	ids map[string]time.Time
@@ -32,7 +33,7 @@ func (r *revoked) add(id string, until, now time.Time) {
 			}
 		}
 	}
-	if until.After(r.ids[id]) {
+	if id != "" && until.After(r.ids[id]) {
 		r.ids[id] = until
 	}
 }
@@ -44,21 +45,25 @@ func (r *revoked) has(id string) bool {
 	return ok
 }
 
-// Ban makes a session, also one of the console, over for good, whatever Redis may show of it later. The journal has it before it is in force.
+// Ban makes a session, also one of the console, over for good, and with it the OIDC token that
+// opened it, whatever Redis may show of them later. The journal has it before it is in force.
 func (s *Sessions) Ban(ctx context.Context, session Session) error {
 	if s.Journal != nil {
 		if err := s.Journal.SessionRevoked(ctx, session); err != nil {
 			return fmt.Errorf("journal the revocation of session %s: %w", session.ID, err)
 		}
 	}
+	s.revoked.add(session.Token, session.TokenEnds, s.now())
 	s.LearnRevoked(session.ID, session.End())
 	return nil
 }
 
-// Banned says whether a session was revoked.
+// Banned says whether a session, or an OIDC token by its TokenDigest, was revoked.
 func (s *Sessions) Banned(id string) bool { return s.revoked.has(id) }
 
-// LearnRevoked takes a revocation from the journal: this process's in an earlier life, or another's. What the journal says must be learnt before anything is served.
+// LearnRevoked takes the revocation of a session, or of an OIDC token by its TokenDigest, from the
+// journal: this process's in an earlier life, or another's. What the journal says must be learnt
+// before anything is served.
 func (s *Sessions) LearnRevoked(id string, until time.Time) {
 	s.revoked.add(id, until, s.now())
 	if s.Revoked != nil {

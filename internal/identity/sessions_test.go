@@ -18,6 +18,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/redistest"
 	"github.com/bqgate/bqgate/internal/sealed"
+	"github.com/bqgate/bqgate/internal/sessionstore"
 )
 
 // gate is everything that authenticates, on one Redis.
@@ -85,11 +86,11 @@ func (g *gate) open(t testing.TB, changes claims) (access string, session Sessio
 	if err != nil {
 		t.Fatal(err)
 	}
-	access, session, err = g.sessions.create(context.Background(), subject, raw)
+	out, err := g.sessions.exchange(context.Background(), subject, raw)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return access, session
+	return out.access, out.session
 }
 
 func (g *gate) ask(access string) (Subject, error) {
@@ -103,10 +104,11 @@ func TestSessionIsTheSubject(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		access, session, err := g.sessions.create(context.Background(), direct, raw)
+		out, err := g.sessions.exchange(context.Background(), direct, raw)
 		if err != nil {
 			t.Fatal(err)
 		}
+		access, session := out.access, out.session
 		if len(access) != SessionTokenSize || !strings.HasPrefix(access, SessionPrefix) {
 			t.Fatalf("session token has %d characters", len(access))
 		}
@@ -202,13 +204,13 @@ func TestPlantedSessions(t *testing.T) {
 			t.Fatal(err)
 		}
 		planted := SessionPrefix + strings.Repeat("A", 43)
-		id := sessionID(planted)
+		id := sessionstore.ID(planted)
 		forged := record{ID: id, Subject: Subject{Issuer: g.issuer.URL, Name: "okta", Sub: "lead", Owner: "x", Expiry: g.clock.now().Add(time.Hour), Session: id}, Expiry: g.clock.now().Add(time.Hour)}
 		plain, err := json.Marshal(forged)
 		if err != nil {
 			t.Fatal(err)
 		}
-		ownKey, err := attackers.Seal(sessionPurpose(id), forged)
+		ownKey, err := attackers.Seal(sessionPurpose+id, forged)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -256,60 +258,6 @@ func TestPlantedSessions(t *testing.T) {
 			t.Error("nothing in the log about planted entries")
 		}
 		assertNoToken(t, g.log.String(), planted)
-	})
-}
-
-func TestSessionsPerTokenAreCapped(t *testing.T) {
-	onBoth(t, func(c *Config) { c.SessionsPerToken = 4 }, func(t *testing.T, g *gate) {
-		ctx := context.Background()
-		raw := g.issuer.mint(g.clock.now(), nil)
-		subject, err := g.verifier.Verify(ctx, raw, "bqgate")
-		if err != nil {
-			t.Fatal(err)
-		}
-		var wg sync.WaitGroup
-		var mu sync.Mutex
-		opened, refused := 0, 0
-		for range 20 {
-			wg.Go(func() {
-				_, _, err := g.sessions.create(ctx, subject, raw)
-				mu.Lock()
-				defer mu.Unlock()
-				switch err {
-				case nil:
-					opened++
-				case errTooMany:
-					refused++
-				default:
-					t.Error(err)
-				}
-			})
-		}
-		wg.Wait()
-		if opened != 4 || refused != 16 {
-			t.Errorf("%d opened, %d refused", opened, refused)
-		}
-		// Revoking makes no room: the bound is on what one stolen token can open.
-		list, err := g.sessions.List(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, session := range list {
-			if err := g.sessions.Revoke(ctx, session.ID); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if _, _, err := g.sessions.create(ctx, subject, raw); err != errTooMany {
-			t.Errorf("after revocation: %v", err)
-		}
-		for _, key := range g.redis.Keys(ctx, exchangeKey+"*").Val() {
-			if ttl := g.redis.PTTL(ctx, key).Val(); ttl <= 0 || ttl > 11*time.Minute {
-				t.Errorf("count of exchanges lives %s", ttl)
-			}
-		}
-		if _, session := g.open(t, claims{"jti": "another"}); session.ID == "" {
-			t.Error("another token of the same person is refused")
-		}
 	})
 }
 

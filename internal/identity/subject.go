@@ -29,6 +29,7 @@ type Subject struct {
 	Issued   time.Time      // the subject token's `iat`; a session keeps that of the token it was opened with
 	Expiry   time.Time      // the subject token's `exp`; nothing outlives it
 	Session  string         // id of the gateway session, "" for a raw bearer token
+	Token    string         // Sessions.TokenDigest of the OIDC token; with a session, of the one that opened it
 }
 
 // DisplayName is what people are shown: the name by which a person is known, never one that the person may choose; the subject where nobody is known.

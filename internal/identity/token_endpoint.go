@@ -94,23 +94,34 @@ func (e *tokenEndpoint) exchange(w http.ResponseWriter, r *http.Request) (*token
 	if err != nil {
 		return nil, e.refusal(err)
 	}
-	access, session, err := e.sessions.create(r.Context(), subject, raw)
-	switch {
-	case errors.Is(err, errTooMany):
-		e.log.Warn("subject token exchanged too often", "subject", subject)
-		return nil, badRequest("the subject_token was exchanged too often; request a new one from your identity provider")
-	case errors.Is(err, errTooOld):
-		e.log.Info("subject token too old for the policy", "subject", subject)
-		return nil, badRequest("the subject_token was issued at " + subject.Issued.Format(time.RFC3339) + ", and the policy lets it be used no longer (`for`, counted from iat); request a new one from your identity provider")
-	case err != nil:
-		e.log.Error("session not opened", "subject", subject, "error", err)
-		return nil, &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", "no session can be opened now; try again in a moment"}
+	out, err := e.sessions.exchange(r.Context(), subject, raw)
+	if err != nil {
+		return nil, e.notOpened(subject, err)
 	}
-	e.log.Info("session opened", "session", session.ID, "subject", subject, "expiry", session.Expiry)
-	return &tokenAnswer{
-		AccessToken: access, IssuedTokenType: typeAccessToken, TokenType: "Bearer",
-		ExpiresIn: int64(session.Expiry.Sub(session.Created).Seconds()),
-	}, nil
+	did := "session opened"
+	if out.again {
+		did = "session given again"
+	}
+	e.log.Info(did, "session", out.session.ID, "subject", subject, "expiry", out.session.Expiry)
+	return &tokenAnswer{AccessToken: out.access, IssuedTokenType: typeAccessToken, TokenType: "Bearer", ExpiresIn: int64(out.left.Seconds())}, nil
+}
+
+// notOpened says why a verified subject token got no session.
+func (e *tokenEndpoint) notOpened(subject Subject, err error) *oauthError {
+	for known, says := range map[error]string{
+		errTooMany: "the subject_token has opened too many sessions; request a new one from your identity provider",
+		errRevoked: "a session of the subject_token was revoked, and the token with it; request a new one from your identity provider",
+		errEnding:  "the subject_token expires at " + subject.Expiry.Format(time.RFC3339) + "; request a new one from your identity provider",
+		errTooOld: "the subject_token was issued at " + subject.Issued.Format(time.RFC3339) +
+			", and the policy lets it be used no longer (`for`, counted from iat); request a new one from your identity provider",
+	} {
+		if errors.Is(err, known) {
+			e.log.Warn("no session for a subject token", "subject", subject, "cause", known)
+			return badRequest(says)
+		}
+	}
+	e.log.Error("session not opened", "subject", subject, "error", err)
+	return &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", "no session can be opened now; try again in a moment"}
 }
 
 // refusal turns a refused subject token into invalid_request, which RFC 8693 section 2.2.2 demands.

@@ -80,14 +80,16 @@ func TestTokenExchange(t *testing.T) {
 }
 
 func TestTokenExchangeRefuses(t *testing.T) {
-	g := newGate(t, miniredis.RunT(t).Addr(), func(c *Config) { c.SessionsPerToken = 1 })
+	g := newGate(t, miniredis.RunT(t).Addr(), nil)
 	handler := g.handler(t)
 	now := g.clock.now()
 	raw := g.issuer.mint(now, nil)
-	used := g.issuer.mint(now, claims{"jti": "used"})
-	if recorder := post(handler, TokenPath, stockForm(used).Encode(), nil); recorder.Code != 200 {
-		t.Fatal(recorder.Body)
+	revoked := g.issuer.mint(now, claims{"jti": "revoked"})
+	if err := g.sessions.Revoke(t.Context(), g.mustExchange(t, revoked).session.ID); err != nil {
+		t.Fatal(err)
 	}
+	spent := g.issuer.mint(now, claims{"jti": "spent"})
+	g.spend(t, spent)
 	with := func(name string, values ...string) string {
 		form := stockForm(raw)
 		form[name] = values
@@ -114,7 +116,7 @@ func TestTokenExchangeRefuses(t *testing.T) {
 		{"no grant type", TokenPath, with("grant_type"), nil, 400, "unsupported_grant_type"},
 		{"password grant", TokenPath, with("grant_type", "password"), nil, 400, "unsupported_grant_type"},
 		{"grant type twice", TokenPath, with("grant_type", grantTokenExchange, grantTokenExchange), nil, 400, "invalid_request"},
-		{"two subject tokens", TokenPath, with("subject_token", raw, used), nil, 400, "invalid_request"},
+		{"two subject tokens", TokenPath, with("subject_token", raw, revoked), nil, 400, "invalid_request"},
 		{"no subject token", TokenPath, with("subject_token"), nil, 400, "invalid_request"},
 		{"no subject token type", TokenPath, with("subject_token_type"), nil, 400, "invalid_request"},
 		{"SAML", TokenPath, with("subject_token_type", "urn:ietf:params:oauth:token-type:saml2"), nil, 400, "invalid_request"},
@@ -128,7 +130,8 @@ func TestTokenExchangeRefuses(t *testing.T) {
 		{"not a JWT", TokenPath, with("subject_token", "abc"), nil, 400, "invalid_request"},
 		{"expired", TokenPath, with("subject_token", g.issuer.mint(now, claims{"exp": now.Unix()})), nil, 400, "invalid_request"},
 		{"console audience", TokenPath, with("subject_token", g.issuer.mint(now, claims{"aud": "bqgate-console"})), nil, 400, "invalid_request"},
-		{"exchanged too often", TokenPath, stockForm(used).Encode(), nil, 400, "invalid_request"},
+		{"revoked", TokenPath, stockForm(revoked).Encode(), nil, 400, "invalid_request"},
+		{"too many sessions", TokenPath, stockForm(spent).Encode(), nil, 400, "invalid_request"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
