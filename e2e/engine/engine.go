@@ -54,6 +54,14 @@ func (e *engine) handle(req request) (resp response) {
 	if req.SQL, err = e.asOf(ctx, req); err != nil {
 		return response{Error: runFailure(err)}
 	}
+	if req.Op == "run" || req.Op == "dry" {
+		text, reads, err := e.information(ctx, req)
+		if err != nil {
+			return response{Error: asFailure(err)}
+		}
+		req.SQL = text
+		defer func() { resp.Metadata = reads }()
+	}
 	switch req.Op {
 	case "ping":
 		return response{}

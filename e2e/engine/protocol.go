@@ -39,6 +39,7 @@ type response struct {
 	Catalog       []tableRow `json:"catalog,omitempty"`      // op catalog
 	Routines      []tableID  `json:"routines,omitempty"`     // functions of datasets that are called
 	RoutineRows   []*routine `json:"routine_rows,omitempty"` // op catalog
+	Metadata      bool       `json:"metadata,omitempty"`     // a view of INFORMATION_SCHEMA is read
 	Mended        int        `json:"mended,omitempty"`       // set operations that the driver was asked in other words, see setoperations.go
 	Nodes         []string   `json:"nodes,omitempty"`        // op nodes: the kinds of nodes in the resolved tree, sorted
 }

@@ -38,6 +38,7 @@ type Result struct {
 	Tables, Views []bigquery.TableID // base tables read (views expanded), and the views named on the way
 	Targets       []bigquery.TableID // what DDL names
 	Routines      []bigquery.RoutineID
+	Metadata      bool // a view of INFORMATION_SCHEMA is read; it is in neither list
 	Schema        []bigquery.Field
 	// Rows are positional: nil, a string, or []any for a REPEATED and for a RECORD cell. TIMESTAMP cells are microseconds since the epoch.
 	Rows     [][]any

@@ -21,6 +21,11 @@ func (s *Server) estimate(ctx context.Context, st Statement) (estimate, error) {
 		return estimate{}, err
 	}
 	out := estimate{Result: r}
+	if r.Metadata {
+		// "queries against INFORMATION_SCHEMA views incur a minimum of 10 MB of data processing charges, even if
+		// the bytes processed by the query are less" (https://cloud.google.com/bigquery/docs/information-schema-intro#pricing).
+		out.processed, out.billed = minimumBilled, minimumBilled
+	}
 	if len(r.Tables) == 0 {
 		return out, nil
 	}

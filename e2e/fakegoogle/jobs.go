@@ -205,7 +205,8 @@ func (s *Server) execute(ctx context.Context, j *job) (*result, bool, error) {
 	}
 	version := s.version.Load()
 	key := strings.Join([]string{j.account, st.Project, st.Dataset, st.SQL, int64Text(version)}, "\x00")
-	useCache := (j.body.UseQueryCache == nil || *j.body.UseQueryCache) && j.body.DestinationTable == nil && cost.StatementType == "SELECT"
+	useCache := (j.body.UseQueryCache == nil || *j.body.UseQueryCache) && j.body.DestinationTable == nil && cost.StatementType == "SELECT" &&
+		!cost.Metadata // "INFORMATION_SCHEMA queries are not cached" (information-schema-intro)
 	if useCache {
 		s.mu.Lock()
 		hit := s.cache[key]

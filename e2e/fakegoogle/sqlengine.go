@@ -67,6 +67,7 @@ type sqlResponse struct {
 		Made    int64            `json:"made"`
 		Base    *sqlTable        `json:"base"`
 	} `json:"catalog"`
+	Metadata    bool         `json:"metadata"`
 	Routines    []sqlTable   `json:"routines"`
 	RoutineRows []sqlRoutine `json:"routine_rows"`
 
@@ -241,7 +242,7 @@ func (r sqlResponse) failure() error {
 func (r sqlResponse) result() (*Result, error) {
 	out := &Result{
 		StatementType: r.StatementType, Tables: tableIDs(r.Tables), Views: tableIDs(r.Views), Targets: tableIDs(r.Targets),
-		Schema: r.Columns, Rows: r.Rows, Affected: r.Affected,
+		Schema: r.Columns, Rows: r.Rows, Affected: r.Affected, Metadata: r.Metadata,
 	}
 	for _, id := range r.Routines {
 		out.Routines = append(out.Routines, bigquery.RoutineID{Project: id.Project, Dataset: id.Dataset, Routine: id.Table})
