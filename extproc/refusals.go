@@ -36,6 +36,10 @@ func refusalBody(err error, decision string) (int, []byte) {
 	case errors.Is(err, masking.ErrCap):
 		return 403, bigquery.ErrorBody(403, "accessDenied", fmt.Sprintf(
 			"bqgate: refused: the result is larger than the policy's cap.\nWhat would pass: a query with fewer rows or columns. Decision %s.", decision))
+	case errors.Is(err, masking.ErrSchema): // no 5xx: the same query would get the same answer, each time as a new job
+		return 403, bigquery.ErrorBody(403, "accessDenied", fmt.Sprintf(
+			"bqgate: refused: BigQuery's answer has other columns than those that were decided on: a table changed in between, or a view of INFORMATION_SCHEMA "+
+				"has columns that bqgate does not know.\nWhat would pass: the same query with the columns that you need named in place of *. Decision %s.", decision))
 	default:
 		return 503, bigquery.ErrorBody(503, "backendError", fmt.Sprintf(
 			"bqgate: the answer could not be checked and was withheld. Try again; if it stays, give this id to the operator: decision %s.", decision))

@@ -3,6 +3,7 @@ package googlesql
 import (
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,7 +11,9 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 )
 
-// The views of INFORMATION_SCHEMA that may be read, with their columns as BigQuery documents them, and why others may not.
+// The views of INFORMATION_SCHEMA that may be read, with their columns as BigQuery documents them, in the order of its pages
+// (https://cloud.google.com/bigquery/docs/information-schema-intro, August 2026), and why others may not. BigQuery adds columns
+// at any time; an answer that has others than these is refused, with words that say to name the columns.
 //
 //go:embed informationschema.json
 var informationSchemaFile []byte
@@ -24,7 +27,36 @@ type informationSchemaKnown struct {
 	Level  string   `json:"level"`  // "dataset" or "project"
 	Hidden []string `json:"hidden"` // columns that show SQL
 	Fields []bigquery.Field
-	Names  [][2]string `json:"columns"` // name, type
+	Names  []informationSchemaColumn `json:"columns"`
+}
+
+// informationSchemaColumn is a column as the file has it: its name, its type, "ARRAY" before it where it repeats, and the
+// fields of a STRUCT, each written in the same way.
+type informationSchemaColumn bigquery.Field
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (c *informationSchemaColumn) UnmarshalJSON(text []byte) error {
+	var parts []json.RawMessage
+	if err := json.Unmarshal(text, &parts); err != nil {
+		return err
+	}
+	if len(parts) < 2 {
+		return fmt.Errorf("a column has a name and a type: %s", text)
+	}
+	if err := errors.Join(json.Unmarshal(parts[0], &c.Name), json.Unmarshal(parts[1], &c.Type)); err != nil {
+		return err
+	}
+	if element, repeated := strings.CutPrefix(c.Type, "ARRAY "); repeated {
+		c.Type, c.Mode = element, "REPEATED"
+	}
+	for _, part := range parts[2:] {
+		var field informationSchemaColumn
+		if err := json.Unmarshal(part, &field); err != nil {
+			return err
+		}
+		c.Fields = append(c.Fields, bigquery.Field(field))
+	}
+	return nil
 }
 
 var informationSchemaViews, informationSchemaRefused = loadInformationSchema()
@@ -39,7 +71,7 @@ func loadInformationSchema() (map[string]informationSchemaKnown, map[string]stri
 	}
 	for name, view := range file.Views {
 		for _, c := range view.Names {
-			view.Fields = append(view.Fields, bigquery.Field{Name: c[0], Type: c[1]})
+			view.Fields = append(view.Fields, bigquery.Field(c))
 		}
 		file.Views[name] = view
 	}

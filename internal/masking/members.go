@@ -129,7 +129,7 @@ func (m *Results) learnObject(name string, value jsontext.Value) error {
 		}
 		m.head.HasSchema = true
 		if err := matchSchema(s.Fields, m.plan.Columns, false); err != nil {
-			return err
+			return fmt.Errorf("%w: %w", ErrSchema, err)
 		}
 		s.shown(m.dropUnknown)
 		return m.rewrite(s)

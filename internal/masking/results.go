@@ -20,6 +20,8 @@ const (
 var (
 	// ErrCap is returned when an answer is larger than Options allow (attack A35).
 	ErrCap = errors.New("the result is larger than the policy allows")
+	// ErrSchema is returned when the answer's columns are not those of the plan.
+	ErrSchema = errors.New("the answer does not have the columns of the plan")
 	// ErrIncomplete is returned by Close when the document had not ended.
 	ErrIncomplete = errors.New("the response ended in the middle")
 	// ErrNoSalt is returned for a plan with RANDOM_HASH without a salt.
