@@ -38,9 +38,10 @@ func attackAccount(t *testing.T, d *demo) {
 		t.Run(name, func(t *testing.T) {
 			config := map[string]any{"query": sql, "useLegacySql": false}
 			for form, a := range map[string]answer{
-				"query":   d.query("agent", sql),
-				"insert":  d.call("POST", jobs, d.token("agent"), map[string]any{"configuration": map[string]any{"query": config}}),
-				"dry run": d.call("POST", jobs, d.token("agent"), map[string]any{"configuration": map[string]any{"dryRun": true, "query": config}}),
+				"query":  d.query("agent", sql),
+				"insert": d.call("POST", jobs, d.token("agent"), map[string]any{"configuration": map[string]any{"query": config}}),
+				"dry run": d.call("POST", jobs, d.token("agent"),
+					map[string]any{"configuration": map[string]any{"dryRun": true, "query": config}}),
 			} {
 				if a.Status != 403 || !strings.Contains(a.message(), "which gives the gateway's account") {
 					t.Errorf("%s: status %d %s", form, a.Status, a.message())
@@ -56,7 +57,8 @@ func attackAccount(t *testing.T, d *demo) {
 			t.Errorf("%s %s went upstream: %s", r.Method, r.Path, r.Body)
 		}
 	}
-	for _, sql := range []string{"SELECT SESSION_USER AS u", "SELECT CURRENT_USER AS u", "SELECT @@session_user AS u", "SELECT @@session_id AS u", "SELECT NET.SESSION_USER() AS u"} {
+	for _, sql := range []string{"SELECT SESSION_USER AS u", "SELECT CURRENT_USER AS u", "SELECT @@session_user AS u",
+		"SELECT @@session_id AS u", "SELECT NET.SESSION_USER() AS u"} {
 		if a := d.query("agent", sql); a.Status != 400 && a.Status != 403 {
 			t.Errorf("%s: status %d %s", sql, a.Status, a.Body)
 		}

@@ -26,7 +26,8 @@ func (d *demo) upstreamRuns(id string) int {
 func (d *demo) approve(t *testing.T, id string) {
 	t.Helper()
 	r := d.request(t, "lead", id)
-	if a := d.console("lead", "POST", "/api/v1/requests/"+r["id"].(string)+"/approve", map[string]any{"reason": "fine"}); a.Status != 200 || a.json(t)["state"] != "approved" {
+	if a := d.console("lead", "POST", "/api/v1/requests/"+r["id"].(string)+"/approve", map[string]any{"reason": "fine"}); a.Status != 200 ||
+		a.json(t)["state"] != "approved" {
 		t.Fatalf("approve: status %d %s", a.Status, a.Body)
 	}
 }
@@ -82,7 +83,8 @@ func attackRelease(t *testing.T, d *demo) {
 		seed(t, d, "CREATE TABLE finance.bonus (employee STRING, amount STRING); INSERT INTO finance.bonus VALUES ('a', 'harmless');")
 		id := d.hold(t, "agent", "SELECT employee FROM finance.bonus")
 		d.approve(t, id)
-		seed(t, d, "DROP TABLE finance.bonus; CREATE TABLE finance.bonus (amount STRING, employee STRING, ssn STRING); INSERT INTO finance.bonus SELECT 'x', ssn, ssn FROM finance.payroll;")
+		seed(t, d, "DROP TABLE finance.bonus; CREATE TABLE finance.bonus (amount STRING, employee STRING, ssn STRING); INSERT INTO "+
+			"finance.bonus SELECT 'x', ssn, ssn FROM finance.payroll;")
 		a := d.poll(t, d.token("agent"), id)
 		if a.Status == 200 || len(a.rows(t)) != 0 {
 			t.Errorf("rows of a table that the reviewer did not see: status %d %s", a.Status, tail(a.Body, 300))
@@ -98,7 +100,8 @@ func attackRelease(t *testing.T, d *demo) {
 			t.Fatalf("insert: status %d %s", a.Status, a.message())
 		}
 		d.approve(t, id)
-		d.fake(t, "/_fake/plant", map[string]any{"account": "crm-reader@demo.iam.gserviceaccount.com", "job_id": id, "sql": "SELECT ssn AS employee, ssn AS salary, ssn FROM finance.payroll"})
+		d.fake(t, "/_fake/plant", map[string]any{"account": "crm-reader@demo.iam.gserviceaccount.com", "job_id": id,
+			"sql": "SELECT ssn AS employee, ssn AS salary, ssn FROM finance.payroll"})
 		for range 2 {
 			if a := d.poll(t, d.token("agent"), id); a.Status == 200 || strings.Contains(string(a.Body), `"rows"`) {
 				t.Errorf("rows of the other job: status %d %s", a.Status, tail(a.Body, 300))
@@ -177,7 +180,8 @@ func attackRedis(t *testing.T, d *demo) {
 			t.Fatalf("status %d %s", a.Status, a.message())
 		}
 		for _, k := range keys() {
-			if !slices.Contains(known, k) && strings.Contains(k, "job") && client.Type(ctx, k).Val() == "string" && !strings.HasSuffix(k, ":verified") && strings.Contains(k, ":") {
+			if !slices.Contains(known, k) && strings.Contains(k, "job") && client.Type(ctx, k).Val() == "string" &&
+				!strings.HasSuffix(k, ":verified") && strings.Contains(k, ":") {
 				key = k
 			}
 		}

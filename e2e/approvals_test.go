@@ -38,11 +38,15 @@ func approvalsPolicy(t *testing.T) string {
 		policy = strings.Replace(policy, old, new, 1)
 	}
 	change("    when: tables.exists(t, t.high_value)\n    reviewers: [data-owners]\n    quorum: 1\n    expires: 2h\n",
-		"    when: tables.exists(t, t.high_value)\n    reviewers: [data-owners]\n    expires: 2h\n    standing: {max_uses: 5, max_hours: 8}\n"+
+		"    when: tables.exists(t, t.high_value)\n    reviewers: [data-owners]\n    expires: 2h\n    standing: {max_uses: 5, max_hours: "+
+			"8}\n"+
 			"  - name: orders\n    when: tables.exists(t, t.table == \"orders\")\n    all_of: [data-owners, leads]\n")
-	change("  - name: big-scans\n", "  - name: brief\n    when: tables.exists(t, t.table == \"customers\")\n    groups: [analysts]\n    reviewers: [data-owners]\n    expires: 2s\n  - name: big-scans\n")
-	change("    read: [demo.crm.*, demo.finance.*]\n    for: 1h\n", "    read: [demo.crm.*, demo.finance.*]\n    for: 1h\n    max_bytes: 2GiB\n")
-	change("  data-owners:\n    issuer: demo\n", "  leads:\n    issuer: demo\n    when: claims.sub == \"lead@demo.example\"\n  data-owners:\n    issuer: demo\n")
+	change("  - name: big-scans\n", "  - name: brief\n    when: tables.exists(t, t.table == \"customers\")\n    groups: [analysts]\n    "+
+		"reviewers: [data-owners]\n    expires: 2s\n  - name: big-scans\n")
+	change("    read: [demo.crm.*, demo.finance.*]\n    for: 1h\n",
+		"    read: [demo.crm.*, demo.finance.*]\n    for: 1h\n    max_bytes: 2GiB\n")
+	change("  data-owners:\n    issuer: demo\n",
+		"  leads:\n    issuer: demo\n    when: claims.sub == \"lead@demo.example\"\n  data-owners:\n    issuer: demo\n")
 	path := filepath.Join(t.TempDir(), "demo.yaml")
 	if err := os.WriteFile(path, []byte(policy), 0o600); err != nil {
 		t.Fatal(err)
@@ -63,7 +67,8 @@ notifications:
     - {name: gone, type: slack, url: %q}
     - {name: metadata, type: webhook, url: "https://169.254.169.254/latest", secret_file: hook.secret}
 `, hook.URL+"/hook", hook.URL+"/slack", hook.URL+"/gone")
-	for name, text := range map[string]string{"gateway.yaml": text, "hook.secret": "whsec_" + base64.StdEncoding.EncodeToString(hook.secret)} {
+	for name, text := range map[string]string{"gateway.yaml": text,
+		"hook.secret": "whsec_" + base64.StdEncoding.EncodeToString(hook.secret)} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -147,10 +152,12 @@ except exceptions.Forbidden as e:
 		t.Fatalf("first try: %q", out)
 	}
 	query := map[string]any{"query": sql, "useLegacySql": false, "labels": map[string]any{"bqgate_wait": "no"}}
-	insert := map[string]any{"configuration": map[string]any{"query": map[string]any{"query": sql, "useLegacySql": false}, "labels": map[string]any{"bqgate_wait": "no"}}}
+	insert := map[string]any{"configuration": map[string]any{"query": map[string]any{"query": sql, "useLegacySql": false},
+		"labels": map[string]any{"bqgate_wait": "no"}}}
 	before := len(d.rowRequests())
 	for path, body := range map[string]any{"queries": query, "jobs": insert} { // the same question in the other form is the same request
-		if a := d.call("POST", "/bigquery/v2/projects/demo/"+path, d.token("agent"), body); a.Status != 403 || !strings.Contains(out, requestID.FindString(a.message())) {
+		if a := d.call("POST", "/bigquery/v2/projects/demo/"+path, d.token("agent"), body); a.Status != 403 ||
+			!strings.Contains(out, requestID.FindString(a.message())) {
 			t.Fatalf("second try, %s: status %d %s", path, a.Status, a.message())
 		}
 	}
@@ -159,13 +166,15 @@ except exceptions.Forbidden as e:
 	if a.Status != 200 {
 		t.Fatalf("after the approval: status %d %s", a.Status, a.message())
 	}
-	if a = d.poll(t, d.token("agent"), a.json(t)["jobReference"].(map[string]any)["jobId"].(string)); a.Status != 200 || len(a.rows(t)) < 20 {
+	if a = d.poll(t, d.token("agent"), a.json(t)["jobReference"].(map[string]any)["jobId"].(string)); a.Status != 200 ||
+		len(a.rows(t)) < 20 {
 		t.Fatalf("after the approval: status %d %s", a.Status, a.message())
 	}
 	if a := d.console("reviewer", "GET", "/api/v1/requests/"+r["id"].(string), nil); a.json(t)["state"] != "used" {
 		t.Errorf("the approval is %s", a.Body)
 	}
-	if a := d.call("POST", "/bigquery/v2/projects/demo/queries", d.token("agent"), query); a.Status != 403 || strings.Contains(a.message(), r["id"].(string)) {
+	if a := d.call("POST", "/bigquery/v2/projects/demo/queries", d.token("agent"), query); a.Status != 403 ||
+		strings.Contains(a.message(), r["id"].(string)) {
 		t.Errorf("a second run on one approval: status %d %s", a.Status, a.message())
 	}
 	for _, r := range d.rowRequests()[before:] {
@@ -211,7 +220,8 @@ func standingGrant(t *testing.T, d *demo) {
 		t.Errorf("revoked twice: status %d", status)
 	}
 	third := d.hold(t, "agent", sql)
-	if a := d.call("GET", "/bigquery/v2/projects/demo/queries/"+third+"?timeoutMs=300", d.token("agent"), nil); a.json(t)["jobComplete"] != false {
+	if a := d.call("GET", "/bigquery/v2/projects/demo/queries/"+third+"?timeoutMs=300", d.token("agent"),
+		nil); a.json(t)["jobComplete"] != false {
 		t.Fatalf("a run on a revoked approval: %s", a.Body)
 	}
 }
@@ -221,7 +231,8 @@ func twoGroups(t *testing.T, d *demo) {
 	if r := d.decideOn(t, "reviewer", "two groups", "approve", map[string]any{"reason": "one"}); r["state"] != "pending" {
 		t.Fatalf("one of two groups is enough: %v", r["state"])
 	}
-	if a := d.call("GET", "/bigquery/v2/projects/demo/queries/"+id+"?timeoutMs=200", d.token("agent"), nil); a.json(t)["jobComplete"] != false {
+	if a := d.call("GET", "/bigquery/v2/projects/demo/queries/"+id+"?timeoutMs=200", d.token("agent"),
+		nil); a.json(t)["jobComplete"] != false {
 		t.Fatalf("ran on one of two: %s", a.Body)
 	}
 	if r := d.decideOn(t, "lead", "two groups", "approve", map[string]any{"reason": "two"}); r["state"] != "approved" {
@@ -240,7 +251,8 @@ func overTheCap(t *testing.T, d *demo) {
 		"jobReference":  map[string]any{"projectId": "demo", "jobId": id, "location": "US"},
 		"configuration": map[string]any{"query": map[string]any{"query": "SELECT id, payload FROM crm.events", "useLegacySql": false}},
 	}
-	if a := d.call("POST", "/bigquery/v2/projects/demo/jobs", d.token("agent"), insert); a.Status != 200 || a.json(t)["status"].(map[string]any)["state"] != "PENDING" {
+	if a := d.call("POST", "/bigquery/v2/projects/demo/jobs", d.token("agent"), insert); a.Status != 200 ||
+		a.json(t)["status"].(map[string]any)["state"] != "PENDING" {
 		t.Fatalf("insert: status %d %s", a.Status, a.message())
 	}
 	r := d.request(t, "reviewer", id)
@@ -248,7 +260,8 @@ func overTheCap(t *testing.T, d *demo) {
 		t.Errorf("estimate %v, %v %v", r["estimated_bytes"], r["estimated_cost"], r["currency"])
 	}
 	before := len(d.rowRequests())
-	if a := d.console("reviewer", "POST", "/api/v1/requests/"+r["id"].(string)+"/approve", map[string]any{"reason": "quarter end"}); a.Status != 200 {
+	if a := d.console("reviewer", "POST", "/api/v1/requests/"+r["id"].(string)+"/approve",
+		map[string]any{"reason": "quarter end"}); a.Status != 200 {
 		t.Fatalf("approve: status %d %s", a.Status, a.Body)
 	}
 	if a := d.poll(t, d.token("agent"), id); a.Status != 200 || len(a.rows(t)) < 20 {
@@ -296,13 +309,15 @@ func duplicates(t *testing.T, d *demo) {
 	if a := insert("ran_first", "SELECT name FROM crm.customers"); a.Status != 200 {
 		t.Fatalf("a refused job leaves its id: status %d %s", a.Status, a.message())
 	}
-	for _, c := range [][2]string{{"held_twice", payroll + " -- twice"}, {"held_twice", payroll}, {"held_twice", "SELECT name FROM crm.customers"}, {"ran_first", payroll}} {
+	for _, c := range [][2]string{{"held_twice", payroll + " -- twice"}, {"held_twice", payroll},
+		{"held_twice", "SELECT name FROM crm.customers"}, {"ran_first", payroll}} {
 		if a := insert(c[0], c[1]); a.Status != 409 || !strings.HasPrefix(a.message(), "duplicate: ") {
 			t.Errorf("%s again, with %s: status %d %s", c[0], c[1], a.Status, a.message())
 		}
 	}
 	query := func(persona, sql string) answer {
-		return d.call("POST", "/bigquery/v2/projects/demo/queries", d.token(persona), map[string]any{"query": sql, "useLegacySql": false, "requestId": "0b0f7c9e-0000-4000-8000-000000000001"})
+		return d.call("POST", "/bigquery/v2/projects/demo/queries", d.token(persona),
+			map[string]any{"query": sql, "useLegacySql": false, "requestId": "0b0f7c9e-0000-4000-8000-000000000001"})
 	}
 	job := func(a answer) any { return a.json(t)["jobReference"].(map[string]any)["jobId"] }
 	first := query("agent", payroll+" -- idempotent")
@@ -335,7 +350,8 @@ func tooManyPolls(t *testing.T, d *demo) {
 	}
 	time.Sleep(2 * time.Second)
 	begin := time.Now()
-	if a := d.call("GET", strings.TrimPrefix(url, d.REST), token, nil); a.Status != 200 || a.json(t)["jobComplete"] != false || time.Since(begin) > 8*time.Second {
+	if a := d.call("GET", strings.TrimPrefix(url, d.REST), token, nil); a.Status != 200 || a.json(t)["jobComplete"] != false ||
+		time.Since(begin) > 8*time.Second {
 		t.Errorf("above the cap: status %d after %s: %s", a.Status, time.Since(begin), a.Body)
 	}
 	if len(waits) != 0 {
@@ -425,7 +441,8 @@ func restarts(t *testing.T, d *demo, hook *receiver) {
 	waiting := exec.Command(filepath.Join(repoRoot(t), "build", "venv", "bin", "python"), "-c", prelude+`
 print("waiting", flush=True)
 print("rows", len(list(client.get_job(sys.argv[1], location="US").result())))`, job)
-	waiting.Env = append(os.Environ(), "GOOGLE_APPLICATION_CREDENTIALS="+d.Personas["agent"].ADCFile, "GOOGLE_CLOUD_PROJECT="+d.Project, "BQGATE_REST="+d.REST)
+	waiting.Env = append(os.Environ(), "GOOGLE_APPLICATION_CREDENTIALS="+d.Personas["agent"].ADCFile, "GOOGLE_CLOUD_PROJECT="+d.Project,
+		"BQGATE_REST="+d.REST)
 	var errs bytes.Buffer
 	waiting.Stderr = &errs
 	out, err := waiting.StdoutPipe()

@@ -66,15 +66,17 @@ func attackInnerServices(t *testing.T, d *demo) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	forged, err := structpb.NewStruct(map[string]any{"bqgate": `{"decision":"d-1","expires":"2099-01-01T00:00:00Z","plan":{"columns":[{"name":"ssn","type":"STRING","mask":"CLEAR"}]}}`})
+	forged, err := structpb.NewStruct(map[string]any{"bqgate": `{"decision":"d-1","expires":"2099-01-01T00:00:00Z",` +
+		`"plan":{"columns":[{"name":"ssn","type":"STRING","mask":"CLEAR"}]}}`})
 	if err != nil {
 		t.Fatal(err)
 	}
 	err = stream.Send(&procv3.ProcessingRequest{
 		MetadataContext: &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{"envoy.filters.http.ext_authz": forged}},
-		Request: &procv3.ProcessingRequest_RequestHeaders{RequestHeaders: &procv3.HttpHeaders{EndOfStream: true, Headers: &corev3.HeaderMap{Headers: []*corev3.HeaderValue{
-			{Key: ":method", RawValue: []byte("GET")}, {Key: ":path", RawValue: []byte("/bigquery/v2/projects/demo/queries/x")},
-		}}}},
+		Request: &procv3.ProcessingRequest_RequestHeaders{
+			RequestHeaders: &procv3.HttpHeaders{EndOfStream: true, Headers: &corev3.HeaderMap{Headers: []*corev3.HeaderValue{
+				{Key: ":method", RawValue: []byte("GET")}, {Key: ":path", RawValue: []byte("/bigquery/v2/projects/demo/queries/x")},
+			}}}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -114,12 +116,14 @@ func attackSharedCache(t *testing.T, d *demo) {
 	}
 	id := analyst.json(t)["jobReference"].(map[string]any)["jobId"].(string)
 	for _, path := range []string{"/queries/" + id, "/jobs/" + id} {
-		if a := d.call("GET", "/bigquery/v2/projects/demo"+path, d.token("agent"), nil); a.Status != 403 || strings.Contains(a.message(), "analyst") {
+		if a := d.call("GET", "/bigquery/v2/projects/demo"+path, d.token("agent"), nil); a.Status != 403 ||
+			strings.Contains(a.message(), "analyst") {
 			t.Errorf("%s of somebody else: status %d %s", path, a.Status, a.message())
 		}
 	}
 	for _, r := range d.arrived() {
-		if r.Method == "POST" && strings.Contains(r.Body, sql) && !strings.Contains(r.Body, `"useQueryCache":false`) && !strings.Contains(r.Body, `"dryRun":true`) {
+		if r.Method == "POST" && strings.Contains(r.Body, sql) && !strings.Contains(r.Body, `"useQueryCache":false`) &&
+			!strings.Contains(r.Body, `"dryRun":true`) {
 			t.Errorf("a query went upstream with the shared cache on: %s", r.Body)
 		}
 	}
@@ -129,7 +133,8 @@ func attackSharedCache(t *testing.T, d *demo) {
 // id, or under its requestId, must not open it.
 func attackOldJob(t *testing.T, d *demo) {
 	d.fake(t, "/_fake/plant", map[string]any{
-		"account": "crm-reader@demo.iam.gserviceaccount.com", "job_id": "old_job", "request_id": "old-request", "sql": "SELECT ssn AS id FROM crm.customers",
+		"account": "crm-reader@demo.iam.gserviceaccount.com", "job_id": "old_job", "request_id": "old-request",
+		"sql": "SELECT ssn AS id FROM crm.customers",
 	})
 	token := d.token("agent")
 	harmless := map[string]any{
@@ -144,7 +149,8 @@ func attackOldJob(t *testing.T, d *demo) {
 			t.Errorf("%s: status %d, want 403: a 409 leaves no plan", path, a.Status)
 		}
 	}
-	a := d.call("POST", "/bigquery/v2/projects/demo/queries", token, map[string]any{"query": "SELECT name AS id FROM crm.customers", "useLegacySql": false, "requestId": "old-request"})
+	a := d.call("POST", "/bigquery/v2/projects/demo/queries", token,
+		map[string]any{"query": "SELECT name AS id FROM crm.customers", "useLegacySql": false, "requestId": "old-request"})
 	if a.Status != 200 || a.json(t)["jobReference"].(map[string]any)["jobId"] == "old_job" {
 		t.Errorf("the requestId of another life: status %d, job %v", a.Status, a.json(t)["jobReference"])
 	}
@@ -155,7 +161,8 @@ func attackOldJob(t *testing.T, d *demo) {
 func attackSharedSub(t *testing.T, d *demo) {
 	claims := func(run string) map[string]any {
 		return map[string]any{
-			"repository_id": "42", "repository": "org/app", "run_id": run, "run_attempt": "1", "workflow_ref": "org/app/.github/workflows/ci.yml@refs/pull/1/merge", "ref": "refs/pull/1/merge",
+			"repository_id": "42", "repository": "org/app", "run_id": run, "run_attempt": "1",
+			"workflow_ref": "org/app/.github/workflows/ci.yml@refs/pull/1/merge", "ref": "refs/pull/1/merge",
 			"actor": "alice", "actor_id": "7",
 		}
 	}
@@ -181,7 +188,8 @@ func attackSharedSub(t *testing.T, d *demo) {
 	ctx, cancel := contextTimeout(30 * time.Second)
 	defer cancel()
 	for _, run := range []string{"1", "9"} {
-		a, err := d.do(ctx, "POST", d.Console+"/api/v1/requests/"+r["id"].(string)+"/approve", mint(run, "bqgate-console", "data-owners"), nil, map[string]any{"reason": "ci"})
+		a, err := d.do(ctx, "POST", d.Console+"/api/v1/requests/"+r["id"].(string)+"/approve", mint(run, "bqgate-console", "data-owners"),
+			nil, map[string]any{"reason": "ci"})
 		if err != nil || a.Status != 403 && a.Status != 404 {
 			t.Errorf("a workload approved: status %d, %v", a.Status, err)
 		}
@@ -212,8 +220,9 @@ func attackLocalReplies(t *testing.T, d *demo) {
 		"refused route": {"GET", "/bigquery/v2/projects/demo/datasets/crm/tables/customers/data", nil, 403},
 		"batch":         {"POST", "/batch/bigquery/v2", "{}", 403},
 		"upload":        {"POST", "/upload/bigquery/v2/projects/demo/jobs", "{}", 403},
-		"bad JSON":      {"POST", "/bigquery/v2/projects/demo/queries", `{"query":"SELECT 1","query":"SELECT ssn FROM crm.customers"}`, 400},
-		"snake case":    {"POST", "/bigquery/v2/projects/demo/queries", `{"query":"SELECT 1","use_legacy_sql":true}`, 400},
+		"bad JSON": {"POST", "/bigquery/v2/projects/demo/queries", `{"query":"SELECT 1","query":"SELECT ssn FROM crm.customers"}`,
+			400},
+		"snake case": {"POST", "/bigquery/v2/projects/demo/queries", `{"query":"SELECT 1","use_legacy_sql":true}`, 400},
 	} {
 		before := len(d.rowRequests())
 		a := d.call(c.method, c.path, token, c.body)
@@ -236,10 +245,12 @@ func attackHeaders(t *testing.T, d *demo) {
 	ctx, cancel := contextTimeout(60 * time.Second)
 	defer cancel()
 	header := http.Header{}
-	for _, name := range []string{"X-Goog-User-Project", "X-Goog-Api-Key", "X-Goog-FieldMask", "X-Goog-Anything-New", "X-Envoy-Upstream-Rq-Timeout-Ms", "X-Forwarded-Host", "Cookie", "Accept", "X-Envoy-Original-Path"} {
+	for _, name := range []string{"X-Goog-User-Project", "X-Goog-Api-Key", "X-Goog-FieldMask", "X-Goog-Anything-New",
+		"X-Envoy-Upstream-Rq-Timeout-Ms", "X-Forwarded-Host", "Cookie", "Accept", "X-Envoy-Original-Path"} {
 		header.Set(name, "smuggled")
 	}
-	a, err := d.do(ctx, "POST", d.REST+"/bigquery/v2/projects/demo/queries?fields=rows,jobReference", d.token("agent"), header, map[string]any{"query": "SELECT ssn, email FROM crm.customers", "useLegacySql": false})
+	a, err := d.do(ctx, "POST", d.REST+"/bigquery/v2/projects/demo/queries?fields=rows,jobReference", d.token("agent"), header,
+		map[string]any{"query": "SELECT ssn, email FROM crm.customers", "useLegacySql": false})
 	if err != nil || a.Status != 200 {
 		t.Fatalf("status %d %s %v", a.Status, a.message(), err)
 	}
@@ -258,13 +269,16 @@ func attackHeaders(t *testing.T, d *demo) {
 		}
 	}
 	for _, name := range []string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"} {
-		a, err := d.do(ctx, "POST", d.REST+"/bigquery/v2/projects/demo/queries", d.token("agent"), http.Header{name: {"DELETE"}}, map[string]any{"query": "SELECT 1", "useLegacySql": false})
+		a, err := d.do(ctx, "POST", d.REST+"/bigquery/v2/projects/demo/queries", d.token("agent"), http.Header{name: {"DELETE"}},
+			map[string]any{"query": "SELECT 1", "useLegacySql": false})
 		if err != nil || a.Status != 403 {
 			t.Errorf("%s: status %d, %v, want 403", name, a.Status, err)
 		}
 	}
-	for _, query := range []string{"access_token=x", "key=x", "alt=proto", "callback=f", "$.xgafv=1", "oauth_token=x", "quotaUser=x", "uploadType=media"} {
-		a := d.call("POST", "/bigquery/v2/projects/demo/queries?"+query, d.token("agent"), map[string]any{"query": "SELECT 1", "useLegacySql": false})
+	for _, query := range []string{"access_token=x", "key=x", "alt=proto", "callback=f", "$.xgafv=1", "oauth_token=x", "quotaUser=x",
+		"uploadType=media"} {
+		a := d.call("POST", "/bigquery/v2/projects/demo/queries?"+query, d.token("agent"),
+			map[string]any{"query": "SELECT 1", "useLegacySql": false})
 		if a.Status != 400 && a.Status != 403 {
 			t.Errorf("?%s: status %d, want a refusal", query, a.Status)
 		}
@@ -275,7 +289,8 @@ func attackHeaders(t *testing.T, d *demo) {
 // and `fields=` never goes upstream.
 func attackFields(t *testing.T, d *demo) {
 	for _, fields := range []string{"rows", "rows,totalRows", "rows(f(v))", "rows/f/v", "jobReference,totalRows,pageToken,rows"} {
-		a := d.call("POST", "/bigquery/v2/projects/demo/queries?fields="+fields, d.token("agent"), map[string]any{"query": "SELECT ssn, id FROM crm.customers", "useLegacySql": false})
+		a := d.call("POST", "/bigquery/v2/projects/demo/queries?fields="+fields, d.token("agent"),
+			map[string]any{"query": "SELECT ssn, id FROM crm.customers", "useLegacySql": false})
 		if a.Status != 200 {
 			t.Errorf("fields=%s: status %d %s", fields, a.Status, a.message())
 			continue
@@ -289,12 +304,14 @@ func attackFields(t *testing.T, d *demo) {
 			}
 		}
 	}
-	a := d.call("POST", "/bigquery/v2/projects/demo/queries", d.token("agent"), map[string]any{"query": "SELECT ssn, id FROM crm.customers ORDER BY id", "useLegacySql": false, "maxResults": 5})
+	a := d.call("POST", "/bigquery/v2/projects/demo/queries", d.token("agent"),
+		map[string]any{"query": "SELECT ssn, id FROM crm.customers ORDER BY id", "useLegacySql": false, "maxResults": 5})
 	v := a.json(t)
 	id := v["jobReference"].(map[string]any)["jobId"].(string)
 	pages := 0
 	for token, _ := v["pageToken"].(string); token != ""; pages++ {
-		page := d.call("GET", fmt.Sprintf("/bigquery/v2/projects/demo/queries/%s?fields=rows,pageToken&maxResults=5&pageToken=%s", id, token), d.token("agent"), nil)
+		page := d.call("GET", fmt.Sprintf("/bigquery/v2/projects/demo/queries/%s?fields=rows,pageToken&maxResults=5&pageToken=%s", id,
+			token), d.token("agent"), nil)
 		if page.Status != 200 {
 			t.Fatalf("page %d: status %d %s", pages, page.Status, page.message())
 		}

@@ -17,10 +17,11 @@ func TestBehind(t *testing.T) {
 		sql  string
 		want string
 	}{
-		"view":               {"SELECT reference, name FROM crm.contacts ORDER BY id", "[[XXXXX1001 Ada] [XXXXX1002 Bob] [XXXXX1003 Cy]]"},
-		"function":           {"SELECT lib.greet(name) AS g FROM crm.people ORDER BY id", "[[Hello Ada] [Hello Bob] [Hello Cy]]"},
-		"table function":     {"SELECT id, reference FROM lib.after_id(1) ORDER BY id", "[[2 XXXXX1002] [3 XXXXX1003]]"},
-		"wildcard":           {"SELECT person, ssn, _TABLE_SUFFIX AS day FROM `demo.crm.visits_*` ORDER BY person", "[[1 <nil> 1] [2 <nil> 2]]"},
+		"view":           {"SELECT reference, name FROM crm.contacts ORDER BY id", "[[XXXXX1001 Ada] [XXXXX1002 Bob] [XXXXX1003 Cy]]"},
+		"function":       {"SELECT lib.greet(name) AS g FROM crm.people ORDER BY id", "[[Hello Ada] [Hello Bob] [Hello Cy]]"},
+		"table function": {"SELECT id, reference FROM lib.after_id(1) ORDER BY id", "[[2 XXXXX1002] [3 XXXXX1003]]"},
+		"wildcard": {"SELECT person, ssn, _TABLE_SUFFIX AS day FROM `demo.crm.visits_*` ORDER BY person",
+			"[[1 <nil> 1] [2 <nil> 2]]"},
 		"wildcard by suffix": {"SELECT person, place FROM `crm.visits_*` WHERE _TABLE_SUFFIX = '2'", "[[2 Oslo]]"},
 	} {
 		a := d.query("agent", test.sql)
@@ -35,15 +36,17 @@ func TestBehind(t *testing.T) {
 	// Computed from a secret: masked before it is computed, or refused. No whole secret comes out
 	// either way, which searchCanaries holds.
 	for _, sql := range []string{
-		"SELECT lib.tail(ssn) AS t FROM crm.people", "SELECT lib.first_ssn() AS s", "SELECT UPPER(reference) AS r FROM lib.after_id(0)", "SELECT id FROM lib.after_id(0) WHERE reference LIKE '911%'",
+		"SELECT lib.tail(ssn) AS t FROM crm.people", "SELECT lib.first_ssn() AS s", "SELECT UPPER(reference) AS r FROM lib.after_id(0)",
+		"SELECT id FROM lib.after_id(0) WHERE reference LIKE '911%'",
 	} {
 		if a := d.query("agent", sql); a.Status != 200 && a.Status != 403 {
 			t.Errorf("%s: status %d %s", sql, a.Status, a.message())
 		}
 	}
 	for sql, want := range map[string]string{
-		"SELECT lib.first_ssn() AS s":                             "crm.people.ssn",
-		"SELECT UPPER(reference) AS r FROM lib.after_id(0)":       "demo.lib.after_id is a function that reads demo.crm.people.ssn; read demo.crm.people itself",
+		"SELECT lib.first_ssn() AS s": "crm.people.ssn",
+		"SELECT UPPER(reference) AS r FROM lib.after_id(0)": "demo.lib.after_id is a function that reads demo.crm.people.ssn; read " +
+			"demo.crm.people itself",
 		"SELECT 1 FROM `crm.visits_*` WHERE ssn = _TABLE_SUFFIX":  "there is no _TABLE_SUFFIX; leave it out, or name one table",
 		"SELECT ssn FROM `crm.visitors_*`":                        "was not found",
 		"SELECT person FROM `crm.visits_1*`":                      "crm.visits_1 is a table of its own, which BigQuery does not take in",
@@ -55,19 +58,22 @@ func TestBehind(t *testing.T) {
 			t.Errorf("%s: status %d %s, want 403 with %q", sql, a.Status, a.message(), want)
 		}
 	}
-	if a := d.query("agent", "SELECT lib.nothing(1) AS s"); a.Status != 400 || !strings.Contains(a.message(), "the function demo.lib.nothing was not found") {
+	if a := d.query("agent", "SELECT lib.nothing(1) AS s"); a.Status != 400 ||
+		!strings.Contains(a.message(), "the function demo.lib.nothing was not found") {
 		t.Errorf("a function that is not there: status %d %s, want BigQuery's 400", a.Status, a.message())
 	}
 	// Who may read the tables may not for that read a view or call a function over them, nor more
 	// of a wildcard than the rule covers (A33).
 	for _, sql := range []string{
-		"SELECT id FROM crm.contacts", "SELECT lib.greet(name) AS g FROM crm.people", "SELECT id FROM lib.after_id(1)", "SELECT person FROM `crm.visits_*`", "SELECT person FROM `crm.calls_*`",
+		"SELECT id FROM crm.contacts", "SELECT lib.greet(name) AS g FROM crm.people", "SELECT id FROM lib.after_id(1)",
+		"SELECT person FROM `crm.visits_*`", "SELECT person FROM `crm.calls_*`",
 	} {
 		if a := d.query("analyst", sql); a.Status != 403 || !strings.Contains(a.message(), "no policy lets you read it") {
 			t.Errorf("analyst: %s: status %d %s, want 403", sql, a.Status, a.message())
 		}
 	}
-	if a := d.query("analyst", "SELECT id FROM crm.old_visits"); a.Status != 403 || !strings.Contains(a.message(), "crm.visits_2 is behind a view or a function that the query names") {
+	if a := d.query("analyst", "SELECT id FROM crm.old_visits"); a.Status != 403 ||
+		!strings.Contains(a.message(), "crm.visits_2 is behind a view or a function that the query names") {
 		t.Errorf("analyst: a view that the rule covers, over a table that it does not: status %d %s", a.Status, a.message())
 	}
 	if a := d.query("analyst", "SELECT person FROM `crm.calls_1*`"); a.Status != 200 {
@@ -111,9 +117,11 @@ func attackChanged(t *testing.T, d *demo) {
 		if got := fmt.Sprint(a.rows(t)); got != test.before {
 			t.Errorf("%s, before: rows %s, want %s", name, got, test.before)
 		}
-		d.fake(t, "/_fake/plant", map[string]any{"account": "crm-reader@demo.iam.gserviceaccount.com", "job_id": "change_" + strings.ReplaceAll(name, " ", "_"), "sql": test.change})
+		d.fake(t, "/_fake/plant", map[string]any{"account": "crm-reader@demo.iam.gserviceaccount.com",
+			"job_id": "change_" + strings.ReplaceAll(name, " ", "_"), "sql": test.change})
 		a = d.query("agent", test.sql)
-		if a.Status != 403 || !strings.Contains(a.message(), "does not agree with what was decided") || !strings.Contains(a.message(), "the same query again") {
+		if a.Status != 403 || !strings.Contains(a.message(), "does not agree with what was decided") ||
+			!strings.Contains(a.message(), "the same query again") {
 			t.Errorf("%s, after: status %d %s, want 403 that says to ask again", name, a.Status, a.message())
 		}
 		if test.again == "" { // it would show what somebody wrote into a clear column, or be refused

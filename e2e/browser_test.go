@@ -36,7 +36,8 @@ func startBrowser(t *testing.T) *browser {
 	}
 	options := []chromedp.ExecAllocatorOption{chromedp.ExecPath(binary), chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1280, 900)}
 	for _, flag := range []string{
-		"headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking", "disable-component-update", "disable-sync", "disable-dev-shm-usage",
+		"headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
+		"disable-component-update", "disable-sync", "disable-dev-shm-usage",
 	} {
 		options = append(options, chromedp.Flag(flag, true))
 	}
@@ -181,7 +182,8 @@ func (p *tab) sees(selector, want string) {
 			return
 		}
 		if time.Now().After(deadline) {
-			p.t.Fatalf("%s does not see %q in %s, but %q; the page is\n%s", p.name, want, selector, text, p.script(`document.body.innerText`))
+			p.t.Fatalf("%s does not see %q in %s, but %q; the page is\n%s", p.name, want, selector, text,
+				p.script(`document.body.innerText`))
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
@@ -202,7 +204,8 @@ func (p *tab) script(source string) string {
 // returns the status.
 func (p *tab) post(url, reason string) string {
 	p.t.Helper()
-	return p.script(fmt.Sprintf(`fetch(%q, {method: "POST", redirect: "manual", headers: {"content-type": "application/x-www-form-urlencoded"}, body: "reason=" + encodeURIComponent(%q)})
+	return p.script(fmt.Sprintf(
+		`fetch(%q, {method: "POST", redirect: "manual", headers: {"content-type": "application/x-www-form-urlencoded"}, body: "reason=" + encodeURIComponent(%q)})
 		.then(r => r.type === "opaqueredirect" ? "redirect" : String(r.status))`, url, reason))
 }
 
@@ -220,7 +223,8 @@ func (p *tab) dark(on bool) {
 	p.t.Helper()
 	value := map[bool]string{true: "dark", false: "light"}[on]
 	p.do(command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: value}, {Name: "prefers-reduced-motion", Value: "reduce"}},
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: value},
+			{Name: "prefers-reduced-motion", Value: "reduce"}},
 	}))
 }
 

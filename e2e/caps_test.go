@@ -44,11 +44,15 @@ func TestCaps(t *testing.T) {
 	// Asking for them by small pages, without waiting and without totalRows, makes no difference.
 	path := "/bigquery/v2/projects/demo/queries"
 	for name, body := range map[string]map[string]any{
-		"pages of one": {"query": "SELECT id FROM crm.customers", "useLegacySql": false, "maxResults": 1}, "no rows yet": {"query": "SELECT id FROM crm.customers", "useLegacySql": false, "maxResults": 0},
+		"pages of one": {"query": "SELECT id FROM crm.customers", "useLegacySql": false, "maxResults": 1},
+		"no rows yet":  {"query": "SELECT id FROM crm.customers", "useLegacySql": false, "maxResults": 0},
 	} {
 		refused(name, d.call("POST", path+"?fields=rows", d.token("agent"), body))
 	}
-	job := d.call("POST", "/bigquery/v2/projects/demo/jobs", d.token("agent"), map[string]any{"configuration": map[string]any{"query": map[string]any{"query": "SELECT id, name FROM crm.customers", "useLegacySql": false}}})
+	job := d.call("POST", "/bigquery/v2/projects/demo/jobs", d.token("agent"),
+		map[string]any{"configuration": map[string]any{
+			"query": map[string]any{"query": "SELECT id, name FROM crm.customers", "useLegacySql": false},
+		}})
 	id := job.json(t)["jobReference"].(map[string]any)["jobId"].(string)
 	for _, q := range []string{"?maxResults=1", "?startIndex=23", "?fields=rows", "?maxResults=5&fields=rows,pageToken"} {
 		refused("page "+q, d.call("GET", path+"/"+id+q, d.token("agent"), nil))

@@ -24,7 +24,8 @@ func (d *demo) script(t *testing.T, persona, source string, args ...string) stri
 	t.Helper()
 	ctx, cancel := contextTimeout(90 * time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(repoRoot(t), "build", "venv", "bin", "python"), append([]string{"-c", prelude + source}, args...)...)
+	cmd := exec.CommandContext(ctx, filepath.Join(repoRoot(t), "build", "venv", "bin", "python"),
+		append([]string{"-c", prelude + source}, args...)...)
 	cmd.Env = append(os.Environ(),
 		"GOOGLE_APPLICATION_CREDENTIALS="+d.Personas[persona].ADCFile, "GOOGLE_CLOUD_PROJECT="+d.Project, "BQGATE_REST="+d.REST,
 		"BQGATE_CONSOLE="+d.Console, "BQGATE_REVIEWER="+d.Personas["reviewer"].ConsoleTokenFile)
@@ -95,7 +96,8 @@ for run in (lambda: client.query_and_wait("DROP TABLE crm.customers"), lambda: c
 			t.Errorf("the client printed %q", out)
 		}
 	})
-	for name, how := range map[string]string{"query": `list(client.query(sql).result())`, "query_and_wait": `list(client.query_and_wait(sql))`} {
+	for name, how := range map[string]string{"query": `list(client.query(sql).result())`,
+		"query_and_wait": `list(client.query_and_wait(sql))`} {
 		t.Run("held "+name+" approved", func(t *testing.T) {
 			out := d.script(t, "agent", `
 sql = "SELECT employee, salary FROM finance.payroll -- %s" % sys.argv[1]
@@ -146,7 +148,8 @@ func checkPython(t *testing.T, out string) {
 
 // auditList reads the journal as an auditor does.
 func auditList(t *testing.T, d *demo) {
-	cmd := exec.Command(filepath.Join(repoRoot(t), "build", "bin", "bqgate-demo"), "audit", "list", "--dir", d.AuditDir, "--key-file", d.AuditKeyFile, "--json")
+	cmd := exec.Command(filepath.Join(repoRoot(t), "build", "bin", "bqgate-demo"), "audit", "list", "--dir", d.AuditDir, "--key-file",
+		d.AuditKeyFile, "--json")
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("audit list: %v", err)
@@ -158,7 +161,8 @@ func auditList(t *testing.T, d *demo) {
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
 			t.Fatalf("%v: %s", err, line)
 		}
-		for _, key := range []string{"time", "subject", "decision", "rule", "sql", "tables", "masked_columns", "bytes", "rows", "job_id", "request_id"} {
+		for _, key := range []string{"time", "subject", "decision", "rule", "sql", "tables", "masked_columns", "bytes", "rows", "job_id",
+			"request_id"} {
 			if _, ok := e[key]; !ok {
 				t.Fatalf("entry without %q: %s", key, line)
 			}

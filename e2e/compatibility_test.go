@@ -31,11 +31,14 @@ type client struct {
 }
 
 var clients = []client{
-	{name: "python", reads: []string{"query", "query_and_wait", "to_arrow", "to_dataframe", "list_rows_of_result"}, waits: []string{"query", "query_and_wait"},
+	{name: "python", reads: []string{"query", "query_and_wait", "to_arrow", "to_dataframe", "list_rows_of_result"},
+		waits:   []string{"query", "query_and_wait"},
 		command: []string{"build/clients/python/bin/python", "e2e/clients/python/client.py"}},
 	{name: "go", reads: []string{"read", "run"}, waits: []string{"read", "run"}, command: []string{"build/clients/go/client"}},
-	{name: "node", reads: []string{"query", "create_job", "pages"}, waits: []string{"query", "create_job"}, command: []string{"build/clients/node/node", "e2e/clients/node/client.js"}},
-	{name: "java", reads: []string{"query", "create_job", "pages", "list_rows_of_result"}, waits: []string{"query", "create_job"}, tls: true,
+	{name: "node", reads: []string{"query", "create_job", "pages"}, waits: []string{"query", "create_job"},
+		command: []string{"build/clients/node/node", "e2e/clients/node/client.js"}},
+	{name: "java", reads: []string{"query", "create_job", "pages", "list_rows_of_result"}, waits: []string{"query", "create_job"},
+		tls:     true,
 		command: []string{"java", "-XX:TieredStopAtLevel=1", "-cp", "build/clients/java/classes:build/clients/java/lib/*", "Client"}},
 }
 
@@ -85,7 +88,8 @@ func startBench(t *testing.T) *bench {
 		t.Fatal("the demo's policy has no rule big-scans that expires in 2h")
 	}
 	policy := filepath.Join(t.TempDir(), "demo.yaml")
-	if err := os.WriteFile(policy, []byte(examples.Demo[:i]+strings.Replace(examples.Demo[i:], "expires: 2h", "expires: 12s", 1)), 0o600); err != nil {
+	if err := os.WriteFile(policy, []byte(examples.Demo[:i]+strings.Replace(examples.Demo[i:], "expires: 2h", "expires: 12s", 1)),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	b := &bench{demo: startDemo(t, "--policy", policy)}
@@ -103,7 +107,8 @@ func startBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	if _, err := exec.LookPath("keytool"); err == nil {
-		out, err := exec.Command("keytool", "-importcert", "-noprompt", "-alias", "demo", "-file", b.CAFile, "-keystore", b.trustStore, "-storetype", "PKCS12", "-storepass", "changeit").CombinedOutput()
+		out, err := exec.Command("keytool", "-importcert", "-noprompt", "-alias", "demo", "-file", b.CAFile, "-keystore", b.trustStore,
+			"-storetype", "PKCS12", "-storepass", "changeit").CombinedOutput()
 		if err != nil {
 			t.Fatalf("keytool: %v\n%s", err, out)
 		}
@@ -128,7 +133,8 @@ func (b *bench) program(t *testing.T, env []string, command ...string) (stdout, 
 		}
 	}
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
-	cmd.Env = append(os.Environ(), "GOOGLE_APPLICATION_CREDENTIALS="+b.Personas["agent"].ADCFile, "GOOGLE_CLOUD_PROJECT="+b.Project, "BQGATE_REST="+b.REST,
+	cmd.Env = append(os.Environ(), "GOOGLE_APPLICATION_CREDENTIALS="+b.Personas["agent"].ADCFile, "GOOGLE_CLOUD_PROJECT="+b.Project,
+		"BQGATE_REST="+b.REST,
 		"NODE_PATH="+filepath.Join(root, "build/clients/node/node_modules"))
 	cmd.Env = append(cmd.Env, env...)
 	var out, errs bytes.Buffer
@@ -160,8 +166,9 @@ func (b *bench) run(t *testing.T, c client, way, sql string, more ...string) sho
 
 const (
 	plainSQL    = `SELECT id, ssn, card_number, email FROM crm.customers ORDER BY id`
-	computedSQL = `SELECT UPPER(email) AS e, COUNT(*) AS n, COUNT(DISTINCT ssn) AS d FROM crm.customers WHERE email IS NOT NULL GROUP BY e ORDER BY e`
-	filterSQL   = `SELECT COUNT(*) AS n FROM crm.customers WHERE ssn LIKE 'XXXXX%'`
+	computedSQL = `SELECT UPPER(email) AS e, COUNT(*) AS n, COUNT(DISTINCT ssn) AS d FROM crm.customers WHERE email IS NOT NULL GROUP BY ` +
+		`e ORDER BY e`
+	filterSQL = `SELECT COUNT(*) AS n FROM crm.customers WHERE ssn LIKE 'XXXXX%'`
 )
 
 // Every client reads masked rows, results computed on masked values, and refusals that say why.
@@ -192,7 +199,8 @@ func clientMasked(t *testing.T, b *bench, c client) {
 			if len(r) == 4 && r[1] != nil {
 				tails++
 			}
-			if len(r) != 4 || r[0] != fmt.Sprint(i+1) || !maskedCell("ssn", r[1]) || !maskedCell("card_number", r[2]) || !maskedCell("email", r[3]) {
+			if len(r) != 4 || r[0] != fmt.Sprint(i+1) || !maskedCell("ssn", r[1]) || !maskedCell("card_number", r[2]) ||
+				!maskedCell("email", r[3]) {
 				t.Errorf("%s: row %v is not masked as the policy says", way, r)
 				break
 			}
@@ -226,7 +234,8 @@ func clientParameters(t *testing.T, b *bench, c client) {
 
 func clientDryRun(t *testing.T, b *bench, c client) {
 	s := b.run(t, c, "dry_run", plainSQL)
-	if s.Error != "" || fmt.Sprint(s.Bytes) != "1.048576e+07" && fmt.Sprint(s.Bytes) != "10485760" || !slices.Equal(s.Columns, []string{"id", "ssn", "card_number", "email"}) {
+	if s.Error != "" || fmt.Sprint(s.Bytes) != "1.048576e+07" && fmt.Sprint(s.Bytes) != "10485760" ||
+		!slices.Equal(s.Columns, []string{"id", "ssn", "card_number", "email"}) {
 		t.Errorf("got %v bytes, columns %q, error %q", s.Bytes, s.Columns, s.Error)
 	}
 	if s := b.run(t, c, "dry_run", `SELECT note FROM hr.reviews`); !strings.Contains(s.Error, "bqgate: refused: ") {
@@ -237,10 +246,12 @@ func clientDryRun(t *testing.T, b *bench, c client) {
 func clientMetadata(t *testing.T, b *bench, c client) {
 	s := b.run(t, c, "metadata", "crm.customers")
 	slices.Sort(s.Datasets)
-	if s.Error != "" || !slices.Equal(s.Datasets, []string{"crm", "finance"}) || !slices.Contains(s.Tables, "orders") || !slices.Contains(s.Columns, "ssn") {
+	if s.Error != "" || !slices.Equal(s.Datasets, []string{"crm", "finance"}) || !slices.Contains(s.Tables, "orders") ||
+		!slices.Contains(s.Columns, "ssn") {
 		t.Errorf("got %+v", s)
 	}
-	if s := b.run(t, c, "list_rows", "crm.customers"); !strings.Contains(s.Error, "bqgate: refused: ") || !strings.Contains(s.Error, "SELECT * FROM `demo.crm.customers`") {
+	if s := b.run(t, c, "list_rows", "crm.customers"); !strings.Contains(s.Error, "bqgate: refused: ") ||
+		!strings.Contains(s.Error, "SELECT * FROM `demo.crm.customers`") {
 		t.Errorf("the rows of a table without a query: %v, error %q: want the query to use", s.Rows, s.Error)
 	}
 }
@@ -254,7 +265,8 @@ func clientRefused(t *testing.T, b *bench, c client) {
 			}
 		}
 	}
-	if s := b.run(t, c, c.reads[0], `SELECT note FROM hr.reviews`); !strings.Contains(s.Error, "hr.reviews") || !strings.Contains(s.Error, "bqgate: refused: ") {
+	if s := b.run(t, c, c.reads[0], `SELECT note FROM hr.reviews`); !strings.Contains(s.Error, "hr.reviews") ||
+		!strings.Contains(s.Error, "bqgate: refused: ") {
 		t.Errorf("a table of no policy: the client says %q", s.Error)
 	}
 }
@@ -278,7 +290,8 @@ func (b *bench) holdAll(t *testing.T, table, mark string) []*waiting {
 			continue // TestClients says so
 		}
 		for _, way := range c.waits {
-			all = append(all, &waiting{client: c, way: way, sql: fmt.Sprintf("SELECT * FROM %s -- %s %s %s", table, mark, c.name, way), done: make(chan shown, 1)})
+			all = append(all, &waiting{client: c, way: way, sql: fmt.Sprintf("SELECT * FROM %s -- %s %s %s", table, mark, c.name, way),
+				done: make(chan shown, 1)})
 		}
 	}
 	for _, w := range all {
@@ -364,7 +377,8 @@ func (w *waiting) got(t *testing.T) shown {
 // where its connection ends in the middle of a request, Java at a 503 and where nobody listens.
 var givesUp = map[string]map[string][]string{
 	"bqgate": {"java": {"nothing was let through; try again"}},
-	"envoy":  {"go": {"EOF"}, "java": {"Connection refused", "Connection reset", "Unexpected end of file from server", "nothing was let through; try again"}},
+	"envoy": {"go": {"EOF"}, "java": {"Connection refused", "Connection reset", "Unexpected end of file from server",
+		"nothing was let through; try again"}},
 }
 
 // again starts a client anew that has given up. The job waits as before, and its id reads it.
@@ -507,7 +521,8 @@ func clientsAttach(t *testing.T, b *bench) {
 	for _, c := range clients {
 		t.Run(c.name, func(t *testing.T) {
 			ready(t, c.name)
-			w := &waiting{client: c, way: "attach", sql: "SELECT * FROM finance.payroll -- taken up by " + c.name, done: make(chan shown, 1)}
+			w := &waiting{client: c, way: "attach", sql: "SELECT * FROM finance.payroll -- taken up by " + c.name,
+				done: make(chan shown, 1)}
 			s := b.run(t, c, "start", w.sql)
 			if s.Job == "" {
 				t.Fatalf("got %+v", s)

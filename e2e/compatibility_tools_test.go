@@ -39,9 +39,11 @@ func TestClientsDbt(t *testing.T) {
 	scratch := t.TempDir()
 	dbt := func(args ...string) (string, error) {
 		project := filepath.Join(repoRoot(t), "e2e", "clients", "dbt")
-		env := []string{"DBT_TARGET_PATH=" + filepath.Join(scratch, "target"), "DBT_LOG_PATH=" + filepath.Join(scratch, "logs"), "DBT_SEND_ANONYMOUS_USAGE_STATS=false",
+		env := []string{"DBT_TARGET_PATH=" + filepath.Join(scratch, "target"), "DBT_LOG_PATH=" + filepath.Join(scratch, "logs"),
+			"DBT_SEND_ANONYMOUS_USAGE_STATS=false",
 			"DBT_PROJECT_DIR=" + project, "DBT_PROFILES_DIR=" + project, "DBT_USE_COLORS=false"}
-		_, all, err := b.program(t, env, append([]string{"build/clients/dbt/bin/python", "-c", "import sys; from dbt.cli.main import cli; sys.exit(cli())"}, args...)...)
+		_, all, err := b.program(t, env,
+			append([]string{"build/clients/dbt/bin/python", "-c", "import sys; from dbt.cli.main import cli; sys.exit(cli())"}, args...)...)
 		return all, err
 	}
 	show := func(args ...string) (rows []map[string]any, said string, err error) {
@@ -82,7 +84,8 @@ func TestClientsDbt(t *testing.T) {
 		if err == nil || !strings.Contains(said, "bqgate: refused: ") {
 			t.Errorf("a model that writes: %v\n%s", err, said)
 		}
-		if _, said, err := show("--inline", "SELECT note FROM hr.reviews"); err == nil || !strings.Contains(said, "hr.reviews") || !strings.Contains(said, "bqgate: refused: ") {
+		if _, said, err := show("--inline", "SELECT note FROM hr.reviews"); err == nil || !strings.Contains(said, "hr.reviews") ||
+			!strings.Contains(said, "bqgate: refused: ") {
 			t.Errorf("a table of no policy: %v\n%s", err, said)
 		}
 	})
@@ -95,7 +98,8 @@ func TestClientsDbt(t *testing.T) {
 	})
 	t.Run("held and denied", func(t *testing.T) {
 		decided := b.decideWhen(t, "dbt denied", "deny", "ask again on Monday")
-		if _, said, err := show("--inline", "SELECT employee, salary FROM finance.payroll /* dbt denied */"); !<-decided || err == nil || !strings.Contains(said, "ask again on Monday") {
+		if _, said, err := show("--inline", "SELECT employee, salary FROM finance.payroll /* dbt denied */"); !<-decided || err == nil ||
+			!strings.Contains(said, "ask again on Monday") {
 			t.Errorf("%v\n%s", err, said)
 		}
 	})
@@ -112,7 +116,8 @@ func TestClientsToolbox(t *testing.T) {
 			t.Fatal(err)
 		}
 		env := []string{"BIGQUERY_PROJECT=" + b.Project, "BIGQUERY_ENDPOINT=" + b.REST + "/bigquery/v2/"}
-		_, all, err := b.program(t, env, "build/clients/toolbox/bin/toolbox-server", "--disable-version-check", "--log-level", "ERROR", "--prebuilt", "bigquery", "invoke", name, string(text))
+		_, all, err := b.program(t, env, "build/clients/toolbox/bin/toolbox-server", "--disable-version-check", "--log-level", "ERROR",
+			"--prebuilt", "bigquery", "invoke", name, string(text))
 		return all, err
 	}
 	sql := func(text string) (rows []map[string]any, said string, err error) {
@@ -140,7 +145,8 @@ func TestClientsToolbox(t *testing.T) {
 		}
 	})
 	t.Run("metadata", func(t *testing.T) {
-		for name, want := range map[string]string{"list_dataset_ids": "finance", "list_table_ids": "customers", "get_dataset_info": "demo:crm", "get_table_info": "customer_id"} {
+		for name, want := range map[string]string{"list_dataset_ids": "finance", "list_table_ids": "customers",
+			"get_dataset_info": "demo:crm", "get_table_info": "customer_id"} {
 			said, err := tool(name, map[string]any{"dataset": "crm", "table": "orders"})
 			if err != nil || !strings.Contains(said, want) || strings.Contains(said, "reviews") {
 				t.Errorf("%s: %v\n%s", name, err, said)
@@ -148,7 +154,8 @@ func TestClientsToolbox(t *testing.T) {
 		}
 	})
 	t.Run("refused", func(t *testing.T) {
-		if _, said, err := sql("DROP TABLE crm.customers"); err == nil || !strings.Contains(said, "bqgate: refused: DROP_TABLE") || !strings.Contains(said, "What would pass: SELECT") {
+		if _, said, err := sql("DROP TABLE crm.customers"); err == nil || !strings.Contains(said, "bqgate: refused: DROP_TABLE") ||
+			!strings.Contains(said, "What would pass: SELECT") {
 			t.Errorf("%v\n%s", err, said)
 		}
 		for name, arguments := range map[string]map[string]any{
@@ -172,7 +179,8 @@ func TestClientsToolbox(t *testing.T) {
 	})
 	t.Run("held and denied", func(t *testing.T) {
 		decided := b.decideWhen(t, "toolbox denied", "deny", "ask again on Monday")
-		if _, said, err := sql("SELECT employee, salary FROM finance.payroll -- toolbox denied"); !<-decided || err == nil || !strings.Contains(said, "ask again on Monday") {
+		if _, said, err := sql("SELECT employee, salary FROM finance.payroll -- toolbox denied"); !<-decided || err == nil ||
+			!strings.Contains(said, "ask again on Monday") {
 			t.Errorf("%v\n%s", err, said)
 		}
 	})
@@ -187,7 +195,8 @@ func TestClientsBq(t *testing.T) {
 	b := startBench(t)
 	const root = "/bigquery/v2/projects/demo"
 	insert := func(id, sql string, dry bool) answer {
-		body := map[string]any{"configuration": map[string]any{"query": map[string]any{"query": sql}}, "jobReference": map[string]any{"jobId": id, "projectId": "demo"}}
+		body := map[string]any{"configuration": map[string]any{"query": map[string]any{"query": sql}},
+			"jobReference": map[string]any{"jobId": id, "projectId": "demo"}}
 		if dry {
 			delete(body, "jobReference")
 			body["configuration"].(map[string]any)["dryRun"] = true
@@ -259,7 +268,8 @@ func TestClientsBq(t *testing.T) {
 		}
 	})
 	t.Run("refused", func(t *testing.T) {
-		if a := insert("bqjob_r1_3", "DROP TABLE crm.customers", false); a.Status != 403 || !strings.HasPrefix(a.message(), "accessDenied: bqgate: refused: DROP_TABLE") {
+		if a := insert("bqjob_r1_3", "DROP TABLE crm.customers", false); a.Status != 403 ||
+			!strings.HasPrefix(a.message(), "accessDenied: bqgate: refused: DROP_TABLE") {
 			t.Errorf("status %d %s", a.Status, a.message())
 		}
 	})
@@ -275,7 +285,8 @@ func TestClientsBq(t *testing.T) {
 				t.Errorf("%s: status %d %s", path, a.Status, tail(a.Body, 500))
 			}
 		}
-		if a := b.call("GET", root+"/datasets/crm/tables/customers/data?maxResults=100&startIndex=0&alt=json", b.token("agent"), nil); a.Status != 403 || !strings.Contains(a.message(), "SELECT * FROM") {
+		if a := b.call("GET", root+"/datasets/crm/tables/customers/data?maxResults=100&startIndex=0&alt=json", b.token("agent"),
+			nil); a.Status != 403 || !strings.Contains(a.message(), "SELECT * FROM") {
 			t.Errorf("head: status %d %s: want the query to use", a.Status, a.message())
 		}
 	})

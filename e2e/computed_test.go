@@ -69,7 +69,8 @@ func computedOnMasked(t *testing.T, d *demo) {
 		"join":           {`SELECT COUNT(*) FROM crm.customers a JOIN crm.customers b ON a.email = b.email`, []string{fmt.Sprint(pairs)}},
 		"join using":     {`SELECT COUNT(*) FROM crm.customers a JOIN crm.customers b USING (email)`, []string{fmt.Sprint(pairs)}},
 		"filter":         {`SELECT id FROM crm.customers WHERE ssn = ` + guess(known), nil},
-		"masked filter":  {`SELECT COUNT(*) FROM crm.customers WHERE ssn = 'XXXXX` + tail + `'`, []string{fmt.Sprint(count(ssns, "XXXXX"+tail))}},
+		"masked filter": {`SELECT COUNT(*) FROM crm.customers WHERE ssn = 'XXXXX` + tail + `'`,
+			[]string{fmt.Sprint(count(ssns, "XXXXX"+tail))}},
 		"like":           {`SELECT id FROM crm.customers WHERE ssn LIKE '1%'`, nil},
 		"greater":        {`SELECT id FROM crm.customers WHERE ssn > '5'`, filtered},
 		"in subquery":    {`SELECT id FROM crm.customers WHERE id IN (SELECT id FROM crm.customers WHERE ssn > '5')`, filtered},
@@ -80,8 +81,9 @@ func computedOnMasked(t *testing.T, d *demo) {
 		"backticks":      {"SELECT COUNT(*) FROM `demo.crm.customers` WHERE ssn LIKE 'XXXXX%'", []string{fmt.Sprint(len(ssns))}},
 		"whole name":     {"SELECT UPPER(`demo.crm.customers`.ssn) FROM `demo.crm.customers`", upper},
 		"dotted alias":   {"SELECT `crm.orders`.id FROM `demo.crm`.customers AS `crm.orders` WHERE `crm.orders`.ssn > '5'", filtered},
-		"dotted cte":     {"WITH `crm.orders` AS (SELECT id, ssn AS status FROM `crm.customers`) SELECT id FROM `crm.orders` WHERE status > '5'", filtered},
-		"pipe":           {`FROM crm.customers |> WHERE ssn LIKE 'XXXXX%' |> AGGREGATE COUNT(*) AS n`, []string{fmt.Sprint(len(ssns))}},
+		"dotted cte": {"WITH `crm.orders` AS (SELECT id, ssn AS status FROM `crm.customers`) SELECT id FROM `crm.orders` WHERE " +
+			"status > '5'", filtered},
+		"pipe": {`FROM crm.customers |> WHERE ssn LIKE 'XXXXX%' |> AGGREGATE COUNT(*) AS n`, []string{fmt.Sprint(len(ssns))}},
 	} {
 		a := d.query("agent", c.sql)
 		if a.Status != 200 {
@@ -161,7 +163,8 @@ func computedOnMasked(t *testing.T, d *demo) {
 // heldAndComputed: a query that computes on payroll waits for a person, who sees the text that will
 // run; once approved it runs on masked values, and that text only.
 func heldAndComputed(t *testing.T, d *demo) {
-	const sql = `SELECT COUNT(*) AS n, MAX(salary) AS most, MAX(ssn) LIKE 'XXXXX%' AS masked FROM finance.payroll WHERE ssn IS NULL OR ssn LIKE 'XXXXX%'`
+	const sql = `SELECT COUNT(*) AS n, MAX(salary) AS most, MAX(ssn) LIKE 'XXXXX%' AS masked FROM finance.payroll WHERE ssn IS NULL OR ` +
+		`ssn LIKE 'XXXXX%'`
 	id := d.hold(t, "agent", sql)
 	r := d.request(t, "reviewer", id)
 	path := "/api/v1/requests/" + r["id"].(string)
@@ -181,7 +184,8 @@ func heldAndComputed(t *testing.T, d *demo) {
 	}
 	// Its pages and its job are read again under the same masks.
 	for range 2 {
-		if again := d.call("GET", "/bigquery/v2/projects/demo/queries/"+id, d.token("agent"), nil); again.Status != 200 || fmt.Sprint(again.rows(t)) != fmt.Sprint(rows) {
+		if again := d.call("GET", "/bigquery/v2/projects/demo/queries/"+id, d.token("agent"), nil); again.Status != 200 ||
+			fmt.Sprint(again.rows(t)) != fmt.Sprint(rows) {
 			t.Errorf("read again: status %d %s", again.Status, again.Body)
 		}
 	}

@@ -148,7 +148,8 @@ func TestConsole(t *testing.T) {
 		reviewer.write("#reason", "ask again on Monday")
 		reviewer.click("button.deny")
 		reviewer.sees("#stands.is-denied", "ask again on Monday")
-		if a := d.gets(client); a.Status != 403 || !strings.Contains(a.message(), "ask again on Monday") || !strings.Contains(a.message(), "reviewer@demo.example") {
+		if a := d.gets(client); a.Status != 403 || !strings.Contains(a.message(), "ask again on Monday") ||
+			!strings.Contains(a.message(), "reviewer@demo.example") {
 			t.Errorf("the client got %d %s", a.Status, a.Body)
 		}
 		reviewer.look("denied")
@@ -207,7 +208,8 @@ func TestConsole(t *testing.T) {
 	})
 
 	t.Run("computed on masked values", func(t *testing.T) {
-		sql := "SELECT c.name, SUBSTR(p.ssn, 8) AS tail, COUNT(*) AS n\nFROM finance.payroll AS p\nJOIN crm.customers AS c ON c.ssn = p.ssn\nWHERE p.salary IS NULL\nGROUP BY 1, 2"
+		sql := "SELECT c.name, SUBSTR(p.ssn, 8) AS tail, COUNT(*) AS n\nFROM finance.payroll AS p\nJOIN crm.customers AS c ON c.ssn = " +
+			"p.ssn\nWHERE p.salary IS NULL\nGROUP BY 1, 2"
 		d.ask("agent", sql)
 		reviewer.open(d.Console + "/requests/" + d.waiting(sql))
 		reviewer.sees("#forward", "The query is rewritten")
@@ -262,7 +264,8 @@ func TestConsole(t *testing.T) {
 		lead.login(d.Console + "/requests/" + id)
 		lead.sees("#stands", "Waiting")
 		lead.open(d.Issuer + "/.well-known/openid-configuration")
-		lead.script(`fetch("` + d.Console + `/requests/` + id + `/approve", {method: "POST", mode: "no-cors", credentials: "include", body: new URLSearchParams({reason: "csrf"})}).then(r => r.type, () => "no answer")`)
+		lead.script(`fetch("` + d.Console + `/requests/` + id + `/approve", {method: "POST", mode: "no-cors", credentials: "include", ` +
+			`body: new URLSearchParams({reason: "csrf"})}).then(r => r.type, () => "no answer")`)
 		if again := d.waiting(sql); again != id {
 			t.Errorf("a page of another origin approved it")
 		}
@@ -275,7 +278,8 @@ func TestConsole(t *testing.T) {
 	})
 
 	t.Run("a query that hides", func(t *testing.T) {
-		sql := "SELECT employee, '\u202eevil\u2066' AS `<img src=x onerror=alert(1)>` FROM finance.payroll -- </code><script>alert(1)</script>\u200b"
+		sql := "SELECT employee, '\u202eevil\u2066' AS `<img src=x onerror=alert(1)>` FROM finance.payroll -- " +
+			"</code><script>alert(1)</script>\u200b"
 		d.ask("agent", sql)
 		reviewer.open(d.Console + "/requests/" + d.waiting(sql))
 		reviewer.sees(".sql .hid", "U+202E")
@@ -300,7 +304,8 @@ func TestConsole(t *testing.T) {
 		lead := b.person("lead")
 		lead.login(d.Console + "/")
 		lead.sees("#says", "decision")
-		revoke := exec.Command(filepath.Join(repoRoot(t), "build", "bin", "bqgate-demo"), "sessions", "revoke", "--config", filepath.Join(d.dir, "bqgate.yaml"), "--subject", d.Personas["lead"].Subject)
+		revoke := exec.Command(filepath.Join(repoRoot(t), "build", "bin", "bqgate-demo"), "sessions", "revoke", "--config",
+			filepath.Join(d.dir, "bqgate.yaml"), "--subject", d.Personas["lead"].Subject)
 		if out, err := revoke.CombinedOutput(); err != nil {
 			t.Fatalf("sessions revoke: %v\n%s", err, out)
 		}

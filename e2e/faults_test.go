@@ -25,8 +25,9 @@ import (
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	for part, signals := range map[string][]syscall.Signal{
-		"envoy": {syscall.SIGKILL, syscall.SIGSTOP}, "bqgate": {syscall.SIGKILL, syscall.SIGSTOP}, "sql worker": {syscall.SIGKILL, syscall.SIGSTOP},
-		"redis": {syscall.SIGSTOP, syscall.SIGKILL}, // a killed Redis does not come back
+		"envoy": {syscall.SIGKILL, syscall.SIGSTOP}, "bqgate": {syscall.SIGKILL, syscall.SIGSTOP},
+		"sql worker": {syscall.SIGKILL, syscall.SIGSTOP},
+		"redis":      {syscall.SIGSTOP, syscall.SIGKILL}, // a killed Redis does not come back
 	} {
 		t.Run(part, func(t *testing.T) {
 			t.Parallel()
@@ -93,11 +94,13 @@ func faultIn(t *testing.T, d *demo, part string, signal syscall.Signal) {
 	// In a check and in a hold, while the part is still down or frozen.
 	if part != "envoy" {
 		for name, sql := range map[string]string{
-			"check": fmt.Sprintf("SELECT id, ssn FROM crm.customers WHERE id > %d", time.Now().UnixNano()), "hold": payroll + " -- " + part + signal.String(),
+			"check": fmt.Sprintf("SELECT id, ssn FROM crm.customers WHERE id > %d", time.Now().UnixNano()),
+			"hold":  payroll + " -- " + part + signal.String(),
 		} {
 			started := time.Now()
 			ctx, cancel := contextTimeout(noHang)
-			a, err := d.do(ctx, "POST", d.REST+"/bigquery/v2/projects/demo/queries", token, nil, map[string]any{"query": sql, "useLegacySql": false})
+			a, err := d.do(ctx, "POST", d.REST+"/bigquery/v2/projects/demo/queries", token, nil,
+				map[string]any{"query": sql, "useLegacySql": false})
 			cancel()
 			t.Logf("%s: status %d in %s, %v", name, a.Status, time.Since(started).Round(time.Millisecond), err)
 			if err != nil && ctx.Err() != nil {
@@ -220,7 +223,8 @@ func (d *demo) healthy(t *testing.T) {
 	deadline := time.Now().Add(30 * time.Second)
 	for {
 		ctx, cancel := contextTimeout(5 * time.Second)
-		a, err := d.do(ctx, "POST", d.REST+"/bigquery/v2/projects/demo/queries", d.token("agent"), nil, map[string]any{"query": "SELECT 1", "useLegacySql": false})
+		a, err := d.do(ctx, "POST", d.REST+"/bigquery/v2/projects/demo/queries", d.token("agent"), nil,
+			map[string]any{"query": "SELECT 1", "useLegacySql": false})
 		cancel()
 		if err == nil && a.Status == 200 {
 			return

@@ -49,17 +49,21 @@ func maskedCell(column string, v any) bool {
 
 func allowedAndMasked(t *testing.T, d *demo) {
 	for name, sql := range map[string]string{
-		"plain":      `SELECT ssn, card_number, email, id FROM crm.customers ORDER BY id`,
-		"aliased":    `SELECT c.ssn AS a, card_number AS b, email AS e, id FROM crm.customers AS c`,
-		"star":       `SELECT * FROM (SELECT ssn, card_number, email, id FROM crm.customers)`,
-		"cte":        `WITH x AS (SELECT ssn, card_number, email, id FROM crm.customers) SELECT * FROM x`,
-		"joined":     `SELECT c.ssn, c.card_number, c.email, o.id FROM crm.customers c JOIN crm.orders o ON o.customer_id = c.id`,
-		"pipe":       `FROM crm.customers |> SELECT ssn, card_number, email, id`,
-		"backticks":  "SELECT ssn, card_number, email, id FROM `demo.crm.customers`",
-		"whole name": "SELECT `crm.customers`.ssn, `crm.customers`.`card_number`, `crm.customers`.email, `crm.customers`.id FROM `crm.customers`",
-		"dotted cte": "WITH `crm.orders` AS (SELECT ssn, card_number, email, id FROM `demo.crm.customers`) SELECT `crm.orders`.* FROM `crm.orders`, (SELECT COUNT(*) AS n FROM demo.crm.orders)",
-		"outer row":  "SELECT (SELECT orders.ssn FROM `crm.orders` LIMIT 1), orders.card_number, orders.email, orders.id FROM crm.customers AS orders",
-		"union":      `SELECT ssn, card_number, email, id FROM crm.customers WHERE id < 5 UNION ALL SELECT ssn, card_number, email, id FROM crm.customers WHERE id >= 5`,
+		"plain":     `SELECT ssn, card_number, email, id FROM crm.customers ORDER BY id`,
+		"aliased":   `SELECT c.ssn AS a, card_number AS b, email AS e, id FROM crm.customers AS c`,
+		"star":      `SELECT * FROM (SELECT ssn, card_number, email, id FROM crm.customers)`,
+		"cte":       `WITH x AS (SELECT ssn, card_number, email, id FROM crm.customers) SELECT * FROM x`,
+		"joined":    `SELECT c.ssn, c.card_number, c.email, o.id FROM crm.customers c JOIN crm.orders o ON o.customer_id = c.id`,
+		"pipe":      `FROM crm.customers |> SELECT ssn, card_number, email, id`,
+		"backticks": "SELECT ssn, card_number, email, id FROM `demo.crm.customers`",
+		"whole name": "SELECT `crm.customers`.ssn, `crm.customers`.`card_number`, `crm.customers`.email, `crm.customers`.id FROM " +
+			"`crm.customers`",
+		"dotted cte": "WITH `crm.orders` AS (SELECT ssn, card_number, email, id FROM `demo.crm.customers`) SELECT `crm.orders`.* FROM " +
+			"`crm.orders`, (SELECT COUNT(*) AS n FROM demo.crm.orders)",
+		"outer row": "SELECT (SELECT orders.ssn FROM `crm.orders` LIMIT 1), orders.card_number, orders.email, orders.id FROM " +
+			"crm.customers AS orders",
+		"union": `SELECT ssn, card_number, email, id FROM crm.customers WHERE id < 5 UNION ALL SELECT ssn, card_number, email, id ` +
+			`FROM crm.customers WHERE id >= 5`,
 		"in comment": "SELECT ssn /* , name */, card_number, email, id -- DROP TABLE crm.customers\nFROM crm.customers",
 	} {
 		a := d.query("agent", sql)
@@ -142,7 +146,8 @@ func refusedStatements(t *testing.T, d *demo) {
 // A table that the caller may not read and one that does not exist read the same, also behind an
 // alias that hides the name.
 func existenceNotTold(t *testing.T, d *demo) {
-	for _, shape := range []string{`SELECT * FROM %s`, `SELECT 1 FROM %s, (SELECT 1 AS a) AS hr`, `SELECT x FROM crm.orders o JOIN %s r ON r.x = o.id`, `SELECT nothing FROM %s`} {
+	for _, shape := range []string{`SELECT * FROM %s`, `SELECT 1 FROM %s, (SELECT 1 AS a) AS hr`,
+		`SELECT x FROM crm.orders o JOIN %s r ON r.x = o.id`, `SELECT nothing FROM %s`} {
 		var said []string
 		for _, table := range []string{"hr.reviews", "hr.missing"} {
 			text := d.query("agent", fmt.Sprintf(shape, table)).message()
@@ -269,7 +274,8 @@ func holdApproved(t *testing.T, d *demo) {
 	if a := d.console("agent", "POST", "/api/v1/requests/"+r["id"].(string)+"/approve", map[string]any{"reason": "mine"}); a.Status != 403 {
 		t.Errorf("own request approved: status %d, want 403", a.Status)
 	}
-	if a := d.console("reviewer", "POST", "/api/v1/requests/"+r["id"].(string)+"/approve", map[string]any{"reason": "month end"}); a.Status != 200 {
+	if a := d.console("reviewer", "POST", "/api/v1/requests/"+r["id"].(string)+"/approve",
+		map[string]any{"reason": "month end"}); a.Status != 200 {
 		t.Fatalf("approve: status %d %s", a.Status, a.Body)
 	}
 	if a := d.console("lead", "POST", "/api/v1/requests/"+r["id"].(string)+"/deny", map[string]any{"reason": "late"}); a.Status != 409 {
@@ -323,7 +329,8 @@ func overThreshold(t *testing.T, d *demo) {
 	if a := d.poll(t, d.token("agent"), id); a.Status != 403 || !strings.Contains(a.message(), "cancelled") {
 		t.Errorf("cancelled query: status %d %q", a.Status, a.message())
 	}
-	if a := d.console("reviewer", "POST", "/api/v1/requests/"+r["id"].(string)+"/approve", map[string]any{"reason": "late"}); a.Status != 409 {
+	if a := d.console("reviewer", "POST", "/api/v1/requests/"+r["id"].(string)+"/approve",
+		map[string]any{"reason": "late"}); a.Status != 409 {
 		t.Errorf("approving a cancelled request: status %d, want 409", a.Status)
 	}
 }

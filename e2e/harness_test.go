@@ -301,7 +301,8 @@ func (d *demo) exempt() { d.got = d.got[:len(d.got)-1] }
 // query runs jobs.query as a persona.
 func (d *demo) query(persona, sql string) answer {
 	d.t.Helper()
-	return d.call("POST", "/bigquery/v2/projects/"+d.Project+"/queries", d.token(persona), map[string]any{"query": sql, "useLegacySql": false})
+	return d.call("POST", "/bigquery/v2/projects/"+d.Project+"/queries", d.token(persona),
+		map[string]any{"query": sql, "useLegacySql": false})
 }
 
 // rows is the answer's rows as plain values: scalars as strings, nil for NULL.

@@ -53,7 +53,8 @@ func TestHiddenNames(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t, "--policy", "e2e/testdata/hidden/policy.yaml", "--seed", "e2e/testdata/hidden/data.sql")
 	// Others know these tables, and so does the gateway by now.
-	for _, sql := range []string{"SELECT * FROM hr.v2", "SELECT * FROM hr.notes", "SELECT * FROM part.shut", "SELECT * FROM hr.tf(0)", "SELECT * FROM `demo.hr.notes_*`"} {
+	for _, sql := range []string{"SELECT * FROM hr.v2", "SELECT * FROM hr.notes", "SELECT * FROM part.shut", "SELECT * FROM hr.tf(0)",
+		"SELECT * FROM `demo.hr.notes_*`"} {
 		owner := d.mint(map[string]any{"subject": "repo:acme/owner", "groups": []string{"owners"}})
 		if a := d.sql(owner, sql, false); a.Status >= 500 {
 			t.Fatalf("%s: status %d %s", sql, a.Status, a.message())
@@ -66,7 +67,8 @@ func TestHiddenNames(t *testing.T) {
 		caller++
 		return d.mint(map[string]any{"subject": fmt.Sprintf("repo:acme/agent-%d", caller), "groups": []string{"ai-agents"}})
 	}
-	hidden := [][2]string{{"hr", "notes"}, {"hr", "v2"}, {"hr", "fn"}, {"hr", "tf"}, {"part", "shut"}, {"quiet", "other"}, {"north", "other"}, {"none", "nosuch"}}
+	hidden := [][2]string{{"hr", "notes"}, {"hr", "v2"}, {"hr", "fn"}, {"hr", "tf"}, {"part", "shut"}, {"quiet", "other"},
+		{"north", "other"}, {"none", "nosuch"}}
 	for form, request := range hiddenForms {
 		t.Run(form, func(t *testing.T) {
 			for _, name := range hidden {
@@ -80,13 +82,18 @@ func TestHiddenNames(t *testing.T) {
 					other[0] = name[0]
 				}
 				put := func(n [2]string) string { return strings.NewReplacer("DATASET", n[0], "NAME", n[1]).Replace(request) }
-				send := []func(string) answer{func(r string) answer { return d.sql(agent(), r, false) }, func(r string) answer { return d.sql(agent(), r, true) },
-					func(r string) answer { return d.insert(agent(), r, false) }, func(r string) answer { return d.insert(agent(), r, true) }}
+				send := []func(string) answer{
+					func(r string) answer { return d.sql(agent(), r, false) }, func(r string) answer { return d.sql(agent(), r, true) },
+					func(r string) answer { return d.insert(agent(), r, false) }, func(r string) answer {
+						return d.insert(agent(), r, true)
+					}}
 				if verb, path, ok := strings.Cut(request, " "); ok && verb == http.MethodGet {
 					send = []func(string) answer{func(string) answer {
-						return d.call(verb, "/bigquery/v2/projects/demo"+strings.NewReplacer("DATASET", name[0], "NAME", name[1]).Replace(path), agent(), nil)
+						return d.call(verb, "/bigquery/v2/projects/demo"+strings.NewReplacer("DATASET", name[0], "NAME",
+							name[1]).Replace(path), agent(), nil)
 					}, func(string) answer {
-						return d.call(verb, "/bigquery/v2/projects/demo"+strings.NewReplacer("DATASET", other[0], "NAME", other[1]).Replace(path), agent(), nil)
+						return d.call(verb, "/bigquery/v2/projects/demo"+strings.NewReplacer("DATASET", other[0], "NAME",
+							other[1]).Replace(path), agent(), nil)
 					}}
 					got, want := send[0](""), send[1]("")
 					sameAnswer(t, put(name), got, want, name, other)
@@ -99,7 +106,8 @@ func TestHiddenNames(t *testing.T) {
 		})
 	}
 	for _, r := range d.arrived() {
-		for _, part := range []string{"/datasets/hr", "/datasets/none", "/datasets/zz", "/datasets/part/tables/shut", "/datasets/north/tables/other", "/tables/qq"} {
+		for _, part := range []string{"/datasets/hr", "/datasets/none", "/datasets/zz", "/datasets/part/tables/shut",
+			"/datasets/north/tables/other", "/tables/qq"} {
 			// "pay" is a table that the agent may read, wherever it is.
 			if r.Service == "bigquery" && strings.Contains(r.Path, part) && !strings.HasSuffix(r.Path, "/tables/pay") {
 				t.Errorf("Google was asked %s %s", r.Method, r.Path)
@@ -117,7 +125,8 @@ func TestHiddenNames(t *testing.T) {
 	t.Run("behind an open view", func(t *testing.T) {
 		d.forget(t)
 		a := d.sql(agent(), "SELECT * FROM crm.over", true)
-		if a.Status != 403 || !strings.Contains(a.message(), "hr.v2 is behind a view or a function that the query names") || strings.Contains(a.message(), "notes") {
+		if a.Status != 403 || !strings.Contains(a.message(), "hr.v2 is behind a view or a function that the query names") ||
+			strings.Contains(a.message(), "notes") {
 			t.Errorf("status %d %s", a.Status, a.message())
 		}
 		if slices.ContainsFunc(d.arrived(), func(r arrival) bool { return strings.Contains(r.Path, "/datasets/hr") }) {
@@ -133,7 +142,8 @@ func sameAnswer(t *testing.T, request string, got, want answer, name, other [2]s
 	t.Helper()
 	plain := func(a answer, n [2]string) string {
 		text := decisionIDs.ReplaceAllString(string(a.Body), "d-")
-		text = strings.NewReplacer(n[0]+"."+n[1], "DATASET.NAME", n[0]+".INFORMATION", "DATASET.INFORMATION", "dataset "+n[0], "dataset DATASET").Replace(text)
+		text = strings.NewReplacer(n[0]+"."+n[1], "DATASET.NAME", n[0]+".INFORMATION", "DATASET.INFORMATION", "dataset "+n[0],
+			"dataset DATASET").Replace(text)
 		return fmt.Sprintf("%d %s", a.Status, text)
 	}
 	if got.Status < 400 || got.Status >= 500 {
@@ -152,7 +162,8 @@ func sameAnswer(t *testing.T, request string, got, want answer, name, other [2]s
 // sql sends jobs.query.
 func (d *demo) sql(bearer, sql string, dryRun bool) answer {
 	d.t.Helper()
-	return d.call("POST", "/bigquery/v2/projects/"+d.Project+"/queries", bearer, map[string]any{"query": sql, "useLegacySql": false, "dryRun": dryRun})
+	return d.call("POST", "/bigquery/v2/projects/"+d.Project+"/queries", bearer,
+		map[string]any{"query": sql, "useLegacySql": false, "dryRun": dryRun})
 }
 
 // insert sends jobs.insert.

@@ -32,11 +32,13 @@ func TestInvalidSQL(t *testing.T) {
 	} {
 		t.Run(c.sql, func(t *testing.T) {
 			for form, a := range map[string]answer{
-				"query":   d.query("agent", c.sql),
-				"dry run": d.call("POST", path+"/queries", d.token("agent"), map[string]any{"query": c.sql, "useLegacySql": false, "dryRun": true}),
-				"insert": d.call("POST", path+"/jobs", d.token("agent"), map[string]any{"configuration": map[string]any{"query": map[string]any{
-					"query": c.sql, "useLegacySql": false,
-				}}}),
+				"query": d.query("agent", c.sql),
+				"dry run": d.call("POST", path+"/queries", d.token("agent"),
+					map[string]any{"query": c.sql, "useLegacySql": false, "dryRun": true}),
+				"insert": d.call("POST", path+"/jobs", d.token("agent"),
+					map[string]any{"configuration": map[string]any{"query": map[string]any{
+						"query": c.sql, "useLegacySql": false,
+					}}}),
 			} {
 				reason := map[int]string{400: "invalidQuery: bqgate: ", 403: "accessDenied: bqgate: "}[c.status]
 				if a.Status != c.status || !strings.HasPrefix(a.message(), reason) || !strings.Contains(a.message(), c.says) {

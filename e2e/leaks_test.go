@@ -77,7 +77,8 @@ func TestLeaks(t *testing.T) {
 		}
 		for _, c := range d.Canaries {
 			for form, v := range forms(c.Value) {
-				if c.Column == "crm.customers.email" && (bytes.Contains(l.answer.Raw, []byte(v)) || bytes.Contains(l.answer.Body, []byte(v))) {
+				if c.Column == "crm.customers.email" &&
+					(bytes.Contains(l.answer.Raw, []byte(v)) || bytes.Contains(l.answer.Body, []byte(v))) {
 					t.Errorf("%s by the %s: canary of %s (%s)", l.name, l.persona, c.Column, form)
 				}
 			}
@@ -146,7 +147,8 @@ func (d *demo) leakVariables(t *testing.T) map[string]map[string]string {
 		d.query(p, "SELECT employee, ssn, salary FROM finance.payroll -- held")
 	}
 	d.fake(t, "/_fake/plant", map[string]any{
-		"account": "crm-reader@demo.iam.gserviceaccount.com", "job_id": "planted_job", "request_id": "planted-request", "sql": "SELECT ssn AS id FROM crm.customers",
+		"account": "crm-reader@demo.iam.gserviceaccount.com", "job_id": "planted_job", "request_id": "planted-request",
+		"sql": "SELECT ssn AS id FROM crm.customers",
 	})
 	dotted := func(path string) string {
 		return strings.NewReplacer("projects/", "", "/datasets/", ".", "/tables/", ".").Replace(path)

@@ -23,7 +23,9 @@ func membersPolicy(t *testing.T) string {
 		t.Fatal(err)
 	}
 	policy := strings.Replace(string(text), "\ngroups:\n", "\ngroups:\n  away:\n    issuer: demo\n    when: 'claims.site != \"hq\"'\n", 1)
-	policy = strings.Replace(policy, "\napprovals:\n", "\napprovals:\n  - {name: away, when: 'tables.exists(t, t.table == \"orders\")', groups: [away], reviewers: [data-owners], expires: 2h}\n", 1)
+	policy = strings.Replace(policy, "\napprovals:\n",
+		"\napprovals:\n  - {name: away, when: 'tables.exists(t, t.table == \"orders\")', groups: [away], reviewers: [data-owners], "+
+			"expires: 2h}\n", 1)
 	path := filepath.Join(t.TempDir(), "members.yaml")
 	if err := os.WriteFile(path, []byte(policy), 0o600); err != nil {
 		t.Fatal(err)
@@ -60,7 +62,8 @@ func attackAbsentClaims(t *testing.T, d *demo) {
 		t.Errorf("at the site: status %d %s", a.Status, a.message())
 	}
 	for name, site := range map[string][]any{
-		"elsewhere": {"lab"}, "absent": {}, "null": {nil}, "a list": {[]string{"hq"}}, "a number": {1}, "true": {true}, "an object": {map[string]any{"hq": true}}, "empty": {""},
+		"elsewhere": {"lab"}, "absent": {}, "null": {nil}, "a list": {[]string{"hq"}}, "a number": {1}, "true": {true},
+		"an object": {map[string]any{"hq": true}}, "empty": {""},
 	} {
 		t.Run("site "+name, func(t *testing.T) {
 			before := len(d.rowRequests())
@@ -71,8 +74,10 @@ func attackAbsentClaims(t *testing.T, d *demo) {
 		})
 	}
 	for name, groups := range map[string]any{
-		"an object with the key": map[string]any{"ai-agents": false}, "an object that says so": map[string]any{"ai-agents": true}, "text": "ai-agents", "text that holds it": "x ai-agents y",
-		"a list of lists": []any{[]string{"ai-agents"}}, "a list with a number": []any{"ai-agents", 1}, "a list with null": []any{"ai-agents", nil}, "a list of objects": []any{map[string]any{"ai-agents": 1}},
+		"an object with the key": map[string]any{"ai-agents": false}, "an object that says so": map[string]any{"ai-agents": true},
+		"text": "ai-agents", "text that holds it": "x ai-agents y",
+		"a list of lists": []any{[]string{"ai-agents"}}, "a list with a number": []any{"ai-agents", 1},
+		"a list with null": []any{"ai-agents", nil}, "a list of objects": []any{map[string]any{"ai-agents": 1}},
 		"true": true, "a number": 1,
 	} {
 		t.Run("groups are "+name, func(t *testing.T) {
@@ -122,11 +127,13 @@ func attackUnknownPeople(t *testing.T, d *demo) {
 	if err := os.WriteFile(file, []byte(unknown["a pairwise sub"]), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command(filepath.Join(repoRoot(t), "build", "bin", "bqgate-demo"), "approvals", "approve", "--console", d.Console, "--token-file", file, r, "--reason", "x").CombinedOutput()
+	out, err := exec.Command(filepath.Join(repoRoot(t), "build", "bin", "bqgate-demo"), "approvals", "approve", "--console", d.Console,
+		"--token-file", file, r, "--reason", "x").CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "names no person whom others know") {
 		t.Errorf("the command line decides for somebody unknown: %v %s", err, out)
 	}
-	if a := d.console("reviewer", "POST", "/api/v1/requests/"+r+"/approve", map[string]any{"reason": "ok"}); a.Status != 200 || a.json(t)["state"] != "approved" {
+	if a := d.console("reviewer", "POST", "/api/v1/requests/"+r+"/approve", map[string]any{"reason": "ok"}); a.Status != 200 ||
+		a.json(t)["state"] != "approved" {
 		t.Errorf("a known reviewer: status %d %s", a.Status, a.Body)
 	}
 
@@ -146,7 +153,8 @@ func attackUnknownPeople(t *testing.T, d *demo) {
 	}
 	for i, persona := range []string{"reviewer", "lead"} {
 		want := []string{"pending", "approved"}[i]
-		if a := d.console(persona, "POST", "/api/v1/requests/"+r+"/approve", map[string]any{"reason": "ok"}); a.Status != 200 || a.json(t)["state"] != want {
+		if a := d.console(persona, "POST", "/api/v1/requests/"+r+"/approve", map[string]any{"reason": "ok"}); a.Status != 200 ||
+			a.json(t)["state"] != want {
 			t.Errorf("%s: status %d, state %v, want %s", persona, a.Status, a.json(t)["state"], want)
 		}
 	}
@@ -161,18 +169,23 @@ func attackNames(t *testing.T, d *demo) {
 	}
 	r := d.request(t, "reviewer", own.json(t)["jobReference"].(map[string]any)["jobId"].(string))["id"].(string)
 	names := map[string]string{
-		"zero width space": "mal\u200b@demo.example", "soft hyphen": "m\u00adal@demo.example", "word joiner": "mal@de\u2060mo.example", "trailing dot": "mal@demo.example.", "comment": "mal(x)@demo.example",
-		"quoted local part": `"mal"@demo.example`, "Cyrillic a": "m\u0430l@demo.example", "full width": "\uff4dal@demo.example", "right-to-left mark": "mal\u200f@demo.example", "space": "mal@demo.example ",
+		"zero width space": "mal\u200b@demo.example", "soft hyphen": "m\u00adal@demo.example", "word joiner": "mal@de\u2060mo.example",
+		"trailing dot": "mal@demo.example.", "comment": "mal(x)@demo.example",
+		"quoted local part": `"mal"@demo.example`, "Cyrillic a": "m\u0430l@demo.example", "full width": "\uff4dal@demo.example",
+		"right-to-left mark": "mal\u200f@demo.example", "space": "mal@demo.example ",
 		"domain comment": "mal@demo.example(x)", "variation selector": "mal\ufe0f@demo.example", "accent apart": "mal\u0301@demo.example",
 	}
 	for kind, name := range names {
 		t.Run(kind, func(t *testing.T) {
 			for claim, body := range map[string]map[string]any{
-				"sub":      {"subject": name, "groups": []string{"ai-agents", "data-owners"}},
-				"email":    {"subject": "u-1", "groups": []string{"ai-agents", "data-owners"}, "claims": map[string]any{"email": name, "email_verified": true}},
-				"username": {"subject": "u-1", "groups": []string{"ai-agents", "data-owners"}, "claims": map[string]any{"preferred_username": name}},
+				"sub": {"subject": name, "groups": []string{"ai-agents", "data-owners"}},
+				"email": {"subject": "u-1", "groups": []string{"ai-agents", "data-owners"},
+					"claims": map[string]any{"email": name, "email_verified": true}},
+				"username": {"subject": "u-1", "groups": []string{"ai-agents", "data-owners"},
+					"claims": map[string]any{"preferred_username": name}},
 			} {
-				if a := d.asks(d.mint(body), payroll+" -- "+claim); a.Status != 403 || !strings.Contains(a.message(), "names of people are made of") {
+				if a := d.asks(d.mint(body), payroll+" -- "+claim); a.Status != 403 ||
+					!strings.Contains(a.message(), "names of people are made of") {
 					t.Errorf("%s: a query of such a person: status %d %s", claim, a.Status, a.message())
 				}
 				body["audience"] = "bqgate-console"
@@ -192,13 +205,15 @@ func attackNames(t *testing.T, d *demo) {
 }
 
 func attackTwoAudiences(t *testing.T, d *demo) {
-	for _, audience := range [][]string{{"bqgate", "bqgate-console"}, {"bqgate-console", "bqgate"}, {"x", "bqgate", "y", "bqgate-console"}} {
+	for _, audience := range [][]string{{"bqgate", "bqgate-console"}, {"bqgate-console", "bqgate"},
+		{"x", "bqgate", "y", "bqgate-console"}} {
 		both := d.mint(map[string]any{"subject": "lead@demo.example", "groups": []string{"ai-agents", "data-owners"}, "audience": audience})
 		if a := d.asks(both, "SELECT 1 AS x"); a.Status != 403 || !strings.Contains(a.message(), "alone") {
 			t.Errorf("%v: a query: status %d %s", audience, a.Status, a.message())
 		}
 		form := url.Values{
-			"grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"}, "subject_token_type": {"urn:ietf:params:oauth:token-type:jwt"}, "subject_token": {both},
+			"grant_type":         {"urn:ietf:params:oauth:grant-type:token-exchange"},
+			"subject_token_type": {"urn:ietf:params:oauth:token-type:jwt"}, "subject_token": {both},
 		}
 		response, err := http.PostForm(d.TokenURL, form)
 		if err != nil {
@@ -215,7 +230,8 @@ func attackTwoAudiences(t *testing.T, d *demo) {
 			t.Errorf("%v: the console: status %d, %v", audience, a.Status, err)
 		}
 	}
-	if a := d.asks(d.mint(map[string]any{"subject": "agent@demo.example", "groups": []string{"ai-agents"}, "claims": map[string]any{"site": "hq"}, "audience": []string{"other", "bqgate"}}), "SELECT 1 AS x"); a.Status != 200 {
+	if a := d.asks(d.mint(map[string]any{"subject": "agent@demo.example", "groups": []string{"ai-agents"},
+		"claims": map[string]any{"site": "hq"}, "audience": []string{"other", "bqgate"}}), "SELECT 1 AS x"); a.Status != 200 {
 		t.Error(fmt.Sprintf("beside an audience of somebody else: status %d %s", a.Status, a.message()))
 	}
 }

@@ -150,7 +150,8 @@ func told(t *testing.T, d *demo, hook *receiver) {
 		if r["under"] != nil { // runs on an approval that stands: nobody has to decide
 			continue
 		}
-		hook.until(t, fmt.Sprintf("request %s: %s", r["id"], r["sql"]), func() bool { return hook.got(r["id"].(string), "request.requested") })
+		hook.until(t, fmt.Sprintf("request %s: %s", r["id"], r["sql"]),
+			func() bool { return hook.got(r["id"].(string), "request.requested") })
 		if r["state"] == "denied" {
 			hook.until(t, "its denial", func() bool { return hook.got(r["id"].(string), "request.denied") })
 		}

@@ -58,7 +58,8 @@ func callCheck(socket, token string) int {
 		Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
 			Method: "POST", Path: path, RawBody: []byte(`{"query": "SELECT 1", "useLegacySql": false}`),
 			HeaderMap: &corev3.HeaderMap{Headers: []*corev3.HeaderValue{
-				header(":method", "POST"), header(":path", path), header("content-type", "application/json"), header("authorization", "Bearer "+token),
+				header(":method", "POST"), header(":path", path), header("content-type", "application/json"),
+				header("authorization", "Bearer "+token),
 			}},
 		}},
 	}})

@@ -51,7 +51,8 @@ func TestReadsAreDecidedOnAgain(t *testing.T) {
 		t.Fatalf("second page: status %d %s", a.Status, a.Body)
 	}
 
-	write(strings.Replace(string(text), "columns:\n", "columns:\n  - {match: demo.crm.orders.status, mask: DEFAULT_MASKING_VALUE}\n  - {match: demo.crm.orders.*, clear: true}\n", 1))
+	write(strings.Replace(string(text), "columns:\n", "columns:\n  - {match: demo.crm.orders.status, mask: DEFAULT_MASKING_VALUE}\n  - "+
+		"{match: demo.crm.orders.*, clear: true}\n", 1))
 	d.restart(t)
 	if a := page(clear); a.Status != 200 || a.rows(t)[0][1] != "" {
 		t.Errorf("a column that became sensitive: status %d %s", a.Status, a.Body)
@@ -69,7 +70,8 @@ func TestReadsAreDecidedOnAgain(t *testing.T) {
 		t.Errorf("a table that still may be read: status %d %s", a.Status, a.message())
 	}
 
-	revoke := exec.Command(filepath.Join(repoRoot(t), "build", "bin", "bqgate-demo"), "sessions", "revoke", "--config", filepath.Join(d.dir, "bqgate.yaml"), "--subject", d.Personas["analyst"].Subject, "--reason", "test")
+	revoke := exec.Command(filepath.Join(repoRoot(t), "build", "bin", "bqgate-demo"), "sessions", "revoke", "--config",
+		filepath.Join(d.dir, "bqgate.yaml"), "--subject", d.Personas["analyst"].Subject, "--reason", "test")
 	if out, err := revoke.CombinedOutput(); err != nil {
 		t.Fatalf("sessions revoke: %v\n%s", err, out)
 	}
@@ -83,8 +85,10 @@ func TestReadsAreDecidedOnAgain(t *testing.T) {
 func (d *demo) exchange(t *testing.T, persona string) string {
 	t.Helper()
 	resp, err := http.PostForm(d.TokenURL, url.Values{
-		"grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"}, "subject_token": {d.token(persona)}, "subject_token_type": {"urn:ietf:params:oauth:token-type:jwt"},
-		"requested_token_type": {"urn:ietf:params:oauth:token-type:access_token"}, "audience": {"bqgate"}, "scope": {"https://www.googleapis.com/auth/bigquery"},
+		"grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"}, "subject_token": {d.token(persona)},
+		"subject_token_type":   {"urn:ietf:params:oauth:token-type:jwt"},
+		"requested_token_type": {"urn:ietf:params:oauth:token-type:access_token"}, "audience": {"bqgate"},
+		"scope": {"https://www.googleapis.com/auth/bigquery"},
 	})
 	if err != nil {
 		t.Fatal(err)

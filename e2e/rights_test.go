@@ -78,7 +78,8 @@ func ageOfTokens(t *testing.T, d *demo) {
 			if a.Status != 403 || !strings.HasPrefix(a.message(), "accessDenied: bqgate: refused: ") {
 				t.Errorf("125 s: status %d %s", a.Status, a.Body)
 			}
-			if name != "a table's schema" && (!strings.Contains(a.message(), "ends 1m0s after the identity token was issued") || !strings.Contains(a.message(), "policy/crm") || !strings.Contains(a.message(), "a new identity token")) {
+			if name != "a table's schema" && (!strings.Contains(a.message(), "ends 1m0s after the identity token was issued") ||
+				!strings.Contains(a.message(), "policy/crm") || !strings.Contains(a.message(), "a new identity token")) {
 				t.Errorf("125 s: %s", a.message())
 			}
 		})
@@ -90,7 +91,9 @@ func ageOfTokens(t *testing.T, d *demo) {
 		t.Errorf("issued 20 s in the future: status %d %s", a.Status, a.message())
 	}
 	// Another rule's longer time is not lent.
-	if a := d.call("POST", queriesOfDemo, old, plain("SELECT c.id FROM crm.customers c JOIN finance.payroll p ON c.name = p.employee")); a.Status != 403 || !strings.Contains(a.message(), "policy/crm") {
+	if a := d.call("POST", queriesOfDemo, old,
+		plain("SELECT c.id FROM crm.customers c JOIN finance.payroll p ON c.name = p.employee")); a.Status != 403 ||
+		!strings.Contains(a.message(), "policy/crm") {
 		t.Errorf("two rules: status %d %s", a.Status, a.message())
 	}
 }
@@ -99,7 +102,8 @@ func ageOfTokens(t *testing.T, d *demo) {
 func (d *demo) exchanged(t *testing.T, token string) (status int, access string, expiresIn int64, says string) {
 	t.Helper()
 	resp, err := http.PostForm(d.TokenURL, url.Values{
-		"grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"}, "subject_token": {token}, "subject_token_type": {"urn:ietf:params:oauth:token-type:jwt"},
+		"grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"}, "subject_token": {token},
+		"subject_token_type": {"urn:ietf:params:oauth:token-type:jwt"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -127,7 +131,8 @@ func ageOfSessions(t *testing.T, d *demo) {
 	if a := d.call("POST", queriesOfDemo, access, plain(sql)); a.Status != 200 {
 		t.Errorf("within its minute: status %d %s", a.Status, a.message())
 	}
-	list := exec.Command(filepath.Join(repoRoot(t), "build", "bin", "bqgate-demo"), "sessions", "list", "--config", filepath.Join(d.dir, "bqgate.yaml"), "--json")
+	list := exec.Command(filepath.Join(repoRoot(t), "build", "bin", "bqgate-demo"), "sessions", "list", "--config",
+		filepath.Join(d.dir, "bqgate.yaml"), "--json")
 	text, err := list.Output()
 	var out struct {
 		Sessions []struct{ Created, Expiry time.Time }
@@ -135,7 +140,8 @@ func ageOfSessions(t *testing.T, d *demo) {
 	if err != nil || json.Unmarshal(text, &out) != nil || len(out.Sessions) != 1 {
 		t.Fatalf("sessions list: %v %s", err, text)
 	}
-	if listed := out.Sessions[0].Expiry.Sub(out.Sessions[0].Created); listed < time.Duration(told)*time.Second || listed > time.Duration(told+1)*time.Second {
+	if listed := out.Sessions[0].Expiry.Sub(out.Sessions[0].Created); listed < time.Duration(told)*time.Second ||
+		listed > time.Duration(told+1)*time.Second {
 		t.Errorf("the list says %s, the client was told %d s", listed, told)
 	}
 	_, second, _, _ := d.exchanged(t, d.aged(130*time.Second)) // a later exchange of an older token does not make it younger
@@ -199,7 +205,8 @@ func endsOnItsWay(t *testing.T, d *demo) {
 			_, access, _, _ := d.exchanged(t, d.aged(0))
 			return access
 		}, func() {
-			revoke := exec.Command(filepath.Join(repoRoot(t), "build", "bin", "bqgate-demo"), "sessions", "revoke", "--config", filepath.Join(d.dir, "bqgate.yaml"), "--subject", d.Personas["agent"].Subject)
+			revoke := exec.Command(filepath.Join(repoRoot(t), "build", "bin", "bqgate-demo"), "sessions", "revoke", "--config",
+				filepath.Join(d.dir, "bqgate.yaml"), "--subject", d.Personas["agent"].Subject)
 			if out, err := revoke.CombinedOutput(); err != nil {
 				t.Errorf("sessions revoke: %v\n%s", err, out)
 			}
@@ -244,9 +251,10 @@ func whereJobsRun(t *testing.T, d *demo) {
 	for _, project := range []string{"other", "batch-2", "bigquery-public-data"} {
 		path := "/bigquery/v2/projects/" + project
 		for name, a := range map[string]answer{
-			"query":   d.call("POST", path+"/queries", token, plain("SELECT id FROM demo.crm.customers")),
-			"insert":  d.call("POST", path+"/jobs", token, map[string]any{"configuration": map[string]any{"query": plain("SELECT 1")}}),
-			"dry run": d.call("POST", path+"/jobs", token, map[string]any{"configuration": map[string]any{"dryRun": true, "query": plain("SELECT 1")}}),
+			"query":  d.call("POST", path+"/queries", token, plain("SELECT id FROM demo.crm.customers")),
+			"insert": d.call("POST", path+"/jobs", token, map[string]any{"configuration": map[string]any{"query": plain("SELECT 1")}}),
+			"dry run": d.call("POST", path+"/jobs", token,
+				map[string]any{"configuration": map[string]any{"dryRun": true, "query": plain("SELECT 1")}}),
 			"results": d.call("GET", path+"/queries/some-job", token, nil),
 			"job":     d.call("GET", path+"/jobs/some-job", token, nil),
 			"list":    d.call("GET", path+"/jobs", token, nil),
@@ -258,19 +266,23 @@ func whereJobsRun(t *testing.T, d *demo) {
 			}
 		}
 	}
-	want := "accessDenied: bqgate: refused: project PROJECT does not exist or no policy lets you run jobs in it.\nWhat would pass: the same request in project batch or demo."
+	want := "accessDenied: bqgate: refused: project PROJECT does not exist or no policy lets you run jobs in it.\nWhat would pass: the " +
+		"same request in project batch or demo."
 	if len(said) != 1 || !said[want] {
 		t.Errorf("the words differ: %v", said)
 	}
 	// The rule on finance opens the other project for its own tables only.
-	if a := d.call("POST", "/bigquery/v2/projects/batch/queries", token, plain("SELECT id FROM demo.crm.customers")); a.Status != 403 || !strings.Contains(a.message(), "project batch does not exist or no policy lets you run jobs in it") {
+	if a := d.call("POST", "/bigquery/v2/projects/batch/queries", token, plain("SELECT id FROM demo.crm.customers")); a.Status != 403 ||
+		!strings.Contains(a.message(), "project batch does not exist or no policy lets you run jobs in it") {
 		t.Errorf("status %d %s", a.Status, a.message())
 	}
-	if a := d.call("POST", "/bigquery/v2/projects/batch/queries", token, plain("SELECT employee FROM demo.finance.payroll")); a.Status != 200 {
+	if a := d.call("POST", "/bigquery/v2/projects/batch/queries", token,
+		plain("SELECT employee FROM demo.finance.payroll")); a.Status != 200 {
 		t.Errorf("a project that the rule names: status %d %s", a.Status, a.message())
 	}
 	for _, r := range d.arrived() {
-		if strings.Contains(r.Path, "/projects/other") || strings.Contains(r.Path, "/projects/b") && r.Service == "bigquery" && !strings.Contains(r.Path, "/projects/batch/") || strings.Contains(r.Path, "public-data") {
+		if strings.Contains(r.Path, "/projects/other") || strings.Contains(r.Path, "/projects/b") && r.Service == "bigquery" &&
+			!strings.Contains(r.Path, "/projects/batch/") || strings.Contains(r.Path, "public-data") {
 			t.Errorf("BigQuery was asked: %s %s", r.Method, r.Path)
 		}
 	}

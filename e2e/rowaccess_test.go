@@ -50,26 +50,31 @@ func attackRowAccess(t *testing.T, d *demo) {
 				"query": sql, "useLegacySql": false, "dryRun": true,
 			}),
 		} {
-			if a.Status != 403 || !strings.Contains(a.message(), "crm.regional has row access policies") || !strings.Contains(a.message(), `row_access_policies: ["demo.crm.regional"]`) {
+			if a.Status != 403 || !strings.Contains(a.message(), "crm.regional has row access policies") ||
+				!strings.Contains(a.message(), `row_access_policies: ["demo.crm.regional"]`) {
 				t.Errorf("%s: %s: status %d %s", form, sql, a.Status, a.message())
 			}
 		}
 	}
 	for _, sql := range []string{"SELECT id FROM `crm.sales_*`", "SELECT id FROM `crm.sales_*` WHERE _TABLE_SUFFIX = '1'"} {
-		if a := d.query("agent", sql); a.Status != 403 || !strings.Contains(a.message(), "crm.sales_* takes in a table that has row access policies") {
+		if a := d.query("agent", sql); a.Status != 403 ||
+			!strings.Contains(a.message(), "crm.sales_* takes in a table that has row access policies") {
 			t.Errorf("%s: status %d %s", sql, a.Status, a.message())
 		}
 	}
 	for sql, want := range map[string]string{
-		"SELECT filter_predicate FROM crm.INFORMATION_SCHEMA.ROW_ACCESS_POLICIES":                            "the values by which row access policies choose rows",
-		"CREATE OR REPLACE ROW ACCESS POLICY mine ON crm.regional GRANT TO ('allUsers') FILTER USING (TRUE)": "CREATE_ROW_ACCESS_POLICY is not allowed",
-		"DROP ALL ROW ACCESS POLICIES ON crm.regional":                                                       "is not allowed",
+		"SELECT filter_predicate FROM crm.INFORMATION_SCHEMA.ROW_ACCESS_POLICIES": "the values by which row " +
+			"access policies choose rows",
+		"CREATE OR REPLACE ROW ACCESS POLICY mine ON crm.regional GRANT TO ('allUsers') FILTER USING (TRUE)": "CREATE_ROW_ACCESS_POLICY " +
+			"is not allowed",
+		"DROP ALL ROW ACCESS POLICIES ON crm.regional": "is not allowed",
 	} {
 		if a := d.query("agent", sql); a.Status != 403 || !strings.Contains(a.message(), want) {
 			t.Errorf("%s: status %d %s, want 403 with %q", sql, a.Status, a.message(), want)
 		}
 	}
-	if a := d.call("GET", "/bigquery/v2/projects/demo/datasets/crm/tables/regional/rowAccessPolicies", d.token("agent"), nil); a.Status != 403 {
+	if a := d.call("GET", "/bigquery/v2/projects/demo/datasets/crm/tables/regional/rowAccessPolicies", d.token("agent"),
+		nil); a.Status != 403 {
 		t.Errorf("the list itself: status %d", a.Status)
 	}
 	if n := ran("regional") + ran("regions") + ran("sales_"); n != 0 {
@@ -81,7 +86,8 @@ func attackRowAccess(t *testing.T, d *demo) {
 	// A rule names the table for the analysts: the operator has said that they may see what the
 	// account sees.
 	for sql, want := range map[string]string{
-		"SELECT id, region, ssn FROM crm.regional ORDER BY id": "[[1 north <nil>] [2 south <nil>]]", "SELECT region FROM crm.regions ORDER BY region": "[[north] [south]]",
+		"SELECT id, region, ssn FROM crm.regional ORDER BY id": "[[1 north <nil>] [2 south <nil>]]",
+		"SELECT region FROM crm.regions ORDER BY region":       "[[north] [south]]",
 	} {
 		if a := d.query("analyst", sql); a.Status != 200 || fmt.Sprint(a.rows(t)) != want {
 			t.Errorf("analyst: %s: status %d %s %s", sql, a.Status, a.message(), a.Body)
@@ -115,7 +121,8 @@ func attackRowAccess(t *testing.T, d *demo) {
 	}
 	// An inspection account that may not ask closes the tables that it has not asked of.
 	d.fake(t, "/_fake/options", map[string]any{"withhold_row_access": true})
-	if a := d.query("agent", "SELECT id FROM crm.unasked"); a.Status != 403 || !strings.Contains(a.message(), "lacks the permission bigquery.rowAccessPolicies.list") || ran("unasked") != 0 {
+	if a := d.query("agent", "SELECT id FROM crm.unasked"); a.Status != 403 ||
+		!strings.Contains(a.message(), "lacks the permission bigquery.rowAccessPolicies.list") || ran("unasked") != 0 {
 		t.Errorf("without the permission: status %d %s", a.Status, a.message())
 	}
 	if a := d.query("analyst", "SELECT id FROM crm.regional"); a.Status != 200 {
@@ -128,7 +135,8 @@ func attackRowAccess(t *testing.T, d *demo) {
 	// What the policies say is nowhere: not in answers and logs, not in the journal once it is
 	// opened, not in what went to Google.
 	places := d.written()
-	journal, err := exec.Command(filepath.Join(repoRoot(t), "build", "bin", "bqgate-demo"), "audit", "list", "--dir", d.AuditDir, "--key-file", d.AuditKeyFile, "--json").Output()
+	journal, err := exec.Command(filepath.Join(repoRoot(t), "build", "bin", "bqgate-demo"), "audit", "list", "--dir", d.AuditDir,
+		"--key-file", d.AuditKeyFile, "--json").Output()
 	if err != nil || !bytes.Contains(journal, []byte("demo.crm.regional")) {
 		t.Errorf("the journal does not tell of the refusals: %v", err)
 	}

@@ -29,7 +29,8 @@ func TestSecondServe(t *testing.T) {
 		t.Errorf("a second gateway: %v\n%s", err, out)
 	}
 	asks()
-	if out, err := exec.Command(binary, "serve", "--config", configuration, "--check").CombinedOutput(); err != nil || !strings.Contains(string(out), "is fine") {
+	if out, err := exec.Command(binary, "serve", "--config", configuration, "--check").CombinedOutput(); err != nil ||
+		!strings.Contains(string(out), "is fine") {
 		t.Errorf("--check: %v\n%s", err, out)
 	}
 	asks()

@@ -143,8 +143,10 @@ func TestReadsThatNameAJob(t *testing.T) {
 	const base = "/bigquery/v2/projects/demo/"
 	t.Run("cancel", func(t *testing.T) {
 		a := d.call("POST", base+"jobs", token, map[string]any{
-			"jobReference":  map[string]any{"projectId": "demo", "jobId": "fails", "location": "US"},
-			"configuration": map[string]any{"query": map[string]any{"query": "SELECT CAST(status AS INT64) FROM crm.orders", "useLegacySql": false}},
+			"jobReference": map[string]any{"projectId": "demo", "jobId": "fails", "location": "US"},
+			"configuration": map[string]any{
+				"query": map[string]any{"query": "SELECT CAST(status AS INT64) FROM crm.orders", "useLegacySql": false},
+			},
 		})
 		if a.Status != 200 {
 			t.Fatalf("status %d %s", a.Status, a.Body)
@@ -194,7 +196,8 @@ func TestReadsThatNameAJob(t *testing.T) {
 	t.Run("page tokens", func(t *testing.T) {
 		first := func() (id, next string, ids []string) {
 			t.Helper()
-			a := d.call("POST", base+"queries", token, map[string]any{"query": "SELECT id FROM crm.customers ORDER BY id", "useLegacySql": false, "maxResults": 5})
+			a := d.call("POST", base+"queries", token,
+				map[string]any{"query": "SELECT id FROM crm.customers ORDER BY id", "useLegacySql": false, "maxResults": 5})
 			if a.Status != 200 {
 				t.Fatalf("status %d %s", a.Status, a.Body)
 			}

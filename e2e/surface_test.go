@@ -157,7 +157,8 @@ func (d *demo) surfaceCase(t *testing.T, c surface.Case, vars map[string]string)
 			ok = begins(asked, text)
 		}
 		if !ok {
-			t.Errorf("%s %s: not so\nstatus %d %s\nbody %s\nsent %.600q\nasked %.300q", w.Word, text, a.Status, a.Message(), tail(a.Body, 600), sent, asked)
+			t.Errorf("%s %s: not so\nstatus %d %s\nbody %s\nsent %.600q\nasked %.300q", w.Word, text, a.Status, a.Message(),
+				tail(a.Body, 600), sent, asked)
 		}
 	}
 	if a.Status >= 400 && r.Method != http.MethodHead && len(a.Body) > 0 && a.Status != 426 && a.Message() == "" {
