@@ -3,8 +3,8 @@
 #
 #   scripts/build.sh bqgate bqgate-demo bqgate-sql-worker sqlengine bigquery-emulator
 #
-# Google's SQL grammar is one package that the compiler needs about five minutes and 7 GB of memory for, once; so nothing here
-# runs in parallel, and a lock keeps two runs apart.
+# Google's SQL grammar is one package that the compiler needs about five minutes and 7 GB of memory
+# for, once; so nothing here runs in parallel, and a lock keeps two runs apart.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 mkdir -p build/bin

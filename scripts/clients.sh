@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Installs Google's clients and tries each through the gateway: what docs/compatibility.md says, tested.
+# Installs Google's clients and tries each through the gateway: what docs/compatibility.md says,
+# tested.
 #
 #   scripts/clients.sh [NAME…]     all of them, or those that are named
 #
-# A client that this machine has no tools for is reported as not run. One that does not install, or does not pass, fails.
+# A client that this machine has no tools for is reported as not run. One that does not install, or
+# does not pass, fails.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

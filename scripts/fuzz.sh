@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs each fuzz target for FUZZTIME (default 30s). New failing inputs are kept in testdata/fuzz of the package: commit them with the fix.
+# Runs each fuzz target for FUZZTIME (default 30s). New failing inputs are kept in testdata/fuzz of
+# the package: commit them with the fix.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export CGO_ENABLED=0

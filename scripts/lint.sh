@@ -13,8 +13,8 @@ fi
 scripts=(scripts/*.sh .ci/run)
 shellcheck=$(scripts/fetch-shellcheck.sh)
 "$shellcheck" --severity=style "${scripts[@]}"
-# What shellcheck has no check for: under pipefail a reader that stops early ends its writer by SIGPIPE, and
-# the pipe fails now and then. The whole answer belongs into a variable instead.
+# What shellcheck has no check for: under pipefail a reader that stops early ends its writer by
+# SIGPIPE, and the pipe fails now and then. The whole answer belongs into a variable instead.
 into='[|] *'
 if grep -nE -e "$into"'grep +(-[a-zA-Z]+ +)*-[a-zA-Z]*[qm]' -e "$into"'head\b' -e "$into"'sed .*[0-9$/]q\b' -e "$into"'awk .*exit' \
   "${scripts[@]}"; then

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Lists packages of the module by whether their tests link the SQL engine, which is too large for the race detector:
+# Lists packages of the module by whether their tests link the SQL engine, which is too large for
+# the race detector:
 #
 #   scripts/packages.sh engine   packages that do
 #   scripts/packages.sh plain    packages that do not

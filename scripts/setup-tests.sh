@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what only the tests need: redis-server, Chromium and a font (with apt, where they are missing and this user may), the Python client
-# of BigQuery into build/venv, and axe-core, which looks for what people who cannot see or use a mouse would miss, into build/axe.
+# Installs what only the tests need: redis-server, Chromium and a font (with apt, where they are
+# missing and this user may), the Python client of BigQuery into build/venv, and axe-core, which
+# looks for what people who cannot see or use a mouse would miss, into build/axe.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 mkdir -p build
@@ -47,7 +48,12 @@ else
   echo "setup: fetching axe-core $axe_version (MPL-2.0, for tests only) into build/axe"
   rm -rf build/axe
   mkdir -p build/axe
-  (cd build/axe && npm pack --silent "axe-core@$axe_version" >/dev/null && tar -xzf "axe-core-$axe_version.tgz" --strip-components=1 package/axe.min.js package/LICENSE && rm "axe-core-$axe_version.tgz")
+  (
+    cd build/axe
+    npm pack --silent "axe-core@$axe_version" >/dev/null
+    tar -xzf "axe-core-$axe_version.tgz" --strip-components=1 package/axe.min.js package/LICENSE
+    rm "axe-core-$axe_version.tgz"
+  )
   echo "$axe_sha256  build/axe/axe.min.js" | sha256sum --check --quiet
 fi
 

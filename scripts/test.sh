@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# All tests, on a fresh machine too: installs what is missing, builds one thing after the other, then lint, unit tests and end-to-end tests.
-# Every suite runs, also after one has failed; the exit status says whether all passed.
+# All tests, on a fresh machine too: installs what is missing, builds one thing after the other,
+# then lint, unit tests and end-to-end tests. Every suite runs, also after one has failed; the exit
+# status says whether all passed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -26,7 +27,8 @@ suite() { # suite NAME COMMAND…
 # shellcheck disable=SC2086 # lists of packages are words
 {
   suite "unit tests, with the race detector" env CGO_ENABLED=1 go test -race -timeout 15m $plain
-  # A real Envoy gives its services two seconds to answer a ping: these tests have the machine to themselves.
+  # A real Envoy gives its services two seconds to answer a ping: these tests have the machine to
+  # themselves.
   suite "Envoy's configuration on the real binary" env CGO_ENABLED=1 go test -race -timeout 10m ./envoy
   suite "unit tests that link the SQL engine" env CGO_ENABLED=0 go test -timeout 15m $engine
 }
