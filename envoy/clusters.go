@@ -33,14 +33,15 @@ func grpcServiceCluster(name string, s Service, requests uint32) *clusterv3.Clus
 			ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
 				ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
 					Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
-						// A frozen service keeps its socket open, and a FULL_DUPLEX_STREAMED body has no
-						// message timeout: without pings the client would hang until the idle timeout. The
-						// services allow pings this often in their keepalive enforcement policy.
+						// A frozen service keeps its socket open, and a FULL_DUPLEX_STREAMED body
+						// has no message timeout: without pings the client would hang until the
+						// idle timeout. The services allow pings this often in their keepalive
+						// enforcement policy.
 						ConnectionKeepalive: &corev3.KeepaliveSettings{
 							Interval: seconds(time.Second),
 							Timeout:  seconds(2 * time.Second),
-							// An idle connection to a service that froze meanwhile is noticed before a
-							// request is put on it.
+							// An idle connection to a service that froze meanwhile is noticed
+							// before a request is put on it.
 							ConnectionIdleInterval: seconds(2 * time.Second),
 						},
 						InitialStreamWindowSize:     u32(1 << 20),

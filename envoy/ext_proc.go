@@ -31,8 +31,8 @@ func extProc(c Config) *hcmv3.HttpFilter {
 	return &hcmv3.HttpFilter{Name: filterExtProc,
 		ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&extprocv3.ExternalProcessor{
 			StatPrefix: "bqgate",
-			// No timeout of the call itself: it lives as long as the download. Silence is bounded by
-			// the message timeout, by the route's idle timeout and by the pings of the cluster.
+			// No timeout of the call itself: it lives as long as the download. Silence is bounded
+			// by the message timeout, by the route's idle timeout and by the pings of the cluster.
 			GrpcService: &corev3.GrpcService{
 				TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: clusterExtProc}},
 			},

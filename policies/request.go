@@ -40,8 +40,8 @@ type Request struct {
 // Estimate is what BigQuery says a query would read.
 type Estimate struct {
 	Bytes int64 // totalBytesProcessed
-	// Unknown says that no dry run could tell, or none is believed: the query counts as above every bound, and Bytes
-	// means nothing.
+	// Unknown says that no dry run could tell, or none is believed: the query counts as above every
+	// bound, and Bytes means nothing.
 	Unknown bool
 }
 
@@ -66,8 +66,8 @@ func (e Estimate) Most(tables int) int64 {
 	return e.Bytes + e.Bytes/10 + int64(tables+1)*TableFloor
 }
 
-// Exceeds says whether a query is larger than one of which a dry run said seen and so many tables: by more than the
-// room for BigQuery's rounding. What is unknown is larger than all that is known.
+// Exceeds says whether a query is larger than one of which a dry run said seen and so many tables:
+// by more than the room for BigQuery's rounding. What is unknown is larger than all that is known.
 func (e Estimate) Exceeds(seen Estimate, tables int) bool {
 	return !seen.Unknown && e.size() > seen.Most(tables)
 }

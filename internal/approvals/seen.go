@@ -65,7 +65,8 @@ func (h Held) intact() bool {
 }
 
 // Grew says whether a dry run of today says more than reviewers were shown, beyond the room for
-// BigQuery's rounding that the cap they saw leaves. What was approved without its size being known cannot grow.
+// BigQuery's rounding that the cap they saw leaves. What was approved without its size being known
+// cannot grow.
 func (h Held) Grew(today policies.Estimate) bool {
 	return h.Estimated && today.Exceeds(h.estimate(), len(h.Tables))
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// How a call that failed for a moment is made again. The pauses are drawn at random around 0.1, 0.2,
-// 0.4 … s, so that callers who failed together do not come back together.
+// How a call that failed for a moment is made again. The pauses are drawn at random around 0.1,
+// 0.2, 0.4 … s, so that callers who failed together do not come back together.
 const (
 	maxTries   = 6
 	firstPause = 100 * time.Millisecond
@@ -38,13 +38,14 @@ func Again[T any](ctx context.Context, transient func(error) bool, call func() (
 	}, backoff.WithBackOff(pauses), backoff.WithMaxTries(maxTries), backoff.WithMaxElapsedTime(limit))
 }
 
-// unanswered is a call of which no whole answer came: whether Google did what it asked is not known.
+// unanswered is a call of which no whole answer came: whether Google did what it asked is not
+// known.
 type unanswered struct{ error }
 
 func (u *unanswered) Unwrap() error { return u.error }
 
-// momentary says that a call failed for a reason that passes: the network, 429, or any 5xx, whatever
-// the body of the answer is. Google's front ends answer in HTML.
+// momentary says that a call failed for a reason that passes: the network, 429, or any 5xx,
+// whatever the body of the answer is. Google's front ends answer in HTML.
 // https://cloud.google.com/bigquery/docs/error-messages
 func momentary(err error) bool {
 	var lost *unanswered

@@ -110,12 +110,14 @@ func calls(t *testing.T) map[string]struct {
 		call func(context.Context, *Client) error
 	}{
 		"jobs.get": {job, func(ctx context.Context, c *Client) error { _, err := c.GetJob(ctx, ref); return err }},
-		"tables.get": {`{"kind":"bigquery#table","tableReference":{"projectId":"demo","datasetId":"crm","tableId":"t"},"type":"TABLE","schema":{"fields":[{"name":"id","type":"INTEGER"}]}}`,
+		"tables.get": {`{"kind":"bigquery#table","tableReference":{"projectId":"demo","datasetId":"crm","tableId":"t"},"type":"TABLE",` +
+			`"schema":{"fields":[{"name":"id","type":"INTEGER"}]}}`,
 			func(ctx context.Context, c *Client) error {
 				_, err := c.GetTable(ctx, TableID{"demo", "crm", "t"})
 				return err
 			}},
-		"a dry run": {`{"kind":"bigquery#job","jobReference":{"projectId":"demo"},"configuration":{"dryRun":true,"query":{"query":"SELECT 1"}},"status":{"state":"DONE"},"statistics":{"totalBytesProcessed":"1"}}`,
+		"a dry run": {`{"kind":"bigquery#job","jobReference":{"projectId":"demo"},"configuration":{"dryRun":true,` +
+			`"query":{"query":"SELECT 1"}},"status":{"state":"DONE"},"statistics":{"totalBytesProcessed":"1"}}`,
 			func(ctx context.Context, c *Client) error {
 				_, err := c.DryRun(ctx, Operation{Job: JobReference{ProjectID: "demo"}, Query: &QueryRequest{SQL: "SELECT 1"}})
 				return err
@@ -180,7 +182,8 @@ func TestAFaultThatStaysIsTold(t *testing.T) {
 
 // A second insert without an id would be a second job, billed twice.
 func TestAnInsertWithoutAJobIDIsSentOnce(t *testing.T) {
-	for _, body := range []string{`{"configuration":{}}`, `{"jobReference":{"projectId":"demo"}}`, `{"jobReference":{"jobId":""}}`, `not JSON`} {
+	for _, body := range []string{`{"configuration":{}}`, `{"jobReference":{"projectId":"demo"}}`, `{"jobReference":{"jobId":""}}`,
+		`not JSON`} {
 		s := &failing{faults: []func(http.ResponseWriter){fault(503, "text/html", html)}, body: upstreamJob(t)}
 		if _, err := connect(t, s).InsertJob(t.Context(), "minted", "demo", []byte(body)); err == nil || s.count() != 1 {
 			t.Errorf("%s: %v after %d requests, want an error after one", body, err, s.count())

@@ -106,7 +106,8 @@ func TestForwardQuery(t *testing.T) {
 		{Operation{Method: MethodGetQueryResults, Job: job, Fields: mask(t, "rows"), Read: &ReadRequest{
 			MaxResults: ptr(uint32(0)), StartIndex: ptr(uint64(5)), PageToken: "a+/=", TimeoutMs: ptr(int64(0)),
 			Format: FormatOptions{true, "INT64"},
-		}}, "alt=json&formatOptions.timestampOutputFormat=INT64&formatOptions.useInt64Timestamp=true&location=EU&maxResults=0&pageToken=a%2B%2F%3D&prettyPrint=false&startIndex=5&timeoutMs=0"},
+		}}, "alt=json&formatOptions.timestampOutputFormat=INT64&formatOptions.useInt64Timestamp=true&location=EU" +
+			"&maxResults=0&pageToken=a%2B%2F%3D&prettyPrint=false&startIndex=5&timeoutMs=0"},
 	} {
 		if got := ForwardQuery(c.op).Encode(); got != c.want {
 			t.Errorf("%s: %s, want %s", c.op.Method, got, c.want)

@@ -93,7 +93,8 @@ func TestFilterJob(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"kind":"bigquery#job","id":"demo:US.j1","selfLink":"https://bigquery.googleapis.com/bigquery/v2/projects/demo/jobs/j1?location=US","user_email":"agent@example.com",` +
+	want := `{"kind":"bigquery#job","id":"demo:US.j1","selfLink":"https://bigquery.googleapis.com/bigquery/v2/projects/demo/jobs/j1?location=US",` +
+		`"user_email":"agent@example.com",` +
 		`"jobReference":{"projectId":"demo","jobId":"j1","location":"US"},"configuration":{"jobType":"QUERY","labels":{"team":"x"},` +
 		`"query":{"query":"SELECT name FROM crm.customers",` +
 		`"useLegacySql":false,"priority":"INTERACTIVE","destinationTable":{"projectId":"demo","datasetId":"_anon1","tableId":"anon2"}}},` +
@@ -205,7 +206,8 @@ func TestReplies(t *testing.T) {
 		Job: JobReference{"demo", "j1", "US"}, SQL: "SELECT '<1>'", Labels: map[string]string{"team": "x"},
 		Created: time.UnixMilli(1795391325000), Ended: time.UnixMilli(1795391326000),
 	}
-	head := `{"kind":"bigquery#job","id":"demo:US.j1","selfLink":"https://bigquery.googleapis.com/bigquery/v2/projects/demo/jobs/j1?location=US","jobReference":{"projectId":"demo","jobId":"j1","location":"US"},` +
+	head := `{"kind":"bigquery#job","id":"demo:US.j1","selfLink":"https://bigquery.googleapis.com/bigquery/v2/projects/demo/jobs/j1?location=US",` +
+		`"jobReference":{"projectId":"demo","jobId":"j1","location":"US"},` +
 		`"configuration":{"jobType":"QUERY","labels":{"team":"x"},"query":{"query":"SELECT ` +
 		`'<1>'","useLegacySql":false,"priority":"INTERACTIVE"}},"statistics":{"creationTime":"1795391325000"`
 	ended := `,"startTime":"1795391325000","endTime":"1795391326000"},"status":{"state":"DONE","errorResult":{"reason":"%",` +

@@ -100,7 +100,8 @@ func TestMetadataIsRebuilt(t *testing.T) {
 	if strings.Contains(strings.ToUpper(got), "SECRET") || strings.Contains(got, "77") {
 		t.Errorf("%s", got)
 	}
-	const want = `{"kind":"bigquery#table","id":"demo:crm.v","selfLink":"https://bigquery.googleapis.com/bigquery/v2/projects/demo/datasets/crm/tables/v",` +
+	const want = `{"kind":"bigquery#table","id":"demo:crm.v",` +
+		`"selfLink":"https://bigquery.googleapis.com/bigquery/v2/projects/demo/datasets/crm/tables/v",` +
 		`"tableReference":{"projectId":"demo","datasetId":"crm","tableId":"v"},"type":"VIEW","location":"US",` +
 		`"schema":{"fields":[{"name":"a","type":"INTEGER","mode":"REQUIRED"},` +
 		`{"name":"s","type":"RECORD","mode":"REPEATED","fields":[{"name":"x","type":"FLOAT","mode":"NULLABLE"}]},{"name":"b",` +

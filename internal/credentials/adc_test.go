@@ -31,10 +31,14 @@ func TestApplicationDefaultTakesNoSecretFile(t *testing.T) {
 			"Application Default Credentials"},
 		"user's refresh token": {`{"type":"authorized_user",` + user + `}`, `has type "authorized_user"`},
 		"impersonation by a key": {
-			`{"type":"impersonated_service_account","service_account_impersonation_url":"https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/a@b.iam.gserviceaccount.com:generateAccessToken","source_credentials":{"type":"service_account",` + key + `}}`, `has type "impersonated_service_account"`,
+			`{"type":"impersonated_service_account","service_account_impersonation_url":"https://iamcredentials.googleapis.com/v1` +
+				`/projects/-/serviceAccounts/a@b.iam.gserviceaccount.com:generateAccessToken",` +
+				`"source_credentials":{"type":"service_account",` + key + `}}`, `has type "impersonated_service_account"`,
 		},
 		"impersonation by a user": {
-			`{"type":"impersonated_service_account","service_account_impersonation_url":"https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/a@b.iam.gserviceaccount.com:generateAccessToken","source_credentials":{"type":"authorized_user",` + user + `}}`, `has type "impersonated_service_account"`,
+			`{"type":"impersonated_service_account","service_account_impersonation_url":"https://iamcredentials.googleapis.com/v1` +
+				`/projects/-/serviceAccounts/a@b.iam.gserviceaccount.com:generateAccessToken",` +
+				`"source_credentials":{"type":"authorized_user",` + user + `}}`, `has type "impersonated_service_account"`,
 		},
 		"workforce user's refresh token": {
 			`{"type":"external_account_authorized_user","audience":"//iam.googleapis.com/locations/global/workforcePools/p/providers/q",` +
