@@ -247,7 +247,8 @@ func (w *boundWorld) column(f bigquery.Field) {
 	w.table.Schema.Fields = append([]bigquery.Field{f}, w.table.Schema.Fields...)
 }
 
-// A request that does not wait is approved, one part of it changes, and the next try asks again. Unchanged, it runs, once.
+// A request that does not wait is approved, one part of it changes, and the next try asks again.
+// Unchanged, it runs, once.
 func TestApprovalIsBoundToWhatWasReviewed(t *testing.T) {
 	for name, change := range boundParts {
 		t.Run(name, func(t *testing.T) {
@@ -294,7 +295,8 @@ func TestApprovalIsBoundToWhatWasReviewed(t *testing.T) {
 	})
 }
 
-// A held job is approved, its tables or its policy change, and the poll that would release it is refused; nothing was minted or sent. Asking again asks again.
+// A held job is approved, its tables or its policy change, and the poll that would release it is
+// refused; nothing was minted or sent. Asking again asks again.
 func TestReleaseChecksTheWholeDecisionAgain(t *testing.T) {
 	for name, change := range boundParts {
 		query := boundQuery()
@@ -353,7 +355,8 @@ func jobOf(t *testing.T, o outcome) string {
 	return v.JobReference.JobID
 }
 
-// Two polls of one client: the second has seen no record of a job yet, and comes upon the request when the first has released it. It gets the job, and not the word that its approval is gone.
+// Two polls of one client: the second has seen no record of a job yet, and comes upon the request
+// when the first has released it. It gets the job, and not the word that its approval is gone.
 func TestAPollBesideTheRelease(t *testing.T) {
 	w := newBoundWorld(t)
 	job := jobOf(t, w.ask(boundQuery()))
@@ -384,7 +387,8 @@ func TestAPollBesideTheRelease(t *testing.T) {
 	}
 }
 
-// A job id is one job's, as in BigQuery: a held one and one that ran do not take it from each other, or a client would read the rows of the one and believe them to be the other's.
+// A job id is one job's, as in BigQuery: a held one and one that ran do not take it from each
+// other, or a client would read the rows of the one and believe them to be the other's.
 func TestAJobIDIsTakenOnce(t *testing.T) {
 	w := newBoundWorld(t)
 	insert := func(id, sql string) outcome {

@@ -19,7 +19,8 @@ import (
 	"github.com/bqgate/bqgate/policies"
 )
 
-// walk is one request on its way through the steps: what is known of it so far, for the record and for the reply.
+// walk is one request on its way through the steps: what is known of it so far, for the record and
+// for the reply.
 type walk struct {
 	id       string // decision id, "d-" and a ULID
 	started  time.Time
@@ -108,8 +109,8 @@ func (s *Service) run(ctx context.Context, w *walk) outcome {
 	}
 }
 
-// judge analyses the SQL and asks the policy, with an estimate where the policy wants one. It is used for a new query and again, whole, when a held one is
-// released.
+// judge analyses the SQL and asks the policy, with an estimate where the policy wants one. It is
+// used for a new query and again, whole, when a held one is released.
 func (s *Service) judge(ctx context.Context, w *walk, op bigquery.Operation) error {
 	set := s.Policies()
 	analysis, err := s.Analyzer.Analyze(ctx, s.sqlRequest(w, set, op))
@@ -164,7 +165,7 @@ func (s *Service) allow(ctx context.Context, w *walk) outcome {
 // forwardQuery says what leaves for BigQuery when a new query is allowed.
 func (s *Service) forwardQuery(w *walk) (verdict.Forward, error) {
 	m := bigquery.Mutation{
-		Decision: jobs.LabelValue(w.id), MaximumBytesBilled: w.bytesCap(w.op.Query), SQL: w.forwarded,
+		Decision: jobs.LabelValue(w.id), MaximumBytesBilled: w.bytesCap(w.op.Query).Bytes, SQL: w.forwarded,
 	}
 	if w.op.Method == bigquery.MethodQuery {
 		m.RequestID = s.requestID(w)
@@ -185,7 +186,7 @@ func (s *Service) draft(w *walk, q *bigquery.QueryRequest) jobs.Record {
 		Job: w.job, Owner: w.subject.Owner, Decision: w.id, Query: *q, SQLDigest: jobs.Digest(cmp.Or(w.forwarded, q.SQL)), Rewritten: w.rewritten, Analysis: *w.analysis,
 		Named: named(w.analysis), Tables: tables(w.analysis), Reads: jobs.ReadsOf(w.analysis), RowAccess: w.rowAccess,
 		Plan: w.decision.Mask, Masked: w.decision.Masked, MaxRows: w.decision.MaxRows, MaxResultBytes: w.decision.MaxResultBytes,
-		Credential: w.account, Principal: s.Credentials.Principal(w.account), Approval: w.approval, Created: w.started,
+		Cap: w.bytesCap(q), Credential: w.account, Principal: s.Credentials.Principal(w.account), Approval: w.approval, Created: w.started,
 	}
 	if w.estimate != nil {
 		r.Estimate, r.SizeUnknown = &w.estimate.Bytes, w.estimate.Unknown
@@ -193,8 +194,8 @@ func (s *Service) draft(w *walk, q *bigquery.QueryRequest) jobs.Record {
 	return r
 }
 
-// requestID keeps BigQuery's idempotency for one subject and takes it away from everybody else: the same value of another subject
-// is another request (A6).
+// requestID keeps BigQuery's idempotency for one subject and takes it away from everybody else: the
+// same value of another subject is another request (A6).
 func (s *Service) requestID(w *walk) string {
 	value := w.op.Query.RequestID
 	if value == "" {

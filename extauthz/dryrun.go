@@ -8,8 +8,10 @@ import (
 	"github.com/bqgate/bqgate/policies"
 )
 
-// dryRun answers a client's dry run. It is decided as the run would be, so that it tells nothing that the run would not (A29), and answered from the gateway's own dry run
-// with what a client needs: the kind of statement, the masked result's schema, the tables, and the bytes, rounded up. Nothing is forwarded, and no job comes to be.
+// dryRun answers a client's dry run. It is decided as the run would be, so that it tells nothing
+// that the run would not (A29), and answered from the gateway's own dry run with what a client
+// needs: the kind of statement, the masked result's schema, the tables, and the bytes, rounded up.
+// Nothing is forwarded, and no job comes to be.
 func (s *Service) dryRun(ctx context.Context, w *walk) outcome {
 	if err := s.mayAsk(w, s.reach(w)); err != nil {
 		return s.refuse(ctx, w, err)

@@ -45,9 +45,9 @@ func (e *estimates) put(key string, v policies.Estimate) {
 	e.entries[key] = estimated{v, time.Now().Add(estimateTTL)}
 }
 
-// estimate asks BigQuery, with the inspection identity and through jobs.insert, what the query would read. What BigQuery
-// does not say for certain is unknown, and so is what it says of a query of which one of the tables named has row access
-// policies: policies.Set.Unmeasured.
+// estimate asks BigQuery, with the inspection identity and through jobs.insert, what the query
+// would read. What BigQuery does not say for certain is unknown, and so is what it says of a query
+// of which one of the tables named has row access policies: policies.Set.Unmeasured.
 func (s *Service) estimate(ctx context.Context, w *walk, op bigquery.Operation, unmeasured []*bigquery.Table) (*policies.Estimate, error) {
 	said, err := s.dryRunBytes(ctx, op)
 	if err != nil || said.Unknown || len(unmeasured) == 0 {
@@ -87,6 +87,17 @@ func (s *Service) dryRunBytes(ctx context.Context, op bigquery.Operation) (*poli
 	if errors.As(err, &api) && api.Status == 400 {
 		return nil, &refusal{status: 400, reason: "invalidQuery", message: "BigQuery does not accept the query: its dry run failed"}
 	}
+	if errors.As(err, &api) && api.Status < 500 && api.Status != 401 {
+		// What is permanent must not look as if the next try could pass, nor the other way round.
+		r := &refusal{status: api.Status, reason: api.Reason, message: "BigQuery did not estimate the query"}
+		if words := api.Words(); words != "" {
+			r.message += ": " + words
+		}
+		if api.Status == 404 {
+			r.status, r.reason = 403, "accessDenied"
+		}
+		return nil, r
+	}
 	if err != nil && !errors.Is(err, bigquery.ErrNoEstimate) {
 		return nil, fmt.Errorf("estimate the query: %w", err)
 	}
@@ -98,27 +109,28 @@ func (s *Service) dryRunBytes(ctx context.Context, op bigquery.Operation) (*poli
 	return &v, nil
 }
 
-// bounded says whether a query reads no more than its dry run says. Of UNKNOWN and LOWER_BOUND nobody knows, and BigQuery
-// says 0 bytes beside them. "For dry-run jobs, totalBytesProcessed is an estimate and this field specifies the accuracy":
-// totalBytesProcessedAccuracy, https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobStatistics2
+// bounded says whether a query reads no more than its dry run says. Of UNKNOWN and LOWER_BOUND
+// nobody knows, and BigQuery says 0 bytes beside them. "For dry-run jobs, totalBytesProcessed is an
+// estimate and this field specifies the accuracy": totalBytesProcessedAccuracy,
+// https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobStatistics2
 func bounded(accuracy string) bool { return accuracy == "PRECISE" || accuracy == "UPPER_BOUND" }
 
-// bytesCap is what BigQuery may bill: the smallest of the client's own limit, the rule's, and the estimate that was decided on, with
-// room for BigQuery's rounding. 0 means that nobody set a limit.
-func (w *walk) bytesCap(q *bigquery.QueryRequest) int64 {
-	limit := q.MaximumBytesBilled
-	lower := func(v int64) {
-		if v > 0 && (limit == 0 || v < limit) {
-			limit = v
+// bytesCap is what BigQuery may bill: the smallest of the client's own limit, the rule's, and the
+// estimate that was decided on, with room for BigQuery's rounding. 0 means that nobody set a limit.
+func (w *walk) bytesCap(q *bigquery.QueryRequest) bigquery.BytesCap {
+	limit := bigquery.BytesCap{Bytes: q.MaximumBytesBilled, Of: bigquery.CapRequest}
+	lower := func(v int64, of bigquery.CapOf) {
+		if v > 0 && (limit.Bytes == 0 || v < limit.Bytes) {
+			limit = bigquery.BytesCap{Bytes: v, Of: of}
 		}
 	}
 	if rule := w.decision.MaxBytes; rule > 0 {
 		// Below the least that BigQuery bills, what the rule allows would fail.
-		lower(max(rule, int64(len(tables(w.analysis)))*policies.TableFloor))
+		lower(max(rule, int64(len(tables(w.analysis)))*policies.TableFloor), bigquery.CapPolicy)
 	}
 	if w.estimate != nil && !w.estimate.Unknown { // rounded, since a request for approval shows its requester the limit
 		e := policies.Estimate{Bytes: coarse.Bytes(w.estimate.Bytes)}
-		lower(e.Most(len(tables(w.analysis))))
+		lower(e.Most(len(tables(w.analysis))), bigquery.CapEstimate)
 	}
 	return limit
 }

@@ -9,8 +9,9 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 )
 
-// What BigQuery does not say for certain counts as above every bound: over max_bytes it is refused, where an approval asks
-// for estimate.bytes it waits. A dry run of a table with row access policies may say 0 bytes, so that none is believed.
+// What BigQuery does not say for certain counts as above every bound: over max_bytes it is refused,
+// where an approval asks for estimate.bytes it waits. A dry run of a table with row access policies
+// may say 0 bytes, so that none is believed.
 func TestAnEstimateThatIsNone(t *testing.T) {
 	bounded := `version: bqgate/v1
 groups:
@@ -88,6 +89,37 @@ rules:
 			word := map[bool]string{true: "UPPER_BOUND", false: "UNKNOWN"}[c.known]
 			if o.status != 200 || !strings.Contains(string(o.body), `"totalBytesProcessedAccuracy":"`+word+`"`) {
 				t.Errorf("dry run, want %s: %d %s", word, o.status, o.body)
+			}
+		})
+	}
+}
+
+// BigQuery's refusal of a dry run stays what it is: permanent, or worth another try. A client repeats a 5xx for minutes.
+func TestADryRunThatBigQueryRefuses(t *testing.T) {
+	for name, c := range map[string]struct {
+		status int
+		reason string
+		want   int
+		shown  string
+		says   string
+	}{
+		"no permission": {403, "accessDenied", 403, "accessDenied", "lacks a permission"},
+		"no billing":    {403, "billingNotEnabled", 403, "billingNotEnabled", "no billing account"},
+		"quota":         {403, "quotaExceeded", 403, "quotaExceeded", "a quota of BigQuery's is used up"},
+		"too many":      {403, "rateLimitExceeded", 403, "rateLimitExceeded", "too many requests"},
+		"gone":          {404, "notFound", 403, "accessDenied", "did not find"},
+		"not valid":     {400, "invalidQuery", 400, "invalidQuery", "its dry run failed"},
+		"credential":    {401, "authError", 0, "", ""},
+		"down":          {503, "backendError", 0, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newBoundWorld(t)
+			w.noEstimate = fmt.Errorf("dry run: %w", &bigquery.APIError{Status: c.status, Reason: c.reason, Message: "CANARY-4711"})
+			o := w.ask(boundQuery())
+			body := string(o.body)
+			says := strings.Contains(body, c.says) && strings.Contains(body, c.shown) && !strings.Contains(body, "CANARY")
+			if o.fault != (c.want == 0) || o.status != c.want || !says {
+				t.Errorf("fault %t, %d %s; want %d %s", o.fault, o.status, body, c.want, c.shown)
 			}
 		})
 	}

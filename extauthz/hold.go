@@ -41,7 +41,7 @@ func (s *Service) hold(ctx context.Context, w *walk) outcome {
 	ask := approvals.Held{
 		Operation: w.op, Subject: w.subject, Statement: statement, Job: job, Decision: w.id, Groups: w.decision.Groups, Tables: tables(w.analysis),
 		Sensitive: w.decision.Sensitive, Masked: w.decision.Masked, Approval: *w.decision.Approval, Credential: w.account, Plan: w.decision.Mask,
-		MaxBytes: w.bytesCap(w.op.Query), MaxRows: w.decision.MaxRows, MaxResultBytes: w.decision.MaxResultBytes,
+		MaxBytes: w.bytesCap(w.op.Query).Bytes, MaxRows: w.decision.MaxRows, MaxResultBytes: w.decision.MaxResultBytes,
 		Review: review(w, s.Policies().Digest()), NoWait: noWait,
 	}
 	switch {

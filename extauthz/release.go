@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/bigquery"
@@ -67,9 +68,13 @@ func (s *Service) submit(ctx context.Context, w *walk, held approvals.Held, leas
 	if err := s.asApproved(w, held, lease); err != nil {
 		return jobs.Record{}, err
 	}
+	limit := w.bytesCap(op.Query)
+	if held.MaxBytes > 0 && (limit.Bytes == 0 || held.MaxBytes < limit.Bytes) {
+		limit = bigquery.BytesCap{Bytes: held.MaxBytes, Of: bigquery.CapApproval}
+	}
 	m := bigquery.Mutation{
 		Decision: jobs.LabelValue(held.Decision), JobID: held.Job.JobID, Location: held.Job.Location, SQL: w.forwarded,
-		MaximumBytesBilled: policies.Least(held.MaxBytes, w.bytesCap(op.Query)),
+		MaximumBytesBilled: limit.Bytes,
 	}
 	body, err := bigquery.EncodeInsert(op, m)
 	if err != nil {
@@ -92,12 +97,15 @@ func (s *Service) submit(ctx context.Context, w *walk, held approvals.Held, leas
 	case err == nil:
 	case taken: // it ran before, or the id is somebody else's: jobs.get says which
 	case errors.As(err, &api) && api.Status < 500:
-		return jobs.Record{}, &refusal{status: api.Status, reason: api.Reason, message: "BigQuery did not accept the approved query"}
+		return jobs.Record{}, &refusal{
+			status: api.Status, reason: api.Reason,
+			message: strings.Trim("BigQuery did not accept the approved query: "+api.Words(), ": "),
+		}
 	default:
 		return jobs.Record{}, fmt.Errorf("submit the approved query: %w", err)
 	}
 	record := s.draft(w, op.Query)
-	record.Job, record.Decision, record.Votes = held.Job, held.Decision, lease.Votes
+	record.Job, record.Decision, record.Votes, record.Cap = held.Job, held.Decision, lease.Votes, limit
 	job, err := s.Upstream.GetJob(ctx, held.Job)
 	if err != nil {
 		return jobs.Record{}, fmt.Errorf("check the approved job: %w", err)

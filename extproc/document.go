@@ -107,6 +107,6 @@ func (d *document) view(job bigquery.Job) ([]byte, error) {
 		}), nil
 	}
 	return bigquery.ShowJob(job, bigquery.JobView{
-		SQL: q.SQL, Labels: q.Labels, Sensitive: f.Plan.Sensitive, Wrapped: f.Method == bigquery.MethodCancel,
+		SQL: q.SQL, Labels: q.Labels, Cap: f.Record.Cap, Sensitive: f.Plan.Sensitive, Wrapped: f.Method == bigquery.MethodCancel,
 	})
 }

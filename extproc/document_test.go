@@ -91,7 +91,7 @@ func TestACancelThatIsAnsweredWithoutABody(t *testing.T) {
 		shows   []string
 	}{
 		"no body":               {"200", json, nil, found(running), false, 200, []string{`"bigquery#jobCancelResponse"`, `"RUNNING"`, "SELECT mine", `"j1"`}},
-		"a job that ended":      {"200", json, nil, found(stopped), false, 200, []string{`"DONE"`, `"stopped"`, "Its own words are not shown"}},
+		"a job that ended":      {"200", json, nil, found(stopped), false, 200, []string{`"DONE"`, `"stopped"`, "ran longer than its jobTimeoutMs"}},
 		"no type":               {"200", nil, nil, found(running), false, 200, []string{`"RUNNING"`}},
 		"the type of HTML":      {"200", []string{"content-type", "text/html"}, nil, found(running), false, 200, []string{`"RUNNING"`}},
 		"204":                   {"204", nil, nil, found(running), false, 200, []string{`"RUNNING"`}},

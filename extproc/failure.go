@@ -32,6 +32,6 @@ func (f *failure) write(_ context.Context, p []byte) ([]byte, error) {
 }
 
 func (f *failure) close(context.Context) ([]byte, error) {
-	_, out := bigquery.FilterError(f.code, f.body, bigquery.ErrorView{Sensitive: f.forward.Plan.Sensitive})
+	_, out := bigquery.FilterError(f.code, f.body, bigquery.ErrorView{Sensitive: f.forward.Plan.Sensitive, Cap: f.forward.Record.Cap})
 	return out, nil
 }

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/bqgate/bqgate/internal/coarse"
 )
 
 var sizeUnits = []struct {
@@ -46,12 +48,4 @@ const maxDuration = 30 * 24 * time.Hour
 func FormatSize(n int64) string { return formatSize(n) }
 
 // formatSize writes bytes for people: 1536 is "1.5 KiB".
-func formatSize(n int64) string {
-	for _, unit := range sizeUnits {
-		if n >= unit.bytes && unit.bytes > 1 {
-			text := strconv.FormatFloat(float64(n)/float64(unit.bytes), 'f', 1, 64)
-			return strings.TrimSuffix(text, ".0") + " " + unit.suffix
-		}
-	}
-	return strconv.FormatInt(n, 10) + " B"
-}
+func formatSize(n int64) string { return coarse.Text(n) }

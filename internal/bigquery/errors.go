@@ -112,26 +112,14 @@ func jobReason(reason string) string { return knownReason(reason, http.StatusBad
 // ErrorView says how much of an upstream error its reader may see.
 type ErrorView struct {
 	// Sensitive is set where the query touches a sensitive column: the text of a run-time error can
-	// carry a value, and which text it is can carry a bit of one (A2). One fixed text is shown
-	// then, whatever went wrong.
+	// carry a value, and which text it is can carry a bit of one (A2). One fixed text a reason is
+	// shown then, whatever went wrong: the reason itself is what clients act on, and is always told.
 	Sensitive bool
+	Cap       BytesCap // of the query: what a query that would bill more is told
 }
 
 // maxErrorText bounds the message of an upstream error that is shown.
 const maxErrorText = 4 << 10
-
-// SensitiveErrorText stands for every upstream error of a query that touches a sensitive column.
-const SensitiveErrorText = "bqgate: BigQuery could not run the query. Its own words are not shown, because the query touches sensitive " +
-	"columns and they could carry values"
-
-// overLimitText stands for BigQuery's "Query exceeded limit for bytes billed: 1000. 10485760 or
-// higher required.", which says how much a query reads to the MiB.
-const overLimitText = "bqgate: the query would bill more than its maximumBytesBilled allows; a dry run says how much, rounded up"
-
-// tellsBytes says whether an error's text tells how many bytes a query reads.
-func tellsBytes(reason, message string) bool {
-	return reason == "bytesBilledLimitExceeded" || strings.Contains(strings.ToLower(message), "bytes billed")
-}
 
 const unreadableErrorText = "bqgate: BigQuery answered with an error that could not be read"
 
@@ -158,12 +146,10 @@ func FilterError(status int, body []byte, v ErrorView) (int, []byte) {
 		// The credential that BigQuery refused is the gateway's. Its text must not make the client
 		// think of its own.
 		message = "bqgate: BigQuery did not accept the gateway's credential; ask an operator"
-	case v.Sensitive:
-		message = SensitiveErrorText
-	case err != nil || message == "":
+	case (err != nil || message == "") && !v.Sensitive:
 		message = unreadableErrorText
-	case tellsBytes(reason, message):
-		message = overLimitText
+	default:
+		message = shownWords(reason, message, v)
 	}
 	return status, ErrorBody(status, reason, message)
 }

@@ -16,6 +16,7 @@ type JobView struct {
 	Labels    map[string]string // the client's own labels
 	UserEmail string            // shown as user_email, left out if empty; BigQuery's is the account of the gateway
 	Sensitive bool              // as ErrorView.Sensitive
+	Cap       BytesCap          // as ErrorView.Cap
 	Wrapped   bool              // the answer of jobs.cancel, which carries the job in a member
 }
 
@@ -103,12 +104,7 @@ func ShowJob(j Job, v JobView) ([]byte, error) {
 	a.Status.State = j.State
 	if j.Error != nil {
 		shown := JobError{Reason: jobReason(j.Error.Reason), Message: boundText(j.Error.Message)}
-		switch {
-		case v.Sensitive:
-			shown.Message = SensitiveErrorText
-		case tellsBytes(shown.Reason, shown.Message):
-			shown.Message = overLimitText
-		}
+		shown.Message = shownWords(shown.Reason, shown.Message, ErrorView{Sensitive: v.Sensitive, Cap: v.Cap})
 		a.fail(shown)
 	}
 	if v.Wrapped {

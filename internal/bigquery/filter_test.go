@@ -3,6 +3,7 @@ package bigquery
 import (
 	"encoding/json"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -133,12 +134,11 @@ func TestJobsTellRoundedBytes(t *testing.T) {
 	for name, body := range map[string]string{"get": job, "as a number": strings.ReplaceAll(job, `"12345678"`, `12345678`),
 		"cancel": `{"kind":"bigquery#jobCancelResponse","job":` + job + `}`} {
 		t.Run(name, func(t *testing.T) {
-			out, err := filterJob([]byte(body), JobView{SQL: "SELECT 1", Wrapped: name == "cancel"})
+			out, err := filterJob([]byte(body), JobView{SQL: "SELECT 1", Wrapped: name == "cancel", Cap: BytesCap{20 << 20, CapPolicy}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if n := strings.Count(string(out), `"totalBytesProcessed":"20971520"`); n != 2 ||
-				!strings.Contains(string(out), overLimitText) {
+			if n := strings.Count(string(out), `"totalBytesProcessed":"20971520"`); n != 2 || !strings.Contains(string(out), "20 MiB, the max_bytes") {
 				t.Errorf("%d of 2 figures are rounded: %s", n, out)
 			}
 			for _, exact := range []string{"12345678", "13631488", "shuffleOutputBytes", "recordsRead", "totalSlotMs"} {
@@ -154,8 +154,8 @@ func TestFilterError(t *testing.T) {
 	full := `{"error":{"code":400,"message":"Bad int64 value: ` + canary + `","errors":[{"message":"` + canary +
 		`","domain":"global","reason":"invalidQuery","location":"` + canary + `","debugInfo":"` + canary + `"}],` +
 		`"status":"INVALID_ARGUMENT","details":[{"@type":"x","detail":"` + canary + `"}]}}`
-	billed := `{"error":{"code":400,"message":"Query exceeded limit for bytes billed: 20971520. 34603008 or higher ` +
-		`required.","errors":[{"reason":"bytesBilledLimitExceeded"}]}}`
+	billed := `{"error":{"code":400,"message":"Query exceeded limit for bytes billed: 20971520. 34603008 or higher required.","errors":[{"reason":"bytesBilledLimitExceeded"}]}}`
+	noCap := BytesCap{}.words()
 	for name, c := range map[string]struct {
 		status          int
 		body            string
@@ -163,16 +163,15 @@ func TestFilterError(t *testing.T) {
 		code            int
 		reason, message string
 	}{
-		"sensitive":    {400, full, true, 400, "invalidQuery", SensitiveErrorText},
-		"clear":        {400, full, false, 400, "invalidQuery", "Bad int64 value: " + canary},
-		"bytes billed": {400, billed, false, 400, "bytesBilledLimitExceeded", overLimitText},
-		"bytes in a text": {400, strings.Replace(billed, "bytesBilledLimitExceeded", "invalid", 1), false, 400, "invalid",
-			overLimitText},
-		"bytes and secret":   {400, billed, true, 400, "bytesBilledLimitExceeded", SensitiveErrorText},
+		"sensitive":          {400, full, true, 400, "invalidQuery", SensitiveErrorText},
+		"clear":              {400, full, false, 400, "invalidQuery", "Bad int64 value: " + canary},
+		"bytes billed":       {400, billed, false, 400, "bytesBilledLimitExceeded", noCap},
+		"bytes in a text":    {400, strings.Replace(billed, "bytesBilledLimitExceeded", "invalid", 1), false, 400, "invalid", noCap},
+		"bytes and secret":   {400, billed, true, 400, "bytesBilledLimitExceeded", noCap},
 		"unknown reason":     {403, `{"error":{"message":"m","errors":[{"reason":"` + canary + `"}]}}`, false, 403, "accessDenied", "m"},
 		"no entries":         {404, `{"error":{"message":"m"}}`, false, 404, "notFound", "m"},
 		"html":               {502, `<html>` + canary, false, 502, "backendError", unreadableErrorText},
-		"html and sensitive": {502, `<html>` + canary, true, 502, "backendError", SensitiveErrorText},
+		"html and sensitive": {502, `<html>` + canary, true, 502, "backendError", "bqgate: " + reasonWords["backendError"] + hiddenWords},
 		"duplicate keys":     {400, `{"error":{"message":"a","message":"` + canary + `"}}`, false, 400, "invalid", unreadableErrorText},
 		"empty":              {500, ``, false, 500, "backendError", unreadableErrorText},
 		"list":               {400, `[{"error":{"message":"` + canary + `"}}]`, false, 400, "invalid", unreadableErrorText},
@@ -251,6 +250,10 @@ func TestReplies(t *testing.T) {
 // FuzzFilterJob: what passes is made of the view's words, of ids, of numbers and of documented
 // words.
 func FuzzFilterJob(f *testing.F) {
+	fixed := []string{SensitiveErrorText, BytesCap{}.words()}
+	for _, words := range reasonWords {
+		fixed = append(fixed, "bqgate: "+words+hiddenWords)
+	}
 	f.Add(upstreamJob(f), false)
 	f.Add(`{"job":{"jobReference":{"projectId":"p","jobId":"j"},"configuration":{"query":{"query":"x"}},"status":{"state":"DONE"}}}`, true)
 	f.Fuzz(func(t *testing.T, body string, wrapped bool) {
@@ -271,8 +274,7 @@ func FuzzFilterJob(f *testing.F) {
 			t.Fatal(err)
 		}
 		eachText(tree, func(s string) {
-			known := s == "SELECT 1" || s == SensitiveErrorText ||
-				strings.HasPrefix(s, "https://bigquery.googleapis.com/bigquery/v2/projects/")
+			known := s == "SELECT 1" || slices.Contains(fixed, s) || strings.HasPrefix(s, "https://bigquery.googleapis.com/bigquery/v2/projects/")
 			if !known && strings.ContainsFunc(s, func(r rune) bool {
 				return r > '~' || r <= ' ' || strings.ContainsRune(`"'<>&;/\`, r)
 			}) {

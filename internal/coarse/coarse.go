@@ -4,6 +4,11 @@
 // reviewers do not, since a requester sees his own request as they do.
 package coarse
 
+import (
+	"strconv"
+	"strings"
+)
+
 // Step is the unit of every number of bytes that a client is told: BigQuery bills at least 10 MiB a
 // table.
 const Step = 10 << 20
@@ -30,4 +35,18 @@ func Limit(n int64) int64 {
 		return n
 	}
 	return n / Step * Step
+}
+
+// Text writes bytes for people: 1536 is "1.5 KiB".
+func Text(n int64) string {
+	for _, unit := range []struct {
+		suffix string
+		bytes  int64
+	}{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
+		if n >= unit.bytes {
+			text := strconv.FormatFloat(float64(n)/float64(unit.bytes), 'f', 1, 64)
+			return strings.TrimSuffix(text, ".0") + " " + unit.suffix
+		}
+	}
+	return strconv.FormatInt(n, 10) + " B"
 }

@@ -66,6 +66,8 @@ type Record struct {
 	Approval   string          `json:"approval,omitempty"` // id of the approved request, when the run needed one
 	Votes      approvals.Votes `json:"votes,omitempty"`    // of those who approved it
 	Estimate   *int64          `json:"estimate,omitempty"` // bytes, when a dry run was made
+	// Cap is the maximumBytesBilled that the job runs under, for the words of a job that fails for it.
+	Cap bigquery.BytesCap `json:"cap,omitzero"`
 	// SizeUnknown says that the dry run could not tell: policies.Estimate.
 	SizeUnknown bool      `json:"size_unknown,omitempty"`
 	Created     time.Time `json:"created"`
