@@ -123,7 +123,7 @@ func TestCatalogIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := len(c.tables.entries); n > catalogSize {
+	if n := c.tables.entries.Len(); n > catalogSize {
 		t.Errorf("%d entries", n)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/singleflight"
+
+	"github.com/bqgate/bqgate/internal/cache"
 )
 
 // remembered keeps what a source said of names, for a short while.
@@ -22,13 +24,8 @@ type remembered[K interface {
 	flight singleflight.Group
 
 	mu      sync.Mutex
-	entries map[K]memory[V]
-	age     int // grows when everything is forgotten: what was asked for before is not kept
-}
-
-type memory[V any] struct {
-	value   V // zero: not found
-	expires time.Time
+	entries *cache.Cache[K, V] // zero: not found
+	age     int                // grows when everything is forgotten: what was asked for before is not kept
 }
 
 func newRemembered[K interface {
@@ -36,13 +33,13 @@ func newRemembered[K interface {
 	fmt.Stringer
 }, V interface{ comparable }](what string, ttl time.Duration, now func() time.Time, ask func(context.Context, K) (V, error)) *remembered[K,
 	V] {
-	return &remembered[K, V]{what: what, ttl: ttl, now: now, ask: ask, entries: map[K]memory[V]{}}
+	return &remembered[K, V]{what: what, ttl: ttl, now: now, ask: ask, entries: cache.New[K, V](catalogSize)}
 }
 
 func (r *remembered[K, V]) get(ctx context.Context, key K) (V, error) {
-	m, age, found := r.lookup(key)
+	value, age, found := r.lookup(key)
 	if found {
-		return r.result(key, m)
+		return r.result(key, value)
 	}
 	// The request outlives a caller who gives up, since others may wait for it too.
 	shared := context.WithoutCancel(ctx)
@@ -55,72 +52,52 @@ func (r *remembered[K, V]) get(ctx context.Context, key K) (V, error) {
 		if answer.Err != nil {
 			return none, answer.Err
 		}
-		return r.result(key, answer.Val.(memory[V]))
+		return r.result(key, answer.Val.(V))
 	}
 }
 
-func (r *remembered[K, V]) result(key K, m memory[V]) (V, error) {
+func (r *remembered[K, V]) result(key K, value V) (V, error) {
 	var none V
-	if m.value == none {
+	if value == none {
 		return none, fmt.Errorf("%s %s: %w", r.what, key, ErrNotFound)
 	}
-	return m.value, nil
+	return value, nil
 }
 
-func (r *remembered[K, V]) lookup(key K) (m memory[V], age int, found bool) {
+func (r *remembered[K, V]) lookup(key K) (value V, age int, found bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m, found = r.entries[key]
-	return m, r.age, found && r.now().Before(m.expires)
+	value, found = r.entries.Get(key, r.now())
+	return value, r.age, found
 }
 
 func (r *remembered[K, V]) forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	clear(r.entries)
+	r.entries.Clear()
 	r.age++
 }
 
-// load asks the source and remembers the answer, counted from before the question.
-func (r *remembered[K, V]) load(ctx context.Context, key K, age int) (memory[V], error) {
+// load asks the source and remembers the answer, counted from before the question. A zero value
+// says that there is nothing of that name.
+func (r *remembered[K, V]) load(ctx context.Context, key K, age int) (V, error) {
 	ctx, cancel := context.WithTimeout(ctx, catalogTimeout)
 	defer cancel()
-	asked := r.now()
-	value, err := r.ask(ctx, key)
-	m := memory[V]{value: value, expires: asked.Add(r.ttl)}
+	asked, ttl := r.now(), r.ttl
 	var none V
+	value, err := r.ask(ctx, key)
 	switch {
 	case errors.Is(err, ErrNotFound):
-		m = memory[V]{expires: asked.Add(min(notFoundTTL, r.ttl))}
+		value, ttl = none, min(notFoundTTL, r.ttl)
 	case err != nil:
-		return memory[V]{}, err
+		return none, err
 	case value == none:
-		return memory[V]{}, fmt.Errorf("%s %s: the source gave nothing", r.what, key)
+		return none, fmt.Errorf("%s %s: the source gave nothing", r.what, key)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.age == age {
-		r.makeRoom()
-		r.entries[key] = m
+		r.entries.Put(key, value, asked.Add(ttl))
 	}
-	return m, nil
-}
-
-// makeRoom keeps the map bounded: expired entries go first, then any.
-func (r *remembered[K, V]) makeRoom() {
-	if len(r.entries) < catalogSize {
-		return
-	}
-	now := r.now()
-	for key, m := range r.entries {
-		if !now.Before(m.expires) {
-			delete(r.entries, key)
-		}
-	}
-	for key := range r.entries {
-		if len(r.entries) < catalogSize {
-			break
-		}
-		delete(r.entries, key)
-	}
+	return value, nil
 }

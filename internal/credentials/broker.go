@@ -17,6 +17,8 @@ import (
 	"google.golang.org/grpc"
 	grpccredentials "google.golang.org/grpc/credentials"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/bqgate/bqgate/internal/cache"
 )
 
 const (
@@ -48,7 +50,7 @@ type Broker struct {
 	mu      sync.Mutex
 	closed  bool
 	running sync.WaitGroup
-	tokens  map[slot]Token
+	tokens  *cache.Cache[slot, Token]
 	epoch   uint64 // grows with every Forget: what was asked for before is not kept
 }
 
@@ -83,7 +85,7 @@ func New(ctx context.Context, config Config) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reach IAM Credentials at %s: %s", endpoint, clean(err))
 	}
-	b := &Broker{config: config, endpoint: endpoint, client: client, now: time.Now, tokens: map[slot]Token{}}
+	b := &Broker{config: config, endpoint: endpoint, client: client, now: time.Now, tokens: cache.New[slot, Token](cacheSize)}
 	b.ctx, b.stop = context.WithCancel(context.WithoutCancel(ctx))
 	return b, nil
 }
@@ -120,18 +122,14 @@ func (b *Broker) Forget(owner string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.epoch++
-	for slot := range b.tokens {
-		if slot.owner == owner {
-			delete(b.tokens, slot)
-		}
-	}
+	b.tokens.RemoveIf(func(s slot) bool { return s.owner == owner })
 }
 
 // Close ends what is under way, waits for it and forgets every token.
 func (b *Broker) Close() error {
 	b.mu.Lock()
 	b.closed = true
-	clear(b.tokens)
+	b.tokens.Clear()
 	b.mu.Unlock()
 	b.stop()
 	b.running.Wait()
@@ -146,10 +144,10 @@ func (b *Broker) token(ctx context.Context, slot slot) (Token, error) {
 		return Token{}, newError(slot.account, b.endpoint, err)
 	}
 	b.mu.Lock()
-	token, ok := b.tokens[slot]
+	token, ok := b.tokens.Get(slot, b.now())
 	epoch := b.epoch
 	b.mu.Unlock()
-	if ok && token.Expiry.Sub(b.now()) > reserve {
+	if ok {
 		return token, nil
 	}
 	// The key names account, owner and epoch, so nobody waits for another owner's token, nor for
@@ -224,24 +222,5 @@ func (b *Broker) keep(slot slot, epoch uint64, token Token) {
 	if b.closed || b.epoch != epoch {
 		return
 	}
-	if len(b.tokens) >= cacheSize {
-		b.shrink()
-	}
-	b.tokens[slot] = token
-}
-
-// shrink drops the tokens that are over, and a part of the rest if that is not enough: a dropped
-// one is minted again.
-func (b *Broker) shrink() {
-	for slot, token := range b.tokens {
-		if token.Expiry.Sub(b.now()) <= reserve {
-			delete(b.tokens, slot)
-		}
-	}
-	for slot := range b.tokens {
-		if len(b.tokens) < cacheSize*3/4 {
-			return
-		}
-		delete(b.tokens, slot)
-	}
+	b.tokens.Put(slot, token, token.Expiry.Add(-reserve))
 }

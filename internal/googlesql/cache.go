@@ -1,57 +1,43 @@
 package googlesql
 
 import (
-	"container/list"
-	"sync"
+	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
 )
 
-// cache keeps the newest analyses. An entry is good as long as the tables that it rests on are as they were.
-type cache struct {
-	mu    sync.Mutex
-	limit int
-	order *list.List // of *entry, newest first
-	byKey map[string]*list.Element
-}
-
+// entry is an analysis that was made. It is good as long as the tables that it rests on are as they
+// were.
 type entry struct {
-	key      string
 	analysis *Analysis
 	tables   map[bigquery.TableID]*bigquery.Table // what the analysis rests on; nil for a table that did not exist
 	routines map[bigquery.RoutineID]*bigquery.Routine
 }
 
+// cache keeps the analyses that were used last, by requestKey.
+type cache struct{ analyses *lru.Cache[string, *entry] } // nil: none are kept
+
 func newCache(limit int) *cache {
-	return &cache{limit: limit, order: list.New(), byKey: map[string]*list.Element{}}
+	if limit <= 0 {
+		return &cache{}
+	}
+	analyses, err := lru.New[string, *entry](limit)
+	if err != nil {
+		panic(err) // of a limit below 1 alone
+	}
+	return &cache{analyses}
 }
 
 func (c *cache) get(key string) (*entry, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	e, ok := c.byKey[key]
-	if !ok {
+	if c.analyses == nil {
 		return nil, false
 	}
-	c.order.MoveToFront(e)
-	return e.Value.(*entry), true
+	return c.analyses.Get(key)
 }
 
 func (c *cache) put(key string, e *entry) {
-	if c.limit <= 0 {
-		return
-	}
-	e.key = key
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if old, ok := c.byKey[key]; ok {
-		c.order.Remove(old)
-	}
-	c.byKey[key] = c.order.PushFront(e)
-	for c.order.Len() > c.limit {
-		oldest := c.order.Back()
-		delete(c.byKey, oldest.Value.(*entry).key)
-		c.order.Remove(oldest)
+	if c.analyses != nil {
+		c.analyses.Add(key, e)
 	}
 }
 

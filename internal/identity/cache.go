@@ -2,8 +2,9 @@ package identity
 
 import (
 	"crypto/sha256"
-	"sync"
 	"time"
+
+	"github.com/bqgate/bqgate/internal/cache"
 )
 
 const (
@@ -12,59 +13,15 @@ const (
 	cacheFor = time.Minute
 )
 
-// tokenCache remembers tokens that were verified a moment ago, by the digest of token and audience. The zero tokenCache is empty and ready.
-type tokenCache struct {
-	mu      sync.Mutex
-	entries map[[sha256.Size]byte]cacheEntry
-}
+// tokenCache has the tokens that were verified a moment ago, by the digest of token and audience.
+type tokenCache = cache.Cache[[sha256.Size]byte, Subject]
 
-type cacheEntry struct {
-	subject Subject
-	until   time.Time
-}
+func newTokenCache() *tokenCache { return cache.New[[sha256.Size]byte, Subject](cacheSize) }
 
-// get never returns a subject whose token is over.
-func (c *tokenCache) get(key [sha256.Size]byte, now time.Time) (Subject, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	entry, ok := c.entries[key]
-	if !ok {
-		return Subject{}, false
+// remembered is until when a verified token is not verified again: never beyond its own end.
+func remembered(subject Subject, now time.Time) time.Time {
+	if until := now.Add(cacheFor); until.Before(subject.Expiry) {
+		return until
 	}
-	if !now.Before(entry.until) {
-		delete(c.entries, key)
-		return Subject{}, false
-	}
-	return entry.subject, true
-}
-
-func (c *tokenCache) put(key [sha256.Size]byte, subject Subject, now time.Time) {
-	until := now.Add(cacheFor)
-	if subject.Expiry.Before(until) {
-		until = subject.Expiry
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.entries == nil {
-		c.entries = map[[sha256.Size]byte]cacheEntry{}
-	}
-	if len(c.entries) >= cacheSize {
-		c.shrink(now)
-	}
-	c.entries[key] = cacheEntry{subject: subject, until: until}
-}
-
-// shrink drops what is over, and a part of the rest if that is not enough. Which part does not matter: a dropped token is verified again.
-func (c *tokenCache) shrink(now time.Time) {
-	for key, entry := range c.entries {
-		if !now.Before(entry.until) {
-			delete(c.entries, key)
-		}
-	}
-	for key := range c.entries {
-		if len(c.entries) < cacheSize*3/4 {
-			return
-		}
-		delete(c.entries, key)
-	}
+	return subject.Expiry
 }

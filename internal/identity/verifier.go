@@ -22,7 +22,7 @@ type Verifier struct {
 	config  Config
 	issuers map[string]*issuer // by URL
 	now     func() time.Time
-	cache   tokenCache
+	cache   *tokenCache
 	fetches *fetches
 }
 
@@ -42,7 +42,7 @@ func newVerifier(config Config, now func() time.Time) (*Verifier, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("identity configuration: %w", err)
 	}
-	v := &Verifier{config: config.WithDefaults(), issuers: map[string]*issuer{}, now: now, fetches: newFetches()}
+	v := &Verifier{config: config.WithDefaults(), issuers: map[string]*issuer{}, now: now, cache: newTokenCache(), fetches: newFetches()}
 	for _, configured := range v.config.Issuers {
 		keys, err := newKeySet(configured, now, v.fetches)
 		if err != nil {
@@ -70,14 +70,14 @@ func (v *Verifier) Close() {
 func (v *Verifier) Verify(ctx context.Context, raw, audience string) (Subject, error) {
 	// What was verified for this audience within the last minute, and has not expired since, is not verified again.
 	key := sha256.Sum256([]byte(audience + "\x00" + raw))
-	if subject, ok := v.cache.get(key, v.clock()); ok {
+	if subject, ok := v.cache.Get(key, v.clock()); ok {
 		return subject, nil
 	}
 	subject, refused := v.verify(ctx, raw, audience)
 	if refused != nil {
 		return Subject{}, refused
 	}
-	v.cache.put(key, subject, v.clock())
+	v.cache.Put(key, subject, remembered(subject, v.clock()))
 	return subject, nil
 }
 
