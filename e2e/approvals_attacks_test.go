@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -120,7 +121,7 @@ func attackRedis(t *testing.T, d *demo) {
 	do := func(args ...any) any {
 		t.Helper()
 		v, err := client.Do(ctx, args...).Result()
-		if err != nil && err != redis.Nil {
+		if err != nil && !errors.Is(err, redis.Nil) {
 			t.Fatalf("%v: %v", args, err)
 		}
 		return v

@@ -30,12 +30,12 @@ func approvalsPolicy(t *testing.T) string {
 		t.Fatal(err)
 	}
 	policy := string(text)
-	change := func(old, new string) {
+	change := func(before, after string) {
 		t.Helper()
-		if strings.Count(policy, old) != 1 {
-			t.Fatalf("the demo's policy has %q %d times", old, strings.Count(policy, old))
+		if strings.Count(policy, before) != 1 {
+			t.Fatalf("the demo's policy has %q %d times", before, strings.Count(policy, before))
 		}
-		policy = strings.Replace(policy, old, new, 1)
+		policy = strings.Replace(policy, before, after, 1)
 	}
 	change("    when: tables.exists(t, t.high_value)\n    reviewers: [data-owners]\n    quorum: 1\n    expires: 2h\n",
 		"    when: tables.exists(t, t.high_value)\n    reviewers: [data-owners]\n    expires: 2h\n    standing: {max_uses: 5, max_hours: "+

@@ -36,7 +36,7 @@ func TestLeaks(t *testing.T) {
 	d.tryLeaks(leaks)
 
 	ways, rows := map[string]bool{}, map[string]int{}
-	var clear bytes.Buffer // what the analyst may see: the search must find it
+	var seen bytes.Buffer // what the analyst may see: the search must find it
 	for _, l := range leaks {
 		ways[l.name] = true
 		if l.err != nil {
@@ -49,7 +49,7 @@ func TestLeaks(t *testing.T) {
 			rows[l.persona]++
 		}
 		if l.persona == "analyst" {
-			clear.Write(l.answer.Body)
+			seen.Write(l.answer.Body)
 		}
 	}
 	t.Logf("%d ways, %d requests, answers with rows: %v", len(ways), len(leaks), rows)
@@ -59,7 +59,7 @@ func TestLeaks(t *testing.T) {
 	for _, c := range d.Canaries {
 		for form, v := range forms(c.Value) {
 			if c.Column == "crm.customers.email" {
-				if form == "plain" && !bytes.Contains(clear.Bytes(), []byte(v)) {
+				if form == "plain" && !bytes.Contains(seen.Bytes(), []byte(v)) {
 					t.Errorf("the analyst does not see an e-mail address that he may see: the search would find nothing")
 				}
 				continue

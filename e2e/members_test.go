@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -232,6 +231,6 @@ func attackTwoAudiences(t *testing.T, d *demo) {
 	}
 	if a := d.asks(d.mint(map[string]any{"subject": "agent@demo.example", "groups": []string{"ai-agents"},
 		"claims": map[string]any{"site": "hq"}, "audience": []string{"other", "bqgate"}}), "SELECT 1 AS x"); a.Status != 200 {
-		t.Error(fmt.Sprintf("beside an audience of somebody else: status %d %s", a.Status, a.message()))
+		t.Errorf("beside an audience of somebody else: status %d %s", a.Status, a.message())
 	}
 }

@@ -39,7 +39,7 @@ func TestLintOfOwnRenderIsClean(t *testing.T) {
 func TestLintFinds(t *testing.T) {
 	sidecar, remote := golden(t, "sidecar"), golden(t, "remote")
 	for _, tt := range []struct {
-		name, text, old, new string
+		name, text, old, with string
 		rule                 string
 		missing              bool // the finding is on a line around the change
 	}{
@@ -262,7 +262,7 @@ func TestLintFinds(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			text, line := edit(t, tt.text, tt.old, tt.new)
+			text, line := edit(t, tt.text, tt.old, tt.with)
 			findings, err := Lint([]byte(text))
 			if err != nil {
 				t.Fatal(err)
@@ -287,9 +287,9 @@ func TestLintFinds(t *testing.T) {
 
 // edit replaces whole lines of a YAML text, written without their common indentation, and returns
 // the text and the 1-based line of the first that is new.
-func edit(t *testing.T, text, old, new string) (string, int) {
+func edit(t *testing.T, text, old, with string) (string, int) {
 	t.Helper()
-	lines, from, to := strings.Split(text, "\n"), strings.Split(old, "\n"), strings.Split(new, "\n")
+	lines, from, to := strings.Split(text, "\n"), strings.Split(old, "\n"), strings.Split(with, "\n")
 	for i := range lines {
 		indent := lines[i][:len(lines[i])-len(strings.TrimLeft(lines[i], " "))]
 		indented := func(list []string) []string {
@@ -306,7 +306,7 @@ func edit(t *testing.T, text, old, new string) (string, int) {
 		for k := 0; k < min(len(from), len(to)) && from[k] == to[k]; k++ {
 			line++
 		}
-		if new == "" {
+		if with == "" {
 			to = nil
 		}
 		return strings.Join(slices.Concat(lines[:i], indented(to), lines[i+len(from):]), "\n"), line

@@ -11,14 +11,14 @@ import (
 // SESSION_USER() is refused wherever the analysis has found it, in whatever spelling, and a job
 // that called it is not readable either.
 func TestTheAccountIsNotShown(t *testing.T) {
-	const clear = "SELECT id FROM crm.orders"
+	const harmless = "SELECT id FROM crm.orders"
 	for name, c := range map[string]struct {
 		sql    string
 		calls  []string
 		tables bool
 		says   string // "" where it is allowed
 	}{
-		"nothing called":       {sql: clear, tables: true},
+		"nothing called":       {sql: harmless, tables: true},
 		"another function":     {sql: "SELECT id, CURRENT_DATE() FROM crm.orders", calls: []string{"CURRENT_DATE"}, tables: true},
 		"named in a text only": {sql: "SELECT id, 'SESSION_USER()' FROM crm.orders", tables: true},
 		"without a table": {sql: "SELECT SESSION_USER()", calls: []string{"SESSION_USER"},
@@ -30,7 +30,7 @@ func TestTheAccountIsNotShown(t *testing.T) {
 		"safe":          {sql: "SELECT SAFE.SESSION_USER()", calls: []string{"SAFE.SESSION_USER"}, says: "SESSION_USER()"},
 		"lower case":    {sql: "SELECT session_user()", calls: []string{"session_user"}, says: "SESSION_USER()"},
 		"beside others": {sql: "SELECT UPPER(SESSION_USER())", calls: []string{"SESSION_USER", "UPPER"}, says: "SESSION_USER()"},
-		"behind a view": {sql: clear, calls: []string{"SESSION_USER"}, tables: true,
+		"behind a view": {sql: harmless, calls: []string{"SESSION_USER"}, tables: true,
 			says: "a view or a function behind the query calls SESSION_USER()"},
 		"behind, with no tables": {sql: "SELECT lib.me()", calls: []string{"CURRENT_USER"}, says: "behind the query calls CURRENT_USER()"},
 	} {

@@ -50,7 +50,7 @@ func claimFunctions() []cel.EnvOption {
 			return within(v[0], v[1], word(v[2]), word(v[3]))
 		}),
 		call(callList, "claim_list", []*cel.Type{a, text}, a, func(v ...ref.Val) ref.Val {
-			if _, err := listOf(v[0], word(v[1])); err != nil {
+			if err := listOf(v[0], word(v[1])); err != nil {
 				return err
 			}
 			return v[0]

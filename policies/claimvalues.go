@@ -69,7 +69,7 @@ func sameLists(a, b traits.Lister, aName, bName string) ref.Val {
 		items ref.Val
 		name  string
 	}{{a, aName}, {b, bName}} {
-		if _, err := listOf(list.items, list.name); err != nil {
+		if err := listOf(list.items, list.name); err != nil {
 			return err
 		}
 	}
@@ -106,21 +106,21 @@ func sameObjects(a, b traits.Mapper, aName, bName string) ref.Val {
 	return types.Bool(equal)
 }
 
-// listOf returns what the items of a list are, "" for an empty one. A list of several types is
-// none.
-func listOf(v ref.Val, name string) (kind string, err ref.Val) {
+// listOf refuses what is no list of items of one type.
+func listOf(v ref.Val, name string) (err ref.Val) {
 	list, ok := v.(traits.Lister)
 	if !ok {
-		return "", otherKind(name, kindOf(v), kindList)
+		return otherKind(name, kindOf(v), kindList)
 	}
+	kind := ""
 	for items := list.Iterator(); items.HasNext() == types.True; {
 		is := kindOf(items.Next())
 		if kind != "" && is != kind {
-			return "", otherKind(name, "a list of several types", "a list of one type")
+			return otherKind(name, "a list of several types", "a list of one type")
 		}
 		kind = is
 	}
-	return kind, nil
+	return nil
 }
 
 // within says whether a value is in a list of its type, or among the keys of an object that the
@@ -134,7 +134,7 @@ func within(v, in ref.Val, name, inName string) ref.Val {
 		}
 		items = c.Iterator()
 	default:
-		if _, err := listOf(in, inName); err != nil {
+		if err := listOf(in, inName); err != nil {
 			return err
 		}
 		items = in.(traits.Lister).Iterator()

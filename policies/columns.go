@@ -113,7 +113,7 @@ func (v *view) touchedBy(p pattern) bool { return slices.ContainsFunc(v.ids, p.t
 // entry says so, clear if one says that and none the opposite, otherwise masked beside sensitive
 // columns.
 func (v *view) applyTables(tables []tableRule) {
-	mask, clear := false, false
+	mask, shown := false, false
 	for i := range tables {
 		t := &tables[i]
 		if !v.touchedBy(t.match) {
@@ -125,13 +125,13 @@ func (v *view) applyTables(tables []tableRule) {
 			mask, v.rest = true, t.ref
 			v.saysRest = v.saysRest || t.match.touchesTable(v.id)
 		case t.unlisted == "clear" && t.match.coversTable(v.id):
-			clear = true
+			shown = true
 		}
 	}
 	switch {
 	case mask:
 		v.maskRest = true
-	case clear:
+	case shown:
 	default:
 		if entry := v.sensitiveEntry(); entry != nil {
 			v.maskRest, v.rest = true, entry.ref

@@ -114,17 +114,17 @@ func compile(env *cel.Env, text string) (condition, error) {
 	}
 	checked, issues := env.Compile(text)
 	if err := issues.Err(); err != nil {
-		for _, one := range issues.Errors() {
-			message := one.Message
-			if known := variables(env); strings.HasPrefix(message, "undeclared reference to '") {
-				word := strings.TrimPrefix(message, "undeclared reference to '")
-				word, _, _ = strings.Cut(word, "'")
-				message = fmt.Sprintf("%s is not known here%s", word, spelling.DidYouMean(word, known))
-			}
-			return condition{}, &conditionError{"the condition does not hold together: " + firstLine(message),
-				offsetOf(text, one.Location.Line(), one.Location.Column())}
+		if len(issues.Errors()) == 0 {
+			return condition{}, &conditionError{firstLine(err.Error()), -1}
 		}
-		return condition{}, &conditionError{firstLine(err.Error()), -1}
+		one := issues.Errors()[0]
+		message := one.Message
+		if rest, undeclared := strings.CutPrefix(message, "undeclared reference to '"); undeclared {
+			word, _, _ := strings.Cut(rest, "'")
+			message = fmt.Sprintf("%s is not known here%s", word, spelling.DidYouMean(word, variables(env)))
+		}
+		return condition{}, &conditionError{"the condition does not hold together: " + firstLine(message),
+			offsetOf(text, one.Location.Line(), one.Location.Column())}
 	}
 	if !checked.OutputType().IsExactType(cel.BoolType) {
 		return condition{}, &conditionError{

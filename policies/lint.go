@@ -49,17 +49,17 @@ func (s *Set) Lint(catalog string) ([]Finding, []ClearColumn, error) {
 		return nil, nil, err
 	}
 	l.unreached(tables)
-	clear := l.clear(tables)
-	return l.done(), clear, nil
+	inClear := l.inClear(tables)
+	return l.done(), inClear, nil
 }
 
 // LintReport writes the answer of Lint as people read it.
-func LintReport(out io.Writer, findings []Finding, clear []ClearColumn) error {
+func LintReport(out io.Writer, findings []Finding, columns []ClearColumn) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	if len(clear) > 0 {
+	if len(columns) > 0 {
 		fmt.Fprintln(w, "SEEN AS IT IS\tBY\tBECAUSE")
 	}
-	for _, c := range clear {
+	for _, c := range columns {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", c.Column, strings.Join(c.Groups, ", "), c.Why)
 	}
 	if err := w.Flush(); err != nil {
@@ -253,9 +253,9 @@ func hasColumn(v *view, p pattern) bool {
 	return found
 }
 
-// clear lists what is seen as it is, group by group, and finds columns among it whose names are
+// inClear lists what is seen as it is, group by group, and finds columns among it whose names are
 // like those of sensitive ones: a copy that nobody listed.
-func (l *linter) clear(tables []*bigquery.Table) []ClearColumn {
+func (l *linter) inClear(tables []*bigquery.Table) []ClearColumn {
 	sensitive := l.sensitiveNames(tables)
 	var all []ClearColumn
 	for _, t := range tables {

@@ -387,7 +387,7 @@ func (l *loader) standing(d *document, a *approval, i int) {
 			l.add(d.wrong([]any{"approvals", i, "standing", bound.key}, "%s must be between %d and %d", bound.key, bound.least, bound.most))
 		}
 	}
-	a.standing = Standing{MaxUses: entry.MaxUses, MaxHours: entry.MaxHours}
+	a.standing = Standing(entry)
 }
 
 func (l *loader) duration(d *document, absent time.Duration, text string, path ...any) time.Duration {

@@ -199,9 +199,9 @@ approvals: [{name: g, when: '` + when + `', reviewers: [trusted]}]`
 func TestUnknownRequesterNeedsTwo(t *testing.T) {
 	for _, workload := range []bool{false, true} {
 		for _, mapped := range []bool{false, true} {
-			set, r := asked(t, offsite, `{"groups": ["team"], "site": "lab"}`, 5)
+			_, r := asked(t, offsite, `{"groups": ["team"], "site": "lab"}`, 5)
 			r.Subject.Workload, r.Subject.Mapped = workload, mapped
-			set = mustLoad(t, strings.Replace(offsite, ", credential: special", "", 1))
+			set := mustLoad(t, strings.Replace(offsite, ", credential: special", "", 1))
 			want := map[bool]int{true: 1, false: 2}[mapped]
 			if d := set.Decide(r); d.Effect != Hold || d.Approval.Quorum != want {
 				t.Errorf("workload %t, mapped %t: %s %+v, want a quorum of %d", workload, mapped, d.Effect, d.Approval, want)

@@ -45,7 +45,7 @@ func downloads(ctx context.Context, b *bench) error {
 	var bytes, raw int64
 	for range b.rounds {
 		begin := time.Now()
-		if bytes, err = p.bqgate(ctx, nil); err != nil {
+		if bytes, err = p.bqgate(ctx); err != nil {
 			return err
 		}
 		between := time.Now()
@@ -75,14 +75,14 @@ func downloads(ctx context.Context, b *bench) error {
 func watch(pid int) (stop func() int64) {
 	end, most := make(chan struct{}), make(chan int64)
 	go func() {
-		var max int64
+		var highest int64
 		for {
-			if n, err := resident(pid); err == nil && n > max {
-				max = n
+			if n, err := resident(pid); err == nil && n > highest {
+				highest = n
 			}
 			select {
 			case <-end:
-				most <- max
+				most <- highest
 				return
 			case <-time.After(20 * time.Millisecond):
 			}
@@ -106,7 +106,7 @@ func memory(ctx context.Context, b *bench) error {
 	}
 	stop, stopEnvoy := watch(b.info.PIDs["bqgate"]), watch(b.info.PIDs["envoy"])
 	begin := time.Now()
-	n, err := p.bqgate(ctx, nil)
+	n, err := p.bqgate(ctx)
 	took, most, envoy := time.Since(begin), stop(), stopEnvoy()
 	if err != nil {
 		return err

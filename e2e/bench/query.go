@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -28,18 +27,15 @@ func (b *bench) pair(ctx context.Context, sql string) (*pair, error) {
 		return nil, err
 	}
 	p := &pair{b: b, bearer: bearer, sql: sql}
-	if _, err := p.bqgate(ctx, nil); err != nil {
+	if _, err := p.bqgate(ctx); err != nil {
 		return nil, err
 	}
 	p.body, err = b.forwarded(ctx)
 	return p, err
 }
 
-func (p *pair) bqgate(ctx context.Context, into *bytes.Buffer) (int64, error) {
-	if into == nil {
-		return p.b.ask(ctx, p.bearer, p.sql, nil)
-	}
-	return p.b.ask(ctx, p.bearer, p.sql, into)
+func (p *pair) bqgate(ctx context.Context) (int64, error) {
+	return p.b.ask(ctx, p.bearer, p.sql, nil)
 }
 
 // echo asks the echo with what bqgate forwards. Each request has an id of its own, as bqgate gives
@@ -59,7 +55,7 @@ func (p *pair) turns(ctx context.Context, n int) (bqgate, echo []time.Duration, 
 	const warm = 50
 	for i := range n + warm {
 		begin := time.Now()
-		if _, err := p.bqgate(ctx, nil); err != nil {
+		if _, err := p.bqgate(ctx); err != nil {
 			return nil, nil, err
 		}
 		between := time.Now()

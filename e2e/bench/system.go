@@ -63,7 +63,7 @@ func startSystem(ctx context.Context, dir string) (_ *system, err error) {
 		return nil, err
 	}
 	s.client = &http.Client{Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 4096, ReadBufferSize: 256 << 10}}
-	redis, err := s.startRedis(ctx)
+	redis, err := s.startRedis()
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func (s *system) spawn(cmd *exec.Cmd) (exited <-chan error, err error) {
 	return ended, nil
 }
 
-func (s *system) startRedis(ctx context.Context) (address string, err error) {
+func (s *system) startRedis() (address string, err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", fmt.Errorf("find a port for redis-server: %w", err)
@@ -153,7 +153,7 @@ func (s *system) startDemo(ctx context.Context, redis string) error {
 		select {
 		case err := <-exited:
 			said, _ := os.ReadFile(log.Name())
-			return fmt.Errorf("the demo ended before it was ready: %v\n%s", err, said)
+			return fmt.Errorf("the demo ended before it was ready: %w\n%s", err, said)
 		case <-ctx.Done():
 			return ctx.Err()
 		default:

@@ -182,7 +182,7 @@ func (g *generator) defined(alias string) (string, []item) {
 
 func definitionOf(word string, project, dataset, name string) *definition {
 	for _, d := range definitions {
-		if "my-proj" == project && d.name == dataset+"."+name && (word == "VIEW") == (d.word == "VIEW") {
+		if project == "my-proj" && d.name == dataset+"."+name && (word == "VIEW") == (d.word == "VIEW") {
 			return d
 		}
 	}

@@ -121,13 +121,13 @@ func TestTerms(t *testing.T) {
 		}
 		_, err := b.store.Decide(b.ctx, r.ID, dana, Deny, "no", Terms{2, 2})
 		wantErr(t, err, ErrTerms)
-		if r = b.approveFor(r, dana, 5, 8); r.Uses != 5 || r.Until.Sub(time.Now()) < 7*time.Hour || r.Until.Sub(time.Now()) > 9*time.Hour {
+		if r = b.approveFor(r, dana, 5, 8); r.Uses != 5 || time.Until(r.Until) < 7*time.Hour || time.Until(r.Until) > 9*time.Hour {
 			t.Fatalf("approved for %d until %s", r.Uses, r.Until)
 		}
 		// The least of what two people agreed to.
 		r = b.hold(standing(5, 8), func(h *Held) { h.Approval.Quorum, h.Statement = 2, "two" })
 		b.approveFor(r, dana, 4, 8)
-		if r = b.approveFor(r, erin, 5, 2); r.Uses != 4 || r.Until.Sub(time.Now()) > 3*time.Hour {
+		if r = b.approveFor(r, erin, 5, 2); r.Uses != 4 || time.Until(r.Until) > 3*time.Hour {
 			t.Fatalf("two agreed on %d until %s", r.Uses, r.Until)
 		}
 		r = b.hold(standing(5, 8), func(h *Held) { h.Approval.Quorum, h.Statement = 2, "one of two" })

@@ -58,7 +58,7 @@ func (h head) String() string {
 func parseHead(v any) (head, error) {
 	text, ok := v.(string)
 	if !ok {
-		return head{}, fmt.Errorf("Redis told the head of the ledger as %T", v)
+		return head{}, fmt.Errorf("the head of the ledger came from Redis as %T", v)
 	}
 	if text == "" {
 		return head{}, nil
@@ -66,7 +66,7 @@ func parseHead(v any) (head, error) {
 	digits, link, _ := strings.Cut(text, " ")
 	number, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil || number < 1 || len(link) != 2*sha256.Size {
-		return head{}, fmt.Errorf("Redis told the head of the ledger as %.90q", text)
+		return head{}, fmt.Errorf("the head of the ledger came from Redis as %.90q", text)
 	}
 	return head{number, link}, nil
 }

@@ -36,14 +36,14 @@ func (s *Store) ByJob(ctx context.Context, owner, project, location, jobID strin
 }
 
 // WaitByJob is ByJob for a long poll: it returns as soon as the request is decided or ended, or as
-// it stands after max. While an approved query is being submitted it waits for how that ends. Above
+// it stands after most. While an approved query is being submitted it waits for how that ends. Above
 // the cap on long polls, and after Close, it returns at once.
-func (s *Store) WaitByJob(ctx context.Context, owner, project, location, jobID string, max time.Duration) (Request, Held, error) {
+func (s *Store) WaitByJob(ctx context.Context, owner, project, location, jobID string, most time.Duration) (Request, Held, error) {
 	found, err := s.lookup(ctx, "", []string{s.jobKey(owner, project, jobID)})
 	if err != nil {
 		return Request{}, Held{}, err
 	}
-	r, now, err := s.wait(ctx, found.index[0], max, func(r record) error {
+	r, now, err := s.wait(ctx, found.index[0], most, func(r record) error {
 		job := r.Held.Job
 		if r.Held.Subject.Owner != owner || job.ProjectID != project || job.JobID != jobID {
 			s.tampered(r.ID, "the index of jobs points to a job of someone else")

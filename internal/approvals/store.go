@@ -187,7 +187,7 @@ func (r reply) list(length int) ([]any, error) {
 func instant(v any) (time.Time, error) {
 	ms, ok := v.(int64)
 	if !ok || ms <= 0 {
-		return time.Time{}, fmt.Errorf("Redis told the time as %v", v)
+		return time.Time{}, fmt.Errorf("the time came from Redis as %v", v)
 	}
 	return time.UnixMilli(ms).UTC(), nil
 }

@@ -175,11 +175,10 @@ func (s *Store) commit(ctx context.Context, before, after record, text string, m
 	// A retry of the client after a lost answer finds the claim gone by its own hand.
 	if r, _, rerr := s.read(ctx, after.ID); rerr == nil && r.Version == after.Version && r.Nonce == after.Nonce {
 		return head{}, nil
-	} else if err == nil && rerr == nil {
-		return head{}, fmt.Errorf("commit request %s: the claim ran out before the journal had written: %w", after.ID, ErrBusy)
-	} else {
+	} else if err != nil || rerr != nil {
 		return head{}, fmt.Errorf("commit request %s: whether it was committed is not known: %w", after.ID, errors.Join(err, rerr))
 	}
+	return head{}, fmt.Errorf("commit request %s: the claim ran out before the journal had written: %w", after.ID, ErrBusy)
 }
 
 // clone copies what a step may change.

@@ -17,16 +17,16 @@ const rereadEvery = 10 * time.Second
 const looksAtOnce = 8
 
 // wait reads a request, and reads it again whenever it may have changed, until it is decided or
-// ended, or max is over. may is asked about each record before anything is waited for.
-func (s *Store) wait(ctx context.Context, id string, max time.Duration, may func(record) error) (record, time.Time, error) {
-	if max <= 0 || !ValidID(id) {
+// ended, or most is over. may is asked about each record before anything is waited for.
+func (s *Store) wait(ctx context.Context, id string, most time.Duration, may func(record) error) (record, time.Time, error) {
+	if most <= 0 || !ValidID(id) {
 		r, now, err := s.read(ctx, id)
 		if err == nil {
 			err = may(r)
 		}
 		return r, now, err
 	}
-	deadline := time.NewTimer(max)
+	deadline := time.NewTimer(most)
 	defer deadline.Stop()
 	var changed <-chan struct{}
 	if wake, leave, ok := s.waiters.join(s.redis, id, s.options.MaxWaiting); ok { // before the first look, so that no change falls between

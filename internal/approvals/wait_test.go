@@ -11,8 +11,8 @@ import (
 )
 
 // Wait waits for a request by its id.
-func (s *Store) Wait(ctx context.Context, id string, max time.Duration) (Request, error) {
-	r, now, err := s.wait(ctx, id, max, func(record) error { return nil })
+func (s *Store) Wait(ctx context.Context, id string, most time.Duration) (Request, error) {
+	r, now, err := s.wait(ctx, id, most, func(record) error { return nil })
 	if err != nil {
 		return Request{}, err
 	}

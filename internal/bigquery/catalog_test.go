@@ -20,11 +20,11 @@ func (s *source) GetTable(ctx context.Context, id TableID) (*Table, error) {
 	return s.get(ctx, id)
 }
 
-func catalogOf(t *testing.T, ttl time.Duration, get func(ctx context.Context, id TableID) (*Table, error)) (*Catalog, *source,
+func catalogOf(t *testing.T, get func(ctx context.Context, id TableID) (*Table, error)) (*Catalog, *source,
 	*atomic.Int64) {
 	t.Helper()
 	s := &source{get: get}
-	c, err := NewCatalog(s, ttl)
+	c, err := NewCatalog(s, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestNewCatalogRefuses(t *testing.T) {
 func TestCatalogForgets(t *testing.T) {
 	id := TableID{"demo", "crm", "t"}
 	var fail error
-	c, s, clock := catalogOf(t, time.Minute, func(_ context.Context, id TableID) (*Table, error) {
+	c, s, clock := catalogOf(t, func(_ context.Context, id TableID) (*Table, error) {
 		return &Table{TableReference: id}, fail
 	})
 	ask := func(want int64, is error) {
@@ -77,7 +77,7 @@ func TestCatalogForgets(t *testing.T) {
 
 func TestCatalogShares(t *testing.T) {
 	release := make(chan struct{})
-	c, s, _ := catalogOf(t, time.Minute, func(ctx context.Context, id TableID) (*Table, error) {
+	c, s, _ := catalogOf(t, func(ctx context.Context, id TableID) (*Table, error) {
 		select {
 		case <-release:
 			return &Table{TableReference: id}, nil
@@ -117,7 +117,7 @@ func TestCatalogShares(t *testing.T) {
 }
 
 func TestCatalogIsBounded(t *testing.T) {
-	c, _, _ := catalogOf(t, time.Minute, func(_ context.Context, id TableID) (*Table, error) { return nil, ErrNotFound })
+	c, _, _ := catalogOf(t, func(_ context.Context, id TableID) (*Table, error) { return nil, ErrNotFound })
 	for i := range catalogSize + 50 {
 		if _, err := c.Table(t.Context(), TableID{"demo", "crm", fmt.Sprint(i)}); !errors.Is(err, ErrNotFound) {
 			t.Fatal(err)
@@ -134,7 +134,7 @@ func TestCatalogForgetsAtOnce(t *testing.T) {
 	id := TableID{"demo", "crm", "t"}
 	kind, begun, hold := "before", make(chan struct{}, 1), make(chan struct{})
 	var slow atomic.Bool
-	c, _, _ := catalogOf(t, time.Minute, func(_ context.Context, id TableID) (*Table, error) {
+	c, _, _ := catalogOf(t, func(_ context.Context, id TableID) (*Table, error) {
 		table := &Table{TableReference: id, Type: kind}
 		if slow.Swap(false) {
 			begun <- struct{}{}

@@ -133,17 +133,17 @@ func decodeJobsQuery(op *Operation, body []byte) error {
 	if d := o.boolean("dryRun"); d != nil {
 		q.DryRun = *d
 	}
-	if n := o.integer("jobTimeoutMs", 0, math.MaxInt64); n != nil {
+	if n := o.integer("jobTimeoutMs", math.MaxInt64); n != nil {
 		q.JobTimeoutMs = *n
 	}
 	op.Job.Location = CanonicalLocation(o.pattern("location", location, "a location such as US or europe-west3"))
 	q.RequestID = o.pattern("requestId", requestID, "at most 128 printable ASCII characters without spaces")
 	q.JobCreationMode = o.word("jobCreationMode", "JOB_CREATION_REQUIRED", "JOB_CREATION_OPTIONAL", "JOB_CREATION_MODE_UNSPECIFIED")
-	if n := o.integer("maxResults", 0, math.MaxUint32); n != nil {
+	if n := o.integer("maxResults", math.MaxUint32); n != nil {
 		limit := uint32(*n)
 		q.MaxResults = &limit
 	}
-	q.TimeoutMs = o.integer("timeoutMs", 0, math.MaxUint32)
+	q.TimeoutMs = o.integer("timeoutMs", math.MaxUint32)
 	if f, ok := o.object("formatOptions"); ok {
 		if b := f.boolean("useInt64Timestamp"); b != nil {
 			q.Format.UseInt64Timestamp = *b
@@ -199,7 +199,7 @@ func decodeConfiguration(c *object, op *Operation) *QueryRequest {
 	if d := c.boolean("dryRun"); d != nil {
 		q.DryRun = *d
 	}
-	if n := c.integer("jobTimeoutMs", 0, math.MaxInt64); n != nil {
+	if n := c.integer("jobTimeoutMs", math.MaxInt64); n != nil {
 		q.JobTimeoutMs = *n
 	}
 	c.refused("reservation", "the operator decides what pays for a query; leave it out")
@@ -233,7 +233,7 @@ func decodeShared(o *object, op *Operation, q *QueryRequest) {
 	}
 	o.refused("useLegacySql", "write GoogleSQL and set it to false", `false`)
 	q.UseQueryCache = o.boolean("useQueryCache")
-	if n := o.integer("maximumBytesBilled", 0, math.MaxInt64); n != nil {
+	if n := o.integer("maximumBytesBilled", math.MaxInt64); n != nil {
 		q.MaximumBytesBilled = coarse.Limit(*n)
 	}
 	if d, ok := o.object("defaultDataset"); ok {

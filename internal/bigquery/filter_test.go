@@ -52,11 +52,11 @@ func filterJob(body []byte, v JobView) ([]byte, error) {
 
 func TestFilterJobRefuses(t *testing.T) {
 	good := upstreamJob(t)
-	replace := func(old, new string) string {
-		if !strings.Contains(good, old) {
-			t.Fatalf("testdata/job.json lacks %s", old)
+	replace := func(before, after string) string {
+		if !strings.Contains(good, before) {
+			t.Fatalf("testdata/job.json lacks %s", before)
 		}
-		return strings.Replace(good, old, new, 1)
+		return strings.Replace(good, before, after, 1)
 	}
 	for name, body := range map[string]string{
 		"empty":         ``,

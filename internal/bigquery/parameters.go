@@ -116,7 +116,7 @@ func decodeType(o *object) *parameterType {
 	if r, ok := o.object("rangeElementType"); ok {
 		t.RangeElementType = decodeType(r)
 	}
-	if n := o.integer("timestampPrecision", 0, 12); n != nil {
+	if n := o.integer("timestampPrecision", 12); n != nil {
 		t.TimestampPrecision = *n
 	}
 	fields, _ := o.list("structTypes")

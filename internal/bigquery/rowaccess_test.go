@@ -126,7 +126,7 @@ func FuzzRowAccess(f *testing.F) {
 	f.Add([]byte(`{"rowAccessPolicies":[` + rowPolicy("t") + `]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		found, next, err := readRowAccess(body, TableID{"demo", "crm", "t"})
-		if err != nil && (found || next != "" || err != errNoRowAccessList) {
+		if err != nil && (found || next != "" || !errors.Is(err, errNoRowAccessList)) {
 			t.Errorf("%v, %q, %v", found, next, err)
 		}
 		if err != nil {

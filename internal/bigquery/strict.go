@@ -271,7 +271,7 @@ func (o *object) boolean(name string) *bool {
 var wholeNumber = regexp.MustCompile(`^(0|-?[1-9][0-9]{0,18})$`)
 
 // integer reads an int64, as a number or, as Google writes them, as a string.
-func (o *object) integer(name string, low, high int64) *int64 {
+func (o *object) integer(name string, high int64) *int64 {
 	value, found := o.take(name)
 	if !found {
 		return nil
@@ -281,16 +281,16 @@ func (o *object) integer(name string, low, high int64) *int64 {
 		s = unquote(value)
 	}
 	n, err := strconv.ParseInt(s, 10, 64)
-	if !wholeNumber.MatchString(s) || err != nil || n < low || n > high {
-		o.fail("%s must be a whole number%s", o.at(name), between(low, high))
+	if !wholeNumber.MatchString(s) || err != nil || n < 0 || n > high {
+		o.fail("%s must be a whole number%s", o.at(name), upTo(high))
 		return nil
 	}
 	return &n
 }
 
-func between(low, high int64) string {
+func upTo(high int64) string {
 	if high == math.MaxInt64 {
-		return fmt.Sprintf(" of at least %d", low)
+		return " of at least 0"
 	}
-	return fmt.Sprintf(" between %d and %d", low, high)
+	return fmt.Sprintf(" between 0 and %d", high)
 }
