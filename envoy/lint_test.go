@@ -40,8 +40,8 @@ func TestLintFinds(t *testing.T) {
 	sidecar, remote := golden(t, "sidecar"), golden(t, "remote")
 	for _, tt := range []struct {
 		name, text, old, with string
-		rule                 string
-		missing              bool // the finding is on a line around the change
+		rule                  string
+		missing               bool // the finding is on a line around the change
 	}{
 		{"ext_authz fails open", sidecar, "encode_raw_headers: true", "encode_raw_headers: true\nfailure_mode_allow: true", "fail-closed",
 			false},
