@@ -54,7 +54,7 @@ var versionOutput = regexp.MustCompile(`version: [0-9a-f]+/([0-9]+\.[0-9]+)\.[0-
 func checkVersion(ctx context.Context, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, path, "--version").CombinedOutput()
+	out, err := exec.CommandContext(ctx, path, "--version").CombinedOutput() //nolint:gosec // G204, G702: the operator names the binary
 	if err != nil {
 		return fmt.Errorf("ask %s for its version: %w", path, err)
 	}
@@ -70,6 +70,7 @@ func checkVersion(ctx context.Context, path string) error {
 
 // Validate asks the binary whether it accepts the bootstrap file, without serving anything.
 func Validate(ctx context.Context, binary, bootstrap string) error {
+	//nolint:gosec // G204: the operator names the binary
 	out, err := exec.CommandContext(ctx, binary, "--mode", "validate", "--disable-hot-restart", "--config-path", bootstrap).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("envoy --mode validate of %s: %w\n%s", bootstrap, err, out)

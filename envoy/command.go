@@ -38,7 +38,7 @@ func Command(ctx context.Context, p Process) *exec.Cmd {
 	if p.Concurrency > 0 {
 		args = append(args, "--concurrency", strconv.Itoa(p.Concurrency))
 	}
-	cmd := exec.CommandContext(ctx, p.Binary, args...)
+	cmd := exec.CommandContext(ctx, p.Binary, args...) //nolint:gosec // G204: the operator names the binary
 	cmd.Stdout, cmd.Stderr = p.Stdout, p.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second

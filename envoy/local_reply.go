@@ -122,7 +122,7 @@ func matching(expression string) *accesslogv3.AccessLogFilter {
 func object(pairs ...any) *structpb.Struct {
 	s := &structpb.Struct{Fields: map[string]*structpb.Value{}}
 	for i := 0; i < len(pairs); i += 2 {
-		s.Fields[pairs[i].(string)] = pairs[i+1].(*structpb.Value)
+		s.Fields[pairs[i].(string)] = pairs[i+1].(*structpb.Value) //nolint:gosec // G602: pairs come by twos
 	}
 	return s
 }

@@ -152,7 +152,7 @@ func (p pattern) touchesTable(id bigquery.TableID) bool {
 func (p pattern) columnDepth(path []string) (covered, below bool) {
 	parts := p.folded[tableParts:]
 	for i := range min(len(parts), len(path)) {
-		if !covers(parts[i], path[i]) {
+		if !covers(parts[i], path[i]) { //nolint:gosec // G602: i is below the length of both
 			return false, false
 		}
 	}

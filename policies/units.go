@@ -24,7 +24,7 @@ func parseSize(text string) (int64, error) {
 			continue
 		}
 		n, err := strconv.ParseUint(number, 10, 63)
-		if err != nil || n == 0 || n > uint64(math.MaxInt64/unit.bytes) {
+		if err != nil || n == 0 || n > uint64(math.MaxInt64/unit.bytes) { //nolint:gosec // G115: the quotient is positive
 			break
 		}
 		return int64(n) * unit.bytes, nil

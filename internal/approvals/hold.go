@@ -111,7 +111,7 @@ func (s *Store) heldBefore(ctx context.Context, h Held, ids []string) (*Request,
 		byJob := o.Job.ProjectID == h.Job.ProjectID && o.Job.JobID == h.Job.JobID
 		byRequestID := h.Operation.Query.RequestID != "" && o.Operation.Query.RequestID == h.Operation.Query.RequestID
 		if o.Subject.Owner != h.Subject.Owner || !(byJob || byRequestID) {
-			s.tampered(id, "an index points to it that is not its own")
+			s.tampered(id, "an index points to it that is not its own") //nolint:errcheck // and the request is not this one
 			continue
 		}
 		if !o.sameQuery(h) {

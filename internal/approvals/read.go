@@ -46,8 +46,7 @@ func (s *Store) WaitByJob(ctx context.Context, owner, project, location, jobID s
 	r, now, err := s.wait(ctx, found.index[0], most, func(r record) error {
 		job := r.Held.Job
 		if r.Held.Subject.Owner != owner || job.ProjectID != project || job.JobID != jobID {
-			s.tampered(r.ID, "the index of jobs points to a job of someone else")
-			return ErrTampered
+			return s.tampered(r.ID, "the index of jobs points to a job of someone else")
 		}
 		if location != "" && job.Location != "" && !strings.EqualFold(location, job.Location) {
 			return ErrNotFound

@@ -54,7 +54,7 @@ func (s *Store) transition(ctx context.Context, id string, do step) (record, tim
 		select {
 		case <-ctx.Done():
 			return record{}, time.Time{}, fmt.Errorf("change request %s: %w", id, ctx.Err())
-		case <-time.After(5*time.Millisecond + rand.N(20*time.Millisecond)):
+		case <-time.After(5*time.Millisecond + rand.N(20*time.Millisecond)): //nolint:gosec // G404: a pause is no secret
 		}
 	}
 }

@@ -92,7 +92,7 @@ func (f *Follower) read(path string, file *followed, visit func(Record) error) e
 	if s == nil {
 		return err
 	}
-	defer done()
+	defer done() //nolint:errcheck // it was only read
 	switch {
 	case errors.Is(err, errUnbegun):
 		return nil // its writer is at it, or died

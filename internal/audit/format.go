@@ -89,7 +89,7 @@ func parseHeader(b []byte) (h header, err error) {
 		return h, errHeader
 	}
 	h.id = [16]byte(b[8:24])
-	h.created = time.Unix(0, int64(binary.BigEndian.Uint64(b[24:32]))).UTC()
+	h.created = time.Unix(0, int64(binary.BigEndian.Uint64(b[24:32]))).UTC() //nolint:gosec // G115: written from an int64
 	h.key = [8]byte(b[32:40])
 	h.previous = Hash(b[40:72])
 	return h, nil
@@ -136,7 +136,7 @@ func (c *chain) appendBody(dst []byte, file [16]byte, kind byte, body func(dst [
 	copy(f, frameMark)
 	f[4] = kind
 	binary.BigEndian.PutUint64(f[5:], c.next)
-	binary.BigEndian.PutUint32(f[13:], uint32(len(f)-frameHead))
+	binary.BigEndian.PutUint32(f[13:], uint32(len(f)-frameHead)) //nolint:gosec // G115: at most maxRecord and a seal
 	binary.BigEndian.PutUint32(f[17:], crc32.Checksum(f.body(), castagnoli))
 	c.last = f.link(c.last)
 	copy(f[21:], c.last[:])

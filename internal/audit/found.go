@@ -68,7 +68,7 @@ func toldBy(path string) (told []end) {
 	if err != nil {
 		return nil
 	}
-	defer done()
+	defer done() //nolint:errcheck // it was only read
 	for s.at < s.end {
 		f, _, err := s.next()
 		if err != nil || f == nil || f.kind() != frameFound {

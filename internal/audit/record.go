@@ -209,7 +209,7 @@ func encode(r Record) ([]byte, error) {
 		return nil, fmt.Errorf("encode %s record: %d bytes, more than %d", r.kind(), len(head)+len(body), maxRecord)
 	}
 	text := make([]byte, 0, 4+len(head)+len(body))
-	text = binary.BigEndian.AppendUint32(text, uint32(len(head)))
+	text = binary.BigEndian.AppendUint32(text, uint32(len(head))) //nolint:gosec // G115: at most maxRecord, above
 	return append(append(text, head...), body...), nil
 }
 

@@ -140,7 +140,7 @@ func decodeJobsQuery(op *Operation, body []byte) error {
 	q.RequestID = o.pattern("requestId", requestID, "at most 128 printable ASCII characters without spaces")
 	q.JobCreationMode = o.word("jobCreationMode", "JOB_CREATION_REQUIRED", "JOB_CREATION_OPTIONAL", "JOB_CREATION_MODE_UNSPECIFIED")
 	if n := o.integer("maxResults", math.MaxUint32); n != nil {
-		limit := uint32(*n)
+		limit := uint32(*n) //nolint:gosec // G115: at most math.MaxUint32, above
 		q.MaxResults = &limit
 	}
 	q.TimeoutMs = o.integer("timeoutMs", math.MaxUint32)

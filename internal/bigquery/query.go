@@ -124,7 +124,7 @@ func decodeList(p *parameters) *JobsRequest {
 		if n == nil {
 			return nil
 		}
-		ms := int64(*n)
+		ms := int64(*n) //nolint:gosec // G115: at most math.MaxInt64, above
 		return &ms
 	}
 	l.After, l.Before = instant("minCreationTime"), instant("maxCreationTime")
@@ -149,7 +149,7 @@ func decodeRead(p *parameters) *ReadRequest {
 	p.refused("selectedFields", "the columns of a result are those of its query; leave it out")
 	r.StartIndex = p.number("startIndex", math.MaxInt64)
 	if n := p.number("timeoutMs", math.MaxUint32); n != nil {
-		wait := int64(*n)
+		wait := int64(*n) //nolint:gosec // G115: at most math.MaxUint32, above
 		r.TimeoutMs = &wait
 	}
 	if b := p.boolean("formatOptions.useInt64Timestamp"); b != nil {
@@ -232,7 +232,7 @@ func (p *parameters) limit() *uint32 {
 	if n == nil {
 		return nil
 	}
-	limit := uint32(*n)
+	limit := uint32(*n) //nolint:gosec // G115: at most math.MaxUint32, above
 	return &limit
 }
 

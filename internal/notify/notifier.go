@@ -61,7 +61,7 @@ func backoff(attempts int) time.Duration {
 	if attempts < 12 {
 		d = min(lastRetry, firstRetry<<max(0, attempts-1))
 	}
-	return d - d/5 + rand.N(d/5*2)
+	return d - d/5 + rand.N(d/5*2) //nolint:gosec // G404: a pause is no secret
 }
 
 // Run sends until ctx ends. What fails stays in the outbox; nothing here ends the gateway.

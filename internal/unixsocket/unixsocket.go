@@ -128,7 +128,7 @@ func dirMode(allow []int) os.FileMode {
 }
 
 func makeDir(dir string, allow []int) error {
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil { //nolint:gosec // G301: the folder above is as /run is
 		return err
 	}
 	err := os.Mkdir(dir, 0o700)
