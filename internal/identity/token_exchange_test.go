@@ -10,6 +10,7 @@ import (
 	"math/big"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -132,6 +133,10 @@ func TestParallelExchangesAreOneSession(t *testing.T) {
 	onBoth(t, func(c *Config) { c.SessionsPerToken = 1 }, func(t *testing.T, g *gate) {
 		change := func(c *Config) { c.SessionsPerToken = 1 }
 		replicas := []*gate{g, g.replica(t, change), g.replica(t, change)}
+		var ticks atomic.Int64 // no two ask at the same moment
+		for _, at := range replicas {
+			at.sessions.now = func() time.Time { return g.clock.now().Add(time.Duration(ticks.Add(1)) * time.Millisecond) }
+		}
 		raw := g.issuer.mint(g.clock.now(), nil)
 		got := make([]exchanged, 64)
 		var wg sync.WaitGroup
