@@ -159,12 +159,34 @@ func (s *Service) resultTable(ctx context.Context, w *walk, record jobs.Record, 
 	if err != nil {
 		return nil, err
 	}
+	if plan, err = s.Jobs.Shown(ctx, record, plan); err != nil {
+		return nil, reshaped(err)
+	}
+	if plan.Metadata && !plan.Told {
+		return nil, &refusal{
+			message: "which columns this result has, only an answer with a schema says, and none was read yet",
+			remedy:  "the result by jobs.getQueryResults first",
+		}
+	}
 	return bigquery.TableAnswer(&bigquery.Table{TableReference: id, Type: "TABLE", Location: record.Job.Location, Schema: planSchema(plan)}), nil
 }
 
-// planSchema is the schema of a masked result.
+// planSchema is the schema of a masked result. Where two columns have one name, and BigQuery has not said what it makes of them,
+// the second is shown as it would be where nothing else is in the way: a_1.
 func planSchema(p masking.Plan) bigquery.Schema {
-	return bigquery.Schema{Fields: planFields(p.Columns)}
+	fields, taken := planFields(p.Columns), map[string]bool{}
+	for _, f := range fields {
+		taken[strings.ToLower(f.Name)] = true
+	}
+	seen := map[string]bool{}
+	for i := range fields {
+		name := fields[i].Name
+		for n := 1; seen[strings.ToLower(fields[i].Name)] || n > 1 && taken[strings.ToLower(fields[i].Name)]; n++ {
+			fields[i].Name = fmt.Sprintf("%s_%d", name, n)
+		}
+		seen[strings.ToLower(fields[i].Name)] = true
+	}
+	return bigquery.Schema{Fields: fields}
 }
 
 func planFields(columns []masking.Column) []bigquery.Field {

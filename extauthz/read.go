@@ -40,8 +40,8 @@ func (s *Service) readJob(ctx context.Context, w *walk, record jobs.Record, veri
 	}
 	if verified != nil && verified.Broken != "" {
 		return s.refuse(ctx, w, &refusal{
-			message: "the result of this job is not readable: what BigQuery read is not what was decided on",
-			remedy:  "the same query again, under a new job id",
+			message: "the result of this job is not readable: what BigQuery read, or answered, is not what was decided on",
+			remedy:  "the same query again, under a new job id, with its columns named in place of *",
 		})
 	}
 	if err := s.openPageToken(w, record); err != nil {
@@ -50,6 +50,9 @@ func (s *Service) readJob(ctx context.Context, w *walk, record jobs.Record, veri
 	plan, err := s.judgeAgain(ctx, w, record)
 	if err != nil {
 		return s.refuse(ctx, w, err)
+	}
+	if plan, err = s.Jobs.Shown(ctx, record, plan); err != nil {
+		return s.refuse(ctx, w, reshaped(err))
 	}
 	w.op.Job.Location = record.Job.Location // the client may not know it; BigQuery needs it outside US and EU
 	return s.forward(ctx, w, verdict.Forward{Record: record, Verified: verified != nil, Plan: plan})
@@ -113,13 +116,21 @@ func (s *Service) judgeAgain(ctx context.Context, w *walk, record jobs.Record) (
 	}
 	plan, err := masking.StricterPlan(record.Plan, w.decision.Mask)
 	if err != nil {
-		return masking.Plan{}, &refusal{message: "the shape of this result no longer agrees with its tables", remedy: "the same query again"}
+		return masking.Plan{}, reshaped(err)
 	}
 	w.decision.Mask = plan
 	w.decision.MaxRows = policies.Least(record.MaxRows, w.decision.MaxRows)
 	w.decision.MaxResultBytes = policies.Least(record.MaxResultBytes, w.decision.MaxResultBytes)
 	w.decision.Masked = policies.Union(record.Masked, w.decision.Masked)
 	return plan, nil
+}
+
+// reshaped is the refusal of a result whose columns are not those of its plan.
+func reshaped(err error) error {
+	if errors.Is(err, masking.ErrShape) {
+		return &refusal{message: "the shape of this result no longer agrees with its tables", remedy: "the same query again"}
+	}
+	return err
 }
 
 // openPageToken puts BigQuery's own page token in the place of the sealed one that its reader got.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/timing"
@@ -31,7 +33,7 @@ func (d *document) job() bigquery.JobReference { return d.about }
 
 func (d *document) write(_ context.Context, p []byte) ([]byte, error) {
 	if len(d.body)+len(p) > documentLimit {
-		return nil, fmt.Errorf("the answer is larger than %d bytes", documentLimit)
+		return nil, &strange{fmt.Errorf("the answer is larger than %d bytes", documentLimit), aboutJob}
 	}
 	d.body = append(d.body, p...)
 	return nil, nil
@@ -47,7 +49,7 @@ func (d *document) close(ctx context.Context) ([]byte, error) {
 	}
 	job, err := bigquery.ParseJob(d.body, f.Method == bigquery.MethodCancel)
 	if err != nil {
-		return nil, fmt.Errorf("read the job of the answer: %w", err)
+		return nil, d.unread(fmt.Errorf("read the job of the answer: %w", err))
 	}
 	d.about = job.Reference
 	if f.Creates {
@@ -86,11 +88,19 @@ func (d *document) stopped(ctx context.Context) ([]byte, error) {
 	return d.shown(job)
 }
 
+// unread tells an answer that is whole, and no job that is understood, from one that came broken.
+func (d *document) unread(err error) error {
+	if jsontext.Value(d.body).IsValid() {
+		return &strange{err, aboutJob}
+	}
+	return err
+}
+
 // shown is the job as its reader may see it: nothing but that it was stopped, where the answer is bare.
 func (d *document) shown(job bigquery.Job) ([]byte, error) {
 	out, err := d.view(job)
 	if err != nil {
-		return nil, fmt.Errorf("filter the job of the answer: %w", err)
+		return nil, d.unread(fmt.Errorf("filter the job of the answer: %w", err))
 	}
 	fields, err := bigquery.ParseFieldMask(d.forward.Fields)
 	if err != nil {

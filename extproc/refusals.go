@@ -14,6 +14,21 @@ type mismatch struct{ error }
 
 func (m *mismatch) Unwrap() error { return m.error }
 
+// strange is an answer that is whole, and not the one that was planned: asked again, BigQuery would answer the same.
+type strange struct {
+	error
+	about string
+}
+
+// What a strange answer is about.
+const (
+	aboutRows     = "rows"
+	aboutMetadata = "metadata" // of a view of INFORMATION_SCHEMA, to which BigQuery adds columns
+	aboutJob      = "job"
+)
+
+func (s *strange) Unwrap() error { return s.error }
+
 func clearing(err error) error {
 	if errors.Is(err, jobs.ErrMismatch) {
 		return &mismatch{err}
@@ -25,6 +40,7 @@ func clearing(err error) error {
 func refusalBody(err error, decision string) (int, []byte) {
 	var changed *mismatch
 	var ended *over
+	var other *strange
 	switch {
 	case errors.As(err, &ended):
 		return 403, bigquery.ErrorBody(403, "accessDenied", fmt.Sprintf(
@@ -36,10 +52,22 @@ func refusalBody(err error, decision string) (int, []byte) {
 	case errors.Is(err, masking.ErrCap):
 		return 403, bigquery.ErrorBody(403, "accessDenied", fmt.Sprintf(
 			"bqgate: refused: the result is larger than the policy's cap.\nWhat would pass: a query with fewer rows or columns. Decision %s.", decision))
-	case errors.Is(err, masking.ErrSchema): // no 5xx: the same query would get the same answer, each time as a new job
+	case errors.As(err, &other) && other.about == aboutMetadata:
 		return 403, bigquery.ErrorBody(403, "accessDenied", fmt.Sprintf(
-			"bqgate: refused: BigQuery's answer has other columns than those that were decided on: a table changed in between, or a view of INFORMATION_SCHEMA "+
-				"has columns that bqgate does not know.\nWhat would pass: the same query with the columns that you need named in place of *. Decision %s.", decision))
+			"bqgate: refused: BigQuery's answer has other columns than bqgate knows of this view of INFORMATION_SCHEMA: BigQuery adds columns to them.\n"+
+				"What would pass: the same query with the columns that you need named in place of *. Decision %s.", decision))
+	case errors.As(err, &other) && other.about == aboutJob:
+		return 403, bigquery.ErrorBody(403, "accessDenied", fmt.Sprintf(
+			"bqgate: refused: BigQuery's answer about this job has a form that bqgate does not know, so nothing of it is shown.\n"+
+				"What would pass: a new job for the same query; if it stays, give this id to the operator. Decision %s.", decision))
+	case errors.As(err, &other):
+		return 403, bigquery.ErrorBody(403, "accessDenied", fmt.Sprintf(
+			"bqgate: refused: BigQuery's answer does not have the columns and types that the query was decided by, so none of its rows is shown.\n"+
+				"What would pass: the same query with its columns named in place of *; if it stays, give this id to the operator. Decision %s.", decision))
+	case errors.Is(err, masking.ErrUntold):
+		return 403, bigquery.ErrorBody(403, "accessDenied", fmt.Sprintf(
+			"bqgate: refused: which columns this result has, only an answer with a schema says, and none was read yet.\n"+
+				"What would pass: the result by jobs.getQueryResults first, or the query with its columns named in place of *. Decision %s.", decision))
 	default:
 		return 503, bigquery.ErrorBody(503, "backendError", fmt.Sprintf(
 			"bqgate: the answer could not be checked and was withheld. Try again; if it stays, give this id to the operator: decision %s.", decision))

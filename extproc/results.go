@@ -65,7 +65,7 @@ func (r *results) pageToken() ([]byte, error) {
 		record.Job = r.job()
 	}
 	if record.Job.JobID == "" {
-		return nil, errors.New("the answer has its page token before its job")
+		return nil, fmt.Errorf("%w: it has its page token before its job", masking.ErrUnplanned)
 	}
 	sealed, err := record.SealPageToken(r.service.Keys, r.forward.Method, token)
 	if err != nil {
@@ -108,7 +108,7 @@ func (r *results) rows() uint64 { return r.masker.RowsSeen() }
 func (r *results) write(ctx context.Context, p []byte) ([]byte, error) {
 	out, err := r.masker.Write(p)
 	if err != nil {
-		return nil, fmt.Errorf("mask the answer: %w", err)
+		return nil, r.unmasked(ctx, err)
 	}
 	if err := r.consistent(); err != nil {
 		return nil, err
@@ -121,7 +121,7 @@ func (r *results) write(ctx context.Context, p []byte) ([]byte, error) {
 		return nil, fmt.Errorf("an answer of more than %d bytes: %w", withheldLimit, masking.ErrCap)
 	}
 	if len(r.withheld) > withheldLimit {
-		return nil, errors.New("the answer names no job within its first 32 MiB")
+		return nil, r.unmasked(ctx, fmt.Errorf("%w: it names no job, or no column, within its first 32 MiB", masking.ErrUnplanned))
 	}
 	head := r.masker.Head()
 	switch {
@@ -129,6 +129,8 @@ func (r *results) write(ctx context.Context, p []byte) ([]byte, error) {
 		return nil, nil
 	case r.unfinished():
 		return nil, nil // such an answer is short, and has no rows: that must be seen before it leaves
+	case r.forward.Plan.Open() && !head.HasSchema && !r.unnamed():
+		return nil, nil // what the columns are called is kept before their rows leave
 	case r.forward.MaxRows > 0 && head.TotalRows == nil:
 		return nil, nil // how many rows there are decides whether one may leave
 	case r.forward.MaxResultBytes > 0:
@@ -139,7 +141,7 @@ func (r *results) write(ctx context.Context, p []byte) ([]byte, error) {
 
 func (r *results) close(ctx context.Context) ([]byte, error) {
 	if err := r.masker.Close(); err != nil {
-		return nil, fmt.Errorf("mask the answer: %w", err)
+		return nil, r.unmasked(ctx, err)
 	}
 	if err := r.consistent(); err != nil {
 		return nil, err
@@ -170,7 +172,7 @@ func (r *results) consistent() error {
 func (r *results) clear(ctx context.Context) ([]byte, error) {
 	head := r.masker.Head()
 	if r.job().JobID == "" {
-		return nil, errors.New("the answer names no job")
+		return nil, r.unmasked(ctx, fmt.Errorf("%w: it names no job", masking.ErrUnplanned))
 	}
 	complete := r.unnamed() || r.masker.RowsSeen() > 0 || head.JobComplete != nil && *head.JobComplete
 	r.clock.Done("mask")
@@ -182,10 +184,35 @@ func (r *results) clear(ctx context.Context) ([]byte, error) {
 	if limit := r.forward.MaxRows; limit > 0 && complete && (head.TotalRows == nil || *head.TotalRows > uint64(limit)) {
 		return nil, fmt.Errorf("more than %d rows: %w", limit, masking.ErrCap)
 	}
+	if head.HasSchema && r.forward.Plan.Open() {
+		if err := r.service.Jobs.NoteColumns(ctx, record, head.Columns); err != nil {
+			return nil, fmt.Errorf("keep how the answer calls its columns: %w", err)
+		}
+	}
 	r.cleared, r.record = true, record
 	out := r.withheld
 	r.withheld = nil
 	return r.spend(ctx, out)
+}
+
+// unmasked is what comes of an answer that could not be masked. Where it is not the one that was planned, nothing about its job
+// is readable any more: another answer, without a schema, would not show it. A job that this request made has no record yet,
+// and gets none.
+func (r *results) unmasked(ctx context.Context, err error) error {
+	err = fmt.Errorf("mask the answer: %w", err)
+	if !errors.Is(err, masking.ErrUnplanned) || errors.Is(err, masking.ErrCap) {
+		return err
+	}
+	f := r.forward
+	if !f.Creates && f.Record.Job.JobID != "" && r.service.Jobs != nil {
+		if broken := r.service.Jobs.Break(ctx, f.Record, err.Error()); broken != nil {
+			return errors.Join(err, broken)
+		}
+	}
+	if len(f.Record.Reads.Metadata) > 0 {
+		return &strange{err, aboutMetadata}
+	}
+	return &strange{err, aboutRows}
 }
 
 // spend counts what is about to leave against the cap of the job's result.

@@ -74,11 +74,11 @@ func (w *walk) sources(s *googlesql.Statement) ([][]carried, error) {
 // plan says how each output column is masked in flight.
 func (w *walk) plan(columns [][]carried) error {
 	d := &w.decision
-	anonymous := 0
+	anonymous, nameless := 0, make([]bool, len(w.statement.Columns))
 	for i, c := range w.statement.Columns {
 		name := c.Name
 		if name == "" {
-			name = fmt.Sprintf("f%d_", anonymous)
+			name, nameless[i] = fmt.Sprintf("f%d_", anonymous), true
 			anonymous++
 		}
 		column, err := w.column(name, c, columns[i])
@@ -87,9 +87,8 @@ func (w *walk) plan(columns [][]carried) error {
 		}
 		d.Mask.Columns = append(d.Mask.Columns, column)
 	}
-	if err := namedOnce(d.Mask.Columns); err != nil {
-		return err
-	}
+	ambiguous(d.Mask.Columns, nameless)
+	d.Mask.Metadata = w.metadata() && !d.Mask.Masks()
 	if err := d.Mask.Check(); err != nil {
 		d.Mask = masking.Plan{Sensitive: d.Mask.Sensitive}
 		return fmt.Errorf("the result cannot be masked: %w", err)

@@ -7,7 +7,6 @@ import (
 
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/identity"
-	"github.com/bqgate/bqgate/internal/masking"
 )
 
 const reachPolicy = `version: bqgate/v1
@@ -112,14 +111,5 @@ func TestDatasetsOfPatterns(t *testing.T) {
 		if names, all := reach.Tables("demo", c.dataset); fmt.Sprint(names) != c.tables || all != c.all {
 			t.Errorf("%s names of %s: %v, all %t, want %s %t", c.read, c.dataset, names, all, c.tables, c.all)
 		}
-	}
-}
-
-func TestNamesOfAResultAreTold(t *testing.T) {
-	if err := namedOnce([]masking.Column{{Name: "a"}, {Name: "b"}}); err != nil {
-		t.Error(err)
-	}
-	if err := namedOnce([]masking.Column{{Name: "a"}, {Name: "b"}, {Name: "A"}}); err == nil {
-		t.Error("a and A passed as two names")
 	}
 }

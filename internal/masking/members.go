@@ -128,12 +128,37 @@ func (m *Results) learnObject(name string, value jsontext.Value) error {
 			return err
 		}
 		m.head.HasSchema = true
-		if err := matchSchema(s.Fields, m.plan.Columns, false); err != nil {
-			return fmt.Errorf("%w: %w", ErrSchema, err)
+		if err := m.plan.match(s.Fields); err != nil {
+			return err
+		}
+		if err := m.resolve(s.Fields); err != nil {
+			return err
 		}
 		s.shown(m.dropUnknown)
 		return m.rewrite(s)
 	}
+	return nil
+}
+
+// resolve remembers how the answer calls the columns of the plan, and where only it says which columns there are, what they are.
+func (m *Results) resolve(fields []schemaField) error {
+	untold := m.plan.untold()
+	for i := range fields {
+		f := fields[i].column()
+		if !untold {
+			name := f.Name
+			f = m.plan.Columns[i]
+			f.Name = name
+		}
+		m.head.Columns = append(m.head.Columns, f)
+	}
+	if !untold {
+		return nil
+	}
+	if m.seen["rows"] {
+		return errors.New("the schema, which says which columns there are, comes after the rows")
+	}
+	m.rows.columns, m.rows.untold = m.compile.columns(m.head.Columns, Clear), false
 	return nil
 }
 

@@ -20,13 +20,20 @@ const (
 var (
 	// ErrCap is returned when an answer is larger than Options allow (attack A35).
 	ErrCap = errors.New("the result is larger than the policy allows")
-	// ErrSchema is returned when the answer's columns are not those of the plan.
-	ErrSchema = errors.New("the answer does not have the columns of the plan")
 	// ErrIncomplete is returned by Close when the document had not ended.
 	ErrIncomplete = errors.New("the response ended in the middle")
 	// ErrNoSalt is returned for a plan with RANDOM_HASH without a salt.
 	ErrNoSalt = errors.New("RANDOM_HASH needs a salt")
+	// ErrUnplanned is returned for a whole and valid answer that is not what was planned: it has other columns, types or rows, or
+	// something longer than any answer of BigQuery's. Asked again, BigQuery would answer the same.
+	ErrUnplanned = errors.New("the answer is not the one that was planned")
+	// ErrUntold is returned for rows without, or before, the schema that alone says which columns they have (Plan.Metadata).
+	ErrUntold = errors.New("which columns there are is not known before an answer's schema")
 )
+
+func unplanned(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrUnplanned, fmt.Errorf(format, args...))
+}
 
 // Options say how an answer is masked beside what the plan says.
 type Options struct {
@@ -52,6 +59,7 @@ type Head struct {
 	TotalRows    *uint64
 	PageToken    string
 	HasSchema    bool
+	Columns      []Column // the plan's, with the names and types that the schema gives them
 	Dropped      []string // names of members that did not go out because this package does not know them, the first few
 }
 
@@ -88,6 +96,7 @@ const (
 type Results struct {
 	plan    Plan
 	options Options
+	compile compiler
 	masks   bool
 	err     error
 	out     []byte
@@ -115,16 +124,17 @@ func NewResults(plan Plan, o Options) *Results {
 	if m.err = plan.Check(); m.err != nil {
 		return m
 	}
-	compile := compiler{zero: timestampZero}
+	m.compile = compiler{zero: timestampZero}
 	if o.TimestampFormat == "ISO8601_STRING" {
-		compile.zero = timestampZeroISO
+		m.compile.zero = timestampZeroISO
 	}
-	columns := compile.columns(plan.Columns, Clear)
+	columns := m.compile.columns(plan.Columns, Clear)
 	if needsSalt(columns) && len(o.Salt) == 0 {
 		m.err = fmt.Errorf("mask plan: %w", ErrNoSalt)
 		return m
 	}
 	m.rows.init(columns, newCells(o.Salt), o.MaxRows)
+	m.rows.untold = plan.untold()
 	return m
 }
 
@@ -193,8 +203,11 @@ func (m *Results) write(p []byte) error {
 			continue
 		case inRows:
 			n, done, err := m.rows.write(&m.out, p[i:])
-			if err != nil {
+			if errors.Is(err, ErrUntold) {
 				return err
+			}
+			if err != nil {
+				return unplanned("%w", err)
 			}
 			i += n
 			if done {
@@ -334,7 +347,7 @@ func (m *Results) collect(p []byte) (n int, done bool, err error) {
 			m.quoted = true
 		case c == '{' || c == '[':
 			if m.nested++; m.nested > maxNested {
-				return 0, false, fmt.Errorf("member %q is nested more than %d deep", m.name, maxNested)
+				return 0, false, unplanned("member %q is nested more than %d deep", m.name, maxNested)
 			}
 		case c == '}' || c == ']':
 			m.nested--
@@ -343,7 +356,7 @@ func (m *Results) collect(p []byte) (n int, done bool, err error) {
 		n++
 	}
 	if m.value = append(m.value, p[:n]...); len(m.value) > limit {
-		return 0, false, fmt.Errorf("member %q is longer than %d bytes", m.name, limit)
+		return 0, false, unplanned("member %q is longer than %d bytes", m.name, limit)
 	}
 	return n, done, nil
 }
@@ -356,7 +369,7 @@ func (m *Results) member() error {
 		return fmt.Errorf("member %q is not valid JSON", name)
 	}
 	if err := m.learn(name); err != nil {
-		return err
+		return unplanned("%w", err)
 	}
 	if _, known := members[name]; !known {
 		m.drop(name)

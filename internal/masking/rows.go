@@ -46,6 +46,7 @@ const never = 1 << 30
 // rows masks the rows of an answer, by its states where template.go cannot.
 type rows struct {
 	columns []node
+	untold  bool // it is not known yet which columns there are
 	cells   *cells
 	limit   uint64
 	seen    uint64
@@ -256,6 +257,9 @@ func (r *rows) unexpected(c byte) error {
 func (r *rows) openRow() error {
 	if len(r.columns) == 0 {
 		return errors.New("the plan allows no rows")
+	}
+	if r.untold {
+		return ErrUntold
 	}
 	if err := r.capped(); err != nil {
 		return err

@@ -82,20 +82,39 @@ func (f *schemaField) shown(drop func(unknown jsontext.Value, of string)) {
 var (
 	anonymousColumn = regexp.MustCompile(`^f[0-9]+_$`)
 	anonymousField  = regexp.MustCompile(`^_field_[0-9]+$`)
+	// madeUnique is what BigQuery puts behind a name that is taken: of two columns a the second is a_1.
+	madeUnique = regexp.MustCompile(`^(_[0-9]+)*$`)
 )
 
-// matchSchema says where the schema of an answer is not that of the plan. The plan is right; an answer that differs is not the answer that was decided on.
+// match says where the schema of an answer is not that of the plan.
+func (p Plan) match(fields []schemaField) error {
+	if !p.untold() {
+		return matchSchema(fields, p.Columns, false)
+	}
+	told := make([]Column, len(fields))
+	for i, field := range fields {
+		named := func(c Column) bool { return strings.EqualFold(c.Name, field.Name) }
+		if !slices.ContainsFunc(p.Columns, named) || slices.ContainsFunc(told[:i], named) {
+			return fmt.Errorf("field %d is a column that the plan does not have", i)
+		}
+		told[i] = field.column()
+	}
+	if err := (Plan{Columns: told}).Check(); err != nil {
+		return err
+	}
+	return matchSchema(fields, told, false)
+}
+
+// matchSchema says where the schema of an answer is not that of the plan. The plan is right; an answer that differs is not the
+// answer that was decided on. Columns are matched by their places; names and types must agree.
 func matchSchema(fields []schemaField, columns []Column, nested bool) error {
 	if len(fields) != len(columns) {
 		return fmt.Errorf("the answer has %d fields where the plan has %d", len(fields), len(columns))
 	}
 	for i, field := range fields {
 		column := columns[i]
-		if !sameName(field.Name, column.Name, nested) {
+		if !column.named(field.Name, nested) {
 			return fmt.Errorf("field %d is not named as in the plan", i)
-		}
-		if kind := kindOf(field.Type); kind == "" || kind != kindOf(column.Type) {
-			return fmt.Errorf("field %d is a %q where the plan has %q", i, field.Type, column.Type)
 		}
 		switch field.Mode {
 		case "", "NULLABLE", "REQUIRED", "REPEATED":
@@ -104,6 +123,10 @@ func matchSchema(fields []schemaField, columns []Column, nested bool) error {
 		}
 		if r := field.RangeElementType; r != nil && (kindOf(field.Type) != kindOf("RANGE") || !slices.Contains(elementTypes, r.Type)) {
 			return fmt.Errorf("field %d has an element type that is none of a RANGE", i)
+		}
+		kind := kindOf(field.Type)
+		if kind == "" || kind != kindOf(column.Type) {
+			return fmt.Errorf("field %d is a %q where the plan has %q", i, field.Type, column.Type)
 		}
 		if (field.Mode == "REPEATED") != column.Repeated {
 			return fmt.Errorf("field %d has mode %q, which is not that of the plan", i, field.Mode)
@@ -115,13 +138,40 @@ func matchSchema(fields []schemaField, columns []Column, nested bool) error {
 	return nil
 }
 
-func sameName(name, planned string, nested bool) bool {
+// named says whether BigQuery may call the column so.
+func (c Column) named(name string, nested bool) bool {
 	switch {
-	case planned != "":
-		return strings.EqualFold(name, planned)
+	case c.Ambiguous && !nested:
+		rest, ok := cutPrefixFold(name, c.Name)
+		if !ok && anonymousColumn.MatchString(c.Name) { // BigQuery may count on past the names that are taken
+			_, rest, ok = strings.Cut(name, "_")
+			ok = ok && anonymousColumn.MatchString(name[:len(name)-len(rest)])
+		}
+		if ok && rest != "" && strings.HasSuffix(c.Name, "_") && rest[0] != '_' {
+			rest = "_" + rest // f0_1
+		}
+		return ok && madeUnique.MatchString(rest)
+	case c.Name != "":
+		return strings.EqualFold(name, c.Name)
 	case nested:
 		return anonymousField.MatchString(name)
 	default:
 		return anonymousColumn.MatchString(name)
 	}
+}
+
+func cutPrefixFold(text, prefix string) (rest string, found bool) {
+	if len(text) < len(prefix) || !strings.EqualFold(text[:len(prefix)], prefix) {
+		return "", false
+	}
+	return text[len(prefix):], true
+}
+
+// column is the clear column that a field says it is.
+func (f *schemaField) column() Column {
+	c := Column{Name: f.Name, Type: kindOf(f.Type), Repeated: f.Mode == "REPEATED", Mask: Clear}
+	for i := range f.Fields {
+		c.Fields = append(c.Fields, f.Fields[i].column())
+	}
+	return c
 }

@@ -51,6 +51,9 @@ func cover(c Column) Rule {
 
 // Check says why a plan cannot be used: a type or rule that is not known, a STRUCT without fields, too much depth.
 func (p Plan) Check() error {
+	if p.Metadata && p.Masks() {
+		return errors.New("mask plan: of columns that only the answer tells of none can be masked")
+	}
 	for i, column := range p.Columns {
 		if err := column.check(0); err != nil {
 			return fmt.Errorf("mask plan, column %d: %w", i, err)
@@ -94,6 +97,10 @@ var ErrShape = errors.New("the plans are of results of different shape")
 
 // StricterPlan is the plan under which a reader sees no more than under either. What a cell is expected to be is the first plan's word, where it has one. Both must be plans of the same result: names, types and order agree.
 func StricterPlan(a, b Plan) (Plan, error) {
+	if a.Metadata && b.Metadata && !a.Masks() && !b.Masks() { // one may have the columns that an answer told of, all clear
+		a.Sensitive = a.Sensitive || b.Sensitive
+		return a, nil
+	}
 	columns, err := stricterColumns(a.Columns, b.Columns, Clear, Clear)
 	if err != nil {
 		return Plan{}, err
@@ -109,10 +116,10 @@ func stricterColumns(a, b []Column, overA, overB Rule) ([]Column, error) {
 	joined := make([]Column, len(a))
 	for i := range a {
 		x, y := a[i], b[i]
-		if !strings.EqualFold(x.Name, y.Name) || x.Repeated != y.Repeated || kindOf(x.Type) == "" || kindOf(x.Type) != kindOf(y.Type) {
+		if !sameColumn(x, y) || x.Repeated != y.Repeated || kindOf(x.Type) == "" || kindOf(x.Type) != kindOf(y.Type) {
 			return nil, fmt.Errorf("column %d is %q %s and %q %s: %w", i, x.Name, x.Type, y.Name, y.Type, ErrShape)
 		}
-		joined[i] = Column{Name: x.Name, Type: x.Type, Repeated: x.Repeated}
+		joined[i] = Column{Name: x.Name, Type: x.Type, Repeated: x.Repeated, Ambiguous: x.Ambiguous || y.Ambiguous}
 		if !isStruct(x.Type) {
 			joined[i].Expect = cmp.Or(x.Expect, y.Expect)
 			joined[i].Mask = Stricter(Stricter(overA, x.Mask).For(x.Type), Stricter(overB, y.Mask).For(y.Type))
@@ -128,6 +135,11 @@ func stricterColumns(a, b []Column, overA, overB Rule) ([]Column, error) {
 		joined[i].Fields = fields
 	}
 	return joined, nil
+}
+
+// sameColumn says whether two names are those of one column. One of them may be what BigQuery made of it.
+func sameColumn(a, b Column) bool {
+	return strings.EqualFold(a.Name, b.Name) || a.Ambiguous && b.Ambiguous && (a.named(b.Name, false) || b.named(a.Name, false))
 }
 
 // kindOf is the type by which two descriptions of a column are compared: a scalar's plain name, or STRUCT; "" if unknown.
