@@ -279,7 +279,7 @@ type waiting struct {
 	done     chan shown
 }
 
-// hold starts every installed client in every way of waiting, all at once, and returns when their
+// holdAll starts every installed client in every way of waiting, all at once, and returns when their
 // requests are before the reviewers.
 func (b *bench) holdAll(t *testing.T, table, mark string) []*waiting {
 	t.Helper()

@@ -87,7 +87,7 @@ func group(c *cobra.Command, args []string) error {
 	return c.Help()
 }
 
-// exactly, atLeast: cobra's own checks, with exit code 2.
+// exactly is cobra.ExactArgs with exit code 2, between is cobra.RangeArgs.
 func exactly(n int) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if err := cobra.ExactArgs(n)(c, args); err != nil {

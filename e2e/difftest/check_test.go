@@ -62,7 +62,7 @@ func (r *response) spread(s *googlesql.Statement) {
 	}
 }
 
-// sources of one output column, and of one leaf of it.
+// sourceOf says whether a table's column is among the sources of an output column.
 func sourceOf(c *googlesql.Column, column string) bool {
 	return slices.ContainsFunc(c.Sources, func(s googlesql.Source) bool { return s.Column == column })
 }

@@ -122,7 +122,7 @@ func endOf(path string) (end, bool) {
 	return state.end(), err == nil && state.header == h
 }
 
-// foundFrame is the body of a found frame, of which there are as many as it takes.
+// frames are the bodies of the found frames: as many as it takes.
 func (told found) frames() ([][]byte, error) {
 	var out [][]byte
 	for part := range slices.Chunk(told.Files, 10_000) {

@@ -60,12 +60,13 @@ type Account struct {
 
 var (
 	accountName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
-	// accountEmail leaves out the numeric unique id, which would make two names of one account look
-	// like two accounts. projectOfEmail leaves out accounts of projects that belong to a domain:
+	projectName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
+	// projectOfEmail leaves out accounts of projects that belong to a domain:
 	// PROJECT.DOMAIN.iam.gserviceaccount.com.
 	projectOfEmail = regexp.MustCompile(`@([a-z][a-z0-9-]*)\.iam\.gserviceaccount\.com$`)
-	projectName    = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
-	accountEmail   = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]*@[a-z0-9][a-z0-9.-]*\.[a-z0-9-]+$`)
+	// accountEmail leaves out the numeric unique id, which would make two names of one account look
+	// like two accounts.
+	accountEmail = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]*@[a-z0-9][a-z0-9.-]*\.[a-z0-9-]+$`)
 )
 
 // WithDefaults returns the configuration with every value that was left out filled in.

@@ -14,7 +14,7 @@ import (
 
 // PoolOptions are the limits of a Pool. Zero fields take the defaults that are named beside them.
 type PoolOptions struct {
-	Command     []string      // the worker's command line, normally {"/proc/self/exe", "worker"}; required
+	Command     []string      // the worker's command line: the gateway's own binary with "sql-worker"; required
 	Workers     int           // processes that work at the same time; 2
 	Spare       int           // processes beside them that stand ready to take the place of one that is gone; 1. Negative for none
 	Deadline    time.Duration // for all that workers do for one text; 2 s
