@@ -121,11 +121,13 @@ func (s *Server) control() http.Handler {
 
 // switches are what POST /_fake/options takes.
 type switches struct {
-	Noise             *bool  `json:"noise"`
-	ForceGzip         *bool  `json:"force_gzip"`
-	JobDelayMs        *int64 `json:"job_delay_ms"`
-	WithholdRowAccess *bool  `json:"withhold_row_access"`
-	RequestIDWindowMs *int64 `json:"request_id_window_ms"`
+	Noise             *bool   `json:"noise"`
+	ForceGzip         *bool   `json:"force_gzip"`
+	JobDelayMs        *int64  `json:"job_delay_ms"`
+	WithholdRowAccess *bool   `json:"withhold_row_access"`
+	RequestIDWindowMs *int64  `json:"request_id_window_ms"`
+	Location          *string `json:"location"`
+	CacheAlways       *bool   `json:"cache_always"`
 }
 
 func (o switches) set(s *Server) {
@@ -140,6 +142,12 @@ func (o switches) set(s *Server) {
 	}
 	if o.JobDelayMs != nil {
 		s.SetJobDelay(time.Duration(*o.JobDelayMs) * time.Millisecond)
+	}
+	if o.Location != nil {
+		s.SetLocation(*o.Location)
+	}
+	if o.CacheAlways != nil {
+		s.SetCacheAlways(*o.CacheAlways)
 	}
 	if o.RequestIDWindowMs != nil {
 		s.SetRequestIDWindow(time.Duration(*o.RequestIDWindowMs) * time.Millisecond)

@@ -25,7 +25,7 @@ var statusWords = map[int]string{
 
 // body is the JSON Google writes.
 func (e *apiError) body() object {
-	one := object{{"message", e.Message}, {"domain", "global"}, {"reason", e.Reason}}
+	one := object{{"message", e.Message}, {"domain", "global"}, {"reason", e.Reason}, {"debugInfo", "[" + e.Reason + "] " + internals(e.Message)}}
 	if e.Location != "" {
 		one = append(one, member{"location", e.Location}, member{"locationType", e.LocationType})
 	}
@@ -35,7 +35,18 @@ func (e *apiError) body() object {
 	}
 	return object{{"error", object{
 		{"code", json.Number(itoa(e.Code))}, {"message", e.Message}, {"errors", []any{one}}, {"status", word},
+		{"details", []any{object{{"@type", "type.googleapis.com/google.rpc.DebugInfo"}, {"detail", "[" + word + "] " + internals(e.Message)}}}},
 	}}}
+}
+
+// InternalsCanary is in what errors tell of Google's own machines, and in nothing else: error.details[] with its
+// google.rpc.DebugInfo ("A list of messages that carry the error details", "Additional debugging information provided by the
+// server", https://cloud.google.com/apis/design/errors), and debugInfo of an ErrorProto ("This property is internal to Google
+// and should not be used").
+const InternalsCanary = "bq-router-7f3kq.prod.example"
+
+func internals(message string) string {
+	return "at " + InternalsCanary + "/QueryService.Run (dremel_worker.cc:1822): " + message
 }
 
 // proto is the ErrorProto of a job's status.
@@ -44,11 +55,12 @@ func (e *apiError) proto() object {
 	if e.Location != "" {
 		out = append(out, member{"location", e.Location})
 	}
-	return append(out, member{"message", e.Message})
+	return append(out, member{"debugInfo", "[" + e.Reason + "] " + internals(e.Message)}, member{"message", e.Message})
 }
 
 func (e *apiError) write(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
+	frontEndHeaders(w.Header())
 	if e.Code == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="https://accounts.google.com/"`)
 	}

@@ -89,9 +89,12 @@ func (s *Server) insertJob(c *call, project string, body []byte) (object, *apiEr
 		if r.ProjectID != "" {
 			project = r.ProjectID
 		}
-		if r.Location != "" && !strings.EqualFold(r.Location, location) {
+		if r.Location != "" && !strings.EqualFold(r.Location, s.Location()) {
 			return nil, errNotFound("Not found: the data of the query was not found in location " + r.Location)
 		}
+	}
+	if r, err := s.engine.Dry(c.Context(), q.statement(project, sql)); err == nil {
+		q.statementType = r.StatementType
 	}
 	j, apiErr := s.newJob(c.account, project, id, q, sql, config, d)
 	if apiErr != nil {
@@ -127,9 +130,9 @@ func (s *Server) dryInsert(c *call, project string, b queryBody, sql string, con
 		query = append(query, member{"schema", schemaJSON(est.Schema)})
 	}
 	return object{
-		{"kind", "bigquery#job"}, {"etag", quote(hexDigest(sql)[:16])}, {"id", project + ":" + location + "."},
+		{"kind", "bigquery#job"}, {"etag", etag(sql)}, {"id", project + ":" + s.Location() + "."},
 		{"user_email", c.account}, {"configuration", config},
-		{"jobReference", object{{"projectId", project}, {"location", location}}},
+		{"jobReference", object{{"projectId", project}, {"location", s.Location()}}},
 		{"statistics", object{{"creationTime", now}, {"totalBytesProcessed", int64Text(est.processed)}, {"query", query}}},
 		{"status", object{{"state", "DONE"}}},
 	}, nil
@@ -142,7 +145,7 @@ func (s *Server) dryQuery(c *call, project string, b queryBody, sql string) (obj
 		return nil, apiErr
 	}
 	return object{
-		{"kind", "bigquery#queryResponse"}, {"schema", schemaJSON(est.Schema)}, {"jobReference", object{{"projectId", project}, {"location", location}}},
+		{"kind", "bigquery#queryResponse"}, {"schema", schemaJSON(est.Schema)}, {"jobReference", object{{"projectId", project}, {"location", s.Location()}}},
 		{"totalBytesProcessed", int64Text(est.processed)}, {"jobComplete", true}, {"cacheHit", false},
 	}, nil
 }

@@ -47,6 +47,10 @@ func (s *Server) deleteJob(project, id string) handler {
 	}
 }
 
+// listed are the members of a job in a list of jobs.
+var listed = []string{"id", "kind", "jobReference", "state", "statistics", "configuration", "status", "user_email", "principal_subject", "errorResult"}
+
+// listJobs is jobs.list. projection is "minimal" where it is not given: "Does not include the job configuration".
 func (s *Server) listJobs(project string) handler {
 	return func(c *call) (object, *apiError) {
 		all := c.query.Get("allUsers") == "true"
@@ -59,11 +63,23 @@ func (s *Server) listJobs(project string) handler {
 		slices.SortFunc(jobs, func(a, b *job) int { return b.created.Compare(a.created) })
 		list := []any{}
 		for _, j := range jobs {
-			if j.project == project && (all || j.account == c.account) {
-				res := j.resource()
-				list = append(list, append(res, member{"state", j.state()}))
+			if j.project != project || !all && j.account != c.account {
+				continue
 			}
+			whole := j.resource()
+			status, _ := whole.get("status").(object)
+			whole = append(whole, member{"state", j.state()})
+			if failed := status.get("errorResult"); failed != nil {
+				whole = append(whole, member{"errorResult", failed})
+			}
+			list = append(list, slices.DeleteFunc(whole, func(m member) bool {
+				return !slices.Contains(listed, m.key) || m.key == "configuration" && c.query.Get("projection") != "full"
+			}))
 		}
-		return object{{"kind", "bigquery#jobList"}, {"etag", `"jobs"`}, {"jobs", list}}, nil
+		list, next, apiErr := c.cut(s, "jobs of "+project, list)
+		if apiErr != nil {
+			return nil, apiErr
+		}
+		return append(object{{"kind", "bigquery#jobList"}, {"etag", etag("jobs")}, {"jobs", list}}, next...), nil
 	}
 }

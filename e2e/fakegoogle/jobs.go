@@ -12,12 +12,10 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 )
 
-// location is where everything of this stand-in is.
-const location = "US"
-
 // job is one query job. Its life is PENDING, RUNNING, DONE.
 type job struct {
 	project, id string
+	location    string // where it runs
 	account     string
 	body        queryBody
 	sql         string // with parameters bound and the directive comments in it
@@ -57,14 +55,14 @@ func (s *Server) newJob(account, project, id string, body queryBody, sql string,
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	j := &job{
-		project: project, id: id, account: account, body: body, sql: sql, config: config, directives: d, delay: delay, created: time.Now(),
+		project: project, id: id, location: s.Location(), account: account, body: body, sql: sql, config: config, directives: d, delay: delay, created: time.Now(),
 		cancelled: make(chan struct{}), done: make(chan struct{}), cancel: cancel,
 	}
 	s.mu.Lock()
 	if _, taken := s.jobs[jobKey(project, id)]; taken {
 		s.mu.Unlock()
 		cancel()
-		return nil, &apiError{Code: 409, Reason: "duplicate", Message: fmt.Sprintf("Already Exists: Job %s:%s.%s", project, location, id)}
+		return nil, &apiError{Code: 409, Reason: "duplicate", Message: fmt.Sprintf("Already Exists: Job %s:%s.%s", project, s.Location(), id)}
 	}
 	s.jobs[jobKey(project, id)] = j
 	s.started = append(s.started, j)
@@ -170,7 +168,7 @@ func (j *job) state() string {
 }
 
 func (j *job) reference() object {
-	return object{{"projectId", j.project}, {"jobId", j.id}, {"location", location}}
+	return object{{"projectId", j.project}, {"jobId", j.id}, {"location", j.location}}
 }
 
 // outcome is the result or the failure of a job that is done.
@@ -205,7 +203,7 @@ func (s *Server) execute(ctx context.Context, j *job) (*result, bool, error) {
 	}
 	version := s.version.Load()
 	key := strings.Join([]string{j.account, st.Project, st.Dataset, st.SQL, int64Text(version)}, "\x00")
-	useCache := (j.body.UseQueryCache == nil || *j.body.UseQueryCache) && j.body.DestinationTable == nil && cost.StatementType == "SELECT" &&
+	useCache := (j.body.UseQueryCache == nil || *j.body.UseQueryCache || s.cacheAlways.Load()) && j.body.DestinationTable == nil && cost.StatementType == "SELECT" &&
 		!cost.Metadata // "INFORMATION_SCHEMA queries are not cached" (information-schema-intro)
 	if useCache {
 		s.mu.Lock()
@@ -246,9 +244,16 @@ func (s *Server) execute(ctx context.Context, j *job) (*result, bool, error) {
 	return res, false, nil
 }
 
-// anonymousTable is where BigQuery puts a result: a hidden dataset of the account, a table of its own.
+// anonymousTable is where BigQuery puts a result: a hidden dataset of the account, a table of its own. Its name is
+// "anon" and 40 hexadecimal digits, or a UUID with underscores, of which both have been seen
+// (https://google.github.io/adk-docs/tools/google-cloud/bigquery/).
 func anonymousTable(project, account string) bigquery.TableID {
-	return bigquery.TableID{Project: project, Dataset: "_" + hexDigest(account)[:40], Table: "anon" + hexDigest(rand.Text())}
+	name := hexDigest(rand.Text())
+	form := name[:40]
+	if name[40] >= '8' {
+		form = strings.Join([]string{name[:8], name[8:12], name[12:16], name[16:20], name[20:32]}, "_")
+	}
+	return bigquery.TableID{Project: project, Dataset: "_" + hexDigest(account)[:40], Table: "anon" + form}
 }
 
 // writeDestination copies a query's rows into the table that the job names, as BigQuery does.
@@ -320,11 +325,11 @@ func (s *Server) findJob(c *call, project, id string) (*job, *apiError) {
 	s.mu.Lock()
 	j := s.jobs[jobKey(project, id)]
 	s.mu.Unlock()
-	if j == nil || (c.query.Has("location") && !strings.EqualFold(c.query.Get("location"), location)) {
+	if j == nil || !j.isIn(c.query.Get("location")) {
 		return nil, errNotFound(fmt.Sprintf("Not found: Job %s:%s", project, id))
 	}
 	if j.account != c.account && !c.may.Metadata {
-		return nil, errDenied(fmt.Sprintf("Access Denied: Job %s:%s.%s: Permission bigquery.jobs.get denied on job %s:%s.%s (or it may not exist).", project, location, id, project, location, id))
+		return nil, errDenied(fmt.Sprintf("Access Denied: Job %s:%s.%s: Permission bigquery.jobs.get denied on job %s:%s.%s (or it may not exist).", project, j.location, id, project, j.location, id))
 	}
 	return j, nil
 }

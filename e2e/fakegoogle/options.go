@@ -9,6 +9,8 @@ import (
 type Options struct {
 	// Project is the project of unqualified names and the only one that has jobs; default "demo".
 	Project string
+	// Location is where the data is and the jobs run; default "US".
+	Location string
 	// Dir is where CA and certificates are written; default a temporary folder, removed by Close.
 	Dir string
 	// CertFile and KeyFile, if set, serve all TLS listeners, and CAFile is what clients are told to trust. Otherwise a CA is made.

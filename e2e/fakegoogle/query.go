@@ -26,6 +26,8 @@ type queryBody struct {
 		Value string `json:"value"`
 	} `json:"connectionProperties"`
 
+	statementType string // known before the job runs; empty if it is not
+
 	// jobs.query only
 	DryRun          bool              `json:"dryRun"`
 	MaxResults      *flexInt          `json:"maxResults"`
@@ -117,7 +119,7 @@ func (s *Server) query(project string) handler {
 		if !c.may.CreateJobs {
 			return nil, errDenied("Access Denied: Project " + project + ": User does not have bigquery.jobs.create permission in project " + project + ".")
 		}
-		if b.Location != "" && !strings.EqualFold(b.Location, location) {
+		if b.Location != "" && !strings.EqualFold(b.Location, s.Location()) {
 			return nil, errNotFound("Not found: Dataset of the query was not found in location " + b.Location)
 		}
 		j, apiErr := s.startOrFind(c.account, project, b, sql, tree, d)
@@ -129,7 +131,7 @@ func (s *Server) query(project string) handler {
 			timeout = min(time.Duration(*b.TimeoutMs)*time.Millisecond, 200*time.Second)
 		}
 		if !j.wait(c.Context(), timeout) {
-			return object{{"kind", "bigquery#queryResponse"}, {"jobReference", j.reference()}, {"queryId", j.id}, {"jobComplete", false}}, nil
+			return append(object{{"kind", "bigquery#queryResponse"}, {"jobReference", j.reference()}, {"queryId", j.id}, {"jobComplete", false}}, j.times()...), nil
 		}
 		res, hit, fail := j.outcome()
 		if fail != nil {
@@ -151,7 +153,9 @@ func (s *Server) query(project string) handler {
 			n := uint32(*b.MaxResults)
 			maxResults = &n
 		}
-		out := s.resultPage("bigquery#queryResponse", j, res, hit, 0, maxResults, format)
+		out := append(object{{"kind", "bigquery#queryResponse"}}, s.resultPage(j, res, hit, 0, maxResults, format)...)
+		out = append(append(out, j.times()...), member{"location", j.location}, member{"statementType", res.StatementType},
+			member{"totalBytesBilled", int64Text(res.cost(hit))}, member{"totalSlotMs", "42"})
 		if b.JobCreationMode == "JOB_CREATION_OPTIONAL" && out.get("pageToken") == nil {
 			out = slices.DeleteFunc(out, func(m member) bool { return m.key == "jobReference" })
 		} else {
@@ -176,27 +180,6 @@ func configuration(tree map[string]any, b queryBody) object {
 	return append(out, member{"jobType", "QUERY"})
 }
 
-// resultPage is one page of a finished job.
-func (s *Server) resultPage(kind string, j *job, res *result, hit bool, start int64, maxResults *uint32, format timestampFormat) object {
-	out := object{{"kind", kind}, {"etag", quote(hexDigest(j.id)[:16])}, {"schema", schemaJSON(res.Schema)}, {"jobReference", j.reference()}, {"location", location}}
-	if res.StatementType != "SELECT" && res.StatementType != "SCRIPT" {
-		if res.Affected > 0 {
-			out = append(out, member{"numDmlAffectedRows", int64Text(res.Affected)})
-		}
-		return append(out, member{"totalBytesProcessed", int64Text(res.processed(hit))}, member{"jobComplete", true}, member{"cacheHit", hit})
-	}
-	p := res.window(start, maxResults, format)
-	out = append(out, member{"totalRows", int64Text(res.total())})
-	if p.end < res.total() {
-		out = append(out, member{"pageToken", s.pageToken(jobKey(j.project, j.id), p.end)})
-	}
-	if p.end > p.start {
-		out = append(out, member{"rows", p})
-	}
-	return append(out,
-		member{"totalBytesProcessed", int64Text(res.processed(hit))}, member{"jobComplete", true}, member{"cacheHit", hit})
-}
-
 // getQueryResults is jobs.getQueryResults.
 func (s *Server) getQueryResults(project, id string) handler {
 	return func(c *call) (object, *apiError) {
@@ -216,13 +199,14 @@ func (s *Server) getQueryResults(project, id string) handler {
 			return nil, apiErr
 		}
 		if !j.wait(c.Context(), timeout) {
-			return object{{"kind", "bigquery#getQueryResultsResponse"}, {"etag", quote(hexDigest(j.id)[:16])}, {"jobReference", j.reference()}, {"jobComplete", false}}, nil
+			return object{{"kind", "bigquery#getQueryResultsResponse"}, {"etag", etag(j.id)}, {"jobReference", j.reference()}, {"jobComplete", false}}, nil
 		}
 		res, hit, fail := j.outcome()
 		if fail != nil {
 			return nil, fail
 		}
-		return s.resultPage("bigquery#getQueryResultsResponse", j, res, hit, start, maxResults, formatFrom(c.query.Get)), nil
+		out := object{{"kind", "bigquery#getQueryResultsResponse"}, {"etag", etag(j.id)}}
+		return append(out, s.resultPage(j, res, hit, start, maxResults, formatFrom(c.query.Get))...), nil
 	}
 }
 

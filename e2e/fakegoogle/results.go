@@ -3,9 +3,6 @@ package fakegoogle
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base32"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -281,33 +278,4 @@ func (p *page) fault(emit func() error) error {
 		return errCut
 	}
 	return nil
-}
-
-// pageToken seals where the next page of something begins; opaque to clients and bound to what it was
-// made for. BigQuery's tokens of rows are upper-case base32 and end in one to six `=`, as in
-// "BEGXTEE3PMAQAAASA4EAAEEAQCAAKGQEBBSBAZBAWCXBK===", which a client must escape in a URL.
-// https://cloud.google.com/bigquery/docs/paging-results
-func (s *Server) pageToken(of string, next int64) string {
-	text := strconv.FormatInt(next, 10)
-	mac := hmac.New(sha256.New, s.secret)
-	mac.Write([]byte(of + "\x00" + text))
-	raw := append(mac.Sum(nil)[:macBytes], text...)
-	if len(raw)%5 == 0 { // base32 would need no padding
-		raw = append(raw, ' ')
-	}
-	return base32.StdEncoding.EncodeToString(raw)
-}
-
-const macBytes = 12
-
-func (s *Server) openPageToken(of, token string) (int64, *apiError) {
-	raw, err := base32.StdEncoding.DecodeString(token)
-	if err != nil || len(raw) <= macBytes {
-		return 0, errInvalid("Invalid value for: pageToken")
-	}
-	next, err := strconv.ParseInt(strings.TrimSuffix(string(raw[macBytes:]), " "), 10, 64)
-	if err != nil || s.pageToken(of, next) != token {
-		return 0, errInvalid("Invalid value for: pageToken")
-	}
-	return next, nil
 }

@@ -98,9 +98,7 @@ func (c *call) read() *apiError {
 func (s *Server) write(w http.ResponseWriter, r *http.Request, answer object, mask fieldMask, pretty bool) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json; charset=UTF-8")
-	h.Set("Vary", "Origin, X-Origin, Referer")
-	h.Set("Cache-Control", "private")
-	h.Set("X-Content-Type-Options", "nosniff")
+	frontEndHeaders(h)
 	rows, _ := answer.get("rows").(*page)
 	if rows != nil {
 		rows.ctx = r.Context()

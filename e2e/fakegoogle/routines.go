@@ -92,7 +92,7 @@ func (s *Server) getRoutine(project, dataset, name string) handler {
 			if err := json.Unmarshal(body, &members); err != nil {
 				return nil, errNotFound(err.Error())
 			}
-			out := object{{"etag", quote(hexDigest(string(body))[:22])}, {"creationTime", "1700000000000"}, {"lastModifiedTime", "1700000000000"}}
+			out := object{{"etag", etag(string(body))}, {"creationTime", "1700000000000"}, {"lastModifiedTime", "1700000000000"}}
 			for _, key := range []string{"routineReference", "routineType", "language", "arguments", "returnType", "definitionBody"} {
 				if v, ok := members[key]; ok {
 					out = append(out, member{key, fromJSON(v)})

@@ -94,7 +94,7 @@ func (s *Server) listRowAccessPolicies(project, dataset, table string) handler {
 		list := []any{}
 		for _, p := range policies {
 			list = append(list, object{
-				{"etag", quote(hexDigest(p.id + p.predicate)[:22])},
+				{"etag", etag(p.id + p.predicate)},
 				{"rowAccessPolicyReference", object{{"projectId", project}, {"datasetId", dataset}, {"tableId", table}, {"policyId", p.id}}},
 				{"filterPredicate", p.predicate}, {"creationTime", "2026-11-01T00:00:00Z"}, {"lastModifiedTime", "2026-11-01T00:00:00Z"},
 			})

@@ -2,6 +2,7 @@ package fakegoogle
 
 import (
 	"context"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -38,7 +39,8 @@ func TestRowAccessPolicies(t *testing.T) {
 	if got := at(t, first, "rowAccessPolicies", 0, "rowAccessPolicyReference", "tableId"); got != "orders" {
 		t.Errorf("table %v", got)
 	}
-	next, _ := first["nextPageToken"].(string)
+	token, _ := first["nextPageToken"].(string)
+	next := url.QueryEscape(token)
 	second := list(inspect, "orders", "?pageSize=1&pageToken="+next).tree(t)
 	if got := at(t, second, "rowAccessPolicies", 0, "rowAccessPolicyReference", "policyId"); got != "south" || second["nextPageToken"] != nil {
 		t.Errorf("page 2: %v", second)

@@ -18,18 +18,22 @@ import (
 
 // Server is a running stand-in for Google. Make it with Start.
 type Server struct {
-	opts    Options
-	log     *slog.Logger
-	engine  Engine
-	tokens  *tokens
-	sts     *securityTokenService
-	rec     *recorder
-	faults  faults
-	secret  []byte // signs page tokens
-	noise   atomic.Bool
-	gzip    atomic.Bool
-	delay   atomic.Int64 // JobDelay in ns
-	window  atomic.Int64 // requestIDWindow in ns
+	opts   Options
+	log    *slog.Logger
+	engine Engine
+	tokens *tokens
+	sts    *securityTokenService
+	rec    *recorder
+	faults faults
+	secret []byte // signs page tokens
+	noise  atomic.Bool
+	gzip   atomic.Bool
+	delay  atomic.Int64 // JobDelay in ns
+	window atomic.Int64 // requestIDWindow in ns
+
+	location    atomic.Value // a string
+	cacheAlways atomic.Bool
+
 	version atomic.Int64 // of the data: grows with every statement that may have changed it
 
 	mu       sync.Mutex
@@ -68,6 +72,9 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	if opts.Project == "" {
 		opts.Project = "demo"
 	}
+	if opts.Location == "" {
+		opts.Location = "US"
+	}
 	if opts.Provider == "" {
 		opts.Provider = DefaultProvider
 	}
@@ -84,6 +91,7 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	s.gzip.Store(opts.ForceGzip)
 	s.delay.Store(int64(opts.JobDelay))
 	s.window.Store(int64(requestIDWindow))
+	s.location.Store(opts.Location)
 	if err := s.listen(); err != nil {
 		s.Close()
 		return nil, err
@@ -196,6 +204,9 @@ func (s *Server) SetNoise(on bool) { s.noise.Store(on) }
 
 // SetForceGzip compresses every answer, asked or not.
 func (s *Server) SetForceGzip(on bool) { s.gzip.Store(on) }
+
+// SetCacheAlways answers from the cache where it can, also for a query with useQueryCache false.
+func (s *Server) SetCacheAlways(on bool) { s.cacheAlways.Store(on) }
 
 // SetJobDelay sets how long a job takes.
 func (s *Server) SetJobDelay(d time.Duration) { s.delay.Store(int64(d)) }

@@ -57,7 +57,7 @@ func (c *call) start(s *Server, of string) (int64, *apiError) {
 func (s *Server) listProjects(c *call) (object, *apiError) {
 	p := s.opts.Project
 	return object{
-		{"kind", "bigquery#projectList"}, {"etag", `"projects"`},
+		{"kind", "bigquery#projectList"}, {"etag", etag("projects")},
 		{"projects", []any{object{{"kind", "bigquery#project"}, {"id", p}, {"numericId", "481516234200"}, {"projectReference", object{{"projectId", p}}}, {"friendlyName", p}}}},
 		{"totalItems", number(1)},
 	}, nil
@@ -88,14 +88,14 @@ func (s *Server) listDatasets(project string) handler {
 		list := []any{}
 		for _, name := range cat.Datasets {
 			if p, d, _ := strings.Cut(name, "."); p == project {
-				list = append(list, object{{"kind", "bigquery#dataset"}, {"id", p + ":" + d}, {"datasetReference", datasetReference(p, d)}, {"location", location}})
+				list = append(list, object{{"kind", "bigquery#dataset"}, {"id", p + ":" + d}, {"datasetReference", datasetReference(p, d)}, {"location", s.Location()}})
 			}
 		}
 		list, next, apiErr := c.cut(s, "datasets of "+project, list)
 		if apiErr != nil {
 			return nil, apiErr
 		}
-		return append(object{{"kind", "bigquery#datasetList"}, {"etag", `"datasets"`}, {"datasets", list}}, next...), nil
+		return append(object{{"kind", "bigquery#datasetList"}, {"etag", etag("datasets")}, {"datasets", list}}, next...), nil
 	}
 }
 
@@ -109,8 +109,8 @@ func (s *Server) getDataset(project, dataset string) handler {
 			return nil, errNotFound("Not found: Dataset " + project + ":" + dataset)
 		}
 		out := object{
-			{"kind", "bigquery#dataset"}, {"etag", quote(hexDigest(dataset)[:16])}, {"id", project + ":" + dataset}, {"datasetReference", datasetReference(project, dataset)},
-			{"access", []any{object{{"role", "OWNER"}, {"userByEmail", "owner@" + project + ".example"}}}}, {"location", location},
+			{"kind", "bigquery#dataset"}, {"etag", etag(dataset)}, {"id", project + ":" + dataset}, {"datasetReference", datasetReference(project, dataset)},
+			{"access", []any{object{{"role", "OWNER"}, {"userByEmail", "owner@" + project + ".example"}}}}, {"location", s.Location()},
 		}
 		s.mu.Lock()
 		source, linked := s.linked[project+"."+dataset]
@@ -142,7 +142,7 @@ func (s *Server) insertDataset(project string) handler {
 			return nil, queryFailure(err)
 		}
 		s.version.Add(1)
-		return object{{"kind", "bigquery#dataset"}, {"id", project + ":" + name}, {"datasetReference", datasetReference(project, name)}, {"location", location}}, nil
+		return object{{"kind", "bigquery#dataset"}, {"id", project + ":" + name}, {"datasetReference", datasetReference(project, name)}, {"location", s.Location()}}, nil
 	}
 }
 
@@ -166,7 +166,7 @@ func (s *Server) listTables(project, dataset string) handler {
 		if apiErr != nil {
 			return nil, apiErr
 		}
-		return append(object{{"kind", "bigquery#tableList"}, {"etag", `"tables"`}, {"tables", list}, {"totalItems", number(total)}}, next...), nil
+		return append(object{{"kind", "bigquery#tableList"}, {"etag", etag("tables")}, {"tables", list}, {"totalItems", number(total)}}, next...), nil
 	}
 }
 
@@ -178,7 +178,7 @@ func (c *call) cut(s *Server, of string, list []any) ([]any, object, *apiError) 
 	}
 	from := int64(0)
 	if token := c.query.Get("pageToken"); token != "" {
-		if from, apiErr = s.openPageToken(of, token); apiErr != nil {
+		if from, apiErr = s.openListToken(of, token); apiErr != nil {
 			return nil, nil, apiErr
 		}
 	}
@@ -191,7 +191,7 @@ func (c *call) cut(s *Server, of string, list []any) ([]any, object, *apiError) 
 	if to == int64(len(list)) {
 		return list[from:], nil, nil
 	}
-	return list[from:to], object{{"nextPageToken", s.pageToken(of, to)}}, nil
+	return list[from:to], object{{"nextPageToken", s.listToken(of, to)}}, nil
 }
 
 // creationTime is made up, in the order in which the tables were made.
@@ -253,9 +253,9 @@ func (s *Server) anonymous(id bigquery.TableID) *result {
 
 func (s *Server) tableResource(t CatalogTable, rows, bytes int64) object {
 	out := object{
-		{"kind", "bigquery#table"}, {"etag", quote(hexDigest(fmt.Sprint(t))[:22])}, {"id", tableText(t.ID)},
+		{"kind", "bigquery#table"}, {"etag", etag(fmt.Sprint(t))}, {"id", tableText(t.ID)},
 		{"selfLink", "https://bigquery.googleapis.com/bigquery/v2/projects/" + t.ID.Project + "/datasets/" + t.ID.Dataset + "/tables/" + t.ID.Table},
-		{"tableReference", tableReference(t.ID)}, {"schema", schemaJSON(t.Schema)}, {"type", tableType(t)}, {"location", location},
+		{"tableReference", tableReference(t.ID)}, {"schema", schemaJSON(t.Schema)}, {"type", tableType(t)}, {"location", s.Location()},
 		{"creationTime", creationTime(t)}, {"lastModifiedTime", creationTime(t)},
 	}
 	if t.View {
@@ -341,7 +341,7 @@ func (s *Server) listTableData(project, dataset, table string) handler {
 			return nil, apiErr
 		}
 		p := res.window(start, maxResults, formatFrom(c.query.Get))
-		out := object{{"kind", "bigquery#tableDataList"}, {"etag", quote(hexDigest(id.String())[:16])}, {"totalRows", int64Text(res.total())}}
+		out := object{{"kind", "bigquery#tableDataList"}, {"etag", etag(id.String())}, {"totalRows", int64Text(res.total())}}
 		if p.end < res.total() {
 			out = append(out, member{"pageToken", s.pageToken(id.String(), p.end)})
 		}
