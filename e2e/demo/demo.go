@@ -346,7 +346,7 @@ func (d *demo) canaries(ctx context.Context) ([]canary, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list tables: %w", err)
 	}
-	out := []canary{}
+	out := []canary{{Value: fakegoogle.InternalsCanary, Column: "what errors tell of Google's machines"}}
 	for _, found := range catalog.Tables {
 		if found.View {
 			continue

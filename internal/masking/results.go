@@ -3,6 +3,7 @@ package masking
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -371,7 +372,7 @@ func (m *Results) member() error {
 	if err := m.learn(name); err != nil {
 		return unplanned("%w", err)
 	}
-	if _, known := members[name]; !known {
+	if _, known := members[name]; !known && !slices.Contains(withheld, name) {
 		m.drop(name)
 	}
 	if !m.keeps(name) {

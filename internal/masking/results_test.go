@@ -409,14 +409,15 @@ func TestUnknownMembersAreDropped(t *testing.T) {
 	plan := Plan{Columns: []Column{
 		{Name: "id", Type: "INTEGER"}, {Name: "r", Type: "RANGE"}, {Name: "s", Type: "RECORD", Fields: []Column{{Name: "x", Type: "NUMERIC"}}},
 	}}
-	const said = `{"kind":"k","schema":{"fields":[
+	const said = `{"kind":"k","creationTime":"1700000000000","startTime":"1700000000001","endTime":"1700000000002",
+		"statementType":"SELECT","totalSlotMs":"42","schema":{"fields":[
 		{"name":"id","type":"INTEGER","mode":"NULLABLE","description":"RAW","defaultValueExpression":"'RAW'","policyTags":{"names":["RAW"]},
 		 "generatedColumn":{"generatedMode":"GENERATED_ALWAYS","generatedExpressionInfo":{"generationExpression":"RAW"}}},
 		{"name":"r","type":"RANGE","rangeElementType":{"type":"DATE","fresh":"RAW"},"dataPolicyList":["RAW"]},
 		{"name":"s","type":"RECORD","fields":[{"name":"x","type":"NUMERIC","precision":"10","scale":"2","foreignTypeDefinition":"RAW","collation":"RAW"}]}],
 		"foreignTypeInfo":{"typeSystem":"RAW"}},
 		"jobReference":{"projectId":"p","jobId":"j","fresh":"RAW"},"jobCreationReason":{"code":"REQUESTED","fresh":"RAW"},"sessionInfo":{"sessionId":"RAW"}}`
-	const want = `{"kind":"k","schema":{"fields":[{"name":"id","type":"INTEGER","mode":"NULLABLE"},` +
+	const want = `{"kind":"k","creationTime":"1700000000000","startTime":"1700000000001","endTime":"1700000000002","schema":{"fields":[{"name":"id","type":"INTEGER","mode":"NULLABLE"},` +
 		`{"name":"r","type":"RANGE","rangeElementType":{"type":"DATE"}},{"name":"s","type":"RECORD","fields":[{"name":"x","type":"NUMERIC","precision":"10"}]}]},` +
 		`"jobReference":{"projectId":"p","jobId":"j"},"jobCreationReason":{"code":"REQUESTED"}}`
 	m := NewResults(plan, Options{})
