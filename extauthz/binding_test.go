@@ -66,6 +66,7 @@ type boundWorld struct {
 func newBoundWorld(t *testing.T) *boundWorld {
 	t.Helper()
 	w := &boundWorld{t: t, project: "p", estimate: 1 << 30, access: bigquery.RowAccessNone}
+	w.principals = map[string]string{"reader": "reader@p.iam", "other": "other@p.iam"}
 	w.table = bigquery.Table{
 		TableReference: bigquery.TableID{Project: "p", Dataset: "finance", Table: "payroll"}, Type: "TABLE", Location: "US",
 		Schema: bigquery.Schema{Fields: []bigquery.Field{{Name: "employee", Type: "STRING"}}},
@@ -152,11 +153,8 @@ func (w *boundWorld) ApprovalEvent(context.Context, approvals.Event) error { ret
 func (w *boundWorld) InsertJob(_ context.Context, _, project string, body []byte) (bigquery.Job, error) {
 	w.inserts++
 	var in struct {
-		JobReference  bigquery.JobReference
 		Configuration struct {
-			Labels map[string]string
-			Query  struct {
-				Query              string
+			Query struct {
 				MaximumBytesBilled int64 `json:",string"`
 			}
 		}
@@ -165,8 +163,29 @@ func (w *boundWorld) InsertJob(_ context.Context, _, project string, body []byte
 		w.t.Error(err)
 	}
 	w.billed = in.Configuration.Query.MaximumBytesBilled
-	w.job = bigquery.Job{Reference: in.JobReference, State: "DONE", SQL: in.Configuration.Query.Query, Labels: in.Configuration.Labels, StatementType: "SELECT"}
+	w.job = jobMade(w.t, body, w.principals["reader"])
 	return w.job, nil
+}
+
+// jobMade is the finished job that BigQuery makes of a body of jobs.insert, for an account.
+func jobMade(t *testing.T, body []byte, account string) bigquery.Job {
+	t.Helper()
+	var in map[string]json.RawMessage
+	if err := json.Unmarshal(body, &in); err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(map[string]any{
+		"kind": "bigquery#job", "user_email": account, "jobReference": in["jobReference"], "configuration": in["configuration"],
+		"status": map[string]string{"state": "DONE"}, "statistics": map[string]any{"query": map[string]string{"statementType": "SELECT"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	job, err := bigquery.ParseJob(text, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return job
 }
 func (w *boundWorld) GetJob(context.Context, bigquery.JobReference) (bigquery.Job, error) {
 	return w.job, nil

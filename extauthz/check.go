@@ -155,29 +155,31 @@ func (s *Service) allow(ctx context.Context, w *walk) outcome {
 			return s.refuse(ctx, w, err)
 		}
 	}
-	f, err := s.forwardQuery(w)
+	f, err := s.forwardQuery(ctx, w)
 	if err != nil {
 		return s.refuse(ctx, w, err)
 	}
 	return s.forward(ctx, w, f)
 }
 
-// forwardQuery says what leaves for BigQuery when a new query is allowed.
-func (s *Service) forwardQuery(w *walk) (verdict.Forward, error) {
-	m := bigquery.Mutation{
-		Decision: jobs.LabelValue(w.id), MaximumBytesBilled: w.bytesCap(w.op.Query).Bytes, SQL: w.forwarded,
+// forwardQuery says what leaves for BigQuery when a new query is allowed. Where its client sent it
+// before, that is what was sent then, if it may still be sent: the answer to it may have been lost.
+func (s *Service) forwardQuery(ctx context.Context, w *walk) (verdict.Forward, error) {
+	draft := s.draft(w, w.op.Query)
+	draft.Mutation = bigquery.Mutation{MaximumBytesBilled: w.bytesCap(w.op.Query).Bytes, SQL: w.forwarded}
+	begun, err := s.Jobs.Begin(ctx, w.op, draft)
+	if err != nil {
+		return verdict.Forward{}, fmt.Errorf("begin job: %w", err)
 	}
-	if w.op.Method == bigquery.MethodQuery {
-		m.RequestID = s.requestID(w)
+	if begun.Again {
+		w.remark = "the request was sent before, under decision " + begun.Record.Decision + ", and is sent again as it was then"
+		w.decision.MaxRows, w.decision.MaxResultBytes = begun.MaxRows, begun.MaxResultBytes
 	}
-	body, err := bigquery.Encode(w.op, m)
+	body, err := bigquery.Encode(w.op, begun.Record.Mutation)
 	if err != nil {
 		return verdict.Forward{}, fmt.Errorf("encode request: %w", err)
 	}
-	return verdict.Forward{
-		Mutation: m, BodyDigest: verdict.Digest(body),
-		Record: s.draft(w, w.op.Query), Creates: true, Plan: w.decision.Mask,
-	}, nil
+	return verdict.Forward{BodyDigest: verdict.Digest(body), Record: begun.Record, Creates: true, Plan: begun.Plan}, nil
 }
 
 // draft is the record of a job about to be created.
@@ -187,22 +189,12 @@ func (s *Service) draft(w *walk, q *bigquery.QueryRequest) jobs.Record {
 		Named: named(w.analysis), Tables: tables(w.analysis), Reads: jobs.ReadsOf(w.analysis), RowAccess: w.rowAccess,
 		Plan: w.decision.Mask, Masked: w.decision.Masked, MaxRows: w.decision.MaxRows, MaxResultBytes: w.decision.MaxResultBytes,
 		Cap: w.bytesCap(q), Credential: w.account, Principal: s.Credentials.Principal(w.account), Approval: w.approval, Created: w.started,
+		Located: s.located(w),
 	}
 	if w.estimate != nil {
 		r.Estimate, r.SizeUnknown = &w.estimate.Bytes, w.estimate.Unknown
 	}
 	return r
-}
-
-// requestID keeps BigQuery's idempotency for one subject and takes it away from everybody else: the
-// same value of another subject is another request (A6).
-func (s *Service) requestID(w *walk) string {
-	value := w.op.Query.RequestID
-	if value == "" {
-		value = w.id
-	}
-	sum := s.Keys.MAC("requestId", w.subject.Owner, w.op.Job.ProjectID, value, jobs.Digest(w.op.Query.SQL), string(w.op.Query.Parameters))
-	return fmt.Sprintf("%x", sum[:18]) // BigQuery takes up to 36 characters
 }
 
 // named lists what a text itself names, in its order.

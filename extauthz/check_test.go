@@ -130,8 +130,8 @@ func TestAnAllowedQuery(t *testing.T) {
 	}
 	// What BigQuery may bill is the estimate that was decided on, 1 GiB, in whole steps of 10 MiB, a
 	// tenth, and the 10 MiB that it bills at least for a table and for a query.
-	if f.Mutation.MaximumBytesBilled != (1030+103+20)<<20 || f.Mutation.Decision != jobs.LabelValue(f.Decision) || f.Mutation.RequestID == "" {
-		t.Errorf("mutation %+v", f.Mutation)
+	if f.Record.Mutation.MaximumBytesBilled != (1030+103+20)<<20 || !strings.HasPrefix(f.Record.Mutation.Decision, jobs.LabelValue(f.Decision)+"-") || f.Record.Mutation.RequestID == "" {
+		t.Errorf("mutation %+v", f.Record.Mutation)
 	}
 }
 
@@ -231,17 +231,16 @@ func TestReadsAreDecidedOnAgain(t *testing.T) {
 	record := jobs.Record{
 		Job: bigquery.JobReference{ProjectID: "p", Location: "US", JobID: "j"}, Owner: p.subject.Owner, Decision: "d-1",
 		Query: bigquery.QueryRequest{SQL: "SELECT employee FROM finance.payroll"}, Analysis: *p.boundWorld.analysis(), Tables: []string{"p.finance.payroll"},
-		Credential: "reader", Created: time.Now(), RowAccess: map[string]bigquery.RowAccess{"p.finance.payroll": bigquery.RowAccessNone},
+		Credential: "reader", Principal: "reader@p.iam", Created: time.Now(), RowAccess: map[string]bigquery.RowAccess{"p.finance.payroll": bigquery.RowAccessNone},
 	}
 	record.SQLDigest = jobs.Digest(record.Query.SQL)
-	job := bigquery.Job{Reference: record.Job, SQL: record.Query.SQL, Labels: map[string]string{jobs.Label: jobs.LabelValue("d-1")}, StatementType: "SELECT", State: "DONE"}
 	first := p.check(t.Context(), "POST", queriesPath, plainQuery, bearer)
 	f, err := verdict.Open(p.s.Keys, first.DynamicMetadata.Fields[verdict.Key].GetStringValue(), time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
 	record.Plan = f.Plan
-	if _, err := p.s.Jobs.Adopt(t.Context(), record, job); err != nil {
+	if err := p.s.Jobs.Create(t.Context(), record); err != nil {
 		t.Fatal(err)
 	}
 	read := func() *authv3.CheckResponse { return p.check(t.Context(), "GET", queriesPath+"/j", "", bearer) }

@@ -48,7 +48,7 @@ rules:
 			w.policy(fmt.Sprintf(bounded, c.named))
 			o := w.ask(boundQuery())
 			if c.known {
-				if o.forward == nil || o.forward.Mutation.MaximumBytesBilled != 20<<20 {
+				if o.forward == nil || o.forward.Record.Mutation.MaximumBytesBilled != 20<<20 {
 					t.Errorf("0 bytes that are believed: %d %s %+v", o.status, o.body, o.forward)
 				}
 			} else if o.status != 403 || !strings.Contains(string(o.body), "does not say beforehand how much the query would read, and at most 1 GiB are allowed") {

@@ -18,6 +18,13 @@ func (s *Service) forward(ctx context.Context, w *walk, f verdict.Forward) outco
 	if err := s.record(ctx, w, audit.EffectAllow, w.remark); err != nil {
 		return s.unrecorded(w, err)
 	}
+	if f.Creates {
+		if err := s.Jobs.Stand(ctx, w.op, f.Record); err != nil {
+			s.Log.Error("no provisional record of a job", "decision", w.id, "error", err)
+			s.recordUnsent(ctx, w, fmt.Errorf("provisional record: %w", err))
+			return outcome{fault: true}
+		}
+	}
 	token, err := s.Credentials.Mint(ctx, w.account, w.subject.Owner)
 	w.clock.Done("credentials")
 	if err != nil {

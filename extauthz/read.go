@@ -20,6 +20,12 @@ import (
 func (s *Service) read(ctx context.Context, w *walk) outcome {
 	record, verified, err := s.Jobs.Get(ctx, w.subject.Owner, w.op.Job.ProjectID, w.op.Job.JobID)
 	if errors.Is(err, jobs.ErrNotFound) {
+		record, err = s.Jobs.Recover(ctx, s.Upstream, w.subject.Owner, w.op.Job)
+	}
+	if errors.Is(err, jobs.ErrMismatch) {
+		s.Log.Warn("a job has an id that was asked for, and is another one", "decision", w.id, "job", w.op.Job, "error", err)
+	}
+	if errors.Is(err, jobs.ErrNotFound) {
 		return s.readHeld(ctx, w)
 	}
 	if err != nil {

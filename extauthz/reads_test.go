@@ -15,7 +15,6 @@ import (
 func finishedJob(t *testing.T, approved bool) (*boundWorld, jobs.Record) {
 	t.Helper()
 	w := newSeenWorld(t)
-	w.principals = map[string]string{"reader": "reader@p.iam", "other": "other@p.iam"}
 	if !approved {
 		w.policy(readPolicy)
 	}
@@ -35,9 +34,9 @@ func finishedJob(t *testing.T, approved bool) (*boundWorld, jobs.Record) {
 		r := o.forward.Record
 		r.Job = bigquery.JobReference{ProjectID: "p", JobID: "j", Location: "US"}
 		w.job = bigquery.Job{
-			Reference: r.Job, SQL: r.Query.SQL, Labels: map[string]string{jobs.Label: jobs.LabelValue(r.Decision)}, State: "DONE", StatementType: "SELECT",
+			Reference: r.Job, SQL: r.Query.SQL, Labels: map[string]string{jobs.Label: r.Mutation.Decision}, State: "DONE", StatementType: "SELECT",
 		}
-		if _, err := w.s.Jobs.Adopt(t.Context(), r, w.job); err != nil {
+		if err := w.s.Jobs.Create(t.Context(), r); err != nil {
 			t.Fatal(err)
 		}
 		job = "j"

@@ -12,6 +12,7 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/identity"
+	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -26,6 +27,11 @@ type refusal struct {
 }
 
 func (r *refusal) Error() string { return r.message }
+
+// passes says that the same request may be served after a while, as things are.
+func (r *refusal) passes() bool {
+	return r.reason == "rateLimitExceeded" || r.reason == "quotaExceeded"
+}
 
 // denied is the refusal that a policy's Decision says.
 func denied(d policies.Decision) *refusal {
@@ -78,6 +84,8 @@ func asRefusal(err error) (*refusal, bool) {
 			message: "approvals are closed: what was approved, used or revoked cannot be told for sure now",
 			remedy:  "queries that need no approval; this one once the gateway's operator has opened approvals again",
 		}, true
+	case errors.Is(err, jobs.ErrOtherwise):
+		return &refusal{message: err.Error(), remedy: "the same query again, under a new job id or requestId"}, true
 	case errors.Is(err, approvals.ErrTooMany):
 		return &refusal{message: approvals.ErrTooMany.Error(), remedy: "fewer queries waiting at once"}, true
 	case errors.Is(err, approvals.ErrTooLarge):

@@ -34,7 +34,7 @@ func (s *Service) release(ctx context.Context, w *walk, r approvals.Request, hel
 	record, err := s.submit(ctx, w, held, lease)
 	if err != nil {
 		result := approvals.Failed(err.Error())
-		if _, final := asRefusal(err); final {
+		if r, final := asRefusal(err); final && !r.passes() {
 			result = approvals.Lapsed(err.Error()) // what was approved can no longer be run; asking again is the way
 		}
 		if ferr := s.Approvals.FinishRelease(ctx, lease, result); ferr != nil {
@@ -72,16 +72,25 @@ func (s *Service) submit(ctx context.Context, w *walk, held approvals.Held, leas
 	if held.MaxBytes > 0 && (limit.Bytes == 0 || held.MaxBytes < limit.Bytes) {
 		limit = bigquery.BytesCap{Bytes: held.MaxBytes, Of: bigquery.CapApproval}
 	}
-	m := bigquery.Mutation{
-		Decision: jobs.LabelValue(held.Decision), JobID: held.Job.JobID, Location: held.Job.Location, SQL: w.forwarded,
-		MaximumBytesBilled: limit.Bytes,
+	draft := s.draft(w, op.Query)
+	draft.Job, draft.Decision, draft.Votes, draft.Cap = held.Job, held.Decision, lease.Votes, limit
+	draft.Mutation = bigquery.Mutation{
+		JobID: held.Job.JobID, Location: held.Job.Location, SQL: w.forwarded, MaximumBytesBilled: limit.Bytes,
 	}
-	body, err := bigquery.EncodeInsert(op, m)
+	begun, err := s.Jobs.Begin(ctx, op, draft)
+	if err != nil {
+		return jobs.Record{}, fmt.Errorf("begin the approved job: %w", err)
+	}
+	record := begun.Record
+	body, err := bigquery.EncodeInsert(op, record.Mutation)
 	if err != nil {
 		return jobs.Record{}, fmt.Errorf("encode the approved query: %w", err)
 	}
 	if err := s.record(ctx, w, effectRelease, ""); err != nil {
 		return jobs.Record{}, fmt.Errorf("record the release: %w", err)
+	}
+	if err := s.Jobs.Stand(ctx, op, record); err != nil {
+		return jobs.Record{}, fmt.Errorf("provisional record of the approved job: %w", err)
 	}
 	token, err := s.Credentials.Mint(ctx, w.account, w.subject.Owner)
 	if err != nil {
@@ -96,7 +105,7 @@ func (s *Service) submit(ctx context.Context, w *walk, held approvals.Held, leas
 	switch {
 	case err == nil:
 	case taken: // it ran before, or the id is somebody else's: jobs.get says which
-	case errors.As(err, &api) && api.Status < 500:
+	case errors.As(err, &api) && !api.Passes():
 		return jobs.Record{}, &refusal{
 			status: api.Status, reason: api.Reason,
 			message: strings.Trim("BigQuery did not accept the approved query: "+api.Words(), ": "),
@@ -104,16 +113,17 @@ func (s *Service) submit(ctx context.Context, w *walk, held approvals.Held, leas
 	default:
 		return jobs.Record{}, fmt.Errorf("submit the approved query: %w", err)
 	}
-	record := s.draft(w, op.Query)
-	record.Job, record.Decision, record.Votes, record.Cap = held.Job, held.Decision, lease.Votes, limit
-	job, err := s.Upstream.GetJob(ctx, held.Job)
+	job, err := jobs.Created(ctx, s.Upstream, held.Job)
 	if err != nil {
 		return jobs.Record{}, fmt.Errorf("check the approved job: %w", err)
 	}
-	// By nobody, as far as Redis knows, or by another try under an id that only the gateway can know:
-	// Redis has forgotten.
-	if mine := job.Labels[jobs.Label] == m.Decision; taken && (mine && lease.Attempt == 1 || !mine && held.Operation.Job.JobID == "") {
-		return jobs.Record{}, usedBefore()
+	if taken {
+		// By nobody, as far as Redis and this call know, or by another try under an id that only the
+		// gateway can know: Redis has forgotten.
+		mine := job.Labels[jobs.Label] == record.Mutation.Decision
+		if mine && lease.Attempt == 1 && !api.Again || !mine && held.Operation.Job.JobID == "" {
+			return jobs.Record{}, usedBefore()
+		}
 	}
 	record, err = s.Jobs.Adopt(ctx, record, job)
 	if errors.Is(err, jobs.ErrMismatch) {

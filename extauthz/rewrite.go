@@ -49,8 +49,11 @@ func (s *Service) sqlRequest(w *walk, set *policies.Set, op bigquery.Operation) 
 // that runs must be the text that was decided on.
 func (s *Service) salt(w *walk, op bigquery.Operation) []byte {
 	id := cmp.Or(w.saltID, w.id)
-	if op.Method == bigquery.MethodQuery && op.Query.RequestID != "" {
+	switch { // a request that is sent again gets the same text
+	case op.Method == bigquery.MethodQuery && op.Query.RequestID != "":
 		id = op.Query.RequestID
+	case op.Method == bigquery.MethodInsert && op.Job.JobID != "" && w.saltID == "":
+		id = op.Job.JobID
 	}
 	sum := s.Keys.MAC("random_hash/sql", w.subject.Owner, op.Job.ProjectID, id, jobs.Digest(op.Query.SQL), string(op.Query.Parameters))
 	return sum[:]

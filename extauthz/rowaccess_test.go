@@ -98,12 +98,11 @@ func TestReadsKeepWhatWasKnownOfRowAccess(t *testing.T) {
 		record := jobs.Record{
 			Job: bigquery.JobReference{ProjectID: "p", Location: "US", JobID: id}, Owner: p.subject.Owner, Decision: "d-1",
 			Query: bigquery.QueryRequest{SQL: "SELECT employee FROM finance.payroll"}, Analysis: *p.boundWorld.analysis(), Tables: []string{"p.finance.payroll"},
-			Credential: "reader", RowAccess: access, Estimate: new(int64),
+			Credential: "reader", Principal: "reader@p.iam", RowAccess: access, Estimate: new(int64),
 		}
 		record.SQLDigest = jobs.Digest(record.Query.SQL)
 		record.Plan.Columns = []masking.Column{{Name: "employee", Type: "STRING", Mask: masking.Clear}}
-		job := bigquery.Job{Reference: record.Job, SQL: record.Query.SQL, Labels: map[string]string{jobs.Label: jobs.LabelValue("d-1")}, StatementType: "SELECT", State: "DONE"}
-		if _, err := p.s.Jobs.Adopt(t.Context(), record, job); err != nil {
+		if err := p.s.Jobs.Create(t.Context(), record); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -35,16 +35,15 @@ func (p *parts) ran(t *testing.T, project, id string) jobs.Record {
 		Job: bigquery.JobReference{ProjectID: project, Location: "US", JobID: id}, Owner: p.subject.Owner, Decision: "d-1",
 		Query: bigquery.QueryRequest{SQL: "SELECT employee FROM finance.payroll"}, Analysis: *p.boundWorld.analysis(), Tables: []string{"p.finance.payroll"},
 		Plan:       masking.Plan{Columns: []masking.Column{{Name: "employee", Type: "STRING", Mask: masking.Clear}}},
-		Credential: "reader", Created: time.Now(), RowAccess: map[string]bigquery.RowAccess{"p.finance.payroll": bigquery.RowAccessNone},
+		Credential: "reader", Principal: "reader@p.iam", Created: time.Now(), RowAccess: map[string]bigquery.RowAccess{"p.finance.payroll": bigquery.RowAccessNone},
 	}
 	record.SQLDigest = jobs.Digest(record.Query.SQL)
 	job := bigquery.Job{Reference: record.Job, SQL: record.Query.SQL, Labels: map[string]string{jobs.Label: jobs.LabelValue("d-1")}, StatementType: "SELECT", State: "DONE"}
 	p.boundWorld.job = job
-	adopted, err := p.s.Jobs.Adopt(t.Context(), record, job)
-	if err != nil {
+	if err := p.s.Jobs.Create(t.Context(), record); err != nil {
 		t.Fatal(err)
 	}
-	return adopted
+	return record
 }
 
 // Access ends with the token's age for every method, also in the middle of paging; only stopping a job is not a matter of access.

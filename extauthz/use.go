@@ -24,8 +24,11 @@ func (s *Service) takeUse(ctx context.Context, bearer string, held approvals.Hel
 	op := bigquery.Operation{Method: bigquery.MethodInsert, Job: lease.Use, Query: &bigquery.QueryRequest{
 		SQL: fmt.Sprintf("SELECT 1 -- bqgate: one use of the approval of request %s, by job %s", lease.Request, held.Job.JobID),
 	}}
-	label := jobs.LabelValue(held.Decision)
-	body, err := bigquery.EncodeInsert(op, bigquery.Mutation{Decision: label, JobID: lease.Use.JobID, Location: lease.Use.Location})
+	m, err := s.Jobs.Weld(op, bigquery.Mutation{JobID: lease.Use.JobID, Location: lease.Use.Location}, held.Decision)
+	if err != nil {
+		return fmt.Errorf("label the use of the approval: %w", err)
+	}
+	body, err := bigquery.EncodeInsert(op, m)
 	if err != nil {
 		return fmt.Errorf("encode the use of the approval: %w", err)
 	}
@@ -34,16 +37,16 @@ func (s *Service) takeUse(ctx context.Context, bearer string, held approvals.Hel
 	switch {
 	case err == nil:
 		return nil
-	case !errors.As(err, &api) || api.Status >= 500:
+	case !errors.As(err, &api) || api.Passes():
 		return fmt.Errorf("take the use of the approval: %w", err)
 	case api.Status != 409:
 		return &refusal{status: api.Status, reason: api.Reason, message: "BigQuery did not accept the approved query"}
 	}
-	taken, err := s.Upstream.GetJob(ctx, lease.Use)
+	taken, err := jobs.Created(ctx, s.Upstream, lease.Use)
 	if err != nil {
 		return fmt.Errorf("see who took the use of the approval: %w", err)
 	}
-	if lease.Attempt == 1 || taken.Labels[jobs.Label] != label {
+	if lease.Attempt == 1 && !api.Again || taken.Labels[jobs.Label] != m.Decision {
 		return usedBefore()
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -35,9 +36,17 @@ func (u *bigQuery) InsertJob(ctx context.Context, bearer, project string, body [
 	if err := json.Unmarshal(body, &in); err != nil {
 		u.t.Error(err)
 	}
+	var lost error
 	if len(u.fail) > 0 {
 		err := u.fail[0]
-		if u.fail = u.fail[1:]; err != nil {
+		u.fail = u.fail[1:]
+		var then errLostThen
+		switch {
+		case errors.As(err, &then):
+			lost = then.error
+		case errors.Is(err, errLost):
+			lost = err
+		case err != nil:
 			return bigquery.Job{}, err
 		}
 	}
@@ -47,8 +56,16 @@ func (u *bigQuery) InsertJob(ctx context.Context, bearer, project string, body [
 	}
 	job, err := u.boundWorld.InsertJob(ctx, bearer, project, body)
 	u.jobs[key] = job
+	if lost != nil {
+		return bigquery.Job{}, lost
+	}
 	return job, err
 }
+
+// errLost is an insert that was carried out and not answered; errLostThen one that was then made again.
+var errLost = errors.New("connection reset")
+
+type errLostThen struct{ error }
 
 func (u *bigQuery) GetJob(_ context.Context, ref bigquery.JobReference) (bigquery.Job, error) {
 	job, ok := u.jobs[ref.ProjectID+":"+ref.Location+"."+ref.JobID]

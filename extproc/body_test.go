@@ -35,17 +35,17 @@ func TestTheBodyIsTheOneThatWasDecidedOn(t *testing.T) {
 		"the same, spaced":        {body: `{"query":"SELECT 1", "useLegacySql":false}`},
 		"one more member":         {body: `{"query":"SELECT 1","useLegacySql":false,"maxResults":1}`},
 		"nothing":                 {body: ``},
-		"another label":           {body: asked, change: func(f *verdict.Forward) { f.Mutation.Decision = "d-2" }},
-		"another request id":      {body: asked, change: func(f *verdict.Forward) { f.Mutation.RequestID = "s" }},
-		"no limit":                {body: asked, change: func(f *verdict.Forward) { f.Mutation.MaximumBytesBilled = 0 }},
-		"other SQL in its place":  {body: asked, change: func(f *verdict.Forward) { f.Mutation.SQL = "SELECT 2" }},
+		"another label":           {body: asked, change: func(f *verdict.Forward) { f.Record.Mutation.Decision = "d-2" }},
+		"another request id":      {body: asked, change: func(f *verdict.Forward) { f.Record.Mutation.RequestID = "s" }},
+		"no limit":                {body: asked, change: func(f *verdict.Forward) { f.Record.Mutation.MaximumBytesBilled = 0 }},
+		"other SQL in its place":  {body: asked, change: func(f *verdict.Forward) { f.Record.Mutation.SQL = "SELECT 2" }},
 		"sealed without a digest": {body: asked, change: func(f *verdict.Forward) { f.BodyDigest = "" }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newService(t, &journal{})
 			first := request(t, s, func(f *verdict.Forward) {
 				f.Method, f.Verb, f.Path, f.Creates = bigquery.MethodQuery, "POST", path, true
-				f.Mutation, f.RequestDigest, f.BodyDigest = mutation, verdict.Digest([]byte(asked)), verdict.Digest(forwarded)
+				f.Record.Mutation, f.RequestDigest, f.BodyDigest = mutation, verdict.Digest([]byte(asked)), verdict.Digest(forwarded)
 				if c.change != nil {
 					c.change(f)
 				}

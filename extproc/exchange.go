@@ -107,7 +107,7 @@ func (x *exchange) requestBody(b *procv3.HttpBody) ([]*procv3.ProcessingResponse
 	if err != nil {
 		return nil, fmt.Errorf("decode request again: %w", err)
 	}
-	body, err := bigquery.Encode(op, f.Mutation)
+	body, err := bigquery.Encode(op, f.Record.Mutation)
 	if err != nil {
 		return nil, fmt.Errorf("encode request again: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/jobs"
@@ -248,7 +249,7 @@ func clearJob(ctx context.Context, s *Service, f *verdict.Forward, ref bigquery.
 	if complete { // the job is done: what it rested on can be read while jobs.get is under way
 		changed = recheck(ctx, s, record)
 	}
-	job, err := s.Upstream.GetJob(ctx, record.Job)
+	job, err := readJob(ctx, s, f, record.Job)
 	if err != nil {
 		return record, fmt.Errorf("check job %s: %w", ref.JobID, err)
 	}
@@ -261,6 +262,20 @@ func clearJob(ctx context.Context, s *Service, f *verdict.Forward, ref bigquery.
 		return record, nil
 	}
 	return record, finish(ctx, s, record, job, changed)
+}
+
+// jobReadTime bounds the gateway's own jobs.get for an answer, all its tries together: Envoy waits so
+// long for what becomes of the answer's headers, and the client is told while it does.
+const jobReadTime = 4 * time.Second
+
+// readJob is the gateway's own jobs.get of the job that an answer names.
+func readJob(ctx context.Context, s *Service, f *verdict.Forward, ref bigquery.JobReference) (bigquery.Job, error) {
+	ctx, cancel := context.WithTimeout(ctx, jobReadTime)
+	defer cancel()
+	if f.Creates {
+		return jobs.Created(ctx, s.Upstream, ref)
+	}
+	return s.Upstream.GetJob(ctx, ref)
 }
 
 // recheck begins to read again what the decision about a job rested on: schemas, views, functions and wildcard members (A8). It must not begin before the job is done.

@@ -36,6 +36,12 @@ type APIError struct {
 
 func (e *APIError) Error() string { return fmt.Sprintf("BigQuery answered %d %s", e.Status, e.Reason) }
 
+// Passes says that the same call may be answered after a while: the fault is BigQuery's own, or one
+// of too many calls.
+func (e *APIError) Passes() bool {
+	return momentary(e) || e.Reason == "rateLimitExceeded" || e.Reason == "quotaExceeded" || e.Reason == "jobRateLimitExceeded"
+}
+
 // Is makes a 404 recognisable as ErrNotFound.
 func (e *APIError) Is(target error) bool {
 	return target == ErrNotFound && e.Status == http.StatusNotFound

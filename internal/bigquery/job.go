@@ -20,6 +20,10 @@ type Job struct {
 	Error     *JobError
 	DryRun    bool
 
+	Configuration jsontext.Value // whole, as BigQuery tells it: see Configured
+	UserEmail     string         // who ran it, where that has an e-mail address
+	Principal     string         // principal_subject: the same for identities of every kind
+
 	StatementType       string
 	ReferencedTables    []TableID
 	ReferencedViews     []TableID // the views whose tables these are
@@ -71,20 +75,12 @@ func (n *int64Text) UnmarshalJSON(text []byte) error {
 // jobResource is the part of Job that is read. Other members may come and are not looked at; these
 // have the types that discovery gives them.
 type jobResource struct {
-	Kind          string       `json:"kind"`
-	Reference     JobReference `json:"jobReference"`
-	Configuration struct {
-		JobType string            `json:"jobType"`
-		Labels  map[string]string `json:"labels"`
-		DryRun  bool              `json:"dryRun"`
-		Query   *struct {
-			Query            string  `json:"query"`
-			UseLegacySQL     *bool   `json:"useLegacySql"`
-			Priority         string  `json:"priority"`
-			DestinationTable TableID `json:"destinationTable"`
-		} `json:"query"`
-	} `json:"configuration"`
-	Status struct {
+	Kind          string         `json:"kind"`
+	Reference     JobReference   `json:"jobReference"`
+	UserEmail     string         `json:"user_email"`
+	Principal     string         `json:"principal_subject"`
+	Configuration jsontext.Value `json:"configuration"`
+	Status        struct {
 		State       string    `json:"state"`
 		ErrorResult *JobError `json:"errorResult"`
 	} `json:"status"`
@@ -105,6 +101,19 @@ type jobResource struct {
 			Schema              Schema           `json:"schema"`
 		} `json:"query"`
 	} `json:"statistics"`
+}
+
+// jobResourceConfiguration is the part of JobConfiguration that is read.
+type jobResourceConfiguration struct {
+	JobType string            `json:"jobType"`
+	Labels  map[string]string `json:"labels"`
+	DryRun  bool              `json:"dryRun"`
+	Query   *struct {
+		Query            string  `json:"query"`
+		UseLegacySQL     *bool   `json:"useLegacySql"`
+		Priority         string  `json:"priority"`
+		DestinationTable TableID `json:"destinationTable"`
+	} `json:"query"`
 }
 
 // ParseJob reads a Job, or with wrapped the answer of jobs.cancel (`{"kind": …, "job": {…}}`).
@@ -131,7 +140,13 @@ func ParseJob(body []byte, wrapped bool) (Job, error) {
 }
 
 func (r jobResource) job() (Job, error) {
-	c, st := r.Configuration, r.Statistics
+	var c jobResourceConfiguration
+	if len(r.Configuration) > 0 {
+		if err := json.Unmarshal(r.Configuration, &c); err != nil {
+			return Job{}, fmt.Errorf("read job: %w", err)
+		}
+	}
+	st := r.Statistics
 	switch {
 	case r.Kind != "" && r.Kind != "bigquery#job":
 		return Job{}, errors.New("read job: it is not of kind bigquery#job")
@@ -154,6 +169,7 @@ func (r jobResource) job() (Job, error) {
 	j := Job{
 		Reference: r.Reference, Labels: c.Labels, SQL: c.Query.Query, Priority: c.Query.Priority, State: r.Status.State,
 		Error: r.Status.ErrorResult, DryRun: c.DryRun,
+		Configuration: r.Configuration, UserEmail: r.UserEmail, Principal: r.Principal,
 		StatementType: st.Query.StatementType, ReferencedTables: st.Query.ReferencedTables, ReferencedViews: st.Query.ReferencedViews,
 		ReferencedRoutines: st.Query.ReferencedRoutines, ReferencedGraphs: len(st.Query.ReferencedGraphs),
 		DestinationTable: c.Query.DestinationTable, CacheHit: st.Query.CacheHit, Accuracy: st.Query.Accuracy, Schema: st.Query.Schema,

@@ -1,10 +1,10 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"strings"
 	"time"
 
@@ -22,8 +22,8 @@ var ErrMismatch = errors.New("the job upstream is not the one that was decided o
 // CheckCreated compares a job that BigQuery says it created with the record about to be written: the label must carry this decision and the SQL
 // must be the text that was forwarded. A job from another life, or of another caller, fails (A6).
 func CheckCreated(r Record, job bigquery.Job) error {
-	if got := job.Labels[Label]; got != LabelValue(r.Decision) {
-		return fmt.Errorf("%w: label %s is %q, want %q", ErrMismatch, Label, got, LabelValue(r.Decision))
+	if got := job.Labels[Label]; got != r.label() {
+		return fmt.Errorf("%w: label %s is %q, want %q", ErrMismatch, Label, got, r.label())
 	}
 	if Digest(job.SQL) != r.SQLDigest {
 		return fmt.Errorf("%w: its SQL differs", ErrMismatch)
@@ -51,31 +51,48 @@ func CheckFinished(r Record, job bigquery.Job) error {
 // LabelValue is the decision id as a label value may be written: lower case letters, digits, '-' and '_', at most 63 characters.
 func LabelValue(decision string) string { return strings.ToLower(decision) }
 
-// Adopt writes the record of a job that this decision created, after comparing the two, and returns the record that stands. A repeated request
-// (the same requestId, so the same job) adopts the record of the first one, if it was for the same SQL and masks no less.
+// label is the label that the job carries. Records of before labels had a MAC have the id alone.
+func (r Record) label() string { return cmp.Or(r.Mutation.Decision, LabelValue(r.Decision)) }
+
+// checkWhole says whether a job is the one that was forwarded, in everything: its label is good for
+// this request alone, the account of the decision ran it, and its whole configuration is what was
+// forwarded. Somebody who may make jobs directly can copy a label, an id and the SQL (A48).
+func checkWhole(r Record, job bigquery.Job) error {
+	if err := CheckCreated(r, job); err != nil {
+		return err
+	}
+	ranBy := job.UserEmail
+	if strings.HasPrefix(r.Principal, "principal://") { // a federated identity has no address of its own
+		ranBy = job.Principal
+	}
+	if r.Principal == "" || !strings.EqualFold(ranBy, r.Principal) {
+		return fmt.Errorf("%w: another account ran it", ErrMismatch)
+	}
+	if r.Mutation.Decision == "" {
+		return fmt.Errorf("%w: what was forwarded is not known", ErrMismatch)
+	}
+	if err := job.Configured(r.Query, r.Mutation); err != nil {
+		return fmt.Errorf("%w: %w", ErrMismatch, err)
+	}
+	return nil
+}
+
+// Adopt writes the record of a job, after comparing the two in everything, and returns the record
+// that stands. A request that was sent again adopts the record that its first answer has written.
 func (s *Store) Adopt(ctx context.Context, r Record, job bigquery.Job) (Record, error) {
-	mismatch := CheckCreated(r, job)
-	if mismatch == nil {
-		err := s.Create(ctx, r)
-		if !errors.Is(err, ErrExists) {
-			return r, err
-		}
+	if err := checkWhole(r, job); err != nil {
+		return Record{}, err
+	}
+	err := s.Create(ctx, r)
+	if !errors.Is(err, ErrExists) {
+		return r, err
 	}
 	standing, _, err := s.Get(ctx, r.Owner, r.Job.ProjectID, r.Job.JobID)
-	if errors.Is(err, ErrNotFound) && mismatch != nil {
-		return Record{}, mismatch
-	}
 	if err != nil {
 		return Record{}, err
 	}
-	if err := CheckCreated(standing, job); err != nil {
-		return Record{}, err
-	}
-	if standing.SQLDigest != r.SQLDigest || !reflect.DeepEqual(standing.Plan, r.Plan) {
-		return Record{}, fmt.Errorf("%w: it was created under another plan", ErrMismatch)
-	}
-	if standing.Credential != r.Credential || standing.Principal != r.Principal {
-		return Record{}, fmt.Errorf("%w: it was created under another account", ErrMismatch)
+	if standing.Decision != r.Decision || standing.label() != r.label() {
+		return Record{}, fmt.Errorf("%w: another decision has a job of this id", ErrMismatch)
 	}
 	return standing, nil
 }

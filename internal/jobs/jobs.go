@@ -48,6 +48,9 @@ type Record struct {
 	Query     bigquery.QueryRequest `json:"query"`      // as the client asked; its SQL is shown wherever the job's SQL is shown
 	SQLDigest string                `json:"sql_digest"` // hex SHA-256 of the text that was forwarded
 	Analysis  googlesql.Analysis    `json:"analysis"`   // for deciding again at every read
+	// Mutation is what was changed in the request on its way: with Query it gives the forwarded one.
+	Mutation bigquery.Mutation `json:"mutation"`
+	Located  string            `json:"located,omitempty"` // where its tables are, as far as is known
 	// Rewritten is set where the tables were masked before the query read them: which masks stand in the forwarded text, and the proof that they hide what they must.
 	Rewritten *policies.Rewritten `json:"rewritten,omitempty"`
 	Named     []string            `json:"named,omitempty"` // what the text itself names: googlesql.Statement.Named
@@ -162,13 +165,17 @@ func (s *Store) Verify(ctx context.Context, r Record, v Verification) (Verificat
 
 // putOnce writes a value that is not there yet, and what is noted beside it in the same exchange with Redis.
 func (s *Store) putOnce(ctx context.Context, key string, v any, note func(redis.Pipeliner)) error {
+	return s.putOnceFor(ctx, key, v, Retention, note)
+}
+
+func (s *Store) putOnceFor(ctx context.Context, key string, v any, kept time.Duration, note func(redis.Pipeliner)) error {
 	text, err := s.keys.Seal(key, v)
 	if err != nil {
 		return err
 	}
 	var set *redis.BoolCmd
 	_, err = s.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
-		set = p.SetNX(ctx, key, text, Retention)
+		set = p.SetNX(ctx, key, text, kept)
 		if note != nil {
 			note(p)
 		}

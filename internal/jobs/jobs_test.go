@@ -36,12 +36,19 @@ func newWorld(t *testing.T) world {
 
 const sql = "SELECT ssn FROM crm.customers"
 
+const account = "run@demo.iam.gserviceaccount.com"
+
+// label is what the job of record carries.
+const label = "d-01abc-0123456789abcdef0123456789abcdef"
+
 // record is what is known of a query that one owner was let run; changes alter it.
 func record(changes ...func(*jobs.Record)) jobs.Record {
 	r := jobs.Record{
 		Job: bigquery.JobReference{ProjectID: "demo", JobID: "job-one-of-alice", Location: "US"}, Owner: "alice", Decision: "d-01ABC",
 		Query: bigquery.QueryRequest{SQL: sql}, SQLDigest: jobs.Digest(sql), Tables: []string{"demo.crm.customers"},
-		Plan: masking.Plan{Sensitive: true, Columns: []masking.Column{{Name: "ssn", Type: "STRING", Mask: masking.LastFourCharacters}}}, Created: time.Now().UTC(),
+		Mutation: bigquery.Mutation{Decision: label}, Credential: "run", Principal: account,
+		Plan:    masking.Plan{Sensitive: true, Columns: []masking.Column{{Name: "ssn", Type: "STRING", Mask: masking.LastFourCharacters}}},
+		Created: time.Now().UTC(),
 	}
 	for _, change := range changes {
 		change(&r)
@@ -52,7 +59,9 @@ func record(changes ...func(*jobs.Record)) jobs.Record {
 // job is the job that BigQuery shows for record: done, and having read its table.
 func job(changes ...func(*bigquery.Job)) bigquery.Job {
 	j := bigquery.Job{
-		Reference: bigquery.JobReference{ProjectID: "demo", JobID: "job-one-of-alice", Location: "US"}, Labels: map[string]string{jobs.Label: "d-01abc"}, SQL: sql, State: "DONE", StatementType: "SELECT",
+		Reference: bigquery.JobReference{ProjectID: "demo", JobID: "job-one-of-alice", Location: "US"},
+		Labels:    map[string]string{jobs.Label: label}, SQL: sql, State: "DONE", StatementType: "SELECT", UserEmail: account,
+		Configuration:    []byte(`{"jobType":"QUERY","labels":{"bqgate_decision":"` + label + `"},"query":{"query":"` + sql + `","useLegacySql":false}}`),
 		ReferencedTables: []bigquery.TableID{{Project: "demo", Dataset: "crm", Table: "customers"}},
 	}
 	for _, change := range changes {
@@ -160,8 +169,11 @@ func TestTheCreationAnswerMustShowTheDecidedJob(t *testing.T) {
 		t.Errorf("the job itself: %v", err)
 	}
 	for name, change := range map[string]func(*bigquery.Job){
-		"no label":          func(j *bigquery.Job) { j.Labels = nil },
-		"another decision":  func(j *bigquery.Job) { j.Labels = map[string]string{jobs.Label: "d-01abd"} },
+		"no label": func(j *bigquery.Job) { j.Labels = nil },
+		"another decision": func(j *bigquery.Job) {
+			j.Labels = map[string]string{jobs.Label: "d-01abc-1123456789abcdef0123456789abcdef"}
+		},
+		"the id alone":      func(j *bigquery.Job) { j.Labels = map[string]string{jobs.Label: "d-01abc"} },
 		"another statement": func(j *bigquery.Job) { j.SQL = "SELECT 1" },
 		"a space more":      func(j *bigquery.Job) { j.SQL += " " },
 		"another id":        func(j *bigquery.Job) { j.Reference.JobID = "job2" },
@@ -226,24 +238,57 @@ func TestAdopt(t *testing.T) {
 			t.Errorf("a record was left behind: %v", err)
 		}
 	})
-	t.Run("a repeated request takes the first one's record", func(t *testing.T) {
+	t.Run("the answer that comes again takes the record that stands", func(t *testing.T) {
 		w := newWorld(t)
 		if _, err := w.Adopt(ctx, record(), job()); err != nil {
 			t.Fatal(err)
 		}
-		again := record(func(r *jobs.Record) { r.Decision = "d-02" })
+		again := record(func(r *jobs.Record) { r.Created = r.Created.Add(time.Minute) })
 		got, err := w.Adopt(ctx, again, job())
-		if err != nil || got.Decision != "d-01ABC" {
-			t.Errorf("got the record of %s, %v: want that of d-01ABC", got.Decision, err)
+		if err != nil || !got.Created.Before(again.Created) {
+			t.Errorf("got the record of %s, %v: want the one that stands", got.Created, err)
 		}
 	})
-	t.Run("but not with another plan", func(t *testing.T) {
+	t.Run("but not under another decision", func(t *testing.T) {
 		w := newWorld(t)
-		if _, err := w.Adopt(ctx, record(func(r *jobs.Record) { r.Plan = masking.Plan{} }), job()); err != nil {
+		if err := w.Create(ctx, record(func(r *jobs.Record) { r.Decision, r.Plan = "d-02", masking.Plan{} })); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.Adopt(ctx, record(func(r *jobs.Record) { r.Decision = "d-02" }), job()); !errors.Is(err, jobs.ErrMismatch) {
-			t.Errorf("a clearer plan was adopted: %v", err)
+		if _, err := w.Adopt(ctx, record(), job()); !errors.Is(err, jobs.ErrMismatch) {
+			t.Errorf("the record of another decision was taken: %v", err)
+		}
+	})
+	for name, change := range map[string]func(*jobs.Record, *bigquery.Job){
+		"of another account":                func(_ *jobs.Record, j *bigquery.Job) { j.UserEmail = "mallory@demo.iam.gserviceaccount.com" },
+		"of nobody":                         func(_ *jobs.Record, j *bigquery.Job) { j.UserEmail = "" },
+		"of an account that is not known":   func(r *jobs.Record, j *bigquery.Job) { r.Principal, j.UserEmail = "", "" },
+		"of another federated identity":     func(r *jobs.Record, j *bigquery.Job) { r.Principal, j.Principal = "principal://a", "principal://b" },
+		"that names the address of another": func(r *jobs.Record, j *bigquery.Job) { r.Principal, j.UserEmail = "principal://a", "principal://a" },
+		"with another configuration": func(_ *jobs.Record, j *bigquery.Job) {
+			j.Configuration = []byte(strings.Replace(string(j.Configuration), `false`, `false,"createSession":true`, 1))
+		},
+		"without a configuration": func(_ *jobs.Record, j *bigquery.Job) { j.Configuration = nil },
+		"answered from the cache": func(_ *jobs.Record, j *bigquery.Job) { j.CacheHit = true },
+		"of a record that says not its body": func(r *jobs.Record, j *bigquery.Job) {
+			r.Mutation, j.Labels = bigquery.Mutation{}, map[string]string{jobs.Label: "d-01abc"}
+		},
+	} {
+		t.Run("refuses a job "+name+" (A48)", func(t *testing.T) {
+			w, r, j := newWorld(t), record(), job()
+			change(&r, &j)
+			if _, err := w.Adopt(ctx, r, j); !errors.Is(err, jobs.ErrMismatch) {
+				t.Errorf("%v, want ErrMismatch", err)
+			}
+			if _, _, err := w.Get(ctx, "alice", "demo", "job-one-of-alice"); !errors.Is(err, jobs.ErrNotFound) {
+				t.Errorf("a record was left behind: %v", err)
+			}
+		})
+	}
+	t.Run("takes a federated identity by its principal", func(t *testing.T) {
+		w := newWorld(t)
+		r := record(func(r *jobs.Record) { r.Principal = "principal://iam.googleapis.com/a" })
+		if _, err := w.Adopt(ctx, r, job(func(j *bigquery.Job) { j.UserEmail, j.Principal = "", "principal://iam.googleapis.com/a" })); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -49,10 +49,9 @@ type Forward struct {
 	// in the place of the client's.
 	Query string `json:"query"`
 
-	RequestDigest string            `json:"request_digest,omitempty"` // hex SHA-256 of the client's body as it came, "" for none
-	RequestCoding string            `json:"request_coding,omitempty"` // Content-Encoding of the client's body: "" or "gzip"
-	Mutation      bigquery.Mutation `json:"mutation"`
-	BodyDigest    string            `json:"body_digest,omitempty"` // hex SHA-256 of the body that goes upstream
+	RequestDigest string `json:"request_digest,omitempty"` // hex SHA-256 of the client's body as it came, "" for none
+	RequestCoding string `json:"request_coding,omitempty"` // Content-Encoding of the client's body: "" or "gzip"
+	BodyDigest    string `json:"body_digest,omitempty"`    // hex SHA-256 of the body that goes upstream
 
 	Fields          string `json:"fields,omitempty"` // the client's `fields=`, applied to the answer
 	TimestampFormat string `json:"timestamp_format,omitempty"`
