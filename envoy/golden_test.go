@@ -2,13 +2,11 @@ package envoy
 
 import (
 	"bytes"
-	"flag"
-	"os"
 	"path/filepath"
 	"testing"
-)
 
-var update = flag.Bool("update", false, "write the golden files anew")
+	"github.com/bqgate/bqgate/internal/golden"
+)
 
 // goldenConfigs are the shapes that operators deploy.
 var goldenConfigs = map[string]Config{
@@ -53,20 +51,7 @@ func TestGolden(t *testing.T) {
 					t.Fatalf("a second Render differs (error %v)", err)
 				}
 			}
-			golden := filepath.Join("testdata", name+".yaml")
-			if *update {
-				if err := os.WriteFile(golden, got, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatalf("%v; run go test ./envoy -run TestGolden -update", err)
-			}
-			if !bytes.Equal(got, want) {
-				t.Errorf("Render differs from %s; look at the difference, and if it is wanted run go test ./envoy -run TestGolden -update",
-					golden)
-			}
+			golden.File(t, filepath.Join("testdata", name+".yaml"), got)
 		})
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-func golden(t testing.TB, name string) string {
+func rendered(t testing.TB, name string) string {
 	t.Helper()
 	text, err := os.ReadFile("testdata/" + name + ".yaml")
 	if err != nil {
@@ -20,7 +20,7 @@ func golden(t testing.TB, name string) string {
 
 func TestLintOfOwnRenderIsClean(t *testing.T) {
 	for name := range goldenConfigs {
-		text := golden(t, name)
+		text := rendered(t, name)
 		asJSON, err := yaml.YAMLToJSON([]byte(text))
 		if err != nil {
 			t.Fatal(err)
@@ -37,7 +37,7 @@ func TestLintOfOwnRenderIsClean(t *testing.T) {
 // TestLintFinds changes the configuration as somebody might who wants something to work, or to be
 // let in. The finding must be on the first line that changed, but for things that are missing.
 func TestLintFinds(t *testing.T) {
-	sidecar, remote := golden(t, "sidecar"), golden(t, "remote")
+	sidecar, remote := rendered(t, "sidecar"), rendered(t, "remote")
 	for _, tt := range []struct {
 		name, text, old, with string
 		rule                  string
@@ -321,7 +321,7 @@ func TestLintOfNothing(t *testing.T) {
 			t.Errorf("%q has no findings", text)
 		}
 	}
-	twice := strings.Replace(golden(t, "sidecar"), "merge_slashes: true", "merge_slashes: true\n          merge_slashes: false", 1)
+	twice := strings.Replace(rendered(t, "sidecar"), "merge_slashes: true", "merge_slashes: true\n          merge_slashes: false", 1)
 	if findings, err := Lint([]byte(twice)); err == nil && len(findings) == 0 {
 		t.Error("a key that is there twice has no findings")
 	}

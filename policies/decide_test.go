@@ -13,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/golden"
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/identity"
 )
@@ -47,7 +48,7 @@ func TestDecide(t *testing.T) {
 				t.Error("decided without the estimate that the policy needs")
 			}
 			got := Explain(d).String()
-			if *update {
+			if golden.Update() {
 				for i := range archive.Files {
 					if archive.Files[i].Name == "want" {
 						archive.Files[i].Data = []byte(got)

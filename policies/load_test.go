@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/bqgate/bqgate/internal/golden"
 )
 
 // TestProblems keeps the words in which mistakes are shown: testdata/errors/NAME.yaml and, beside
@@ -28,7 +30,7 @@ func TestProblems(t *testing.T) {
 			if !errors.As(err, &problems) || set != nil {
 				t.Fatalf("loaded, or not with problems: %v", err)
 			}
-			golden(t, strings.TrimSuffix(file, ".yaml")+".txt", []byte(err.Error()+"\n"))
+			golden.File(t, strings.TrimSuffix(file, ".yaml")+".txt", []byte(err.Error()+"\n"))
 		})
 	}
 }

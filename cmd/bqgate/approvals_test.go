@@ -17,10 +17,11 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/bqgate/bqgate/internal/approvals"
+	"github.com/bqgate/bqgate/internal/approvals/approvalstest"
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/console"
 	"github.com/bqgate/bqgate/internal/identity"
-	"github.com/bqgate/bqgate/internal/sealed"
+	"github.com/bqgate/bqgate/internal/sealedtest"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -43,21 +44,15 @@ func (p people) Verify(_ context.Context, raw, audience string) (identity.Subjec
 	return s, nil
 }
 
-type noJournal struct{}
-
-func (noJournal) ApprovalEvent(context.Context, approvals.Event) error { return nil }
-
 func newOffice(t *testing.T) *office {
 	t.Helper()
-	keys, err := sealed.New(bytes.Repeat([]byte{7}, sealed.KeySize))
-	if err != nil {
-		t.Fatal(err)
-	}
+	keys := sealedtest.Keyring(t, 7)
 	m := miniredis.RunT(t)
 	store := redis.NewClient(&redis.Options{Addr: m.Addr()})
 	t.Cleanup(func() { store.Close() })
 	o := &office{t: t, dir: t.TempDir()}
-	if o.store, err = approvals.New(approvals.Options{Redis: store, Keys: keys, Journal: noJournal{},
+	var err error
+	if o.store, err = approvals.New(approvals.Options{Redis: store, Keys: keys, Journal: &approvalstest.Journal{},
 		ConsoleURL: "https://console.example"}); err != nil {
 		t.Fatal(err)
 	}

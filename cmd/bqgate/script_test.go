@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,9 +9,9 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
-)
 
-var update = flag.Bool("update", false, "write what was printed into the scripts")
+	"github.com/bqgate/bqgate/internal/golden"
+)
 
 // TestMain lets scripts call this test binary as bqgate; it is its own SQL worker too.
 func TestMain(m *testing.M) {
@@ -32,7 +31,7 @@ func TestScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script", UpdateScripts: *update, RequireExplicitExec: true,
+		Dir: "testdata/script", UpdateScripts: golden.Update(), RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
 		// Every script finds the demo's policy and tables.
 		Setup: func(e *testscript.Env) error {

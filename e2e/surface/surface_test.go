@@ -1,16 +1,13 @@
 package surface
 
 import (
-	"flag"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/bqgate/bqgate/e2e/rawhttp"
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write docs/surface.md")
 
 // Each method of the route table has one case, which asks for it by its verb and its path;
 // docs/surface.md shows them all.
@@ -46,15 +43,5 @@ func TestEveryMethodHasACase(t *testing.T) {
 			t.Errorf("%s has no case", r.Method)
 		}
 	}
-	const path = "../../docs/surface.md"
-	want := Document(cases)
-	if *update {
-		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(path)
-	if err != nil || string(got) != want {
-		t.Errorf("docs/surface.md is not current (%v): go test ./e2e/surface -update", err)
-	}
+	golden.File(t, "../../docs/surface.md", []byte(Document(cases)))
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/redistest"
 	"github.com/bqgate/bqgate/internal/sealed"
+	"github.com/bqgate/bqgate/internal/sealedtest"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -60,10 +61,7 @@ func startMini(t testing.TB) string {
 
 func newBench(t testing.TB, addr string, options Options) *bench {
 	t.Helper()
-	keys, err := sealed.New(bytes.Repeat([]byte{7}, sealed.KeySize))
-	if err != nil {
-		t.Fatal(err)
-	}
+	keys := sealedtest.Keyring(t, 7)
 	b := &bench{t: t, ctx: context.Background(), addr: addr, keys: keys, journal: &memoryJournal{}, log: &lockedBuffer{}}
 	b.client = redis.NewClient(&redis.Options{Addr: addr})
 	t.Cleanup(func() { b.client.Close() })

@@ -1,23 +1,19 @@
 package approvals
 
 import (
-	"bytes"
 	"errors"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/bqgate/bqgate/internal/sealed"
+	"github.com/bqgate/bqgate/internal/sealedtest"
 )
 
 // A11: an attacker who can write Redis writes an approval. Nothing of it opens anything, and each
 // try is logged.
 func TestForgedEntries(t *testing.T) {
-	otherKeys, err := sealed.New(bytes.Repeat([]byte{9}, sealed.KeySize))
-	if err != nil {
-		t.Fatal(err)
-	}
+	otherKeys := sealedtest.Keyring(t, 9)
 	attacks := map[string]func(b *bench, victim, approved Request){
 		"flips the plain state": func(b *bench, victim, _ Request) {
 			b.client.HSet(b.ctx, requestKey(victim.ID), "state", "approved")

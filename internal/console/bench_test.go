@@ -19,10 +19,11 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/bqgate/bqgate/internal/approvals"
+	"github.com/bqgate/bqgate/internal/approvals/approvalstest"
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/redistest"
-	"github.com/bqgate/bqgate/internal/sealed"
+	"github.com/bqgate/bqgate/internal/sealedtest"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -77,10 +78,6 @@ func (fakeVerifier) Verify(_ context.Context, raw, aud string) (identity.Subject
 	return s, nil
 }
 
-type nullJournal struct{}
-
-func (nullJournal) ApprovalEvent(context.Context, approvals.Event) error { return nil }
-
 type bench struct {
 	t     *testing.T
 	store *approvals.Store
@@ -97,15 +94,13 @@ func (b *bench) Write(p []byte) (int, error) {
 }
 
 func newBench(t *testing.T) *bench {
-	keys, err := sealed.New(bytes.Repeat([]byte{7}, sealed.KeySize))
-	if err != nil {
-		t.Fatal(err)
-	}
+	keys := sealedtest.Keyring(t, 7)
+	var err error
 	b := &bench{t: t, log: &bytes.Buffer{}}
 	log := slog.New(slog.NewTextHandler(b, nil))
 	b.redis = redis.NewClient(&redis.Options{Addr: redistest.Start(t), MaxRetries: 1, DialerRetries: 1})
 	t.Cleanup(func() { b.redis.Close() })
-	b.store, err = approvals.New(approvals.Options{Redis: b.redis, Keys: keys, Journal: nullJournal{}, ConsoleURL: "https://console.example", Log: log})
+	b.store, err = approvals.New(approvals.Options{Redis: b.redis, Keys: keys, Journal: &approvalstest.Journal{}, ConsoleURL: "https://console.example", Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

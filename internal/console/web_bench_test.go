@@ -22,10 +22,12 @@ import (
 
 	"github.com/bqgate/bqgate/e2e/fakegoogle/oidcissuer"
 	"github.com/bqgate/bqgate/internal/approvals"
+	"github.com/bqgate/bqgate/internal/approvals/approvalstest"
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/redistest"
 	"github.com/bqgate/bqgate/internal/sealed"
+	"github.com/bqgate/bqgate/internal/sealedtest"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -106,12 +108,11 @@ func newWeb(t *testing.T, change ...func(*Login)) *web {
 		}
 	}
 	var err error
-	b.keys, err = sealed.New(bytes.Repeat([]byte{7}, sealed.KeySize))
-	must(err)
+	b.keys = sealedtest.Keyring(t, 7)
 	log := slog.New(slog.NewTextHandler(b, nil))
 	b.redis = redis.NewClient(&redis.Options{Addr: redistest.Start(t)})
 	t.Cleanup(func() { b.redis.Close() })
-	b.store, err = approvals.New(approvals.Options{Redis: b.redis, Keys: b.keys, Journal: nullJournal{}, ConsoleURL: "https://console.example", Log: log,
+	b.store, err = approvals.New(approvals.Options{Redis: b.redis, Keys: b.keys, Journal: &approvalstest.Journal{}, ConsoleURL: "https://console.example", Log: log,
 		Notify: func(approvals.Request, approvals.Kind) []string { return b.targets }})
 	must(err)
 	t.Cleanup(b.store.Close)

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -20,6 +19,7 @@ import (
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/redistest"
 	"github.com/bqgate/bqgate/internal/sealed"
+	"github.com/bqgate/bqgate/internal/sealedtest"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -46,10 +46,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, err := sealed.New(bytes.Repeat([]byte{3}, sealed.KeySize))
-	if err != nil {
-		t.Fatal(err)
-	}
+	keys := sealedtest.Keyring(t, 3)
 	client := redis.NewClient(&redis.Options{Addr: redistest.Start(t)})
 	t.Cleanup(func() { client.Close() })
 	return &world{t: t, client: client, key: key, keys: keys, config: &config.Config{Audit: config.Audit{Dir: filepath.Join(dir, "audit")}}}

@@ -2,9 +2,7 @@ package googlesql
 
 import (
 	"context"
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -13,10 +11,9 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/golden"
 	"github.com/bqgate/bqgate/internal/googlesql/enginetest"
 )
-
-var update = flag.Bool("update", false, "write what the analysis says into testdata/corpus; read the difference before you keep it")
 
 var sharedPool = sync.OnceValues(func() (*Pool, error) {
 	return NewPool(context.Background(), PoolOptions{Command: workerCommand})
@@ -89,16 +86,14 @@ func TestCorpus(t *testing.T) {
 					continue
 				}
 				got = render(analysis)
-				if !*update && got != want[name] {
+				if !golden.Update() && got != want[name] {
 					t.Errorf("%s: %s (%s)\n%s\ngot:\n%swant:\n%s", file, name, how, r.SQL, got, want[name])
 				}
 			}
 			out.Files = append(out.Files, f, txtar.File{Name: name + ".want", Data: []byte(got)})
 		}
-		if *update {
-			if err := os.WriteFile(file, txtar.Format(&out), 0o644); err != nil {
-				t.Fatal(err)
-			}
+		if golden.Update() {
+			golden.File(t, file, txtar.Format(&out))
 		}
 	}
 	t.Logf("%d cases, %d and %d questions", cases, trips[0], trips[1])

@@ -2,11 +2,12 @@ package googlesql
 
 import (
 	"errors"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/bqgate/bqgate/internal/golden"
 )
 
 // ssnMask masks ssn of crm.customers in words that are easy to see, phones as a whole.
@@ -60,14 +61,12 @@ func TestRewrite(t *testing.T) {
 			}
 		}
 		out.Files = append(out.Files, f, txtar.File{Name: name + ".want", Data: []byte(got)})
-		if !*update && got != want[name] {
+		if !golden.Update() && got != want[name] {
 			t.Errorf("%s: %s\ngot:\n%swant:\n%s", name, request.SQL, got, want[name])
 		}
 	}
-	if *update {
-		if err := os.WriteFile(file, txtar.Format(&out), 0o644); err != nil {
-			t.Fatal(err)
-		}
+	if golden.Update() {
+		golden.File(t, file, txtar.Format(&out))
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/bqgate/bqgate/internal/redistest"
-	"github.com/bqgate/bqgate/internal/sealed"
+	"github.com/bqgate/bqgate/internal/sealedtest"
 	"github.com/bqgate/bqgate/internal/sessionstore"
 )
 
@@ -44,10 +44,7 @@ func newGate(t testing.TB, addr string, change func(*Config)) *gate {
 		t.Fatal(err)
 	}
 	t.Cleanup(g.verifier.Close)
-	keys, err := sealed.New(bytes.Repeat([]byte{7}, sealed.KeySize))
-	if err != nil {
-		t.Fatal(err)
-	}
+	keys := sealedtest.Keyring(t, 7)
 	g.redis = redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true})
 	t.Cleanup(func() { g.redis.Close() })
 	if g.sessions, err = NewSessions(g.redis, keys, config, slog.New(slog.NewJSONHandler(&syncWriter{w: g.log}, nil))); err != nil {
@@ -199,10 +196,7 @@ func TestPlantedSessions(t *testing.T) {
 		mine, own := g.open(t, claims{"sub": "agent"})
 		sealedByGate := g.redis.Get(ctx, sessionKey+session.ID).Val()
 
-		attackers, err := sealed.New(bytes.Repeat([]byte{8}, sealed.KeySize))
-		if err != nil {
-			t.Fatal(err)
-		}
+		attackers := sealedtest.Keyring(t, 8)
 		planted := SessionPrefix + strings.Repeat("A", 43)
 		id := sessionstore.ID(planted)
 		forged := record{ID: id, Subject: Subject{Issuer: g.issuer.URL, Name: "okta", Sub: "lead", Owner: "x", Expiry: g.clock.now().Add(time.Hour), Session: id}, Expiry: g.clock.now().Add(time.Hour)}

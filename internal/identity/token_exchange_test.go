@@ -1,7 +1,6 @@
 package identity
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -18,7 +17,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/bqgate/bqgate/internal/redistest"
-	"github.com/bqgate/bqgate/internal/sealed"
+	"github.com/bqgate/bqgate/internal/sealedtest"
 )
 
 // replica is another gateway of the same configuration: the same Redis, sealing secret and issuer.
@@ -393,10 +392,7 @@ func TestPlantedEntriesOfATokenSayNothing(t *testing.T) {
 		victim := g.mustExchange(t, g.issuer.mint(g.clock.now(), claims{"sub": "lead"}))
 		theirs := g.redis.Get(ctx, subjectTokenKey+victim.session.Token).Val()
 		record := g.redis.Get(ctx, sessionKey+victim.session.ID).Val()
-		attackers, err := sealed.New(bytes.Repeat([]byte{8}, sealed.KeySize))
-		if err != nil {
-			t.Fatal(err)
-		}
+		attackers := sealedtest.Keyring(t, 8)
 		forged := opening{Created: g.clock.now().Add(time.Hour), Count: 99, Revoked: true}
 		plain, err := json.Marshal(forged)
 		if err != nil {
@@ -471,10 +467,7 @@ func TestRedisTellsNoToken(t *testing.T) {
 	g := newGate(t, miniredis.RunT(t).Addr(), nil)
 	raw := g.issuer.mint(g.clock.now(), nil)
 	first := g.mustExchange(t, raw)
-	elsewhere, err := sealed.New(bytes.Repeat([]byte{9}, sealed.KeySize))
-	if err != nil {
-		t.Fatal(err)
-	}
+	elsewhere := sealedtest.Keyring(t, 9)
 	stranger := &Sessions{keys: elsewhere}
 	if stranger.TokenDigest(raw) == g.sessions.TokenDigest(raw) {
 		t.Error("the digest of a token is not keyed")

@@ -1,7 +1,6 @@
 package jobs_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -14,7 +13,7 @@ import (
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/masking"
 	"github.com/bqgate/bqgate/internal/redistest"
-	"github.com/bqgate/bqgate/internal/sealed"
+	"github.com/bqgate/bqgate/internal/sealedtest"
 )
 
 // world is a store on a real Redis, and the Redis itself for those who attack it.
@@ -25,10 +24,7 @@ type world struct {
 
 func newWorld(t *testing.T) world {
 	t.Helper()
-	keys, err := sealed.New(bytes.Repeat([]byte{7}, sealed.KeySize))
-	if err != nil {
-		t.Fatal(err)
-	}
+	keys := sealedtest.Keyring(t, 7)
 	client := redis.NewClient(&redis.Options{Addr: redistest.Start(t)})
 	t.Cleanup(func() { client.Close() })
 	return world{jobs.NewStore(client, keys), client}

@@ -23,10 +23,11 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/bqgate/bqgate/internal/approvals"
+	"github.com/bqgate/bqgate/internal/approvals/approvalstest"
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/redistest"
-	"github.com/bqgate/bqgate/internal/sealed"
+	"github.com/bqgate/bqgate/internal/sealedtest"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -80,23 +81,16 @@ type house struct {
 	log     *bytes.Buffer
 }
 
-type memory struct{}
-
-func (memory) ApprovalEvent(context.Context, approvals.Event) error { return nil }
-
 func newHouse(t *testing.T, c Config) *house {
 	t.Helper()
 	targets, err := Load(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, err := sealed.New(bytes.Repeat([]byte{1}, sealed.KeySize))
-	if err != nil {
-		t.Fatal(err)
-	}
+	keys := sealedtest.Keyring(t, 1)
 	h := &house{t: t, client: redis.NewClient(&redis.Options{Addr: redistest.Start(t)}), targets: targets, log: &bytes.Buffer{}}
 	t.Cleanup(func() { h.client.Close() })
-	h.store, err = approvals.New(approvals.Options{Redis: h.client, Keys: keys, Journal: memory{}, ConsoleURL: "https://bqgate.example",
+	h.store, err = approvals.New(approvals.Options{Redis: h.client, Keys: keys, Journal: &approvalstest.Journal{}, ConsoleURL: "https://bqgate.example",
 		Notify: targets.Of})
 	if err != nil {
 		t.Fatal(err)

@@ -1,23 +1,17 @@
 package verdict
 
 import (
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/bqgate/bqgate/internal/sealed"
+	"github.com/bqgate/bqgate/internal/sealedtest"
 )
 
 // A1: a verdict opens for a minute, and only what was sealed as one.
 func TestOpen(t *testing.T) {
-	keys, err := sealed.New([]byte(strings.Repeat("k", sealed.KeySize)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	other, err := sealed.New([]byte(strings.Repeat("o", sealed.KeySize)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	keys := sealedtest.Keyring(t, 'k')
+	other := sealedtest.Keyring(t, 'o')
 	now := time.Now()
 	f := Forward{Decision: "d-1", Expires: now.Add(Lifetime)}
 	seal := func(ring *sealed.Keyring, f Forward) string {

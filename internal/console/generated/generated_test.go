@@ -2,18 +2,16 @@ package generated
 
 import (
 	"bytes"
-	"flag"
 	"go/format"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/a-h/templ/generator"
 	"github.com/a-h/templ/parser/v2"
-)
 
-var update = flag.Bool("update", false, "write the Go code of the templates anew")
+	"github.com/bqgate/bqgate/internal/golden"
+)
 
 // The Go code of the pages is what their templates give. `go test ./internal/console/generated -update` writes it anew.
 func TestGenerated(t *testing.T) {
@@ -37,15 +35,6 @@ func TestGenerated(t *testing.T) {
 			t.Errorf("%s: %v", file, err)
 			continue
 		}
-		name := strings.TrimSuffix(file, ".templ") + "_templ.go"
-		if *update {
-			if err := os.WriteFile(name, want, 0o644); err != nil {
-				t.Fatal(err)
-			}
-			continue
-		}
-		if got, err := os.ReadFile(name); err != nil || !bytes.Equal(got, want) {
-			t.Errorf("%s is not what %s gives (%v); run `go test ./internal/console/generated -update`", name, file, err)
-		}
+		golden.File(t, strings.TrimSuffix(file, ".templ")+"_templ.go", want)
 	}
 }
