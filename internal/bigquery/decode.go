@@ -3,6 +3,7 @@ package bigquery
 import (
 	"math"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/bqgate/bqgate/internal/coarse"
@@ -158,10 +159,18 @@ func decodeJobsQuery(op *Operation, body []byte) error {
 
 var timestampFormats = []string{"FLOAT64", "INT64", "ISO8601_STRING", "TIMESTAMP_OUTPUT_FORMAT_UNSPECIFIED"}
 
+// outputOnly are the members of a Job that BigQuery alone writes.
+var outputOnly = []string{"etag", "id", "jobCreationReason", "principal_subject", "selfLink", "statistics", "status", "user_email"}
+
 func decodeJobsInsert(op *Operation, body []byte) error {
 	var err error
 	o := readBody(op.Method, body, &err)
 	o.word("kind", "bigquery#job")
+	for _, name := range outputOnly {
+		if _, found := o.take(name); found {
+			o.fail("%s is for BigQuery to write: leave it out", o.at(strconv.Quote(name)))
+		}
+	}
 	if ref, ok := o.object("jobReference"); ok {
 		if p := ref.text("projectId"); p != "" && p != op.Job.ProjectID {
 			ref.fail("jobReference.projectId must be the project of the path")
@@ -246,7 +255,7 @@ func decodeShared(o *object, op *Operation, q *QueryRequest) {
 			*o.err = err
 		}
 		if ref.DatasetID == "" {
-			d.fail("%s is missing", d.at("datasetId"))
+			d.fail("%s is missing: a default dataset needs its name", d.at("datasetId"))
 		}
 		d.done()
 		q.DefaultDataset = ref

@@ -81,7 +81,7 @@ func decodeParameters(o *object, q *QueryRequest) {
 		if t, ok := p.object("parameterType"); ok {
 			parameter.Type = decodeType(t)
 		} else {
-			p.fail("%s needs a parameterType", p.path)
+			p.fail("%s needs a parameterType, such as {\"type\": \"STRING\"}", p.path)
 		}
 		if v, ok := p.object("parameterValue"); ok {
 			parameter.Value = decodeValue(v)

@@ -183,8 +183,11 @@ func splitQuery(m Method, raw string) (map[string]string, error) {
 		if name == "" {
 			return nil, malformed(m, "the query of the URL holds a parameter without a name")
 		}
+		if rest, system := strings.CutPrefix(name, "%24"); system { // libraries escape it; it is refused by its name
+			name = "$" + rest
+		}
 		if _, twice := values[name]; twice {
-			return nil, malformed(m, "query parameter %q appears twice", shorten(name))
+			return nil, malformed(m, "query parameter %q appears twice: send it once", shorten(name))
 		}
 		value, err := url.QueryUnescape(escaped)
 		if err != nil || !utf8.ValidString(value) || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }) {
