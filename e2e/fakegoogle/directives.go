@@ -2,8 +2,12 @@ package fakegoogle
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/bqgate/bqgate/internal/bigquery"
 )
 
 // directives are what comments in the SQL ask of the stand-in:
@@ -14,6 +18,8 @@ import (
 //	-- fake:stall=10s     the body stops this long after half of the rows
 //	-- fake:die           the body breaks off after half of the rows
 //	-- fake:fail=REASON   the job fails for this reason of BigQuery's, with values of the first row in the message
+//	-- fake:columns=+NAME,-NAME,>NAME   the result has a column more, or less, or one comes last: BigQuery changes the columns of
+//	                      the views of INFORMATION_SCHEMA ("we recommend explicitly listing the columns to select")
 type directives struct {
 	delay time.Duration // -1 if not given
 	rows  int64         // -1 if not given
@@ -21,6 +27,8 @@ type directives struct {
 	stall time.Duration
 	die   bool
 	fail  string
+
+	columns []string
 }
 
 var directive = regexp.MustCompile(`--[ \t]*fake:(\w+)(?:=(\S+))?`)
@@ -44,6 +52,8 @@ func parseDirectives(sql string) (directives, error) {
 			if d.fail = m[2]; reasonCodes[d.fail] == 0 {
 				err = errInvalid("no reason " + d.fail)
 			}
+		case "columns":
+			d.columns = strings.Split(m[2], ",")
 		default:
 			err = &apiError{Code: 400, Reason: "invalid", Message: "no directive fake:" + m[1]}
 		}
@@ -52,4 +62,34 @@ func parseDirectives(sql string) (directives, error) {
 		}
 	}
 	return d, nil
+}
+
+// reshape changes the columns of a result as the directive says.
+func (d *directives) reshape(r *Result) {
+	for _, change := range d.columns {
+		name := change[1:]
+		at := slices.IndexFunc(r.Schema, func(f bigquery.Field) bool { return f.Name == name })
+		if change[0] == '+' {
+			r.Schema = append(r.Schema, bigquery.Field{Name: name, Type: "STRING", Mode: "NULLABLE"})
+			for i := range r.Rows {
+				r.Rows[i] = append(slices.Clone(r.Rows[i]), "new")
+			}
+			continue
+		}
+		if at < 0 {
+			continue
+		}
+		field := r.Schema[at]
+		r.Schema = slices.Delete(slices.Clone(r.Schema), at, at+1)
+		for i := range r.Rows {
+			cell := r.Rows[i][at]
+			r.Rows[i] = slices.Delete(slices.Clone(r.Rows[i]), at, at+1)
+			if change[0] == '>' {
+				r.Rows[i] = append(r.Rows[i], cell)
+			}
+		}
+		if change[0] == '>' {
+			r.Schema = append(r.Schema, field)
+		}
+	}
 }

@@ -220,6 +220,7 @@ func (s *Server) execute(ctx context.Context, j *job) (*result, bool, error) {
 	if ran.StatementType != "SELECT" {
 		s.version.Add(1)
 	}
+	j.directives.reshape(ran)
 	if reason := j.directives.fail; reason != "" {
 		return nil, false, &apiError{Code: reasonCodes[reason], Reason: reason, Message: "The job failed at " + textsOf(ran.Rows)}
 	}
