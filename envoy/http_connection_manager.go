@@ -28,7 +28,7 @@ func dataManager(c Config, s surface) *hcmv3.HttpConnectionManager {
 
 // tokenManager is the HTTP connection manager of listeners that lead to the token endpoint.
 func tokenManager(c Config) *hcmv3.HttpConnectionManager {
-	m := hardened(c, surfaceToken, tokenRoutes(c), []*hcmv3.HttpFilter{tokenRate(c.Limits), tokenBody(), router()})
+	m := hardened(c, surfaceToken, tokenRoutes(), []*hcmv3.HttpFilter{tokenRate(c.Limits), tokenBody(), router()})
 	m.StreamIdleTimeout = seconds(30 * time.Second)
 	m.LocalReplyConfig = oauthLocalReplies()
 	return m

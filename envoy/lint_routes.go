@@ -103,6 +103,7 @@ func (l *linter) action(p path, a *routev3.RouteAction) {
 		"requests are copied elsewhere, tokens included", "none")
 	l.must(len(a.GetUpgradeConfigs()) == 0, p.field("upgrade_configs"), "upgrades", "upgraded connections carry bytes that no filter sees",
 		"none")
+	//nolint:staticcheck // SA1019: a configuration may still say it in the deprecated way
 	l.must(a.GetInternalRedirectPolicy() == nil && a.GetInternalRedirectAction() == routev3.RouteAction_PASS_THROUGH_INTERNAL_REDIRECT,
 		p.field("internal_redirect_policy"), "fixed-clusters",
 		"an answer sends the request elsewhere, token included", "none")

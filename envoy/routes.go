@@ -120,7 +120,7 @@ func nowhere() *routev3.Route {
 }
 
 // tokenRoutes has one way through, POST /v1/token.
-func tokenRoutes(c Config) *routev3.RouteConfiguration {
+func tokenRoutes() *routev3.RouteConfiguration {
 	return &routev3.RouteConfiguration{Name: "token", ValidateClusters: yes(), VirtualHosts: []*routev3.VirtualHost{{
 		Name:    "token",
 		Domains: []string{"*"},

@@ -56,21 +56,21 @@ func newGate(t testing.TB, policy, catalog string) *gate {
 	return &gate{analyzer: googlesql.New(pool, googlesql.Limits{}), set: set, catalog: googlesql.Files{Folder: catalog}, project: "demo"}
 }
 
-// verdict is what the gateway makes of a query.
-type verdict struct {
+// outcome is what the gateway makes of a query.
+type outcome struct {
 	decision policies.Decision
 	sql      string // for BigQuery
 	masked   bool   // the text is a rewritten one
 	fickle   bool   // it answers otherwise each time
 }
 
-func (g *gate) judge(ctx context.Context, sql string) (verdict, error) {
+func (g *gate) judge(ctx context.Context, sql string) (outcome, error) {
 	request := googlesql.Request{SQL: sql, Project: g.project, DefaultDataset: g.dataset, Catalog: g.catalog, Caller: "test"}
 	analysis, err := g.analyzer.Analyze(ctx, request)
 	if err != nil {
-		return verdict{}, err
+		return outcome{}, err
 	}
-	v := verdict{sql: sql}
+	v := outcome{sql: sql}
 	for _, st := range analysis.Statements {
 		v.fickle = v.fickle || slices.ContainsFunc(st.Functions, func(f string) bool { return f == "RAND" || f == "GENERATE_UUID" })
 	}
@@ -82,7 +82,7 @@ func (g *gate) judge(ctx context.Context, sql string) (verdict, error) {
 		Method: "jobs.query", Project: g.project, SQL: sql, Analysis: analysis, Tables: analysis.Tables,
 	}
 	if ask.RowAccess, err = googlesql.RowAccess(ctx, g.catalog, g.set.NeedsRowAccess(ask)); err != nil {
-		return verdict{}, err
+		return outcome{}, err
 	}
 	v.decision, err = g.set.Judge(ask, func(tables []policies.MaskedTable) (*policies.Rewritten, error) {
 		masks, err := policies.TableMasks(tables, salt)
@@ -101,7 +101,7 @@ func (g *gate) judge(ctx context.Context, sql string) (verdict, error) {
 
 // sees is every bit of what a client learns of a query on a database: the refusal, the error as the
 // gateway words it, or the masked rows in their order.
-func (g *gate) sees(ctx context.Context, v verdict, d *database) (string, error) {
+func (g *gate) sees(ctx context.Context, v outcome, d *database) (string, error) {
 	if v.decision.Effect != policies.Allow {
 		return "refused: " + v.decision.Message, nil
 	}

@@ -43,7 +43,7 @@ type Broker struct {
 	endpoint string
 	client   *iam.IamCredentialsClient
 	now      func() time.Time
-	ctx      context.Context
+	ctx      context.Context //nolint:containedctx // ends with Close: calls for several callers outlive each of them
 	stop     context.CancelFunc
 	flight   singleflight.Group
 
