@@ -1,15 +1,11 @@
 #!/usr/bin/env bash
-# All tests, on a fresh machine too: installs what is missing, builds one thing after the other,
-# then lint, unit tests and end-to-end tests. Every suite runs, also after one has failed; the exit
-# status says whether all passed.
+# All tests: builds one thing after the other, then lint, unit tests and end-to-end tests. Every
+# suite runs, also after one has failed; the exit status says whether all passed. `make test` runs
+# `make deps` first, which installs what they need.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 step() { printf '\n== %s (%d min %02d s)\n' "$1" $((SECONDS / 60)) $((SECONDS % 60)); }
-
-step "tools: Envoy, redis-server, Python client"
-scripts/fetch-envoy.sh
-scripts/setup-tests.sh
 
 step "binaries (the first time this compiles Google's SQL grammar: about 5 minutes and 7 GB)"
 scripts/build.sh bqgate-sql-worker bqgate bqgate-demo sqlengine bigquery-emulator
