@@ -31,6 +31,26 @@ func TestFirstLight(t *testing.T) {
 	d.searchCanaries()
 }
 
+// answersMasked asks for ssn, card_number, email and id of every customer, in some way.
+func (d *demo) answersMasked(t *testing.T, name, sql string) {
+	t.Helper()
+	a := d.query("agent", sql)
+	if a.Status != 200 {
+		t.Errorf("%s: status %d: %s", name, a.Status, a.message())
+		return
+	}
+	rows := a.rows(t)
+	if len(rows) < 20 {
+		t.Errorf("%s: %d rows, want at least 20", name, len(rows))
+	}
+	for _, r := range rows {
+		if !maskedCell("ssn", r[0]) || !maskedCell("card_number", r[1]) || !maskedCell("email", r[2]) || r[3] == nil {
+			t.Errorf("%s: row %v is not masked as the policy says", name, r)
+			return
+		}
+	}
+}
+
 // maskedCell says whether a masked answer of a column is what its rule gives.
 func maskedCell(column string, v any) bool {
 	s, isString := v.(string)
@@ -66,21 +86,7 @@ func allowedAndMasked(t *testing.T, d *demo) {
 			`FROM crm.customers WHERE id >= 5`,
 		"in comment": "SELECT ssn /* , name */, card_number, email, id -- DROP TABLE crm.customers\nFROM crm.customers",
 	} {
-		a := d.query("agent", sql)
-		if a.Status != 200 {
-			t.Errorf("%s: status %d: %s", name, a.Status, a.message())
-			continue
-		}
-		rows := a.rows(t)
-		if len(rows) < 20 {
-			t.Errorf("%s: %d rows, want at least 20", name, len(rows))
-		}
-		for _, r := range rows {
-			if !maskedCell("ssn", r[0]) || !maskedCell("card_number", r[1]) || !maskedCell("email", r[2]) || r[3] == nil {
-				t.Errorf("%s: row %v is not masked as the policy says", name, r)
-				break
-			}
-		}
+		d.answersMasked(t, name, sql)
 	}
 	// Nested: the whole array, one field of it, and the whole row.
 	for name, sql := range map[string]string{

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/bqgate/bqgate/e2e/fakegoogle"
+	"github.com/bqgate/bqgate/e2e/rawhttp"
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/console/openapitest"
 	"github.com/bqgate/bqgate/internal/redistest"
@@ -213,20 +214,8 @@ type answer struct {
 	Body   []byte
 }
 
-func (a answer) message() string {
-	var e struct {
-		Error struct {
-			Message string `json:"message"`
-			Errors  []struct {
-				Reason string `json:"reason"`
-			} `json:"errors"`
-		} `json:"error"`
-	}
-	if json.Unmarshal(a.Body, &e) != nil || len(e.Error.Errors) == 0 {
-		return ""
-	}
-	return e.Error.Errors[0].Reason + ": " + e.Error.Message
-}
+// message is "reason: message" of an error in BigQuery's form.
+func (a answer) message() string { return rawhttp.Answer{Body: a.Body}.Message() }
 
 func (a answer) json(t testing.TB) map[string]any {
 	t.Helper()

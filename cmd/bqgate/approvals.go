@@ -1,12 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,90 +19,21 @@ import (
 func approvalsCommand() *cobra.Command {
 	c := &cobra.Command{Use: "approvals", Short: "See and decide on queries that wait for a person, through the approval HTTP endpoint",
 		RunE: group}
-	c.AddCommand(approvalsListCommand(), approvalsShowCommand(), approvalsWatchCommand(),
+	c.AddCommand(listRequests.command(), approvalsShowCommand(), approvalsWatchCommand(),
 		approvalsDecideCommand(approvals.Approve, "Let a query run, once or as often as --uses says"),
 		approvalsDecideCommand(approvals.Deny, "Refuse a query, with a reason that its author reads"),
-		grantsCommand(), revokeCommand())
+		listGrants.command(), revokeCommand())
 	return c
 }
 
-// reviewer is what every command of the group takes.
-type reviewer struct {
-	console, tokenFile string
-	asJSON             bool
-}
-
-func (r *reviewer) flags(c *cobra.Command) {
-	c.Flags().StringVar(&r.console, "console", "", "URL of the console")
-	c.Flags().StringVar(&r.tokenFile, "token-file", "", "file with your OIDC token for the console's audience")
-	c.Flags().BoolVar(&r.asJSON, "json", false, "print JSON, also on a terminal")
-}
-
-func (r *reviewer) client(c *cobra.Command) (*client.Client, error) {
-	for flag, value := range map[string]string{"--console": r.console, "--token-file": r.tokenFile} {
-		if value == "" {
-			return nil, usage(c, errMissing(flag))
-		}
-	}
-	asker, err := client.New(r.console, r.tokenFile)
-	if err != nil {
-		return nil, usage(c, err)
-	}
-	return asker, nil
-}
-
-func (r *reviewer) json(c *cobra.Command) bool { return r.asJSON || !terminal(c.OutOrStdout()) }
-
-func approvalsListCommand() *cobra.Command {
-	var r reviewer
-	state := string(approvals.StatePending)
-	c := &cobra.Command{
-		Use: "list --console URL --token-file FILE", Short: "List requests, newest first; those that wait, unless --state says otherwise",
-		Args: exactly(0),
-		RunE: func(c *cobra.Command, _ []string) error {
-			asker, err := r.client(c)
-			if err != nil {
-				return err
-			}
-			if state == "all" {
-				state = ""
-			}
-			list, more, err := asker.List(c.Context(), state)
-			if err != nil {
-				return err
-			}
-			if r.json(c) {
-				return writeJSON(c.OutOrStdout(), struct {
-					Requests []approvals.Request `json:"requests"`
-					More     bool                `json:"more,omitempty"`
-				}{orEmpty(list), more})
-			}
-			return requestTable(c.OutOrStdout(), list, more)
-		},
-	}
-	r.flags(c)
-	c.Flags().StringVar(&state, "state", state, "pending, approved, denied, expired, cancelled, used or all")
-	return c
-}
-
-func requestTable(out io.Writer, list []approvals.Request, more bool) error {
-	if len(list) == 0 {
-		_, err := fmt.Fprintln(out, "nothing waits")
-		return err
-	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "REQUEST\tSTATE\tWHO\tREADS\tCOST\tLEFT")
-	for _, r := range list {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", r.ID, r.State, harmless(who(r)), harmless(strings.Join(r.Tables, ", ")), cost(r),
-			left(r))
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	if more {
-		fmt.Fprintln(out, "there are older ones")
-	}
-	return nil
+var listRequests = listing[approvals.Request]{
+	use: "list", short: "List requests, newest first; those that wait, unless --state says otherwise",
+	state: string(approvals.StatePending), states: "pending, approved, denied, expired, cancelled, used or all",
+	name: "requests", ask: (*client.Client).List,
+	none: "nothing waits", header: "REQUEST\tSTATE\tWHO\tREADS\tCOST\tLEFT",
+	row: func(r approvals.Request) []string {
+		return []string{r.ID, string(r.State), harmless(who(r)), harmless(strings.Join(r.Tables, ", ")), cost(r), left(r)}
+	},
 }
 
 // who names the people behind a request first: they are what a reviewer knows.
@@ -141,21 +72,9 @@ func approvalsShowCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show --console URL --token-file FILE REQUEST",
 		Short: "Show one request: who asks for what, why it was held, what it costs, and the SQL", Args: exactly(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			asker, err := r.client(c)
-			if err != nil {
-				return err
-			}
-			request, err := asker.Get(c.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			if r.json(c) {
-				return writeJSON(c.OutOrStdout(), request)
-			}
-			_, err = io.WriteString(c.OutOrStdout(), requestText(request))
-			return err
-		},
+		RunE: asking(&r, func(ctx context.Context, asker *client.Client, args []string) (approvals.Request, error) {
+			return asker.Get(ctx, args[0])
+		}, requestText),
 	}
 	r.flags(c)
 	return c
@@ -210,25 +129,15 @@ func approvalsDecideCommand(verdict approvals.Verdict, short string) *cobra.Comm
 	var terms approvals.Terms
 	c := &cobra.Command{
 		Use: string(verdict) + " --console URL --token-file FILE REQUEST [--reason TEXT]", Short: short, Args: exactly(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			asker, err := r.client(c)
-			if err != nil {
-				return err
-			}
-			request, err := asker.Decide(c.Context(), args[0], verdict, reason, terms)
-			if err != nil {
-				return err
-			}
-			if r.json(c) {
-				return writeJSON(c.OutOrStdout(), request)
-			}
+		RunE: asking(&r, func(ctx context.Context, asker *client.Client, args []string) (approvals.Request, error) {
+			return asker.Decide(ctx, args[0], verdict, reason, terms)
+		}, func(request approvals.Request) string {
 			text := fmt.Sprintf("request %s is %s", request.ID, request.State)
 			if request.State == approvals.StatePending {
 				text += fmt.Sprintf(": %d of %d approvals", len(request.Decisions), request.Quorum)
 			}
-			_, err = fmt.Fprintln(c.OutOrStdout(), text)
-			return err
-		},
+			return text + "\n"
+		}),
 	}
 	r.flags(c)
 	c.Flags().StringVar(&reason, "reason", "", "why; the query's author reads it, and it is kept")

@@ -195,7 +195,7 @@ func TestApprovalsGrants(t *testing.T) {
 	out, _ = o.as("dana", exitFine, "grants", "--state", "all")
 	says(t, out, `"revoked"`, id)
 	var table strings.Builder
-	if err := grantTable(&table,
+	if err := listGrants.table(&table,
 		[]approvals.Grant{{ID: id, State: approvals.GrantLive, Subject: "app\x1b[2K\nr-forged", Tables: []string{"t"}, Used: 1, Uses: 3}},
 		false); err != nil {
 		t.Fatal(err)
@@ -280,7 +280,7 @@ func TestRequestTextIsHarmless(t *testing.T) {
 		t.Error("a subject made a line of its own")
 	}
 	var table strings.Builder
-	if err := requestTable(&table, []approvals.Request{r}, true); err != nil {
+	if err := listRequests.table(&table, []approvals.Request{r}, true); err != nil {
 		t.Fatal(err)
 	}
 	says(t, table.String(), "REQUEST", "r-1", "pending", "acme.finance.payroll", "there are older ones")

@@ -98,7 +98,7 @@ func (a *api) routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/openapi.yaml", a.openapi)
 	mux.Handle("GET /api/v1/notifications", a.as(a.notifications))
 	mux.Handle("GET /api/v1/grants", a.as(a.grants))
-	mux.Handle("POST /api/v1/grants/{id}/revoke", a.as(a.revoke))
+	mux.Handle("POST /api/v1/grants/{id}/revoke", a.as(withDecision(a.revoke)))
 	mux.HandleFunc("/api/", unknownPath)
 	for path, method := range map[string]string{
 		"/healthz": "GET", "/api/v1/requests": "GET", "/api/v1/requests/{id}": "GET", "/api/v1/requests/{id}/approve": "POST", "/api/v1/requests/{id}/deny": "POST",
@@ -171,8 +171,22 @@ func (a *api) get(w http.ResponseWriter, r *http.Request, caller approvals.Decid
 }
 
 func (a *api) decide(verdict approvals.Verdict) handler {
+	return withDecision(func(w http.ResponseWriter, r *http.Request, caller approvals.Decider, id string, in decision) {
+		request, err := a.Approvals.Decide(r.Context(), id, caller, verdict, in.Reason, in.Terms)
+		if err != nil {
+			a.Log.Info("decision refused", "request", loggable(id), "verdict", verdict, "subject", caller.Subject, "why", err)
+			a.refuse(w, r, id, err)
+			return
+		}
+		a.Log.Info("decision", "request", id, "verdict", verdict, "subject", caller.Subject, "state", request.State)
+		a.answer(w, r, request)
+	})
+}
+
+// withDecision reads what a caller says to a request, its id from the path and the rest from the
+// body.
+func withDecision(do func(w http.ResponseWriter, r *http.Request, caller approvals.Decider, id string, in decision)) handler {
 	return func(w http.ResponseWriter, r *http.Request, caller approvals.Decider) {
-		id := r.PathValue("id")
 		if err := noParameters(r); err != nil {
 			fail(w, http.StatusBadRequest, "invalid", err.Error())
 			return
@@ -182,14 +196,7 @@ func (a *api) decide(verdict approvals.Verdict) handler {
 			refused.write(w)
 			return
 		}
-		request, err := a.Approvals.Decide(r.Context(), id, caller, verdict, in.Reason, in.Terms)
-		if err != nil {
-			a.Log.Info("decision refused", "request", loggable(id), "verdict", verdict, "subject", caller.Subject, "why", err)
-			a.refuse(w, r, id, err)
-			return
-		}
-		a.Log.Info("decision", "request", id, "verdict", verdict, "subject", caller.Subject, "state", request.State)
-		a.answer(w, r, request)
+		do(w, r, caller, r.PathValue("id"), in)
 	}
 }
 

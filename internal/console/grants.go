@@ -33,17 +33,7 @@ func (a *api) grants(w http.ResponseWriter, r *http.Request, caller approvals.De
 }
 
 // revoke takes an approval back.
-func (a *api) revoke(w http.ResponseWriter, r *http.Request, caller approvals.Decider) {
-	id := r.PathValue("id")
-	if err := noParameters(r); err != nil {
-		fail(w, http.StatusBadRequest, "invalid", err.Error())
-		return
-	}
-	in, refused := readDecision(w, r)
-	if refused != nil {
-		refused.write(w)
-		return
-	}
+func (a *api) revoke(w http.ResponseWriter, r *http.Request, caller approvals.Decider, id string, in decision) {
 	if in.Terms != (approvals.Terms{}) {
 		fail(w, http.StatusBadRequest, "invalid", "revoking takes a reason, and no uses or hours")
 		return
