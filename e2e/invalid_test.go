@@ -29,6 +29,24 @@ func TestInvalidSQL(t *testing.T) {
 		{"SELECT note FROM hr.reviews", "hr.reviews does not exist or no policy lets you read it", 403},
 		{"SELECT nope FROM hr.reviews", "hr.reviews does not exist or no policy lets you read it", 403},
 		{"DROP TABLE crm.orders", "DROP_TABLE", 403},
+		// What is no statement, and what is one of other databases or programs.
+		{"SELECT id FROM crm.orders LIMIT 1;;", "the same without the empty statement", 400},
+		{";", "the same without the empty statement", 400},
+		{"-- nothing", "there is no statement", 400},
+		{"/* nothing */ ", "there is no statement", 400},
+		{"EXPLAIN SELECT id FROM crm.orders", "EXPLAIN is not a statement of BigQuery's", 400},
+		{"EXPLAIN ANALYZE SELECT id FROM crm.orders", "a dry run of the query itself", 400},
+		{"DESCRIBE crm.orders", "DESCRIBE is not a statement of BigQuery's", 400},
+		{"DESCRIBE hr.reviews", "DESCRIBE is not a statement of BigQuery's", 400},
+		{"SHOW TABLES", "tables.list", 400},
+		{"USE crm", "defaultDataset", 400},
+		{`\d crm.orders`, "a command of a program", 400},
+		{"```sql\nSELECT id FROM crm.orders\n```", "without the Markdown", 400},
+		{"BEGIN; SELECT 1; END", "END", 400},
+		{"BEGIN SELECT 1; END", "a script is not allowed", 403},
+		{"SET x = 1", "SET is not allowed", 403},
+		{"SELECT 1; SELECT 2", "a script of 2 statements", 403},
+		{"EXPLAIN SELECT 1; DROP TABLE crm.orders", "a script that contains DROP_TABLE", 403},
 	} {
 		t.Run(c.sql, func(t *testing.T) {
 			for form, a := range map[string]answer{

@@ -127,10 +127,16 @@ func (w *walk) kind() error {
 		return errors.New("the SQL was not analysed")
 	}
 	worst := worstStatement(a.Statements)
+	other := foreign(a.Statements)
 	switch {
+	case other != "":
+		return invalid(foreignWords[other], "%s is not a statement of BigQuery's", other)
 	case worst != nil:
 		what := cmp.Or(worst.Kind, "a statement of unknown kind")
 		on, ref := w.targets(worst.Targets)
+		if worst.Kind == scriptKind {
+			return w.forbidden(ref, "a script is not allowed")
+		}
 		if len(a.Statements) > 1 {
 			return w.forbidden(ref, "a script that contains %s%s is not allowed", what, on)
 		}

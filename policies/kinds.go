@@ -6,6 +6,9 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql"
 )
 
+// scriptKind is a block, a branch or a loop.
+const scriptKind = "SCRIPT"
+
 // selectKind is the only kind of statement that may pass.
 const selectKind = "SELECT"
 
@@ -38,7 +41,7 @@ func harmOf(kind string) int {
 			return i
 		}
 	}
-	if kind == "SCRIPT" { // says only that there are statements inside
+	if kind == scriptKind { // says only that there are statements inside
 		return len(harm) + 1
 	}
 	return len(harm)

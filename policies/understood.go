@@ -27,13 +27,13 @@ func (w *walk) understood() error {
 		message := strings.TrimSuffix(a.Error.Message, ".")
 		switch a.Error.Code {
 		case googlesql.ErrorSyntax:
-			return invalid("the SQL is not valid: %s%s", message, at)
+			return invalid(w.request.instead(a.Error), "the SQL is not valid: %s%s", message, at)
 		case googlesql.ErrorUnavailable, googlesql.ErrorDeadline:
 			return refuse(RuleRef{}, "", "the SQL could not be checked: %s%s", message, at)
 		case googlesql.ErrorNotFound:
 			const words = "the SQL names something that does not exist: %s%s"
 			if aboutNoTable(a.Error) {
-				return invalid(words, message, at)
+				return invalid("", words, message, at)
 			}
 			return refuse(RuleRef{}, "", words, message, at)
 		default:
@@ -47,8 +47,8 @@ func (w *walk) understood() error {
 }
 
 // invalid is what BigQuery itself would not run, whatever the policies say.
-func invalid(format string, args ...any) error {
-	return &refusal{message: fmt.Sprintf(format, args...), invalid: true}
+func invalid(remedy, format string, args ...any) error {
+	return &refusal{message: fmt.Sprintf(format, args...), remedy: remedy, invalid: true}
 }
 
 // aboutNoTable says that a complaint is about a name that is not a table's.
