@@ -64,7 +64,7 @@ func (d *document) close(ctx context.Context) ([]byte, error) {
 	}
 	if f.Method == bigquery.MethodGetJob && !f.Verified && job.State == "DONE" && job.Error == nil {
 		// The answer names the result table, which Java then reads: from here on it is known to be this job's.
-		if err := finish(ctx, d.service, f.Record, job, recheck(ctx, d.service, f.Record)); err != nil {
+		if err := finish(ctx, d.service, f, f.Record, job, recheck(ctx, d.service, f.Record)); err != nil {
 			return nil, err
 		}
 	}

@@ -36,16 +36,42 @@ func clearing(err error) error {
 	return err
 }
 
+// unproven is a job of which BigQuery does not tell enough to compare what it read.
+type unproven struct {
+	*jobs.Uncertain
+	liftable bool // an operator may accept it
+}
+
+func (u *unproven) Unwrap() error { return u.Uncertain }
+
+// remedy is what would pass.
+func (u *unproven) remedy() string {
+	const setting = "checks.referenced_tables."
+	switch {
+	case u.Construct == jobs.RowAccessLookup:
+		return "reading this job again, once an operator has named that table (" + setting +
+			"row_access_lookups), or a query without tables that have row access policies"
+	case u.liftable:
+		return "reading this job again, once an operator accepts it (" + setting + string(u.Construct) + ")"
+	}
+	return "a query without tables that have sensitive columns or row access policies: of those nothing is shown that cannot be compared"
+}
+
 // refusalBody is what a client reads in place of an upstream answer that was withheld. It never quotes the answer.
 func refusalBody(err error, decision string) (int, []byte) {
 	var changed *mismatch
 	var ended *over
 	var other *strange
+	var uncertain *unproven
 	switch {
 	case errors.As(err, &ended):
 		return 403, bigquery.ErrorBody(403, "accessDenied", fmt.Sprintf(
 			"bqgate: refused: the right to this answer ended while it was on its way: the identity token became too old, its session was revoked, or the policy changed.\n"+
 				"What would pass: the same request again, with a new identity token. Decision %s.", decision))
+	case errors.As(err, &uncertain):
+		return 403, bigquery.ErrorBody(403, "accessDenied", fmt.Sprintf(
+			"bqgate: refused: %s, so that it cannot be compared with what was decided.\nWhat would pass: %s. Decision %s.",
+			uncertain.Why(), uncertain.remedy(), decision))
 	case errors.As(err, &changed):
 		return 403, bigquery.ErrorBody(403, "accessDenied", fmt.Sprintf(
 			"bqgate: refused: BigQuery's job does not agree with what was decided, because a table, a view or the job changed in between, or the job id was used before.\nWhat would pass: the same query again, under a new job id. Decision %s.", decision))

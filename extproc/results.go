@@ -261,7 +261,7 @@ func clearJob(ctx context.Context, s *Service, f *verdict.Forward, ref bigquery.
 	if !complete {
 		return record, nil
 	}
-	return record, finish(ctx, s, record, job, changed)
+	return record, finish(ctx, s, f, record, job, changed)
 }
 
 // jobReadTime bounds the gateway's own jobs.get for an answer, all its tries together: Envoy waits so
@@ -300,12 +300,20 @@ func recheck(ctx context.Context, s *Service, record jobs.Record) func() ([]stri
 }
 
 // finish compares a finished job with its record, before anything of its result may be read.
-func finish(ctx context.Context, s *Service, record jobs.Record, job bigquery.Job, rechecked func() ([]string, error)) error {
+func finish(
+	ctx context.Context, s *Service, f *verdict.Forward, record jobs.Record, job bigquery.Job, rechecked func() ([]string, error),
+) error {
 	changed, err := rechecked()
 	if err != nil {
 		return fmt.Errorf("check job %s: %w", record.Job.JobID, err)
 	}
+	// What is sensitive today is, for what an operator may lift.
+	record.Plan.Sensitive = record.Plan.Sensitive || f.Plan.Sensitive
 	v, err := s.Jobs.Finish(ctx, record, job, changed)
+	var uncertain *jobs.Uncertain
+	if errors.As(err, &uncertain) {
+		return &unproven{uncertain, uncertain.Liftable(record)}
+	}
 	if err != nil {
 		return clearing(err)
 	}

@@ -378,6 +378,7 @@ func TestAJobThatReadSomethingElseIsWithheld(t *testing.T) {
 			record := jobs.Record{
 				Job: ref, Owner: "o", Decision: "d-0", SQLDigest: jobs.Digest(""), Tables: []string{customers.String()},
 				Reads: jobs.Reads{Digests: map[string]string{customers.String(): "x"}}, Created: time.Now(),
+				RowAccess: map[string]bigquery.RowAccess{customers.String(): bigquery.RowAccessNone},
 			}
 			if err := s.Jobs.Create(t.Context(), record); err != nil && !errors.Is(err, jobs.ErrExists) {
 				t.Fatal(err)

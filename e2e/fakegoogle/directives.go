@@ -20,6 +20,10 @@ import (
 //	-- fake:fail=REASON   the job fails for this reason of BigQuery's, with values of the first row in the message
 //	-- fake:columns=+NAME,-NAME,>NAME   the result has a column more, or less, or one comes last: BigQuery changes the columns of
 //	                      the views of INFORMATION_SCHEMA ("we recommend explicitly listing the columns to select")
+//	-- fake:lists=A,B     what the job says that it read, in place of what it did: project.dataset.table; none for no list
+//	-- fake:cached        the job says that its result is a cached one, and names no tables
+//	-- fake:chosen=A      the job says that it was answered from this materialized view
+//	-- fake:accuracy=WORD the dry run is no better than this; with UNKNOWN and LOWER_BOUND it says 0 bytes
 type directives struct {
 	delay time.Duration // -1 if not given
 	rows  int64         // -1 if not given
@@ -28,7 +32,9 @@ type directives struct {
 	die   bool
 	fail  string
 
-	columns []string
+	columns                 []string
+	lists, chosen, accuracy string
+	cached                  bool
 }
 
 var directive = regexp.MustCompile(`--[ \t]*fake:(\w+)(?:=(\S+))?`)
@@ -54,6 +60,14 @@ func parseDirectives(sql string) (directives, error) {
 			}
 		case "columns":
 			d.columns = strings.Split(m[2], ",")
+		case "lists":
+			d.lists = m[2]
+		case "cached":
+			d.cached = true
+		case "chosen":
+			d.chosen = m[2]
+		case "accuracy":
+			d.accuracy = m[2]
 		default:
 			err = &apiError{Code: 400, Reason: "invalid", Message: "no directive fake:" + m[1]}
 		}

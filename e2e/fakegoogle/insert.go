@@ -111,7 +111,7 @@ func (s *Server) dryInsert(c *call, project string, b queryBody, sql string, con
 	}
 	now := millis(time.Now())
 	query := object{
-		{"totalBytesProcessed", int64Text(est.processed)}, {"totalBytesProcessedAccuracy", "PRECISE"}, {"totalBytesBilled", "0"},
+		{"totalBytesProcessed", int64Text(est.processed)}, {"totalBytesProcessedAccuracy", est.accuracy}, {"totalBytesBilled", "0"},
 		{"cacheHit", false}, {"statementType", est.StatementType},
 	}
 	if len(est.Tables) > 0 {

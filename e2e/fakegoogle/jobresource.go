@@ -25,7 +25,7 @@ func (j *job) resource() object {
 		stats = append(stats, member{"finalExecutionDurationMs", int64Text(took.Milliseconds())})
 		if res != nil {
 			stats = append(stats, member{"totalBytesProcessed", int64Text(res.processed(hit))}, member{"totalSlotMs", "42"})
-			query = queryStatistics(res, hit, j.sql)
+			query = j.directives.tell(queryStatistics(res, hit, j.sql))
 			config = withDestination(config, res.destination)
 		}
 	}

@@ -24,11 +24,14 @@ type Job struct {
 	UserEmail     string         // who ran it, where that has an e-mail address
 	Principal     string         // principal_subject: the same for identities of every kind
 
-	StatementType       string
-	ReferencedTables    []TableID
-	ReferencedViews     []TableID // the views whose tables these are
-	ReferencedRoutines  []RoutineID
-	ReferencedGraphs    int     // how many property graphs it read
+	StatementType      string
+	ReferencedTables   []TableID
+	ReferencedViews    []TableID // the views whose tables these are
+	ReferencedRoutines []RoutineID
+	ReferencedGraphs   int // how many property graphs it read
+	// MaterializedViews are those that BigQuery chose to answer from, whether the query names them or
+	// not. In INFORMATION_SCHEMA.JOBS they are in a column of their own beside referenced_tables.
+	MaterializedViews   []TableID
 	DestinationTable    TableID // the anonymous result table; zero before there is one
 	CacheHit            bool
 	TotalBytesProcessed *int64 // nil where BigQuery does not say, as for tables with row access policies
@@ -98,7 +101,13 @@ type jobResource struct {
 			ReferencedViews     []TableID        `json:"referencedLogicalViews"`
 			ReferencedRoutines  []RoutineID      `json:"referencedRoutines"`
 			ReferencedGraphs    []jsontext.Value `json:"referencedPropertyGraphs"`
-			Schema              Schema           `json:"schema"`
+			Materialized        struct {
+				Views []struct {
+					Table  TableID `json:"tableReference"`
+					Chosen bool    `json:"chosen"`
+				} `json:"materializedView"`
+			} `json:"materializedViewStatistics"`
+			Schema Schema `json:"schema"`
 		} `json:"query"`
 	} `json:"statistics"`
 }
@@ -174,6 +183,11 @@ func (r jobResource) job() (Job, error) {
 		ReferencedRoutines: st.Query.ReferencedRoutines, ReferencedGraphs: len(st.Query.ReferencedGraphs),
 		DestinationTable: c.Query.DestinationTable, CacheHit: st.Query.CacheHit, Accuracy: st.Query.Accuracy, Schema: st.Query.Schema,
 		Created: int64(st.CreationTime), Started: int64(st.StartTime), Ended: int64(st.EndTime),
+	}
+	for _, v := range st.Query.Materialized.Views {
+		if v.Chosen {
+			j.MaterializedViews = append(j.MaterializedViews, v.Table)
+		}
 	}
 	for _, n := range []*int64Text{st.Query.TotalBytesProcessed, st.TotalBytesProcessed} {
 		if n != nil && j.TotalBytesProcessed == nil {

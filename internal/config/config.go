@@ -37,6 +37,7 @@ type Config struct {
 	SQL            SQL                `yaml:"sql"`
 	Approvals      Approvals          `yaml:"approvals"`
 	Limits         Limits             `yaml:"limits,omitempty"`
+	Checks         Checks             `yaml:"checks,omitempty"`
 	Notifications  notify.Config      `yaml:"notifications,omitempty"`
 	Envoy          envoy.Config       `yaml:"envoy"` // what `bqgate envoy render` prints
 }
@@ -208,6 +209,7 @@ func (c *Config) check() error {
 	l := c.Limits
 	need(l == (Limits{}) || 1 <= l.AsksAtOnce && l.AsksAtOnce <= 100_000 && 0.01 <= l.AsksPerSecond && l.AsksPerSecond <= 10_000,
 		"limits: asks_at_once (1 to 100000) and asks_per_second (0.01 to 10000) belong together")
+	errs = append(errs, c.Checks.check()...)
 	errs = append(errs, c.checkLogin()...)
 	return errors.Join(errs...)
 }

@@ -150,3 +150,32 @@ func TestLimits(t *testing.T) {
 		}
 	}
 }
+
+// What becomes of jobs that cannot be compared is said key by key: refuse, accept, and tables by
+// their full names. Anything else does not load.
+func TestChecks(t *testing.T) {
+	for name, c := range map[string]struct {
+		text, wrong string
+	}{
+		"nothing": {"", ""},
+		"empty":   {"checks: {}", ""},
+		"all": {"checks: {referenced_tables: {cached_results: accept, missing_tables: refuse, many_tables: accept, " +
+			"information_schema: accept, materialized_views: accept, row_access_lookups: [p.d.t]}}", ""},
+		"another answer":   {"checks: {referenced_tables: {cached_results: allow}}", `checks.referenced_tables.cached_results is "allow", want refuse or accept`},
+		"another key":      {"checks: {referenced_tables: {cached_result: accept}}", "unknown key checks.referenced_tables.cached_result"},
+		"all at once":      {"checks: {referenced_tables: accept}", "checks"},
+		"a pattern":        {"checks: {referenced_tables: {row_access_lookups: ['p.d.*']}}", `row_access_lookups: "p.d.*" is not project.dataset.table`},
+		"two parts":        {"checks: {referenced_tables: {row_access_lookups: [d.t]}}", `"d.t" is not project.dataset.table`},
+		"an empty name":    {"checks: {referenced_tables: {row_access_lookups: ['']}}", `"" is not project.dataset.table`},
+		"yes":              {"checks: {referenced_tables: {cached_results: yes}}", "want refuse or accept"},
+		"true":             {"checks: {referenced_tables: {cached_results: true}}", "refuse or accept"},
+		"lookups accepted": {"checks: {referenced_tables: {row_access_lookups: accept}}", "row_access_lookups"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, _, err := load(t, whole+c.text+"\n")
+			if (err == nil) != (c.wrong == "") || err != nil && !strings.Contains(err.Error(), c.wrong) {
+				t.Errorf("%v, want %q", err, c.wrong)
+			}
+		})
+	}
+}

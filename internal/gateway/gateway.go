@@ -171,11 +171,13 @@ func (g *gateway) buildServices(ctx context.Context) error {
 	g.onClose(func() { pool.Close() })
 	g.log.Info("SQL workers are ready", "confined", pool.Confined())
 	records := jobs.NewStore(g.redis, g.keys)
+	analyzer := googlesql.New(pool, googlesql.Limits{})
+	records.Checks = jobChecks(c.Checks.ReferencedTables, catalog, analyzer)
 	activity := &console.Activity{}
 	current := func() *policies.Set { return g.policies }
 
 	g.authz = &extauthz.Service{
-		Identity: g.who.authenticator, Analyzer: googlesql.New(pool, googlesql.Limits{}), Catalog: catalog, Policies: current,
+		Identity: g.who.authenticator, Analyzer: analyzer, Catalog: catalog, Policies: current,
 		Approvals: g.approvals, Jobs: records, Credentials: g.broker, Upstream: g.upstream, Metadata: g.upstream,
 		Journal: console.Seen{Journal: g.journal, Activity: activity}, Keys: g.keys, Log: g.log, Sessions: g.who.sessions,
 		Asks:     extauthz.Rate{AtOnce: c.Limits.AsksAtOnce, PerSecond: c.Limits.AsksPerSecond},

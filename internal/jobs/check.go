@@ -16,11 +16,13 @@ type Upstream interface {
 	GetJob(ctx context.Context, ref bigquery.JobReference) (bigquery.Job, error)
 }
 
-// ErrMismatch says that the job upstream is not the one that was decided on. Its text names both sides.
+// ErrMismatch says that the job upstream is not the one that was decided on. Its text names both
+// sides.
 var ErrMismatch = errors.New("the job upstream is not the one that was decided on")
 
-// CheckCreated compares a job that BigQuery says it created with the record about to be written: the label must carry this decision and the SQL
-// must be the text that was forwarded. A job from another life, or of another caller, fails (A6).
+// CheckCreated compares a job that BigQuery says it created with the record about to be written:
+// the label must carry this decision and the SQL must be the text that was forwarded. A job from
+// another life, or of another caller, fails (A6).
 func CheckCreated(r Record, job bigquery.Job) error {
 	if got := job.Labels[Label]; got != r.label() {
 		return fmt.Errorf("%w: label %s is %q, want %q", ErrMismatch, Label, got, r.label())
@@ -45,10 +47,11 @@ func CheckFinished(r Record, job bigquery.Job) error {
 	if job.StatementType != "SELECT" {
 		return fmt.Errorf("%w: its statementType is %q, want SELECT", ErrMismatch, job.StatementType)
 	}
-	return r.Reads.compare(r.Tables, job)
+	return r.Reads.compare(r.Tables, job, r.rowFiltered(), nil, nil)
 }
 
-// LabelValue is the decision id as a label value may be written: lower case letters, digits, '-' and '_', at most 63 characters.
+// LabelValue is the decision id as a label value may be written: lower case letters, digits, '-'
+// and '_', at most 63 characters.
 func LabelValue(decision string) string { return strings.ToLower(decision) }
 
 // label is the label that the job carries. Records of before labels had a MAC have the id alone.
@@ -97,18 +100,23 @@ func (s *Store) Adopt(ctx context.Context, r Record, job bigquery.Job) (Record, 
 	return standing, nil
 }
 
-// Finish compares the finished job, as the gateway's own jobs.get showed it, with its record, writes the verification and returns the one that stands. changed names what
-// the analysis rested on and is not as it was, read after the job was done (A8). A job that does not agree is broken for good; one that is not DONE is an error, and nothing
-// is written.
+// Finish compares the finished job, as the gateway's own jobs.get showed it, with its record,
+// writes the verification and returns the one that stands. changed names what the analysis rested
+// on and is not as it was, read after the job was done (A8). A job that does not agree is broken
+// for good; one that is not DONE, or cannot be compared (*Uncertain), is an error, and nothing is
+// written.
 func (s *Store) Finish(ctx context.Context, r Record, job bigquery.Job, changed []string) (Verification, error) {
 	if job.State != "DONE" {
 		return Verification{}, fmt.Errorf("job %s is %s, not DONE", r.Job.JobID, job.State)
 	}
 	v := Verification{At: time.Now().UTC(), Destination: job.DestinationTable}
-	if err := CheckFinished(r, job); err != nil {
+	switch err := s.settle(ctx, r, job); {
+	case errors.Is(err, ErrMismatch):
 		v.Broken = err.Error()
-	} else if len(changed) > 0 {
+	case len(changed) > 0:
 		v.Broken = fmt.Sprintf("%v: changed since it was decided on: %s", ErrMismatch, strings.Join(changed, " "))
+	case err != nil:
+		return Verification{}, err
 	}
 	return s.Verify(ctx, r, v)
 }

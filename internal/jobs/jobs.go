@@ -91,6 +91,9 @@ func Digest(text string) string {
 
 // Store keeps records in Redis.
 type Store struct {
+	// Checks say what becomes of finished jobs that cannot be compared. Set them before use.
+	Checks Checks
+
 	redis redis.UniversalClient
 	keys  *sealed.Keyring
 }

@@ -42,7 +42,8 @@ func record(changes ...func(*jobs.Record)) jobs.Record {
 	r := jobs.Record{
 		Job: bigquery.JobReference{ProjectID: "demo", JobID: "job-one-of-alice", Location: "US"}, Owner: "alice", Decision: "d-01ABC",
 		Query: bigquery.QueryRequest{SQL: sql}, SQLDigest: jobs.Digest(sql), Tables: []string{"demo.crm.customers"},
-		Mutation: bigquery.Mutation{Decision: label}, Credential: "run", Principal: account,
+		RowAccess: map[string]bigquery.RowAccess{"demo.crm.customers": bigquery.RowAccessNone},
+		Mutation:  bigquery.Mutation{Decision: label}, Credential: "run", Principal: account,
 		Plan:    masking.Plan{Sensitive: true, Columns: []masking.Column{{Name: "ssn", Type: "STRING", Mask: masking.LastFourCharacters}}},
 		Created: time.Now().UTC(),
 	}
@@ -196,7 +197,6 @@ func TestTheFinishedJobMustHaveReadWhatTheAnalysisNamed(t *testing.T) {
 	for name, change := range map[string]func(*bigquery.Job){
 		"a table more":    func(j *bigquery.Job) { j.ReferencedTables = append(j.ReferencedTables, table("secrets")) },
 		"another table":   func(j *bigquery.Job) { j.ReferencedTables = []bigquery.TableID{table("Customers")} },
-		"no table":        func(j *bigquery.Job) { j.ReferencedTables = nil },
 		"still running":   func(j *bigquery.Job) { j.State = "RUNNING" },
 		"a script":        func(j *bigquery.Job) { j.StatementType = "SCRIPT" },
 		"no type":         func(j *bigquery.Job) { j.StatementType = "" },
@@ -297,7 +297,7 @@ func TestFinishIsWrittenOnce(t *testing.T) {
 	if _, err := w.Finish(ctx, record(), job(func(j *bigquery.Job) { j.State = "RUNNING" }), nil); err == nil {
 		t.Error("a running job was verified")
 	}
-	bad := job(func(j *bigquery.Job) { j.ReferencedTables = nil })
+	bad := job(func(j *bigquery.Job) { j.ReferencedTables[0].Table = "secrets" })
 	v, err := w.Finish(ctx, record(), bad, nil)
 	if err != nil || v.Broken == "" {
 		t.Fatalf("a job that read something else: %+v, %v", v, err)

@@ -2,6 +2,8 @@ package jobs
 
 import (
 	"fmt"
+	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -9,7 +11,8 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql"
 )
 
-// Reads says more of what an analysis named than the tables' names: how BigQuery will tell of them, and by what they are known again.
+// Reads says more of what an analysis named than the tables' names: how BigQuery will tell of them,
+// and by what they are known again.
 type Reads struct {
 	Views        []string            `json:"views,omitempty"`        // the views among Tables, whose base tables are named too
 	Materialized []string            `json:"materialized,omitempty"` // the materialized views among Tables
@@ -55,51 +58,124 @@ func ReadsOf(a *googlesql.Analysis) Reads {
 	return r
 }
 
-// compare finds where what a job read is not what was named. BigQuery tells base tables and the views over them apart. Each base table must have been read and nothing
-// else may have been, but for what BigQuery leaves open: which members of a wildcard table it opened, whether it read a materialized view or the tables behind it, and how
-// it tells of INFORMATION_SCHEMA.
-func (r Reads) compare(named []string, job bigquery.Job) error {
-	read := texts(job.ReferencedTables)
+// compare finds where what a job read is not what was named. BigQuery tells base tables and the
+// views over them apart. Nothing may have been read that was not named: that is ErrMismatch. Each
+// base table must have been read, but for what BigQuery leaves open: which members of a wildcard
+// table it opened, whether it read a materialized view or the tables behind it, and how it tells of
+// INFORMATION_SCHEMA. A list that lacks something says that it cannot be compared: *Uncertain.
+// docs/operators.md has for each construct what is known of BigQuery.
+//
+// aside are names that are expected beside: what an operator says, or what is behind a materialized
+// view that BigQuery chose by itself, of which behind are the tables.
+func (r Reads) compare(named []string, job bigquery.Job, rowFiltered bool, aside, behind []string) error {
 	expected := map[string]bool{}
 	var must []string
-	for _, name := range named {
+	for _, name := range slices.Concat(named, aside) {
 		expected[name] = true
+	}
+	for _, name := range named {
 		_, wildcard := r.Members[name]
-		if !wildcard && !slices.Contains(r.Views, name) && !slices.Contains(r.Materialized, name) && !slices.Contains(r.Metadata, name) {
+		if !wildcard && r.stored(name) {
 			must = append(must, name)
 		}
 		for _, member := range r.Members[name] {
 			expected[member] = true
 		}
 	}
-	// A list that may be cut off proves nothing. A wildcard counts once: BigQuery reads it by one name.
-	if n := len(must) + len(r.Members) + len(r.Materialized); n > bigquery.MaxReferencedTables {
-		return fmt.Errorf("%w: the analysis named %d tables, and BigQuery lists at most %d", ErrMismatch, n, bigquery.MaxReferencedTables)
-	}
-	members := slices.ContainsFunc(read, func(name string) bool { return !slices.Contains(named, name) })
-	if len(read) >= bigquery.MaxReferencedTables && members { // members of wildcards fill the list, and what it lacks is not known
-		return fmt.Errorf("%w: BigQuery lists %d tables, and of more than %d not all", ErrMismatch, len(read), bigquery.MaxReferencedTables)
-	}
-	differ := slices.ContainsFunc(read, func(name string) bool { return !expected[name] })
-	if len(r.Materialized) == 0 {
-		differ = differ || slices.ContainsFunc(must, func(name string) bool { return !slices.Contains(read, name) })
-	}
-	if differ {
-		slices.Sort(must)
-		return fmt.Errorf("%w: BigQuery read [%s], the analysis named [%s]", ErrMismatch, strings.Join(read, " "), strings.Join(slices.Sorted(slices.Values(named)), " "))
-	}
-	for _, other := range []struct {
-		what        string
-		read, named []string
-	}{{"views", texts(job.ReferencedViews), r.Views}, {"functions", texts(job.ReferencedRoutines), r.Routines}} {
-		if slices.ContainsFunc(other.read, func(name string) bool { return !slices.Contains(other.named, name) }) {
-			return fmt.Errorf("%w: BigQuery used the %s [%s], the analysis named [%s]", ErrMismatch, other.what, strings.Join(other.read, " "), strings.Join(other.named, " "))
-		}
-	}
+	read := undecorated(texts(job.ReferencedTables), expected)
 	if job.ReferencedGraphs > 0 {
 		return fmt.Errorf("%w: BigQuery read a property graph, the analysis named none", ErrMismatch)
 	}
-	return nil
+	for _, other := range []struct {
+		what           string
+		told, expected []string
+	}{
+		{"read the tables", read, slices.Collect(maps.Keys(expected))},
+		{"used the views", texts(job.ReferencedViews), slices.Concat(r.Views, aside)},
+		{"used the functions", texts(job.ReferencedRoutines), r.Routines},
+	} {
+		extra := without(other.told, other.expected)
+		if len(extra) == 0 {
+			continue
+		}
+		said := fmt.Sprintf("BigQuery %s [%s], the analysis named [%s]", other.what, strings.Join(other.told, " "),
+			strings.Join(slices.Sorted(slices.Values(named)), " "))
+		switch {
+		case len(r.Metadata) > 0 && !slices.ContainsFunc(extra, func(name string) bool { return !r.perhapsMetadata(name) }):
+			return &Uncertain{Metadata, said}
+		case rowFiltered: // a policy may look into a table of its own
+			return &Uncertain{RowAccessLookup, said}
+		}
+		return fmt.Errorf("%w: %s", ErrMismatch, said)
+	}
+	// A list that may be cut off proves nothing. A wildcard counts once: BigQuery reads it by one
+	// name. Members of wildcards may fill the list, and what it lacks then is not known.
+	if n := len(must) + len(r.Members) + len(r.Materialized); n > bigquery.MaxReferencedTables {
+		return &Uncertain{ManyTables, fmt.Sprintf("the analysis named %d tables, and BigQuery lists at most %d", n, bigquery.MaxReferencedTables)}
+	}
+	if len(read) >= bigquery.MaxReferencedTables && len(without(read, named)) > 0 {
+		return &Uncertain{ManyTables, fmt.Sprintf("BigQuery lists %d tables, and of more than %d not all", len(read),
+			bigquery.MaxReferencedTables)}
+	}
+	missing := without(must, slices.Concat(read, behind))
+	if len(r.Materialized) > 0 || len(missing) == 0 {
+		return nil
+	}
+	said := fmt.Sprintf("BigQuery lists the tables [%s], which lack [%s]", strings.Join(read, " "), strings.Join(missing, " "))
+	switch {
+	case job.CacheHit && len(job.ReferencedTables) == 0:
+		return &Uncertain{CachedResult, said}
+	case len(job.MaterializedViews) > 0 && len(behind) == 0:
+		return &Uncertain{Materialized, said}
+	}
+	return &Uncertain{MissingTables, said}
+}
+
+// rowFiltered says whether a table of the record may have row access policies: all that it is not
+// known of that they have none.
+func (r Record) rowFiltered() bool {
+	return slices.ContainsFunc(r.Tables, func(name string) bool {
+		return r.Reads.stored(name) && r.RowAccess[name] != bigquery.RowAccessNone
+	})
+}
+
+// stored says whether a name is that of a table with rows of its own.
+func (r Reads) stored(name string) bool {
+	return !slices.Contains(r.Views, name) && !slices.Contains(r.Materialized, name) && !slices.Contains(r.Metadata, name)
+}
+
+// decorator is what may stand behind a table's name for its rows of another time, or of one
+// partition: `t@1764547200000`, `t$20261130`.
+// https://cloud.google.com/bigquery/docs/table-decorators
+var decorator = regexp.MustCompile(`[@$][0-9-]+$`)
+
+// undecorated are names without the decorators of those that are expected without them.
+func undecorated(names []string, expected map[string]bool) []string {
+	plain := make([]string, len(names))
+	for i, name := range names {
+		plain[i] = name
+		if bare := decorator.ReplaceAllString(name, ""); expected[bare] {
+			plain[i] = bare
+		}
+	}
+	slices.Sort(plain)
+	return slices.Compact(plain)
+}
+
+// perhapsMetadata says whether a name may be another one of a view of INFORMATION_SCHEMA that was
+// named: without its dataset, or with a region in the place of it. That of another dataset, or
+// another view, is another one.
+func (r Reads) perhapsMetadata(name string) bool {
+	scope, view, ok := strings.Cut(name, ".INFORMATION_SCHEMA.")
+	if _, dataset, found := strings.Cut(scope, "."); !ok || found && !strings.HasPrefix(strings.ToLower(dataset), "region-") {
+		return false
+	}
+	return slices.ContainsFunc(r.Metadata, func(named string) bool { return strings.HasSuffix(named, ".INFORMATION_SCHEMA."+view) })
+}
+
+// without are the names that are not among the others.
+func without(names, others []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(others, name) })
 }
 
 func texts[T fmt.Stringer](ids []T) []string {
