@@ -255,6 +255,9 @@ func FuzzFilterJob(f *testing.F) {
 		fixed = append(fixed, "bqgate: "+words+hiddenWords)
 	}
 	f.Add(upstreamJob(f), false)
+	for _, form := range recordedForms(f, "jobs", 10) {
+		f.Add(form.sections["body"], form.sections["wrapped"] != "")
+	}
 	f.Add(`{"job":{"jobReference":{"projectId":"p","jobId":"j"},"configuration":{"query":{"query":"x"}},"status":{"state":"DONE"}}}`, true)
 	f.Fuzz(func(t *testing.T, body string, wrapped bool) {
 		view := JobView{SQL: "SELECT 1", Labels: map[string]string{"team": "x"}, Sensitive: true, Wrapped: wrapped}

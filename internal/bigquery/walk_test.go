@@ -3,15 +3,15 @@ package bigquery
 import (
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/bqgate/bqgate/internal/golden"
 )
 
 // described is what the discovery document says of methods and of what they take.
@@ -134,7 +134,7 @@ func TestEveryParameterIsKnown(t *testing.T) {
 			}
 		}
 	}
-	golden(t, "testdata/walk.txt", lines)
+	golden.File(t, "testdata/walk.txt", []byte(strings.Join(lines, "\n")+"\n"))
 }
 
 // Every member of the bodies of jobs.query and of a query job is known or refused by name; testdata/bodies.txt says which.
@@ -162,7 +162,7 @@ func TestEveryMemberIsKnown(t *testing.T) {
 			}
 		}
 	}
-	golden(t, "testdata/bodies.txt", lines)
+	golden.File(t, "testdata/bodies.txt", []byte(strings.Join(lines, "\n")+"\n"))
 }
 
 // samples are values of a type, as JSON.
@@ -203,35 +203,4 @@ func request(verb, path string) Request {
 		r.Header["content-type"] = []string{"application/json"}
 	}
 	return r
-}
-
-var update = flag.Bool("update", false, "write what is known of the discovery document into testdata")
-
-// golden compares lines with a file, which -update writes anew.
-func golden(t *testing.T, path string, lines []string) {
-	t.Helper()
-	got := strings.Join(lines, "\n") + "\n"
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := map[string]bool{}
-	for _, line := range strings.Split(strings.TrimSuffix(string(text), "\n"), "\n") {
-		want[line] = true
-	}
-	for _, line := range lines {
-		if !want[line] {
-			t.Errorf("not as in %s: %s", path, line)
-		}
-		delete(want, line)
-	}
-	for line := range want {
-		t.Errorf("no longer as in %s: %s", path, line)
-	}
 }
