@@ -4,19 +4,16 @@ import (
 	"bufio"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"runtime"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/testbinary"
 )
 
 // request and response are the frames of e2e/engine, as far as they are needed here.
@@ -163,28 +160,5 @@ var engineBinary = sync.OnceValues(func() (string, error) {
 	if ready := os.Getenv("BQGATE_SQLENGINE"); ready != "" {
 		return ready, nil
 	}
-	_, file, _, ok := runtime.Caller(0)
-	if !ok {
-		return "", errors.New("building the SQL engine: the source folder is unknown")
-	}
-	root := filepath.Join(filepath.Dir(file), "..", "..")
-	path := filepath.Join(root, "build", "bin", "sqlengine")
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return "", fmt.Errorf("building the SQL engine: %w", err)
-	}
-	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return "", fmt.Errorf("building the SQL engine: %w", err)
-	}
-	defer lock.Close() // and with it the lock
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		return "", fmt.Errorf("building the SQL engine: %w", err)
-	}
-	build := exec.Command("go", "build", "-o", path, ".")
-	build.Dir = filepath.Join(root, "e2e", "engine")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building the SQL engine: %w\n%s", err, out)
-	}
-	return path, nil
+	return testbinary.Build("sqlengine", "e2e/engine", ".")
 })

@@ -144,7 +144,7 @@ func TestShelf(t *testing.T) {
 	if known, refused := s.of(changed); refused != nil || len(known.description.Columns) != 2 || known.digest == tableDigest(a) {
 		t.Errorf("another table of the same name: %+v, %v", known, refused)
 	}
-	if known, refused := s.of(wide("p.d.huge", 11)); refused != nil || len(known.description.Columns) != 11 || s.columns != 0 || len(s.byID) != 0 || s.order.Len() != 0 {
+	if known, refused := s.of(wide("p.d.huge", 11)); refused != nil || len(known.description.Columns) != 11 || s.columns != 0 || s.tables.Len() != 0 {
 		t.Errorf("a table over the limit: %+v, %v; %d columns are kept", known, refused, s.columns)
 	}
 }

@@ -1,8 +1,9 @@
 package googlesql
 
 import (
-	"container/list"
 	"sync"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
@@ -15,8 +16,7 @@ type shelf struct {
 
 	mu      sync.Mutex
 	columns int
-	order   *list.List // of *shelved, the one used last at the front
-	byID    map[bigquery.TableID]*list.Element
+	tables  *simplelru.LRU[bigquery.TableID, *shelved] // bounded by columns, not by its own size
 }
 
 type shelved struct {
@@ -27,32 +27,34 @@ type shelved struct {
 }
 
 func newShelf(limit int) *shelf {
-	return &shelf{limit: limit, order: list.New(), byID: map[bigquery.TableID]*list.Element{}}
+	s := &shelf{limit: limit}
+	tables, err := simplelru.NewLRU(max(1, limit), func(_ bigquery.TableID, gone *shelved) { s.columns -= gone.columns })
+	if err != nil {
+		panic(err) // of a size below 1 alone
+	}
+	s.tables = tables
+	return s
 }
 
 // described is a table as it was when it was last looked at.
 func (s *shelf) described(id bigquery.TableID) (wire.Table, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e, ok := s.byID[id]
+	known, ok := s.tables.Peek(id)
 	if !ok {
 		return wire.Table{}, false
 	}
-	return e.Value.(*shelved).description, true
+	return known.description, true
 }
 
 // of is what was made of a table; an *Error for one that the engine cannot be told of.
 func (s *shelf) of(t *bigquery.Table) (*shelved, *Error) {
 	s.mu.Lock()
-	e, ok := s.byID[t.TableReference]
-	if ok {
-		if known := e.Value.(*shelved); known.table == t {
-			s.order.MoveToFront(e)
-			s.mu.Unlock()
-			return known, nil
-		}
-	}
+	known, ok := s.tables.Get(t.TableReference)
 	s.mu.Unlock()
+	if ok && known.table == t {
+		return known, nil
+	}
 	description, refused := describe(t)
 	if refused != nil {
 		return nil, refused
@@ -73,20 +75,11 @@ func (s *shelf) redescribe(t *bigquery.Table, description wire.Table) {
 func (s *shelf) put(made *shelved) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	id := made.table.TableReference
-	if old, ok := s.byID[id]; ok {
-		s.remove(old)
-	}
-	s.byID[id] = s.order.PushFront(made)
+	s.tables.Remove(made.table.TableReference)
+	s.tables.Add(made.table.TableReference, made)
 	for s.columns += made.columns; s.columns > s.limit; {
-		s.remove(s.order.Back())
+		s.tables.RemoveOldest()
 	}
-}
-
-func (s *shelf) remove(e *list.Element) {
-	gone := s.order.Remove(e).(*shelved)
-	delete(s.byID, gone.table.TableReference)
-	s.columns -= gone.columns
 }
 
 // digest is tableDigest.

@@ -3,14 +3,11 @@
 package enginetest
 
 import (
-	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
 	"sync"
-	"syscall"
 	"testing"
+
+	"github.com/bqgate/bqgate/internal/testbinary"
 )
 
 // Worker returns the command line of a SQL worker that is as new as its source. BQGATE_SQL_WORKER
@@ -27,31 +24,7 @@ func Worker(t testing.TB) []string {
 	return []string{path}
 }
 
-// build runs once in a test binary. The Go command knows whether there is anything to do; the lock
-// keeps two test binaries from writing the same file.
+// build runs once in a test binary.
 var build = sync.OnceValues(func() (string, error) {
-	_, file, _, ok := runtime.Caller(0)
-	if !ok {
-		return "", fmt.Errorf("building the SQL worker: the source folder is unknown")
-	}
-	root := filepath.Join(filepath.Dir(file), "..", "..", "..")
-	path := filepath.Join(root, "build", "bin", "bqgate-sql-worker")
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return "", fmt.Errorf("building the SQL worker: %w", err)
-	}
-	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return "", fmt.Errorf("building the SQL worker: %w", err)
-	}
-	defer lock.Close() // and with it the lock
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		return "", fmt.Errorf("building the SQL worker: %w", err)
-	}
-	command := exec.Command("go", "build", "-o", path, "./internal/googlesql/engine/worker")
-	command.Dir = root
-	command.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := command.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building the SQL worker: %w\n%s", err, out)
-	}
-	return path, nil
+	return testbinary.Build("bqgate-sql-worker", ".", "./internal/googlesql/engine/worker")
 })
