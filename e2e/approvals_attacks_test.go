@@ -111,8 +111,8 @@ func attackRelease(t *testing.T, d *demo) {
 	})
 }
 
-// A11: the attacker holds Redis. He cannot make an approval, move one to another request, bring a
-// used one back, or give himself another's plan; and a Redis that has lost everything opens
+// A11: the attacker holds Redis, and cannot make an approval, move one to another request, bring a
+// used one back, or take another's plan; and a Redis that has lost everything opens
 // nothing.
 func attackRedis(t *testing.T, d *demo) {
 	ctx := context.Background()

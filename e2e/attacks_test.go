@@ -99,7 +99,7 @@ func attackInnerServices(t *testing.T, d *demo) {
 	}
 }
 
-// A5: two subjects run the same SQL under one account; each reads under his own plan, and nobody
+// A5: two subjects run the same SQL under one account; each reads under their own plan, and nobody
 // reads the other's job.
 func attackSharedCache(t *testing.T, d *demo) {
 	const sql = `SELECT email FROM crm.customers WHERE id < 4`

@@ -341,7 +341,7 @@ func overThreshold(t *testing.T, d *demo) {
 	}
 }
 
-// A7: a reviewer who asks is not the one who answers, under any of the names he has.
+// A7: a reviewer who asks is not the one who answers, under any of their names.
 func ownRequest(t *testing.T, d *demo) {
 	id := d.hold(t, "reviewer", payroll)
 	r := d.request(t, "lead", id)

@@ -47,7 +47,7 @@ var hiddenForms = map[string]string{
 	"access policies":     "GET /datasets/DATASET/tables/NAME/rowAccessPolicies",
 }
 
-// A62: whatever an agent does with a name that he may not know of, the answer is that to a name of
+// A62: whatever an agent does with a name that it may not know of, the answer is that to a name of
 // nothing, with the name in its place, and Google is asked about neither.
 func TestHiddenNames(t *testing.T) {
 	t.Parallel()
@@ -72,8 +72,8 @@ func TestHiddenNames(t *testing.T) {
 	for form, request := range hiddenForms {
 		t.Run(form, func(t *testing.T) {
 			for _, name := range hidden {
-				// As long as the name, so that places stay; of a dataset that is known to him only
-				// the table is another.
+				// As long as the name, so that places stay; of a dataset that is known to the agent
+				// only the table is another.
 				other := [2]string{strings.Repeat("z", len(name[0])), strings.Repeat("q", len(name[1]))}
 				if name[0] == "part" || name[0] == "north" {
 					if !strings.Contains(request, "NAME") || strings.Contains(request, "INFORMATION_SCHEMA") {

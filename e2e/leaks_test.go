@@ -60,7 +60,7 @@ func TestLeaks(t *testing.T) {
 		for form, v := range forms(c.Value) {
 			if c.Column == "crm.customers.email" {
 				if form == "plain" && !bytes.Contains(seen.Bytes(), []byte(v)) {
-					t.Errorf("the analyst does not see an e-mail address that he may see: the search would find nothing")
+					t.Errorf("the analyst does not see an e-mail address that analysts may see: the search would find nothing")
 				}
 				continue
 			}

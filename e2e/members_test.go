@@ -136,8 +136,8 @@ func attackUnknownPeople(t *testing.T, d *demo) {
 		t.Errorf("a known reviewer: status %d %s", a.Status, a.Body)
 	}
 
-	// One human, two opaque subjects: asks as one, approves as the other. His own request needs two
-	// whom others know.
+	// One human, two opaque subjects: asks as one, approves as the other. Their own request needs
+	// two whom others know.
 	asks := d.asks(d.mint(map[string]any{"subject": "u-9001", "groups": []string{"ai-agents"}}), payroll+" -- two subjects")
 	if asks.Status != 200 || asks.json(t)["jobComplete"] != false {
 		t.Fatalf("status %d %s", asks.Status, asks.message())
@@ -160,7 +160,7 @@ func attackUnknownPeople(t *testing.T, d *demo) {
 }
 
 func attackNames(t *testing.T, d *demo) {
-	// Somebody who is an agent and a data owner asks as himself, and approves under a name that a
+	// Somebody who is an agent and a data owner asks by name, and approves under a name that a
 	// careless reader, or a careless folding, takes for another's.
 	own := d.asks(d.mint(map[string]any{"subject": "mal@demo.example", "groups": []string{"ai-agents"}}), payroll+" -- own request")
 	if own.Status != 200 {
@@ -194,10 +194,10 @@ func attackNames(t *testing.T, d *demo) {
 			}
 		})
 	}
-	// In other letters, or with a tag, it is still his own.
+	// In other letters, or with a tag, it is still their own.
 	for _, name := range []string{"MAL@demo.example", "Mal@Demo.Example", "mal+approver@demo.example"} {
 		token := d.mint(map[string]any{"subject": name, "groups": []string{"data-owners"}, "audience": "bqgate-console"})
-		if a := d.decide(t, token, r, "approve"); a.Status != 403 || !strings.Contains(string(a.Body), "his own") {
+		if a := d.decide(t, token, r, "approve"); a.Status != 403 || !strings.Contains(string(a.Body), "their own request") {
 			t.Errorf("%s: status %d %s", name, a.Status, tail(a.Body, 300))
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql"
 )
 
-// A62: who names something that he may not read is told of that name alone, whatever the analysis
+// A62: who names something that they may not read is told of that name alone, whatever the analysis
 // found out about it, beside it and behind it.
 func TestClosedNamesAreAllThatIsTold(t *testing.T) {
 	set := mustLoad(t, readAll+"columns:\n  - {match: demo.hr.*.note, mask: ALWAYS_NULL}\n  - {match: demo.crm.t.a, mask: ALWAYS_NULL}\n")

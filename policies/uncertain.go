@@ -168,7 +168,7 @@ func (w *walk) readsAround(v *view, why googlesql.Why) string {
 }
 
 // there refuses a table whose origin is not there any more: what the policy says of that one by
-// name was perhaps written anew for another name. Whoever answers for the table names it himself.
+// name was perhaps written anew for another name. Who answers for the table has to name it.
 func (s *Set) there(v *view) error {
 	if !v.gone || slices.ContainsFunc(s.tables, func(t tableRule) bool {
 		return t.unlisted != "" && t.match.literalDataset() && t.match.coversTable(v.id)

@@ -208,8 +208,8 @@ func watchRequests(c *cobra.Command, asker *client.Client, every time.Duration, 
 	}
 }
 
-// showChanges prints the requests that are not as they were seen, oldest first. What was decided
-// before the watch began is not news.
+// showChanges prints the requests that have changed since they were seen, oldest first. What was
+// decided before the watch began is not news.
 func showChanges(out io.Writer, list []approvals.Request, seen map[string]string, first, asJSON bool) error {
 	for i := len(list) - 1; i >= 0; i-- {
 		r := list[i]

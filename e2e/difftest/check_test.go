@@ -141,7 +141,7 @@ func (q *query) canaries(known map[string][]*cell) []suspect {
 	return found
 }
 
-// writesOf reports whether the author of the query wrote (a part of) the cell's word himself.
+// writesOf reports whether the author of the query wrote the cell's word, or a part of it.
 func writesOf(lowerSQL string, v *cell) bool {
 	for w := range canaryWindows(v.plain) {
 		if strings.Contains(lowerSQL, w) {

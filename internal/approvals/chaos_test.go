@@ -642,7 +642,7 @@ func (c *chaos) attack(seed uint64) (stop func() int) {
 	return func() int { cancel(); return <-puts }
 }
 
-// The same under an attacker who keeps sealed records, and puts old ones back whenever he likes,
+// The same under an attacker who keeps sealed records, and puts old ones back at any moment,
 // claims and all: it denies, and opens nothing.
 func TestChaosUnderAttack(t *testing.T) {
 	redisServer := newDurableRedis(t)
@@ -733,8 +733,8 @@ func TestChaosGrants(t *testing.T) {
 	}
 }
 
-// Redis is restored from yesterday's backup. Nothing is served until an operator says that he
-// knows; then what ran, and what was denied, stays so.
+// Redis is restored from yesterday's backup. Nothing is served until an operator says that they
+// know; then what ran, and what was denied, stays so.
 func TestRestoredBackup(t *testing.T) {
 	redisServer := newDurableRedis(t)
 	c := newChaos(t, redisServer.addr, 0, 10)

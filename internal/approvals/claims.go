@@ -7,7 +7,7 @@ import (
 )
 
 // shownClaims are the claims of GitHub Actions and GitLab tokens that tell a reviewer where a
-// request comes from. Others may hold what is none of his business.
+// request comes from. Others may hold what is not the reviewers' business.
 var shownClaims = []string{
 	"repository", "repository_id", "repository_owner", "ref", "sha", "head_ref", "base_ref", "workflow", "workflow_ref", "job_workflow_ref",
 	"environment",

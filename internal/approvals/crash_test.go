@@ -120,7 +120,7 @@ func TestClaimRunsOutDuringAppend(t *testing.T) {
 		b.must(err)
 		close(slow)
 		if err := <-result; err == nil {
-			t.Error("the slow reviewer was told that his approval counts")
+			t.Error("the slow reviewer was told that the approval counts")
 		}
 		if got.State != StateDenied || b.state(r.ID) != StateDenied || b.journal.kinds(r.ID) != "requested denied" {
 			t.Fatalf("state %s, journal %q", b.state(r.ID), b.journal.kinds(r.ID))

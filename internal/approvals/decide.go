@@ -38,7 +38,7 @@ func (s *Store) Decide(ctx context.Context, id string, d Decider, verdict Verdic
 		if err := s.mayDecide(*r, now, d); err != nil {
 			return Event{}, err
 		}
-		// Only now: who may not see the request learns nothing from what he wrote.
+		// Only now: who may not see the request learns nothing from what they wrote.
 		if err := checkReason(verdict, reason); err != nil {
 			return Event{}, err
 		}

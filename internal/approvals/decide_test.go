@@ -107,7 +107,7 @@ func TestQuorum(t *testing.T) {
 		}
 		again := []Decider{
 			dana,
-			// another account of hers
+			// another account of dana's
 			{Subject: identity.Subject{Issuer: "https://other.example", Sub: "7", People: []string{"Dana@acme.example"}, Mapped: true},
 				Groups: dana.Groups},
 		}

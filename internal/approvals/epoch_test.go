@@ -88,7 +88,7 @@ func TestLearnedAttemptsDoNotCount(t *testing.T) {
 }
 
 // A11: Redis lost changes. Nothing is held or released, by those who run and by those who start,
-// until an operator says that he knows.
+// until an operator says that they know.
 func TestRolledBack(t *testing.T) {
 	for name, lose := range map[string]func(b *bench){
 		"emptied":           func(b *bench) { b.client.FlushAll(b.ctx) },

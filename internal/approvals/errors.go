@@ -23,9 +23,9 @@ var (
 
 	// ErrOwn is returned by Decide to the requester, to the people behind a request, and to every
 	// workload.
-	ErrOwn = errors.New("nobody decides on a request of his own; someone else in the reviewers' groups can")
+	ErrOwn = errors.New("nobody decides on their own request; someone else in the reviewers' groups can")
 	// ErrNoPerson is returned by Decide when the reviewer's token names nobody whom others know, so
-	// that nobody can tell him from the requester.
+	// that nobody can tell them from the requester.
 	ErrNoPerson = errors.New("your token names no person whom others know, so it cannot be told that the request is not your own; " +
 		"log in with an account whose e-mail address the identity provider has verified (email_verified), or ask the operator to enter " +
 		"yours in the issuer's people_map")

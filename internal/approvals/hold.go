@@ -93,7 +93,7 @@ func (s *Store) askedBefore(ctx context.Context, h Held, candidates []string) (*
 func newID() string { return "r-" + ulid.Make().String() }
 
 // heldBefore returns the request that this query made before, nil if it made none. An index entry
-// that leads nowhere, or to somebody else's request, is as good as none: what is planted in Redis
+// that leads nowhere, or to somebody else's request, counts as absent: what is planted in Redis
 // denies nothing.
 func (s *Store) heldBefore(ctx context.Context, h Held, ids []string) (*Request, error) {
 	for _, id := range ids {

@@ -19,7 +19,7 @@ var idPattern = regexp.MustCompile(`^r-[0-9A-HJKMNP-TV-Z]{26}$`)
 // ValidID says whether a text can be the id of a request.
 func ValidID(id string) bool { return idPattern.MatchString(id) }
 
-// Get returns a request. Whether the caller may see it is his question: Request.VisibleTo.
+// Get returns a request. Whether its reader may see it, the caller asks of Request.VisibleTo.
 func (s *Store) Get(ctx context.Context, id string) (Request, error) {
 	r, now, err := s.read(ctx, id)
 	if err != nil {
@@ -36,8 +36,8 @@ func (s *Store) ByJob(ctx context.Context, owner, project, location, jobID strin
 }
 
 // WaitByJob is ByJob for a long poll: it returns as soon as the request is decided or ended, or as
-// it stands after most. While an approved query is being submitted it waits for how that ends. Above
-// the cap on long polls, and after Close, it returns at once.
+// it stands after most. While an approved query is being submitted it waits for how that ends.
+// Above the cap on long polls, and after Close, it returns at once.
 func (s *Store) WaitByJob(ctx context.Context, owner, project, location, jobID string, most time.Duration) (Request, Held, error) {
 	found, err := s.lookup(ctx, "", []string{s.jobKey(owner, project, jobID)})
 	if err != nil {

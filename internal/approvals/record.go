@@ -37,9 +37,9 @@ type vote struct {
 	Issuer string   `json:"issuer"`
 	Sub    string   `json:"sub"`
 	People []string `json:"people"`
-	Groups []string `json:"groups"` // those of the reviewers' groups that he was in
+	Groups []string `json:"groups"` // those of the reviewers' groups that they were in
 	Terms  *Terms   `json:"terms,omitempty"`
-	// AuthTime is when he had logged in, where his token says that.
+	// AuthTime is when they had logged in, where their token says that.
 	AuthTime time.Time `json:"auth_time,omitzero"`
 }
 

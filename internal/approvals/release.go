@@ -50,10 +50,10 @@ func Failed(message string) Outcome { return Outcome{EventFailed, message} }
 // is shown to the requester.
 func Lapsed(why string) Outcome { return Outcome{EventLapsed, why} }
 
-// BeginRelease takes the right to submit an approved query. One caller gets it; when he does not
-// come back with FinishRelease before the lease ends, another may. Since the first may still be at
-// it, the job id of the use is the last guard: BigQuery takes it once. The whole decision must be
-// made again under the lease (attack A9).
+// BeginRelease takes the right to submit an approved query. One caller gets it; when that one does
+// not come back with FinishRelease before the lease ends, another may. Since the first may still be
+// submitting, the job id of the use is the last guard: BigQuery takes it once. The whole decision
+// must be made again under the lease (attack A9).
 //
 // Errors: ErrNotFound (also for another owner than the one who asked), ErrNotApproved, ErrExpired,
 // ErrReleasing, ErrUsed.

@@ -169,7 +169,7 @@ func TestAbandonedRelease(t *testing.T) {
 		}
 		_, err = b.store.BeginRelease(b.ctx, r.ID, owner)
 		wantErr(t, err, ErrExpired)
-		// The one who really was at it still tells what became of the query.
+		// The one who submitted it still tells what became of the query.
 		b.must(b.store.FinishRelease(b.ctx, second, Ran()))
 		if b.state(r.ID) != StateUsed {
 			t.Fatalf("finished late: %s", b.state(r.ID))

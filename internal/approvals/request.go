@@ -143,12 +143,12 @@ type Decider struct {
 	AuthTime time.Time
 }
 
-// VisibleTo says whether d may see the request: he is among its reviewers, or it is his own. A
+// VisibleTo says whether d may see the request: as one of its reviewers, or since it is d's own. A
 // workload's own requests are those of the same run: one `sub` is shared by all pull requests of a
 // repository (attack A7).
 func (r Request) VisibleTo(d Decider) bool { return r.reviewedBy(d) || r.madeBy(d) }
 
-// MayDecide says why d could not decide on the request as it stands, nil if he could. Decide asks
+// MayDecide says why d could not decide on the request as it stands, nil if d could. Decide asks
 // again.
 func (r Request) MayDecide(d Decider) error {
 	if !r.reviewedBy(d) {
@@ -157,7 +157,7 @@ func (r Request) MayDecide(d Decider) error {
 	return r.barred(d)
 }
 
-// MadeBy says whether the request is d's own, or of a person behind him.
+// MadeBy says whether the request is d's own, or of a person behind d.
 func (r Request) MadeBy(d Decider) bool { return r.madeBy(d) }
 
 func (r Request) reviewedBy(d Decider) bool {
@@ -175,14 +175,14 @@ func (r Request) madeBy(d Decider) bool {
 	}
 }
 
-// barred says why d must not decide whatever his groups are, nil if nothing stands against it.
+// barred says why d must not decide whatever groups d is in, nil if nothing stands against it.
 func (r Request) barred(d Decider) error {
 	switch {
 	case d.Subject.Workload:
 		return fmt.Errorf("a workload never decides on a request: %w", ErrOwn)
 	case r.madeBy(d):
 		return ErrOwn
-	case !d.Subject.Mapped || len(persons(d.Subject.People)) == 0: // he may be behind the request, under another name (A61)
+	case !d.Subject.Mapped || len(persons(d.Subject.People)) == 0: // d may be behind the request, under another name (A61)
 		return ErrNoPerson
 	default:
 		return nil

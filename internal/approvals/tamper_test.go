@@ -24,7 +24,7 @@ func TestForgedEntries(t *testing.T) {
 		"copies an approved record of another request": func(b *bench, victim, approved Request) {
 			b.client.HSet(b.ctx, requestKey(victim.ID), b.client.HGetAll(b.ctx, requestKey(approved.ID)).Val())
 		},
-		"writes a record sealed with his own key": func(b *bench, victim, _ Request) {
+		"writes a record sealed with another key": func(b *bench, victim, _ Request) {
 			r, _, err := b.store.read(b.ctx, victim.ID)
 			b.must(err)
 			r.State, r.Version = StateApproved, 2
@@ -108,7 +108,7 @@ func TestReplayedEntry(t *testing.T) {
 func TestForgedIndex(t *testing.T) {
 	onEach(t, Options{}, func(t *testing.T, b *bench) {
 		victim := b.approve(b.hold(func(h *Held) { h.Subject.Owner = "victim's run" }), dana)
-		// The attacker points his own job at the victim's approved request.
+		// The attacker points another job at the victim's approved request.
 		b.client.Set(b.ctx, b.store.jobKey(owner, project, "mine"), victim.ID, 0)
 		_, _, err := b.store.ByJob(b.ctx, owner, project, "", "mine")
 		wantErr(t, err, ErrNotFound)
@@ -117,7 +117,7 @@ func TestForgedIndex(t *testing.T) {
 		if r.ID == victim.ID || r.State != StatePending {
 			t.Fatalf("requested as %+v", r)
 		}
-		// The same with a job id of his choice: the victim's.
+		// The same with a job id of the attacker's choice: the victim's.
 		b.client.Set(b.ctx, b.store.jobKey(owner, project, victim.JobID), victim.ID, 0)
 		_, _, err = b.store.ByJob(b.ctx, owner, project, "", victim.JobID)
 		wantErr(t, err, ErrNotFound)

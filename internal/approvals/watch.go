@@ -7,7 +7,7 @@ import (
 )
 
 // Change says that a request was made, decided or ended. It is a hint, without content: who gets it
-// reads the request, and asks whether he may see it.
+// reads the request, and asks whether that reader may see it.
 type Change struct {
 	Request string // id; "" when any number of requests may have changed: the listener was slow, or Redis was away
 }

@@ -95,7 +95,7 @@ func (f *Follower) read(path string, file *followed, visit func(Record) error) e
 	defer done() //nolint:errcheck // it was only read
 	switch {
 	case errors.Is(err, errUnbegun):
-		return nil // its writer is at it, or died
+		return nil // its writer has not written the header yet, or died
 	case errors.Is(err, errHeader) || errors.Is(err, errEarlier):
 		file.skip = true
 		f.trouble(&CorruptError{File: path, Reason: err.Error()})

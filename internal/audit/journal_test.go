@@ -315,8 +315,8 @@ func TestDiskFails(t *testing.T) {
 	}
 }
 
-// TestDiskHangs: whoever waits has his own deadline, and a queue that nobody empties does not grow
-// without bound.
+// TestDiskHangs: whoever waits has a deadline of their own, and a queue that nobody empties does
+// not grow without bound.
 func TestDiskHangs(t *testing.T) {
 	dir, key := t.TempDir(), testKey(t)
 	var good atomic.Int64

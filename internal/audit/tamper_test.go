@@ -204,8 +204,8 @@ func TestMovedFrames(t *testing.T) {
 	}
 }
 
-// TestForgedChain is an attacker who knows the format and not the key: he writes frames of his own
-// with a right chain and right checksums. Verify, which has no key, takes them for a journal
+// TestForgedChain is an attacker who knows the format and not the key: they write frames of their
+// own with a right chain and right checksums. Verify, which has no key, takes them for a journal
 // (checkpoints are signed for that); who reads does not.
 func TestForgedChain(t *testing.T) {
 	key, foreign := testKey(t), testKey(t)

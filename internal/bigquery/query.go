@@ -112,7 +112,7 @@ func decodeQuery(op *Operation, raw string) error {
 	return p.problem()
 }
 
-// decodeList reads jobs.list. Jobs of others are nobody's to list, and child jobs there are none.
+// decodeList reads jobs.list. Jobs of others are not listed, and there are no child jobs.
 func decodeList(p *parameters) *JobsRequest {
 	l := &JobsRequest{PageToken: p.token(), MaxResults: p.limit()}
 	p.only("allUsers", "false", "only your own jobs are listed; leave it out")

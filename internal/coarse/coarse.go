@@ -1,7 +1,7 @@
 // Package coarse says how exactly a client of the gateway is told sizes. How many bytes a query
 // reads depends on partitions and clusters, and so on values: told to the byte, two queries that
 // differ in one condition tell values apart (A29). Operators and auditors see the exact figures;
-// reviewers do not, since a requester sees his own request as they do.
+// reviewers do not, since a requester sees their own request as reviewers do.
 package coarse
 
 import (

@@ -26,8 +26,8 @@ type Config struct {
 	// Accounts are the service accounts that may be impersonated, by the name that policies use
 	// (`credential: crm-reader`).
 	Accounts map[string]Account `yaml:"accounts"`
-	// Inspection names the account for schemas, dry runs and checks. It is nobody's to run a query
-	// with.
+	// Inspection names the account for schemas, dry runs and checks. No rule may run a query
+	// with it.
 	Inspection string `yaml:"inspection"`
 }
 

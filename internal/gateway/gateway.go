@@ -211,7 +211,8 @@ func (g *gateway) cancelJob(ctx context.Context, r jobs.Record) error {
 	return err
 }
 
-// changedSince asks BigQuery itself which of what was decided on is no longer as it was.
+// changedSince asks BigQuery itself which tables, views and functions of a decision have changed
+// since.
 func (g *gateway) changedSince(catalog *bigquery.Catalog) func(context.Context, map[string]string) ([]string, error) {
 	return func(ctx context.Context, digests map[string]string) ([]string, error) {
 		changed, err := googlesql.Changed(ctx, bigquery.Uncached{Source: g.upstream}, digests)

@@ -24,8 +24,8 @@ type step struct {
 	took time.Duration
 }
 
-// Begin starts the time that the next Done takes: what went before is nobody's, like the wait for a
-// peer.
+// Begin starts the time that the next Done takes: what went before belongs to no step, like the
+// wait for a peer.
 func (c *Clock) Begin() { c.last = time.Now() }
 
 // Done gives the time since Begin or the last Done to a step.

@@ -156,8 +156,8 @@ func TestOwnUserIsServed(t *testing.T) {
 	}
 }
 
-// An attacker on the same host, as another user, finds a socket that he can reach (the folder's
-// mode was loosened after the start): he is hung up on before he can say a word (A1).
+// An attacker on the same host, as another user, finds a socket that can be reached (the folder's
+// mode was loosened after the start): the connection is closed before a word is read (A1).
 func TestAnotherUserIsHungUpOn(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can become another user; TestPeers holds the refusal without")

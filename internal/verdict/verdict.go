@@ -39,7 +39,7 @@ type Forward struct {
 	Decision string          `json:"decision"`
 	Expires  time.Time       `json:"expires"`
 	Method   bigquery.Method `json:"method"`
-	// Subject is who asked. While the answer is on its way it is decided again whether he still
+	// Subject is who asked. While the answer is on its way it is decided again whether they still
 	// may.
 	Subject identity.Subject `json:"subject"`
 
