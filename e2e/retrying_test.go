@@ -142,6 +142,27 @@ func (c *retrying) results(ctx context.Context, a answer) (answer, error) {
 	}
 }
 
+// arm has the stand-in fail.
+func (c *retrying) arm(ctx context.Context, f fakegoogle.Fault) error {
+	text, err := json.Marshal(f)
+	if err != nil {
+		return err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.d.Fake+"/_fake/faults", bytes.NewReader(text))
+	if err != nil {
+		return err
+	}
+	resp, err := c.http.Do(r)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != 200 {
+		return fmt.Errorf("arm %+v: status %d", f, resp.StatusCode)
+	}
+	return nil
+}
+
 // known asks the stand-in what it keeps.
 func (d *demo) known(t *testing.T, what string, into any) {
 	t.Helper()
