@@ -139,3 +139,18 @@ func TestAFaultInTheMiddleOfAReleaseEndsWithTheRows(t *testing.T) {
 		})
 	}
 }
+
+// A dry run that BigQuery puts off, when the query is decided on again for its release, is no reason for the approval to lapse.
+func TestADryRunThatIsPutOffKeepsTheApproval(t *testing.T) {
+	w := newGatewayWorld(t, redistest.Start(t))
+	id := jobOf(t, w.ask(boundQuery()))
+	w.approve(w.requestOf(id))
+	w.host() // which remembers no estimate
+	w.upstream.dry = []error{&bigquery.APIError{Status: 403, Reason: "rateLimitExceeded"}}
+	if out := w.poll(id); out.forward != nil || len(w.upstream.dry) != 0 {
+		t.Fatalf("the dry run was not put off: %v %d %s", out, out.status, out.body)
+	}
+	if out := w.poll(id); out.forward == nil || len(w.upstream.runs()) != 1 {
+		t.Errorf("%v %d %s, ran %v; want the rows of one run", out, out.status, out.body, w.upstream.runs())
+	}
+}

@@ -29,6 +29,16 @@ type bigQuery struct {
 	*boundWorld
 	jobs map[string]bigquery.Job
 	fail []error // of the next inserts; nil lets one through
+	dry  []error // of the next dry runs
+}
+
+func (u *bigQuery) DryRun(ctx context.Context, op bigquery.Operation) (bigquery.DryRun, error) {
+	if len(u.dry) > 0 {
+		err := u.dry[0]
+		u.dry = u.dry[1:]
+		return bigquery.DryRun{}, err
+	}
+	return u.boundWorld.DryRun(ctx, op)
 }
 
 func (u *bigQuery) InsertJob(ctx context.Context, bearer, project string, body []byte) (bigquery.Job, error) {

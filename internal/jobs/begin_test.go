@@ -509,3 +509,84 @@ func TestPlantedProvisionalRecordsLeadNowhere(t *testing.T) {
 		t.Errorf("a copied record was sent again: %+v", got)
 	}
 }
+
+// A48: somebody who may make jobs at BigQuery has read our label, job id and SQL, and makes the job first, with something
+// else in it. Neither the answer to the owner's own request nor a read of the job adopts it.
+func TestAJobMadeDirectlyIsNotAdopted(t *testing.T) {
+	ctx := t.Context()
+	for name, change := range map[string]func(configuration, query map[string]any){
+		"another default dataset": func(_, q map[string]any) {
+			q["defaultDataset"] = map[string]string{"projectId": "demo", "datasetId": "hr"}
+		},
+		"an external table": func(_, q map[string]any) {
+			q["tableDefinitions"] = map[string]any{"customers": map[string]any{"sourceFormat": "CSV", "sourceUris": []string{"gs://evil/x"}}}
+		},
+		"a destination": func(_, q map[string]any) {
+			q["destinationTable"] = map[string]string{"projectId": "demo", "datasetId": "evil", "tableId": "t"}
+		},
+		"a destination that looks anonymous": func(_, q map[string]any) {
+			q["destinationTable"] = map[string]string{"projectId": "demo", "datasetId": "evil", "tableId": "anonfbbe65d6_9782_469b_9f56_1392560314b2"}
+		},
+		"parameters": func(_, q map[string]any) {
+			q["parameterMode"], q["queryParameters"] = "POSITIONAL", []any{map[string]any{"parameterType": map[string]string{"type": "INT64"}, "parameterValue": map[string]string{"value": "1"}}}
+		},
+		"a function of a script": func(_, q map[string]any) {
+			q["userDefinedFunctionResources"] = []any{map[string]string{"inlineCode": "x"}}
+		},
+		"a session": func(_, q map[string]any) {
+			q["connectionProperties"] = []any{map[string]string{"key": "session_id", "value": "s"}}
+		},
+		"a moved project": func(_, q map[string]any) {
+			q["connectionProperties"] = []any{map[string]string{"key": "dataset_project_id", "value": "evil"}}
+		},
+		"a new session":      func(_, q map[string]any) { q["createSession"] = true },
+		"no limit of bytes":  func(_, q map[string]any) { delete(q, "maximumBytesBilled") },
+		"a higher limit":     func(_, q map[string]any) { q["maximumBytesBilled"] = "1001" },
+		"appending":          func(_, q map[string]any) { q["writeDisposition"] = "WRITE_APPEND" },
+		"the cache":          func(_, q map[string]any) { q["useQueryCache"] = true },
+		"legacy SQL":         func(_, q map[string]any) { delete(q, "useLegacySql") },
+		"a reservation":      func(c, _ map[string]any) { c["reservation"] = "projects/evil/locations/US/reservations/r" },
+		"a label more":       func(c, _ map[string]any) { c["labels"].(map[string]any)["team"] = "evil" },
+		"an unknown member":  func(_, q map[string]any) { q["newThing"] = map[string]any{} },
+		"a member beside it": func(c, _ map[string]any) { c["newThing"] = false },
+		"the names of others": func(_, q map[string]any) {
+			q["systemVariables"] = map[string]any{"values": map[string]string{"dataset_id": "hr"}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, a := newWorld(t), byInsert()
+			b := a.begin(t, w)
+			job := a.made(t, b)
+			var configuration map[string]any
+			if err := json.Unmarshal(job.Configuration, &configuration); err != nil {
+				t.Fatal(err)
+			}
+			change(configuration, configuration["query"].(map[string]any))
+			text, err := json.Marshal(map[string]any{
+				"kind": "bigquery#job", "jobReference": job.Reference, "configuration": configuration, "user_email": account, "status": map[string]string{"state": "DONE"},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			altered, err := bigquery.ParseJob(text, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if altered.Labels[jobs.Label] != job.Labels[jobs.Label] || altered.SQL != job.SQL {
+				t.Fatal("the attacker's job is not one with our label and SQL")
+			}
+			if _, err := w.Adopt(ctx, b.Record, altered); !errors.Is(err, jobs.ErrMismatch) {
+				t.Errorf("the answer to the owner's request adopts it: %v", err)
+			}
+			if _, err := w.Recover(ctx, &bigQuery{job: &altered}, "alice", a.op.Job); !errors.Is(err, jobs.ErrMismatch) || !errors.Is(err, jobs.ErrNotFound) {
+				t.Errorf("a read adopts it: %v", err)
+			}
+			if _, _, err := w.Get(ctx, "alice", "demo", "job-one-of-alice"); !errors.Is(err, jobs.ErrNotFound) {
+				t.Errorf("a record was left behind: %v", err)
+			}
+			if _, err := w.Recover(ctx, &bigQuery{job: job}, "alice", a.op.Job); err != nil {
+				t.Errorf("the job itself is not adopted: %v", err)
+			}
+		})
+	}
+}
