@@ -79,6 +79,13 @@ func asRefusal(err error) (*refusal, bool) {
 		return &refusal{status: req.Status, reason: req.Reason, message: req.Message}, true
 	case errors.As(err, &sql):
 		return &refusal{message: sql.Message}, sql.Code != googlesql.ErrorUnavailable
+	case errors.Is(err, bigquery.ErrNotUnderstood): // asked again, BigQuery would answer the same
+		return &refusal{
+			message: "what BigQuery answers about a table of this request has a form that bqgate does not understand",
+			remedy:  "a request that needs no such table, or this one once the gateway's operator has a newer bqgate",
+		}, true
+	case errors.Is(err, bigquery.ErrTooMany):
+		return &refusal{message: "a table or dataset of this request has more entries than bqgate lists", remedy: "naming what you need"}, true
 	case errors.Is(err, approvals.ErrRolledBack): // the operator's log says why, and what to do
 		return &refusal{
 			message: "approvals are closed: what was approved, used or revoked cannot be told for sure now",

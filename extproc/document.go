@@ -90,7 +90,7 @@ func (d *document) stopped(ctx context.Context) ([]byte, error) {
 
 // unread tells an answer that is whole, and no job that is understood, from one that came broken.
 func (d *document) unread(err error) error {
-	if jsontext.Value(d.body).IsValid() {
+	if jsontext.Value(d.body).IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) {
 		return &strange{err, aboutJob}
 	}
 	return err

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-
-	"github.com/go-json-experiment/json"
 )
 
 // Limits of a listing. Larger ones are an error: what a caller may know of them cannot be said
@@ -32,7 +30,7 @@ func (c *Client) GetDataset(ctx context.Context, ref DatasetReference) (ListedDa
 		return ListedDataset{}, fmt.Errorf("get dataset %s.%s: %w", ref.ProjectID, ref.DatasetID, err)
 	}
 	var d ListedDataset
-	if err := json.Unmarshal(body, &d); err != nil {
+	if err := readWhole(body, &d); err != nil {
 		return ListedDataset{}, fmt.Errorf("get dataset %s.%s: read answer: %w", ref.ProjectID, ref.DatasetID, err)
 	}
 	if d.Reference != ref {
@@ -63,7 +61,7 @@ func (c *Client) ListDatasets(ctx context.Context, project string) ([]ListedData
 			Datasets []ListedDataset `json:"datasets"`
 			Next     string          `json:"nextPageToken"`
 		}
-		if err := json.Unmarshal(body, &page); err != nil {
+		if err := readWhole(body, &page); err != nil {
 			return "", err
 		}
 		for _, d := range page.Datasets {
@@ -93,7 +91,7 @@ func (c *Client) ListTables(ctx context.Context, ref DatasetReference) ([]Listed
 			Tables []ListedTable `json:"tables"`
 			Next   string        `json:"nextPageToken"`
 		}
-		if err := json.Unmarshal(body, &page); err != nil {
+		if err := readWhole(body, &page); err != nil {
 			return "", err
 		}
 		for _, t := range page.Tables {

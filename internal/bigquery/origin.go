@@ -1,7 +1,6 @@
 package bigquery
 
 import (
-	"errors"
 	"fmt"
 )
 
@@ -30,18 +29,19 @@ func (t *Table) Base() (*TableID, error) {
 	var base *TableID
 	switch {
 	case t.SnapshotDefinition != nil && t.CloneDefinition != nil:
-		return nil, fmt.Errorf("%s is said to be a snapshot and a clone", t.TableReference)
+		return nil, fmt.Errorf("%w: %s is said to be a snapshot and a clone", ErrNotUnderstood, t.TableReference)
 	case t.SnapshotDefinition != nil:
 		base = &t.SnapshotDefinition.BaseTableReference
 	case t.CloneDefinition != nil:
 		base = &t.CloneDefinition.BaseTableReference
 	case t.Type == "SNAPSHOT", t.Type == "CLONE":
-		return nil, fmt.Errorf("%s is a %s, and what it was made of is not said", t.TableReference, t.Type)
+		return nil, fmt.Errorf("%w: %s is a %s, and what it was made of is not said", ErrNotUnderstood, t.TableReference, t.Type)
 	default:
 		return nil, nil
 	}
 	if base.Project == "" || base.Dataset == "" || base.Table == "" {
-		return nil, fmt.Errorf("%s is a snapshot or clone, and the name of its base table is not complete", t.TableReference)
+		return nil, fmt.Errorf("%w: %s is a snapshot or clone, and the name of its base table is not complete",
+			ErrNotUnderstood, t.TableReference)
 	}
 	return base, nil
 }
@@ -55,13 +55,13 @@ type LinkedSource struct {
 func (d *ListedDataset) Source() (*DatasetReference, error) {
 	if d.LinkedDatasetSource == nil {
 		if d.Type == "LINKED" {
-			return nil, errors.New("the dataset is linked, and its source is not said")
+			return nil, fmt.Errorf("%w: the dataset is linked, and its source is not said", ErrNotUnderstood)
 		}
 		return nil, nil
 	}
 	source := &d.LinkedDatasetSource.SourceDataset
 	if source.ProjectID == "" || source.DatasetID == "" {
-		return nil, errors.New("the dataset is linked, and the name of its source is not complete")
+		return nil, fmt.Errorf("%w: the dataset is linked, and the name of its source is not complete", ErrNotUnderstood)
 	}
 	return source, nil
 }

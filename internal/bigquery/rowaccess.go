@@ -26,7 +26,7 @@ const (
 var ErrRowAccessDenied = errors.New("the permission bigquery.rowAccessPolicies.list is missing")
 
 // errNoRowAccessList leaves out why: an error of the JSON reader could repeat the text of a policy.
-var errNoRowAccessList = errors.New("the answer is not a list of row access policies of this table")
+var errNoRowAccessList = fmt.Errorf("%w: it is not a list of row access policies of this table", ErrNotUnderstood)
 
 // RowAccess asks whether a table has row access policies (rowAccessPolicies.list) under the
 // inspection identity. A policy's filterPredicate holds values of the data: it is neither kept nor
@@ -69,6 +69,9 @@ func readRowAccess(body []byte, id TableID) (found bool, next string, err error)
 		Etag     string           `json:"etag"`
 		Policies []jsontext.Value `json:"rowAccessPolicies"`
 		Next     string           `json:"nextPageToken"`
+	}
+	if !whole(body) {
+		return false, "", errors.New("the answer came broken")
 	}
 	if jsontext.Value(body).Kind() != '{' || json.Unmarshal(body, &page, json.RejectUnknownMembers(true)) != nil {
 		return false, "", errNoRowAccessList

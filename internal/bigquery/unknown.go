@@ -1,6 +1,7 @@
 package bigquery
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -51,14 +52,32 @@ func init() {
 	dataType["structType"] = shape{"fields": {"name": nil, "type": dataType}}
 }
 
+// ErrNotUnderstood says that BigQuery gave a whole answer, of a form that is not known. Asked again, it would give the same: what
+// rests on it is refused, not tried again.
+var ErrNotUnderstood = errors.New("BigQuery's answer has a form that is not understood")
+
+// readWhole tells an answer that is not understood from one that came broken.
+func readWhole(text []byte, into any) error {
+	err := json.Unmarshal(text, into)
+	if err != nil && whole(text) {
+		return fmt.Errorf("%w: %w", ErrNotUnderstood, err)
+	}
+	return err
+}
+
+// whole says whether a text is JSON to its end.
+func whole(text []byte) bool {
+	return jsontext.Value(text).IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+}
+
 // ReadTable reads a Table resource. Members of its definition that are not known are named in Unknown.
 func ReadTable(text []byte) (*Table, error) {
 	t := &Table{}
 	var definitions map[string]jsontext.Value
-	if err := json.Unmarshal(text, t); err != nil {
+	if err := readWhole(text, t); err != nil {
 		return nil, fmt.Errorf("read table: %w", err)
 	}
-	if err := json.Unmarshal(text, &definitions); err != nil {
+	if err := readWhole(text, &definitions); err != nil {
 		return nil, fmt.Errorf("read table: %w", err)
 	}
 	for name, known := range tableShapes {
@@ -75,7 +94,7 @@ func ReadTable(text []byte) (*Table, error) {
 // ReadRoutine reads a Routine resource. Members that are not known are named in Unknown.
 func ReadRoutine(text []byte) (*Routine, error) {
 	r := &Routine{}
-	if err := json.Unmarshal(text, r); err != nil {
+	if err := readWhole(text, r); err != nil {
 		return nil, fmt.Errorf("read routine: %w", err)
 	}
 	var err error

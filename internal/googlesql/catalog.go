@@ -141,6 +141,8 @@ func readStored(ctx context.Context, catalog Catalog, id bigquery.TableID) (*big
 		return nil, nil, ctx.Err()
 	case errors.Is(err, ErrNotFound):
 		return nil, nil, nil
+	case errors.Is(err, bigquery.ErrNotUnderstood):
+		return nil, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("the definition of %s has a form that bqgate does not understand", id)}, nil
 	case err != nil || table == nil:
 		return nil, &Error{Code: ErrorUnavailable, Message: fmt.Sprintf("the schema of %s could not be read; try again", id)}, nil
 	case table.TableReference != id:
@@ -163,6 +165,10 @@ func readRoutine(ctx context.Context, catalog Catalog, id bigquery.RoutineID) (*
 		return nil, nil, ctx.Err()
 	case errors.Is(err, ErrNotFound):
 		return nil, nil, nil
+	case errors.Is(err, bigquery.ErrNotUnderstood):
+		return nil, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("the definition of %s has a form that bqgate does not understand", id)}, nil
+	case errors.Is(shown.err, bigquery.ErrNotUnderstood):
+		return nil, unclearSource(id), nil
 	case err != nil || routine == nil:
 		return nil, &Error{Code: ErrorUnavailable, Message: fmt.Sprintf("the definition of %s could not be read; try again", id)}, nil
 	case routine.RoutineReference != id:

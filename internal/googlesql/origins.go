@@ -2,6 +2,7 @@ package googlesql
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -29,6 +30,9 @@ func readOrigins(ctx context.Context, catalog Catalog, id bigquery.TableID, dept
 	shown := <-source
 	if ctx.Err() != nil {
 		return nil, nil, ctx.Err()
+	}
+	if errors.Is(shown.err, bigquery.ErrNotUnderstood) {
+		return nil, unclearSource(id), nil
 	}
 	if shown.err != nil {
 		return nil, &Error{Code: ErrorUnavailable, Message: fmt.Sprintf("whether the dataset of %s is a linked one could not be read; try again", id)}, nil
@@ -65,6 +69,10 @@ func readOrigins(ctx context.Context, catalog Catalog, id bigquery.TableID, dept
 		made.Origins = append(made.Origins, bigquery.Origin{ID: base, Table: origin})
 	}
 	return &made, nil, nil
+}
+
+func unclearSource(id fmt.Stringer) *Error {
+	return &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("the dataset of %s is a linked one, and of which is not said", id)}
 }
 
 // source is the dataset that a linked dataset shows; nil for a dataset of its own.

@@ -79,7 +79,7 @@ func TestOrigins(t *testing.T) {
 		"a clone without a definition":   {[]*bigquery.Table{said("p.d.s", func(t *bigquery.Table) { t.Type, t.SnapshotDefinition = "CLONE", nil })}, nil, "p.d.s", "", "what it was made of is not said"},
 		"half a name":                    {[]*bigquery.Table{said("p.d.s", func(t *bigquery.Table) { t.SnapshotDefinition.BaseTableReference.Dataset = "" })}, nil, "p.d.s", "", "not complete"},
 		"both":                           {[]*bigquery.Table{said("p.d.s", func(t *bigquery.Table) { t.CloneDefinition = &bigquery.Clone{} })}, nil, "p.d.s", "", "a snapshot and a clone"},
-		"linked to nothing":              {[]*bigquery.Table{table("q.l.base")}, map[string]bigquery.DatasetReference{"q.l": {}}, "q.l.base", "", "whether the dataset of q.l.base is a linked one"},
+		"linked to nothing":              {[]*bigquery.Table{table("q.l.base")}, map[string]bigquery.DatasetReference{"q.l": {}}, "q.l.base", "", "the dataset of q.l.base is a linked one, and of which is not said"},
 		"a view in a linked dataset":     {[]*bigquery.Table{view}, map[string]bigquery.DatasetReference{"p.d": {ProjectID: "q", DatasetID: "l"}}, "p.d.v", "", "a view in a linked dataset"},
 		"a materialized view in a linked dataset": {
 			[]*bigquery.Table{materialized}, map[string]bigquery.DatasetReference{"p.d": {ProjectID: "q", DatasetID: "l"}}, "p.d.m", "", "a view in a linked dataset",

@@ -2,6 +2,8 @@ package googlesql
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -194,6 +196,55 @@ func TestUnknownMembersRefuse(t *testing.T) {
 				t.Errorf("refused: %v", a.Error)
 			case c.refused != "" && (a.Error == nil || a.Error.Code != ErrorUnsupported || !strings.Contains(a.Error.Message, c.refused)):
 				t.Errorf("%v, want a refusal that names %s", a.Error, c.refused)
+			}
+		})
+	}
+}
+
+// permanent is a catalog whose answers are whole, and of no use.
+type permanent struct {
+	resources
+	dataset *bigquery.ListedDataset
+	list    error
+}
+
+func (p permanent) Dataset(context.Context, bigquery.DatasetReference) (*bigquery.ListedDataset, error) {
+	if p.dataset == nil {
+		return &bigquery.ListedDataset{}, nil
+	}
+	return p.dataset, nil
+}
+
+func (p permanent) Tables(context.Context, bigquery.DatasetReference) ([]bigquery.ListedTable, error) {
+	return nil, p.list
+}
+
+// What BigQuery would answer again is refused; what came broken may be tried again.
+func TestWhatStaysIsNotTriedAgain(t *testing.T) {
+	analyzer := testAnalyzer(t)
+	const table = `{"tableReference":{"projectId":"p","datasetId":"d","tableId":"t"},"type":"TABLE","schema":{"fields":[{"name":"a","type":"STRING"}]}}`
+	for name, c := range map[string]struct {
+		catalog permanent
+		sql     string
+		want    ErrorCode
+	}{
+		"a schema that is a list":       {permanent{resources: resources{"p.d.t": `{"tableReference":{"projectId":"p","datasetId":"d","tableId":"t"},"schema":[]}`}}, "SELECT a FROM d.t", ErrorUnsupported},
+		"a table that is a list":        {permanent{resources: resources{"p.d.t": `[]`}}, "SELECT a FROM d.t", ErrorUnsupported},
+		"a word for a truth":            {permanent{resources: resources{"p.d.t": `{"type":"VIEW","view":{"query":"SELECT 1 AS a","useExplicitColumnNames":"yes"}}`}}, "SELECT a FROM d.t", ErrorUnsupported},
+		"a table that came broken":      {permanent{resources: resources{"p.d.t": table[:60]}}, "SELECT a FROM d.t", ErrorUnavailable},
+		"a snapshot of nothing":         {permanent{resources: resources{"p.d.t": strings.Replace(table, `"TABLE"`, `"SNAPSHOT"`, 1)}}, "SELECT a FROM d.t", ErrorUnsupported},
+		"a routine that is a list":      {permanent{resources: resources{"p.d.f()": `[]`}}, "SELECT d.f(1) AS a", ErrorUnsupported},
+		"a routine that came broken":    {permanent{resources: resources{"p.d.f()": `{"rou`}}, "SELECT d.f(1) AS a", ErrorUnavailable},
+		"linked to nothing":             {permanent{resources: resources{"p.d.t": table}, dataset: &bigquery.ListedDataset{Type: "LINKED"}}, "SELECT a FROM d.t", ErrorUnsupported},
+		"a function, linked to nothing": {permanent{resources: resources{"p.d.f()": `{}`}, dataset: &bigquery.ListedDataset{Type: "LINKED"}}, "SELECT d.f(1) AS a", ErrorUnsupported},
+		"too many tables":               {permanent{list: fmt.Errorf("list: %w", bigquery.ErrTooMany)}, "SELECT a FROM `d.t_*`", ErrorLimit},
+		"a list of another form":        {permanent{list: fmt.Errorf("list: %w", bigquery.ErrNotUnderstood)}, "SELECT a FROM `d.t_*`", ErrorUnsupported},
+		"a list that is not told":       {permanent{list: errors.New("503")}, "SELECT a FROM `d.t_*`", ErrorUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, err := analyzer.Analyze(t.Context(), Request{SQL: c.sql, Project: "p", Catalog: c.catalog, Caller: "test"})
+			if err != nil || a.Error == nil || a.Error.Code != c.want {
+				t.Errorf("%v, %v, want %s", a.Error, err, c.want)
 			}
 		})
 	}

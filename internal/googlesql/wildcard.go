@@ -38,6 +38,10 @@ func readWildcard(ctx context.Context, catalog Catalog, id bigquery.TableID) (*b
 		return nil, nil, ctx.Err()
 	case errors.Is(err, ErrNotFound):
 		return nil, nil, nil
+	case errors.Is(err, bigquery.ErrTooMany):
+		return refused(ErrorLimit, "its dataset has more tables than bqgate lists; name each table")
+	case errors.Is(err, bigquery.ErrNotUnderstood):
+		return refused(ErrorUnsupported, "the list of its dataset's tables has a form that bqgate does not understand; name each table")
 	case err != nil:
 		return refused(ErrorUnavailable, "its dataset could not be listed; try again")
 	}

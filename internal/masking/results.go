@@ -280,7 +280,7 @@ func (m *Results) readName(c byte) error {
 	m.lead = append(m.lead, c)
 	if c == '"' {
 		if m.seen[string(m.name)] {
-			return fmt.Errorf("duplicate member %q", m.name)
+			return unplanned("duplicate member %q", m.name)
 		}
 		m.seen[string(m.name)] = true
 		m.phase = atColon
@@ -367,7 +367,7 @@ func (m *Results) member() error {
 	name := string(m.name)
 	// jsontext refuses what the loose walk of collect let by: bad UTF-8, lone surrogates, duplicate names, numbers and words that are none.
 	if !jsontext.Value(m.value).IsValid() {
-		return fmt.Errorf("member %q is not valid JSON", name)
+		return unplanned("member %q is not valid JSON", name)
 	}
 	if err := m.learn(name); err != nil {
 		return unplanned("%w", err)
