@@ -72,7 +72,7 @@ func (p describedParameter) values(name string) []string {
 	return []string{"AAAA"}
 }
 
-// verdict says how a request is taken: "taken", or the refusal's status and sentence.
+// verdictOf says how a request is taken: "taken", or the refusal's status and sentence.
 func verdictOf(t *testing.T, r Request, names ...string) string {
 	t.Helper()
 	_, err := Decode(r)
