@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -76,44 +77,44 @@ func TestCatalogForgets(t *testing.T) {
 }
 
 func TestCatalogShares(t *testing.T) {
-	release := make(chan struct{})
-	c, s, _ := catalogOf(t, func(ctx context.Context, id TableID) (*Table, error) {
-		select {
-		case <-release:
-			return &Table{TableReference: id}, nil
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	})
-	id := TableID{"demo", "crm", "t"}
-	// The first caller gives up; those who wait with it still get the table.
-	impatient, cancel := context.WithCancel(t.Context())
-	gone := make(chan error)
-	go func() {
-		_, err := c.Table(impatient, id)
-		gone <- err
-	}()
-	for s.calls.Load() == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	cancel()
-	if err := <-gone; !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
-	var wg sync.WaitGroup
-	for range 20 {
-		wg.Go(func() {
-			if table, err := c.Table(t.Context(), id); err != nil || table.TableReference != id {
-				t.Errorf("%v, %v", table, err)
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		c, s, _ := catalogOf(t, func(ctx context.Context, id TableID) (*Table, error) {
+			select {
+			case <-release:
+				return &Table{TableReference: id}, nil
+			case <-ctx.Done():
+				return nil, ctx.Err()
 			}
 		})
-	}
-	time.Sleep(10 * time.Millisecond)
-	close(release)
-	wg.Wait()
-	if got := s.calls.Load(); got != 1 {
-		t.Errorf("%d calls, want 1", got)
-	}
+		id := TableID{"demo", "crm", "t"}
+		// The first caller gives up; those who wait with it still get the table.
+		impatient, cancel := context.WithCancel(t.Context())
+		gone := make(chan error)
+		go func() {
+			_, err := c.Table(impatient, id)
+			gone <- err
+		}()
+		synctest.Wait() // it is being asked for
+		cancel()
+		if err := <-gone; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				if table, err := c.Table(t.Context(), id); err != nil || table.TableReference != id {
+					t.Errorf("%v, %v", table, err)
+				}
+			})
+		}
+		synctest.Wait() // all of them wait
+		close(release)
+		wg.Wait()
+		if got := s.calls.Load(); got != 1 {
+			t.Errorf("%d calls, want 1", got)
+		}
+	})
 }
 
 func TestCatalogIsBounded(t *testing.T) {
