@@ -2,6 +2,7 @@ package fakegoogle
 
 import (
 	"net/url"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -21,13 +22,14 @@ func TestHeadersOfTheFrontEnd(t *testing.T) {
 	}
 }
 
-// Etags are the base64 of 16 bytes, and destination tables are named in both forms that have been seen.
+// Etags are the base64 of 16 bytes, and destination tables are named in all forms that have been seen.
 func TestEtagsAndDestinations(t *testing.T) {
 	s := start(t)
 	c := as(t, s, reader)
 	tag := regexp.MustCompile(`^[A-Za-z0-9+/]{22}==$`)
 	forms := map[string]*regexp.Regexp{
 		"digits": regexp.MustCompile(`^anon[0-9a-f]{40}$`), "a UUID": regexp.MustCompile(`^anon[0-9a-f]{8}(_[0-9a-f]{4}){3}_[0-9a-f]{12}$`),
+		"a digest": regexp.MustCompile(`^anonev_[0-9A-Za-z_-]{43}$`),
 	}
 	seen := map[string]int{}
 	for i := range 60 {
@@ -50,8 +52,28 @@ func TestEtagsAndDestinations(t *testing.T) {
 		}
 		seen[form]++
 	}
-	if seen["neither"] > 0 || seen["digits"] == 0 || seen["a UUID"] == 0 {
+	if seen["neither"] > 0 || seen["digits"] == 0 || seen["a UUID"] == 0 || seen["a digest"] == 0 {
 		t.Errorf("names of destinations: %v", seen)
+	}
+}
+
+// BigQuery tells a job's configuration with what it adds, and without empty arrays.
+func TestTheConfigurationOfAJob(t *testing.T) {
+	s := start(t)
+	c := as(t, s, reader)
+	parameter := map[string]any{
+		"name": "ids", "parameterType": map[string]any{"type": "ARRAY", "arrayType": map[string]any{"type": "INT64"}},
+		"parameterValue": map[string]any{"arrayValues": []any{}},
+	}
+	r := c.query("SELECT name FROM crm.customers WHERE id IN UNNEST(@ids)", map[string]any{"parameterMode": "NAMED", "queryParameters": []any{parameter}}).tree(t)
+	id := at(t, r, "jobReference", "jobId").(string)
+	q := at(t, c.do("GET", base+"/jobs/"+id, nil).tree(t), "configuration", "query").(map[string]any)
+	if q["writeDisposition"] != "WRITE_TRUNCATE" || q["priority"] != "INTERACTIVE" || q["createDisposition"] != "CREATE_IF_NEEDED" {
+		t.Errorf("%v", q)
+	}
+	delete(parameter, "parameterValue")
+	if got := q["queryParameters"]; !reflect.DeepEqual(got, []any{parameter}) {
+		t.Errorf("%v", got)
 	}
 }
 

@@ -29,6 +29,7 @@ func (j *job) resource() object {
 			config = withDestination(config, res.destination)
 		}
 	}
+	config = asTold(config)
 	stats = append(stats, member{"query", query})
 	status := object{{"state", state}}
 	if fail != nil && state == "DONE" {
@@ -60,20 +61,78 @@ func (r *result) cost(hit bool) int64 {
 
 // withDestination puts destinationTable into configuration.query, as BigQuery does once it is known.
 func withDestination(config object, t bigquery.TableID) object {
-	for i, m := range config {
-		q, ok := m.value.(object)
-		if m.key != "query" || !ok {
-			continue
-		}
-		if q.get("destinationTable") == nil {
-			q = append(slices.Clone(q), member{"destinationTable", tableReference(t)})
-		}
-		config[i].value = q
+	q, ok := config.get("query").(object)
+	if !ok {
+		return config
 	}
-	if config.get("jobType") == nil {
-		config = append(config, member{"jobType", "QUERY"})
+	return config.with("query", q.orWith("destinationTable", tableReference(t)))
+}
+
+// asTold is a job's configuration as BigQuery tells it: with members that the client left out
+// ("priority": "INTERACTIVE", "writeDisposition": "WRITE_TRUNCATE" stand in all recordings, older ones
+// have createDisposition too), and without empty arrays, so that of a parameter which is one nothing
+// but its name and type is left.
+func asTold(config object) object {
+	q, ok := config.get("query").(object)
+	if !ok {
+		return config
 	}
-	return config
+	q = q.orWith("writeDisposition", "WRITE_TRUNCATE").orWith("priority", "INTERACTIVE").orWith("createDisposition", "CREATE_IF_NEEDED")
+	if parameters, ok := q.get("queryParameters").([]any); ok {
+		all := make([]any, len(parameters))
+		for i, p := range parameters {
+			all[i] = p
+			if parameter, ok := withoutEmptyArrays(p).(object); ok {
+				if value, ok := parameter.get("parameterValue").(object); ok && len(value) == 0 {
+					parameter = slices.DeleteFunc(parameter, func(m member) bool { return m.key == "parameterValue" })
+				}
+				all[i] = parameter
+			}
+		}
+		q = q.with("queryParameters", all)
+	}
+	return config.with("query", q).orWith("jobType", "QUERY")
+}
+
+// withoutEmptyArrays leaves out the members that are empty arrays, deep down.
+func withoutEmptyArrays(v any) any {
+	switch x := v.(type) {
+	case object:
+		var out object
+		for _, m := range x {
+			if list, ok := m.value.([]any); !ok || len(list) > 0 {
+				out = append(out, member{m.key, withoutEmptyArrays(m.value)})
+			}
+		}
+		return out
+	case []any:
+		out := make([]any, len(x))
+		for i, e := range x {
+			out[i] = withoutEmptyArrays(e)
+		}
+		return out
+	}
+	return v
+}
+
+// with sets a member, in its place or at the end, in a copy.
+func (o object) with(key string, value any) object {
+	out := slices.Clone(o)
+	for i, m := range out {
+		if m.key == key {
+			out[i].value = value
+			return out
+		}
+	}
+	return append(out, member{key, value})
+}
+
+// orWith sets a member that is not there, in a copy.
+func (o object) orWith(key string, value any) object {
+	if o.get(key) != nil {
+		return o
+	}
+	return o.with(key, value)
 }
 
 var stringLiteral = regexp.MustCompile(`'[^'\n]*'|"[^"\n]*"`)

@@ -3,6 +3,8 @@ package fakegoogle
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"regexp"
 	"strings"
@@ -246,13 +248,18 @@ func (s *Server) execute(ctx context.Context, j *job) (*result, bool, error) {
 }
 
 // anonymousTable is where BigQuery puts a result: a hidden dataset of the account, a table of its own. Its name is
-// "anon" and 40 hexadecimal digits, or a UUID with underscores, of which both have been seen
-// (https://google.github.io/adk-docs/tools/google-cloud/bigquery/).
+// "anon" and 40 hexadecimal digits, "anon" and a UUID with underscores, or "anonev_" and a digest in base64url, of
+// which all have been seen (https://google.github.io/adk-docs/tools/google-cloud/bigquery/; a recorded job of
+// kestra-io/kestra has the third).
 func anonymousTable(project, account string) bigquery.TableID {
 	name := hexDigest(rand.Text())
 	form := name[:40]
-	if name[40] >= '8' {
+	switch name[40] % 3 {
+	case 0:
 		form = strings.Join([]string{name[:8], name[8:12], name[12:16], name[16:20], name[20:32]}, "_")
+	case 1:
+		sum := sha256.Sum256([]byte(name))
+		form = "ev_" + base64.RawURLEncoding.EncodeToString(sum[:])
 	}
 	return bigquery.TableID{Project: project, Dataset: "_" + hexDigest(account)[:40], Table: "anon" + form}
 }

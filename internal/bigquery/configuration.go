@@ -89,7 +89,7 @@ var queryMembers = map[string]memberRule{
 	"defaultDataset":     sameDataset,
 	"parameterMode":      sameMode,
 	"queryParameters":    sameParameters,
-	"maximumBytesBilled": func(f forwarded, v jsontext.Value) bool { return isNumber(v, f.body.MaximumBytesBilled) },
+	"maximumBytesBilled": sameLimit,
 	"priority":           samePriority,
 	"destinationTable":   anonymousDestination,
 	"createDisposition":  word("", "CREATE_IF_NEEDED"),
@@ -99,7 +99,7 @@ var queryMembers = map[string]memberRule{
 	"flattenResults":                     anything, // of legacy SQL only, as the next two
 	"preserveNulls":                      anything,
 	"maximumBillingTier":                 anything,
-	"systemVariables":                    timeZoneOnly,
+	"systemVariables":                    sameVariables,
 	"allowLargeResults":                  nothing,
 	"clustering":                         nothing,
 	"connectionProperties":               nothing,
@@ -150,6 +150,13 @@ func isNumber(v jsontext.Value, want int64) bool {
 		return want == 0
 	}
 	return strings.Trim(string(v), `"`) == strconv.FormatInt(want, 10)
+}
+
+// sameLimit takes any limit where none was forwarded: "If unspecified, this will be set to your
+// project default." It stops a job, and changes no row.
+// https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobConfigurationQuery
+func sameLimit(f forwarded, v jsontext.Value) bool {
+	return f.body.MaximumBytesBilled == 0 || isNumber(v, f.body.MaximumBytesBilled)
 }
 
 // sameLabels takes the labels that were forwarded, and those that products of Google set, whose keys
@@ -218,11 +225,31 @@ func canonicalParameters(v jsontext.Value) ([]byte, error) {
 	}
 	for i := range all {
 		all[i].Type.canonical()
+		all[i].Value.canonical()
 		if v := all[i].Value; v != nil && reflect.ValueOf(*v).IsZero() { // a SQL NULL, written or left out
 			all[i].Value = nil
 		}
 	}
 	return compactJSON(all)
+}
+
+// canonical leaves out empty arrays, as BigQuery does: of a parameter that is an empty array it
+// tells the name and the type.
+func (v *parameterValue) canonical() {
+	if v == nil {
+		return
+	}
+	if v.ArrayValues != nil {
+		for _, element := range *v.ArrayValues {
+			element.canonical()
+		}
+		if len(*v.ArrayValues) == 0 {
+			v.ArrayValues = nil
+		}
+	}
+	for _, field := range v.StructValues {
+		field.canonical()
+	}
 }
 
 // typeNames gives a type the name that GoogleSQL has for it.
@@ -245,11 +272,12 @@ func (t *parameterType) canonical() {
 	}
 }
 
-// BigQuery writes results to a table of the account's hidden dataset.
+// BigQuery writes results to a table of the account's hidden dataset, and calls it "anon" and 40
+// hexadecimal digits, "anon" and a UUID, or "anonev_" and a digest in base64url.
 // https://cloud.google.com/bigquery/docs/cached-results#how_cached_results_are_stored
 var (
 	anonymousDataset = regexp.MustCompile(`^_[0-9a-f]{20,64}$`)
-	anonymousTable   = regexp.MustCompile(`^anon[0-9A-Fa-f_-]{8,}$`)
+	anonymousTable   = regexp.MustCompile(`^anon(?:[0-9A-Fa-f_-]{8,}|ev_[0-9A-Za-z_-]{20,64})$`)
 )
 
 // anonymousDestination takes no other table: whoever names one may write to it as well.
@@ -262,9 +290,12 @@ func anonymousDestination(f forwarded, v jsontext.Value) bool {
 		t.Project == f.job.Reference.ProjectID && anonymousDataset.MatchString(t.Dataset) && anonymousTable.MatchString(t.Table)
 }
 
-// timeZoneOnly takes the time zone that a project may set for its jobs. Other variables could lead
-// names elsewhere, as dataset_id does. https://cloud.google.com/bigquery/docs/default-configuration
-func timeZoneOnly(f forwarded, v jsontext.Value) bool {
+// sameVariables takes the time zone that a project may set for its jobs, and what was forwarded as
+// the default dataset: "A system variable is output if the variable is settable and its value differs
+// from the system default." Others could lead names elsewhere.
+// https://cloud.google.com/bigquery/docs/default-configuration
+// https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#SystemVariables
+func sameVariables(f forwarded, v jsontext.Value) bool {
 	if nothing(f, v) {
 		return true
 	}
@@ -275,13 +306,17 @@ func timeZoneOnly(f forwarded, v jsontext.Value) bool {
 	if json.Unmarshal(v, &s, json.RejectUnknownMembers(true)) != nil {
 		return false
 	}
+	rules := map[string]memberRule{"time_zone": anything}
+	if d := f.body.DefaultDataset; d != nil {
+		rules["dataset_id"], rules["dataset_project_id"] = word(d.DatasetID), word(d.ProjectID)
+	}
 	for name := range s.Types {
-		if name != "time_zone" {
+		if rules[name] == nil {
 			return false
 		}
 	}
-	for name := range s.Values {
-		if name != "time_zone" {
+	for name, value := range s.Values {
+		if rules[name] == nil || !rules[name](f, value) {
 			return false
 		}
 	}
