@@ -414,9 +414,15 @@ func (d *demo) recorded() map[string]*recorded {
 			frames++
 			of(r.Decision).text = append(of(r.Decision).text, r.Bytes...)
 		case audit.Decision:
+			if text, err := json.Marshal(r.SQL); err == nil { // a pending job shows its owner their own text
+				r.Reply = strings.ReplaceAll(r.Reply, string(text), "")
+			}
 			r.SQL, r.ForwardedSQL = "", ""
 			of(r.ID).groups = r.Subject.Groups
 			of(r.ID + ", the decision").text = fmt.Appendf(nil, "%+v", r)
+		case audit.Asked:
+			r.SQL = ""
+			of(r.Decision + ", what is asked").text = fmt.Appendf(nil, "%+v", r)
 		default:
 			of("other records").text = fmt.Appendf(of("other records").text, "%+v\n", r)
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/credentials"
+	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/jobs"
@@ -99,7 +100,7 @@ func newBoundWorld(t *testing.T) *boundWorld {
 	}
 	t.Cleanup(holds.Close)
 	w.s = &Service{
-		Identity: w, Analyzer: w, Catalog: w, Policies: func() *policies.Set { return w.set }, Approvals: holds, Jobs: jobs.NewStore(client, keys), Credentials: w, Upstream: w,
+		Identity: w, Analyzer: w, Catalog: forAll(w), Policies: func() *policies.Set { return w.set }, Approvals: holds, Jobs: jobs.NewStore(client, keys), Credentials: w, Upstream: w,
 		Journal: w, Keys: keys, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Location: "US", LongPoll: time.Millisecond,
 	}
 	return w
@@ -123,6 +124,12 @@ func (w *boundWorld) Analyze(context.Context, googlesql.Request) (*googlesql.Ana
 func (w *boundWorld) Rewrite(context.Context, googlesql.Request, *googlesql.Analysis, []googlesql.TableMask) (*googlesql.Rewritten, error) {
 	return nil, errors.New("nothing is sensitive here")
 }
+
+// forAll is one catalog for every request.
+func forAll(c googlesql.Catalog) func(durable.Ask) googlesql.Catalog {
+	return func(durable.Ask) googlesql.Catalog { return c }
+}
+
 func (w *boundWorld) Table(context.Context, bigquery.TableID) (*bigquery.Table, error) {
 	if w.gone {
 		return nil, googlesql.ErrNotFound
@@ -137,12 +144,12 @@ func (w *boundWorld) RowAccess(context.Context, bigquery.TableID) (bigquery.RowA
 	w.accessAsked++
 	return w.access, w.denied
 }
-func (w *boundWorld) Mint(context.Context, string, string) (credentials.Token, error) {
+func (w *boundWorld) Mint(context.Context, durable.Runs, string, string) (credentials.Token, error) {
 	w.mints++
 	return credentials.Token{Account: "reader"}, nil
 }
 func (w *boundWorld) Principal(account string) string { return w.principals[account] }
-func (w *boundWorld) DryRun(context.Context, bigquery.Operation) (bigquery.DryRun, error) {
+func (w *boundWorld) DryRun(context.Context, durable.Facts, bigquery.Operation) (bigquery.DryRun, error) {
 	return bigquery.DryRun{TotalBytesProcessed: w.estimate, Accuracy: cmp.Or(w.accuracy, "PRECISE"), StatementType: "SELECT"}, w.noEstimate
 }
 func (w *boundWorld) Append(context.Context, audit.Record) (audit.Position, error) {
@@ -150,7 +157,7 @@ func (w *boundWorld) Append(context.Context, audit.Record) (audit.Position, erro
 }
 func (w *boundWorld) ApprovalEvent(context.Context, approvals.Event) error { return nil }
 
-func (w *boundWorld) InsertJob(_ context.Context, _, project string, body []byte) (bigquery.Job, error) {
+func (w *boundWorld) InsertJob(_ context.Context, _ durable.Decided, _, project string, body []byte) (bigquery.Job, error) {
 	w.inserts++
 	var in struct {
 		Configuration struct {
@@ -187,7 +194,7 @@ func jobMade(t *testing.T, body []byte, account string) bigquery.Job {
 	}
 	return job
 }
-func (w *boundWorld) GetJob(context.Context, bigquery.JobReference) (bigquery.Job, error) {
+func (w *boundWorld) GetJob(context.Context, durable.Facts, bigquery.JobReference) (bigquery.Job, error) {
 	return w.job, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/jobs"
@@ -35,8 +36,9 @@ type walk struct {
 	approval string // id of the request for approval, where one plays a part
 	sql      string
 	clock    timing.Clock
-	asked    []string // tables that a request without SQL names
-	remark   string   // for the record of an allowed request
+	asked    []string    // tables that a request without SQL names
+	remark   string      // for the record of an allowed request
+	ask      durable.Ask // with which facts are looked up at Google
 
 	rowAccess map[string]bigquery.RowAccess // of the tables that the policy wanted to know it of
 
@@ -66,6 +68,7 @@ func (s *Service) decide(ctx context.Context, w *walk, r request) outcome {
 		return s.refuse(ctx, w, err)
 	}
 	w.subject = subject
+	w.ask = s.asking(w)
 	if malformed != nil {
 		return s.refuse(ctx, w, malformed)
 	}

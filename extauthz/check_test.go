@@ -17,6 +17,7 @@ import (
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/credentials"
+	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/jobs"
@@ -68,6 +69,8 @@ func (p *parts) Analyze(ctx context.Context, r googlesql.Request) (*googlesql.An
 
 func (p *parts) Append(_ context.Context, r audit.Record) (audit.Position, error) {
 	switch r := r.(type) {
+	case audit.Asked:
+		p.order = append(p.order, "asked")
 	case audit.Decision:
 		p.order = append(p.order, "record "+r.Effect)
 	case audit.Outcome:
@@ -78,7 +81,7 @@ func (p *parts) Append(_ context.Context, r audit.Record) (audit.Position, error
 	return audit.Position{}, p.journal
 }
 
-func (p *parts) Mint(context.Context, string, string) (credentials.Token, error) {
+func (p *parts) Mint(context.Context, durable.Runs, string, string) (credentials.Token, error) {
 	p.order = append(p.order, "mint")
 	return credentials.Token{Account: "reader"}, p.mint
 }
@@ -112,7 +115,7 @@ func TestAnAllowedQuery(t *testing.T) {
 	if ok == nil {
 		t.Fatalf("%v", out)
 	}
-	if want := []string{"analyse", "record allow", "mint"}; !slices.Equal(p.order, want) {
+	if want := []string{"analyse", "asked", "record allow", "mint"}; !slices.Equal(p.order, want) {
 		t.Errorf("order %v, want %v", p.order, want)
 	}
 	if len(ok.Headers) != 1 || ok.Headers[0].Header.Key != "authorization" || ok.Headers[0].AppendAction != corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD || len(ok.Headers[0].Header.RawValue) > 0 {

@@ -35,7 +35,7 @@ func (w *closedWorld) Table(ctx context.Context, id bigquery.TableID) (*bigquery
 func newClosedWorld(t *testing.T) *closedWorld {
 	w := &closedWorld{boundWorld: newBoundWorld(t)}
 	w.policy(openPolicy)
-	w.s.Analyzer, w.s.Catalog = w, w
+	w.s.Analyzer, w.s.Catalog = w, forAll(w)
 	return w
 }
 

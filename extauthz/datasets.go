@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -24,11 +25,15 @@ func (s *Service) listDatasets(ctx context.Context, w *walk, reach policies.Reac
 		return nil, hidden(name)
 	}
 	w.decision.Rule = rule
-	all, err := s.listed.datasets(project, func() ([]bigquery.ListedDataset, error) { return s.Metadata.ListDatasets(ctx, project) })
+	all, err := s.listed.datasets(project, func() ([]bigquery.ListedDataset, error) {
+		return listed(ctx, w.ask, func(f durable.Facts) ([]bigquery.ListedDataset, error) {
+			return s.Metadata.ListDatasets(ctx, f, project)
+		})
+	})
 	if err != nil {
 		return nil, missing(err, name)
 	}
-	open, err := s.open(ctx, reach, all)
+	open, err := s.open(ctx, w, reach, all)
 	switch {
 	case err != nil:
 		return nil, missing(err, name)
@@ -44,7 +49,11 @@ func (s *Service) getDataset(ctx context.Context, w *walk, reach policies.Reach,
 	if err != nil {
 		return nil, err
 	}
-	d, err := s.Metadata.GetDataset(ctx, ref)
+	facts, err := w.ask.Facts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d, err := s.Metadata.GetDataset(ctx, facts, ref)
 	if err != nil {
 		return nil, missing(err, name)
 	}
@@ -52,7 +61,7 @@ func (s *Service) getDataset(ctx context.Context, w *walk, reach policies.Reach,
 }
 
 // open are the datasets that the subject may know of, in their order.
-func (s *Service) open(ctx context.Context, reach policies.Reach, all []bigquery.ListedDataset) ([]bigquery.ListedDataset, error) {
+func (s *Service) open(ctx context.Context, w *walk, reach policies.Reach, all []bigquery.ListedDataset) ([]bigquery.ListedDataset, error) {
 	seen, looked := make([]bool, len(all)), 0
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(datasetsAtOnce)
@@ -65,7 +74,7 @@ func (s *Service) open(ctx context.Context, reach policies.Reach, all []bigquery
 				break
 			}
 			g.Go(func() (err error) {
-				_, seen[i], err = s.sees(ctx, reach, d.Reference)
+				_, seen[i], err = s.sees(ctx, w, reach, d.Reference)
 				return err
 			})
 		}
@@ -92,7 +101,7 @@ func (s *Service) open(ctx context.Context, reach policies.Reach, all []bigquery
 // seeDataset goes on only for who may know of a dataset, and gives the words by which it is named.
 func (s *Service) seeDataset(ctx context.Context, w *walk, reach policies.Reach, ref bigquery.DatasetReference) (name string, err error) {
 	name = "dataset " + ref.DatasetID
-	rule, seen, err := s.sees(ctx, reach, ref)
+	rule, seen, err := s.sees(ctx, w, reach, ref)
 	switch {
 	case err != nil:
 		return name, missing(err, name)
@@ -106,14 +115,14 @@ func (s *Service) seeDataset(ctx context.Context, w *walk, reach policies.Reach,
 // sees says whether the subject may know of a dataset. Where that depends on what is in it,
 // BigQuery is asked about the tables that the rules name, and for a list only where they stand for
 // many.
-func (s *Service) sees(ctx context.Context, reach policies.Reach, ref bigquery.DatasetReference) (policies.RuleRef, bool, error) {
+func (s *Service) sees(ctx context.Context, w *walk, reach policies.Reach, ref bigquery.DatasetReference) (policies.RuleRef, bool, error) {
 	sight, rule := reach.Dataset(ref.ProjectID, ref.DatasetID)
 	if sight != policies.SeenByName {
 		return rule, sight == policies.Seen, nil
 	}
 	names, all := reach.Tables(ref.ProjectID, ref.DatasetID)
 	for _, name := range names {
-		_, err := s.Catalog.Table(ctx, bigquery.TableID{Project: ref.ProjectID, Dataset: ref.DatasetID, Table: name})
+		_, err := s.Catalog(w.ask).Table(ctx, bigquery.TableID{Project: ref.ProjectID, Dataset: ref.DatasetID, Table: name})
 		if err == nil {
 			return rule, true, nil
 		}
@@ -124,7 +133,7 @@ func (s *Service) sees(ctx context.Context, reach policies.Reach, ref bigquery.D
 	if all {
 		return rule, false, nil
 	}
-	list, err := s.tablesOf(ctx, ref)
+	list, err := s.tablesOf(ctx, w, ref)
 	if err != nil {
 		if notThere(err) {
 			err = nil
@@ -139,6 +148,17 @@ func (s *Service) sees(ctx context.Context, reach policies.Reach, ref bigquery.D
 	return rule, false, nil
 }
 
-func (s *Service) tablesOf(ctx context.Context, ref bigquery.DatasetReference) ([]bigquery.ListedTable, error) {
-	return s.listed.tables(ref, func() ([]bigquery.ListedTable, error) { return s.Metadata.ListTables(ctx, ref) })
+func (s *Service) tablesOf(ctx context.Context, w *walk, ref bigquery.DatasetReference) ([]bigquery.ListedTable, error) {
+	return s.listed.tables(ref, func() ([]bigquery.ListedTable, error) {
+		return listed(ctx, w.ask, func(f durable.Facts) ([]bigquery.ListedTable, error) { return s.Metadata.ListTables(ctx, f, ref) })
+	})
+}
+
+// listed reads a listing of BigQuery, once the record of who asks for it is durable.
+func listed[T any](ctx context.Context, ask durable.Ask, read func(durable.Facts) ([]T, error)) ([]T, error) {
+	facts, err := ask.Facts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return read(facts)
 }

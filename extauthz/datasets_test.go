@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/durable"
 )
 
 // listedWorld is a project with datasets and tables that is asked by the methods of metadata.
@@ -40,7 +41,7 @@ func (w *listedWorld) Table(_ context.Context, id bigquery.TableID) (*bigquery.T
 	return &bigquery.Table{TableReference: id, Type: "TABLE"}, nil
 }
 
-func (w *listedWorld) GetDataset(_ context.Context, ref bigquery.DatasetReference) (bigquery.ListedDataset, error) {
+func (w *listedWorld) GetDataset(_ context.Context, _ durable.Facts, ref bigquery.DatasetReference) (bigquery.ListedDataset, error) {
 	w.note("dataset %s", ref.DatasetID)
 	if _, ok := w.datasets[ref.DatasetID]; !ok {
 		return bigquery.ListedDataset{}, bigquery.ErrNotFound
@@ -48,7 +49,7 @@ func (w *listedWorld) GetDataset(_ context.Context, ref bigquery.DatasetReferenc
 	return bigquery.ListedDataset{Reference: ref, Location: "US"}, nil
 }
 
-func (w *listedWorld) ListDatasets(_ context.Context, project string) ([]bigquery.ListedDataset, error) {
+func (w *listedWorld) ListDatasets(_ context.Context, _ durable.Facts, project string) ([]bigquery.ListedDataset, error) {
 	var all []bigquery.ListedDataset
 	for name := range w.datasets {
 		all = append(all, bigquery.ListedDataset{Reference: bigquery.DatasetReference{ProjectID: project, DatasetID: name}})
@@ -59,7 +60,7 @@ func (w *listedWorld) ListDatasets(_ context.Context, project string) ([]bigquer
 	return all, nil
 }
 
-func (w *listedWorld) ListTables(_ context.Context, ref bigquery.DatasetReference) ([]bigquery.ListedTable, error) {
+func (w *listedWorld) ListTables(_ context.Context, _ durable.Facts, ref bigquery.DatasetReference) ([]bigquery.ListedTable, error) {
 	w.note("list %s", ref.DatasetID)
 	tables, ok := w.datasets[ref.DatasetID]
 	if !ok {
@@ -75,7 +76,7 @@ func (w *listedWorld) ListTables(_ context.Context, ref bigquery.DatasetReferenc
 func newListedWorld(t *testing.T, read string) *listedWorld {
 	w := &listedWorld{boundWorld: newBoundWorld(t), datasets: map[string][]string{"crm": {"pay", "x"}, "empty": nil, "north": {"other", "pay"}, "quiet": {"other"}}}
 	w.policy("version: bqgate/v1\ngroups: {agents: {issuer: ci, when: 'true'}}\nrules:\n  - {name: r, groups: [agents], read: [" + read + "], credential: reader}\n")
-	w.s.Catalog, w.s.Metadata = w, w
+	w.s.Catalog, w.s.Metadata = forAll(w), w
 	return w
 }
 

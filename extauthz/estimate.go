@@ -9,6 +9,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/coarse"
+	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/policies"
 )
@@ -49,11 +50,11 @@ func (e *estimates) put(key string, v policies.Estimate) {
 // would read. What BigQuery does not say for certain is unknown, and so is what it says of a query
 // of which one of the tables named has row access policies: policies.Set.Unmeasured.
 func (s *Service) estimate(ctx context.Context, w *walk, op bigquery.Operation, unmeasured []*bigquery.Table) (*policies.Estimate, error) {
-	said, err := s.dryRunBytes(ctx, op)
+	said, err := s.dryRunBytes(ctx, w.ask, op)
 	if err != nil || said.Unknown || len(unmeasured) == 0 {
 		return said, err
 	}
-	access, err := googlesql.RowAccess(ctx, s.Catalog, unmeasured)
+	access, err := googlesql.RowAccess(ctx, s.Catalog(w.ask), unmeasured)
 	w.clock.Done("row access")
 	switch {
 	case errors.Is(err, bigquery.ErrRowAccessDenied): // nobody knows whether the estimate is one
@@ -70,7 +71,7 @@ func (s *Service) estimate(ctx context.Context, w *walk, op bigquery.Operation, 
 }
 
 // dryRunBytes is what a dry run says, in the last minute or now.
-func (s *Service) dryRunBytes(ctx context.Context, op bigquery.Operation) (*policies.Estimate, error) {
+func (s *Service) dryRunBytes(ctx context.Context, ask durable.Ask, op bigquery.Operation) (*policies.Estimate, error) {
 	plain := op
 	q := *op.Query
 	q.Labels, q.RequestID, q.MaximumBytesBilled = nil, "", 0
@@ -82,7 +83,11 @@ func (s *Service) dryRunBytes(ctx context.Context, op bigquery.Operation) (*poli
 	if v, ok := s.estimates.get(string(key)); ok {
 		return &v, nil
 	}
-	run, err := s.Upstream.DryRun(ctx, plain)
+	facts, err := ask.Facts(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("estimate the query: %w", err)
+	}
+	run, err := s.Upstream.DryRun(ctx, facts, plain)
 	var api *bigquery.APIError
 	if errors.As(err, &api) && api.Status == 400 {
 		return nil, &refusal{status: 400, reason: "invalidQuery", message: "BigQuery does not accept the query: its dry run failed"}

@@ -25,9 +25,9 @@ func (t *told) first(fault string) bool {
 	return true
 }
 
-// tell says once in the log what in the policy has to be mended. The agent is only told that
+// tellOperators says once in the log what in the policy has to be mended. The agent is only told that
 // something has.
-func (s *Service) tell(w *walk) {
+func (s *Service) tellOperators(w *walk) {
 	cause := w.decision.Cause
 	if cause == "" || !s.told.first(s.Policies().Digest()+cause) {
 		return

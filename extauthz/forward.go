@@ -15,7 +15,8 @@ import (
 // decision is durable (I1).
 func (s *Service) forward(ctx context.Context, w *walk, f verdict.Forward) outcome {
 	w.leaves = true
-	if err := s.record(ctx, w, audit.EffectAllow, w.remark); err != nil {
+	decided, err := s.record(ctx, w, audit.EffectAllow, w.remark, said{})
+	if err != nil {
 		return s.unrecorded(w, err)
 	}
 	if f.Creates {
@@ -25,7 +26,7 @@ func (s *Service) forward(ctx context.Context, w *walk, f verdict.Forward) outco
 			return outcome{fault: true}
 		}
 	}
-	token, err := s.Credentials.Mint(ctx, w.account, w.subject.Owner)
+	token, err := s.Credentials.Mint(ctx, decided, w.account, w.subject.Owner)
 	w.clock.Done("credentials")
 	if err != nil {
 		s.Log.Error("no token for an allowed request", "decision", w.id, "error", err)
@@ -46,7 +47,7 @@ func (s *Service) forward(ctx context.Context, w *walk, f verdict.Forward) outco
 	} else {
 		f.TimestampFormat = w.op.Read.Format.TimestampOutputFormat
 	}
-	return outcome{forward: &f, token: token}
+	return outcome{forward: &f, token: token, witness: decided, decided: decided}
 }
 
 // recordUnsent closes a decision to forward of which nothing left after all. No answer waits for it: that is a 503 in

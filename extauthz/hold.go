@@ -67,13 +67,10 @@ func (s *Service) hold(ctx context.Context, w *walk) outcome {
 	if err := s.Jobs.Note(ctx, w.subject.Owner, ask.Job, r.Created); err != nil {
 		return s.refuse(ctx, w, err)
 	}
-	if err := s.record(ctx, w, audit.EffectHold, w.decision.Approval.Why); err != nil {
-		return s.unrecorded(w, err)
-	}
 	if r.Repeated && (r.State == approvals.StateDenied || r.State == approvals.StateExpired || r.State == approvals.StateCancelled) {
 		return s.ended(ctx, w, r, ask)
 	}
-	return pendingReply(w.op.Method, ask, r)
+	return s.tell(ctx, w, audit.EffectHold, w.decision.Approval.Why, pendingReply(w.op.Method, ask, r))
 }
 
 // notHeld is an error if the owner has a held job of this id, which is one of BigQuery's for as long as its request is kept. What is planted in Redis takes no id.
@@ -180,12 +177,12 @@ func (s *Service) longPoll(timeoutMs *int64) time.Duration {
 }
 
 // pendingReply answers a poll of a job that still waits.
-func pendingReply(method bigquery.Method, held approvals.Held, r approvals.Request) outcome {
+func pendingReply(method bigquery.Method, held approvals.Held, r approvals.Request) said {
 	view := bigquery.HeldJob{Job: held.Job, SQL: held.Operation.Query.SQL, Labels: held.Operation.Query.Labels, Priority: held.Operation.Query.Priority, Created: r.Created}
 	if method == bigquery.MethodQuery || method == bigquery.MethodGetQueryResults {
-		return outcome{status: 200, body: bigquery.PendingQuery(view, method)}
+		return said{status: 200, body: bigquery.PendingQuery(view, method)}
 	}
-	return outcome{status: 200, body: bigquery.PendingJob(view)}
+	return said{status: 200, body: bigquery.PendingJob(view)}
 }
 
 // ended answers reads of a held job that will not run: jobs.get shows a failed job, the reads of results fail.
@@ -194,11 +191,8 @@ func (s *Service) ended(ctx context.Context, w *walk, r approvals.Request, held 
 	if w.op.Method != bigquery.MethodGetJob {
 		return s.refuse(ctx, w, e)
 	}
-	if err := s.record(ctx, w, audit.EffectRefuse, e.message); err != nil {
-		return s.unrecorded(w, err)
-	}
 	view := bigquery.HeldJob{Job: held.Job, SQL: held.Operation.Query.SQL, Labels: held.Operation.Query.Labels, Priority: held.Operation.Query.Priority, Created: r.Created}
-	return outcome{status: 200, body: bigquery.FailedJob(view, "accessDenied", e.text(w.id))}
+	return s.tell(ctx, w, audit.EffectRefuse, e.message, said{status: 200, body: bigquery.FailedJob(view, "accessDenied", e.text(w.id))})
 }
 
 // endedWords says what became of a request, with the reviewer's own words.
@@ -245,9 +239,6 @@ func (s *Service) cancelHeld(ctx context.Context, w *walk, r approvals.Request, 
 		}
 		r = cancelled
 	}
-	if err := s.record(ctx, w, effectCancel, ""); err != nil {
-		return s.unrecorded(w, err)
-	}
 	view := bigquery.HeldJob{Job: held.Job, SQL: held.Operation.Query.SQL, Labels: held.Operation.Query.Labels, Priority: held.Operation.Query.Priority, Created: r.Created}
-	return outcome{status: 200, body: bigquery.CancelledJob(view)}
+	return s.tell(ctx, w, effectCancel, "", said{status: 200, body: bigquery.CancelledJob(view)})
 }

@@ -105,7 +105,11 @@ func (s *Service) summary(ctx context.Context, w *walk, e jobs.Entry) (bigquery.
 		sum.Ended = verified.At
 		return sum, nil
 	}
-	job, err := s.Upstream.GetJob(ctx, record.Job)
+	facts, err := w.ask.Facts(ctx)
+	if err != nil {
+		return bigquery.JobSummary{}, err
+	}
+	job, err := s.Upstream.GetJob(ctx, facts, record.Job)
 	switch {
 	case errors.Is(err, bigquery.ErrNotFound):
 		return bigquery.JobSummary{}, nil
@@ -128,7 +132,7 @@ func (s *Service) summary(ctx context.Context, w *walk, e jobs.Entry) (bigquery.
 // on what it read.
 func (s *Service) mayKnow(ctx context.Context, w *walk, record jobs.Record) bool {
 	get := s.next(w)
-	get.op.Method = bigquery.MethodGetJob
+	get.op.Method, get.ask = bigquery.MethodGetJob, w.ask // it is a part of this request
 	_, err := s.judgeAgain(ctx, get, record)
 	return err == nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/masking"
 	"github.com/bqgate/bqgate/policies"
@@ -18,9 +19,9 @@ import (
 
 // MetadataSource lists what there is, under the inspection identity.
 type MetadataSource interface {
-	GetDataset(ctx context.Context, ref bigquery.DatasetReference) (bigquery.ListedDataset, error)
-	ListDatasets(ctx context.Context, project string) ([]bigquery.ListedDataset, error)
-	ListTables(ctx context.Context, ref bigquery.DatasetReference) ([]bigquery.ListedTable, error)
+	GetDataset(ctx context.Context, w durable.Facts, ref bigquery.DatasetReference) (bigquery.ListedDataset, error)
+	ListDatasets(ctx context.Context, w durable.Facts, project string) ([]bigquery.ListedDataset, error)
+	ListTables(ctx context.Context, w durable.Facts, ref bigquery.DatasetReference) ([]bigquery.ListedTable, error)
 }
 
 // metadata answers projects.list, datasets.list, datasets.get, tables.list and tables.get itself: what the subject may read, rebuilt by allow-list. What is outside of that
@@ -67,10 +68,11 @@ func (s *Service) discovery(ctx context.Context, w *walk) outcome {
 	if err != nil {
 		return s.refuse(ctx, w, err)
 	}
-	if err := s.record(ctx, w, audit.EffectAllow, ""); err != nil {
+	decided, err := s.record(ctx, w, audit.EffectAllow, "", said{status: 200})
+	if err != nil {
 		return s.unrecorded(w, err)
 	}
-	return outcome{status: 200, body: body}
+	return outcome{status: 200, body: body, witness: decided}
 }
 
 // knows says that a table is asked for whose schema the gateway has in memory, or that nothing is asked of Google at all.
@@ -84,7 +86,7 @@ func (s *Service) knows(w *walk, reach policies.Reach) bool {
 		if _, open := reach.Table(id); !open {
 			return false
 		}
-		catalog, ok := s.Catalog.(interface{ Knows(bigquery.TableID) bool })
+		catalog, ok := s.Catalog(w.ask).(interface{ Knows(bigquery.TableID) bool })
 		return ok && catalog.Knows(id)
 	default:
 		return false
@@ -116,7 +118,7 @@ func (s *Service) listTables(ctx context.Context, w *walk, reach policies.Reach,
 	if err != nil {
 		return nil, err
 	}
-	all, err := s.tablesOf(ctx, ref)
+	all, err := s.tablesOf(ctx, w, ref)
 	if err != nil {
 		return nil, missing(err, name)
 	}
@@ -145,7 +147,7 @@ func (s *Service) getTable(ctx context.Context, w *walk, reach policies.Reach, i
 		return nil, hidden(name)
 	}
 	w.decision.Rule = rule
-	t, err := s.Catalog.Table(ctx, id)
+	t, err := s.Catalog(w.ask).Table(ctx, id)
 	if err != nil {
 		return nil, missing(err, name)
 	}
@@ -266,7 +268,8 @@ func (s *Service) answer(ctx context.Context, w *walk, body []byte) outcome {
 	if err != nil {
 		return s.refuse(ctx, w, err)
 	}
-	if err := s.record(ctx, w, audit.EffectAllow, ""); err != nil {
+	decided, err := s.record(ctx, w, audit.EffectAllow, "", said{status: 200})
+	if err != nil {
 		return s.unrecorded(w, err)
 	}
 	for _, r := range []audit.Record{
@@ -277,7 +280,7 @@ func (s *Service) answer(ctx context.Context, w *walk, body []byte) outcome {
 			return s.unrecorded(w, err)
 		}
 	}
-	return outcome{status: 200, body: body}
+	return outcome{status: 200, body: body, witness: decided}
 }
 
 // listedFor is how long a listing of BigQuery is believed. It is the same for every subject: each sees what his policy reaches of it.

@@ -20,7 +20,7 @@ import (
 func (s *Service) read(ctx context.Context, w *walk) outcome {
 	record, verified, err := s.Jobs.Get(ctx, w.subject.Owner, w.op.Job.ProjectID, w.op.Job.JobID)
 	if errors.Is(err, jobs.ErrNotFound) {
-		record, err = s.Jobs.Recover(ctx, s.Upstream, w.subject.Owner, w.op.Job)
+		record, err = s.Jobs.Recover(ctx, w.ask, s.Upstream, w.subject.Owner, w.op.Job)
 	}
 	if errors.Is(err, jobs.ErrMismatch) {
 		s.Log.Warn("a job has an id that was asked for, and is another one", "decision", w.id, "job", w.op.Job, "error", err)
@@ -82,7 +82,7 @@ func (s *Service) judgeAgain(ctx context.Context, w *walk, record jobs.Record) (
 		w.analysis, w.decision = &analysis, d
 		return masking.Plan{}, denied(d)
 	}
-	schemas, err := s.schemas(ctx, record.Tables)
+	schemas, err := s.schemas(ctx, w, record.Tables)
 	if err != nil {
 		return masking.Plan{}, fmt.Errorf("read schemas of job %s: %w", record.Job.JobID, err)
 	}
@@ -169,10 +169,10 @@ func (s *Service) cancel(ctx context.Context, w *walk, record jobs.Record, verif
 }
 
 // schemas reads the tables as they are now.
-func (s *Service) schemas(ctx context.Context, names []string) (map[string]*bigquery.Table, error) {
+func (s *Service) schemas(ctx context.Context, w *walk, names []string) (map[string]*bigquery.Table, error) {
 	out := make(map[string]*bigquery.Table, len(names))
 	for _, name := range names {
-		t, err := googlesql.ReadTable(ctx, s.Catalog, name)
+		t, err := googlesql.ReadTable(ctx, s.Catalog(w.ask), name)
 		if errors.Is(err, googlesql.ErrNotFound) {
 			return nil, &refusal{message: "a table of this result does not exist any more", remedy: "a query of tables that exist"}
 		}
@@ -219,7 +219,7 @@ func (s *Service) readHeld(ctx context.Context, w *walk) outcome {
 	case approvals.StateApproved:
 		return s.release(ctx, w, r, held)
 	case approvals.StatePending:
-		return pendingReply(w.op.Method, held, r)
+		return s.waits(ctx, w, held, r)
 	case approvals.StateUsed:
 		return s.readReleased(ctx, w, r, held)
 	default:

@@ -127,11 +127,8 @@ func (s *Service) refuse(ctx context.Context, w *walk, err error) outcome {
 	if w.decision.Rule.ID() == "" {
 		w.decision.Rule = r.rule
 	}
-	s.tell(w)
-	if err := s.record(ctx, w, audit.EffectRefuse, r.message); err != nil {
-		return s.unrecorded(w, err)
-	}
-	return outcome{status: r.status, body: bigquery.ErrorBody(r.status, r.reason, r.text(w.id))}
+	s.tellOperators(w)
+	return s.tell(ctx, w, audit.EffectRefuse, r.message, said{r.status, bigquery.ErrorBody(r.status, r.reason, r.text(w.id)), r.remedy})
 }
 
 func (s *Service) unrecorded(w *walk, err error) outcome {
@@ -143,7 +140,7 @@ func (s *Service) unrecorded(w *walk, err error) outcome {
 func (s *Service) recordFault(ctx context.Context, w *walk, cause error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	if err := s.record(ctx, w, effectFault, cause.Error()); err != nil {
+	if _, err := s.record(ctx, w, effectFault, cause.Error(), said{status: 503}); err != nil {
 		s.Log.Error("fault not recorded", "decision", w.id, "error", err)
 	}
 }

@@ -22,7 +22,7 @@ import (
 func (s *Service) release(ctx context.Context, w *walk, r approvals.Request, held approvals.Held) outcome {
 	lease, err := s.Approvals.BeginRelease(ctx, r.ID, w.subject.Owner)
 	if errors.Is(err, approvals.ErrReleasing) {
-		return pendingReply(w.op.Method, held, r) // another poll of the same client is at it
+		return s.waits(ctx, w, held, r) // another poll of the same client is at it
 	}
 	if errors.Is(err, approvals.ErrUsed) { // another poll of the same client was at it, and has ended
 		r.State = approvals.StateUsed
@@ -52,6 +52,7 @@ func (s *Service) release(ctx context.Context, w *walk, r approvals.Request, hel
 func (s *Service) next(w *walk) *walk {
 	n := newWalk()
 	n.request, n.op, n.subject = w.request, w.op, w.subject
+	n.ask = s.asking(n)
 	return n
 }
 
@@ -86,20 +87,21 @@ func (s *Service) submit(ctx context.Context, w *walk, held approvals.Held, leas
 	if err != nil {
 		return jobs.Record{}, fmt.Errorf("encode the approved query: %w", err)
 	}
-	if err := s.record(ctx, w, effectRelease, ""); err != nil {
+	decided, err := s.record(ctx, w, effectRelease, "", said{})
+	if err != nil {
 		return jobs.Record{}, fmt.Errorf("record the release: %w", err)
 	}
 	if err := s.Jobs.Stand(ctx, op, record); err != nil {
 		return jobs.Record{}, fmt.Errorf("provisional record of the approved job: %w", err)
 	}
-	token, err := s.Credentials.Mint(ctx, w.account, w.subject.Owner)
+	token, err := s.Credentials.Mint(ctx, decided, w.account, w.subject.Owner)
 	if err != nil {
 		return jobs.Record{}, fmt.Errorf("mint token: %w", err)
 	}
-	if err := s.takeUse(ctx, token.Bearer(), held, lease); err != nil {
+	if err := s.takeUse(ctx, decided, token.Bearer(), held, lease); err != nil {
 		return jobs.Record{}, err
 	}
-	_, err = s.Upstream.InsertJob(ctx, token.Bearer(), op.Job.ProjectID, body)
+	_, err = s.Upstream.InsertJob(ctx, decided, token.Bearer(), op.Job.ProjectID, body)
 	var api *bigquery.APIError
 	taken := errors.As(err, &api) && api.Status == 409
 	switch {
@@ -113,7 +115,7 @@ func (s *Service) submit(ctx context.Context, w *walk, held approvals.Held, leas
 	default:
 		return jobs.Record{}, fmt.Errorf("submit the approved query: %w", err)
 	}
-	job, err := jobs.Created(ctx, s.Upstream, held.Job)
+	job, err := jobs.Created(ctx, decided, s.Upstream, held.Job)
 	if err != nil {
 		return jobs.Record{}, fmt.Errorf("check the approved job: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/credentials"
+	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/verdict"
 )
 
@@ -20,6 +21,8 @@ import (
 type outcome struct {
 	forward *verdict.Forward
 	token   credentials.Token
+	decided durable.Decided // of a forward: that its decision is durable
+	witness durable.Answer  // of a reply: that its record is durable, or that it needs none (durable.Waiting)
 	status  int
 	body    []byte
 	fault   bool // no decision could be made or recorded
@@ -40,7 +43,7 @@ func (o outcome) String() string {
 func (s *Service) respond(w *walk, o outcome) (*authv3.CheckResponse, error) {
 	switch {
 	case o.forward != nil:
-		text, err := verdict.Seal(s.Keys, *o.forward)
+		text, err := verdict.Seal(s.Keys, o.decided, *o.forward)
 		if err != nil {
 			s.Log.Error("verdict not sealed", "decision", w.id, "error", err)
 			return unavailable(w.id), nil
@@ -49,7 +52,7 @@ func (s *Service) respond(w *walk, o outcome) (*authv3.CheckResponse, error) {
 	case o.fault || o.status == 0:
 		return unavailable(w.id), nil
 	default:
-		return reply(o.status, o.body), nil
+		return reply(o.witness, o.status, o.body), nil
 	}
 }
 
@@ -81,7 +84,8 @@ func headersToRemove(names []string) []string {
 }
 
 // reply is sent by Envoy itself; the upstream never hears of the request. A pending job is a reply with status 200.
-func reply(code int, body []byte) *authv3.CheckResponse {
+func reply(w durable.Answer, code int, body []byte) *authv3.CheckResponse {
+	durable.Because(w)
 	return &authv3.CheckResponse{
 		Status: &status.Status{Code: 7 /* PERMISSION_DENIED */},
 		HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{

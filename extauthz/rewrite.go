@@ -40,7 +40,7 @@ func (s *Service) decideQuery(ctx context.Context, w *walk, set *policies.Set, o
 func (s *Service) sqlRequest(w *walk, set *policies.Set, op bigquery.Operation) googlesql.Request {
 	return googlesql.Request{
 		SQL: op.Query.SQL, Project: op.Job.ProjectID, DefaultDataset: op.Query.DefaultDataset,
-		ParameterMode: op.Query.ParameterMode, Parameters: op.Query.Parameters, Catalog: s.Catalog, Caller: w.subject.Owner,
+		ParameterMode: op.Query.ParameterMode, Parameters: op.Query.Parameters, Catalog: s.Catalog(w.ask), Caller: w.subject.Owner,
 		Reach: set.Reach(w.subject, s.now()).Reads,
 	}
 }

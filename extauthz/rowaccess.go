@@ -12,7 +12,7 @@ import (
 
 // rowAccess asks whether tables have row access policies: the catalog where it knows, BigQuery where it does not. What cannot be found out refuses the query (A34).
 func (s *Service) rowAccess(ctx context.Context, w *walk, tables []*bigquery.Table) (map[string]bigquery.RowAccess, error) {
-	known, err := googlesql.RowAccess(ctx, s.Catalog, tables)
+	known, err := googlesql.RowAccess(ctx, s.Catalog(w.ask), tables)
 	w.clock.Done("row access")
 	switch {
 	case err == nil:

@@ -13,6 +13,7 @@ import (
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/credentials"
+	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/jobs"
@@ -34,15 +35,15 @@ type (
 	}
 	// Broker mints tokens.
 	Broker interface {
-		Mint(ctx context.Context, account, owner string) (credentials.Token, error)
+		Mint(ctx context.Context, w durable.Runs, account, owner string) (credentials.Token, error)
 		// Principal is whom Google knows an account as.
 		Principal(account string) string
 	}
 	// Upstream is BigQuery as the gateway itself talks to it.
 	Upstream interface {
 		jobs.Upstream
-		DryRun(ctx context.Context, op bigquery.Operation) (bigquery.DryRun, error)
-		InsertJob(ctx context.Context, bearer, project string, body []byte) (bigquery.Job, error)
+		DryRun(ctx context.Context, w durable.Facts, op bigquery.Operation) (bigquery.DryRun, error)
+		InsertJob(ctx context.Context, w durable.Decided, bearer, project string, body []byte) (bigquery.Job, error)
 	}
 	// Sessions says whether a gateway session is still good, and whether an OIDC token was revoked.
 	Sessions interface {
@@ -61,7 +62,7 @@ type Service struct {
 
 	Identity    Authenticator
 	Analyzer    Analyzer
-	Catalog     googlesql.Catalog
+	Catalog     func(ask durable.Ask) googlesql.Catalog // for one request, which looks up what is not remembered
 	Policies    func() *policies.Set
 	Approvals   *approvals.Store
 	Jobs        *jobs.Store
@@ -87,6 +88,7 @@ type Service struct {
 	listed    listings
 	asked     buckets
 	told      told
+	pulse     durable.Pulse
 }
 
 // Check decides about one request. It returns a gRPC error only when no answer can be trusted, which Envoy turns into a 503.

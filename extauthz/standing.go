@@ -82,7 +82,7 @@ func (s *Service) Again(ctx context.Context, f *verdict.Forward) error {
 		}
 	}
 	w := newWalk()
-	w.op.Method, w.op.Job, w.subject = f.Method, f.Record.Job, f.Subject
+	w.op.Method, w.op.Job, w.subject, w.ask = f.Method, f.Record.Job, f.Subject, f.Witness()
 	if err := s.admit(w); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/masking"
@@ -97,13 +98,13 @@ func TestEveryMethodEndsWithTheTokensAge(t *testing.T) {
 // listsNothing is a BigQuery that has nothing.
 type listsNothing struct{}
 
-func (listsNothing) GetDataset(_ context.Context, ref bigquery.DatasetReference) (bigquery.ListedDataset, error) {
+func (listsNothing) GetDataset(_ context.Context, _ durable.Facts, ref bigquery.DatasetReference) (bigquery.ListedDataset, error) {
 	return bigquery.ListedDataset{Reference: ref, Location: "US"}, nil
 }
-func (listsNothing) ListDatasets(context.Context, string) ([]bigquery.ListedDataset, error) {
+func (listsNothing) ListDatasets(context.Context, durable.Facts, string) ([]bigquery.ListedDataset, error) {
 	return nil, nil
 }
-func (listsNothing) ListTables(context.Context, bigquery.DatasetReference) ([]bigquery.ListedTable, error) {
+func (listsNothing) ListTables(context.Context, durable.Facts, bigquery.DatasetReference) ([]bigquery.ListedTable, error) {
 	return nil, nil
 }
 
@@ -232,7 +233,7 @@ func TestAnAnswerOnItsWayIsDecidedAgain(t *testing.T) {
 		"now it needs approval": {func(p *parts, _ *time.Time) {
 			p.policy(agedPolicy + "approvals:\n  - {name: a, when: 'true', reviewers: [agents]}\n")
 		}, "GET", "/queries/j", true},
-		"the table cannot be read": {func(p *parts, _ *time.Time) { p.s.Catalog = noCatalog{} }, "GET", "/queries/j", true},
+		"the table cannot be read": {func(p *parts, _ *time.Time) { p.s.Catalog = forAll(noCatalog{}) }, "GET", "/queries/j", true},
 		"the project is closed": {func(p *parts, _ *time.Time) {
 			p.policy(strings.Replace(agedPolicy, "credential: reader, for: 10m", "credential: reader, for: 10m, jobs_in: [q]", 1))
 		}, "GET", "/queries/j", true},

@@ -7,6 +7,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/jobs"
 )
 
@@ -17,7 +18,9 @@ import (
 // look for the job that they asked for, and it keeps that. Then a job under the id of the use goes
 // ahead of it, which reads nothing and costs nothing. A 409 on it is by an attempt of this same
 // request that died, or the use is spent.
-func (s *Service) takeUse(ctx context.Context, bearer string, held approvals.Held, lease approvals.Lease) error {
+func (s *Service) takeUse(
+	ctx context.Context, w durable.Decided, bearer string, held approvals.Held, lease approvals.Lease,
+) error {
 	if lease.Use == held.Job {
 		return nil
 	}
@@ -32,7 +35,7 @@ func (s *Service) takeUse(ctx context.Context, bearer string, held approvals.Hel
 	if err != nil {
 		return fmt.Errorf("encode the use of the approval: %w", err)
 	}
-	_, err = s.Upstream.InsertJob(ctx, bearer, lease.Use.ProjectID, body)
+	_, err = s.Upstream.InsertJob(ctx, w, bearer, lease.Use.ProjectID, body)
 	var api *bigquery.APIError
 	switch {
 	case err == nil:
@@ -42,7 +45,7 @@ func (s *Service) takeUse(ctx context.Context, bearer string, held approvals.Hel
 	case api.Status != 409:
 		return &refusal{status: api.Status, reason: api.Reason, message: "BigQuery did not accept the approved query"}
 	}
-	taken, err := jobs.Created(ctx, s.Upstream, lease.Use)
+	taken, err := jobs.Created(ctx, w, s.Upstream, lease.Use)
 	if err != nil {
 		return fmt.Errorf("see who took the use of the approval: %w", err)
 	}

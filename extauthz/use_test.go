@@ -16,6 +16,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/redistest"
@@ -41,7 +42,7 @@ func (u *bigQuery) DryRun(ctx context.Context, op bigquery.Operation) (bigquery.
 	return u.boundWorld.DryRun(ctx, op)
 }
 
-func (u *bigQuery) InsertJob(ctx context.Context, bearer, project string, body []byte) (bigquery.Job, error) {
+func (u *bigQuery) InsertJob(ctx context.Context, w durable.Decided, bearer, project string, body []byte) (bigquery.Job, error) {
 	var in struct{ JobReference bigquery.JobReference }
 	if err := json.Unmarshal(body, &in); err != nil {
 		u.t.Error(err)
@@ -64,7 +65,7 @@ func (u *bigQuery) InsertJob(ctx context.Context, bearer, project string, body [
 	if _, taken := u.jobs[key]; taken {
 		return bigquery.Job{}, &bigquery.APIError{Status: 409, Reason: "duplicate"}
 	}
-	job, err := u.boundWorld.InsertJob(ctx, bearer, project, body)
+	job, err := u.boundWorld.InsertJob(ctx, w, bearer, project, body)
 	u.jobs[key] = job
 	if lost != nil {
 		return bigquery.Job{}, lost
@@ -77,7 +78,7 @@ var errLost = errors.New("connection reset")
 
 type errLostThen struct{ error }
 
-func (u *bigQuery) GetJob(_ context.Context, ref bigquery.JobReference) (bigquery.Job, error) {
+func (u *bigQuery) GetJob(_ context.Context, _ durable.Facts, ref bigquery.JobReference) (bigquery.Job, error) {
 	job, ok := u.jobs[ref.ProjectID+":"+ref.Location+"."+ref.JobID]
 	if !ok {
 		return bigquery.Job{}, bigquery.ErrNotFound
@@ -131,7 +132,7 @@ func (w *gatewayWorld) host() {
 	}
 	b := w.boundWorld
 	b.s = &Service{
-		Identity: b, Analyzer: b, Catalog: b, Policies: func() *policies.Set { return b.set }, Approvals: holds, Jobs: jobs.NewStore(w.client, w.keys), Credentials: b, Upstream: w.upstream,
+		Identity: b, Analyzer: b, Catalog: forAll(b), Policies: func() *policies.Set { return b.set }, Approvals: holds, Jobs: jobs.NewStore(w.client, w.keys), Credentials: b, Upstream: w.upstream,
 		Journal: b, Keys: w.keys, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Location: "US", LongPoll: time.Millisecond,
 	}
 }

@@ -64,7 +64,7 @@ func (d *document) close(ctx context.Context) ([]byte, error) {
 	}
 	if f.Method == bigquery.MethodGetJob && !f.Verified && job.State == "DONE" && job.Error == nil {
 		// The answer names the result table, which Java then reads: from here on it is known to be this job's.
-		if err := finish(ctx, d.service, f, f.Record, job, recheck(ctx, d.service, f.Record)); err != nil {
+		if err := finish(ctx, d.service, f, f.Record, job, recheck(ctx, d.service, f.Witness(), f.Record)); err != nil {
 			return nil, err
 		}
 	}
@@ -77,7 +77,7 @@ func (d *document) close(ctx context.Context) ([]byte, error) {
 func (d *document) stopped(ctx context.Context) ([]byte, error) {
 	record := d.forward.Record
 	d.about, d.made = record.Job, true
-	job, err := d.service.Upstream.GetJob(ctx, record.Job)
+	job, err := d.service.Upstream.GetJob(ctx, d.forward.Witness(), record.Job)
 	if err != nil {
 		d.service.Log.Warn("a job was cancelled, and cannot be read", "decision", d.forward.Decision, "error", err)
 		return d.shown(bigquery.Job{Reference: record.Job, Priority: record.Query.Priority, State: "RUNNING", Created: record.Created.UnixMilli()})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/masking"
 	"github.com/bqgate/bqgate/internal/verdict"
@@ -137,7 +138,9 @@ func TestACancelThatIsAnsweredWithoutABody(t *testing.T) {
 
 type asked func() (bigquery.Job, error)
 
-func (a asked) GetJob(context.Context, bigquery.JobReference) (bigquery.Job, error) { return a() }
+func (a asked) GetJob(context.Context, durable.Facts, bigquery.JobReference) (bigquery.Job, error) {
+	return a()
+}
 
 func found(j bigquery.Job) func() (bigquery.Job, error) {
 	return func() (bigquery.Job, error) { return j, nil }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/timing"
 	"github.com/bqgate/bqgate/internal/verdict"
 )
@@ -392,7 +393,7 @@ func (x *exchange) stopJob() {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), s.stepTimeout())
 		defer cancel()
-		err := s.Cancel(ctx, record)
+		err := s.Cancel(ctx, durable.StopJob(), record)
 		s.Log.Warn("the answer cannot be recorded; its job is cancelled", "decision", decision, "job", record.Job, "error", err)
 	}()
 }

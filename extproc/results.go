@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/masking"
 	"github.com/bqgate/bqgate/internal/timing"
@@ -247,7 +248,7 @@ func clearJob(ctx context.Context, s *Service, f *verdict.Forward, ref bigquery.
 	}
 	var changed func() ([]string, error)
 	if complete { // the job is done: what it rested on can be read while jobs.get is under way
-		changed = recheck(ctx, s, record)
+		changed = recheck(ctx, s, f.Witness(), record)
 	}
 	job, err := readJob(ctx, s, f, record.Job)
 	if err != nil {
@@ -273,13 +274,13 @@ func readJob(ctx context.Context, s *Service, f *verdict.Forward, ref bigquery.J
 	ctx, cancel := context.WithTimeout(ctx, jobReadTime)
 	defer cancel()
 	if f.Creates {
-		return jobs.Created(ctx, s.Upstream, ref)
+		return jobs.Created(ctx, f.Witness(), s.Upstream, ref)
 	}
-	return s.Upstream.GetJob(ctx, ref)
+	return s.Upstream.GetJob(ctx, f.Witness(), ref)
 }
 
 // recheck begins to read again what the decision about a job rested on: schemas, views, functions and wildcard members (A8). It must not begin before the job is done.
-func recheck(ctx context.Context, s *Service, record jobs.Record) func() ([]string, error) {
+func recheck(ctx context.Context, s *Service, w durable.Facts, record jobs.Record) func() ([]string, error) {
 	type answer struct {
 		changed []string
 		err     error
@@ -290,7 +291,7 @@ func recheck(ctx context.Context, s *Service, record jobs.Record) func() ([]stri
 			done <- answer{err: errors.New("what the decision rested on cannot be read again")}
 			return
 		}
-		changed, err := s.Changed(ctx, record.Reads.Digests)
+		changed, err := s.Changed(ctx, w, record.Reads.Digests)
 		done <- answer{changed, err}
 	}()
 	return func() ([]string, error) {

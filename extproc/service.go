@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/bqgate/bqgate/internal/audit"
+	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/sealed"
 	"github.com/bqgate/bqgate/internal/verdict"
@@ -36,9 +37,9 @@ type Service struct {
 	Log      *slog.Logger
 	// Cancel stops a job under the account that runs it. It is asked where an answer about the job cannot be recorded any
 	// more: what nobody may read needs not run.
-	Cancel func(ctx context.Context, record jobs.Record) error
+	Cancel func(ctx context.Context, w durable.Stop, record jobs.Record) error
 	// Changed reads again what a record's digests stand for, past every cache, and names what is not as it was.
-	Changed func(ctx context.Context, digests map[string]string) ([]string, error)
+	Changed func(ctx context.Context, w durable.Facts, digests map[string]string) ([]string, error)
 
 	// Again says whether whoever asked may still have the answer that is on its way. An error ends it, and so does a missing Again.
 	Again func(ctx context.Context, f *verdict.Forward) error

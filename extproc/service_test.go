@@ -21,6 +21,8 @@ import (
 
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/durable"
+	"github.com/bqgate/bqgate/internal/durable/durabletest"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/masking"
 	"github.com/bqgate/bqgate/internal/sealed"
@@ -92,7 +94,7 @@ func (j *journal) AppendAll(ctx context.Context, records ...audit.Record) (p aud
 
 type upstream struct{ job bigquery.Job }
 
-func (u upstream) GetJob(context.Context, bigquery.JobReference) (bigquery.Job, error) {
+func (u upstream) GetJob(context.Context, durable.Facts, bigquery.JobReference) (bigquery.Job, error) {
 	return u.job, nil
 }
 
@@ -166,7 +168,7 @@ func request(t *testing.T, s *Service, change func(*verdict.Forward)) *procv3.Pr
 	if change != nil {
 		change(&f)
 	}
-	text, err := verdict.Seal(s.Keys, f)
+	text, err := verdict.Seal(s.Keys, durabletest.Decided(t, f.Decision), f)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,7 +321,7 @@ func TestNoRecordNoAnswer(t *testing.T) {
 	j := &journal{}
 	s := newService(t, j)
 	cancelled := make(chan bigquery.JobReference, 2)
-	s.Cancel = func(_ context.Context, r jobs.Record) error { cancelled <- r.Job; return nil }
+	s.Cancel = func(_ context.Context, _ durable.Stop, r jobs.Record) error { cancelled <- r.Job; return nil }
 	first := request(t, s, nil)
 	j.broken = true
 	sent, err := run(t, s, false, first, responseHeadersOf("via_upstream", "200"), responseBodyOf(rowsBody, true))
@@ -370,7 +372,7 @@ func TestAJobThatReadSomethingElseIsWithheld(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := newService(t, &journal{})
 			s.Jobs = jobs.NewStore(client, s.Keys)
-			s.Changed = func(context.Context, map[string]string) ([]string, error) { return c.changed, nil }
+			s.Changed = func(context.Context, durable.Facts, map[string]string) ([]string, error) { return c.changed, nil }
 			ref := bigquery.JobReference{ProjectID: "demo", JobID: c.job, Location: "US"}
 			s.Upstream = upstream{bigquery.Job{
 				Reference: ref, Labels: map[string]string{jobs.Label: "d-0"}, State: "DONE", StatementType: "SELECT", ReferencedTables: c.read,

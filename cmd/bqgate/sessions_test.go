@@ -20,6 +20,8 @@ import (
 
 	"github.com/bqgate/bqgate/e2e/fakegoogle/oidcissuer"
 	"github.com/bqgate/bqgate/internal/audit"
+	"github.com/bqgate/bqgate/internal/durable"
+	"github.com/bqgate/bqgate/internal/durable/durabletest"
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/sealed"
 )
@@ -76,12 +78,28 @@ policies: [policy.yaml]
 	log := slog.New(slog.DiscardHandler)
 	g.sessions, err = identity.NewSessions(client, keys, config, log)
 	must(err)
+	g.sessions.Journal = &openedSessions{journal: durabletest.Journal(t)}
 	handler, err := identity.TokenHandler(verifier, g.sessions, log)
 	must(err)
 	g.tokens = httptest.NewServer(handler)
 	t.Cleanup(g.tokens.Close)
 	return g
 }
+
+// openedSessions records the sessions that are opened; the command itself records what it revokes.
+type openedSessions struct {
+	journal durable.Journal
+	pulse   durable.Pulse
+}
+
+func (o *openedSessions) SessionGivenAgain(ctx context.Context) (durable.Answer, error) {
+	return o.pulse.SessionAgain(ctx, o.journal)
+}
+
+func (o *openedSessions) SessionOpened(ctx context.Context, s identity.Session, _ identity.Subject) (durable.Opened, error) {
+	return durable.OpenSession(ctx, o.journal, audit.Session{ID: s.ID})
+}
+func (*openedSessions) SessionRevoked(context.Context, identity.Session) error { return nil }
 
 // exchange opens a session as a stock client does and returns its token.
 func (g *gate) exchange(sub string) string {

@@ -17,8 +17,10 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/bqgate/bqgate/envoy"
+	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/config"
 	"github.com/bqgate/bqgate/internal/credentials"
+	recorded "github.com/bqgate/bqgate/internal/durable"
 )
 
 // echo is an Envoy of the same configuration as the demo's, with services that decide nothing and
@@ -35,6 +37,10 @@ func startEcho(ctx context.Context, s *system) (*echo, error) {
 		return nil, err
 	}
 	s.stopped = append(s.stopped, func() { broker.Close() })
+	decided, err := recorded.Decide(ctx, noJournal{}, audit.Decision{ID: "bench"})
+	if err != nil {
+		return nil, err
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("find a port for the echo: %w", err)
@@ -53,8 +59,10 @@ func startEcho(ctx context.Context, s *system) (*echo, error) {
 		return nil, err
 	}
 	for path, register := range map[string]func(*grpc.Server){
-		e.ExtAuthz.Socket: func(g *grpc.Server) { authv3.RegisterAuthorizationServer(g, echoAuthz{broker: broker}) },
-		e.ExtProc.Socket:  func(g *grpc.Server) { procv3.RegisterExternalProcessorServer(g, echoProc{}) },
+		e.ExtAuthz.Socket: func(g *grpc.Server) {
+			authv3.RegisterAuthorizationServer(g, echoAuthz{broker: broker, decided: decided})
+		},
+		e.ExtProc.Socket: func(g *grpc.Server) { procv3.RegisterExternalProcessorServer(g, echoProc{}) },
 	} {
 		l, err := net.Listen("unix", path)
 		if err != nil {
@@ -86,15 +94,23 @@ func startEcho(ctx context.Context, s *system) (*echo, error) {
 	return &echo{"http://" + address}, envoy.Ready(wait, e.Admin)
 }
 
+// noJournal takes every record and keeps none: the echo is measured without a journal.
+type noJournal struct{}
+
+func (noJournal) Append(context.Context, audit.Record) (audit.Position, error) {
+	return audit.Position{}, nil
+}
+
 // echoAuthz allows everything. It only puts in the token without which the upstream would answer
 // with an error.
 type echoAuthz struct {
 	authv3.UnimplementedAuthorizationServer
-	broker *credentials.Broker
+	broker  *credentials.Broker
+	decided recorded.Decided
 }
 
 func (e echoAuthz) Check(ctx context.Context, _ *authv3.CheckRequest) (*authv3.CheckResponse, error) {
-	token, err := e.broker.Mint(ctx, "default", "bench") // cached
+	token, err := e.broker.Mint(ctx, e.decided, "default", "bench") // cached
 	if err != nil {
 		return nil, err
 	}

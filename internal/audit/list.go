@@ -109,7 +109,7 @@ func (l *lister) add(at Position, record Record) error {
 		}
 	case Approval:
 		l.approvals[r.RequestID] = append(l.approvals[r.RequestID], r)
-	case Session, Seen:
+	case Asked, Session, Seen, Unrecorded:
 	}
 	return nil
 }

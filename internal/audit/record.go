@@ -14,7 +14,7 @@ import (
 // request and a frame of an answer are far below it.
 const maxRecord = 32 << 20
 
-// Record is one of Decision, Frame, Outcome, Approval, Seen and Session.
+// Record is one of Asked, Decision, Frame, Outcome, Approval, Seen, Session and Unrecorded.
 type Record interface {
 	kind() string
 	stamp(now time.Time) Record // with its time set, if it had none
@@ -44,6 +44,20 @@ const (
 	EffectRefuse = "refuse"
 )
 
+// Asked is a request whose decision needs facts that the gateway has yet to look up at Google, as
+// schemas or what a query would read. It is durable before the first of them is asked for
+// (invariant I1). The Decision follows.
+type Asked struct {
+	Time     time.Time `json:"time"`
+	Decision string    `json:"decision"` // id that the decision will have
+	Subject  Subject   `json:"subject"`
+	Method   string    `json:"method"`
+	Digest   string    `json:"digest"`           // hex SHA-256 of the request: method, path and body
+	SQL      string    `json:"sql,omitempty"`    // as asked
+	Tables   []string  `json:"tables,omitempty"` // that a request without SQL names
+	Job      Job       `json:"job,omitzero"`     // that it names
+}
+
 // Decision is a verdict about one request. It is durable before the verdict is given (invariant
 // I1).
 type Decision struct {
@@ -54,7 +68,10 @@ type Decision struct {
 	Effect  string    `json:"effect"`            // EffectAllow, EffectHold or EffectRefuse
 	Rule    string    `json:"rule"`              // "policy/rule", "" if none matched
 	Place   string    `json:"place,omitempty"`   // the rule's file and line
-	Message string    `json:"message,omitempty"` // what the client was told
+	Message string    `json:"message,omitempty"` // what was refused, and why; of a fault, its cause
+	Remedy  string    `json:"remedy,omitempty"`  // what would pass, as the client was told
+	Status  int       `json:"status,omitempty"`  // of the gateway's own answer; 0 where the request was forwarded
+	Reply   string    `json:"reply,omitempty"`   // that answer's body as the client got it, where no Frame holds it
 
 	SQL          string   `json:"sql,omitempty"`           // as asked
 	ForwardedSQL string   `json:"forwarded_sql,omitempty"` // as forwarded, where it was rewritten
@@ -142,14 +159,25 @@ type Mark struct {
 	Until   time.Time `json:"until"` // from when on nobody needs to remember it
 }
 
-// SessionRevoked is the Event of a session that was ended by somebody.
-const SessionRevoked = "revoked"
+// Events of a Session.
+const (
+	SessionCreated = "created"
+	SessionRevoked = "revoked" // ended by somebody
+)
+
+// Unrecorded counts answers that have no record of their own: to clients that poll while a person has
+// not decided yet, and to clients that are given their session once more.
+type Unrecorded struct {
+	Time    time.Time `json:"time"`
+	What    string    `json:"what"`
+	Answers int       `json:"answers"` // since the record before
+}
 
 // Session is one thing done to a gateway session.
 type Session struct {
 	Time    time.Time `json:"time"`
 	ID      string    `json:"id"`
-	Event   string    `json:"event"` // created, SessionRevoked, expired
+	Event   string    `json:"event"` // SessionCreated or SessionRevoked
 	Subject Subject   `json:"subject,omitzero"`
 	By      string    `json:"by,omitempty"`
 	Reason  string    `json:"reason,omitempty"`
@@ -161,12 +189,14 @@ type Session struct {
 	TokenExpires time.Time `json:"token_expires,omitzero"`
 }
 
-func (Decision) kind() string { return "decision" }
-func (Frame) kind() string    { return "frame" }
-func (Outcome) kind() string  { return "outcome" }
-func (Approval) kind() string { return "approval" }
-func (Session) kind() string  { return "session" }
-func (Seen) kind() string     { return "seen" }
+func (Asked) kind() string      { return "asked" }
+func (Decision) kind() string   { return "decision" }
+func (Frame) kind() string      { return "frame" }
+func (Outcome) kind() string    { return "outcome" }
+func (Approval) kind() string   { return "approval" }
+func (Session) kind() string    { return "session" }
+func (Seen) kind() string       { return "seen" }
+func (Unrecorded) kind() string { return "unrecorded" }
 
 func at(t, now time.Time) time.Time {
 	if t.IsZero() {
@@ -175,12 +205,14 @@ func at(t, now time.Time) time.Time {
 	return t.UTC()
 }
 
-func (r Decision) stamp(now time.Time) Record { r.Time = at(r.Time, now); return r }
-func (r Frame) stamp(now time.Time) Record    { r.Time = at(r.Time, now); return r }
-func (r Outcome) stamp(now time.Time) Record  { r.Time = at(r.Time, now); return r }
-func (r Approval) stamp(now time.Time) Record { r.Time = at(r.Time, now); return r }
-func (r Session) stamp(now time.Time) Record  { r.Time = at(r.Time, now); return r }
-func (r Seen) stamp(now time.Time) Record     { r.Time = at(r.Time, now); return r }
+func (r Asked) stamp(now time.Time) Record      { r.Time = at(r.Time, now); return r }
+func (r Decision) stamp(now time.Time) Record   { r.Time = at(r.Time, now); return r }
+func (r Frame) stamp(now time.Time) Record      { r.Time = at(r.Time, now); return r }
+func (r Outcome) stamp(now time.Time) Record    { r.Time = at(r.Time, now); return r }
+func (r Approval) stamp(now time.Time) Record   { r.Time = at(r.Time, now); return r }
+func (r Session) stamp(now time.Time) Record    { r.Time = at(r.Time, now); return r }
+func (r Seen) stamp(now time.Time) Record       { r.Time = at(r.Time, now); return r }
+func (r Unrecorded) stamp(now time.Time) Record { r.Time = at(r.Time, now); return r }
 
 // envelope is a record as it is sealed: the length of this JSON in four bytes, this JSON, and the
 // body of a Frame.
@@ -228,6 +260,8 @@ func decode(text []byte) (Record, error) {
 	}
 	body := text[4+size:]
 	switch e.Kind {
+	case "asked":
+		return decodeAs[Asked](e)
 	case "decision":
 		return decodeAs[Decision](e)
 	case "outcome":
@@ -238,6 +272,8 @@ func decode(text []byte) (Record, error) {
 		return decodeAs[Seen](e)
 	case "session":
 		return decodeAs[Session](e)
+	case "unrecorded":
+		return decodeAs[Unrecorded](e)
 	case "frame":
 		return decodeFrame(e, body)
 	default:

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/bqgate/bqgate/internal/durable"
 )
 
 // failing answers each call with the next of its faults, and the rest with body.
@@ -109,25 +111,28 @@ func calls(t *testing.T) map[string]struct {
 		body string
 		call func(context.Context, *Client) error
 	}{
-		"jobs.get": {job, func(ctx context.Context, c *Client) error { _, err := c.GetJob(ctx, ref); return err }},
+		"jobs.get": {job, func(ctx context.Context, c *Client) error { _, err := c.GetJob(ctx, decided(t), ref); return err }},
 		"tables.get": {`{"kind":"bigquery#table","tableReference":{"projectId":"demo","datasetId":"crm","tableId":"t"},"type":"TABLE",` +
 			`"schema":{"fields":[{"name":"id","type":"INTEGER"}]}}`,
 			func(ctx context.Context, c *Client) error {
-				_, err := c.GetTable(ctx, TableID{"demo", "crm", "t"})
+				_, err := c.GetTable(ctx, decided(t), TableID{"demo", "crm", "t"})
 				return err
 			}},
 		"a dry run": {`{"kind":"bigquery#job","jobReference":{"projectId":"demo"},"configuration":{"dryRun":true,` +
 			`"query":{"query":"SELECT 1"}},"status":{"state":"DONE"},"statistics":{"totalBytesProcessed":"1"}}`,
 			func(ctx context.Context, c *Client) error {
-				_, err := c.DryRun(ctx, Operation{Job: JobReference{ProjectID: "demo"}, Query: &QueryRequest{SQL: "SELECT 1"}})
+				_, err := c.DryRun(ctx, decided(t), Operation{Job: JobReference{ProjectID: "demo"}, Query: &QueryRequest{SQL: "SELECT 1"}})
 				return err
 			}},
 		"jobs.insert": {job, func(ctx context.Context, c *Client) error {
-			_, err := c.InsertJob(ctx, "minted", "demo", []byte(`{"jobReference":{"projectId":"demo","jobId":"j1"}}`))
+			_, err := c.InsertJob(ctx, decided(t), "minted", "demo", []byte(`{"jobReference":{"projectId":"demo","jobId":"j1"}}`))
 			return err
 		}},
 		"jobs.cancel": {`{"kind":"bigquery#jobCancelResponse","job":` + job + `}`,
-			func(ctx context.Context, c *Client) error { _, err := c.CancelJob(ctx, "minted", ref); return err }},
+			func(ctx context.Context, c *Client) error {
+				_, err := c.CancelJob(ctx, decided(t), "minted", ref)
+				return err
+			}},
 	}
 }
 
@@ -170,7 +175,7 @@ func TestAFaultThatStaysIsTold(t *testing.T) {
 	for i := range s.faults {
 		s.faults[i] = fault(503, "text/html", html)
 	}
-	_, err := connect(t, s).GetJob(ctx, JobReference{"demo", "j1", "US"})
+	_, err := connect(t, s).GetJob(ctx, decided(t), JobReference{"demo", "j1", "US"})
 	var api *APIError
 	if !errors.As(err, &api) || api.Status != 503 || ctx.Err() != nil {
 		t.Errorf("%v (the caller's time: %v), want BigQuery's 503 while there is time", err, ctx.Err())
@@ -185,7 +190,7 @@ func TestAnInsertWithoutAJobIDIsSentOnce(t *testing.T) {
 	for _, body := range []string{`{"configuration":{}}`, `{"jobReference":{"projectId":"demo"}}`, `{"jobReference":{"jobId":""}}`,
 		`not JSON`} {
 		s := &failing{faults: []func(http.ResponseWriter){fault(503, "text/html", html)}, body: upstreamJob(t)}
-		if _, err := connect(t, s).InsertJob(t.Context(), "minted", "demo", []byte(body)); err == nil || s.count() != 1 {
+		if _, err := connect(t, s).InsertJob(t.Context(), decided(t), "minted", "demo", []byte(body)); err == nil || s.count() != 1 {
 			t.Errorf("%s: %v after %d requests, want an error after one", body, err, s.count())
 		}
 	}
@@ -209,7 +214,7 @@ func TestAJobIDThatIsTakenSaysWhetherATryOfTheSameCallMayHaveTakenIt(t *testing.
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &failing{faults: append(c.before, taken)}
-			_, err := connect(t, s).InsertJob(t.Context(), "minted", "demo", []byte(`{"jobReference":{"jobId":"j1"}}`))
+			_, err := connect(t, s).InsertJob(t.Context(), decided(t), "minted", "demo", []byte(`{"jobReference":{"jobId":"j1"}}`))
 			var api *APIError
 			if !errors.As(err, &api) || api.Status != 409 || api.Again != c.again {
 				t.Errorf("%+v (%v), want a 409 with Again %v", api, err, c.again)
@@ -229,7 +234,7 @@ func connect(t *testing.T, h http.Handler) *Client {
 	t.Cleanup(s.Close)
 	c, err := NewClient(ClientOptions{
 		BaseURL: s.URL, HTTPClient: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
-		Token: func(context.Context) (string, error) { return strings.Repeat("i", 8), nil },
+		Token: func(context.Context, durable.Facts) (string, error) { return strings.Repeat("i", 8), nil },
 	})
 	if err != nil {
 		t.Fatal(err)

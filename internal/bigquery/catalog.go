@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/bqgate/bqgate/internal/durable"
 )
 
 // MaxCatalogTTL is the longest that a schema may be believed: a column that becomes sensitive, or a
@@ -19,32 +21,32 @@ const (
 
 // TableSource gives tables; Client is one. A table that is not there is ErrNotFound.
 type TableSource interface {
-	GetTable(ctx context.Context, id TableID) (*Table, error)
+	GetTable(ctx context.Context, w durable.Facts, id TableID) (*Table, error)
 }
 
 // RoutineSource gives routines; Client is one.
 type RoutineSource interface {
-	GetRoutine(ctx context.Context, id RoutineID) (*Routine, error)
+	GetRoutine(ctx context.Context, w durable.Facts, id RoutineID) (*Routine, error)
 }
 
 // TableLister lists the tables of a dataset; Client is one.
 type TableLister interface {
-	ListTables(ctx context.Context, d DatasetReference) ([]ListedTable, error)
+	ListTables(ctx context.Context, w durable.Facts, d DatasetReference) ([]ListedTable, error)
 }
 
 // DatasetSource gives datasets; Client is one. One that is not there is ErrNotFound.
 type DatasetSource interface {
-	GetDataset(ctx context.Context, d DatasetReference) (ListedDataset, error)
+	GetDataset(ctx context.Context, w durable.Facts, d DatasetReference) (ListedDataset, error)
 }
 
 // RowAccessSource says whether tables have row access policies; Client is one.
 type RowAccessSource interface {
-	RowAccess(ctx context.Context, id TableID) (RowAccess, error)
+	RowAccess(ctx context.Context, w durable.Facts, id TableID) (RowAccess, error)
 }
 
 // Catalog remembers schemas, routines, datasets, lists of tables and whether tables have row access
 // policies, for a short while. Callers that want the same thing at the same time share one request;
-// of errors only ErrNotFound is remembered. It is safe for concurrent use.
+// of errors only ErrNotFound is remembered. It is safe for concurrent use, and asked through For.
 type Catalog struct {
 	now       func() time.Time
 	tables    *remembered[TableID, *Table]
@@ -65,43 +67,57 @@ func NewCatalog(source TableSource, ttl time.Duration) (*Catalog, error) {
 	}
 	c := &Catalog{now: time.Now}
 	now := func() time.Time { return c.now() }
-	direct := Uncached{source}
 	c.tables = newRemembered("table", ttl, now, source.GetTable)
-	c.routines = newRemembered("routine", ttl, now, direct.Routine)
-	c.lists = newRemembered("tables of dataset", ttl, now, func(ctx context.Context, d DatasetReference) (*[]ListedTable, error) {
-		list, err := direct.Tables(ctx, d)
+	c.routines = newRemembered("routine", ttl, now, func(ctx context.Context, w durable.Facts, id RoutineID) (*Routine, error) {
+		return Uncached{source, w}.Routine(ctx, id)
+	})
+	c.lists = newRemembered("tables of dataset", ttl, now, func(ctx context.Context, w durable.Facts, d DatasetReference) (*[]ListedTable, error) {
+		list, err := Uncached{source, w}.Tables(ctx, d)
 		return &list, err
 	})
-	c.datasets = newRemembered("dataset", ttl, now, direct.Dataset)
-	c.rowAccess = newRemembered("row access policies of", ttl, now, func(ctx context.Context, id TableID) (RowAccess, error) {
+	c.datasets = newRemembered("dataset", ttl, now, func(ctx context.Context, w durable.Facts, d DatasetReference) (*ListedDataset, error) {
+		return Uncached{source, w}.Dataset(ctx, d)
+	})
+	c.rowAccess = newRemembered("row access policies of", ttl, now, func(ctx context.Context, w durable.Facts, id TableID) (RowAccess, error) {
 		s, ok := source.(RowAccessSource)
 		if !ok {
 			return "", fmt.Errorf("row access policies of %s: the catalog's source does not know them", id)
 		}
-		return s.RowAccess(ctx, id)
+		return s.RowAccess(ctx, w, id)
 	})
 	return c, nil
 }
 
+// For is the catalog as one request asks it: what is not remembered is read with the witness that
+// ask gives (invariant I1). Of callers that want the same thing at the same time, the one whose
+// request goes out gives it.
+func (c *Catalog) For(ask durable.Ask) CatalogFor { return CatalogFor{c, ask} }
+
+// CatalogFor is a Catalog on behalf of one request.
+type CatalogFor struct {
+	catalog *Catalog
+	ask     durable.Ask
+}
+
 // Table gives a table's schema. The table is shared: callers must not change it.
-func (c *Catalog) Table(ctx context.Context, id TableID) (*Table, error) {
-	return c.tables.get(ctx, id)
+func (c CatalogFor) Table(ctx context.Context, id TableID) (*Table, error) {
+	return c.catalog.tables.get(ctx, c.ask, id)
 }
 
 // Knows says that Table would answer from memory.
-func (c *Catalog) Knows(id TableID) bool {
-	_, _, known := c.tables.lookup(id)
+func (c CatalogFor) Knows(id TableID) bool {
+	_, _, known := c.catalog.tables.lookup(id)
 	return known
 }
 
 // Routine gives a routine. It is shared: callers must not change it.
-func (c *Catalog) Routine(ctx context.Context, id RoutineID) (*Routine, error) {
-	return c.routines.get(ctx, id)
+func (c CatalogFor) Routine(ctx context.Context, id RoutineID) (*Routine, error) {
+	return c.catalog.routines.get(ctx, c.ask, id)
 }
 
 // Tables lists the tables of a dataset. The list is shared: callers must not change it.
-func (c *Catalog) Tables(ctx context.Context, d DatasetReference) ([]ListedTable, error) {
-	list, err := c.lists.get(ctx, d)
+func (c CatalogFor) Tables(ctx context.Context, d DatasetReference) ([]ListedTable, error) {
+	list, err := c.catalog.lists.get(ctx, c.ask, d)
 	if err != nil {
 		return nil, err
 	}
@@ -109,13 +125,13 @@ func (c *Catalog) Tables(ctx context.Context, d DatasetReference) ([]ListedTable
 }
 
 // Dataset gives a dataset. It is shared: callers must not change it.
-func (c *Catalog) Dataset(ctx context.Context, d DatasetReference) (*ListedDataset, error) {
-	return c.datasets.get(ctx, d)
+func (c CatalogFor) Dataset(ctx context.Context, d DatasetReference) (*ListedDataset, error) {
+	return c.catalog.datasets.get(ctx, c.ask, d)
 }
 
 // RowAccess says whether a table has row access policies.
-func (c *Catalog) RowAccess(ctx context.Context, id TableID) (RowAccess, error) {
-	return c.rowAccess.get(ctx, id)
+func (c CatalogFor) RowAccess(ctx context.Context, id TableID) (RowAccess, error) {
+	return c.catalog.rowAccess.get(ctx, c.ask, id)
 }
 
 // Forget makes the catalog ask for everything again. What is under way is neither kept nor given to
@@ -130,11 +146,14 @@ func (c *Catalog) Forget() {
 
 // Uncached is a catalog without memory: what it says was true after it was asked. It is for the
 // check of a finished job.
-type Uncached struct{ Source TableSource }
+type Uncached struct {
+	Source  TableSource
+	Witness durable.Facts
+}
 
 // Table reads a table's schema.
 func (u Uncached) Table(ctx context.Context, id TableID) (*Table, error) {
-	return u.Source.GetTable(ctx, id)
+	return u.Source.GetTable(ctx, u.Witness, id)
 }
 
 // Routine reads a routine.
@@ -143,7 +162,7 @@ func (u Uncached) Routine(ctx context.Context, id RoutineID) (*Routine, error) {
 	if !ok {
 		return nil, fmt.Errorf("routine %s: the catalog's source knows no routines", id)
 	}
-	return s.GetRoutine(ctx, id)
+	return s.GetRoutine(ctx, u.Witness, id)
 }
 
 // Tables lists the tables of a dataset.
@@ -152,7 +171,7 @@ func (u Uncached) Tables(ctx context.Context, d DatasetReference) ([]ListedTable
 	if !ok {
 		return nil, fmt.Errorf("tables of dataset %s: the catalog's source cannot list them", d)
 	}
-	return s.ListTables(ctx, d)
+	return s.ListTables(ctx, u.Witness, d)
 }
 
 // Dataset reads a dataset.
@@ -161,7 +180,7 @@ func (u Uncached) Dataset(ctx context.Context, d DatasetReference) (*ListedDatas
 	if !ok {
 		return nil, fmt.Errorf("dataset %s: the catalog's source knows no datasets", d)
 	}
-	dataset, err := s.GetDataset(ctx, d)
+	dataset, err := s.GetDataset(ctx, u.Witness, d)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/bqgate/bqgate/internal/durable"
 )
 
 type source struct {
@@ -16,7 +18,7 @@ type source struct {
 	get   func(ctx context.Context, id TableID) (*Table, error)
 }
 
-func (s *source) GetTable(ctx context.Context, id TableID) (*Table, error) {
+func (s *source) GetTable(ctx context.Context, _ durable.Facts, id TableID) (*Table, error) {
 	s.calls.Add(1)
 	return s.get(ctx, id)
 }
@@ -53,7 +55,7 @@ func TestCatalogForgets(t *testing.T) {
 	})
 	ask := func(want int64, is error) {
 		t.Helper()
-		table, err := c.Table(t.Context(), id)
+		table, err := c.For(decided(t)).Table(t.Context(), id)
 		if !errors.Is(err, is) || is == nil && (err != nil || table.TableReference != id) {
 			t.Errorf("%v, %v; want %v", table, err, is)
 		}
@@ -77,6 +79,7 @@ func TestCatalogForgets(t *testing.T) {
 }
 
 func TestCatalogShares(t *testing.T) {
+	decided(t) // its journal is not of the bubble
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		c, s, _ := catalogOf(t, func(ctx context.Context, id TableID) (*Table, error) {
@@ -92,7 +95,7 @@ func TestCatalogShares(t *testing.T) {
 		impatient, cancel := context.WithCancel(t.Context())
 		gone := make(chan error)
 		go func() {
-			_, err := c.Table(impatient, id)
+			_, err := c.For(decided(t)).Table(impatient, id)
 			gone <- err
 		}()
 		synctest.Wait() // it is being asked for
@@ -103,7 +106,7 @@ func TestCatalogShares(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 20 {
 			wg.Go(func() {
-				if table, err := c.Table(t.Context(), id); err != nil || table.TableReference != id {
+				if table, err := c.For(decided(t)).Table(t.Context(), id); err != nil || table.TableReference != id {
 					t.Errorf("%v, %v", table, err)
 				}
 			})
@@ -120,7 +123,7 @@ func TestCatalogShares(t *testing.T) {
 func TestCatalogIsBounded(t *testing.T) {
 	c, _, _ := catalogOf(t, func(_ context.Context, id TableID) (*Table, error) { return nil, ErrNotFound })
 	for i := range catalogSize + 50 {
-		if _, err := c.Table(t.Context(), TableID{"demo", "crm", fmt.Sprint(i)}); !errors.Is(err, ErrNotFound) {
+		if _, err := c.For(decided(t)).Table(t.Context(), TableID{"demo", "crm", fmt.Sprint(i)}); !errors.Is(err, ErrNotFound) {
 			t.Fatal(err)
 		}
 	}
@@ -146,7 +149,7 @@ func TestCatalogForgetsAtOnce(t *testing.T) {
 	slow.Store(true)
 	late := make(chan string, 1)
 	go func() {
-		table, err := c.Table(context.Background(), id)
+		table, err := c.For(decided(t)).Table(context.Background(), id)
 		if err != nil {
 			late <- err.Error()
 			return
@@ -157,7 +160,7 @@ func TestCatalogForgetsAtOnce(t *testing.T) {
 	kind = "after"
 	c.Forget()
 	for range 2 {
-		if table, err := c.Table(t.Context(), id); err != nil || table.Type != "after" {
+		if table, err := c.For(decided(t)).Table(t.Context(), id); err != nil || table.Type != "after" {
 			t.Fatalf("%v, %v", table, err)
 		}
 	}
@@ -165,12 +168,12 @@ func TestCatalogForgetsAtOnce(t *testing.T) {
 	if got := <-late; got != "before" {
 		t.Errorf("who asked before got %s", got)
 	}
-	if table, err := c.Table(t.Context(), id); err != nil || table.Type != "after" {
+	if table, err := c.For(decided(t)).Table(t.Context(), id); err != nil || table.Type != "after" {
 		t.Errorf("a late answer is kept: %v, %v", table, err)
 	}
 	kind = "later"
 	c.Forget()
-	if table, err := c.Table(t.Context(), id); err != nil || table.Type != "later" {
+	if table, err := c.For(decided(t)).Table(t.Context(), id); err != nil || table.Type != "later" {
 		t.Errorf("%v, %v", table, err)
 	}
 }

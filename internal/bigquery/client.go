@@ -13,6 +13,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/bqgate/bqgate/internal/durable"
 )
 
 // ErrNotFound says that BigQuery knows no such table or job, or does not tell the gateway's
@@ -49,19 +51,23 @@ func (e *APIError) Is(target error) bool {
 
 // ClientOptions configure a Client. Every field is needed.
 type ClientOptions struct {
-	BaseURL    string                                    // "https://bigquery.googleapis.com"; http on loopback only
-	HTTPClient *http.Client                              // transport and time-outs; redirects are never followed
-	Token      func(ctx context.Context) (string, error) // access token of the inspection identity
+	BaseURL    string       // "https://bigquery.googleapis.com"; http on loopback only
+	HTTPClient *http.Client // transport and time-outs; redirects are never followed
+	// Token is the access token of the inspection identity.
+	Token func(ctx context.Context, w durable.Facts) (string, error)
 }
 
 // Client is the gateway's own way to BigQuery. It reads schemas and jobs and makes dry runs under
 // the inspection identity, whose token never passes Envoy, and submits released queries under the
 // token it is given. Rows are never read. Deadlines come from the context. Within them, a call that
 // failed for a moment is made again (Again): each of them reads, or names the job it is about.
+//
+// Every method takes the witness of a durable record (invariant I1). What it is of, as the id of a
+// decision, goes along as X-Goog-Request-Reason, which Google writes into its own audit log.
 type Client struct {
 	base  string
 	http  *http.Client
-	token func(ctx context.Context) (string, error)
+	token func(ctx context.Context, w durable.Facts) (string, error)
 }
 
 // maxAnswer bounds an answer: a Table with 10,000 columns and their descriptions stays below it.
@@ -92,21 +98,13 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-type requestReasonKey struct{}
-
-// WithRequestReason makes calls under ctx carry X-Goog-Request-Reason, which Google writes into its
-// own audit log: the decision's id.
-func WithRequestReason(ctx context.Context, reason string) context.Context {
-	return context.WithValue(ctx, requestReasonKey{}, reason)
-}
-
 // GetTable reads a table's schema (tables.get). A table that is not there is ErrNotFound.
-func (c *Client) GetTable(ctx context.Context, id TableID) (*Table, error) {
+func (c *Client) GetTable(ctx context.Context, w durable.Facts, id TableID) (*Table, error) {
 	path, err := tablePath(id)
 	if err != nil {
 		return nil, fmt.Errorf("get table %q: %w", id, err)
 	}
-	body, err := c.inspect(ctx, http.MethodGet, path, nil, nil)
+	body, err := c.inspect(ctx, w, http.MethodGet, path, nil, nil)
 	var api *APIError
 	if errors.As(err, &api) && api.Status == http.StatusForbidden {
 		err = ErrNotFound // "or it may not exist": BigQuery does not tell the gateway's identity of it
@@ -136,11 +134,11 @@ func tablePath(id TableID) (string, error) {
 }
 
 // GetRoutine reads a function or procedure (routines.get). One that is not there is ErrNotFound.
-func (c *Client) GetRoutine(ctx context.Context, id RoutineID) (*Routine, error) {
+func (c *Client) GetRoutine(ctx context.Context, w durable.Facts, id RoutineID) (*Routine, error) {
 	if !projectID.MatchString(id.Project) || !datasetID.MatchString(id.Dataset) || !routineID.MatchString(id.Routine) {
 		return nil, fmt.Errorf("get routine %q: %w: not the name of a routine", id, ErrNotFound)
 	}
-	body, err := c.inspect(ctx, http.MethodGet, "projects/"+id.Project+"/datasets/"+id.Dataset+"/routines/"+id.Routine, nil, nil)
+	body, err := c.inspect(ctx, w, http.MethodGet, "projects/"+id.Project+"/datasets/"+id.Dataset+"/routines/"+id.Routine, nil, nil)
 	if err != nil {
 		return nil, fmt.Errorf("get routine %s: %w", id, err)
 	}
@@ -155,12 +153,12 @@ func (c *Client) GetRoutine(ctx context.Context, id RoutineID) (*Routine, error)
 }
 
 // GetJob reads a job (jobs.get) under the inspection identity.
-func (c *Client) GetJob(ctx context.Context, ref JobReference) (Job, error) {
+func (c *Client) GetJob(ctx context.Context, w durable.Facts, ref JobReference) (Job, error) {
 	path, query, err := jobPath(ref)
 	if err != nil {
 		return Job{}, fmt.Errorf("get job: %w", err)
 	}
-	body, err := c.inspect(ctx, http.MethodGet, path, query, nil)
+	body, err := c.inspect(ctx, w, http.MethodGet, path, query, nil)
 	if err != nil {
 		return Job{}, fmt.Errorf("get job %s: %w", ref.JobID, err)
 	}
@@ -202,12 +200,12 @@ type DryRun struct {
 // DryRun asks BigQuery, under the inspection identity and through jobs.insert, what the query of
 // the operation would read. A query that BigQuery does not accept is an *APIError of status 400; a
 // missing estimate is ErrNoEstimate, with the rest of the answer.
-func (c *Client) DryRun(ctx context.Context, op Operation) (DryRun, error) {
+func (c *Client) DryRun(ctx context.Context, w durable.Facts, op Operation) (DryRun, error) {
 	request, err := EncodeDryRun(op)
 	if err != nil {
 		return DryRun{}, err
 	}
-	body, err := c.inspect(ctx, http.MethodPost, "projects/"+op.Job.ProjectID+"/jobs", nil, request)
+	body, err := c.inspect(ctx, w, http.MethodPost, "projects/"+op.Job.ProjectID+"/jobs", nil, request)
 	if err != nil {
 		return DryRun{}, fmt.Errorf("dry run: %w", err)
 	}
@@ -232,13 +230,13 @@ func (c *Client) DryRun(ctx context.Context, op Operation) (DryRun, error) {
 // InsertJob submits a body of EncodeInsert under the given access token. A job id that is taken is
 // an *APIError of status 409. A body that names no job id is sent once: a second one would be a
 // second job.
-func (c *Client) InsertJob(ctx context.Context, bearer, project string, body []byte) (Job, error) {
+func (c *Client) InsertJob(ctx context.Context, w durable.Decided, bearer, project string, body []byte) (Job, error) {
 	if !projectID.MatchString(project) {
 		return Job{}, errors.New("insert job: not a project id")
 	}
 	lost := false
 	answer, err := Again(ctx, func(err error) bool { return fixesJob(body) && momentary(err) }, func() ([]byte, error) {
-		answer, err := c.call(ctx, bearer, http.MethodPost, "projects/"+project+"/jobs", nil, body)
+		answer, err := c.call(ctx, w, bearer, http.MethodPost, "projects/"+project+"/jobs", nil, body)
 		var api *APIError
 		if errors.As(err, &api) {
 			api.Again = lost
@@ -272,13 +270,13 @@ func fixesJob(body []byte) bool {
 // CancelJob asks BigQuery to stop a job, under the given access token: the account that runs it
 // may, the inspection identity may not. BigQuery may answer without a body; the Job has its
 // reference alone then.
-func (c *Client) CancelJob(ctx context.Context, bearer string, ref JobReference) (Job, error) {
+func (c *Client) CancelJob(ctx context.Context, w durable.Runs, bearer string, ref JobReference) (Job, error) {
 	path, query, err := jobPath(ref)
 	if err != nil {
 		return Job{}, fmt.Errorf("cancel job: %w", err)
 	}
 	body, err := Again(ctx, momentary, func() ([]byte, error) {
-		answer, err := c.call(ctx, bearer, http.MethodPost, path+"/cancel", query, nil)
+		answer, err := c.call(ctx, w, bearer, http.MethodPost, path+"/cancel", query, nil)
 		if errors.Is(err, errNoBody) {
 			return nil, nil
 		}
@@ -293,19 +291,22 @@ func (c *Client) CancelJob(ctx context.Context, bearer string, ref JobReference)
 	return parseOwn(body, ref, true)
 }
 
-func (c *Client) inspect(ctx context.Context, verb, path string, query url.Values, body []byte) ([]byte, error) {
-	token, err := c.token(ctx)
+func (c *Client) inspect(ctx context.Context, w durable.Facts, verb, path string, query url.Values, body []byte) ([]byte, error) {
+	token, err := c.token(ctx, w)
 	if err != nil {
 		return nil, fmt.Errorf("token of the inspection identity: %w", err)
 	}
-	return Again(ctx, momentary, func() ([]byte, error) { return c.call(ctx, token, verb, path, query, body) })
+	return Again(ctx, momentary, func() ([]byte, error) { return c.call(ctx, w, token, verb, path, query, body) })
 }
 
 // errNoBody is an answer of status 200 without a body.
 var errNoBody = errors.New("the answer has no body")
 
 // call makes one request, once, and reads its answer whole.
-func (c *Client) call(ctx context.Context, bearer, verb, path string, query url.Values, body []byte) ([]byte, error) {
+func (c *Client) call(
+	ctx context.Context, w durable.Witness, bearer, verb, path string, query url.Values, body []byte,
+) ([]byte, error) {
+	reason := durable.Because(w)
 	if bearer == "" {
 		return nil, errors.New("no access token")
 	}
@@ -321,9 +322,7 @@ func (c *Client) call(ctx context.Context, bearer, verb, path string, query url.
 	if len(body) > 0 {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	if reason, ok := ctx.Value(requestReasonKey{}).(string); ok && reason != "" {
-		r.Header.Set("X-Goog-Request-Reason", reason)
-	}
+	r.Header.Set("X-Goog-Request-Reason", reason)
 	resp, err := c.http.Do(r)
 	if err != nil {
 		return nil, &unanswered{err}

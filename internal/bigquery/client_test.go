@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/bqgate/bqgate/internal/durable"
 )
 
 // server answers one path and records what arrived.
@@ -36,7 +38,7 @@ func start(t *testing.T, s *server) *Client {
 	t.Helper()
 	h := httptest.NewServer(s)
 	t.Cleanup(h.Close)
-	c, err := NewClient(ClientOptions{BaseURL: h.URL, HTTPClient: h.Client(), Token: func(context.Context) (string, error) {
+	c, err := NewClient(ClientOptions{BaseURL: h.URL, HTTPClient: h.Client(), Token: func(context.Context, durable.Facts) (string, error) {
 		return "inspection", nil
 	}})
 	if err != nil {
@@ -46,7 +48,7 @@ func start(t *testing.T, s *server) *Client {
 }
 
 func TestNewClientRefuses(t *testing.T) {
-	token := func(context.Context) (string, error) { return "x", nil }
+	token := func(context.Context, durable.Facts) (string, error) { return "x", nil }
 	for _, base := range []string{
 		"", "bigquery.googleapis.com", "http://bigquery.googleapis.com", "http://10.0.0.1", "http://localhost.example.com",
 		"https://user:pass@bigquery.googleapis.com",
@@ -77,7 +79,7 @@ func TestClientGetTable(t *testing.T) {
 		"schema":{"fields":[{"name":"id","type":"INTEGER","mode":"REQUIRED"},{"name":"a","type":"RECORD","fields":[{"name":"b","type":"STRING","policyTags":{}}]}]},"view":{"query":"SELECT 1","useLegacySql":false}}`}
 	c := start(t, s)
 	id := TableID{"demo", "crm", "v 1"}
-	table, err := c.GetTable(WithRequestReason(t.Context(), "d-1"), id)
+	table, err := c.GetTable(t.Context(), decided(t), id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +92,7 @@ func TestClientGetTable(t *testing.T) {
 		r.Header.Get("Authorization") != "Bearer inspection" || r.Header.Get("X-Goog-Request-Reason") != "d-1" {
 		t.Errorf("%s %s %v", r.Method, r.RequestURI, r.Header)
 	}
-	if _, err := c.GetTable(t.Context(), TableID{"demo", "crm", "other"}); err == nil {
+	if _, err := c.GetTable(t.Context(), decided(t), TableID{"demo", "crm", "other"}); err == nil {
 		t.Error("an answer about another table was believed")
 	}
 	before := len(s.seen)
@@ -98,7 +100,7 @@ func TestClientGetTable(t *testing.T) {
 		{}, {"demo", "crm", ""}, {"demo", "crm", ".."}, {"demo", "crm", "t$20260101"}, {"demo", "crm", "t@0"}, {"demo", "crm", "t_*"},
 		{"demo", "a/b", "t"}, {"x.y:z", "d", "t"}, {"demo", "crm", "t:getIamPolicy"},
 	} {
-		if _, err := c.GetTable(t.Context(), bad); !errors.Is(err, ErrNotFound) {
+		if _, err := c.GetTable(t.Context(), decided(t), bad); !errors.Is(err, ErrNotFound) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
@@ -143,7 +145,7 @@ func TestClientErrors(t *testing.T) {
 			client := start(t, &c.server)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second) // a fault that passes is waited out
 			defer cancel()
-			_, err := client.GetJob(ctx, JobReference{"demo", "j1", "US"})
+			_, err := client.GetJob(ctx, decided(t), JobReference{"demo", "j1", "US"})
 			if !c.check(err) {
 				t.Errorf("%v", err)
 			}
@@ -160,14 +162,14 @@ func TestClientErrors(t *testing.T) {
 
 func TestClientGetJob(t *testing.T) {
 	s := &server{status: 200, body: upstreamJob(t)}
-	j, err := start(t, s).GetJob(t.Context(), JobReference{"demo", "j1", "US"})
+	j, err := start(t, s).GetJob(t.Context(), decided(t), JobReference{"demo", "j1", "US"})
 	if err != nil || j.Labels[DecisionLabel] != "d-1" {
 		t.Fatalf("%+v, %v", j, err)
 	}
 	if got := s.seen[0].RequestURI; got != "/bigquery/v2/projects/demo/jobs/j1?alt=json&location=US&prettyPrint=false" {
 		t.Error(got)
 	}
-	if _, err := start(t, s).GetJob(t.Context(), JobReference{"demo", "../j1", "US"}); !errors.Is(err, ErrNotFound) {
+	if _, err := start(t, s).GetJob(t.Context(), decided(t), JobReference{"demo", "../j1", "US"}); !errors.Is(err, ErrNotFound) {
 		t.Error(err)
 	}
 }
@@ -179,7 +181,7 @@ func TestClientDryRun(t *testing.T) {
 		"statistics":{"totalBytesProcessed":"77","query":{"statementType":"SELECT","totalBytesProcessedAccuracy":"UPPER_BOUND","referencedTables":[{"projectId":"demo","datasetId":"crm","tableId":"t"}],
 		"schema":{"fields":[{"name":"f0_","type":"INTEGER"}]}}}}`
 	s := &server{status: 200, body: answer}
-	run, err := start(t, s).DryRun(t.Context(), op)
+	run, err := start(t, s).DryRun(t.Context(), decided(t), op)
 	if err != nil || run.TotalBytesProcessed != 77 || run.Accuracy != "UPPER_BOUND" || run.StatementType != "SELECT" ||
 		run.ReferencedTables[0].Table != "t" || run.Schema.Fields[0].Name != "f0_" {
 		t.Fatalf("%+v, %v", run, err)
@@ -194,21 +196,21 @@ func TestClientDryRun(t *testing.T) {
 		"not JSON":      {`{"kind"`, `{kind`},
 	} {
 		s := &server{status: 200, body: strings.Replace(answer, c.old, c.new, 1)}
-		if run, err := start(t, s).DryRun(t.Context(), op); err == nil {
+		if run, err := start(t, s).DryRun(t.Context(), decided(t), op); err == nil {
 			t.Errorf("%s: %+v", name, run)
 		}
 	}
 	// No estimate is not an estimate of nothing.
 	for _, value := range []string{``, `"totalBytesProcessed":"-1",`, `"totalBytesProcessed":null,`} {
 		s := &server{status: 200, body: strings.Replace(answer, `"totalBytesProcessed":"77",`, value, 1)}
-		if run, err := start(t, s).DryRun(t.Context(), op); !errors.Is(err, ErrNoEstimate) {
+		if run, err := start(t, s).DryRun(t.Context(), decided(t), op); !errors.Is(err, ErrNoEstimate) {
 			t.Errorf("%s: %+v, %v", value, run, err)
 		}
 	}
 	s = &server{status: 200, body: strings.Replace(answer, `"state":"DONE"`, `"state":"DONE","errorResult":{"reason":"invalidQuery",`+
 		`"message":"x"}`, 1)}
 	var api *APIError
-	if _, err := start(t, s).DryRun(t.Context(), op); !errors.As(err, &api) || api.Status != 400 || api.Reason != "invalidQuery" {
+	if _, err := start(t, s).DryRun(t.Context(), decided(t), op); !errors.As(err, &api) || api.Status != 400 || api.Reason != "invalidQuery" {
 		t.Error(err)
 	}
 }
@@ -216,7 +218,7 @@ func TestClientDryRun(t *testing.T) {
 func TestClientInsertAndCancel(t *testing.T) {
 	s := &server{status: 200, body: upstreamJob(t)}
 	c := start(t, s)
-	j, err := c.InsertJob(t.Context(), "minted", "demo", []byte(`{"a":1}`))
+	j, err := c.InsertJob(t.Context(), decided(t), "minted", "demo", []byte(`{"a":1}`))
 	if err != nil || j.Reference.JobID != "j1" {
 		t.Fatal(err)
 	}
@@ -225,17 +227,17 @@ func TestClientInsertAndCancel(t *testing.T) {
 		r.Header.Get("Content-Type") != "application/json" || s.bodies[0] != `{"a":1}` {
 		t.Errorf("%s %s %v %s", r.Method, r.URL, r.Header, s.bodies[0])
 	}
-	if _, err := c.InsertJob(t.Context(), "", "demo", []byte(`{}`)); err == nil {
+	if _, err := c.InsertJob(t.Context(), decided(t), "", "demo", []byte(`{}`)); err == nil {
 		t.Error("a job was inserted without a token")
 	}
-	if _, err := c.InsertJob(t.Context(), "minted", "a/b", []byte(`{}`)); err == nil {
+	if _, err := c.InsertJob(t.Context(), decided(t), "minted", "a/b", []byte(`{}`)); err == nil {
 		t.Error("a job was inserted into no project")
 	}
-	if _, err := c.InsertJob(t.Context(), "minted", "other", []byte(`{}`)); err == nil {
+	if _, err := c.InsertJob(t.Context(), decided(t), "minted", "other", []byte(`{}`)); err == nil {
 		t.Error("an answer about another project was believed")
 	}
 	s.body = `{"kind":"bigquery#jobCancelResponse","job":` + upstreamJob(t) + `}`
-	if _, err := c.CancelJob(t.Context(), "minted", JobReference{"demo", "j1", "US"}); err != nil {
+	if _, err := c.CancelJob(t.Context(), decided(t), "minted", JobReference{"demo", "j1", "US"}); err != nil {
 		t.Error(err)
 	}
 	r = s.seen[len(s.seen)-1]
@@ -248,7 +250,7 @@ func TestClientInsertAndCancel(t *testing.T) {
 func TestClientDeadlineAndToken(t *testing.T) {
 	hang := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	defer hang.Close()
-	c, err := NewClient(ClientOptions{BaseURL: hang.URL, HTTPClient: hang.Client(), Token: func(context.Context) (string, error) {
+	c, err := NewClient(ClientOptions{BaseURL: hang.URL, HTTPClient: hang.Client(), Token: func(context.Context, durable.Facts) (string, error) {
 		return "x", nil
 	}})
 	if err != nil {
@@ -256,16 +258,16 @@ func TestClientDeadlineAndToken(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := c.GetJob(ctx, JobReference{"demo", "j1", ""}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := c.GetJob(ctx, decided(t), JobReference{"demo", "j1", ""}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
-	c, err = NewClient(ClientOptions{BaseURL: hang.URL, HTTPClient: hang.Client(), Token: func(context.Context) (string, error) {
+	c, err = NewClient(ClientOptions{BaseURL: hang.URL, HTTPClient: hang.Client(), Token: func(context.Context, durable.Facts) (string, error) {
 		return "", os.ErrPermission
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.GetTable(t.Context(), TableID{"demo", "crm", "t"}); !errors.Is(err, os.ErrPermission) {
+	if _, err := c.GetTable(t.Context(), decided(t), TableID{"demo", "crm", "t"}); !errors.Is(err, os.ErrPermission) {
 		t.Error(err)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+
+	"github.com/bqgate/bqgate/internal/durable"
 )
 
 // Limits of a listing. Larger ones are an error: what a caller may know of them cannot be said
@@ -20,12 +22,12 @@ var ErrTooMany = errors.New("more entries than are listed")
 
 // GetDataset reads a dataset's name, location and, of a linked one, its source (datasets.get,
 // metadata only) under the inspection identity. One that is not there is ErrNotFound.
-func (c *Client) GetDataset(ctx context.Context, ref DatasetReference) (ListedDataset, error) {
+func (c *Client) GetDataset(ctx context.Context, w durable.Facts, ref DatasetReference) (ListedDataset, error) {
 	path, err := datasetPath(ref)
 	if err != nil {
 		return ListedDataset{}, fmt.Errorf("get dataset: %w", err)
 	}
-	body, err := c.inspect(ctx, http.MethodGet, path, url.Values{"datasetView": {"METADATA"}}, nil)
+	body, err := c.inspect(ctx, w, http.MethodGet, path, url.Values{"datasetView": {"METADATA"}}, nil)
 	if err != nil {
 		return ListedDataset{}, fmt.Errorf("get dataset %s.%s: %w", ref.ProjectID, ref.DatasetID, err)
 	}
@@ -51,12 +53,12 @@ func datasetPath(ref DatasetReference) (string, error) {
 }
 
 // ListDatasets reads all visible datasets of a project, in BigQuery's order.
-func (c *Client) ListDatasets(ctx context.Context, project string) ([]ListedDataset, error) {
+func (c *Client) ListDatasets(ctx context.Context, w durable.Facts, project string) ([]ListedDataset, error) {
 	if !projectID.MatchString(project) {
 		return nil, fmt.Errorf("list datasets: %w: not a project id", ErrNotFound)
 	}
 	var all []ListedDataset
-	err := c.pages(ctx, "projects/"+project+"/datasets", func(body []byte) (string, error) {
+	err := c.pages(ctx, w, "projects/"+project+"/datasets", func(body []byte) (string, error) {
 		var page struct {
 			Datasets []ListedDataset `json:"datasets"`
 			Next     string          `json:"nextPageToken"`
@@ -80,13 +82,13 @@ func (c *Client) ListDatasets(ctx context.Context, project string) ([]ListedData
 
 // ListTables reads all tables of a dataset, in BigQuery's order. A dataset that is not there is
 // ErrNotFound.
-func (c *Client) ListTables(ctx context.Context, ref DatasetReference) ([]ListedTable, error) {
+func (c *Client) ListTables(ctx context.Context, w durable.Facts, ref DatasetReference) ([]ListedTable, error) {
 	path, err := datasetPath(ref)
 	if err != nil {
 		return nil, fmt.Errorf("list tables: %w", err)
 	}
 	var all []ListedTable
-	err = c.pages(ctx, path+"/tables", func(body []byte) (string, error) {
+	err = c.pages(ctx, w, path+"/tables", func(body []byte) (string, error) {
 		var page struct {
 			Tables []ListedTable `json:"tables"`
 			Next   string        `json:"nextPageToken"`
@@ -109,10 +111,10 @@ func (c *Client) ListTables(ctx context.Context, ref DatasetReference) ([]Listed
 }
 
 // pages reads a listing to its end.
-func (c *Client) pages(ctx context.Context, path string, read func(body []byte) (next string, err error)) error {
+func (c *Client) pages(ctx context.Context, w durable.Facts, path string, read func(body []byte) (next string, err error)) error {
 	query := url.Values{"maxResults": {listPage}}
 	for range listPages {
-		body, err := c.inspect(ctx, http.MethodGet, path, query, nil)
+		body, err := c.inspect(ctx, w, http.MethodGet, path, query, nil)
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/bqgate/bqgate/internal/durable"
 )
 
 // pager answers pages by their token; "" is the first.
@@ -24,7 +26,7 @@ func pager(t *testing.T, pages map[string]string) *Client {
 		fmt.Fprint(w, body)
 	}))
 	t.Cleanup(h.Close)
-	c, err := NewClient(ClientOptions{BaseURL: h.URL, HTTPClient: h.Client(), Token: func(context.Context) (string, error) {
+	c, err := NewClient(ClientOptions{BaseURL: h.URL, HTTPClient: h.Client(), Token: func(context.Context, durable.Facts) (string, error) {
 		return "inspection", nil
 	}})
 	if err != nil {
@@ -41,7 +43,7 @@ func TestClientListsAllPages(t *testing.T) {
 	crm := DatasetReference{ProjectID: "demo", DatasetID: "crm"}
 	c := pager(t, map[string]string{"": `{"tables":[` + table("demo", "crm", "a") + `],"nextPageToken":"t1"}`,
 		"t1": `{"nextPageToken":"t2"}`, "t2": `{"tables":[` + table("demo", "crm", "b") + `]}`})
-	all, err := c.ListTables(t.Context(), crm)
+	all, err := c.ListTables(t.Context(), decided(t), crm)
 	if err != nil || len(all) != 2 || all[0].Reference.Table != "a" || all[1].Reference.Table != "b" {
 		t.Errorf("%+v, %v", all, err)
 	}
@@ -52,35 +54,35 @@ func TestClientListsAllPages(t *testing.T) {
 		"a page is gone":  pager(t, map[string]string{"": `{"nextPageToken":"t9"}`}),
 		"without end":     pager(t, map[string]string{"": `{"nextPageToken":"t1"}`, "t1": `{"nextPageToken":"t1"}`}),
 	} {
-		if all, err := c.ListTables(t.Context(), crm); err == nil {
+		if all, err := c.ListTables(t.Context(), decided(t), crm); err == nil {
 			t.Errorf("%s: %+v", name, all)
 		}
 	}
 	endless := pager(t, map[string]string{"": `{"nextPageToken":"t1"}`, "t1": `{"nextPageToken":"t1"}`})
-	if _, err := endless.ListDatasets(t.Context(), "demo"); !errors.Is(err, ErrTooMany) {
+	if _, err := endless.ListDatasets(t.Context(), decided(t), "demo"); !errors.Is(err, ErrTooMany) {
 		t.Errorf("without end: %v", err)
 	}
 	datasets := pager(t, map[string]string{"": `{"datasets":[{"datasetReference":{"projectId":"demo","datasetId":"crm"},"location":"US",` +
 		`"labels":{"a":"b"}}]}`})
-	if all, err := datasets.ListDatasets(t.Context(), "demo"); err != nil || len(all) != 1 ||
+	if all, err := datasets.ListDatasets(t.Context(), decided(t), "demo"); err != nil || len(all) != 1 ||
 		all[0] != (ListedDataset{Reference: crm, Location: "US"}) {
 		t.Errorf("%+v, %v", all, err)
 	}
 	for _, bad := range []DatasetReference{{}, {"demo", "../x"}, {"demo/../x", "crm"}, {"123", "crm"}} {
-		if _, err := datasets.ListTables(t.Context(), bad); !errors.Is(err, ErrNotFound) {
+		if _, err := datasets.ListTables(t.Context(), decided(t), bad); !errors.Is(err, ErrNotFound) {
 			t.Errorf("%v: %v", bad, err)
 		}
-		if _, err := datasets.GetDataset(t.Context(), bad); !errors.Is(err, ErrNotFound) {
+		if _, err := datasets.GetDataset(t.Context(), decided(t), bad); !errors.Is(err, ErrNotFound) {
 			t.Errorf("%v: %v", bad, err)
 		}
 	}
-	if _, err := start(t, &server{status: 200, body: `{"datasetReference":{"projectId":"demo","datasetId":"hr"}}`}).GetDataset(t.Context(),
+	if _, err := start(t, &server{status: 200, body: `{"datasetReference":{"projectId":"demo","datasetId":"hr"}}`}).GetDataset(t.Context(), decided(t),
 		crm); err == nil {
 		t.Error("an answer about another dataset was taken")
 	}
 	// BigQuery says "denied, or it may not exist": neither is told apart.
 	denied := start(t, &server{status: 403, body: `{"error":{"message":"Access Denied: Table x","errors":[{"reason":"accessDenied"}]}}`})
-	if _, err := denied.GetTable(t.Context(), TableID{"demo", "crm", "t"}); !errors.Is(err, ErrNotFound) {
+	if _, err := denied.GetTable(t.Context(), decided(t), TableID{"demo", "crm", "t"}); !errors.Is(err, ErrNotFound) {
 		t.Errorf("a table that is denied: %v", err)
 	}
 }

@@ -38,7 +38,7 @@ func TestWhatATableWasMadeOf(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c1 := start(t, &server{status: 200, body: fmt.Sprintf(`{"tableReference":{"projectId":"demo","datasetId":"crm",`+
 				`"tableId":"snap"},%s,"schema":{"fields":[]}}`, c.body)})
-			table, err := c1.GetTable(t.Context(), id)
+			table, err := c1.GetTable(t.Context(), decided(t), id)
 			got := ""
 			if err == nil {
 				got = "none"
@@ -68,7 +68,7 @@ func TestWhatADatasetShows(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			client := start(t, &server{status: 200, body: fmt.Sprintf(`{"datasetReference":{"projectId":"demo","datasetId":"share"},`+
 				`%s}`, c.body)})
-			d, err := client.GetDataset(t.Context(), DatasetReference{"demo", "share"})
+			d, err := client.GetDataset(t.Context(), decided(t), DatasetReference{"demo", "share"})
 			got := ""
 			if err == nil {
 				got = "none"

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/bqgate/bqgate/internal/cache"
+	"github.com/bqgate/bqgate/internal/durable"
 )
 
 // remembered keeps what a source said of names, for a short while.
@@ -20,7 +21,7 @@ type remembered[K interface {
 	what   string // "table", for errors
 	ttl    time.Duration
 	now    func() time.Time
-	ask    func(context.Context, K) (V, error)
+	read   reader[K, V]
 	flight singleflight.Group
 
 	mu      sync.Mutex
@@ -28,22 +29,24 @@ type remembered[K interface {
 	age     int                // grows when everything is forgotten: what was asked for before is not kept
 }
 
+// reader asks the source, with the witness of the record that says who asks.
+type reader[K, V any] func(context.Context, durable.Facts, K) (V, error)
+
 func newRemembered[K interface {
 	comparable
 	fmt.Stringer
-}, V interface{ comparable }](what string, ttl time.Duration, now func() time.Time, ask func(context.Context, K) (V, error)) *remembered[K,
-	V] {
-	return &remembered[K, V]{what: what, ttl: ttl, now: now, ask: ask, entries: cache.New[K, V](catalogSize)}
+}, V interface{ comparable }](what string, ttl time.Duration, now func() time.Time, read reader[K, V]) *remembered[K, V] {
+	return &remembered[K, V]{what: what, ttl: ttl, now: now, read: read, entries: cache.New[K, V](catalogSize)}
 }
 
-func (r *remembered[K, V]) get(ctx context.Context, key K) (V, error) {
+func (r *remembered[K, V]) get(ctx context.Context, ask durable.Ask, key K) (V, error) {
 	value, age, found := r.lookup(key)
 	if found {
 		return r.result(key, value)
 	}
 	// The request outlives a caller who gives up, since others may wait for it too.
 	shared := context.WithoutCancel(ctx)
-	done := r.flight.DoChan(fmt.Sprintf("%d %#v", age, key), func() (any, error) { return r.load(shared, key, age) })
+	done := r.flight.DoChan(fmt.Sprintf("%d %#v", age, key), func() (any, error) { return r.load(shared, ask, key, age) })
 	var none V
 	select {
 	case <-ctx.Done():
@@ -80,12 +83,16 @@ func (r *remembered[K, V]) forget() {
 
 // load asks the source and remembers the answer, counted from before the question. A zero value
 // says that there is nothing of that name.
-func (r *remembered[K, V]) load(ctx context.Context, key K, age int) (V, error) {
+func (r *remembered[K, V]) load(ctx context.Context, ask durable.Ask, key K, age int) (V, error) {
 	ctx, cancel := context.WithTimeout(ctx, catalogTimeout)
 	defer cancel()
 	asked, ttl := r.now(), r.ttl
 	var none V
-	value, err := r.ask(ctx, key)
+	value := none
+	w, err := ask.Facts(ctx)
+	if err == nil {
+		value, err = r.read(ctx, w, key)
+	}
 	switch {
 	case errors.Is(err, ErrNotFound):
 		value, ttl = none, min(notFoundTTL, r.ttl)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/bqgate/bqgate/internal/durable"
 )
 
 // RowAccess says whether a table has row access policies, and nothing of what they say. The zero
@@ -32,14 +34,14 @@ var errNoRowAccessList = fmt.Errorf("%w: it is not a list of row access policies
 // inspection identity. A policy's filterPredicate holds values of the data: it is neither kept nor
 // part of an error. A table that is not there is ErrNotFound; one whose policies BigQuery does not
 // tell of is ErrRowAccessDenied.
-func (c *Client) RowAccess(ctx context.Context, id TableID) (RowAccess, error) {
+func (c *Client) RowAccess(ctx context.Context, w durable.Facts, id TableID) (RowAccess, error) {
 	path, err := tablePath(id)
 	if err != nil {
 		return "", fmt.Errorf("list row access policies of %q: %w", id, err)
 	}
 	query := url.Values{"pageSize": {"1"}} // whether there is one is all that matters
 	for range listPages {
-		body, err := c.inspect(ctx, http.MethodGet, path+"/rowAccessPolicies", query, nil)
+		body, err := c.inspect(ctx, w, http.MethodGet, path+"/rowAccessPolicies", query, nil)
 		var api *APIError
 		if errors.As(err, &api) && api.Status == http.StatusForbidden && api.Reason == "accessDenied" {
 			err = ErrRowAccessDenied

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/bqgate/bqgate/internal/durable"
 )
 
 // rowPolicy is a RowAccessPolicy as BigQuery answers it.
@@ -57,7 +59,7 @@ func TestClientRowAccess(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second) // a fault that passes is waited out
 			defer cancel()
-			got, err := start(t, &c.server).RowAccess(ctx, id)
+			got, err := start(t, &c.server).RowAccess(ctx, decided(t), id)
 			if got != c.want || (err == nil) != (c.want != "") || c.is != nil && !errors.Is(err, c.is) {
 				t.Errorf("%q, %v", got, err)
 			}
@@ -84,7 +86,7 @@ func TestClientRowAccess(t *testing.T) {
 	c := start(t, s)
 	for _, bad := range []TableID{{}, {"demo", "crm", ".."}, {"demo", "crm", "t_*"}, {"demo", "crm", "t$20260101"}, {"demo", "a/b", "t"},
 		{"x.y:z", "d", "t"}} {
-		if got, err := c.RowAccess(t.Context(), bad); !errors.Is(err, ErrNotFound) || got != "" {
+		if got, err := c.RowAccess(t.Context(), decided(t), bad); !errors.Is(err, ErrNotFound) || got != "" {
 			t.Errorf("%q: %q, %v", bad, got, err)
 		}
 	}
@@ -101,22 +103,22 @@ func TestClientRowAccessReadsToTheEnd(t *testing.T) {
 		fmt.Fprint(w, pages[r.URL.Query().Get("pageToken")])
 	}))
 	defer h.Close()
-	c, err := NewClient(ClientOptions{BaseURL: h.URL, HTTPClient: h.Client(), Token: func(context.Context) (string, error) {
+	c, err := NewClient(ClientOptions{BaseURL: h.URL, HTTPClient: h.Client(), Token: func(context.Context, durable.Facts) (string, error) {
 		return "inspection", nil
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	id := TableID{"demo", "crm", "t"}
-	if got, err := c.RowAccess(t.Context(), id); got != RowAccessPolicies || err != nil {
+	if got, err := c.RowAccess(t.Context(), decided(t), id); got != RowAccessPolicies || err != nil {
 		t.Errorf("%q, %v", got, err)
 	}
 	pages["b"] = `{}`
-	if got, err := c.RowAccess(t.Context(), id); got != RowAccessNone || err != nil {
+	if got, err := c.RowAccess(t.Context(), decided(t), id); got != RowAccessNone || err != nil {
 		t.Errorf("%q, %v", got, err)
 	}
 	pages["b"] = `{"nextPageToken":"c"}`
-	if got, err := c.RowAccess(t.Context(), id); got != "" || !errors.Is(err, ErrTooMany) {
+	if got, err := c.RowAccess(t.Context(), decided(t), id); got != "" || !errors.Is(err, ErrTooMany) {
 		t.Errorf("without end: %q, %v", got, err)
 	}
 }
@@ -151,8 +153,10 @@ type accessSource struct {
 	err    error
 }
 
-func (s *accessSource) GetTable(context.Context, TableID) (*Table, error) { return nil, ErrNotFound }
-func (s *accessSource) RowAccess(context.Context, TableID) (RowAccess, error) {
+func (s *accessSource) GetTable(context.Context, durable.Facts, TableID) (*Table, error) {
+	return nil, ErrNotFound
+}
+func (s *accessSource) RowAccess(context.Context, durable.Facts, TableID) (RowAccess, error) {
 	s.calls.Add(1)
 	return s.access, s.err
 }
@@ -169,7 +173,7 @@ func TestCatalogRowAccess(t *testing.T) {
 	c.now = func() time.Time { return time.Unix(0, 0).Add(clock) }
 	ask := func(want RowAccess, is error, calls int64) {
 		t.Helper()
-		got, err := c.RowAccess(t.Context(), TableID{"demo", "crm", "t"})
+		got, err := c.For(decided(t)).RowAccess(t.Context(), TableID{"demo", "crm", "t"})
 		if got != want || (err == nil) != (want != "") || is != nil && !errors.Is(err, is) || s.calls.Load() != calls {
 			t.Errorf("%q, %v after %d calls; want %q, %v after %d", got, err, s.calls.Load(), want, is, calls)
 		}
@@ -192,7 +196,7 @@ func TestCatalogRowAccess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := other.RowAccess(t.Context(), TableID{"demo", "crm", "t"}); err == nil || got != "" {
+	if got, err := other.For(decided(t)).RowAccess(t.Context(), TableID{"demo", "crm", "t"}); err == nil || got != "" {
 		t.Errorf("a source that does not know: %q", got)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/bqgate/bqgate/internal/cache"
+	"github.com/bqgate/bqgate/internal/durable"
 )
 
 const (
@@ -94,14 +95,14 @@ func New(ctx context.Context, config Config) (*Broker, error) {
 // for the same account and owner only, and until a minute before it ends. It is to be called at the
 // moment a query runs, never for one that waits. Errors are *Error, or say that no such account can
 // be used.
-func (b *Broker) Mint(ctx context.Context, account, owner string) (Token, error) {
+func (b *Broker) Mint(ctx context.Context, w durable.Runs, account, owner string) (Token, error) {
 	if _, ok := b.config.Accounts[account]; !ok || account == b.config.Inspection {
 		return Token{}, fmt.Errorf("mint token: no account to run queries with is called %q", account)
 	}
 	if owner == "" {
 		return Token{}, fmt.Errorf("mint token for account %s: no owner", account)
 	}
-	return b.token(ctx, slot{account, owner})
+	return b.token(ctx, w, slot{account, owner})
 }
 
 // Principal is whom Google knows an account as: the service account's e-mail, "" for no account.
@@ -109,8 +110,8 @@ func (b *Broker) Principal(account string) string { return b.config.Accounts[acc
 
 // Inspection returns a token of the inspection account, for the gateway's own requests. It must
 // never be given to Envoy.
-func (b *Broker) Inspection(ctx context.Context) (Token, error) {
-	return b.token(ctx, slot{account: b.config.Inspection})
+func (b *Broker) Inspection(ctx context.Context, w durable.Facts) (Token, error) {
+	return b.token(ctx, w, slot{account: b.config.Inspection})
 }
 
 // Forget drops the tokens that were minted for an owner, and those being minted. Google cannot be
@@ -139,7 +140,8 @@ func (b *Broker) Close() error {
 	return nil
 }
 
-func (b *Broker) token(ctx context.Context, slot slot) (Token, error) {
+func (b *Broker) token(ctx context.Context, w durable.Witness, slot slot) (Token, error) {
+	durable.Because(w) // also for a token that is there: who has no record gets none (invariant I1)
 	if err := ctx.Err(); err != nil {
 		return Token{}, newError(slot.account, b.endpoint, err)
 	}
@@ -154,7 +156,7 @@ func (b *Broker) token(ctx context.Context, slot slot) (Token, error) {
 	// one asked for before a Forget.
 	key := fmt.Sprintf("%d/%s/%s", epoch, slot.account, slot.owner)
 	select {
-	case result := <-b.flight.DoChan(key, func() (any, error) { return b.mint(slot, epoch) }):
+	case result := <-b.flight.DoChan(key, func() (any, error) { return b.mint(w, slot, epoch) }):
 		if result.Err != nil {
 			return Token{}, result.Err
 		}
@@ -166,7 +168,8 @@ func (b *Broker) token(ctx context.Context, slot slot) (Token, error) {
 
 // mint asks IAM Credentials. It runs under the Broker's context, since others may wait for the same
 // token as the first who asked.
-func (b *Broker) mint(slot slot, epoch uint64) (Token, error) {
+func (b *Broker) mint(w durable.Witness, slot slot, epoch uint64) (Token, error) {
+	durable.Because(w)
 	b.mu.Lock()
 	if b.closed {
 		b.mu.Unlock()

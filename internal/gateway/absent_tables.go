@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -19,7 +20,7 @@ const (
 
 // tableLister lists the tables of a dataset, under the inspection identity.
 type tableLister interface {
-	ListTables(ctx context.Context, ref bigquery.DatasetReference) ([]bigquery.ListedTable, error)
+	ListTables(ctx context.Context, w durable.Facts, ref bigquery.DatasetReference) ([]bigquery.ListedTable, error)
 }
 
 // logAbsentTables says in the log which entries of the policy name a table that is not there.
@@ -33,7 +34,7 @@ func logAbsentTables(ctx context.Context, set *policies.Set, tables tableLister,
 		g.Go(func() error {
 			ctx, cancel := context.WithTimeout(ctx, listWithin)
 			defer cancel()
-			list, err := tables.ListTables(ctx, dataset)
+			list, err := tables.ListTables(ctx, durable.AbsentTables(), dataset)
 			if err != nil && !errors.Is(err, bigquery.ErrNotFound) {
 				log.Warn("it is not known whether the tables that the policy names are there",
 					"dataset", dataset.ProjectID+"."+dataset.DatasetID, "error", err)

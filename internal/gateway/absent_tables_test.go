@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -31,7 +32,7 @@ rules:
 
 type namesLister struct{}
 
-func (namesLister) ListTables(_ context.Context, ref bigquery.DatasetReference) ([]bigquery.ListedTable, error) {
+func (namesLister) ListTables(_ context.Context, _ durable.Facts, ref bigquery.DatasetReference) ([]bigquery.ListedTable, error) {
 	switch ref.DatasetID {
 	case "crm":
 		var all []bigquery.ListedTable

@@ -24,6 +24,7 @@ import (
 	"github.com/bqgate/bqgate/internal/config"
 	"github.com/bqgate/bqgate/internal/console"
 	"github.com/bqgate/bqgate/internal/credentials"
+	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/notify"
@@ -151,7 +152,7 @@ func (g *gateway) buildApprovals(ctx context.Context) (err error) {
 	if err := approvals.CheckRedis(ctx, g.redis, !c.Redis.Embedded); err != nil {
 		return err
 	}
-	g.who.sessions.Journal = sessionJournal{g.journal, g.approvals, g.log}
+	g.who.sessions.Journal = &sessionJournal{journal: g.journal, holds: g.approvals, log: g.log}
 	g.who.sessions.Access = g.policies.AccessUntil
 	g.follower, err = followJournals(ctx, c, g.auditKey, g.approvals, g.who.sessions, g.log)
 	return err
@@ -177,7 +178,8 @@ func (g *gateway) buildServices(ctx context.Context) error {
 	current := func() *policies.Set { return g.policies }
 
 	g.authz = &extauthz.Service{
-		Identity: g.who.authenticator, Analyzer: analyzer, Catalog: catalog, Policies: current,
+		Identity: g.who.authenticator, Analyzer: analyzer, Policies: current,
+		Catalog:   func(ask durable.Ask) googlesql.Catalog { return catalog.For(ask) },
 		Approvals: g.approvals, Jobs: records, Credentials: g.broker, Upstream: g.upstream, Metadata: g.upstream,
 		Journal: console.Seen{Journal: g.journal, Activity: activity}, Keys: g.keys, Log: g.log, Sessions: g.who.sessions,
 		Asks:     extauthz.Rate{AtOnce: c.Limits.AsksAtOnce, PerSecond: c.Limits.AsksPerSecond},
@@ -202,20 +204,20 @@ func (g *gateway) buildServices(ctx context.Context) error {
 }
 
 // cancelJob cancels a job with the identity that it runs as.
-func (g *gateway) cancelJob(ctx context.Context, r jobs.Record) error {
-	token, err := g.broker.Mint(ctx, r.Credential, r.Owner)
+func (g *gateway) cancelJob(ctx context.Context, w durable.Stop, r jobs.Record) error {
+	token, err := g.broker.Mint(ctx, w, r.Credential, r.Owner)
 	if err != nil {
 		return err
 	}
-	_, err = g.upstream.CancelJob(ctx, token.Bearer(), r.Job)
+	_, err = g.upstream.CancelJob(ctx, w, token.Bearer(), r.Job)
 	return err
 }
 
 // changedSince asks BigQuery itself which tables, views and functions of a decision have changed
 // since.
-func (g *gateway) changedSince(catalog *bigquery.Catalog) func(context.Context, map[string]string) ([]string, error) {
-	return func(ctx context.Context, digests map[string]string) ([]string, error) {
-		changed, err := googlesql.Changed(ctx, bigquery.Uncached{Source: g.upstream}, digests)
+func (g *gateway) changedSince(catalog *bigquery.Catalog) func(context.Context, durable.Facts, map[string]string) ([]string, error) {
+	return func(ctx context.Context, w durable.Facts, digests map[string]string) ([]string, error) {
+		changed, err := googlesql.Changed(ctx, bigquery.Uncached{Source: g.upstream, Witness: w}, digests)
 		if len(changed) > 0 {
 			catalog.Forget() // the client is told to ask again, and that must be decided by what is there now
 		}

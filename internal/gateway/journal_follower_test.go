@@ -69,7 +69,7 @@ func (w *world) begin() (*life, error) {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(holds.Close)
-	sessions.Journal = sessionJournal{journal, holds, slog.Default()}
+	sessions.Journal = &sessionJournal{journal: journal, holds: holds, log: slog.Default()}
 	p, err := followJournals(context.Background(), w.config, w.key, holds, sessions, slog.Default())
 	return &life{holds, sessions, journal, p}, err
 }

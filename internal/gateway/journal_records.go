@@ -9,6 +9,7 @@ import (
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/identity"
 )
 
@@ -68,17 +69,30 @@ func told(sessions *identity.Sessions) func(approvals.Reached) {
 	}
 }
 
-// sessionJournal writes revocations into the audit journal, and tells other replicas, so that none
+// sessionJournal writes sessions and revocations into the audit journal, and tells other replicas, so that none
 // of them believes a session that is put back into Redis.
 type sessionJournal struct {
 	journal *audit.Journal
 	holds   *approvals.Store
 	log     *slog.Logger
+	again   durable.Pulse
+}
+
+// SessionOpened returns when the session is durable.
+func (s *sessionJournal) SessionOpened(ctx context.Context, r identity.Session, of identity.Subject) (durable.Opened, error) {
+	return durable.OpenSession(ctx, s.journal, audit.Session{
+		ID: r.ID, Subject: audit.Subject{Issuer: r.Issuer, Sub: r.Subject, Owner: r.Owner, People: of.People}, Expires: r.End(),
+	})
+}
+
+// SessionGivenAgain returns when it is known that the journal takes records.
+func (s *sessionJournal) SessionGivenAgain(ctx context.Context) (durable.Answer, error) {
+	return s.again.SessionAgain(ctx, s.journal)
 }
 
 // SessionRevoked returns when the revocation is durable. Who cannot be told is told by nobody: the
 // session is over here, and its entry in Redis goes.
-func (s sessionJournal) SessionRevoked(ctx context.Context, r identity.Session) error {
+func (s *sessionJournal) SessionRevoked(ctx context.Context, r identity.Session) error {
 	if _, err := s.journal.Append(ctx, revocationOf(r)); err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/config"
 	"github.com/bqgate/bqgate/internal/credentials"
+	"github.com/bqgate/bqgate/internal/durable"
 )
 
 // dialUpstream is the gateway's own client of BigQuery. It carries the inspection identity, whose
@@ -42,8 +43,8 @@ func dialUpstream(c config.Upstream, broker *credentials.Broker) (*bigquery.Clie
 	}
 	return bigquery.NewClient(bigquery.ClientOptions{
 		BaseURL: c.URL, HTTPClient: &http.Client{Transport: transport},
-		Token: func(ctx context.Context) (string, error) {
-			t, err := broker.Inspection(ctx)
+		Token: func(ctx context.Context, w durable.Facts) (string, error) {
+			t, err := broker.Inspection(ctx, w)
 			if err != nil {
 				return "", err
 			}

@@ -18,6 +18,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"golang.org/x/sync/singleflight"
 	"golang.org/x/time/rate"
+
+	"github.com/bqgate/bqgate/internal/durable"
 )
 
 const (
@@ -151,12 +153,13 @@ func (k *keySet) refresh() <-chan singleflight.Result {
 			return nil, err
 		}
 		defer done()
-		return nil, k.fetch(ctx)
+		return nil, k.fetch(ctx, durable.IssuerKeys())
 	})
 }
 
 // fetch replaces the keys by what the issuer publishes now. The JWKS URL is discovered first, and again after it failed.
-func (k *keySet) fetch(ctx context.Context) error {
+func (k *keySet) fetch(ctx context.Context, w durable.Keys) error {
+	durable.Because(w)
 	k.mu.Lock()
 	jwks := k.jwks
 	k.mu.Unlock()
@@ -176,7 +179,7 @@ func (k *keySet) fetch(ctx context.Context) error {
 		}
 		jwks = metadata.JWKS
 	}
-	keys, err := k.download(ctx, jwks)
+	keys, err := k.download(ctx, w, jwks)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err != nil {
@@ -187,7 +190,8 @@ func (k *keySet) fetch(ctx context.Context) error {
 	return nil
 }
 
-func (k *keySet) download(ctx context.Context, jwks string) ([]jose.JSONWebKey, error) {
+func (k *keySet) download(ctx context.Context, w durable.Keys, jwks string) ([]jose.JSONWebKey, error) {
+	durable.Because(w)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, jwks, nil)
 	if err != nil {
 		return nil, err

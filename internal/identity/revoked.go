@@ -5,10 +5,15 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/bqgate/bqgate/internal/durable"
 )
 
-// RevocationJournal makes a revocation durable. After an error nothing is revoked.
-type RevocationJournal interface {
+// Journal makes durable what is done to sessions. After an error nothing is done.
+type Journal interface {
+	SessionOpened(ctx context.Context, s Session, of Subject) (durable.Opened, error)
+	// SessionGivenAgain is asked before the client of a session that was opened gets it once more.
+	SessionGivenAgain(ctx context.Context) (durable.Answer, error)
 	SessionRevoked(ctx context.Context, s Session) error
 }
 

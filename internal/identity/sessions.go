@@ -48,9 +48,9 @@ type Sessions struct {
 	Access func(Subject) (until time.Time, limited bool)
 	// Revoked, where it is set, is called when a revocation comes into force.
 	Revoked func()
-	// Journal, where it is set, has a revocation before it is in force, so that it outlives this
-	// process. Set it before the first Revoke.
-	Journal RevocationJournal
+	// Journal has a session before it is given out, and a revocation before it is in force, so that it
+	// outlives this process. Without one no session is opened, and revocations are not recorded.
+	Journal Journal
 }
 
 // NewSessions makes the session store. All replicas of one gateway share Redis and the keyring. The

@@ -16,6 +16,8 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/bqgate/bqgate/internal/audit"
+	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/redistest"
 	"github.com/bqgate/bqgate/internal/sealedtest"
 	"github.com/bqgate/bqgate/internal/sessionstore"
@@ -50,6 +52,7 @@ func newGate(t testing.TB, addr string, change func(*Config)) *gate {
 	if g.sessions, err = NewSessions(g.redis, keys, config, slog.New(slog.NewJSONHandler(&syncWriter{w: g.log}, nil))); err != nil {
 		t.Fatal(err)
 	}
+	g.sessions.Journal = &revocations{}
 	g.sessions.now = g.clock.now
 	if g.auth, err = NewAuthenticator(g.verifier, g.sessions); err != nil {
 		t.Fatal(err)
@@ -333,8 +336,31 @@ func TestRevokedSessionPutBack(t *testing.T) {
 }
 
 type revocations struct {
-	fail error
-	done []Session
+	pulse durable.Pulse
+	fail  error
+	done  []Session
+}
+
+// SessionOpened fails for no test that opens sessions.
+func (r *revocations) SessionOpened(ctx context.Context, s Session, _ Subject) (durable.Opened, error) {
+	if r.fail != nil {
+		return nil, r.fail
+	}
+	return durable.OpenSession(ctx, nowhere{}, audit.Session{ID: s.ID})
+}
+
+func (r *revocations) SessionGivenAgain(ctx context.Context) (durable.Answer, error) {
+	if r.fail != nil {
+		return nil, r.fail
+	}
+	return r.pulse.SessionAgain(ctx, nowhere{})
+}
+
+// nowhere takes every record.
+type nowhere struct{}
+
+func (nowhere) Append(context.Context, audit.Record) (audit.Position, error) {
+	return audit.Position{}, nil
 }
 
 func (r *revocations) SessionRevoked(_ context.Context, s Session) error {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/sessionstore"
 )
 
@@ -158,11 +159,11 @@ func (s *Sessions) open(ctx context.Context, held opening, subject Subject, subj
 	switch {
 	case err == nil:
 		out.again = true
+		err = s.givenAgain(ctx)
 	case errors.Is(err, ErrUnknownSession):
-		if err := s.write(ctx, r); err != nil {
-			return exchanged{}, err
-		}
-	default:
+		err = s.write(ctx, r)
+	}
+	if err != nil {
 		return exchanged{}, err
 	}
 	if s.Banned(id) || s.Banned(subject.Token) {
@@ -179,7 +180,11 @@ func (s *Sessions) write(ctx context.Context, r record) error {
 	if life <= 0 {
 		return errEnding
 	}
-	if err := s.store.Put(ctx, r.ID, r, life); err != nil {
+	w, err := s.opened(ctx, r)
+	if err != nil {
+		return err
+	}
+	if err := s.put(ctx, w, r, life); err != nil {
 		return err
 	}
 	held, _, err := s.opening(ctx, r.Subject.Token)
@@ -190,6 +195,41 @@ func (s *Sessions) write(ctx context.Context, r record) error {
 		_, removeErr := s.store.Remove(context.WithoutCancel(ctx), r.ID)
 		return errors.Join(err, removeErr)
 	}
+	return nil
+}
+
+var errNoJournal = errors.New("open session: there is no journal to record it in")
+
+// opened records that a session is about to be opened.
+func (s *Sessions) opened(ctx context.Context, r record) (durable.Opened, error) {
+	if s.Journal == nil {
+		return nil, errNoJournal
+	}
+	w, err := s.Journal.SessionOpened(ctx, s.session(r), r.Subject)
+	if err != nil {
+		return nil, fmt.Errorf("record session: %w", err)
+	}
+	return w, nil
+}
+
+// put makes a session good, once its record is durable (invariant I1).
+func (s *Sessions) put(ctx context.Context, w durable.Opened, r record, life time.Duration) error {
+	if durable.Because(w) != r.ID {
+		return errors.New("open session: another one was recorded")
+	}
+	return s.store.Put(ctx, r.ID, r, life)
+}
+
+// givenAgain says whether a session that is recorded may be given to its client once more.
+func (s *Sessions) givenAgain(ctx context.Context) error {
+	if s.Journal == nil {
+		return errNoJournal
+	}
+	w, err := s.Journal.SessionGivenAgain(ctx)
+	if err != nil {
+		return fmt.Errorf("give the session again: %w", err)
+	}
+	durable.Because(w)
 	return nil
 }
 

@@ -38,6 +38,7 @@ func (g *gate) replica(t testing.TB, change func(*Config)) *gate {
 	if other.sessions, err = NewSessions(other.redis, g.sessions.keys, config, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
+	other.sessions.Journal = &revocations{}
 	other.sessions.now = g.clock.now
 	if other.auth, err = NewAuthenticator(other.verifier, other.sessions); err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/masking"
 	"github.com/bqgate/bqgate/policies"
 )
@@ -161,16 +162,18 @@ func (s *Store) Weld(op bigquery.Operation, m bigquery.Mutation, decision string
 
 // Created reads a job that BigQuery was just asked to make, or said it made. It may not know the job
 // at once, so that a 404 is asked again.
-func Created(ctx context.Context, upstream Upstream, ref bigquery.JobReference) (bigquery.Job, error) {
+func Created(ctx context.Context, w durable.Facts, upstream Upstream, ref bigquery.JobReference) (bigquery.Job, error) {
 	unknown := func(err error) bool { return errors.Is(err, bigquery.ErrNotFound) }
-	return bigquery.Again(ctx, unknown, func() (bigquery.Job, error) { return upstream.GetJob(ctx, ref) })
+	return bigquery.Again(ctx, unknown, func() (bigquery.Job, error) { return upstream.GetJob(ctx, w, ref) })
 }
 
 // Recover looks at BigQuery for a job that the owner asked for by jobs.insert and whose answer never
 // came back, and adopts it under the decision that it was asked for with. It returns ErrNotFound
 // where the owner has asked for no such job or BigQuery has none, and ErrMismatch beside it where
 // BigQuery's job of this id is not the one that was asked for.
-func (s *Store) Recover(ctx context.Context, upstream Upstream, owner string, ref bigquery.JobReference) (Record, error) {
+func (s *Store) Recover(
+	ctx context.Context, ask durable.Ask, upstream Upstream, owner string, ref bigquery.JobReference,
+) (Record, error) {
 	asked, err := s.provisionals(ctx, owner, ref.ProjectID, ref.JobID)
 	if err != nil || len(asked) == 0 {
 		return Record{}, errors.Join(err, ErrNotFound)
@@ -178,7 +181,11 @@ func (s *Store) Recover(ctx context.Context, upstream Upstream, owner string, re
 	if ref.Location == "" {
 		ref.Location = asked[0].location()
 	}
-	job, err := Created(ctx, upstream, ref)
+	w, err := ask.Facts(ctx)
+	if err != nil {
+		return Record{}, fmt.Errorf("look for job %s, whose answer was lost: %w", ref.JobID, err)
+	}
+	job, err := Created(ctx, w, upstream, ref)
 	if errors.Is(err, bigquery.ErrNotFound) {
 		return Record{}, ErrNotFound
 	}

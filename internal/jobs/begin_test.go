@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/durable"
+	"github.com/bqgate/bqgate/internal/durable/durabletest"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/masking"
 	"github.com/bqgate/bqgate/internal/sealed"
@@ -349,7 +351,7 @@ type bigQuery struct {
 	asked  []bigquery.JobReference
 }
 
-func (u *bigQuery) GetJob(_ context.Context, ref bigquery.JobReference) (bigquery.Job, error) {
+func (u *bigQuery) GetJob(_ context.Context, _ durable.Facts, ref bigquery.JobReference) (bigquery.Job, error) {
 	u.asked = append(u.asked, ref)
 	switch {
 	case u.err != nil:
@@ -393,7 +395,7 @@ func TestAJobWhoseAnswerWasLostIsRecovered(t *testing.T) {
 		a.later().begin(t, w)
 		a.later(func(a *asked) { a.op.Query.SQL = "SELECT 1" }).begin(t, w) // another request of the same id, which came too late
 		up := &bigQuery{job: a.made(t, first), unsure: 2}
-		r, err := w.Recover(ctx, up, "alice", ref)
+		r, err := w.Recover(ctx, durabletest.Decided(t, "d-1"), up, "alice", ref)
 		if err != nil || r.Decision != "d-01ABC" || r.Query.SQL != sql {
 			t.Fatalf("%+v, %v", r, err)
 		}
@@ -408,7 +410,7 @@ func TestAJobWhoseAnswerWasLostIsRecovered(t *testing.T) {
 		w, a := newWorld(t), byInsert()
 		a.op.Job.Location, a.draft.Job.Location, a.draft.Located = "", "", "europe-west3"
 		up := &bigQuery{job: a.made(t, a.begin(t, w))}
-		if _, err := w.Recover(ctx, up, "alice", ref); err != nil || up.asked[0].Location != "europe-west3" {
+		if _, err := w.Recover(ctx, durabletest.Decided(t, "d-1"), up, "alice", ref); err != nil || up.asked[0].Location != "europe-west3" {
 			t.Errorf("%v, asked for %v", err, up.asked)
 		}
 	})
@@ -437,7 +439,7 @@ func TestAJobWhoseAnswerWasLostIsRecovered(t *testing.T) {
 				c.change(job)
 			}
 			up := &bigQuery{job: job}
-			r, err := w.Recover(ctx, up, c.owner, ref)
+			r, err := w.Recover(ctx, durabletest.Decided(t, "d-1"), up, c.owner, ref)
 			if err == nil || c.is != nil && (!errors.Is(err, c.is) || !errors.Is(err, jobs.ErrNotFound)) || c.asks != (len(up.asked) > 0) {
 				t.Errorf("%+v, %v, asked %v", r, err, up.asked)
 			}
@@ -449,14 +451,14 @@ func TestAJobWhoseAnswerWasLostIsRecovered(t *testing.T) {
 	t.Run("not where BigQuery has none", func(t *testing.T) {
 		w, a := newWorld(t), byInsert()
 		a.begin(t, w)
-		if _, err := w.Recover(ctx, &bigQuery{}, "alice", ref); !errors.Is(err, jobs.ErrNotFound) {
+		if _, err := w.Recover(ctx, durabletest.Decided(t, "d-1"), &bigQuery{}, "alice", ref); !errors.Is(err, jobs.ErrNotFound) {
 			t.Errorf("%v, want ErrNotFound", err)
 		}
 	})
 	t.Run("not where BigQuery does not say", func(t *testing.T) {
 		w, a := newWorld(t), byInsert()
 		a.begin(t, w)
-		if _, err := w.Recover(ctx, &bigQuery{err: &bigquery.APIError{Status: 503}}, "alice", ref); err == nil || errors.Is(err, jobs.ErrNotFound) {
+		if _, err := w.Recover(ctx, durabletest.Decided(t, "d-1"), &bigQuery{err: &bigquery.APIError{Status: 503}}, "alice", ref); err == nil || errors.Is(err, jobs.ErrNotFound) {
 			t.Errorf("%v, want a fault", err)
 		}
 	})
@@ -464,14 +466,14 @@ func TestAJobWhoseAnswerWasLostIsRecovered(t *testing.T) {
 		w := newWorld(t)
 		j := job()
 		up := &bigQuery{job: &j}
-		if _, err := w.Recover(ctx, up, "alice", ref); !errors.Is(err, jobs.ErrNotFound) || len(up.asked) > 0 {
+		if _, err := w.Recover(ctx, durabletest.Decided(t, "d-1"), up, "alice", ref); !errors.Is(err, jobs.ErrNotFound) || len(up.asked) > 0 {
 			t.Errorf("%v, asked %v; want ErrNotFound, and nothing asked of BigQuery", err, up.asked)
 		}
 	})
 	t.Run("not of a release, which ends with its own outcome", func(t *testing.T) {
 		w, a := newWorld(t), byRelease()
 		up := &bigQuery{job: a.made(t, a.begin(t, w))}
-		if _, err := w.Recover(ctx, up, "alice", a.draft.Job); !errors.Is(err, jobs.ErrNotFound) || len(up.asked) > 0 {
+		if _, err := w.Recover(ctx, durabletest.Decided(t, "d-1"), up, "alice", a.draft.Job); !errors.Is(err, jobs.ErrNotFound) || len(up.asked) > 0 {
 			t.Errorf("%v, asked %v", err, up.asked)
 		}
 	})
@@ -501,7 +503,7 @@ func TestPlantedProvisionalRecordsLeadNowhere(t *testing.T) {
 	}
 	up := &bigQuery{job: a.made(t, b)}
 	for _, owner := range []string{"alice", "bob"} {
-		if r, err := w.Recover(ctx, up, owner, a.op.Job); err == nil {
+		if r, err := w.Recover(ctx, durabletest.Decided(t, "d-1"), up, owner, a.op.Job); err == nil {
 			t.Errorf("%s got %+v", owner, r)
 		}
 	}

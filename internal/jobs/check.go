@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/durable"
 )
 
 // Upstream is the gateway's own view of a job, asked with the inspection identity.
 type Upstream interface {
-	GetJob(ctx context.Context, ref bigquery.JobReference) (bigquery.Job, error)
+	GetJob(ctx context.Context, w durable.Facts, ref bigquery.JobReference) (bigquery.Job, error)
 }
 
 // ErrMismatch says that the job upstream is not the one that was decided on. Its text names both

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/masking"
@@ -70,6 +71,8 @@ type Forward struct {
 	Bare bool `json:"bare,omitempty"`
 	// Plan masks this answer: the record's, or a stricter one under today's policy.
 	Plan masking.Plan `json:"plan"`
+
+	witness durable.Decided
 }
 
 // Digest is the hex SHA-256 of a body, "" for an empty one.
@@ -81,17 +84,26 @@ func Digest(body []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Seal makes the text that goes into the metadata.
-func Seal(keys *sealed.Keyring, f Forward) (string, error) { return keys.Seal(purpose, f) }
+// Witness says that the decision of a Forward that was opened is durable. It is nil for any other.
+func (f *Forward) Witness() durable.Decided { return f.witness }
+
+// Seal makes the text that goes into the metadata, with the witness that the decision is durable (invariant I1).
+func Seal(keys *sealed.Keyring, d durable.Decided, f Forward) (string, error) {
+	if f.Decision == "" || f.Decision != d.Decision() {
+		return "", fmt.Errorf("seal the verdict of decision %q: decision %s is the one that is recorded", f.Decision, d.Decision())
+	}
+	return durable.Seal(keys, purpose, d, f)
+}
 
 // Open reverses Seal and checks the expiry against now.
 func Open(keys *sealed.Keyring, text string, now time.Time) (*Forward, error) {
-	var f Forward
-	if err := keys.Open(purpose, text, &f); err != nil {
+	f, d, err := durable.Open[Forward](keys, purpose, text)
+	if err != nil {
 		return nil, err
 	}
-	if f.Decision == "" || !now.Before(f.Expires) {
+	if f.Decision == "" || f.Decision != d.Decision() || !now.Before(f.Expires) {
 		return nil, fmt.Errorf("decision %s: %w", f.Decision, ErrExpired)
 	}
+	f.witness = d
 	return &f, nil
 }

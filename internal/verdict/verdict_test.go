@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bqgate/bqgate/internal/durable/durabletest"
 	"github.com/bqgate/bqgate/internal/sealed"
 	"github.com/bqgate/bqgate/internal/sealedtest"
 )
@@ -12,14 +13,21 @@ import (
 func TestOpen(t *testing.T) {
 	keys := sealedtest.Keyring(t, 'k')
 	other := sealedtest.Keyring(t, 'o')
+	decided := durabletest.Decided(t, "d-1")
 	now := time.Now()
 	f := Forward{Decision: "d-1", Expires: now.Add(Lifetime)}
 	seal := func(ring *sealed.Keyring, f Forward) string {
-		text, err := Seal(ring, f)
+		text, err := Seal(ring, decided, f)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return text
+	}
+	if _, err := Seal(keys, decided, Forward{Expires: now.Add(Lifetime)}); err == nil {
+		t.Error("a verdict without a decision was sealed")
+	}
+	if _, err := Seal(keys, decided, Forward{Decision: "d-2", Expires: now.Add(Lifetime)}); err == nil {
+		t.Error("a verdict of another decision than the one that is recorded was sealed")
 	}
 	elsewhere, err := keys.Seal("redis/job", f)
 	if err != nil {
@@ -36,7 +44,6 @@ func TestOpen(t *testing.T) {
 		"when it ends":               {text: good, at: now.Add(Lifetime)},
 		"an hour later":              {text: good, at: now.Add(time.Hour)},
 		"without an end":             {text: seal(keys, Forward{Decision: "d-1"}), at: now},
-		"without a decision":         {text: seal(keys, Forward{Expires: now.Add(Lifetime)}), at: now},
 		"sealed with another secret": {text: seal(other, f), at: now},
 		"sealed for another place":   {text: elsewhere, at: now},
 		"in the clear":               {text: `{"decision":"d-1"}`, at: now},
