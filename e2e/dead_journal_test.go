@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -61,8 +62,8 @@ func ioctl(t *testing.T, dir string, request uint, value int) {
 	}
 }
 
-// ownDisk puts a small ext4 file system at dir.
-func ownDisk(t *testing.T, dir string) {
+// ownDisk gives a demo's audit folder a small ext4 file system of its own.
+func (d *demo) ownDisk(t *testing.T) {
 	t.Helper()
 	image := filepath.Join(t.TempDir(), "disk")
 	if err := os.WriteFile(image, nil, 0o600); err != nil {
@@ -71,19 +72,24 @@ func ownDisk(t *testing.T, dir string) {
 	if err := os.Truncate(image, 24<<20); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range [][]string{{"mkfs.ext4", "-q", "-m", "0", image}, {"mount", "-o", "loop", image, dir}, {"chmod", "700", dir}} {
+	for _, c := range [][]string{
+		{"mkfs.ext4", "-q", "-m", "0", "-d", d.AuditDir, image}, {"mount", "-o", "loop", image, d.AuditDir}, {"chmod", "700", d.AuditDir},
+	} {
 		if out, err := exec.Command(c[0], c[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v\n%s", strings.Join(c, " "), err, out)
 		}
 	}
 	t.Cleanup(func() {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+		if err := unix.Unmount(d.AuditDir, unix.MNT_DETACH); err != nil {
 			t.Error(err)
 		}
 	})
+	for _, pid := range d.pidsOf(t, "bqgate") { // the next one begins its journal there
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.healthy(t)
 }
 
 // A43: the journal is dead. Whatever an agent asks gets a fault and nothing else, no session is opened,
@@ -98,9 +104,9 @@ func TestDeadJournal(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ownDisk(t, filepath.Join(dir, "audit"))
 			d := startDemoIn(t, dir)
 			d.healthy(t)
+			d.ownDisk(t)
 			token := d.token("agent")
 			job, table := d.finished(t, "agent", "SELECT id FROM crm.orders LIMIT 3")
 			waits := d.hold(t, "agent", "SELECT employee FROM finance.payroll LIMIT 1")
@@ -112,7 +118,7 @@ func TestDeadJournal(t *testing.T) {
 			}
 			session := d.exchange(t, "agent")
 			time.Sleep(time.Second) // what the journal last took answers for a second of polls
-			kill(t, filepath.Join(dir, "audit"))
+			kill(t, d.AuditDir)
 			d.forget(t)
 
 			project := "/bigquery/v2/projects/" + d.Project
