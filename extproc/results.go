@@ -310,7 +310,7 @@ func finish(
 	}
 	// What is sensitive today is, for what an operator may lift.
 	record.Plan.Sensitive = record.Plan.Sensitive || f.Plan.Sensitive
-	v, err := s.Jobs.Finish(ctx, record, job, changed)
+	v, err := s.Jobs.Finish(ctx, f.Witness(), record, job, changed)
 	var uncertain *jobs.Uncertain
 	if errors.As(err, &uncertain) {
 		return &unproven{uncertain, uncertain.Liftable(record)}

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/masking"
 	"github.com/bqgate/bqgate/internal/verdict"
@@ -44,7 +45,7 @@ func TestAJobThatCannotBeCompared(t *testing.T) {
 			s := newService(t, &journal{})
 			s.Jobs = jobs.NewStore(client, s.Keys)
 			s.Jobs.Checks.Accept = c.accept
-			s.Changed = func(context.Context, map[string]string) ([]string, error) { return nil, nil }
+			s.Changed = func(context.Context, durable.Facts, map[string]string) ([]string, error) { return nil, nil }
 			ref := bigquery.JobReference{ProjectID: "demo", JobID: "j1", Location: "US"}
 			s.Upstream = upstream{bigquery.Job{
 				Reference: ref, Labels: map[string]string{jobs.Label: "d-0"}, State: "DONE", StatementType: "SELECT", CacheHit: true,

@@ -8,6 +8,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/config"
+	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/jobs"
 )
@@ -18,7 +19,7 @@ type analyzes interface {
 }
 
 // jobChecks are what the configuration says of jobs that cannot be compared.
-func jobChecks(c config.ReferencedTables, catalog googlesql.Catalog, sql analyzes) jobs.Checks {
+func jobChecks(c config.ReferencedTables, catalog func(durable.Ask) googlesql.Catalog, sql analyzes) jobs.Checks {
 	checks := jobs.Checks{Lookups: c.RowAccessLookups, Behind: tablesBehind(catalog, sql)}
 	for construct, answer := range c.Answers() {
 		if answer == config.Accept {
@@ -30,8 +31,11 @@ func jobChecks(c config.ReferencedTables, catalog googlesql.Catalog, sql analyze
 
 // tablesBehind reads what is behind a materialized view, under the inspection identity: the gateway
 // asks for itself, so that no subject's reach bounds it, and nobody is told.
-func tablesBehind(catalog googlesql.Catalog, sql analyzes) func(context.Context, string) ([]string, error) {
-	return func(ctx context.Context, name string) ([]string, error) {
+func tablesBehind(
+	catalogFor func(durable.Ask) googlesql.Catalog, sql analyzes,
+) func(context.Context, durable.Ask, string) ([]string, error) {
+	return func(ctx context.Context, ask durable.Ask, name string) ([]string, error) {
+		catalog := catalogFor(ask)
 		project, _, ok := strings.Cut(name, ".")
 		if !ok || strings.Count(name, ".") < 2 || strings.ContainsAny(name, "`\\\n") {
 			return nil, jobs.ErrNotMaterialized

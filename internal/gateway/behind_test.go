@@ -9,6 +9,8 @@ import (
 
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/config"
+	"github.com/bqgate/bqgate/internal/durable"
+	"github.com/bqgate/bqgate/internal/durable/durabletest"
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/googlesql/enginetest"
 	"github.com/bqgate/bqgate/internal/jobs"
@@ -25,6 +27,11 @@ func (c tables) Table(_ context.Context, id bigquery.TableID) (*bigquery.Table, 
 	default:
 		return t, nil
 	}
+}
+
+// forAll is one catalog for whoever asks.
+func forAll(c googlesql.Catalog) func(durable.Ask) googlesql.Catalog {
+	return func(durable.Ask) googlesql.Catalog { return c }
 }
 
 // What stands behind a name that BigQuery says it read: by the real grammar, over a catalog.
@@ -56,7 +63,7 @@ func TestTablesBehindAMaterializedView(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { pool.Close() })
-	behind := tablesBehind(catalog, googlesql.New(pool, googlesql.Limits{}))
+	behind := tablesBehind(forAll(catalog), googlesql.New(pool, googlesql.Limits{}))
 	for name, c := range map[string]struct {
 		want []string
 		err  error
@@ -77,14 +84,14 @@ func TestTablesBehindAMaterializedView(t *testing.T) {
 		"p.d":                           {err: jobs.ErrNotMaterialized},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := behind(t.Context(), name)
+			got, err := behind(t.Context(), durabletest.Decided(t, "d-1"), name)
 			slices.Sort(got)
 			if !errors.Is(err, c.err) || !slices.Equal(got, c.want) {
 				t.Errorf("%v, %v; want %v, %v", got, err, c.want, c.err)
 			}
 		})
 	}
-	got, err := behind(t.Context(), "p.d.down")
+	got, err := behind(t.Context(), durabletest.Decided(t, "d-1"), "p.d.down")
 	if err == nil || errors.Is(err, jobs.ErrNotMaterialized) || errors.Is(err, bigquery.ErrNotFound) {
 		t.Errorf("a catalog that is down says %v, %v", got, err)
 	}
@@ -93,13 +100,13 @@ func TestTablesBehindAMaterializedView(t *testing.T) {
 func TestJobChecksOfTheConfiguration(t *testing.T) {
 	got := jobChecks(config.ReferencedTables{
 		CachedResults: config.Accept, MissingTables: config.Refuse, MaterializedViews: config.Accept, RowAccessLookups: []string{"p.d.regions"},
-	}, tables{}, nil)
+	}, forAll(tables{}), nil)
 	slices.Sort(got.Accept)
 	accepts := slices.Equal(got.Accept, []jobs.Construct{jobs.CachedResult, jobs.Materialized})
 	if !accepts || !slices.Equal(got.Lookups, []string{"p.d.regions"}) || got.Behind == nil {
 		t.Errorf("%+v", got)
 	}
-	if none := jobChecks(config.ReferencedTables{}, tables{}, nil); len(none.Accept)+len(none.Lookups) != 0 {
+	if none := jobChecks(config.ReferencedTables{}, forAll(tables{}), nil); len(none.Accept)+len(none.Lookups) != 0 {
 		t.Errorf("nothing is said, and %+v is accepted", none)
 	}
 }

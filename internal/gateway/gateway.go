@@ -172,14 +172,14 @@ func (g *gateway) buildServices(ctx context.Context) error {
 	g.onClose(func() { pool.Close() })
 	g.log.Info("SQL workers are ready", "confined", pool.Confined())
 	records := jobs.NewStore(g.redis, g.keys)
+	catalogFor := func(ask durable.Ask) googlesql.Catalog { return catalog.For(ask) }
 	analyzer := googlesql.New(pool, googlesql.Limits{})
-	records.Checks = jobChecks(c.Checks.ReferencedTables, catalog, analyzer)
+	records.Checks = jobChecks(c.Checks.ReferencedTables, catalogFor, analyzer)
 	activity := &console.Activity{}
 	current := func() *policies.Set { return g.policies }
 
 	g.authz = &extauthz.Service{
-		Identity: g.who.authenticator, Analyzer: analyzer, Policies: current,
-		Catalog:   func(ask durable.Ask) googlesql.Catalog { return catalog.For(ask) },
+		Identity: g.who.authenticator, Analyzer: analyzer, Catalog: catalogFor, Policies: current,
 		Approvals: g.approvals, Jobs: records, Credentials: g.broker, Upstream: g.upstream, Metadata: g.upstream,
 		Journal: console.Seen{Journal: g.journal, Activity: activity}, Keys: g.keys, Log: g.log, Sessions: g.who.sessions,
 		Asks:     extauthz.Rate{AtOnce: c.Limits.AsksAtOnce, PerSecond: c.Limits.AsksPerSecond},

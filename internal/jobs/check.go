@@ -106,12 +106,12 @@ func (s *Store) Adopt(ctx context.Context, r Record, job bigquery.Job) (Record, 
 // on and is not as it was, read after the job was done (A8). A job that does not agree is broken
 // for good; one that is not DONE, or cannot be compared (*Uncertain), is an error, and nothing is
 // written.
-func (s *Store) Finish(ctx context.Context, r Record, job bigquery.Job, changed []string) (Verification, error) {
+func (s *Store) Finish(ctx context.Context, ask durable.Ask, r Record, job bigquery.Job, changed []string) (Verification, error) {
 	if job.State != "DONE" {
 		return Verification{}, fmt.Errorf("job %s is %s, not DONE", r.Job.JobID, job.State)
 	}
 	v := Verification{At: time.Now().UTC(), Destination: job.DestinationTable}
-	switch err := s.settle(ctx, r, job); {
+	switch err := s.settle(ctx, ask, r, job); {
 	case errors.Is(err, ErrMismatch):
 		v.Broken = err.Error()
 	case len(changed) > 0:

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/durable/durabletest"
 	"github.com/bqgate/bqgate/internal/jobs"
 )
 
@@ -22,7 +23,7 @@ func finished(t *testing.T, w world, r jobs.Record, change ...func(*bigquery.Job
 		t.Fatal(err)
 	}
 	j := job(append([]func(*bigquery.Job){func(j *bigquery.Job) { j.Reference, j.DestinationTable = r.Job, anonymous }}, change...)...)
-	v, err := w.Finish(t.Context(), r, j, nil)
+	v, err := w.Finish(t.Context(), durabletest.Decided(t, "d-1"), r, j, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/durable/durabletest"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/masking"
 	"github.com/bqgate/bqgate/internal/redistest"
@@ -294,15 +295,15 @@ func TestFinishIsWrittenOnce(t *testing.T) {
 	if err := w.Create(ctx, record()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Finish(ctx, record(), job(func(j *bigquery.Job) { j.State = "RUNNING" }), nil); err == nil {
+	if _, err := w.Finish(ctx, durabletest.Decided(t, "d-1"), record(), job(func(j *bigquery.Job) { j.State = "RUNNING" }), nil); err == nil {
 		t.Error("a running job was verified")
 	}
 	bad := job(func(j *bigquery.Job) { j.ReferencedTables[0].Table = "secrets" })
-	v, err := w.Finish(ctx, record(), bad, nil)
+	v, err := w.Finish(ctx, durabletest.Decided(t, "d-1"), record(), bad, nil)
 	if err != nil || v.Broken == "" {
 		t.Fatalf("a job that read something else: %+v, %v", v, err)
 	}
-	if v, err = w.Finish(ctx, record(), job(), nil); err != nil || v.Broken == "" {
+	if v, err = w.Finish(ctx, durabletest.Decided(t, "d-1"), record(), job(), nil); err != nil || v.Broken == "" {
 		t.Errorf("a broken job became readable: %+v, %v", v, err)
 	}
 	if _, standing, err := w.Get(ctx, "alice", "demo", "job-one-of-alice"); err != nil || standing == nil || standing.Broken == "" {

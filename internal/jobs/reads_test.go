@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/durable/durabletest"
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/jobs"
 )
@@ -109,11 +110,11 @@ func TestAChangeBreaksTheJobForGood(t *testing.T) {
 	if err := w.Create(ctx, record()); err != nil {
 		t.Fatal(err)
 	}
-	v, err := w.Finish(ctx, record(), job(), []string{"demo.crm.contacts"})
+	v, err := w.Finish(ctx, durabletest.Decided(t, "d-1"), record(), job(), []string{"demo.crm.contacts"})
 	if err != nil || !strings.Contains(v.Broken, "changed since it was decided on: demo.crm.contacts") {
 		t.Fatalf("%+v, %v: want a broken job that names the view", v, err)
 	}
-	if v, err = w.Finish(ctx, record(), job(), nil); err != nil || v.Broken == "" {
+	if v, err = w.Finish(ctx, durabletest.Decided(t, "d-1"), record(), job(), nil); err != nil || v.Broken == "" {
 		t.Errorf("the view was put back and the job became readable: %+v, %v", v, err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/durable"
 )
 
 // Construct is why what a job read cannot be compared with what was named, by the key of the
@@ -65,7 +66,7 @@ type Checks struct {
 	Lookups []string    // project.dataset.table: what row access policies may look into
 	// Behind lists the tables behind a materialized view, ErrNotMaterialized for anything else that
 	// is there, and bigquery.ErrNotFound for what is not, or is not shown to the gateway.
-	Behind func(ctx context.Context, name string) ([]string, error)
+	Behind func(ctx context.Context, ask durable.Ask, name string) ([]string, error)
 }
 
 // ErrNotMaterialized says that a name is not one of a materialized view.
@@ -76,7 +77,7 @@ var ErrNotMaterialized = errors.New("not a materialized view")
 // materialized views are always consistent with queries against the view's base tables". So a view
 // whose tables the analysis has all named stands for them, for every query: masks and plan are
 // those of the tables. https://cloud.google.com/bigquery/docs/materialized-views-use#smart_tuning
-func (s *Store) settle(ctx context.Context, r Record, job bigquery.Job) error {
+func (s *Store) settle(ctx context.Context, ask durable.Ask, r Record, job bigquery.Job) error {
 	err := CheckFinished(r, job)
 	if err == nil || !comparable(r, job) {
 		return err
@@ -89,7 +90,7 @@ func (s *Store) settle(ctx context.Context, r Record, job bigquery.Job) error {
 	chosen := texts(job.MaterializedViews)
 	if s.Checks.Behind != nil && len(extra)+len(chosen) <= bigquery.MaxReferencedTables {
 		for _, name := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(extra, chosen)))) {
-			tables, berr := s.Checks.Behind(ctx, name)
+			tables, berr := s.Checks.Behind(ctx, ask, name)
 			optimised := slices.Contains(chosen, name)
 			switch {
 			case berr == nil && len(tables) > 0 && len(without(tables, r.Tables)) == 0:

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/durable"
+	"github.com/bqgate/bqgate/internal/durable/durabletest"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/masking"
 )
@@ -84,7 +86,7 @@ func TestWhatCannotBeCompared(t *testing.T) {
 			for _, accept := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s/%s/%t", name, guarded, accept), func(t *testing.T) {
 					w, ctx := newWorld(t), t.Context()
-					w.Checks.Behind = func(_ context.Context, name string) ([]string, error) {
+					w.Checks.Behind = func(_ context.Context, _ durable.Ask, name string) ([]string, error) {
 						tables, ok := behind[name]
 						switch {
 						case ok:
@@ -109,7 +111,7 @@ func TestWhatCannotBeCompared(t *testing.T) {
 					j := job(func(j *bigquery.Job) {
 						j.ReferencedTables, j.MaterializedViews, j.CacheHit = tableIDs(c.told), tableIDs(c.chosen), c.cached
 					})
-					v, err := w.Finish(ctx, r, j, nil)
+					v, err := w.Finish(ctx, durabletest.Decided(t, "d-1"), r, j, nil)
 					_, standing, _ := w.Get(ctx, r.Owner, r.Job.ProjectID, r.Job.JobID)
 					want := c.want
 					var u *jobs.Uncertain
@@ -153,16 +155,16 @@ func TestWhatIsAcceptedLaterCanBeRead(t *testing.T) {
 	cached := job(func(j *bigquery.Job) { j.ReferencedTables, j.CacheHit = nil, true })
 	var u *jobs.Uncertain
 	for range 2 {
-		if v, err := w.Finish(ctx, r, cached, nil); !errors.As(err, &u) {
+		if v, err := w.Finish(ctx, durabletest.Decided(t, "d-1"), r, cached, nil); !errors.As(err, &u) {
 			t.Fatalf("%+v, %v", v, err)
 		}
 	}
 	w.Checks.Accept = []jobs.Construct{jobs.MissingTables, jobs.Materialized}
-	if v, err := w.Finish(ctx, r, cached, nil); !errors.As(err, &u) {
+	if v, err := w.Finish(ctx, durabletest.Decided(t, "d-1"), r, cached, nil); !errors.As(err, &u) {
 		t.Fatalf("something else was accepted: %+v, %v", v, err)
 	}
 	w.Checks.Accept = []jobs.Construct{jobs.CachedResult}
-	if v, err := w.Finish(ctx, r, cached, nil); err != nil || v.Broken != "" {
+	if v, err := w.Finish(ctx, durabletest.Decided(t, "d-1"), r, cached, nil); err != nil || v.Broken != "" {
 		t.Fatalf("accepted: %+v, %v", v, err)
 	}
 	_, standing, err := w.Get(ctx, r.Owner, r.Job.ProjectID, r.Job.JobID)
@@ -171,7 +173,7 @@ func TestWhatIsAcceptedLaterCanBeRead(t *testing.T) {
 	}
 
 	other := newWorld(t)
-	if v, err := other.Finish(ctx, r, cached, []string{"demo.crm.contacts"}); err != nil || v.Broken == "" {
+	if v, err := other.Finish(ctx, durabletest.Decided(t, "d-1"), r, cached, []string{"demo.crm.contacts"}); err != nil || v.Broken == "" {
 		t.Errorf("a view changed, and the list is missing: %+v, %v; want a broken job", v, err)
 	}
 }
@@ -203,7 +205,7 @@ func TestTablesThatRowAccessPoliciesLookInto(t *testing.T) {
 					r.RowAccess = map[string]bigquery.RowAccess{"p.d.t": bigquery.RowAccessPolicies}
 				}
 			})
-			v, err := w.Finish(t.Context(), r, job(func(j *bigquery.Job) { j.ReferencedTables = tableIDs(c.told) }), nil)
+			v, err := w.Finish(t.Context(), durabletest.Decided(t, "d-1"), r, job(func(j *bigquery.Job) { j.ReferencedTables = tableIDs(c.told) }), nil)
 			got := "agrees"
 			var u *jobs.Uncertain
 			switch {
@@ -225,10 +227,10 @@ func TestTablesThatRowAccessPoliciesLookInto(t *testing.T) {
 func TestAFaultBehindAMaterializedViewWritesNothing(t *testing.T) {
 	w, ctx := newWorld(t), t.Context()
 	w.Checks.Accept = everything
-	w.Checks.Behind = func(context.Context, string) ([]string, error) { return nil, errors.New("down") }
+	w.Checks.Behind = func(context.Context, durable.Ask, string) ([]string, error) { return nil, errors.New("down") }
 	r := record(func(r *jobs.Record) { r.Plan = masking.Plan{} })
 	for _, chosen := range []string{"", "demo.crm.mv"} {
-		v, err := w.Finish(ctx, r, job(func(j *bigquery.Job) {
+		v, err := w.Finish(ctx, durabletest.Decided(t, "d-1"), r, job(func(j *bigquery.Job) {
 			j.ReferencedTables, j.MaterializedViews = tableIDs("demo.crm.customers demo.crm.mv"), tableIDs(chosen)
 		}), nil)
 		var u *jobs.Uncertain
