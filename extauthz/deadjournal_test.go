@@ -129,7 +129,7 @@ func TestNothingLeavesWithADeadJournal(t *testing.T) {
 	deaths := map[string]func(context.Context) error{
 		"full":    func(context.Context) error { return errors.New("write journal: no space left on device") },
 		"failing": func(context.Context) error { return errors.New("sync: input/output error") },
-		"frozen":  func(ctx context.Context) error {
+		"frozen": func(ctx context.Context) error {
 			select { // longer than the caller waits; what nobody waits for may end
 			case <-ctx.Done():
 				return ctx.Err()

@@ -33,13 +33,13 @@ type bigQuery struct {
 	dry  []error // of the next dry runs
 }
 
-func (u *bigQuery) DryRun(ctx context.Context, op bigquery.Operation) (bigquery.DryRun, error) {
+func (u *bigQuery) DryRun(ctx context.Context, w durable.Facts, op bigquery.Operation) (bigquery.DryRun, error) {
 	if len(u.dry) > 0 {
 		err := u.dry[0]
 		u.dry = u.dry[1:]
 		return bigquery.DryRun{}, err
 	}
-	return u.boundWorld.DryRun(ctx, op)
+	return u.boundWorld.DryRun(ctx, w, op)
 }
 
 func (u *bigQuery) InsertJob(ctx context.Context, w durable.Decided, bearer, project string, body []byte) (bigquery.Job, error) {

@@ -580,13 +580,13 @@ func TestAJobMadeDirectlyIsNotAdopted(t *testing.T) {
 			if _, err := w.Adopt(ctx, b.Record, altered); !errors.Is(err, jobs.ErrMismatch) {
 				t.Errorf("the answer to the owner's request adopts it: %v", err)
 			}
-			if _, err := w.Recover(ctx, &bigQuery{job: &altered}, "alice", a.op.Job); !errors.Is(err, jobs.ErrMismatch) || !errors.Is(err, jobs.ErrNotFound) {
+			if _, err := w.Recover(ctx, durabletest.Decided(t, "d-1"), &bigQuery{job: &altered}, "alice", a.op.Job); !errors.Is(err, jobs.ErrMismatch) || !errors.Is(err, jobs.ErrNotFound) {
 				t.Errorf("a read adopts it: %v", err)
 			}
 			if _, _, err := w.Get(ctx, "alice", "demo", "job-one-of-alice"); !errors.Is(err, jobs.ErrNotFound) {
 				t.Errorf("a record was left behind: %v", err)
 			}
-			if _, err := w.Recover(ctx, &bigQuery{job: job}, "alice", a.op.Job); err != nil {
+			if _, err := w.Recover(ctx, durabletest.Decided(t, "d-1"), &bigQuery{job: job}, "alice", a.op.Job); err != nil {
 				t.Errorf("the job itself is not adopted: %v", err)
 			}
 		})
