@@ -2,6 +2,7 @@ package durable_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
@@ -14,7 +15,8 @@ import (
 	"github.com/bqgate/bqgate/internal/durable/durabletest"
 )
 
-// I1: code that skips the journal does not compile. Each folder of testdata/forged is one attempt.
+// I1: code that skips the journal does not compile. Each file of testdata/forged is one attempt, given to the compiler
+// as a package of this module.
 func TestForgedWitnessesDoNotCompile(t *testing.T) {
 	says := map[string]string{ // what the compiler says; "" where it is content
 		"honest":             ``,
@@ -37,7 +39,21 @@ func TestForgedWitnessesDoNotCompile(t *testing.T) {
 	}
 	for name, want := range says {
 		t.Run(name, func(t *testing.T) {
-			build := exec.Command("go", "build", "-o", os.DevNull, "./testdata/forged/"+name)
+			here, err := os.Getwd()
+			if err != nil {
+				t.Fatal(err)
+			}
+			overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{
+				filepath.Join(here, "forged", "forged.go"): filepath.Join(here, "testdata", "forged", name+".go.txt"),
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(t.TempDir(), "overlay.json")
+			if err := os.WriteFile(file, overlay, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			build := exec.Command("go", "build", "-overlay", file, "-o", os.DevNull, "./forged")
 			build.Env = append(os.Environ(), "CGO_ENABLED=0")
 			out, err := build.CombinedOutput()
 			switch {
