@@ -24,14 +24,16 @@ func TestBehind(t *testing.T) {
 			"[[1 <nil> 1] [2 <nil> 2]]"},
 		"wildcard by suffix": {"SELECT person, place FROM `crm.visits_*` WHERE _TABLE_SUFFIX = '2'", "[[2 Oslo]]"},
 	} {
-		a := d.query("agent", test.sql)
-		if a.Status != 200 {
-			t.Errorf("%s: status %d %s", name, a.Status, a.message())
-			continue
-		}
-		if got := fmt.Sprint(a.rows(t)); got != test.want {
-			t.Errorf("%s: rows %s, want %s", name, got, test.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			a := d.query("agent", test.sql)
+			if a.Status != 200 {
+				t.Errorf("%s: status %d %s", name, a.Status, a.message())
+				return
+			}
+			if got := fmt.Sprint(a.rows(t)); got != test.want {
+				t.Errorf("%s: rows %s, want %s", name, got, test.want)
+			}
+		})
 	}
 	// Computed from a secret: masked before it is computed, or refused. No whole secret comes out
 	// either way, which searchCanaries holds.
@@ -39,9 +41,11 @@ func TestBehind(t *testing.T) {
 		"SELECT lib.tail(ssn) AS t FROM crm.people", "SELECT lib.first_ssn() AS s", "SELECT UPPER(reference) AS r FROM lib.after_id(0)",
 		"SELECT id FROM lib.after_id(0) WHERE reference LIKE '911%'",
 	} {
-		if a := d.query("agent", sql); a.Status != 200 && a.Status != 403 {
-			t.Errorf("%s: status %d %s", sql, a.Status, a.message())
-		}
+		t.Run(sql, func(t *testing.T) {
+			if a := d.query("agent", sql); a.Status != 200 && a.Status != 403 {
+				t.Errorf("%s: status %d %s", sql, a.Status, a.message())
+			}
+		})
 	}
 	for sql, want := range map[string]string{
 		"SELECT lib.first_ssn() AS s": "crm.people.ssn",
@@ -54,9 +58,11 @@ func TestBehind(t *testing.T) {
 		"SELECT query FROM `region-us`.INFORMATION_SCHEMA.JOBS":   "the SQL of everybody's jobs",
 		"SELECT id FROM crm.contacts, crm.INFORMATION_SCHEMA.SCH": "not known",
 	} {
-		if a := d.query("agent", sql); a.Status != 403 || !strings.Contains(a.message(), want) {
-			t.Errorf("%s: status %d %s, want 403 with %q", sql, a.Status, a.message(), want)
-		}
+		t.Run(sql, func(t *testing.T) {
+			if a := d.query("agent", sql); a.Status != 403 || !strings.Contains(a.message(), want) {
+				t.Errorf("%s: status %d %s, want 403 with %q", sql, a.Status, a.message(), want)
+			}
+		})
 	}
 	if a := d.query("agent", "SELECT lib.nothing(1) AS s"); a.Status != 400 ||
 		!strings.Contains(a.message(), "the function demo.lib.nothing was not found") {
@@ -68,9 +74,11 @@ func TestBehind(t *testing.T) {
 		"SELECT id FROM crm.contacts", "SELECT lib.greet(name) AS g FROM crm.people", "SELECT id FROM lib.after_id(1)",
 		"SELECT person FROM `crm.visits_*`", "SELECT person FROM `crm.calls_*`",
 	} {
-		if a := d.query("analyst", sql); a.Status != 403 || !strings.Contains(a.message(), "no policy lets you read it") {
-			t.Errorf("analyst: %s: status %d %s, want 403", sql, a.Status, a.message())
-		}
+		t.Run(sql, func(t *testing.T) {
+			if a := d.query("analyst", sql); a.Status != 403 || !strings.Contains(a.message(), "no policy lets you read it") {
+				t.Errorf("analyst: %s: status %d %s, want 403", sql, a.Status, a.message())
+			}
+		})
 	}
 	if a := d.query("analyst", "SELECT id FROM crm.old_visits"); a.Status != 403 ||
 		!strings.Contains(a.message(), "crm.visits_2 is behind a view or a function that the query names") {

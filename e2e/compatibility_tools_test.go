@@ -147,10 +147,12 @@ func TestClientsToolbox(t *testing.T) {
 	t.Run("metadata", func(t *testing.T) {
 		for name, want := range map[string]string{"list_dataset_ids": "finance", "list_table_ids": "customers",
 			"get_dataset_info": "demo:crm", "get_table_info": "customer_id"} {
-			said, err := tool(name, map[string]any{"dataset": "crm", "table": "orders"})
-			if err != nil || !strings.Contains(said, want) || strings.Contains(said, "reviews") {
-				t.Errorf("%s: %v\n%s", name, err, said)
-			}
+			t.Run(name, func(t *testing.T) {
+				said, err := tool(name, map[string]any{"dataset": "crm", "table": "orders"})
+				if err != nil || !strings.Contains(said, want) || strings.Contains(said, "reviews") {
+					t.Errorf("%s: %v\n%s", name, err, said)
+				}
+			})
 		}
 	})
 	t.Run("refused", func(t *testing.T) {
@@ -165,9 +167,11 @@ func TestClientsToolbox(t *testing.T) {
 			"list_table_ids":       {"dataset": "hr"},
 			"analyze_contribution": {"input_data": "crm.orders", "contribution_metric": "SUM(amount)", "is_test_col": "status"},
 		} {
-			if said, err := tool(name, arguments); err == nil {
-				t.Errorf("%s answers %s", name, tail([]byte(said), 500))
-			}
+			t.Run(name, func(t *testing.T) {
+				if said, err := tool(name, arguments); err == nil {
+					t.Errorf("%s answers %s", name, tail([]byte(said), 500))
+				}
+			})
 		}
 	})
 	t.Run("held and approved", func(t *testing.T) {
@@ -281,9 +285,11 @@ func TestClientsBq(t *testing.T) {
 			"/datasets/crm?alt=json":                       `"demo:crm"`,
 			"/jobs?projection=full&maxResults=50&alt=json": "bqjob_r1_1",
 		} {
-			if a := b.call("GET", root+path, b.token("agent"), nil); a.Status != 200 || !strings.Contains(string(a.Body), want) {
-				t.Errorf("%s: status %d %s", path, a.Status, tail(a.Body, 500))
-			}
+			t.Run(path, func(t *testing.T) {
+				if a := b.call("GET", root+path, b.token("agent"), nil); a.Status != 200 || !strings.Contains(string(a.Body), want) {
+					t.Errorf("%s: status %d %s", path, a.Status, tail(a.Body, 500))
+				}
+			})
 		}
 		if a := b.call("GET", root+"/datasets/crm/tables/customers/data?maxResults=100&startIndex=0&alt=json", b.token("agent"),
 			nil); a.Status != 403 || !strings.Contains(a.message(), "SELECT * FROM") {

@@ -55,11 +55,13 @@ func TestHiddenNames(t *testing.T) {
 	// Others know these tables, and so does the gateway by now.
 	for _, sql := range []string{"SELECT * FROM hr.v2", "SELECT * FROM hr.notes", "SELECT * FROM part.shut", "SELECT * FROM hr.tf(0)",
 		"SELECT * FROM `demo.hr.notes_*`"} {
-		owner := d.mint(map[string]any{"subject": "repo:acme/owner", "groups": []string{"owners"}})
-		if a := d.sql(owner, sql, false); a.Status >= 500 {
-			t.Fatalf("%s: status %d %s", sql, a.Status, a.message())
-		}
-		d.exempt()
+		t.Run(sql, func(t *testing.T) {
+			owner := d.mint(map[string]any{"subject": "repo:acme/owner", "groups": []string{"owners"}})
+			if a := d.sql(owner, sql, false); a.Status >= 500 {
+				t.Fatalf("%s: status %d %s", sql, a.Status, a.message())
+			}
+			d.exempt()
+		})
 	}
 	d.forget(t)
 	caller := 0
@@ -108,18 +110,22 @@ func TestHiddenNames(t *testing.T) {
 	for _, r := range d.arrived() {
 		for _, part := range []string{"/datasets/hr", "/datasets/none", "/datasets/zz", "/datasets/part/tables/shut",
 			"/datasets/north/tables/other", "/tables/qq"} {
-			// "pay" is a table that the agent may read, wherever it is.
-			if r.Service == "bigquery" && strings.Contains(r.Path, part) && !strings.HasSuffix(r.Path, "/tables/pay") {
-				t.Errorf("Google was asked %s %s", r.Method, r.Path)
-			}
+			t.Run(part, func(t *testing.T) {
+				// "pay" is a table that the agent may read, wherever it is.
+				if r.Service == "bigquery" && strings.Contains(r.Path, part) && !strings.HasSuffix(r.Path, "/tables/pay") {
+					t.Errorf("Google was asked %s %s", r.Method, r.Path)
+				}
+			})
 		}
 	}
 	t.Run("datasets.list", func(t *testing.T) {
 		a := d.call("GET", "/bigquery/v2/projects/demo/datasets", agent(), nil)
 		for name, want := range map[string]bool{"crm": true, "part": true, "north": true, "hr": false, "quiet": false} {
-			if got := strings.Contains(string(a.Body), `"datasetId":"`+name+`"`); got != want {
-				t.Errorf("it shows %s: %t, want %t", name, got, want)
-			}
+			t.Run(name, func(t *testing.T) {
+				if got := strings.Contains(string(a.Body), `"datasetId":"`+name+`"`); got != want {
+					t.Errorf("it shows %s: %t, want %t", name, got, want)
+				}
+			})
 		}
 	})
 	t.Run("behind an open view", func(t *testing.T) {

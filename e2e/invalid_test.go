@@ -58,10 +58,12 @@ func TestInvalidSQL(t *testing.T) {
 						"query": c.sql, "useLegacySql": false,
 					}}}),
 			} {
-				reason := map[int]string{400: "invalidQuery: bqgate: ", 403: "accessDenied: bqgate: "}[c.status]
-				if a.Status != c.status || !strings.HasPrefix(a.message(), reason) || !strings.Contains(a.message(), c.says) {
-					t.Errorf("%s: %d %q; want %d %s… %q", form, a.Status, a.message(), c.status, reason, c.says)
-				}
+				t.Run(form, func(t *testing.T) {
+					reason := map[int]string{400: "invalidQuery: bqgate: ", 403: "accessDenied: bqgate: "}[c.status]
+					if a.Status != c.status || !strings.HasPrefix(a.message(), reason) || !strings.Contains(a.message(), c.says) {
+						t.Errorf("%s: %d %q; want %d %s… %q", form, a.Status, a.message(), c.status, reason, c.says)
+					}
+				})
 			}
 		})
 	}

@@ -47,15 +47,18 @@ func TestReported(t *testing.T) {
 			"SELECT id FROM crm.regional":                               false,
 			"SELECT p.id FROM crm.plain p JOIN crm.regional USING (id)": false,
 		} {
-			a := d.query("agent", sql)
-			if a.Status != 200 || (a.json(t)["jobComplete"] == true) != known {
-				t.Errorf("%s: %d %s, known: %t", sql, a.Status, a.Body, known)
-			}
-			if a = d.query("reviewer", sql); known && a.Status != 200 {
-				t.Errorf("under max_bytes: %s: %d %s", sql, a.Status, a.message())
-			} else if !known {
-				refused(t, "over max_bytes: "+sql, a, "does not say beforehand how much the query would read, and at most 1 GiB are allowed")
-			}
+			t.Run(sql, func(t *testing.T) {
+				a := d.query("agent", sql)
+				if a.Status != 200 || (a.json(t)["jobComplete"] == true) != known {
+					t.Errorf("%s: %d %s, known: %t", sql, a.Status, a.Body, known)
+				}
+				if a = d.query("reviewer", sql); known && a.Status != 200 {
+					t.Errorf("under max_bytes: %s: %d %s", sql, a.Status, a.message())
+				} else if !known {
+					refused(t, "over max_bytes: "+sql, a,
+						"does not say beforehand how much the query would read, and at most 1 GiB are allowed")
+				}
+			})
 		}
 		job := d.hold(t, "agent", "SELECT region FROM crm.regional")
 		r := d.request(t, "reviewer", job)
@@ -74,7 +77,8 @@ func TestReported(t *testing.T) {
 			"SELECT ssn FROM crm.people": "more than 1 B, the maximumBytesBilled of the request",
 		} {
 			a := limited(sql, map[bool]string{true: "1", false: "20971520"}[strings.Contains(sql, "ssn")])
-			if a.Status != 400 || !strings.HasPrefix(a.message(), "bytesBilledLimitExceeded: bqgate: ") || !strings.Contains(a.message(), says) {
+			if a.Status != 400 || !strings.HasPrefix(a.message(), "bytesBilledLimitExceeded: bqgate: ") ||
+				!strings.Contains(a.message(), says) {
 				t.Errorf("%s: %d %s", sql, a.Status, a.message())
 			}
 		}
@@ -82,10 +86,13 @@ func TestReported(t *testing.T) {
 			"resourcesExceeded": "more memory or computing", "quotaExceeded": "a quota of BigQuery's is used up", "stopped": "cancelled",
 			"invalidQuery": "could not run the query",
 		} {
-			a := d.query("analyst", "SELECT ssn FROM crm.people -- fake:fail="+reason)
-			if a.Status < 400 || a.Status > 499 || !strings.HasPrefix(a.message(), reason+": bqgate: ") || !strings.Contains(a.message(), says) {
-				t.Errorf("%s: %d %s", reason, a.Status, a.message())
-			}
+			t.Run(reason, func(t *testing.T) {
+				a := d.query("analyst", "SELECT ssn FROM crm.people -- fake:fail="+reason)
+				if a.Status < 400 || a.Status > 499 || !strings.HasPrefix(a.message(), reason+": bqgate: ") ||
+					!strings.Contains(a.message(), says) {
+					t.Errorf("%s: %d %s", reason, a.Status, a.message())
+				}
+			})
 		}
 	})
 
@@ -95,48 +102,60 @@ func TestReported(t *testing.T) {
 			"SELECT id FROM crm.plain ORDER BY id -- fake:lists=demo.crm.plain$20261130",
 			"SELECT id FROM crm.plain ORDER BY id -- fake:chosen=demo.crm.mv",
 		} {
-			rows(t, sql, d.query("agent", sql), "[[1] [2]]")
+			t.Run(sql, func(t *testing.T) {
+				rows(t, sql, d.query("agent", sql), "[[1] [2]]")
+			})
 		}
 		refused(t, "another table", d.query("agent", "SELECT id FROM crm.plain -- fake:lists=demo.crm.plain,demo.crm.people"),
 			"BigQuery's job does not agree with what was decided")
 		for sql, says := range map[string]string{
 			"SELECT id FROM crm.plain -- fake:lists=none":                                   "(checks.referenced_tables.missing_tables)",
 			"SELECT id FROM crm.plain -- fake:lists=demo.crm.mv -- fake:chosen=demo.crm.mv": "(checks.referenced_tables.materialized_views)",
-			"SELECT id FROM crm.people -- fake:lists=none":                                  "a query without tables that have sensitive columns",
+			"SELECT id FROM crm.people -- fake:lists=none": "a query without tables that have sensitive " +
+				"columns",
 		} {
-			refused(t, sql, d.query("agent", sql), says)
+			t.Run(sql, func(t *testing.T) {
+				refused(t, sql, d.query("agent", sql), says)
+			})
 		}
 		// An analyst's queries wait for nobody.
 		lookup := "SELECT id FROM crm.regional ORDER BY id -- fake:lists=demo.crm.regional,demo.crm.regions"
 		cached := map[string]string{
-			insert(t, "analyst", "SELECT id FROM crm.plain ORDER BY id -- fake:cached"):    "(checks.referenced_tables.cached_results)",
-			insert(t, "analyst", "SELECT id FROM crm.people ORDER BY id -- fake:cached"):   "a query without tables that have sensitive columns",
+			insert(t, "analyst", "SELECT id FROM crm.plain ORDER BY id -- fake:cached"): "(checks.referenced_tables.cached_results)",
+			insert(t, "analyst", "SELECT id FROM crm.people ORDER BY id -- fake:cached"): "a query without tables that have sensitive " +
+				"columns",
 			insert(t, "analyst", "SELECT id FROM crm.regional ORDER BY id -- fake:cached"): "row access policies",
 			insert(t, "analyst", lookup): "(checks.referenced_tables.row_access_lookups)",
 		}
 		results := func(job string) answer { return d.poll(t, d.token("analyst"), job) }
 		for job, says := range cached {
-			refused(t, "first", results(job), says)
-			refused(t, "again", results(job), says)
+			t.Run(job, func(t *testing.T) {
+				refused(t, "first", results(job), says)
+				refused(t, "again", results(job), says)
+			})
 		}
-		// An operator accepts what can be, and the same jobs can be read, but for what reads sensitive or row-filtered tables.
+		// An operator accepts what can be, and the same jobs can be read, but for what reads
+		// sensitive or row-filtered tables.
 		file := filepath.Join(d.dir, "bqgate.yaml")
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		text = append(text, "\nchecks: {referenced_tables: {cached_results: accept, missing_tables: accept, row_access_lookups: [demo.crm.regions]}}\n"...)
+		text = append(text, "\nchecks: {referenced_tables: {cached_results: accept, missing_tables: accept, row_access_lookups: "+
+			"[demo.crm.regions]}}\n"...)
 		if err := os.WriteFile(file, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		d.restart(t)
 		for job, says := range cached {
-			switch a := results(job); {
-			case strings.Contains(says, "cached_results"), strings.Contains(says, "lookups"):
-				rows(t, "accepted: "+says, a, "[[1] [2]]")
-			default:
-				refused(t, "accepted elsewhere", a, says)
-			}
+			t.Run(job, func(t *testing.T) {
+				switch a := results(job); {
+				case strings.Contains(says, "cached_results"), strings.Contains(says, "lookups"):
+					rows(t, "accepted: "+says, a, "[[1] [2]]")
+				default:
+					refused(t, "accepted elsewhere", a, says)
+				}
+			})
 		}
 		refused(t, "another table, still", d.query("agent", "SELECT id FROM crm.plain -- fake:lists=demo.crm.plain,demo.crm.people"),
 			"BigQuery's job does not agree with what was decided")

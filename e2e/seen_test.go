@@ -187,10 +187,12 @@ func TestReadsThatNameAJob(t *testing.T) {
 			t.Errorf("%d cancels arrived at BigQuery, want %d", n, before+1)
 		}
 		for _, path := range []string{"jobs/fails", "queries/fails", "jobs"} {
-			if a := d.call("GET", base+path, out, nil); a.Status != 403 ||
-				strings.Contains(string(a.Body), "Bad int64") || strings.Contains(string(a.Body), "invalidQuery") {
-				t.Errorf("%s: status %d %s", path, a.Status, a.Body)
-			}
+			t.Run(path, func(t *testing.T) {
+				if a := d.call("GET", base+path, out, nil); a.Status != 403 ||
+					strings.Contains(string(a.Body), "Bad int64") || strings.Contains(string(a.Body), "invalidQuery") {
+					t.Errorf("%s: status %d %s", path, a.Status, a.Body)
+				}
+			})
 		}
 	})
 	t.Run("page tokens", func(t *testing.T) {
@@ -234,9 +236,11 @@ func TestReadsThatNameAJob(t *testing.T) {
 			t.Fatalf("BigQuery was asked for page %q, which is not padded", upstream)
 		}
 		for name, bad := range map[string]string{"another job's": foreign, "BigQuery's own": upstream, "made up": "BEGX==="} {
-			if a := page(bad); a.Status != 400 || strings.Contains(string(a.Body), `"rows"`) {
-				t.Errorf("%s: status %d %s", name, a.Status, a.Body)
-			}
+			t.Run(name, func(t *testing.T) {
+				if a := page(bad); a.Status != 400 || strings.Contains(string(a.Body), `"rows"`) {
+					t.Errorf("%s: status %d %s", name, a.Status, a.Body)
+				}
+			})
 		}
 	})
 	d.searchCanaries()

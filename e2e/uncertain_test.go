@@ -29,14 +29,16 @@ func TestUncertain(t *testing.T) {
 		"as it was":                      {"SELECT v.id FROM logs.visits AS v" + then, "[[v1]]"},
 		"INFORMATION_SCHEMA, by a names": {"SELECT table_name FROM logs.INFORMATION_SCHEMA.TABLES WHERE table_name = 'day_1'", "[[day_1]]"},
 	} {
-		a := d.query("agent", test.sql)
-		if a.Status != 200 {
-			t.Errorf("%s: status %d %s", name, a.Status, a.message())
-			continue
-		}
-		if got := fmt.Sprint(a.rows(t)); got != test.want {
-			t.Errorf("%s: rows %s, want %s", name, got, test.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			a := d.query("agent", test.sql)
+			if a.Status != 200 {
+				t.Errorf("%s: status %d %s", name, a.Status, a.message())
+				return
+			}
+			if got := fmt.Sprint(a.rows(t)); got != test.want {
+				t.Errorf("%s: rows %s, want %s", name, got, test.want)
+			}
+		})
 	}
 	for name, sql := range map[string]string{
 		"the prefix is a table":         "SELECT TO_JSON_STRING(t) AS j FROM `logs.web_*` AS t",
@@ -60,9 +62,11 @@ func TestUncertain(t *testing.T) {
 		"a row beside secrets":          "SELECT TO_JSON_STRING(b) AS j, p.ssn FROM `logs.bus_*` AS b, crm.people AS p",
 		"by position":                   "SELECT id FROM (SELECT * FROM `logs.bus_*` UNION ALL SELECT ssn FROM crm.people)",
 	} {
-		if a := d.query("agent", sql); a.Status != 403 {
-			t.Errorf("%s: %s: status %d %s %s", name, sql, a.Status, a.message(), a.Body)
-		}
+		t.Run(name, func(t *testing.T) {
+			if a := d.query("agent", sql); a.Status != 403 {
+				t.Errorf("%s: %s: status %d %s %s", name, sql, a.Status, a.message(), a.Body)
+			}
+		})
 	}
 	d.searchCanaries()
 }

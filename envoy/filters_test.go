@@ -128,9 +128,11 @@ func TestForward(t *testing.T) {
 				t.Fatalf("status %d, body %q, error %v", res.StatusCode, text, err)
 			}
 			for _, name := range []string{"set-cookie", "authorization", "x-envoy-upstream-service-time"} {
-				if v := res.Header.Get(name); v != "" {
-					t.Errorf("the client got %s: %s", name, v)
-				}
+				t.Run(name, func(t *testing.T) {
+					if v := res.Header.Get(name); v != "" {
+						t.Errorf("the client got %s: %s", name, v)
+					}
+				})
 			}
 			if got := res.Header.Get("server"); got != "bqgate" {
 				t.Errorf("server: %q", got)
@@ -174,9 +176,11 @@ func TestForward(t *testing.T) {
 				}
 			}
 			for name := range want {
-				if up.Header.Get(name) == "" {
-					t.Errorf("upstream got no %s", name)
-				}
+				t.Run(name, func(t *testing.T) {
+					if up.Header.Get(name) == "" {
+						t.Errorf("upstream got no %s", name)
+					}
+				})
 			}
 		})
 	}
@@ -204,14 +208,16 @@ func TestOwnRepliesStayAsTheyAre(t *testing.T) {
 	pending := `{"jobComplete":false}`
 	t.Run("ext_authz", func(t *testing.T) {
 		for _, code := range []int{200, 400, 401, 403, 503} {
-			w := start(t, &world{check: deny(code, pending)})
-			if got, contentType, body := get(t, "http://"+w.rest+queries+"/x"); got != code || body != pending ||
-				contentType != jsonContentType {
-				t.Errorf("status %d, content-type %q, body %q; want %d %q", got, contentType, body, code, pending)
-			}
-			if n := len(w.requests()); n != 0 {
-				t.Errorf("%d requests arrived upstream", n)
-			}
+			t.Run(fmt.Sprint(code), func(t *testing.T) {
+				w := start(t, &world{check: deny(code, pending)})
+				if got, contentType, body := get(t, "http://"+w.rest+queries+"/x"); got != code || body != pending ||
+					contentType != jsonContentType {
+					t.Errorf("status %d, content-type %q, body %q; want %d %q", got, contentType, body, code, pending)
+				}
+				if n := len(w.requests()); n != 0 {
+					t.Errorf("%d requests arrived upstream", n)
+				}
+			})
 		}
 	})
 	t.Run("ext_authz error response", func(t *testing.T) {
@@ -280,19 +286,21 @@ func TestBrokenFramingIsCutOff(t *testing.T) {
 			" HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 		"no host": "GET " + queries + "/x HTTP/1.1\r\n\r\n",
 	} {
-		conn, err := net.DialTimeout("tcp", w.rest, 5*time.Second)
-		if err != nil {
-			t.Fatal(err)
-		}
-		conn.SetDeadline(time.Now().Add(10 * time.Second))
-		if _, err := io.WriteString(conn, request); err != nil {
-			t.Fatal(err)
-		}
-		got, err := io.ReadAll(conn)
-		if err != nil || strings.Contains(string(got), " 200 ") {
-			t.Errorf("%s: got %q, error %v; want a closed connection", name, got, err)
-		}
-		conn.Close()
+		t.Run(name, func(t *testing.T) {
+			conn, err := net.DialTimeout("tcp", w.rest, 5*time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn.SetDeadline(time.Now().Add(10 * time.Second))
+			if _, err := io.WriteString(conn, request); err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(conn)
+			if err != nil || strings.Contains(string(got), " 200 ") {
+				t.Errorf("%s: got %q, error %v; want a closed connection", name, got, err)
+			}
+			conn.Close()
+		})
 	}
 	if all := w.requests(); len(all) != 0 {
 		t.Errorf("%s arrived upstream", all[0].RequestURI)
@@ -332,10 +340,12 @@ func TestNothingElseLeadsUpstream(t *testing.T) {
 		"/healthz/x",
 		"/google.cloud.bigquery.storage.v1.BigQueryRead/ReadRows", "http://bigquery.googleapis.com/bigquery/v2/projects/x",
 	} {
-		code, contentType, body := raw(t, w.rest, fmt.Sprintf("GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path))
-		if code == 200 || code >= 500 {
-			t.Errorf("%s: status %d %s %s", path, code, contentType, body)
-		}
+		t.Run(path, func(t *testing.T) {
+			code, contentType, body := raw(t, w.rest, fmt.Sprintf("GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path))
+			if code == 200 || code >= 500 {
+				t.Errorf("%s: status %d %s %s", path, code, contentType, body)
+			}
+		})
 	}
 	if all := w.requests(); len(all) != 0 {
 		t.Errorf("%s arrived upstream", all[0].RequestURI)
@@ -349,13 +359,15 @@ func TestNothingElseLeadsUpstream(t *testing.T) {
 func TestUnknownHost(t *testing.T) {
 	w := start(t, &world{config: func(c *Config) { c.Domains = []string{"bigquery.internal.example"} }})
 	for host, want := range map[string]int{"bigquery.internal.example": 200, "other.example": 403, "x": 403} {
-		code, contentType, body := raw(t, w.rest, "GET "+queries+"/x HTTP/1.1\r\nHost: "+host+"\r\n\r\n")
-		if code != want {
-			t.Errorf("host %s: status %d, want %d", host, code, want)
-		}
-		if want != 200 {
-			wantBigQueryError(t, code, contentType, body, 403, "accessDenied")
-		}
+		t.Run(host, func(t *testing.T) {
+			code, contentType, body := raw(t, w.rest, "GET "+queries+"/x HTTP/1.1\r\nHost: "+host+"\r\n\r\n")
+			if code != want {
+				t.Errorf("host %s: status %d, want %d", host, code, want)
+			}
+			if want != 200 {
+				wantBigQueryError(t, code, contentType, body, 403, "accessDenied")
+			}
+		})
 	}
 	if n := len(w.requests()); n != 1 {
 		t.Errorf("%d requests arrived upstream, want 1", n)
@@ -364,10 +376,12 @@ func TestUnknownHost(t *testing.T) {
 
 func TestUpstreamNameIsChecked(t *testing.T) {
 	for name, want := range map[string]int{BigQueryHost: 200, "*.googleapis.com": 200, "bigquery.evil.example": 503, "*.com": 503} {
-		w := start(t, &world{upstreamName: name})
-		if code, _, body := get(t, "http://"+w.rest+queries+"/x"); code != want {
-			t.Errorf("certificate for %s: status %d %s, want %d", name, code, body, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			w := start(t, &world{upstreamName: name})
+			if code, _, body := get(t, "http://"+w.rest+queries+"/x"); code != want {
+				t.Errorf("certificate for %s: status %d %s, want %d", name, code, body, want)
+			}
+		})
 	}
 }
 

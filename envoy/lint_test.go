@@ -317,9 +317,11 @@ func edit(t *testing.T, text, old, with string) (string, int) {
 
 func TestLintOfNothing(t *testing.T) {
 	for _, text := range []string{"", "\n", "---\n", "x", "- a", "[", "a: b: c", "a: 1\n---\nb: 2\n", "\x00"} {
-		if findings, err := Lint([]byte(text)); err == nil && len(findings) == 0 {
-			t.Errorf("%q has no findings", text)
-		}
+		t.Run(text, func(t *testing.T) {
+			if findings, err := Lint([]byte(text)); err == nil && len(findings) == 0 {
+				t.Errorf("%q has no findings", text)
+			}
+		})
 	}
 	twice := strings.Replace(rendered(t, "sidecar"), "merge_slashes: true", "merge_slashes: true\n          merge_slashes: false", 1)
 	if findings, err := Lint([]byte(twice)); err == nil && len(findings) == 0 {

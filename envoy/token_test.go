@@ -38,10 +38,12 @@ func TestTokenListener(t *testing.T) {
 		{"POST", "/v1/token/..%2f..%2fbigquery", "", 400, `{"error":"invalid_request"`},
 		{"POST", "/v1/token", strings.Repeat("x", 65<<10), 413, `{"error":"invalid_request"`},
 	} {
-		code, contentType, body := do(t, http.DefaultClient, tt.method, url+tt.path, nil, strings.NewReader(tt.body))
-		if code != tt.code || !strings.HasPrefix(body, tt.want) || !strings.HasPrefix(contentType, "application/json") {
-			t.Errorf("%s %s: %d %s %s; want %d %s", tt.method, tt.path, code, contentType, body, tt.code, tt.want)
-		}
+		t.Run(tt.method, func(t *testing.T) {
+			code, contentType, body := do(t, http.DefaultClient, tt.method, url+tt.path, nil, strings.NewReader(tt.body))
+			if code != tt.code || !strings.HasPrefix(body, tt.want) || !strings.HasPrefix(contentType, "application/json") {
+				t.Errorf("%s %s: %d %s %s; want %d %s", tt.method, tt.path, code, contentType, body, tt.code, tt.want)
+			}
+		})
 	}
 	if n := got.Load(); n != 2 {
 		t.Errorf("%d requests arrived at the token endpoint, want 2", n)

@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -164,17 +165,19 @@ rules:
   - {name: short, groups: [maybe], read: [demo.crm.*, demo.hr.*], for: 30m}
 `)
 	for age, ends := range map[time.Duration]bool{20 * time.Minute: false, 31 * time.Minute: false, 32 * time.Minute: true} {
-		who := subject("x", "g")
-		who.Issued = now.Add(-age)
-		d := set.Decide(ask(who, selects("demo.crm.t", "a"), tableOf("demo.crm.t", "a")))
-		if (d.Effect == Refuse) != ends || ends && d.Rule.Name != "short" {
-			t.Errorf("%s: %s by %s", age, d.Effect, d.Rule.Name)
-		}
-		if _, aged := set.Aged(who, []string{"demo.crm.t"}, now); aged != ends {
-			t.Errorf("%s, of a request that waits: %v", age, aged)
-		}
-		if _, reached := set.Reach(who, now).Table(tableOf("demo.crm.t").TableReference); reached == ends {
-			t.Errorf("%s: reached %v", age, reached)
-		}
+		t.Run(fmt.Sprint(age), func(t *testing.T) {
+			who := subject("x", "g")
+			who.Issued = now.Add(-age)
+			d := set.Decide(ask(who, selects("demo.crm.t", "a"), tableOf("demo.crm.t", "a")))
+			if (d.Effect == Refuse) != ends || ends && d.Rule.Name != "short" {
+				t.Errorf("%s: %s by %s", age, d.Effect, d.Rule.Name)
+			}
+			if _, aged := set.Aged(who, []string{"demo.crm.t"}, now); aged != ends {
+				t.Errorf("%s, of a request that waits: %v", age, aged)
+			}
+			if _, reached := set.Reach(who, now).Table(tableOf("demo.crm.t").TableReference); reached == ends {
+				t.Errorf("%s: reached %v", age, reached)
+			}
+		})
 	}
 }

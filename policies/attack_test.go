@@ -266,17 +266,19 @@ func TestA33(t *testing.T) {
 		{"demo.crm.*_eu", "demo.crm.events_*", Refuse},
 		{"demo.crm.events_?", "demo.crm.events_*", Refuse},
 	} {
-		text := strings.Replace(readAll, "demo.crm.*", c.read, 1)
-		if strings.Contains(c.read, "?") {
-			if _, err := LoadBytes("p.yaml", []byte(text), Options{}); err == nil {
-				t.Errorf("%s was loaded", c.read)
+		t.Run(c.read, func(t *testing.T) {
+			text := strings.Replace(readAll, "demo.crm.*", c.read, 1)
+			if strings.Contains(c.read, "?") {
+				if _, err := LoadBytes("p.yaml", []byte(text), Options{}); err == nil {
+					t.Errorf("%s was loaded", c.read)
+				}
+				return
 			}
-			continue
-		}
-		set := mustLoad(t, text)
-		if d := set.Decide(ask(subject("x", "g"), selects(c.table, "a"), tableOf(c.table, "a"))); d.Effect != c.want {
-			t.Errorf("%s by %s: %s %s", c.table, c.read, d.Effect, d.Message)
-		}
+			set := mustLoad(t, text)
+			if d := set.Decide(ask(subject("x", "g"), selects(c.table, "a"), tableOf(c.table, "a"))); d.Effect != c.want {
+				t.Errorf("%s by %s: %s %s", c.table, c.read, d.Effect, d.Message)
+			}
+		})
 	}
 	// One member with a sensitive column is enough.
 	set := mustLoad(t, readAll+"columns:\n  - {match: demo.crm.events_2026.a, mask: ALWAYS_NULL}\n")
@@ -305,10 +307,12 @@ func TestExistenceIsNotTold(t *testing.T) {
 	want := Explain(set.Decide(exists)).String()
 	for name, r := range map[string]Request{"missing": missing, "missing column": column} {
 		for _, bytes := range []int64{-1, 0, 1 << 50} {
-			r.Estimate = &Estimate{Bytes: bytes}
-			if got := Explain(set.Decide(r)).String(); got != want {
-				t.Errorf("%s differs:\n%s\nfrom:\n%s", name, got, want)
-			}
+			t.Run(fmt.Sprint(bytes), func(t *testing.T) {
+				r.Estimate = &Estimate{Bytes: bytes}
+				if got := Explain(set.Decide(r)).String(); got != want {
+					t.Errorf("%s differs:\n%s\nfrom:\n%s", name, got, want)
+				}
+			})
 		}
 		if r.Estimate = nil; set.NeedsEstimate(r) {
 			t.Error("BigQuery would be asked about a table that the subject must not know")
@@ -347,10 +351,12 @@ func TestViews(t *testing.T) {
 		{"  - {match: demo.crm.v.ssn, mask: ALWAYS_NULL}\n", Refuse, ""},
 		{"  - {match: 'demo.*.*.ssn', mask: ALWAYS_NULL}\n", Refuse, ""},
 	} {
-		d := mustLoad(t, readAll+"columns:\n"+c.columns).Decide(ask(subject("x", "g"), a, view, tableOf("demo.crm.t", "social", "id")))
-		if d.Effect != c.want || c.want == Allow && d.Mask.Columns[0].Mask != c.mask {
-			t.Errorf("%s: %s %s %v", c.columns, d.Effect, d.Message, d.Mask.Columns)
-		}
+		t.Run(c.columns, func(t *testing.T) {
+			d := mustLoad(t, readAll+"columns:\n"+c.columns).Decide(ask(subject("x", "g"), a, view, tableOf("demo.crm.t", "social", "id")))
+			if d.Effect != c.want || c.want == Allow && d.Mask.Columns[0].Mask != c.mask {
+				t.Errorf("%s: %s %s %v", c.columns, d.Effect, d.Message, d.Mask.Columns)
+			}
+		})
 	}
 }
 

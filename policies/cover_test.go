@@ -72,9 +72,11 @@ func TestClosedNamesAreAllThatIsTold(t *testing.T) {
 				t.Errorf("%s %q, want %q", d.Effect, d.Message, c.want)
 			}
 			for _, hidden := range []string{"hr.base", "hr.v1", "note"} {
-				if said := d.Message + d.Remedy; strings.Contains(said, hidden) && !strings.Contains(c.want, hidden) {
-					t.Errorf("%s is told: %s", hidden, said)
-				}
+				t.Run(hidden, func(t *testing.T) {
+					if said := d.Message + d.Remedy; strings.Contains(said, hidden) && !strings.Contains(c.want, hidden) {
+						t.Errorf("%s is told: %s", hidden, said)
+					}
+				})
 			}
 			if len(d.Sensitive) > 0 || d.Rule != (RuleRef{}) || len(d.Cites) > 0 {
 				t.Errorf("the refusal tells more: %+v", d)

@@ -91,24 +91,26 @@ func TestAClosedProjectTellsNothing(t *testing.T) {
 	set := jobsSet(t, map[string]string{"default": "demo"})
 	texts := map[string]bool{}
 	for _, project := range []string{"partner", "bigquery-public-data", "no-such-project"} {
-		for _, a := range []*googlesql.Analysis{
-			nil, {}, selects(project+".crm.t", "a"),
-			{Error: &googlesql.Error{Code: googlesql.ErrorNotFound, Message: "Unrecognized name: x"}},
-			{Statements: []googlesql.Statement{{Kind: "DROP_TABLE", Targets: []string{project + ".crm.t"}}}},
-		} {
-			r := ask(subject("x", "g"), a)
-			r.Project = project
-			d := set.Decide(r)
-			if set.NeedsEstimate(r) || len(set.NeedsRowAccess(r)) > 0 || d.Effect != Refuse {
-				t.Errorf("%s: %s, or something is asked of BigQuery", project, d.Effect)
+		t.Run(project, func(t *testing.T) {
+			for _, a := range []*googlesql.Analysis{
+				nil, {}, selects(project+".crm.t", "a"),
+				{Error: &googlesql.Error{Code: googlesql.ErrorNotFound, Message: "Unrecognized name: x"}},
+				{Statements: []googlesql.Statement{{Kind: "DROP_TABLE", Targets: []string{project + ".crm.t"}}}},
+			} {
+				r := ask(subject("x", "g"), a)
+				r.Project = project
+				d := set.Decide(r)
+				if set.NeedsEstimate(r) || len(set.NeedsRowAccess(r)) > 0 || d.Effect != Refuse {
+					t.Errorf("%s: %s, or something is asked of BigQuery", project, d.Effect)
+				}
+				texts[strings.ReplaceAll(d.Message+"\n"+d.Remedy, project, "PROJECT")] = true
 			}
-			texts[strings.ReplaceAll(d.Message+"\n"+d.Remedy, project, "PROJECT")] = true
-		}
-		if reach := set.Reach(subject("x", "g"), now); reach.JobsIn(project) {
-			t.Errorf("jobs may run in %s", project)
-		} else if message, remedy := reach.NoJobsIn(project); !texts[strings.ReplaceAll(message+"\n"+remedy, project, "PROJECT")] {
-			t.Errorf("other words: %s %s", message, remedy)
-		}
+			if reach := set.Reach(subject("x", "g"), now); reach.JobsIn(project) {
+				t.Errorf("jobs may run in %s", project)
+			} else if message, remedy := reach.NoJobsIn(project); !texts[strings.ReplaceAll(message+"\n"+remedy, project, "PROJECT")] {
+				t.Errorf("other words: %s %s", message, remedy)
+			}
+		})
 	}
 	want := "project PROJECT does not exist or no policy lets you run jobs in it\nthe same request in project batch or demo or fast or slow"
 	if len(texts) != 1 || !texts[want] {

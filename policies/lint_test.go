@@ -147,13 +147,15 @@ rules:
 		"14: tables entry demo.crm.ordrs: no table of the catalog has such a name (did you mean demo.crm.orders?)",
 		"16: rule r clears demo.crm.customers.card_numbr, and no column of the catalog has such a name (did you mean card_number?)",
 	} {
-		found := false
-		for _, got := range all {
-			found = found || strings.HasPrefix(got, want)
-		}
-		if !found {
-			t.Errorf("not found: %s", want)
-		}
+		t.Run(want, func(t *testing.T) {
+			found := false
+			for _, got := range all {
+				found = found || strings.HasPrefix(got, want)
+			}
+			if !found {
+				t.Errorf("not found: %s", want)
+			}
+		})
 	}
 	for _, got := range all {
 		if strings.HasPrefix(got, "11:") || strings.HasPrefix(got, "10:") && strings.Contains(got, "mended") {

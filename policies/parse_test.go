@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -25,12 +26,14 @@ func TestGlobs(t *testing.T) {
 		{"ab*", "a*", false, true}, {"a*", "ab*", true, true}, {"*a", "*a", true, true}, {"a*a", "a", false, false},
 		{"a*a", "aa", true, true},
 	} {
-		if got := covers(c.glob, c.name); got != c.covers {
-			t.Errorf("covers(%q, %q) is %v", c.glob, c.name, got)
-		}
-		if got := touches(c.glob, c.name); got != c.touches || touches(c.name, c.glob) != got {
-			t.Errorf("touches(%q, %q) is %v", c.glob, c.name, got)
-		}
+		t.Run(c.glob, func(t *testing.T) {
+			if got := covers(c.glob, c.name); got != c.covers {
+				t.Errorf("covers(%q, %q) is %v", c.glob, c.name, got)
+			}
+			if got := touches(c.glob, c.name); got != c.touches || touches(c.name, c.glob) != got {
+				t.Errorf("touches(%q, %q) is %v", c.glob, c.name, got)
+			}
+		})
 	}
 }
 
@@ -71,9 +74,11 @@ func TestFold(t *testing.T) {
 func TestSplit(t *testing.T) {
 	for text, want := range map[string]string{"a.b.c": "a|b|c", "example.com:p.d.t": "example.com:p|d|t", "example.com:p": "example.com:p",
 		"": "", "a.b.INFORMATION_SCHEMA.X": "a|b|INFORMATION_SCHEMA|X"} {
-		if got := strings.Join(split(text), "|"); got != want {
-			t.Errorf("%q is %q", text, got)
-		}
+		t.Run(text, func(t *testing.T) {
+			if got := strings.Join(split(text), "|"); got != want {
+				t.Errorf("%q is %q", text, got)
+			}
+		})
 	}
 }
 
@@ -107,18 +112,22 @@ func TestColumnOf(t *testing.T) {
 		"STRUCT<`a b` STRING>":                        "x:STRUCT{a b:STRING }",
 		"STRUCT<ARRAY<INT64>, STRUCT<a RANGE<DATE>>>": "x:STRUCT{_field_1:INT64[] _field_2:STRUCT{a:RANGE } }",
 	} {
-		got, err := columnOf("x", typ)
-		if err != nil || shape(got) != want {
-			t.Errorf("%s is %s (%v), want %s", typ, shape(got), err, want)
-		}
+		t.Run(typ, func(t *testing.T) {
+			got, err := columnOf("x", typ)
+			if err != nil || shape(got) != want {
+				t.Errorf("%s is %s (%v), want %s", typ, shape(got), err, want)
+			}
+		})
 	}
 	for _, typ := range []string{"", " ", "<", "ARRAY", "ARRAY<", "ARRAY<STRING", "ARRAY<ARRAY<STRING>>", "STRUCT", "STRUCT<>",
 		"STRUCT<a>b", "STRUCT<a STRING", "STRUCT<a STRING,>", "STRING x",
 		"NUMERIC(", "NUMERIC(x)", "RANGE", "RANGE<DATE", "STRUCT<`a STRING>", "STRUCT<`` STRING>",
 		strings.Repeat("STRUCT<a ", 100) + "INT64" + strings.Repeat(">", 100), strings.Repeat("x", maxTypeText+1)} {
-		if c, err := columnOf("x", typ); err == nil {
-			t.Errorf("%q was understood as %s", shorten(typ), shape(c))
-		}
+		t.Run(typ, func(t *testing.T) {
+			if c, err := columnOf("x", typ); err == nil {
+				t.Errorf("%q was understood as %s", shorten(typ), shape(c))
+			}
+		})
 	}
 }
 
@@ -136,20 +145,26 @@ func FuzzColumnOf(f *testing.F) {
 func TestUnits(t *testing.T) {
 	for text, want := range map[string]int64{"1B": 1, "200GiB": 200 << 30, "1TiB": 1 << 40, "8388607TiB": 8388607 << 40, "5": 0, "5GB": 0,
 		"0B": 0, "-1B": 0, "8388608TiB": 0, "1.5GiB": 0, "": 0, "GiB": 0, " 1B": 0, "+1B": 0, "99999999999999999999B": 0} {
-		if got, err := parseSize(text); got != want || (err == nil) != (want != 0) {
-			t.Errorf("%q is %d, %v", text, got, err)
-		}
+		t.Run(text, func(t *testing.T) {
+			if got, err := parseSize(text); got != want || (err == nil) != (want != 0) {
+				t.Errorf("%q is %d, %v", text, got, err)
+			}
+		})
 	}
 	for text, want := range map[string]time.Duration{"1h": time.Hour, "90m": 90 * time.Minute, "1s": time.Second, "720h": 720 * time.Hour,
 		"721h": 0, "0s": 0, "-1h": 0, "1": 0, "1d": 0, "": 0, "999ms": 0} {
-		if got, err := parseDuration(text); err == nil && got != want || (err == nil) != (want != 0) {
-			t.Errorf("%q is %s, %v", text, got, err)
-		}
+		t.Run(text, func(t *testing.T) {
+			if got, err := parseDuration(text); err == nil && got != want || (err == nil) != (want != 0) {
+				t.Errorf("%q is %s, %v", text, got, err)
+			}
+		})
 	}
 	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1536: "1.5 KiB", 5 << 30: "5 GiB", math.MaxInt64: "8388608 TiB"} {
-		if got := formatSize(n); got != want {
-			t.Errorf("%d is %s", n, got)
-		}
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			if got := formatSize(n); got != want {
+				t.Errorf("%d is %s", n, got)
+			}
+		})
 	}
 }
 

@@ -50,9 +50,11 @@ func TestReach(t *testing.T) {
 		}
 	}
 	for dataset, want := range map[string]Sight{"crm": Seen, "log_7": SeenByName, "hr": Unseen, "_hidden": Unseen, "": Unseen} {
-		if got, _ := reach("a").Dataset("demo", dataset); got != want {
-			t.Errorf("a reaches dataset %q: %v", dataset, got)
-		}
+		t.Run(dataset, func(t *testing.T) {
+			if got, _ := reach("a").Dataset("demo", dataset); got != want {
+				t.Errorf("a reaches dataset %q: %v", dataset, got)
+			}
+		})
 	}
 	if got, _ := reach("b").Dataset("demo", "_hidden"); got != Unseen {
 		t.Error("demo.*.* reaches a hidden dataset")
@@ -68,9 +70,11 @@ func TestReach(t *testing.T) {
 		named, ok      bool
 	}{{"a", "elsewhere", false, false}, {"a", "demo", true, true}, {"a", "other", true, true}, {"b", "elsewhere", false, true},
 		{"b", "demo", true, true}} {
-		if _, named, ok := reach(c.group).Project(c.project); named != c.named || ok != c.ok {
-			t.Errorf("%s reaches project %s: named %t, %t", c.group, c.project, named, ok)
-		}
+		t.Run(c.group, func(t *testing.T) {
+			if _, named, ok := reach(c.group).Project(c.project); named != c.named || ok != c.ok {
+				t.Errorf("%s reaches project %s: named %t, %t", c.group, c.project, named, ok)
+			}
+		})
 	}
 }
 
@@ -102,14 +106,16 @@ func TestDatasetsOfPatterns(t *testing.T) {
 		{"demo.*.pay", "HR", SeenByName, "[pay]", true},
 		{"demo.H*.pay", "hr", Unseen, "[]", true},
 	} {
-		set := mustLoad(t, "version: bqgate/v1\ngroups: {g: {issuer: demo, when: 'true'}}\nrules:\n  - {name: r, groups: [g], read: ["+
-			c.read+"]}\n")
-		reach := set.Reach(subject("x"), now)
-		if got, _ := reach.Dataset("demo", c.dataset); got != c.want {
-			t.Errorf("%s shows %s: %v, want %v", c.read, c.dataset, got, c.want)
-		}
-		if names, all := reach.Tables("demo", c.dataset); fmt.Sprint(names) != c.tables || all != c.all {
-			t.Errorf("%s names of %s: %v, all %t, want %s %t", c.read, c.dataset, names, all, c.tables, c.all)
-		}
+		t.Run(c.read, func(t *testing.T) {
+			set := mustLoad(t, "version: bqgate/v1\ngroups: {g: {issuer: demo, when: 'true'}}\nrules:\n  - {name: r, groups: [g], read: ["+
+				c.read+"]}\n")
+			reach := set.Reach(subject("x"), now)
+			if got, _ := reach.Dataset("demo", c.dataset); got != c.want {
+				t.Errorf("%s shows %s: %v, want %v", c.read, c.dataset, got, c.want)
+			}
+			if names, all := reach.Tables("demo", c.dataset); fmt.Sprint(names) != c.tables || all != c.all {
+				t.Errorf("%s names of %s: %v, all %t, want %s %t", c.read, c.dataset, names, all, c.tables, c.all)
+			}
+		})
 	}
 }

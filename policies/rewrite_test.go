@@ -83,31 +83,33 @@ func TestOtherUse(t *testing.T) {
 		{[]string{"ssn", "email"}, Refuse, "crm.customers.email", ""},
 		{[]string{"id"}, Allow, "", ""},
 	} {
-		r := using(t, c.columns...)
-		demanded := ""
-		d, err := set.Judge(r, func(tables []MaskedTable) (*Rewritten, error) {
-			for _, column := range tables[0].Columns {
-				demanded = strings.TrimSpace(demanded + " " + column.Name)
+		t.Run(c.says, func(t *testing.T) {
+			r := using(t, c.columns...)
+			demanded := ""
+			d, err := set.Judge(r, func(tables []MaskedTable) (*Rewritten, error) {
+				for _, column := range tables[0].Columns {
+					demanded = strings.TrimSpace(demanded + " " + column.Name)
+				}
+				return &Rewritten{Proof: without(r, c.columns...)}, nil
+			})
+			if err != nil {
+				t.Fatal(err)
 			}
-			return &Rewritten{Proof: without(r, c.columns...)}, nil
+			checkSound(t, d)
+			said := d.Message
+			if d.Approval != nil {
+				said = d.Approval.Why
+			}
+			if d.Effect != c.effect || !strings.Contains(said, c.says) || demanded != c.rewrite {
+				t.Errorf("%v: %s, masked first %q, %q", c.columns, d.Effect, demanded, said)
+			}
+			if d.Effect != Refuse && (len(d.MaskedFirst) == 0) != (c.rewrite == "") {
+				t.Errorf("%v: masked first: %v", c.columns, d.MaskedFirst)
+			}
+			if d.Effect != Refuse && c.rewrite != "" && (!d.Mask.Sensitive || len(d.Sensitive) == 0) {
+				t.Errorf("%v: nobody learns that it touches sensitive columns: %+v", c.columns, d)
+			}
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		checkSound(t, d)
-		said := d.Message
-		if d.Approval != nil {
-			said = d.Approval.Why
-		}
-		if d.Effect != c.effect || !strings.Contains(said, c.says) || demanded != c.rewrite {
-			t.Errorf("%v: %s, masked first %q, %q", c.columns, d.Effect, demanded, said)
-		}
-		if d.Effect != Refuse && (len(d.MaskedFirst) == 0) != (c.rewrite == "") {
-			t.Errorf("%v: masked first: %v", c.columns, d.MaskedFirst)
-		}
-		if d.Effect != Refuse && c.rewrite != "" && (!d.Mask.Sensitive || len(d.Sensitive) == 0) {
-			t.Errorf("%v: nobody learns that it touches sensitive columns: %+v", c.columns, d)
-		}
 	}
 }
 
@@ -146,15 +148,17 @@ func TestProofIsChecked(t *testing.T) {
 		"one column stays": without(r, "ssn"), "both stay": without(r), "two statements": two, "another width": wide, "derived": derived,
 		"direct": direct, "another sensitive column": elsewhere,
 	} {
-		asked := 0
-		d, err := set.Judge(r, func([]MaskedTable) (*Rewritten, error) { asked++; return &Rewritten{Proof: proof}, nil })
-		if err != nil {
-			t.Fatal(err)
-		}
-		checkSound(t, d)
-		if d.Effect != Refuse || asked != 1 || len(d.Rewrite) != 0 {
-			t.Errorf("%s: %s %q after %d rewritings, %v", name, d.Effect, d.Message, asked, d.Rewrite)
-		}
+		t.Run(name, func(t *testing.T) {
+			asked := 0
+			d, err := set.Judge(r, func([]MaskedTable) (*Rewritten, error) { asked++; return &Rewritten{Proof: proof}, nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkSound(t, d)
+			if d.Effect != Refuse || asked != 1 || len(d.Rewrite) != 0 {
+				t.Errorf("%s: %s %q after %d rewritings, %v", name, d.Effect, d.Message, asked, d.Rewrite)
+			}
+		})
 	}
 	// Why a text cannot be rewritten is said; a fault stays a fault.
 	d, err := set.Judge(r, func([]MaskedTable) (*Rewritten, error) {
@@ -199,15 +203,17 @@ func TestPolicyChangedAfterRewriting(t *testing.T) {
 		"the selected column":            {"crm.customers.email", "crm.customers.id", Allow}, // still carried alone: masked in flight
 		"a field that passed beside one": {"demo.crm.customers.email", "demo.crm.customers.phones.kind", Allow},
 	} {
-		today := mustLoad(t, strings.Replace(usePolicy, c.from, c.to, 1))
-		d := today.Decide(r)
-		checkSound(t, d)
-		if d.Effect != c.effect {
-			t.Errorf("%s: %s %q", name, d.Effect, d.Message)
-		}
-		if name == "the selected column" && d.Mask.Columns[0].Mask == masking.Clear {
-			t.Errorf("%s: it is shown as it is", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			today := mustLoad(t, strings.Replace(usePolicy, c.from, c.to, 1))
+			d := today.Decide(r)
+			checkSound(t, d)
+			if d.Effect != c.effect {
+				t.Errorf("%s: %s %q", name, d.Effect, d.Message)
+			}
+			if name == "the selected column" && d.Mask.Columns[0].Mask == masking.Clear {
+				t.Errorf("%s: it is shown as it is", name)
+			}
+		})
 	}
 	// The kind of a phone went through unmasked inside the masked column; the query touches it, and
 	// today it is sensitive.

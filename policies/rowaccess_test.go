@@ -128,10 +128,12 @@ func TestWhatIsAskedForRowAccess(t *testing.T) {
 		"a closed table": closed, "a DROP": drop, "not understood": {Error: &googlesql.Error{Code: googlesql.ErrorSyntax, Message: "x"}},
 		"nothing": nil,
 	} {
-		r := ask(subject("x", "g"), a, table, tableOf("demo.hr.reviews", "note"))
-		if needs := set.NeedsRowAccess(r); len(needs) != 0 {
-			t.Errorf("%s: asked of %v", name, needs)
-		}
+		t.Run(name, func(t *testing.T) {
+			r := ask(subject("x", "g"), a, table, tableOf("demo.hr.reviews", "note"))
+			if needs := set.NeedsRowAccess(r); len(needs) != 0 {
+				t.Errorf("%s: asked of %v", name, needs)
+			}
+		})
 	}
 	var nobody *Set
 	if needs := nobody.NeedsRowAccess(r); len(needs) != 0 {

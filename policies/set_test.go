@@ -53,9 +53,11 @@ groups:
 				Claims: map[string]any{"groups": []any{"data"}}}, "people"},
 		{"workload", identity.Subject{Name: "okta", Workload: true, Claims: map[string]any{"groups": []any{"data"}}}, ""},
 	} {
-		if got := strings.Join(set.Groups(c.subject), " "); got != c.want {
-			t.Errorf("%s: %q, want %q", c.name, got, c.want)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			if got := strings.Join(set.Groups(c.subject), " "); got != c.want {
+				t.Errorf("%s: %q, want %q", c.name, got, c.want)
+			}
+		})
 	}
 }
 
@@ -115,9 +117,11 @@ func TestDemoSensitiveColumns(t *testing.T) {
 		"demo.crm.events": nil,
 	}
 	for name, columns := range want {
-		if got := set.SensitiveColumns(tables[name]); !slices.Equal(got, columns) {
-			t.Errorf("%s: %v, want %v", name, got, columns)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := set.SensitiveColumns(tables[name]); !slices.Equal(got, columns) {
+				t.Errorf("%s: %v, want %v", name, got, columns)
+			}
+		})
 	}
 	if set.SensitiveColumns(nil) != nil {
 		t.Error("columns of no table")
@@ -138,12 +142,14 @@ func TestNeedsEstimate(t *testing.T) {
 		{"closed", subject("a", "ai-agents"), "demo.hr.reviews", false},
 		{"stranger", subject("a", "visitors"), "demo.crm.orders", false},
 	} {
-		r := ask(c.who, selects(c.table, firstColumn(t, c.table)))
-		r.Tables = catalog(t)
-		r.RowAccess = noRowAccess(r.Tables)
-		if got := set.NeedsEstimate(r); got != c.want {
-			t.Errorf("%s: %v", c.name, got)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			r := ask(c.who, selects(c.table, firstColumn(t, c.table)))
+			r.Tables = catalog(t)
+			r.RowAccess = noRowAccess(r.Tables)
+			if got := set.NeedsEstimate(r); got != c.want {
+				t.Errorf("%s: %v", c.name, got)
+			}
+		})
 	}
 }
 
@@ -184,7 +190,7 @@ func TestDigest(t *testing.T) {
 	load := func(name, file, text string, o Options) string {
 		set, err := LoadBytes(file, []byte(text), o)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%s: %v", name, err)
 		}
 		return set.Digest()
 	}
@@ -199,10 +205,12 @@ func TestDigest(t *testing.T) {
 		"credentials": load("", "p.yaml", readAll, Options{Issuers: demo.Issuers, Credentials: []string{"default"}}),
 		"swapped":     load("", "p.yaml", readAll, Options{Credentials: []string{"demo", "default"}}),
 	} {
-		if other, ok := seen[digest]; ok {
-			t.Errorf("%s and %s have one digest", name, other)
-		}
-		seen[digest] = name
+		t.Run(name, func(t *testing.T) {
+			if other, ok := seen[digest]; ok {
+				t.Errorf("%s and %s have one digest", name, other)
+			}
+			seen[digest] = name
+		})
 	}
 }
 
@@ -241,9 +249,11 @@ func TestCheck(t *testing.T) {
 	}
 	for _, want := range []string{"data-owners", "demo.crm.customers.ssn", "LAST_FOUR_CHARACTERS", "high value", "big-scans",
 		"1 file, digest "} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("%q is missing in:\n%s", want, out.String())
-		}
+		t.Run(want, func(t *testing.T) {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%q is missing in:\n%s", want, out.String())
+			}
+		})
 	}
 }
 

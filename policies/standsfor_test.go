@@ -196,9 +196,11 @@ func TestConditionsOverManyMembers(t *testing.T) {
 		`tables.exists(t, t.table == "payroll")`:                                                           Allow,
 		`tables.exists(t, tables.exists(u, u.table == t.table + "x"))`:                                     Refuse,
 	} {
-		set := mustLoad(t, standsForPolicy+"approvals:\n  - {name: a, when: '"+when+"', reviewers: [r]}\n")
-		if d := set.Decide(ask(subject("x", "g"), selects("demo.finance.d_*", "employee"), table)); d.Effect != want {
-			t.Errorf("%s: %s %s, want %s", when, d.Effect, d.Message, want)
-		}
+		t.Run(when, func(t *testing.T) {
+			set := mustLoad(t, standsForPolicy+"approvals:\n  - {name: a, when: '"+when+"', reviewers: [r]}\n")
+			if d := set.Decide(ask(subject("x", "g"), selects("demo.finance.d_*", "employee"), table)); d.Effect != want {
+				t.Errorf("%s: %s %s, want %s", when, d.Effect, d.Message, want)
+			}
+		})
 	}
 }

@@ -272,9 +272,11 @@ func TestRequestTextIsHarmless(t *testing.T) {
 	says(t, text, "carol@acme.example by repo:acme/app", "5 GiB, 0.03 USD", "finance/payroll (finance.yaml:12)", "it needs two approvals",
 		"\n      FROM t", "https://console.example/requests/r-1")
 	for _, c := range []string{"\x1b", "\r", "\u202e", "\u2028", "\u200b", "\u0085", "\u2066"} {
-		if strings.Contains(text, c) {
-			t.Errorf("%q reaches the terminal", c)
-		}
+		t.Run(c, func(t *testing.T) {
+			if strings.Contains(text, c) {
+				t.Errorf("%q reaches the terminal", c)
+			}
+		})
 	}
 	if strings.Contains(text, "\nwho       nobody") {
 		t.Error("a subject made a line of its own")

@@ -76,10 +76,12 @@ func TestAuditSaysWhatIsWrong(t *testing.T) {
 		"all cut":                   {func([]byte) []byte { return nil }, 0, "without a closing record"},
 		"a byte more":               {func(b []byte) []byte { return append(b, 0) }, 3, "1 bytes behind the closing record"},
 	} {
-		if err := os.WriteFile(file, c.change([]byte(string(content))), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		look(name, exitFindings, c.lines, c.says, filepath.Base(file))
+		t.Run(name, func(t *testing.T) {
+			if err := os.WriteFile(file, c.change([]byte(string(content))), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			look(name, exitFindings, c.lines, c.says, filepath.Base(file))
+		})
 	}
 }
 

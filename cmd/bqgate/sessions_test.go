@@ -205,8 +205,10 @@ func TestSessionsRefused(t *testing.T) {
 		{exitFindings, []string{"revoke", "--config", g.config, "--subject", "mallory"}, `"mallory" has no session`},
 		{exitFindings, []string{"revoke", "--config", g.config, "--subject", "alice", "--issuer", "https://other"}, "has no session"},
 	} {
-		_, errs := command(t, context.Background(), c.code, append([]string{"sessions"}, c.args...)...)
-		says(t, errs, c.says)
+		t.Run(c.says, func(t *testing.T) {
+			_, errs := command(t, context.Background(), c.code, append([]string{"sessions"}, c.args...)...)
+			says(t, errs, c.says)
+		})
 	}
 	if len(g.list(exitFine)) != 1 {
 		t.Error("something was revoked")

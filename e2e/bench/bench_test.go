@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -13,9 +14,11 @@ func TestPercentile(t *testing.T) {
 		values = append(values, time.Duration(100-i))
 	}
 	for p, want := range map[float64]time.Duration{0: 1, 50: 51, 99: 100, 100: 100} {
-		if got := percentile(values, p); got != want {
-			t.Errorf("p%v is %d, want %d", p, got, want)
-		}
+		t.Run(fmt.Sprint(p), func(t *testing.T) {
+			if got := percentile(values, p); got != want {
+				t.Errorf("p%v is %d, want %d", p, got, want)
+			}
+		})
 	}
 	if percentile(nil, 50) != 0 {
 		t.Error("no values have a percentile")
@@ -66,9 +69,11 @@ func TestWindowsBesideTheirNeighbours(t *testing.T) {
 		t.Errorf("got %v, want no difference", ratios)
 	}
 	for want, of := range map[float64][]float64{2: {3, 1, 2}, 2.5: {4, 1, 3, 2}, 7: {7}} {
-		if got := middle(of); got != want {
-			t.Errorf("the middle of %v is %v, want %v", of, got, want)
-		}
+		t.Run(fmt.Sprint(want), func(t *testing.T) {
+			if got := middle(of); got != want {
+				t.Errorf("the middle of %v is %v, want %v", of, got, want)
+			}
+		})
 	}
 }
 

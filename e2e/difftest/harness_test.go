@@ -43,45 +43,47 @@ func TestAWrongAnalysisIsNoticed(t *testing.T) {
 			"ds.customers",
 		"SELECT region AS a, region AS b FROM ds.customers UNION DISTINCT SELECT 'x', card FROM ds.orders",
 	} {
-		q := &query{sql: sql, project: project}
-		ok, why, f := l.look(q)
-		if !ok || f != nil || q.base.Error != nil {
-			t.Errorf("%s: %s %+v %+v", sql, why, f, q.base)
-			continue
-		}
-		if broken := l.anyBroken(q, all, ""); broken != "" {
-			t.Errorf("%s: the analysis as it is breaks a rule: %s", sql, broken)
-		}
-		whole := *q.analysis
-		// Only the columns that come from what is taken out: that a join's other key does not
-		// matter by itself is true.
-		for i, c := range whole.Columns {
-			for j := range c.Sources {
-				less := whole
-				less.Columns = slices.Clone(whole.Columns)
-				less.Columns[i].Sources = slices.Delete(slices.Clone(c.Sources), j, j+1)
-				less.Uses = withoutUse(whole.Uses, c.Sources[j].Column)
-				q.analysis = &less
-				if l.anyBroken(q, all, c.Sources[j].Column) == "" {
-					t.Errorf("%s: nothing noticed that the source %+v was missing", sql, c.Sources[j])
-				}
-				if c.Sources[j].Carry == googlesql.CarryDerived && c.Name == "x" {
-					less.Columns[i].Sources = slices.Clone(c.Sources)
-					less.Columns[i].Sources[j].Carry = googlesql.CarryDirect
-					if q.direct(l.values) == nil {
-						t.Errorf("%s: nothing noticed that %+v was called direct", sql, c.Sources[j])
+		t.Run(sql, func(t *testing.T) {
+			q := &query{sql: sql, project: project}
+			ok, why, f := l.look(q)
+			if !ok || f != nil || q.base.Error != nil {
+				t.Errorf("%s: %s %+v %+v", sql, why, f, q.base)
+				return
+			}
+			if broken := l.anyBroken(q, all, ""); broken != "" {
+				t.Errorf("%s: the analysis as it is breaks a rule: %s", sql, broken)
+			}
+			whole := *q.analysis
+			// Only the columns that come from what is taken out: that a join's other key does not
+			// matter by itself is true.
+			for i, c := range whole.Columns {
+				for j := range c.Sources {
+					less := whole
+					less.Columns = slices.Clone(whole.Columns)
+					less.Columns[i].Sources = slices.Delete(slices.Clone(c.Sources), j, j+1)
+					less.Uses = withoutUse(whole.Uses, c.Sources[j].Column)
+					q.analysis = &less
+					if l.anyBroken(q, all, c.Sources[j].Column) == "" {
+						t.Errorf("%s: nothing noticed that the source %+v was missing", sql, c.Sources[j])
+					}
+					if c.Sources[j].Carry == googlesql.CarryDerived && c.Name == "x" {
+						less.Columns[i].Sources = slices.Clone(c.Sources)
+						less.Columns[i].Sources[j].Carry = googlesql.CarryDirect
+						if q.direct(l.values) == nil {
+							t.Errorf("%s: nothing noticed that %+v was called direct", sql, c.Sources[j])
+						}
 					}
 				}
 			}
-		}
-		for _, u := range whole.Uses {
-			less := whole
-			less.Uses = withoutUse(whole.Uses, u.Column)
-			q.analysis = &less
-			if l.anyBroken(q, all, u.Column) == "" {
-				t.Errorf("%s: nothing noticed that the use of %s was missing", sql, u.Column)
+			for _, u := range whole.Uses {
+				less := whole
+				less.Uses = withoutUse(whole.Uses, u.Column)
+				q.analysis = &less
+				if l.anyBroken(q, all, u.Column) == "" {
+					t.Errorf("%s: nothing noticed that the use of %s was missing", sql, u.Column)
+				}
 			}
-		}
+		})
 	}
 }
 
@@ -116,9 +118,11 @@ func (l *lab) anyBroken(q *query, all []change, column string) string {
 func TestCanaryForms(t *testing.T) {
 	found := canaryWindows("Kqf-4821-93750-wZ")
 	for _, w := range []string{"kqf-48", "750-wz", "zw-057", "482193", "4b71662d3438", "s3fmltq4"} {
-		if !found[w] {
-			t.Errorf("%q is not looked for", w)
-		}
+		t.Run(w, func(t *testing.T) {
+			if !found[w] {
+				t.Errorf("%q is not looked for", w)
+			}
+		})
 	}
 	if found["111111"] {
 		t.Error("what is not in the word is looked for")

@@ -2,6 +2,7 @@ package rawhttp
 
 import (
 	"bufio"
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -22,19 +23,23 @@ func TestBytes(t *testing.T) {
 		"hex": {"@hex\nPOST /\nAuthorization: x\nContent-Type: y\n\n7b 7d\n",
 			"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nConnection: close\r\nAuthorization: x\r\nContent-Type: y\r\n\r\n{}"},
 	} {
-		r, err := Parse(c.text, map[string]string{"project": "demo"})
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		if got := string(r.Bytes("h", "t")); got != c.want {
-			t.Errorf("%s:\n%q, want\n%q", name, got, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			r, err := Parse(c.text, map[string]string{"project": "demo"})
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				return
+			}
+			if got := string(r.Bytes("h", "t")); got != c.want {
+				t.Errorf("%s:\n%q, want\n%q", name, got, c.want)
+			}
+		})
 	}
 	for _, bad := range []string{"", "@what\nGET /\n", "GET /{{nobody}}\n", "@hex\nPOST /\n\nzz\n"} {
-		if _, err := Parse(bad, nil); err == nil {
-			t.Errorf("%q was read", bad)
-		}
+		t.Run(bad, func(t *testing.T) {
+			if _, err := Parse(bad, nil); err == nil {
+				t.Errorf("%q was read", bad)
+			}
+		})
 	}
 }
 
@@ -65,12 +70,14 @@ func TestSend(t *testing.T) {
 		}
 	}()
 	for i, want := range []Answer{{Status: 200, Body: []byte("abc")}, {Status: 200, Body: []byte("abc")}, {}} {
-		a, err := Send(l.Addr().String(), []byte("GET / HTTP/1.1\r\nHost: h\r\n\r\n"), 5*time.Second)
-		if err != nil || a.Status != want.Status || string(a.Body) != string(want.Body) {
-			t.Errorf("answer %d: %d %q, %v", i, a.Status, a.Body, err)
-		}
-		if i == 0 && !strings.Contains(string(a.Everything()), "secret") {
-			t.Error("the trailer was not kept")
-		}
+		t.Run(fmt.Sprint(want), func(t *testing.T) {
+			a, err := Send(l.Addr().String(), []byte("GET / HTTP/1.1\r\nHost: h\r\n\r\n"), 5*time.Second)
+			if err != nil || a.Status != want.Status || string(a.Body) != string(want.Body) {
+				t.Errorf("answer %d: %d %q, %v", i, a.Status, a.Body, err)
+			}
+			if i == 0 && !strings.Contains(string(a.Everything()), "secret") {
+				t.Error("the trailer was not kept")
+			}
+		})
 	}
 }

@@ -349,9 +349,11 @@ func TestMaskCannotBeSQL(t *testing.T) {
 		"back slash":         {field(`a\`, "STRING", masking.SHA256), []byte("x")},
 		"no name":            {field("", "STRING", masking.SHA256), []byte("x")},
 	} {
-		if text, err := c.column.SQL("c", c.salt); !errors.Is(err, masking.ErrNotSQL) || text != "" {
-			t.Errorf("%s: %q, %v", name, text, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			if text, err := c.column.SQL("c", c.salt); !errors.Is(err, masking.ErrNotSQL) || text != "" {
+				t.Errorf("%s: %q, %v", name, text, err)
+			}
+		})
 	}
 	// The salt must not stand in the text, and what is shown of the text must not give it away.
 	salt := []byte("0123456789abcdef0123456789abcdef")
@@ -364,8 +366,10 @@ func TestMaskCannotBeSQL(t *testing.T) {
 		t.Errorf("shown as %s", shown)
 	}
 	for _, secret := range []string{string(salt), base64.StdEncoding.EncodeToString(salt), fmt.Sprintf("%x", salt)} {
-		if strings.Contains(text, secret) {
-			t.Errorf("the salt stands in %s", text)
-		}
+		t.Run(secret, func(t *testing.T) {
+			if strings.Contains(text, secret) {
+				t.Errorf("the salt stands in %s", text)
+			}
+		})
 	}
 }

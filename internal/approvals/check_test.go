@@ -79,9 +79,11 @@ func TestIsLocal(t *testing.T) {
 		"10.0.0.1:6379": false, "redis:6379": false, "0.0.0.0:6379": false, "localhost.evil:6379": false, "FailoverClient": false,
 		"": false,
 	} {
-		if isLocal("tcp", addr) != want {
-			t.Errorf("isLocal(%q) = %v", addr, !want)
-		}
+		t.Run(addr, func(t *testing.T) {
+			if isLocal("tcp", addr) != want {
+				t.Errorf("isLocal(%q) = %v", addr, !want)
+			}
+		})
 	}
 	if !isLocal("unix", "/run/redis.sock") {
 		t.Error("a socket is not local")

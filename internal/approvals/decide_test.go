@@ -80,12 +80,14 @@ func TestDecideWho(t *testing.T) {
 	onEach(t, Options{}, func(t *testing.T, b *bench) {
 		r := b.hold()
 		for _, c := range cases {
-			for _, v := range []Verdict{Approve, Deny} {
-				_, err := b.store.Decide(b.ctx, r.ID, c.by, v, "because")
-				if !errors.Is(err, c.want) {
-					t.Errorf("%s: %s gives %v, want %v", c.name, v, err, c.want)
+			t.Run(c.name, func(t *testing.T) {
+				for _, v := range []Verdict{Approve, Deny} {
+					_, err := b.store.Decide(b.ctx, r.ID, c.by, v, "because")
+					if !errors.Is(err, c.want) {
+						t.Errorf("%s: %s gives %v, want %v", c.name, v, err, c.want)
+					}
 				}
-			}
+			})
 		}
 		if n := len(b.journal.all()); n != 2 || b.state(r.ID) != StatePending {
 			t.Errorf("refused deciders left %d events and state %s", n, b.state(r.ID))
@@ -154,8 +156,10 @@ func TestReason(t *testing.T) {
 			{Deny, "", ErrReason}, {Deny, " \n", ErrReason}, {Approve, strings.Repeat("é", 1001), ErrReason}, {Approve, "a\xff", ErrReason},
 			{Approve, "right\u202eto left", ErrReason}, {Approve, "bell\a", ErrReason}, {Approve, "line\rback", ErrReason},
 		} {
-			_, err := b.store.Decide(b.ctx, r.ID, dana, c.verdict, c.reason)
-			wantErr(t, err, c.want)
+			t.Run(c.reason, func(t *testing.T) {
+				_, err := b.store.Decide(b.ctx, r.ID, dana, c.verdict, c.reason)
+				wantErr(t, err, c.want)
+			})
 		}
 		if _, err := b.store.Decide(b.ctx, r.ID, dana, "maybe", "x"); err == nil {
 			t.Error("an unknown verdict is taken")

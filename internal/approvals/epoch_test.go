@@ -37,14 +37,16 @@ func TestReplayAfterRestart(t *testing.T) {
 				b.must(b.store.FinishRelease(b.ctx, lease, Lapsed("changed")))
 			},
 		} {
-			r := b.approve(b.hold(func(h *Held) { h.Statement = name }), dana)
-			kept := b.client.HGetAll(b.ctx, requestKey(r.ID)).Val()
-			spend(r)
-			b.client.Del(b.ctx, requestKey(r.ID))
-			b.client.HSet(b.ctx, requestKey(r.ID), kept)
-			if _, err := b.learned().BeginRelease(b.ctx, r.ID, owner); !errors.Is(err, ErrTampered) {
-				t.Errorf("%s: a record put back gives %v, want ErrTampered", name, err)
-			}
+			t.Run(name, func(t *testing.T) {
+				r := b.approve(b.hold(func(h *Held) { h.Statement = name }), dana)
+				kept := b.client.HGetAll(b.ctx, requestKey(r.ID)).Val()
+				spend(r)
+				b.client.Del(b.ctx, requestKey(r.ID))
+				b.client.HSet(b.ctx, requestKey(r.ID), kept)
+				if _, err := b.learned().BeginRelease(b.ctx, r.ID, owner); !errors.Is(err, ErrTampered) {
+					t.Errorf("%s: a record put back gives %v, want ErrTampered", name, err)
+				}
+			})
 		}
 		// A standing grant: the copy with all its runs.
 		first := b.approveFor(b.hold(standing(5, 8)), dana, 2, 8)

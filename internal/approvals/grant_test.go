@@ -52,18 +52,20 @@ func TestAllOfAnyOf(t *testing.T) {
 				[]Decider{in("ann", "owners", "admins"), in("bob", "owners", "root")},
 				[]State{StatePending, StatePending}},
 		} {
-			r := b.hold(c.ask)
-			for i, d := range c.voters {
-				r = b.approve(r, d)
-				if r.State != c.after[i] {
-					t.Fatalf("%s: after %s the request is %s, want %s (needs %+v)", c.name, d.Subject.People[0], r.State, c.after[i],
-						r.Needs)
+			t.Run(c.name, func(t *testing.T) {
+				r := b.hold(c.ask)
+				for i, d := range c.voters {
+					r = b.approve(r, d)
+					if r.State != c.after[i] {
+						t.Fatalf("%s: after %s the request is %s, want %s (needs %+v)", c.name, d.Subject.People[0], r.State, c.after[i],
+							r.Needs)
+					}
 				}
-			}
-			if r.State != StateApproved {
-				_, err := b.store.BeginRelease(b.ctx, r.ID, owner)
-				wantErr(t, err, ErrNotApproved)
-			}
+				if r.State != StateApproved {
+					_, err := b.store.BeginRelease(b.ctx, r.ID, owner)
+					wantErr(t, err, ErrNotApproved)
+				}
+			})
 		}
 		r := b.hold(needing(1, need("owners")))
 		_, err := b.store.Decide(b.ctx, r.ID, in("ann", "privacy"), Approve, "")
@@ -111,13 +113,17 @@ func TestTerms(t *testing.T) {
 	onEach(t, Options{}, func(t *testing.T, b *bench) {
 		r := b.hold()
 		for _, terms := range []Terms{{Uses: 2, Hours: 1}, {Uses: 1, Hours: 1}, {Uses: -1}, {Hours: 1}} {
-			_, err := b.store.Decide(b.ctx, r.ID, dana, Approve, "", terms)
-			wantErr(t, err, ErrTerms)
+			t.Run(fmt.Sprint(terms), func(t *testing.T) {
+				_, err := b.store.Decide(b.ctx, r.ID, dana, Approve, "", terms)
+				wantErr(t, err, ErrTerms)
+			})
 		}
 		r = b.hold(standing(5, 8))
 		for _, terms := range []Terms{{6, 8}, {5, 9}, {0, 1}, {2, 0}, {-2, -1}, {1 << 62, 1 << 62}} {
-			_, err := b.store.Decide(b.ctx, r.ID, dana, Approve, "", terms)
-			wantErr(t, err, ErrTerms)
+			t.Run(fmt.Sprint(terms), func(t *testing.T) {
+				_, err := b.store.Decide(b.ctx, r.ID, dana, Approve, "", terms)
+				wantErr(t, err, ErrTerms)
+			})
 		}
 		_, err := b.store.Decide(b.ctx, r.ID, dana, Deny, "no", Terms{2, 2})
 		wantErr(t, err, ErrTerms)
@@ -149,9 +155,11 @@ func TestStandingGrant(t *testing.T) {
 			},
 			"nobody knows whose run": func(h *Held) { h.Subject.Mapped = false },
 		} {
-			if r := b.hold(laterRun(9), change); r.State != StatePending || r.Under != "" {
-				t.Fatalf("%s: runs on the grant: %+v", name, r)
-			}
+			t.Run(name, func(t *testing.T) {
+				if r := b.hold(laterRun(9), change); r.State != StatePending || r.Under != "" {
+					t.Fatalf("%s: runs on the grant: %+v", name, r)
+				}
+			})
 		}
 		second := b.hold(laterRun(2))
 		if second.State != StateApproved || second.Under != first.ID || second.JobID == first.JobID {
@@ -239,10 +247,12 @@ func TestRevoke(t *testing.T) {
 			"the workload": {Decider{Subject: query().Subject}, "x", ErrOwn},
 			"no reason":    {erin, " ", ErrReason},
 		} {
-			_, err := b.store.Revoke(b.ctx, first.ID, c.by, c.reason)
-			if !errors.Is(err, c.want) {
-				t.Fatalf("%s: %v, want %v", name, err, c.want)
-			}
+			t.Run(name, func(t *testing.T) {
+				_, err := b.store.Revoke(b.ctx, first.ID, c.by, c.reason)
+				if !errors.Is(err, c.want) {
+					t.Fatalf("%s: %v, want %v", name, err, c.want)
+				}
+			})
 		}
 		r, err := b.store.Revoke(b.ctx, first.ID, erin, "the contractor has left")
 		b.must(err)

@@ -60,14 +60,18 @@ func TestRequestJSON(t *testing.T) {
 			"rule":   "finance/payroll", "rule_at": "policies/finance.yaml:12",
 		}
 		for key, v := range want {
-			if !reflect.DeepEqual(got[key], v) {
-				t.Errorf("%s is %v, want %v", key, got[key], v)
-			}
+			t.Run(key, func(t *testing.T) {
+				if !reflect.DeepEqual(got[key], v) {
+					t.Errorf("%s is %v, want %v", key, got[key], v)
+				}
+			})
 		}
 		for _, secret := range []string{"secret_claim", owner, "finance-reader", "grant 1"} {
-			if strings.Contains(string(text), secret) {
-				t.Errorf("the request shows %q", secret)
-			}
+			t.Run(secret, func(t *testing.T) {
+				if strings.Contains(string(text), secret) {
+					t.Errorf("the request shows %q", secret)
+				}
+			})
 		}
 	})
 }
@@ -94,9 +98,11 @@ func TestHoldSendsNothingReadableToRedis(t *testing.T) {
 			}
 		}
 		for _, secret := range []string{"SELECT", "payroll", "carol", "dana", "repo:acme", "run 77", "looks right"} {
-			if strings.Contains(all.String(), secret) {
-				t.Errorf("Redis holds %q in plain text", secret)
-			}
+			t.Run(secret, func(t *testing.T) {
+				if strings.Contains(all.String(), secret) {
+					t.Errorf("Redis holds %q in plain text", secret)
+				}
+			})
 		}
 	})
 }
@@ -121,18 +127,20 @@ func TestHoldAgain(t *testing.T) {
 			{"nothing in common", func(h *Held) {}, nil, false},
 		}
 		for _, c := range cases {
-			r, err := b.store.Hold(b.ctx, query(c.change))
-			if c.err != nil {
-				wantErr(t, err, c.err)
-				continue
-			}
-			b.must(err)
-			if (r.ID == first.ID) != c.same || r.Repeated != c.same {
-				t.Errorf("%s: request %s (repeated %v), first was %s", c.name, r.ID, r.Repeated, first.ID)
-			}
-			if c.same && r.JobID != first.JobID {
-				t.Errorf("%s: job id %s, want %s", c.name, r.JobID, first.JobID)
-			}
+			t.Run(c.name, func(t *testing.T) {
+				r, err := b.store.Hold(b.ctx, query(c.change))
+				if c.err != nil {
+					wantErr(t, err, c.err)
+					return
+				}
+				b.must(err)
+				if (r.ID == first.ID) != c.same || r.Repeated != c.same {
+					t.Errorf("%s: request %s (repeated %v), first was %s", c.name, r.ID, r.Repeated, first.ID)
+				}
+				if c.same && r.JobID != first.JobID {
+					t.Errorf("%s: job id %s, want %s", c.name, r.JobID, first.JobID)
+				}
+			})
 		}
 	})
 }
@@ -187,9 +195,11 @@ func TestHoldRefusesTheIncomplete(t *testing.T) {
 		"no expiry":    func(h *Held) { h.Approval.Expires = 0 },
 		"lossy label":  func(h *Held) { h.Operation.Query.Labels = map[string]string{"a": "\xff"} },
 	} {
-		if r, err := b.store.Hold(b.ctx, query(change)); err == nil {
-			t.Errorf("%s: held as %s", name, r.ID)
-		}
+		t.Run(name, func(t *testing.T) {
+			if r, err := b.store.Hold(b.ctx, query(change)); err == nil {
+				t.Errorf("%s: held as %s", name, r.ID)
+			}
+		})
 	}
 	if n := len(b.client.Keys(b.ctx, "*").Val()); n != 0 {
 		t.Errorf("refused holds left %d keys", n)
@@ -289,8 +299,10 @@ func TestNotFound(t *testing.T) {
 	onEach(t, Options{}, func(t *testing.T, b *bench) {
 		r := b.hold()
 		for _, id := range []string{"", "x", "r-", "r-01ARZ3NDEKTSV4RRFFQ69G5FAV", r.ID + "x", "../" + r.ID} {
-			_, err := b.store.Get(b.ctx, id)
-			wantErr(t, err, ErrNotFound)
+			t.Run(id, func(t *testing.T) {
+				_, err := b.store.Get(b.ctx, id)
+				wantErr(t, err, ErrNotFound)
+			})
 		}
 		for _, ask := range [][4]string{
 			{"another owner", project, "EU", r.JobID}, {owner, "p2", "EU", r.JobID}, {owner, project, "US", r.JobID},

@@ -3,6 +3,7 @@ package approvals
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -31,7 +32,9 @@ func TestRelease(t *testing.T) {
 		_, err = b.store.BeginRelease(b.ctx, r.ID, owner)
 		wantErr(t, err, ErrUsed)
 		for _, o := range []Outcome{Ran(), Failed("x"), Lapsed("x")} {
-			wantErr(t, b.store.FinishRelease(b.ctx, lease, o), ErrLeaseLost)
+			t.Run(fmt.Sprint(o), func(t *testing.T) {
+				wantErr(t, b.store.FinishRelease(b.ctx, lease, o), ErrLeaseLost)
+			})
 		}
 		if got := b.journal.kinds(r.ID); got != "requested approved releasing used" {
 			t.Errorf("journal has %q", got)

@@ -127,9 +127,11 @@ func TestForgedIndex(t *testing.T) {
 			t.Fatalf("held as %+v", r)
 		}
 		for _, junk := range []string{"", "x", strings.Repeat("A", 100_000), "r-01ARZ3NDEKTSV4RRFFQ69G5FAV"} {
-			b.client.Set(b.ctx, b.store.jobKey(owner, project, "junk"), junk, 0)
-			_, _, err = b.store.ByJob(b.ctx, owner, project, "", "junk")
-			wantErr(t, err, ErrNotFound)
+			t.Run(junk, func(t *testing.T) {
+				b.client.Set(b.ctx, b.store.jobKey(owner, project, "junk"), junk, 0)
+				_, _, err = b.store.ByJob(b.ctx, owner, project, "", "junk")
+				wantErr(t, err, ErrNotFound)
+			})
 		}
 		b.client.Del(b.ctx, b.store.jobKey(owner, project, "list"))
 		b.client.RPush(b.ctx, b.store.jobKey(owner, project, "list"), "x")
@@ -149,14 +151,16 @@ func TestForgedClaim(t *testing.T) {
 		r := b.hold()
 		far := strconv.FormatInt(time.Now().Add(24*time.Hour).UnixMilli(), 10)
 		for _, until := range []string{far, "9e99", "x", "-1"} {
-			b.client.HSet(b.ctx, requestKey(r.ID), "claim", "attacker", "claim_until", until)
-			start := time.Now()
-			got, err := b.store.Cancel(b.ctx, r.ID, owner)
-			b.must(err)
-			if got.State != StateCancelled || time.Since(start) > 10*time.Second {
-				t.Fatalf("claim until %s: %s after %v", until, got.State, time.Since(start))
-			}
-			r = b.hold()
+			t.Run(until, func(t *testing.T) {
+				b.client.HSet(b.ctx, requestKey(r.ID), "claim", "attacker", "claim_until", until)
+				start := time.Now()
+				got, err := b.store.Cancel(b.ctx, r.ID, owner)
+				b.must(err)
+				if got.State != StateCancelled || time.Since(start) > 10*time.Second {
+					t.Fatalf("claim until %s: %s after %v", until, got.State, time.Since(start))
+				}
+				r = b.hold()
+			})
 		}
 	})
 }

@@ -26,9 +26,11 @@ func TestWaitByJob(t *testing.T) {
 		start := time.Now()
 		for name, of := range map[string][3]string{"another owner": {"mallory", project, ""}, "another project": {owner, "other", ""},
 			"another location": {owner, project, "mars"}} {
-			if _, _, err := b.store.WaitByJob(b.ctx, of[0], of[1], of[2], r.JobID, time.Minute); !errors.Is(err, ErrNotFound) {
-				t.Errorf("%s: %v, want ErrNotFound", name, err)
-			}
+			t.Run(name, func(t *testing.T) {
+				if _, _, err := b.store.WaitByJob(b.ctx, of[0], of[1], of[2], r.JobID, time.Minute); !errors.Is(err, ErrNotFound) {
+					t.Errorf("%s: %v, want ErrNotFound", name, err)
+				}
+			})
 		}
 		// The index is Redis's to change: an entry that leads to somebody else's request is not
 		// waited on.

@@ -64,10 +64,12 @@ func TestFollow(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, cut := range []int{1, 40, 200} {
-		if err := os.WriteFile(path, whole[:len(whole)-cut], 0o600); err != nil {
-			t.Fatal(err)
-		}
-		poll()
+		t.Run(fmt.Sprint(cut), func(t *testing.T) {
+			if err := os.WriteFile(path, whole[:len(whole)-cut], 0o600); err != nil {
+				t.Fatal(err)
+			}
+			poll()
+		})
 	}
 	if err := os.WriteFile(path, whole, 0o600); err != nil {
 		t.Fatal(err)
@@ -87,20 +89,22 @@ func TestFollow(t *testing.T) {
 		"a body":   {headerSize + frameHead + 20, []string{"s-1", "r-3", "r-4", "r-2"}},
 		"a header": {headerSize - 40, []string{"r-2"}},
 	} {
-		broken := bytes.Clone(whole)
-		broken[c.at] ^= 1
-		if err := os.WriteFile(path, broken, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		follower = Follow(dir, key, time.Time{})
-		var trouble []error
-		follower.Trouble = func(err error) { trouble = append(trouble, err) }
-		poll(c.want...)
-		poll()
-		var corrupt *CorruptError
-		if len(trouble) != 1 || !errors.As(trouble[0], &corrupt) || corrupt.File != path {
-			t.Errorf("%s: told %v", name, trouble)
-		}
+		t.Run(name, func(t *testing.T) {
+			broken := bytes.Clone(whole)
+			broken[c.at] ^= 1
+			if err := os.WriteFile(path, broken, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			follower = Follow(dir, key, time.Time{})
+			var trouble []error
+			follower.Trouble = func(err error) { trouble = append(trouble, err) }
+			poll(c.want...)
+			poll()
+			var corrupt *CorruptError
+			if len(trouble) != 1 || !errors.As(trouble[0], &corrupt) || corrupt.File != path {
+				t.Errorf("%s: told %v", name, trouble)
+			}
+		})
 	}
 	if err := os.WriteFile(path, whole, 0o600); err != nil {
 		t.Fatal(err)

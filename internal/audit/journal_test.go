@@ -132,9 +132,11 @@ func TestNothingInClear(t *testing.T) {
 			return err
 		}
 		for _, secret := range []string{"123-45-6789", "SELECT", "CANARY", "crm.customers", "repo:a/b", "dana", "decision"} {
-			if bytes.Contains(content, []byte(secret)) {
-				t.Errorf("%q is in %s", secret, path)
-			}
+			t.Run(secret, func(t *testing.T) {
+				if bytes.Contains(content, []byte(secret)) {
+					t.Errorf("%q is in %s", secret, path)
+				}
+			})
 		}
 		return nil
 	})
@@ -379,14 +381,16 @@ func TestOpenRefuses(t *testing.T) {
 		"a file":         {func(dir string) error { return os.WriteFile(filepath.Join(dir, folder), nil, 0o600) }, key},
 		"a read-only fs": {func(dir string) error { return os.Symlink("/proc/self", filepath.Join(dir, folder)) }, key},
 	} {
-		dir := t.TempDir()
-		if err := c.prepare(dir); err != nil {
-			t.Fatal(err)
-		}
-		if j, err := Open(dir, c.key, Options{}); err == nil {
-			t.Errorf("%s: opened", name)
-			j.Close()
-		}
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := c.prepare(dir); err != nil {
+				t.Fatal(err)
+			}
+			if j, err := Open(dir, c.key, Options{}); err == nil {
+				t.Errorf("%s: opened", name)
+				j.Close()
+			}
+		})
 	}
 }
 
@@ -411,13 +415,15 @@ func TestKeyFile(t *testing.T) {
 	}
 	for name, content := range map[string]string{"empty": "", "short": "AAAA\n", "long": strings.Repeat("AAAA", 20),
 		"no base64": "hello, world"} {
-		bad := filepath.Join(dir, name)
-		if err := os.WriteFile(bad, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := LoadKey(bad); err == nil {
-			t.Errorf("%s: loaded", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			bad := filepath.Join(dir, name)
+			if err := os.WriteFile(bad, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := LoadKey(bad); err == nil {
+				t.Errorf("%s: loaded", name)
+			}
+		})
 	}
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)

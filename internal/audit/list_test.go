@@ -72,11 +72,13 @@ func TestList(t *testing.T) {
 		t.Fatalf("%d lines:\n%s", len(lines), b.String())
 	}
 	for i, w := range want {
-		m := lines[i]
-		if m["decision_id"] != w.id || m["decision"] != w.decision || m["request_id"] != w.request || m["job_id"] != w.job ||
-			m["outcome"] != w.outcome {
-			t.Errorf("line %d: %v, want %+v", i, m, w)
-		}
+		t.Run(w.id, func(t *testing.T) {
+			m := lines[i]
+			if m["decision_id"] != w.id || m["decision"] != w.decision || m["request_id"] != w.request || m["job_id"] != w.job ||
+				m["outcome"] != w.outcome {
+				t.Errorf("line %d: %v, want %+v", i, m, w)
+			}
+		})
 	}
 	if e := l.Entries[2]; e.Rows != 3 || e.Bytes != 40 || e.Recorded != 40 {
 		t.Errorf("%+v", e)

@@ -108,10 +108,12 @@ func TestEveryCut(t *testing.T) {
 	}
 	// A file system may leave zeros where the last write should be.
 	for _, n := range []int{0, headerSize, len(content) - 100, len(content)} {
-		if _, found, withoutKey := judge(t, dir, path, append(bytes.Clone(content[:n]), make([]byte, 5000)...), key); found == nil ||
-			withoutKey == nil {
-			t.Errorf("zeros behind %d bytes: found %v, %v", n, found, withoutKey)
-		}
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			if _, found, withoutKey := judge(t, dir, path, append(bytes.Clone(content[:n]), make([]byte, 5000)...), key); found == nil ||
+				withoutKey == nil {
+				t.Errorf("zeros behind %d bytes: found %v, %v", n, found, withoutKey)
+			}
+		})
 	}
 	// From the middle: what stands behind it is read.
 	p := frames(content)
@@ -147,19 +149,21 @@ func TestALengthIsNotBelieved(t *testing.T) {
 	}
 	at := len(slices.Concat(frames(content)[:4]...))
 	for _, length := range []uint32{0, 1, 16, 1 << 10, 1 << 20, maxSealed, maxSealed + 1, 1 << 31, 1<<32 - 1} {
-		changed := bytes.Clone(content)
-		binary.BigEndian.PutUint32(changed[at+13:], length)
-		if err := os.WriteFile(paths[0], changed, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		l, err := List(dir, key)
-		if err != nil || len(l.Entries) != records-1 || len(l.Findings) == 0 {
-			t.Errorf("length %d: %d of %d records are listed, found %v, %v", length, len(l.Entries), records, l.Findings, err)
-		}
-		var corrupt *CorruptError
-		if !errors.As(l.Err(), &corrupt) || corrupt.Offset != int64(at) {
-			t.Errorf("length %d: found %v, want byte %d", length, l.Findings, at)
-		}
+		t.Run(fmt.Sprint(length), func(t *testing.T) {
+			changed := bytes.Clone(content)
+			binary.BigEndian.PutUint32(changed[at+13:], length)
+			if err := os.WriteFile(paths[0], changed, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			l, err := List(dir, key)
+			if err != nil || len(l.Entries) != records-1 || len(l.Findings) == 0 {
+				t.Errorf("length %d: %d of %d records are listed, found %v, %v", length, len(l.Entries), records, l.Findings, err)
+			}
+			var corrupt *CorruptError
+			if !errors.As(l.Err(), &corrupt) || corrupt.Offset != int64(at) {
+				t.Errorf("length %d: found %v, want byte %d", length, l.Findings, at)
+			}
+		})
 	}
 }
 
@@ -198,9 +202,11 @@ func TestMovedFrames(t *testing.T) {
 		"end only":         {p[0], p[4]},
 		"end of another":   {p[0], p[1], p[2], p[3], q[4]},
 	} {
-		if _, found, withoutKey := judge(t, dir, path, bytes.Join(parts, nil), key); found == nil || withoutKey == nil {
-			t.Errorf("%s: found %v, %v", name, found, withoutKey)
-		}
+		t.Run(name, func(t *testing.T) {
+			if _, found, withoutKey := judge(t, dir, path, bytes.Join(parts, nil), key); found == nil || withoutKey == nil {
+				t.Errorf("%s: found %v, %v", name, found, withoutKey)
+			}
+		})
 	}
 }
 
@@ -261,13 +267,15 @@ func TestWrongKeyAndStrayFiles(t *testing.T) {
 	in := filepath.Dir(path)
 	notes := []string{"x.tmp", "notes.txt", ".hidden", "a folder", "bqj"}
 	for _, name := range notes {
-		if name == "a folder" {
-			if err := os.Mkdir(filepath.Join(in, name), 0o700); err != nil {
+		t.Run(name, func(t *testing.T) {
+			if name == "a folder" {
+				if err := os.Mkdir(filepath.Join(in, name), 0o700); err != nil {
+					t.Fatal(err)
+				}
+			} else if err := os.WriteFile(filepath.Join(in, name), []byte("x"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-		} else if err := os.WriteFile(filepath.Join(in, name), []byte("x"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		})
 	}
 	l, err := List(dir, key)
 	if err := errors.Join(err, l.Err()); err != nil || len(l.Entries) != 1 || len(l.Notes) != len(notes) {
@@ -280,16 +288,19 @@ func TestWrongKeyAndStrayFiles(t *testing.T) {
 		"l" + extension: func(to string) error { return os.Symlink(path, to) },
 		"e" + extension: func(to string) error { return os.WriteFile(to, nil, 0o600) },
 	} {
-		to := filepath.Join(in, name)
-		if err := hide(to); err != nil {
-			t.Fatal(err)
-		}
-		if l, err := List(dir, key); err != nil || len(l.Findings) != 1 || !strings.Contains(l.Err().Error(), name) || len(l.Entries) != 1 {
-			t.Errorf("%s: %d entries, found %v, %v", name, len(l.Entries), l.Findings, err)
-		}
-		if err := os.RemoveAll(to); err != nil {
-			t.Fatal(err)
-		}
+		t.Run(name, func(t *testing.T) {
+			to := filepath.Join(in, name)
+			if err := hide(to); err != nil {
+				t.Fatal(err)
+			}
+			if l, err := List(dir, key); err != nil || len(l.Findings) != 1 || !strings.Contains(l.Err().Error(), name) ||
+				len(l.Entries) != 1 {
+				t.Errorf("%s: %d entries, found %v, %v", name, len(l.Entries), l.Findings, err)
+			}
+			if err := os.RemoveAll(to); err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
 	if _, err := Verify(t.TempDir()); err == nil {
 		t.Error("a folder without a journal verifies")

@@ -210,7 +210,8 @@ func TestClientDryRun(t *testing.T) {
 	s = &server{status: 200, body: strings.Replace(answer, `"state":"DONE"`, `"state":"DONE","errorResult":{"reason":"invalidQuery",`+
 		`"message":"x"}`, 1)}
 	var api *APIError
-	if _, err := start(t, s).DryRun(t.Context(), decided(t), op); !errors.As(err, &api) || api.Status != 400 || api.Reason != "invalidQuery" {
+	if _, err := start(t, s).DryRun(t.Context(), decided(t), op); !errors.As(err, &api) || api.Status != 400 ||
+		api.Reason != "invalidQuery" {
 		t.Error(err)
 	}
 }
@@ -250,9 +251,10 @@ func TestClientInsertAndCancel(t *testing.T) {
 func TestClientDeadlineAndToken(t *testing.T) {
 	hang := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	defer hang.Close()
-	c, err := NewClient(ClientOptions{BaseURL: hang.URL, HTTPClient: hang.Client(), Token: func(context.Context, durable.Facts) (string, error) {
-		return "x", nil
-	}})
+	c, err := NewClient(ClientOptions{BaseURL: hang.URL, HTTPClient: hang.Client(),
+		Token: func(context.Context, durable.Facts) (string, error) {
+			return "x", nil
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,9 +263,10 @@ func TestClientDeadlineAndToken(t *testing.T) {
 	if _, err := c.GetJob(ctx, decided(t), JobReference{"demo", "j1", ""}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
-	c, err = NewClient(ClientOptions{BaseURL: hang.URL, HTTPClient: hang.Client(), Token: func(context.Context, durable.Facts) (string, error) {
-		return "", os.ErrPermission
-	}})
+	c, err = NewClient(ClientOptions{BaseURL: hang.URL, HTTPClient: hang.Client(),
+		Token: func(context.Context, durable.Facts) (string, error) {
+			return "", os.ErrPermission
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,12 +31,14 @@ func TestDecodeUnpacks(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, header := range []string{"content-encoding", "Content-Encoding", "content_encoding"} {
-		r := Request{Verb: "POST", Path: queryPath, Body: zipped(t, body),
-			Header: map[string][]string{"content-type": {"application/json"}, header: {" GZIP "}}}
-		op, err := Decode(r)
-		if err != nil || !reflect.DeepEqual(op, plain) || r.Coding() != "gzip" {
-			t.Errorf("%s: got %s, %v, coding %q", header, dump(op), err, r.Coding())
-		}
+		t.Run(header, func(t *testing.T) {
+			r := Request{Verb: "POST", Path: queryPath, Body: zipped(t, body),
+				Header: map[string][]string{"content-type": {"application/json"}, header: {" GZIP "}}}
+			op, err := Decode(r)
+			if err != nil || !reflect.DeepEqual(op, plain) || r.Coding() != "gzip" {
+				t.Errorf("%s: got %s, %v, coding %q", header, dump(op), err, r.Coding())
+			}
+		})
 	}
 	// Java compresses the empty body of jobs.cancel, and names no type for it.
 	cancel := Request{Verb: "POST", Path: insertPath + "/j1/cancel", Body: zipped(t, ""),

@@ -248,18 +248,20 @@ func TestDecodeRefusesBodies(t *testing.T) {
 			refusal{insertPath, inJob(`"` + f.name + `":{"x":1}`), 403, f.name})
 	}
 	for _, c := range cases {
-		op, err := Decode(post(c.path, c.body))
-		var e *RequestError
-		if !errors.As(err, &e) || e.Status != c.status || !strings.Contains(e.Message, c.part) {
-			t.Errorf("%.120s: got %+v, want %d naming %q", c.body, err, c.status, c.part)
-			continue
-		}
-		if want := map[int]string{400: "invalid", 403: "accessDenied"}[c.status]; e.Reason != want {
-			t.Errorf("%.120s: reason %s, want %s", c.body, e.Reason, want)
-		}
-		if op.Query != nil || op.Read != nil || op.Job.JobID != "" {
-			t.Errorf("%.120s: the refused operation asks for something: %s", c.body, dump(op))
-		}
+		t.Run(fmt.Sprintf("%s in %.60s", c.part, c.body), func(t *testing.T) {
+			op, err := Decode(post(c.path, c.body))
+			var e *RequestError
+			if !errors.As(err, &e) || e.Status != c.status || !strings.Contains(e.Message, c.part) {
+				t.Errorf("%.120s: got %+v, want %d naming %q", c.body, err, c.status, c.part)
+				return
+			}
+			if want := map[int]string{400: "invalid", 403: "accessDenied"}[c.status]; e.Reason != want {
+				t.Errorf("%.120s: reason %s, want %s", c.body, e.Reason, want)
+			}
+			if op.Query != nil || op.Read != nil || op.Job.JobID != "" {
+				t.Errorf("%.120s: the refused operation asks for something: %s", c.body, dump(op))
+			}
+		})
 	}
 }
 
@@ -284,15 +286,17 @@ func TestDecodeTakesHarmlessValues(t *testing.T) {
 func TestDecodeForgetsLegacyFields(t *testing.T) {
 	for _, name := range legacyFields {
 		for _, value := range []string{"true", "false", "null"} {
-			for path, body := range map[string]string{
-				queryPath:  `{"query":"SELECT 1","` + name + `":` + value + `}`,
-				insertPath: `{"configuration":{"query":{"query":"SELECT 1","` + name + `":` + value + `}}}`,
-			} {
-				op, err := Decode(post(path, body))
-				if err != nil || !reflect.DeepEqual(op.Query, &QueryRequest{SQL: "SELECT 1"}) {
-					t.Errorf("%s = %s: %v, %s", name, value, err, dump(op))
+			t.Run(value, func(t *testing.T) {
+				for path, body := range map[string]string{
+					queryPath:  `{"query":"SELECT 1","` + name + `":` + value + `}`,
+					insertPath: `{"configuration":{"query":{"query":"SELECT 1","` + name + `":` + value + `}}}`,
+				} {
+					op, err := Decode(post(path, body))
+					if err != nil || !reflect.DeepEqual(op.Query, &QueryRequest{SQL: "SELECT 1"}) {
+						t.Errorf("%s = %s: %v, %s", name, value, err, dump(op))
+					}
 				}
-			}
+			})
 		}
 		if _, err := Decode(post(queryPath, `{"query":"SELECT 1","`+name+`":"DROP"}`)); err == nil {
 			t.Errorf("%s of another type was taken", name)
@@ -308,26 +312,30 @@ func TestDecodeNamesOfJobs(t *testing.T) {
 		{"demo:j1", "", ""}, {"demo:US.j1", "", "US"}, {"demo:us.j1", "?location=Us", "US"}, {"demo:europe-west3.j1", "", "europe-west3"},
 		{"demo:j1", "?location=eu", "EU"}, {"j1", "?location=None", ""},
 	} {
-		for _, suffix := range []string{"", "/cancel"} {
-			r := get(insertPath + "/" + c.id + suffix + c.query)
-			if suffix != "" {
-				r.Verb = "POST"
+		t.Run(c.id, func(t *testing.T) {
+			for _, suffix := range []string{"", "/cancel"} {
+				r := get(insertPath + "/" + c.id + suffix + c.query)
+				if suffix != "" {
+					r.Verb = "POST"
+				}
+				op, err := Decode(r)
+				if want := (JobReference{"demo", "j1", c.location}); err != nil || op.Job != want {
+					t.Errorf("%s%s: %v, %v; want %v", c.id, c.query, op.Job, err, want)
+				}
 			}
-			op, err := Decode(r)
+			op, err := Decode(get(queryPath + "/" + c.id + c.query))
 			if want := (JobReference{"demo", "j1", c.location}); err != nil || op.Job != want {
-				t.Errorf("%s%s: %v, %v; want %v", c.id, c.query, op.Job, err, want)
+				t.Errorf("results of %s%s: %v, %v; want %v", c.id, c.query, op.Job, err, want)
 			}
-		}
-		op, err := Decode(get(queryPath + "/" + c.id + c.query))
-		if want := (JobReference{"demo", "j1", c.location}); err != nil || op.Job != want {
-			t.Errorf("results of %s%s: %v, %v; want %v", c.id, c.query, op.Job, err, want)
-		}
+		})
 	}
 	for _, bad := range []string{"other:US.j1", "demo:US.j1?location=EU", "demo:US.EU.j1", "demo:.j1", "demo:", "demo:US:j1", ":j1",
 		"demo:US.", "demo:1.j1"} {
-		if op, err := Decode(get(insertPath + "/" + bad)); err == nil {
-			t.Errorf("%s was taken as %v", bad, op.Job)
-		}
+		t.Run(bad, func(t *testing.T) {
+			if op, err := Decode(get(insertPath + "/" + bad)); err == nil {
+				t.Errorf("%s was taken as %v", bad, op.Job)
+			}
+		})
 	}
 }
 
@@ -427,14 +435,16 @@ func TestDecodeParametersCanonical(t *testing.T) {
 		`{"name":"n","parameterType":{"type":"INT64"},"parameterValue":{}},` +
 		`{"name":"m","parameterType":{"type":"INT64"}}]`
 	for i, text := range []string{a, want, want} {
-		mode := []string{"", `"parameterMode":"NAMED",`, `"parameterMode":"named",`}[i] // Python's NAMED, Node's named
-		op, err := Decode(post(queryPath, `{"query":"SELECT @s",`+mode+`"queryParameters":`+text+`}`))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if string(op.Query.Parameters) != want || op.Query.ParameterMode != "NAMED" {
-			t.Errorf("got  %s\nwant %s", op.Query.Parameters, want)
-		}
+		t.Run(text, func(t *testing.T) {
+			mode := []string{"", `"parameterMode":"NAMED",`, `"parameterMode":"named",`}[i] // Python's NAMED, Node's named
+			op, err := Decode(post(queryPath, `{"query":"SELECT @s",`+mode+`"queryParameters":`+text+`}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if string(op.Query.Parameters) != want || op.Query.ParameterMode != "NAMED" {
+				t.Errorf("got  %s\nwant %s", op.Query.Parameters, want)
+			}
+		})
 	}
 }
 

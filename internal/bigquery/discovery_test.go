@@ -45,23 +45,29 @@ func TestDiscovery(t *testing.T) {
 		t.Errorf("the document lacks %s", name)
 	}
 	for _, host := range []string{"", "a b", `a"b`, "a/b", "user@host", "host:port", strings.Repeat("a", 301)} {
-		if _, err := Discovery("http", host); err == nil {
-			t.Errorf("host %q was taken", host)
-		}
+		t.Run(host, func(t *testing.T) {
+			if _, err := Discovery("http", host); err == nil {
+				t.Errorf("host %q was taken", host)
+			}
+		})
 	}
 }
 
 func TestDecodeDiscovery(t *testing.T) {
 	for _, path := range []string{"/$discovery/rest?version=v2", "/discovery/v1/apis/bigquery/v2/rest",
 		"/$discovery/rest?version=v2&prettyPrint=false"} {
-		if op, err := Decode(get(path)); err != nil || op.Method != MethodDiscovery || op.Metadata == nil {
-			t.Errorf("%s: %v, %v", path, op.Method, err)
-		}
+		t.Run(path, func(t *testing.T) {
+			if op, err := Decode(get(path)); err != nil || op.Method != MethodDiscovery || op.Metadata == nil {
+				t.Errorf("%s: %v, %v", path, op.Method, err)
+			}
+		})
 	}
 	for _, path := range []string{"/$discovery/rest?version=v1", "/discovery/v1/apis/storage/v1/rest", "/discovery/v1/apis",
 		"/$discovery/rest/", "/$discovery/rest?key=x"} {
-		if _, err := Decode(get(path)); err == nil {
-			t.Errorf("%s was taken", path)
-		}
+		t.Run(path, func(t *testing.T) {
+			if _, err := Decode(get(path)); err == nil {
+				t.Errorf("%s was taken", path)
+			}
+		})
 	}
 }

@@ -48,10 +48,12 @@ func TestEncode(t *testing.T) {
 			return Encode(Operation{Method: MethodGetJob, Job: insert.Job, Read: &ReadRequest{}}, Mutation{})
 		}, ``},
 	} {
-		got, err := c.encode()
-		if err != nil || string(got) != c.want {
-			t.Errorf("%s: %v\ngot  %s\nwant %s", name, err, got, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			got, err := c.encode()
+			if err != nil || string(got) != c.want {
+				t.Errorf("%s: %v\ngot  %s\nwant %s", name, err, got, c.want)
+			}
+		})
 	}
 	if q.Labels["bqgate_decision"] != "" {
 		t.Error("Encode changed the operation")
@@ -87,9 +89,11 @@ func TestEncodeRefuses(t *testing.T) {
 			return EncodeDryRun(Operation{Method: MethodGetJob, Job: job, Read: &ReadRequest{}})
 		},
 	} {
-		if out, err := encode(); err == nil {
-			t.Errorf("%s: %s", name, out)
-		}
+		t.Run(name, func(t *testing.T) {
+			if out, err := encode(); err == nil {
+				t.Errorf("%s: %s", name, out)
+			}
+		})
 	}
 }
 
@@ -109,8 +113,10 @@ func TestForwardQuery(t *testing.T) {
 		}}, "alt=json&formatOptions.timestampOutputFormat=INT64&formatOptions.useInt64Timestamp=true&location=EU" +
 			"&maxResults=0&pageToken=a%2B%2F%3D&prettyPrint=false&startIndex=5&timeoutMs=0"},
 	} {
-		if got := ForwardQuery(c.op).Encode(); got != c.want {
-			t.Errorf("%s: %s, want %s", c.op.Method, got, c.want)
-		}
+		t.Run(c.want, func(t *testing.T) {
+			if got := ForwardQuery(c.op).Encode(); got != c.want {
+				t.Errorf("%s: %s, want %s", c.op.Method, got, c.want)
+			}
+		})
 	}
 }

@@ -30,15 +30,17 @@ func TestFieldMaskApply(t *testing.T) {
 		{"absent", `{}`},
 		{"schema/absent", `{"schema":{}}`},
 	} {
-		m, err := ParseFieldMask(c.fields)
-		if err != nil {
-			t.Errorf("%s: %v", c.fields, err)
-			continue
-		}
-		got, err := m.Apply([]byte(answer))
-		if err != nil || string(got) != c.want {
-			t.Errorf("%s: %s, %v; want %s", c.fields, got, err, c.want)
-		}
+		t.Run(c.fields, func(t *testing.T) {
+			m, err := ParseFieldMask(c.fields)
+			if err != nil {
+				t.Errorf("%s: %v", c.fields, err)
+				return
+			}
+			got, err := m.Apply([]byte(answer))
+			if err != nil || string(got) != c.want {
+				t.Errorf("%s: %s, %v; want %s", c.fields, got, err, c.want)
+			}
+		})
 	}
 }
 
@@ -49,14 +51,18 @@ func TestFieldMaskRefuses(t *testing.T) {
 		"rows(f)x", "rows/x", "rows(f,v)", "rows(f(v,x))", "rows/f/v/x", "rows/v", "rows(f(v)),rows/x", "rows/f/v(f(v))",
 		strings.Repeat("a/", 20) + "b", strings.Repeat("a", maxMask+1),
 	} {
-		if m, err := ParseFieldMask(text); err == nil {
-			t.Errorf("%q: accepted as %v", text, m)
-		}
+		t.Run(text, func(t *testing.T) {
+			if m, err := ParseFieldMask(text); err == nil {
+				t.Errorf("%q: accepted as %v", text, m)
+			}
+		})
 	}
 	for _, text := range []string{`{"a":1,"a":2}`, `{"a":`, `1`, ``, `{"a":1}x`} {
-		if out, err := mask(t, "a").Apply([]byte(text)); err == nil {
-			t.Errorf("applied to %q: %s", text, out)
-		}
+		t.Run(text, func(t *testing.T) {
+			if out, err := mask(t, "a").Apply([]byte(text)); err == nil {
+				t.Errorf("applied to %q: %s", text, out)
+			}
+		})
 	}
 }
 
@@ -71,9 +77,11 @@ func TestFieldMaskKeeps(t *testing.T) {
 		{"schema.fields.type", false, false}, {"jobReference", false, true}, {"jobReference.jobId", true, true},
 		{"totalRows", false, false},
 	} {
-		if all, some := m.Keeps(strings.Split(c.path, ".")...); all != c.all || some != c.some {
-			t.Errorf("%s: %v %v, want %v %v", c.path, all, some, c.all, c.some)
-		}
+		t.Run(c.path, func(t *testing.T) {
+			if all, some := m.Keeps(strings.Split(c.path, ".")...); all != c.all || some != c.some {
+				t.Errorf("%s: %v %v, want %v %v", c.path, all, some, c.all, c.some)
+			}
+		})
 	}
 	var none *FieldMask
 	if all, some := none.Keeps("rows"); !all || !some || !none.KeepsKey("rows") {

@@ -78,9 +78,11 @@ func TestFilterJobRefuses(t *testing.T) {
 		"table name":       replace(`"tableId": "anon2"`, `"tableId": "a b"`),
 		"labels as list":   replace(`"labels": {`, `"labels": [], "x": {`),
 	} {
-		if out, err := filterJob([]byte(body), JobView{SQL: "SELECT 1"}); err == nil {
-			t.Errorf("%s: %s", name, out)
-		}
+		t.Run(name, func(t *testing.T) {
+			if out, err := filterJob([]byte(body), JobView{SQL: "SELECT 1"}); err == nil {
+				t.Errorf("%s: %s", name, out)
+			}
+		})
 	}
 	if out, err := filterJob([]byte(good), JobView{Wrapped: true}); err == nil {
 		t.Errorf("not wrapped: %s", out)
@@ -138,13 +140,16 @@ func TestJobsTellRoundedBytes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if n := strings.Count(string(out), `"totalBytesProcessed":"20971520"`); n != 2 || !strings.Contains(string(out), "20 MiB, the max_bytes") {
+			if n := strings.Count(string(out), `"totalBytesProcessed":"20971520"`); n != 2 ||
+				!strings.Contains(string(out), "20 MiB, the max_bytes") {
 				t.Errorf("%d of 2 figures are rounded: %s", n, out)
 			}
 			for _, exact := range []string{"12345678", "13631488", "shuffleOutputBytes", "recordsRead", "totalSlotMs"} {
-				if strings.Contains(string(out), exact) {
-					t.Errorf("%s is told: %s", exact, out)
-				}
+				t.Run(exact, func(t *testing.T) {
+					if strings.Contains(string(out), exact) {
+						t.Errorf("%s is told: %s", exact, out)
+					}
+				})
 			}
 		})
 	}
@@ -154,7 +159,8 @@ func TestFilterError(t *testing.T) {
 	full := `{"error":{"code":400,"message":"Bad int64 value: ` + canary + `","errors":[{"message":"` + canary +
 		`","domain":"global","reason":"invalidQuery","location":"` + canary + `","debugInfo":"` + canary + `"}],` +
 		`"status":"INVALID_ARGUMENT","details":[{"@type":"x","detail":"` + canary + `"}]}}`
-	billed := `{"error":{"code":400,"message":"Query exceeded limit for bytes billed: 20971520. 34603008 or higher required.","errors":[{"reason":"bytesBilledLimitExceeded"}]}}`
+	billed := `{"error":{"code":400,"message":"Query exceeded limit for bytes billed: 20971520. 34603008 or higher ` +
+		`required.","errors":[{"reason":"bytesBilledLimitExceeded"}]}}`
 	noCap := BytesCap{}.words()
 	for name, c := range map[string]struct {
 		status          int
@@ -180,19 +186,21 @@ func TestFilterError(t *testing.T) {
 		"gateway credential": {401, `{"error":{"message":"` + canary + `","errors":[{"reason":"authError"}]}}`, false, 401, "authError",
 			"bqgate: BigQuery did not accept the gateway's credential; ask an operator"},
 	} {
-		code, out := FilterError(c.status, []byte(c.body), ErrorView{Sensitive: c.sensitive})
-		var got errorBody
-		if err := json.Unmarshal(out, &got); err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		if code != c.code || got.Error.Code != c.code || got.Error.Message != c.message || len(got.Error.Errors) != 1 ||
-			got.Error.Errors[0].Reason != c.reason || got.Error.Status == "" {
-			t.Errorf("%s: %d %s", name, code, out)
-		}
-		if strings.Contains(string(out), "debugInfo") || strings.Contains(string(out), "details") || name != "clear" &&
-			strings.Contains(string(out), canary) {
-			t.Errorf("%s: %s", name, out)
-		}
+		t.Run(name, func(t *testing.T) {
+			code, out := FilterError(c.status, []byte(c.body), ErrorView{Sensitive: c.sensitive})
+			var got errorBody
+			if err := json.Unmarshal(out, &got); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if code != c.code || got.Error.Code != c.code || got.Error.Message != c.message || len(got.Error.Errors) != 1 ||
+				got.Error.Errors[0].Reason != c.reason || got.Error.Status == "" {
+				t.Errorf("%s: %d %s", name, code, out)
+			}
+			if strings.Contains(string(out), "debugInfo") || strings.Contains(string(out), "details") || name != "clear" &&
+				strings.Contains(string(out), canary) {
+				t.Errorf("%s: %s", name, out)
+			}
+		})
 	}
 	long, _ := json.Marshal(map[string]any{"error": map[string]string{"message": strings.Repeat("ü", 5000)}})
 	if _, out := FilterError(400, long, ErrorView{}); len(out) > 9000 || !json.Valid(out) {
@@ -229,9 +237,11 @@ func TestReplies(t *testing.T) {
 			`{"error":{"code":403,"message":"bqgate: <no>\n","errors":[{"message":"bqgate: ` +
 				`<no>\n","domain":"global","reason":"accessDenied"}],"status":"PERMISSION_DENIED"}}`},
 	} {
-		if string(c.got) != c.want {
-			t.Errorf("%s:\ngot  %s\nwant %s", name, c.got, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if string(c.got) != c.want {
+				t.Errorf("%s:\ngot  %s\nwant %s", name, c.got, c.want)
+			}
+		})
 	}
 	// A held job reads as a job: the gateway's own parser takes what it gives to clients.
 	for _, body := range [][]byte{PendingJob(h), FailedJob(h, "accessDenied", "no")} {
@@ -277,7 +287,8 @@ func FuzzFilterJob(f *testing.F) {
 			t.Fatal(err)
 		}
 		eachText(tree, func(s string) {
-			known := s == "SELECT 1" || slices.Contains(fixed, s) || strings.HasPrefix(s, "https://bigquery.googleapis.com/bigquery/v2/projects/")
+			known := s == "SELECT 1" || slices.Contains(fixed, s) ||
+				strings.HasPrefix(s, "https://bigquery.googleapis.com/bigquery/v2/projects/")
 			if !known && strings.ContainsFunc(s, func(r rune) bool {
 				return r > '~' || r <= ' ' || strings.ContainsRune(`"'<>&;/\`, r)
 			}) {

@@ -76,7 +76,8 @@ func TestClientListsAllPages(t *testing.T) {
 			t.Errorf("%v: %v", bad, err)
 		}
 	}
-	if _, err := start(t, &server{status: 200, body: `{"datasetReference":{"projectId":"demo","datasetId":"hr"}}`}).GetDataset(t.Context(), decided(t),
+	if _, err := start(t, &server{status: 200, body: `{"datasetReference":{"projectId":"demo","datasetId":"hr"}}`}).GetDataset(t.Context(),
+		decided(t),
 		crm); err == nil {
 		t.Error("an answer about another dataset was taken")
 	}

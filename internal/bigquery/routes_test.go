@@ -120,16 +120,18 @@ func TestMatch(t *testing.T) {
 		{"GET", "/bigquery/v2/projects/demo/datasets/d/tables/t$20260101/data", "", 400},
 		{"GET", "/bigquery/v2/projects/demo/datasets/d/tables/t@-3600000", "", 400},
 	} {
-		r, _, err := Match(c.verb, c.path)
-		if c.want != "" {
-			if err != nil || r.Method != c.want {
-				t.Errorf("%s %s: %v, %v; want %s", c.verb, c.path, r.Method, err, c.want)
+		t.Run(c.verb, func(t *testing.T) {
+			r, _, err := Match(c.verb, c.path)
+			if c.want != "" {
+				if err != nil || r.Method != c.want {
+					t.Errorf("%s %s: %v, %v; want %s", c.verb, c.path, r.Method, err, c.want)
+				}
+				return
 			}
-			continue
-		}
-		var e *RequestError
-		if !errors.As(err, &e) || e.Status != c.status || e.Message == "" {
-			t.Errorf("%s %s: %v (%+v); want status %d", c.verb, c.path, r.Method, err, c.status)
-		}
+			var e *RequestError
+			if !errors.As(err, &e) || e.Status != c.status || e.Message == "" {
+				t.Errorf("%s %s: %v (%+v); want status %d", c.verb, c.path, r.Method, err, c.status)
+			}
+		})
 	}
 }

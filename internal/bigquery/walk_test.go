@@ -97,11 +97,12 @@ func verdictOf(t *testing.T, r Request, names ...string) string {
 	return fmt.Sprint(e.Status, " ", e.Message)
 }
 
-var placeholders = strings.NewReplacer("{projectsId}", "demo", "{datasetsId}", "crm", "{tablesId}", "customers", "{jobsId}", "j1", "{queriesId}", "j1",
+var placeholders = strings.NewReplacer("{projectsId}", "demo", "{datasetsId}", "crm", "{tablesId}", "customers", "{jobsId}", "j1",
+	"{queriesId}", "j1",
 	"{modelsId}", "m", "{routinesId}", "r", "{rowAccessPoliciesId}", "p")
 
-// Every parameter of every method of the discovery document, with every value that it has there, is known to the gateway or refused with a
-// sentence that names it; testdata/walk.txt says which.
+// Every parameter of every method of the discovery document, with every value that it has there, is
+// known to the gateway or refused with a sentence that names it; testdata/walk.txt says which.
 func TestEveryParameterIsKnown(t *testing.T) {
 	d := description(t)
 	var lines []string
@@ -137,30 +138,34 @@ func TestEveryParameterIsKnown(t *testing.T) {
 	golden.File(t, "testdata/walk.txt", []byte(strings.Join(lines, "\n")+"\n"))
 }
 
-// Every member of the bodies of jobs.query and of a query job is known or refused by name; testdata/bodies.txt says which.
+// Every member of the bodies of jobs.query and of a query job is known or refused by name;
+// testdata/bodies.txt says which.
 func TestEveryMemberIsKnown(t *testing.T) {
 	d := description(t)
 	var lines []string
 	for _, body := range []struct{ of, path, around string }{
 		{"QueryRequest", "queries", `{"query":"SELECT 1","useLegacySql":false%s}`},
 		{"Job", "jobs", `{"configuration":{"query":{"query":"SELECT 1","useLegacySql":false}}%s}`},
-		{"JobReference", "jobs", `{"configuration":{"query":{"query":"SELECT 1","useLegacySql":false}},"jobReference":{"projectId":"demo"%s}}`},
+		{"JobReference", "jobs", `{"configuration":{"query":{"query":"SELECT ` +
+			`1","useLegacySql":false}},"jobReference":{"projectId":"demo"%s}}`},
 		{"JobConfiguration", "jobs", `{"configuration":{"query":{"query":"SELECT 1","useLegacySql":false}%s}}`},
 		{"JobConfigurationQuery", "jobs", `{"configuration":{"query":{"query":"SELECT 1","useLegacySql":false%s}}}`},
 	} {
-		properties := maps.Clone(d.Schemas[body.of].Properties)
-		for name := range properties {
-			if strings.Contains(body.around, `"`+name+`":`) {
-				delete(properties, name) // there already
+		t.Run(body.of, func(t *testing.T) {
+			properties := maps.Clone(d.Schemas[body.of].Properties)
+			for name := range properties {
+				if strings.Contains(body.around, `"`+name+`":`) {
+					delete(properties, name) // there already
+				}
 			}
-		}
-		for _, name := range slices.Sorted(maps.Keys(properties)) {
-			for _, value := range properties[name].samples() {
-				r := request(http.MethodPost, Root+"projects/demo/"+body.path)
-				r.Body = fmt.Appendf(nil, body.around, fmt.Sprintf(",%q:%s", name, value))
-				lines = append(lines, fmt.Sprintf("%s.%s %s\t%s", body.of, name, value, verdictOf(t, r, name)))
+			for _, name := range slices.Sorted(maps.Keys(properties)) {
+				for _, value := range properties[name].samples() {
+					r := request(http.MethodPost, Root+"projects/demo/"+body.path)
+					r.Body = fmt.Appendf(nil, body.around, fmt.Sprintf(",%q:%s", name, value))
+					lines = append(lines, fmt.Sprintf("%s.%s %s\t%s", body.of, name, value, verdictOf(t, r, name)))
+				}
 			}
-		}
+		})
 	}
 	golden.File(t, "testdata/bodies.txt", []byte(strings.Join(lines, "\n")+"\n"))
 }

@@ -39,9 +39,11 @@ func TestTheLeastUsedGoesFirst(t *testing.T) {
 	c.Get("a", now)
 	c.Put("c", 3, end)
 	for key, kept := range map[string]bool{"a": true, "b": false, "c": true} {
-		if _, ok := c.Get(key, now); ok != kept {
-			t.Errorf("%s: kept %v", key, ok)
-		}
+		t.Run(key, func(t *testing.T) {
+			if _, ok := c.Get(key, now); ok != kept {
+				t.Errorf("%s: kept %v", key, ok)
+			}
+		})
 	}
 	if c.Len() != 2 {
 		t.Errorf("%d entries", c.Len())

@@ -58,15 +58,19 @@ func TestPathsAreTakenFromTheFilesOwnFolder(t *testing.T) {
 		c.Upstream.URL:                       "https://bigquery.googleapis.com",
 		c.Console.URL:                        "http://127.0.0.1:8181",
 	} {
-		if got != want {
-			t.Errorf("got %s, want %s", got, want)
-		}
+		t.Run(got, func(t *testing.T) {
+			if got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		})
 	}
 	e := c.EnvoyConfig()
 	for _, s := range []string{e.ExtAuthz.Socket, e.ExtProc.Socket, e.TokenEndpoint.Socket} {
-		if filepath.Dir(s) != c.Sockets.Dir {
-			t.Errorf("Envoy looks for %s outside sockets.dir", s)
-		}
+		t.Run(s, func(t *testing.T) {
+			if filepath.Dir(s) != c.Sockets.Dir {
+				t.Errorf("Envoy looks for %s outside sockets.dir", s)
+			}
+		})
 	}
 }
 
@@ -116,20 +120,22 @@ func TestMistakes(t *testing.T) {
 		"not YAML":         {"version: bqgate/v1", "version: [", []string{"bqgate.yaml"}},
 		"an empty version": {"version: bqgate/v1", "version:", []string{"version"}},
 	} {
-		text := strings.Replace(whole, c.from, c.to, 1)
-		if text == whole {
-			t.Fatalf("%s: the case changes nothing", name)
-		}
-		_, _, err := load(t, text)
-		if err == nil {
-			t.Errorf("%s: accepted", name)
-			continue
-		}
-		for _, word := range c.says {
-			if !strings.Contains(err.Error(), word) {
-				t.Errorf("%s: %q does not say %q", name, err, word)
+		t.Run(name, func(t *testing.T) {
+			text := strings.Replace(whole, c.from, c.to, 1)
+			if text == whole {
+				t.Fatalf("%s: the case changes nothing", name)
 			}
-		}
+			_, _, err := load(t, text)
+			if err == nil {
+				t.Errorf("%s: accepted", name)
+				return
+			}
+			for _, word := range c.says {
+				if !strings.Contains(err.Error(), word) {
+					t.Errorf("%s: %q does not say %q", name, err, word)
+				}
+			}
+		})
 	}
 	if _, err := config.Load(filepath.Join(t.TempDir(), "none.yaml")); err == nil || !strings.Contains(err.Error(), "none.yaml") {
 		t.Errorf("a missing file: %v", err)
@@ -145,9 +151,11 @@ func TestLimits(t *testing.T) {
 		"{asks_at_once: 600, asks_per_second: .inf}": false, "{asks_at_once: 600, asks_per_second: .nan}": false,
 		"{asks_at_once: 1000000, asks_per_second: 1}": false,
 	} {
-		if _, _, err := load(t, whole+"limits: "+limits+"\n"); (err == nil) != ok {
-			t.Errorf("%s: %v", limits, err)
-		}
+		t.Run(limits, func(t *testing.T) {
+			if _, _, err := load(t, whole+"limits: "+limits+"\n"); (err == nil) != ok {
+				t.Errorf("%s: %v", limits, err)
+			}
+		})
 	}
 }
 
@@ -161,10 +169,12 @@ func TestChecks(t *testing.T) {
 		"empty":   {"checks: {}", ""},
 		"all": {"checks: {referenced_tables: {cached_results: accept, missing_tables: refuse, many_tables: accept, " +
 			"information_schema: accept, materialized_views: accept, row_access_lookups: [p.d.t]}}", ""},
-		"another answer":   {"checks: {referenced_tables: {cached_results: allow}}", `checks.referenced_tables.cached_results is "allow", want refuse or accept`},
-		"another key":      {"checks: {referenced_tables: {cached_result: accept}}", "unknown key checks.referenced_tables.cached_result"},
-		"all at once":      {"checks: {referenced_tables: accept}", "checks"},
-		"a pattern":        {"checks: {referenced_tables: {row_access_lookups: ['p.d.*']}}", `row_access_lookups: "p.d.*" is not project.dataset.table`},
+		"another answer": {"checks: {referenced_tables: {cached_results: allow}}",
+			`checks.referenced_tables.cached_results is "allow", want refuse or accept`},
+		"another key": {"checks: {referenced_tables: {cached_result: accept}}", "unknown key checks.referenced_tables.cached_result"},
+		"all at once": {"checks: {referenced_tables: accept}", "checks"},
+		"a pattern": {"checks: {referenced_tables: {row_access_lookups: ['p.d.*']}}",
+			`row_access_lookups: "p.d.*" is not project.dataset.table`},
 		"two parts":        {"checks: {referenced_tables: {row_access_lookups: [d.t]}}", `"d.t" is not project.dataset.table`},
 		"an empty name":    {"checks: {referenced_tables: {row_access_lookups: ['']}}", `"" is not project.dataset.table`},
 		"yes":              {"checks: {referenced_tables: {cached_results: yes}}", "want refuse or accept"},

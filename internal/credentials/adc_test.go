@@ -95,9 +95,11 @@ func TestApplicationDefaultTakesNoSecretFile(t *testing.T) {
 						t.Errorf("error = %v, want one that says %q", err, file.says)
 					}
 					for _, secret := range []string{"MIIEvQ", "d-FL95Q19q7MQmFpd7hHD0Ty", "1//0g"} {
-						if err != nil && strings.Contains(err.Error(), secret) {
-							t.Errorf("error holds a secret: %v", err)
-						}
+						t.Run(secret, func(t *testing.T) {
+							if err != nil && strings.Contains(err.Error(), secret) {
+								t.Errorf("error holds a secret: %v", err)
+							}
+						})
 					}
 				})
 			}

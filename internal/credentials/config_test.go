@@ -143,12 +143,14 @@ func TestProjects(t *testing.T) {
 		})
 	}
 	for _, project := range []string{"Acme", "example.com:acme", "4815162342", "a b", "*", "-a"} {
-		config := Config{Source: Source{ApplicationDefault: true}, Inspection: "i", Accounts: map[string]Account{
-			"a": {ServiceAccount: "a@acme.iam.gserviceaccount.com", Project: project},
-			"i": {ServiceAccount: "i@acme.iam.gserviceaccount.com"},
-		}}
-		if err := config.Validate(); err == nil || !strings.Contains(err.Error(), "is not the id of a project") {
-			t.Errorf("project %q: %v", project, err)
-		}
+		t.Run(project, func(t *testing.T) {
+			config := Config{Source: Source{ApplicationDefault: true}, Inspection: "i", Accounts: map[string]Account{
+				"a": {ServiceAccount: "a@acme.iam.gserviceaccount.com", Project: project},
+				"i": {ServiceAccount: "i@acme.iam.gserviceaccount.com"},
+			}}
+			if err := config.Validate(); err == nil || !strings.Contains(err.Error(), "is not the id of a project") {
+				t.Errorf("project %q: %v", project, err)
+			}
+		})
 	}
 }

@@ -67,9 +67,11 @@ func TestNamesThatAreNotThere(t *testing.T) {
 			"regional?)\"",
 		"it is not known whether the tables that the policy names are there\" dataset=demo.locked error=403",
 	} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("the log does not say %s", want)
-		}
+		t.Run(want, func(t *testing.T) {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("the log does not say %s", want)
+			}
+		})
 	}
 	if got := strings.Count(out.String(), "\n"); got != 6 {
 		t.Errorf("%d lines, want 6:\n%s", got, out.String())

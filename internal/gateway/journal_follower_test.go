@@ -227,9 +227,11 @@ func TestUsedOnAnotherHost(t *testing.T) {
 	must(w.client.RestoreReplace(ctx, key, 0, before[key]).Err())
 	for name, store := range map[string]*approvals.Store{"running": b.holds, "started again": there.mustBegin().holds,
 		"new": w.host(t).mustBegin().holds} {
-		if _, err := store.BeginRelease(ctx, r.ID, run); !errors.Is(err, approvals.ErrTampered) {
-			t.Errorf("%s: %v, want ErrTampered", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			if _, err := store.BeginRelease(ctx, r.ID, run); !errors.Is(err, approvals.ErrTampered) {
+				t.Errorf("%s: %v, want ErrTampered", name, err)
+			}
+		})
 	}
 	// All of Redis as it was, with what replicas told: nobody who has a journal takes it.
 	w.client.FlushAll(ctx)
@@ -240,18 +242,22 @@ func TestUsedOnAnotherHost(t *testing.T) {
 		"running": b.holds, "the first, running": a.holds, "started again": there.mustBegin().holds,
 		"the first, started again": w.mustBegin().holds,
 	} {
-		if _, err := store.BeginRelease(ctx, r.ID, run); !errors.Is(err, approvals.ErrRolledBack) {
-			t.Errorf("all put back, %s: %v, want ErrRolledBack", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			if _, err := store.BeginRelease(ctx, r.ID, run); !errors.Is(err, approvals.ErrRolledBack) {
+				t.Errorf("all put back, %s: %v, want ErrRolledBack", name, err)
+			}
+		})
 	}
 	// An operator acknowledges. What was used stays used, there too, and for hosts that are new.
 	there.config.Redis.AcknowledgeEpoch = 1000
 	for name, store := range map[string]*approvals.Store{"acknowledged": there.mustBegin().holds,
 		"the first, after that": w.mustBegin().holds, "new": w.host(t).mustBegin().holds} {
-		must(store.Err())
-		if _, err := store.BeginRelease(ctx, r.ID, run); !errors.Is(err, approvals.ErrTampered) {
-			t.Errorf("%s: %v, want ErrTampered", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			must(store.Err())
+			if _, err := store.BeginRelease(ctx, r.ID, run); !errors.Is(err, approvals.ErrTampered) {
+				t.Errorf("%s: %v, want ErrTampered", name, err)
+			}
+		})
 	}
 }
 
@@ -269,9 +275,11 @@ func TestRevokedOnAnotherHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, l := range map[string]*life{"running": running, "started again": there.mustBegin(), "new": w.host(t).mustBegin()} {
-		if !l.sessions.Banned("s-1") || l.sessions.Banned("s-2") {
-			t.Errorf("%s: s-1 %t, s-2 %t", name, l.sessions.Banned("s-1"), l.sessions.Banned("s-2"))
-		}
+		t.Run(name, func(t *testing.T) {
+			if !l.sessions.Banned("s-1") || l.sessions.Banned("s-2") {
+				t.Errorf("%s: s-1 %t, s-2 %t", name, l.sessions.Banned("s-1"), l.sessions.Banned("s-2"))
+			}
+		})
 	}
 	w.client.FlushAll(ctx)
 	if l := there.mustBegin(); !l.sessions.Banned("s-1") {

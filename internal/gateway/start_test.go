@@ -237,8 +237,10 @@ func TestCheckSaysEverything(t *testing.T) {
 		"in sql, from line 12", "http://ci.example", "nobody", "none.json", "127.0.0.1:1", "audit.key", "is not a folder", "chmod 700",
 		"allow_all", "none.pem", "http://evil.example",
 	} {
-		if !strings.Contains(all, want) {
-			t.Errorf("nothing says %q:\n%s", want, all)
-		}
+		t.Run(want, func(t *testing.T) {
+			if !strings.Contains(all, want) {
+				t.Errorf("nothing says %q:\n%s", want, all)
+			}
+		})
 	}
 }

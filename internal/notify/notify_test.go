@@ -90,8 +90,9 @@ func newHouse(t *testing.T, c Config) *house {
 	keys := sealedtest.Keyring(t, 1)
 	h := &house{t: t, client: redis.NewClient(&redis.Options{Addr: redistest.Start(t)}), targets: targets, log: &bytes.Buffer{}}
 	t.Cleanup(func() { h.client.Close() })
-	h.store, err = approvals.New(approvals.Options{Redis: h.client, Keys: keys, Journal: &approvalstest.Journal{}, ConsoleURL: "https://bqgate.example",
-		Notify: targets.Of})
+	h.store, err = approvals.New(approvals.Options{Redis: h.client, Keys: keys, Journal: &approvalstest.Journal{},
+		ConsoleURL: "https://bqgate.example",
+		Notify:     targets.Of})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,21 +182,27 @@ func TestTold(t *testing.T) {
 	}
 	for _, d := range append(slack.deliveries(), hook.deliveries()...) {
 		for _, secret := range []string{canary, "SELECT", "salary", "ssn", "because", "carol"} {
-			if strings.Contains(d.body, secret) {
-				t.Errorf("told %q: %s", secret, d.body)
-			}
+			t.Run(secret, func(t *testing.T) {
+				if strings.Contains(d.body, secret) {
+					t.Errorf("told %q: %s", secret, d.body)
+				}
+			})
 		}
 		for _, must := range []string{"repo:acme/app", "acme.finance.payroll", "https://bqgate.example/requests/" + r.ID} {
-			if !strings.Contains(d.body, must) {
-				t.Errorf("does not say %q: %s", must, d.body)
-			}
+			t.Run(must, func(t *testing.T) {
+				if !strings.Contains(d.body, must) {
+					t.Errorf("does not say %q: %s", must, d.body)
+				}
+			})
 		}
 	}
 	text := slack.deliveries()[0].body
 	for _, forged := range []string{`<http://evil`, `\u003chttp://evil`, "\u202e", `\n@here`} {
-		if strings.Contains(text, forged) {
-			t.Errorf("a branch name writes %q into Slack: %s", forged, text)
-		}
+		t.Run(forged, func(t *testing.T) {
+			if strings.Contains(text, forged) {
+				t.Errorf("a branch name writes %q into Slack: %s", forged, text)
+			}
+		})
 	}
 	if !strings.Contains(text, "5 GiB") || !strings.Contains(text, "0.03 USD") {
 		t.Errorf("no cost: %s", text)
@@ -346,9 +353,11 @@ func TestAddresses(t *testing.T) {
 		"224.0.0.1": errPrivate, "255.255.255.255": errPrivate,
 		"198.18.0.1": errPrivate, "ff02::1": errPrivate, "240.0.0.1": errPrivate, "192.0.0.192": errPrivate,
 	} {
-		if err := mayDial(netip.MustParseAddr(text), allow, false); !errors.Is(err, want) || (want == nil) != (err == nil) {
-			t.Errorf("%s: %v, want %v", text, err, want)
-		}
+		t.Run(text, func(t *testing.T) {
+			if err := mayDial(netip.MustParseAddr(text), allow, false); !errors.Is(err, want) || (want == nil) != (err == nil) {
+				t.Errorf("%s: %v, want %v", text, err, want)
+			}
+		})
 	}
 	if err := mayDial(netip.MustParseAddr("8.8.8.8"), allow, true); !errors.Is(err, errPlain) {
 		t.Errorf("plain http to the Internet: %v", err)
@@ -360,13 +369,15 @@ func TestNamesThatLeadInside(t *testing.T) {
 	hook := newReceiver(t, always(200))
 	_, port, _ := strings.Cut(strings.TrimPrefix(hook.URL, "http://"), ":")
 	for _, host := range []string{"127.0.0.1", "localhost", "[::1]", "0.0.0.0", "[::ffff:127.0.0.1]", "2130706433"} {
-		for _, c := range []*http.Client{client(nil, false), client(prefixes("10.0.0.0/8"), true)} {
-			answer, err := c.Get("http://" + host + ":" + port)
-			if err == nil {
-				answer.Body.Close()
-				t.Errorf("%s was reached", host)
+		t.Run(host, func(t *testing.T) {
+			for _, c := range []*http.Client{client(nil, false), client(prefixes("10.0.0.0/8"), true)} {
+				answer, err := c.Get("http://" + host + ":" + port)
+				if err == nil {
+					answer.Body.Close()
+					t.Errorf("%s was reached", host)
+				}
 			}
-		}
+		})
 	}
 	if got := hook.deliveries(); len(got) != 0 {
 		t.Errorf("%d requests arrived", len(got))
@@ -396,10 +407,12 @@ func TestConfigurationMistakes(t *testing.T) {
 		"slack secret": {Config{Targets: []Target{{Name: "a", Type: "slack", URL: "https://x.example/", SecretFile: path}}},
 			"no signature"},
 	} {
-		_, err := Load(c.config)
-		if err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "hush") {
-			t.Errorf("%s: %v, want it to say %q and no URL", name, err, c.says)
-		}
+		t.Run(name, func(t *testing.T) {
+			_, err := Load(c.config)
+			if err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "hush") {
+				t.Errorf("%s: %v, want it to say %q and no URL", name, err, c.says)
+			}
+		})
 	}
 	if _, err := Load(Config{}); err != nil {
 		t.Errorf("nothing configured: %v", err)

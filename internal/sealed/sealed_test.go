@@ -61,13 +61,15 @@ func TestForgeriesDoNotOpen(t *testing.T) {
 		"plain JSON":           {"redis/grant/1", `{"Owner":"repo:a","Uses":9}`},
 		"short":                {"redis/grant/1", "AAAA"},
 	} {
-		var got grant
-		if err := k.Open(try.purpose, try.text, &got); !errors.Is(err, sealed.ErrForged) {
-			t.Errorf("%s: error %v, want ErrForged", name, err)
-		}
-		if got != (grant{}) {
-			t.Errorf("%s: content was filled in: %+v", name, got)
-		}
+		t.Run(name, func(t *testing.T) {
+			var got grant
+			if err := k.Open(try.purpose, try.text, &got); !errors.Is(err, sealed.ErrForged) {
+				t.Errorf("%s: error %v, want ErrForged", name, err)
+			}
+			if got != (grant{}) {
+				t.Errorf("%s: content was filled in: %+v", name, got)
+			}
+		})
 	}
 	for i := range len(text) {
 		flipped := []byte(text)
@@ -88,9 +90,11 @@ func TestMACSeparatesPartsAndPurposes(t *testing.T) {
 	for name, b := range map[string][32]byte{
 		"shifted border": k.MAC("job", "a", "bc"), "another purpose": k.MAC("session", "ab", "c"), "one part": k.MAC("job", "abc"),
 	} {
-		if a == b {
-			t.Errorf("%s gives the same MAC", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			if a == b {
+				t.Errorf("%s gives the same MAC", name)
+			}
+		})
 	}
 }
 

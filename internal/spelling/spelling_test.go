@@ -11,9 +11,11 @@ func TestNearest(t *testing.T) {
 		"credentials": "credential", "COLUMN": "columns", "claer": "clear", "four": "for", "xyzzy": "", "": "", "fro": "for",
 		strings.Repeat("c", 70): "", "cre": "", "credentail": "credential",
 	} {
-		if got := Nearest(word, known); got != want {
-			t.Errorf("Nearest(%q) = %q, want %q", word, got, want)
-		}
+		t.Run(word, func(t *testing.T) {
+			if got := Nearest(word, known); got != want {
+				t.Errorf("Nearest(%q) = %q, want %q", word, got, want)
+			}
+		})
 	}
 	if got := DidYouMean("clera", known); got != " (did you mean clear?)" {
 		t.Error(got)

@@ -209,20 +209,22 @@ func TestAnotherUserThatIsAllowed(t *testing.T) {
 	}
 	for mode, want := range map[os.FileMode]string{0o700: "cannot pass through it", 0o755: "must. Make it 0711: chmod 711",
 		0o731: "chmod 711"} {
-		dir := filepath.Join(base, fmt.Sprintf("%o", mode))
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(dir, mode); err != nil {
-			t.Fatal(err)
-		}
-		l, err := listen(dir, []int{other})
-		if err == nil {
-			l.Close()
-			t.Errorf("mode %o was accepted", mode)
-		} else if !strings.Contains(err.Error(), want) {
-			t.Errorf("mode %o: %v, want %q", mode, err, want)
-		}
+		t.Run(fmt.Sprint(mode), func(t *testing.T) {
+			dir := filepath.Join(base, fmt.Sprintf("%o", mode))
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chmod(dir, mode); err != nil {
+				t.Fatal(err)
+			}
+			l, err := listen(dir, []int{other})
+			if err == nil {
+				l.Close()
+				t.Errorf("mode %o was accepted", mode)
+			} else if !strings.Contains(err.Error(), want) {
+				t.Errorf("mode %o: %v, want %q", mode, err, want)
+			}
+		})
 	}
 	dir := filepath.Join(base, "made")
 	l, err := listen(dir, []int{other})

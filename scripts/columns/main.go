@@ -136,7 +136,7 @@ func goFile(text []byte) []finding {
 			before = tok
 		}
 	}
-	return lines(text, func(n int, line string) int {
+	return lines(text, func(n int, _ string) int {
 		switch {
 		case inside[n] == token.COMMENT:
 			return widestComment
