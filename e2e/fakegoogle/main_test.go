@@ -24,6 +24,7 @@ const (
 	other   = "other@demo.iam.gserviceaccount.com"
 	inspect = "inspect@demo.iam.gserviceaccount.com"
 	nobody  = "nobody@demo.iam.gserviceaccount.com"
+	all     = "all@demo.iam.gserviceaccount.com"
 )
 
 var binaries = sync.OnceValues(func() (string, error) {
@@ -76,6 +77,7 @@ func start(t testing.TB, change ...func(*Options)) *Server {
 			other:   {ReadRows: true, CreateJobs: true},
 			inspect: {Metadata: true, DryRun: true, RowAccess: true},
 			nobody:  {},
+			all:     {ReadRows: true, CreateJobs: true, Metadata: true, DryRun: true, RowAccess: true},
 		},
 	}
 	for _, f := range change {
