@@ -10,8 +10,8 @@ import (
 	googlesql "github.com/goccy/go-googlesql"
 )
 
-// altered is ALTER TABLE with ADD COLUMN and DROP COLUMN, which the driver only pretends to: the table is made again from its rows. A column that
-// is added is NULL in them. No history is kept.
+// altered is ALTER TABLE with ADD COLUMN and DROP COLUMN, which the driver only pretends to: the
+// table is made again from its rows. A column that is added is NULL in them. No history is kept.
 func (e *engine) altered(ctx context.Context, req request) (done bool, out response) {
 	sql := skipComments(req.SQL)
 	if len(sql) < len("ALTER") || !strings.EqualFold(sql[:len("ALTER")], "ALTER") {
@@ -24,7 +24,8 @@ func (e *engine) altered(ctx context.Context, req request) (done bool, out respo
 	out = response{StatementType: "ALTER_TABLE", Targets: []tableID{id}, Analysed: true}
 	old := e.catalog.tables[id.String()]
 	if old == nil || old.view {
-		out.Error = &failure{Reason: "notFound", Message: fmt.Sprintf("Not found: Table %s:%s.%s was not found in location US", id.Project, id.Dataset, id.Table)}
+		out.Error = &failure{Reason: "notFound", Message: fmt.Sprintf("Not found: Table %s:%s.%s was not found in location US", id.Project,
+			id.Dataset, id.Table)}
 		return true, out
 	}
 	staging := id

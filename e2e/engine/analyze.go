@@ -44,7 +44,8 @@ type analysis struct {
 }
 
 func (a analysis) response() response {
-	return response{StatementType: a.kind, Tables: a.tables, Views: a.views, Targets: a.targets, Columns: a.columns, Routines: a.routines, Analysed: true}
+	return response{StatementType: a.kind, Tables: a.tables, Views: a.views, Targets: a.targets, Columns: a.columns, Routines: a.routines,
+		Analysed: true}
 }
 
 func newAnalyzer(cat *catalog) (*analyzer, error) {
@@ -83,7 +84,8 @@ func newAnalyzer(cat *catalog) (*analyzer, error) {
 			return nil, fmt.Errorf("name INT64 %s: %w", alias, err)
 		}
 	}
-	return &analyzer{catalog: cat, options: options, types: types, builtins: builtins, version: -1, pinned: []any{lang, optionsLang, whole}}, nil
+	return &analyzer{catalog: cat, options: options, types: types, builtins: builtins, version: -1,
+		pinned: []any{lang, optionsLang, whole}}, nil
 }
 
 // newLanguage makes the options anew each time: whoever receives them may move them out.
@@ -102,7 +104,8 @@ func newLanguage() (*googlesql.LanguageOptions, error) {
 	)
 }
 
-// analyze resolves one statement. A script, and what the analyzer cannot resolve, comes back with a failure and as much of the kind as parsing shows.
+// analyze resolves one statement. A script, and what the analyzer cannot resolve, comes back with a
+// failure and as much of the kind as parsing shows.
 func (an *analyzer) analyze(sql, project, dataset string) (analysis, *failure) {
 	var a analysis
 	if kind, ok := an.parseKind(sql); ok {
@@ -196,7 +199,8 @@ func (an *analyzer) describe(a *analysis, stmt googlesql.ResolvedStatementNode, 
 		if r == nil {
 			return fmt.Errorf("the statement calls %q, which is not in the catalog", m[1]+m[2])
 		}
-		a.tables, a.views, a.routines = append(a.tables, r.reads...), append(a.views, r.through...), append(append(a.routines, r.ID), r.calls...)
+		a.tables, a.views, a.routines = append(a.tables, r.reads...), append(a.views, r.through...),
+			append(append(a.routines, r.ID), r.calls...)
 	}
 	a.tables, a.views, a.routines = uniqueIDs(a.tables), uniqueIDs(a.views), uniqueIDs(a.routines)
 
@@ -324,7 +328,8 @@ func (an *analyzer) fieldOfType(name string, t googlesql.Googlesql_TypeNode) (fi
 	return field{Name: name, Type: word, Mode: "NULLABLE"}, nil
 }
 
-// target completes a name as BigQuery does: project and dataset from the request where the statement leaves them out.
+// target completes a name as BigQuery does: project and dataset from the request where the
+// statement leaves them out.
 func target(path []string, project, dataset string, schema bool) tableID {
 	parts := strings.Split(strings.Join(path, "."), ".")
 	if schema {

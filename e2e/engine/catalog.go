@@ -79,18 +79,21 @@ func (c *catalog) tableRows() []tableRow {
 	return out
 }
 
-// check refuses what the driver would let pass and BigQuery would not: objects in datasets that do not exist, and names that exist already.
+// check refuses what the driver would let pass and BigQuery would not: objects in datasets that do
+// not exist, and names that exist already.
 func (c *catalog) check(a analysis) *failure {
 	if (a.kind == "DROP_TABLE" || a.kind == "DROP_VIEW") && len(a.targets) == 1 && !a.ifExists && c.tables[a.targets[0].String()] == nil {
 		t := a.targets[0]
-		return &failure{Reason: "notFound", Message: fmt.Sprintf("Not found: Table %s:%s.%s was not found in location US", t.Project, t.Dataset, t.Table)}
+		return &failure{Reason: "notFound", Message: fmt.Sprintf("Not found: Table %s:%s.%s was not found in location US", t.Project,
+			t.Dataset, t.Table)}
 	}
 	if !strings.HasPrefix(a.kind, "CREATE_") || a.kind == "CREATE_SCHEMA" {
 		return nil
 	}
 	for _, t := range a.targets {
 		if t.Dataset != "" && !c.datasets[t.Project+"."+t.Dataset] {
-			return &failure{Reason: "notFound", Message: fmt.Sprintf("Not found: Dataset %s:%s was not found in location US", t.Project, t.Dataset)}
+			return &failure{Reason: "notFound", Message: fmt.Sprintf("Not found: Dataset %s:%s was not found in location US", t.Project,
+				t.Dataset)}
 		}
 		if c.tables[t.String()] != nil && a.mode == "CREATE_DEFAULT" {
 			return &failure{Reason: "duplicate", Message: fmt.Sprintf("Already Exists: Table %s:%s.%s", t.Project, t.Dataset, t.Table)}
@@ -153,7 +156,8 @@ func (e *engine) schemaDDL(ctx context.Context, a analysis, req request) (bool, 
 		if a.ifExists {
 			return true, nil
 		}
-		return true, &failure{Reason: "notFound", Message: fmt.Sprintf("Not found: Dataset %s:%s was not found in location US", t.Project, t.Dataset)}
+		return true, &failure{Reason: "notFound", Message: fmt.Sprintf("Not found: Dataset %s:%s was not found in location US", t.Project,
+			t.Dataset)}
 	}
 	for key, tab := range e.catalog.tables {
 		if !strings.HasPrefix(key, name+".") {

@@ -8,13 +8,14 @@ import (
 )
 
 // cloned is CREATE [SNAPSHOT] TABLE … CLONE …, which the driver does not know
-// (https://cloud.google.com/bigquery/docs/reference/standard-sql/data-definition-language#create_snapshot_table, #create_table_clone).
+// (https://cloud.google.com/bigquery/docs/reference/standard-sql/data-definition-language#create_snapshot_table,
+// #create_table_clone).
 var cloned = regexp.MustCompile("(?is)^\\s*CREATE\\s+(SNAPSHOT\\s+)?TABLE\\s+(" + pathText + ")\\s+CLONE\\s+(" + pathText + ")\\s*;?\\s*$")
 
 const pathText = "(?:`[^`]*`|[\\w-]+)(?:\\s*\\.\\s*(?:`[^`]*`|[\\w-]+))*"
 
-// clone makes a snapshot or a clone: a table of its own with the rows and columns of another, which it remembers. The first result tells whether this was such a
-// statement.
+// clone makes a snapshot or a clone: a table of its own with the rows and columns of another, which
+// it remembers. The first result tells whether this was such a statement.
 func (e *engine) clone(ctx context.Context, req request) (bool, response) {
 	m := cloned.FindStringSubmatch(skipComments(req.SQL))
 	if m == nil {
@@ -39,7 +40,8 @@ func (e *engine) clone(ctx context.Context, req request) (bool, response) {
 		out.Error = &failure{Reason: "notFound", Message: fmt.Sprintf("Not found: Table %s:%s.%s", base.Project, base.Dataset, base.Table)}
 		return true, out
 	case e.catalog.tables[made.String()] != nil:
-		out.Error = &failure{Reason: "duplicate", Message: fmt.Sprintf("Already Exists: Table %s:%s.%s", made.Project, made.Dataset, made.Table)}
+		out.Error = &failure{Reason: "duplicate",
+			Message: fmt.Sprintf("Already Exists: Table %s:%s.%s", made.Project, made.Dataset, made.Table)}
 		return true, out
 	}
 	req.SQL = "CREATE TABLE " + quotePath(made) + " AS SELECT * FROM " + quotePath(base)

@@ -9,8 +9,8 @@ import (
 	googlesql "github.com/goccy/go-googlesql"
 )
 
-// rows runs one statement without analysing it first: half the time of "run", for who asks the same query hundreds of times. What it
-// creates is not known to "dry", "nodes" and "run".
+// rows runs one statement without analysing it first: half the time of "run", for who asks the same
+// query hundreds of times. What it creates is not known to "dry", "nodes" and "run".
 func (e *engine) rows(ctx context.Context, req request) response {
 	m := e.mend(req)
 	if m.err != nil {
@@ -24,7 +24,8 @@ func (e *engine) rows(ctx context.Context, req request) response {
 	return response{Columns: columns, Rows: rows, Mended: m.times}
 }
 
-// nodes names the kinds of nodes in a statement's resolved tree, before any rewrite: what the author of the SQL wrote.
+// nodes names the kinds of nodes in a statement's resolved tree, before any rewrite: what the
+// author of the SQL wrote.
 func (e *engine) nodes(req request) response {
 	kinds, err := e.analyzer.nodes(req.SQL, req.Project, req.Dataset)
 	if err != nil {

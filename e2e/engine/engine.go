@@ -36,7 +36,8 @@ func openEngine(ctx context.Context) (*engine, error) {
 	return &engine{db: db, conn: conn, analyzer: an, catalog: cat}, nil
 }
 
-// handle answers one request; a panic of the engine is an answer too, since the next request may be fine.
+// handle answers one request; a panic of the engine is an answer too, since the next request may be
+// fine.
 func (e *engine) handle(req request) (resp response) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -95,7 +96,8 @@ func (e *engine) dry(req request) response {
 	return a.response()
 }
 
-// run executes whatever it is given, as BigQuery would for an account that may do everything: queries, DML, DDL, scripts.
+// run executes whatever it is given, as BigQuery would for an account that may do everything:
+// queries, DML, DDL, scripts.
 func (e *engine) run(ctx context.Context, req request) response {
 	out := e.runOne(ctx, req)
 	if len(out.Targets) > 0 && !dml[out.StatementType] {

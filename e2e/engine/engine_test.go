@@ -16,7 +16,8 @@ var shared = sync.OnceValues(func() (*engine, error) {
 	for _, sql := range []string{
 		"CREATE SCHEMA d",
 		"CREATE TABLE d.t (id INT64, s STRING, a ARRAY<STRUCT<k STRING, n STRING>>, ts TIMESTAMP, b BYTES)",
-		"INSERT INTO d.t VALUES (1, 'x', [STRUCT('k1', 'n1'), STRUCT('k2', NULL)], TIMESTAMP '2024-01-01 00:00:00+00', b'\\xff'), (2, NULL, [], NULL, NULL)",
+		"INSERT INTO d.t VALUES (1, 'x', [STRUCT('k1', 'n1'), STRUCT('k2', NULL)], TIMESTAMP '2024-01-01 00:00:00+00', b'\\xff'), (2, " +
+			"NULL, [], NULL, NULL)",
 		"CREATE VIEW d.v AS SELECT id, s AS name FROM d.t",
 		"CREATE VIEW d.w AS SELECT name FROM d.v",
 		"CREATE TABLE d.days_1 (id INT64)",
@@ -65,19 +66,23 @@ func TestRun(t *testing.T) {
 		{"SELECT * REPLACE (0 AS id) FROM (SELECT *, _TABLE_SUFFIX AS y FROM `days_*`) WHERE y = '2'", `[["0","x",[["k"]],"2"]]`},
 		{"SELECT t.id, w.id FROM t JOIN `days_*` AS w ON w.id - 6 = t.id ORDER BY 1", `[["1","7"],["2","8"]]`},
 		{"FROM `days_*` |> WHERE id > 7 |> SELECT id", `[["8"]]`},
-		{"SELECT SESSION_USER() AS u, current_user(), 'SESSION_USER()' FROM t", `[["a@b.example","a@b.example","SESSION_USER()"],["a@b.example","a@b.example","SESSION_USER()"]]`},
+		{"SELECT SESSION_USER() AS u, current_user(), 'SESSION_USER()' FROM t",
+			`[["a@b.example","a@b.example","SESSION_USER()"],["a@b.example","a@b.example","SESSION_USER()"]]`},
 		{"SELECT * FROM `d.log*`", `[["2","member"]]`},
 		{"SELECT *, _TABLE_SUFFIX FROM `d.log*`", `[["2","member","_1"]]`},
 		{"SELECT * FROM d.travel", `[["3","new"]]`},
 		{"SELECT * FROM d.travel FOR SYSTEM_TIME AS OF TIMESTAMP_SUB(CURRENT_TIMESTAMP(), INTERVAL 1 HOUR)", `[["3","old"]]`},
-		{"SELECT t.before, u.now FROM travel AS t FOR SYSTEM_TIME AS OF TIMESTAMP '2020-01-01 00:00:00+00' JOIN travel AS u USING (id)", `[["old","new"]]`},
+		{"SELECT t.before, u.now FROM travel AS t FOR SYSTEM_TIME AS OF TIMESTAMP '2020-01-01 00:00:00+00' JOIN travel AS u USING (id)",
+			`[["old","new"]]`},
 		{"SELECT `p.d.travel`.before FROM `p.d.travel` FOR SYSTEM_TIME AS OF TIMESTAMP '2020-01-01 00:00:00+00'", `[["old"]]`},
-		{"SELECT (SELECT ANY_VALUE(now) FROM travel FOR SYSTEM_TIME AS OF TIMESTAMP '2020-01-01 00:00:00+00') FROM (SELECT 'outer' AS now)", `[["outer"]]`},
+		{"SELECT (SELECT ANY_VALUE(now) FROM travel FOR SYSTEM_TIME AS OF TIMESTAMP '2020-01-01 00:00:00+00') FROM (SELECT 'outer' AS now)",
+			`[["outer"]]`},
 		{"SELECT * FROM d.travel FOR SYSTEM_TIME AS OF CURRENT_TIMESTAMP()", `[["3","new"]]`},
 		{"SELECT * FROM d.shot", `[["3","new"]]`},
 		{"SELECT * FROM d.twin", `[["3","new"]]`},
 		{"SELECT 1.5, 1e20, 2.0", `[["1.5","1E+20","2.0"]]`},
-		{"SELECT CAST('7' AS INT), CAST(2.6 AS smallint), ARRAY<INTEGER>[1], STRUCT<a BIGINT>(2).a, SAFE_CAST('x' AS TINYINT), 'INT' FROM d.days_1", `[["7","3",["1"],"2",null,"INT"]]`},
+		{"SELECT CAST('7' AS INT), CAST(2.6 AS smallint), ARRAY<INTEGER>[1], STRUCT<a BIGINT>(2).a, SAFE_CAST('x' AS TINYINT), 'INT' " +
+			"FROM d.days_1", `[["7","3",["1"],"2",null,"INT"]]`},
 	} {
 		r := ask(t, "run", c.sql)
 		if r.Error != nil {
@@ -225,11 +230,14 @@ func TestReplace(t *testing.T) {
 // it panics, or takes the first of several rows.
 func TestRunTimeErrors(t *testing.T) {
 	for _, sql := range []string{
-		"SELECT REPEAT('x', -1)", "SELECT REPEAT(s, id - 5) FROM t", "SELECT LPAD('x', -1)", "SELECT 1 << -1", "SELECT STRING_AGG(s, ',' LIMIT 0) FROM t",
-		"SELECT 1 / 0", "SELECT CAST('x' AS INT64) + id FROM t", "SELECT [1][OFFSET(2)]", "SELECT ERROR('no')", "INSERT INTO t (s) SELECT REPEAT('x', -1)",
+		"SELECT REPEAT('x', -1)", "SELECT REPEAT(s, id - 5) FROM t", "SELECT LPAD('x', -1)", "SELECT 1 << -1",
+		"SELECT STRING_AGG(s, ',' LIMIT 0) FROM t",
+		"SELECT 1 / 0", "SELECT CAST('x' AS INT64) + id FROM t", "SELECT [1][OFFSET(2)]", "SELECT ERROR('no')",
+		"INSERT INTO t (s) SELECT REPEAT('x', -1)",
 		"SELECT (SELECT id FROM t)", "SELECT id FROM t WHERE id = (SELECT id FROM t)", "SELECT (SELECT x.k FROM UNNEST(t.a) AS x) FROM t",
 		"SELECT (SELECT (SELECT id FROM t))", "SELECT (SELECT id FROM t UNION ALL SELECT 7)", "SELECT IF((SELECT s FROM t) = 'x', 1, 2)",
-		"SELECT (SELECT AS STRUCT id, s FROM t).s", "WITH w AS (SELECT (SELECT id FROM t) AS x) SELECT x FROM w", "SELECT (SELECT id FROM t LIMIT 2)",
+		"SELECT (SELECT AS STRUCT id, s FROM t).s", "WITH w AS (SELECT (SELECT id FROM t) AS x) SELECT x FROM w",
+		"SELECT (SELECT id FROM t LIMIT 2)",
 	} {
 		t.Run(sql, func(t *testing.T) {
 			r := ask(t, "run", sql)

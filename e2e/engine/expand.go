@@ -12,8 +12,10 @@ import (
 
 const tableSuffix = "_TABLE_SUFFIX"
 
-// members are the tables that a wildcard takes in, the newest last. BigQuery: "The wildcard character, "*", represents one or more characters of a table name"
-// (https://cloud.google.com/bigquery/docs/reference/standard-sql/wildcard-table-reference), so a table of the prefix's own name is none.
+// members are the tables that a wildcard takes in, the newest last. BigQuery: "The wildcard
+// character, "*", represents one or more characters of a table name"
+// (https://cloud.google.com/bigquery/docs/reference/standard-sql/wildcard-table-reference), so a
+// table of the prefix's own name is none.
 func (c *catalog) members(wildcard string) []*entry {
 	var found []*entry
 	for key, e := range c.tables {
@@ -40,7 +42,8 @@ func viewsAmong(members []*entry) string {
 	return "Views cannot be queried through prefix. Matched views are: " + strings.Join(views, ", ")
 }
 
-// wildcardTable is the table that a wildcard stands for: the columns of its newest member, and _TABLE_SUFFIX.
+// wildcardTable is the table that a wildcard stands for: the columns of its newest member, and
+// _TABLE_SUFFIX.
 func (an *analyzer) wildcardTable(key string) (googlesql.TableNode, error) {
 	members := an.catalog.members(key)
 	if len(members) == 0 {
@@ -69,9 +72,11 @@ func (an *analyzer) wildcardTable(key string) (googlesql.TableNode, error) {
 	return table, nil
 }
 
-// expand writes out what the driver does not know. SESSION_USER() and CURRENT_USER() become the e-mail that they give. Each wildcard table becomes a subquery over its
-// members, since the driver mistakes wildcards of three parts. Columns are those of the newest member; where another member has none of that name it gives NULL, as at
-// BigQuery. The pseudo column _TABLE_SUFFIX is there only if the text names it, and then each * of the SELECT over it leaves it out.
+// expand writes out what the driver does not know. SESSION_USER() and CURRENT_USER() become the
+// e-mail that they give. Each wildcard table becomes a subquery over its members, since the driver
+// mistakes wildcards of three parts. Columns are those of the newest member; where another member
+// has none of that name it gives NULL, as at BigQuery. The pseudo column _TABLE_SUFFIX is there
+// only if the text names it, and then each * of the SELECT over it leaves it out.
 func (an *analyzer) expand(req request) (_ string, err error) {
 	sql := req.SQL
 	if !strings.Contains(sql, "*`") && (req.User == "" || !strings.Contains(strings.ToUpper(sql), "_USER")) {

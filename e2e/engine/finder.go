@@ -8,7 +8,8 @@ import (
 	googlesql "github.com/goccy/go-googlesql"
 )
 
-// refresh builds GoogleSQL's tables anew when the catalog has changed. Old ones stay pinned: freeing them early is a use after free.
+// refresh builds GoogleSQL's tables anew when the catalog has changed. Old ones stay pinned:
+// freeing them early is a use after free.
 func (an *analyzer) refresh() error {
 	if an.version == an.catalog.version {
 		return nil
@@ -71,15 +72,18 @@ func (an *analyzer) typeOf(f field) (googlesql.Googlesql_TypeNode, error) {
 	return an.types.MakeSimpleType(kind)
 }
 
-// finder resolves the table names of one statement: by exact case, completed with the request's project and dataset.
-// Every other lookup is answered with an error, since the binding's defaults trap the engine.
+// finder resolves the table names of one statement: by exact case, completed with the request's
+// project and dataset. Every other lookup is answered with an error, since the binding's defaults
+// trap the engine.
 type finder struct {
 	googlesql.CatalogCallbackDefaults
 	an               *analyzer
 	project, dataset string
 	missing          string // BigQuery's words for the first table that was not found
 	reason           string
-	found            map[string]string // the full names of tables, by the identifiers that they were asked for by, joined by NUL; nil if nobody wants it
+	// the full names of tables, by the identifiers that they were asked for by, joined by NUL; nil
+	// if nobody wants it
+	found map[string]string
 }
 
 var errNone = errors.New("Not found") //nolint:staticcheck // BigQuery's words

@@ -30,9 +30,11 @@ func (e *engine) keep(ctx context.Context, a analysis, req request, id tableID) 
 	return nil
 }
 
-// asOf reads tables as they were: BigQuery's FOR SYSTEM_TIME AS OF "references the historical versions of the table definition and rows that were current at
-// timestamp_expression" (https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#for_system_time_as_of). The driver does not know the clause: the name
-// of the table becomes that of the version that was kept, and the clause is left out. A text that does not parse is returned as it is.
+// asOf reads tables as they were: BigQuery's FOR SYSTEM_TIME AS OF "references the historical
+// versions of the table definition and rows that were current at timestamp_expression"
+// (https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#for_system_time_as_of).
+// The driver does not know the clause: the name of the table becomes that of the version that was
+// kept, and the clause is left out. A text that does not parse is returned as it is.
 func (e *engine) asOf(ctx context.Context, req request) (_ string, err error) {
 	sql := req.SQL
 	if !strings.Contains(strings.ToUpper(sql), "SYSTEM_TIME") {
@@ -70,7 +72,8 @@ func (e *engine) asOf(ctx context.Context, req request) (_ string, err error) {
 }
 
 // versionAt names the version that one reference reads.
-func (e *engine) versionAt(ctx context.Context, req request, n *googlesql.ASTTablePathExpression, clause *googlesql.ASTForSystemTime) []splice {
+func (e *engine) versionAt(ctx context.Context, req request, n *googlesql.ASTTablePathExpression,
+	clause *googlesql.ASTForSystemTime) []splice {
 	from, to := span(clause)
 	out := []splice{{from, to, " "}}
 	path := must(n.PathExpr())

@@ -12,8 +12,9 @@ import (
 
 const informationSchema = "INFORMATION_SCHEMA"
 
-// information writes each view of INFORMATION_SCHEMA that a query reads as a subquery with BigQuery's columns and the rows of this catalog: the
-// driver has such views too, with some of the columns. It says whether the text reads one. Views and functions over them are not made here.
+// information writes each view of INFORMATION_SCHEMA that a query reads as a subquery with
+// BigQuery's columns and the rows of this catalog: the driver has such views too, with some of the
+// columns. It says whether the text reads one. Views and functions over them are not made here.
 func (e *engine) information(ctx context.Context, req request) (_ string, reads bool, err error) {
 	sql := req.SQL
 	if !strings.Contains(sql, informationSchema) {
@@ -75,7 +76,8 @@ func (e *engine) informationText(ctx context.Context, parts []string, req reques
 	if strings.HasPrefix(dataset, "region-") || view.project {
 		dataset = ""
 	} else if dataset == "" {
-		panic(&failure{Reason: "invalidQuery", Message: fmt.Sprintf("%s must be qualified with a dataset or region", strings.Join(parts, "."))})
+		panic(&failure{Reason: "invalidQuery",
+			Message: fmt.Sprintf("%s must be qualified with a dataset or region", strings.Join(parts, "."))})
 	} else if !e.catalog.datasets[project+"."+dataset] {
 		panic(&failure{Reason: "notFound", Message: fmt.Sprintf("Not found: Dataset %s:%s was not found in location US", project, dataset)})
 	}

@@ -146,7 +146,8 @@ func schemataRows(i *informed) [][]any {
 	at := micros(1700000000000) * 1000
 	for _, name := range i.engine.catalog.datasetNames() {
 		if project, dataset, _ := strings.Cut(name, "."); project == i.project {
-			out = append(out, []any{project, dataset, nil, at, at, "US", "CREATE SCHEMA `" + name + "`\nOPTIONS(\n  location=\"us\"\n);", nil, nil})
+			out = append(out, []any{project, dataset, nil, at, at, "US", "CREATE SCHEMA `" + name + "`\nOPTIONS(\n  location=\"us\"\n);",
+				nil, nil})
 		}
 	}
 	return out

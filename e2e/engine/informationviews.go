@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// informationView is one view of INFORMATION_SCHEMA: its columns as BigQuery documents them, in the order of the page, and its rows.
+// informationView is one view of INFORMATION_SCHEMA: its columns as BigQuery documents them, in the
+// order of the page, and its rows.
 type informationView struct {
 	project bool // of a project, not of a dataset
 	columns []informationColumn
@@ -33,10 +34,12 @@ func columnsOf(kinds string) []informationColumn {
 	return out
 }
 
-// informationViews are the views by name. The columns are those of the pages https://cloud.google.com/bigquery/docs/information-schema-columns,
-// -column-field-paths, -constraint-column-usage, -key-column-usage, -partitions, -datasets-schemata, -tables, -table-constraints, -table-options,
-// -views and -routines as they were in August 2026. The pages call async_generation_status a STRUCT and name of it blocking_error.message
-// alone; they write data_policies.name, "the list of data policies": a list of structs, here.
+// informationViews are the views by name. The columns are those of the pages
+// https://cloud.google.com/bigquery/docs/information-schema-columns, -column-field-paths,
+// -constraint-column-usage, -key-column-usage, -partitions, -datasets-schemata, -tables,
+// -table-constraints, -table-options, -views and -routines as they were in August 2026. The pages
+// call async_generation_status a STRUCT and name of it blocking_error.message alone; they write
+// data_policies.name, "the list of data policies": a list of structs, here.
 var informationViews = map[string]informationView{
 	"TABLES": {rows: tablesRows, columns: columnsOf(`table_catalog STRING, table_schema STRING, table_name STRING, table_type STRING,
 		managed_table_type STRING, is_insertable_into STRING, is_fine_grained_mutations_enabled STRING, is_typed STRING,

@@ -41,10 +41,12 @@ var procedural = map[string]bool{
 	"ASTExecuteImmediateStatement": true, "ASTRaiseStatement": true, "ASTReturnStatement": true, "ASTBeginStatement": true,
 }
 
-// unsupported begins the kind of a statement that GoogleSQL knows and BigQuery does not (ALTER DATABASE).
+// unsupported begins the kind of a statement that GoogleSQL knows and BigQuery does not (ALTER
+// DATABASE).
 const unsupported = "UNSUPPORTED "
 
-// parseKind tells the statementType by parsing alone; more than one statement, or a procedural one, is a SCRIPT.
+// parseKind tells the statementType by parsing alone; more than one statement, or a procedural one,
+// is a SCRIPT.
 func (an *analyzer) parseKind(sql string) (string, bool) {
 	script, done, err := an.parse(sql)
 	if err != nil {

@@ -1,12 +1,13 @@
 // Command sqlengine runs GoogleSQL for the stand-in of Google in tests and in the demo.
 //
-// It is a child process: requests and answers are frames on stdin and stdout (see protocol.go), logs go to stderr, and it
-// exits as soon as stdin ends, so that it cannot outlive its parent. It lives in a module of its own because the engine
-// (github.com/goccy/googlesqlite) needs other versions of shared libraries than the product does, and because the product must
-// never link a second copy of GoogleSQL.
+// It is a child process: requests and answers are frames on stdin and stdout (see protocol.go),
+// logs go to stderr, and it exits as soon as stdin ends, so that it cannot outlive its parent. It
+// lives in a module of its own because the engine (github.com/goccy/googlesqlite) needs other
+// versions of shared libraries than the product does, and because the product must never link a
+// second copy of GoogleSQL.
 //
-// What it knows about SQL comes from googlesqlite and from its own use of the GoogleSQL analyzer (analyze.go), never from the
-// product's analysis: a check must not test itself.
+// What it knows about SQL comes from googlesqlite and from its own use of the GoogleSQL analyzer
+// (analyze.go), never from the product's analysis: a check must not test itself.
 package main
 
 import (
@@ -23,8 +24,9 @@ import (
 
 const maxStatementTime = 2 * time.Minute
 
-// maxMemory bounds the address space of this process, in bytes; at rest it takes 2 GiB of it. A statement that makes a
-// text of any length in one call ends this process, which is started again, and not the machine.
+// maxMemory bounds the address space of this process, in bytes; at rest it takes 2 GiB of it. A
+// statement that makes a text of any length in one call ends this process, which is started again,
+// and not the machine.
 const maxMemory = 8 << 30
 
 func main() {
@@ -44,8 +46,9 @@ func main() {
 	}
 }
 
-// serve answers requests until the input ends. Statements run one after another: GoogleSQL has one global lock, and one
-// connection is what makes a CREATE visible to the next SELECT. The input is read ahead, so that its end is seen while a statement runs.
+// serve answers requests until the input ends. Statements run one after another: GoogleSQL has one
+// global lock, and one connection is what makes a CREATE visible to the next SELECT. The input is
+// read ahead, so that its end is seen while a statement runs.
 func serve(e *engine, in *os.File, out *os.File) error {
 	queue := make(chan request, 256)
 	var write sync.Mutex

@@ -10,16 +10,18 @@ import (
 	googlesql "github.com/goccy/go-googlesql"
 )
 
-// BigQuery keeps a quoted name as one identifier: quoted identifiers "can contain any characters, including spaces and symbols" (Lexical
-// structure), and of a path in FROM "the alias is the last identifier in the path" (Query syntax, Implicit aliases), which is all of
-// `p.d.t`. Only where a table or a routine is looked for are the dots separators: `myproject.mydataset.mytable` and
+// BigQuery keeps a quoted name as one identifier: quoted identifiers "can contain any characters,
+// including spaces and symbols" (Lexical structure), and of a path in FROM "the alias is the last
+// identifier in the path" (Query syntax, Implicit aliases), which is all of `p.d.t`. Only where a
+// table or a routine is looked for are the dots separators: `myproject.mydataset.mytable` and
 // `myproject.mydataset`.mytable are names of tables (Lexical structure, Table names).
 //
-// GoogleSQL does so by itself if its catalog takes names apart (finder.go). The driver's catalog has a table under names that are quoted as a
-// whole too. What it does not have is written in other words.
+// GoogleSQL does so by itself if its catalog takes names apart (finder.go). The driver's catalog
+// has a table under names that are quoted as a whole too. What it does not have is written in other
+// words.
 
-// respell writes names that are quoted in part, and the names of routines, as the driver knows them. What the analyzer does not take stays as
-// it is: the driver has words for it.
+// respell writes names that are quoted in part, and the names of routines, as the driver knows
+// them. What the analyzer does not take stays as it is: the driver has words for it.
 func (an *analyzer) respell(req request) (_ string, err error) {
 	sql := req.SQL
 	if !respelt(sql) {
@@ -44,7 +46,8 @@ func (an *analyzer) respell(req request) (_ string, err error) {
 	return sql, nil
 }
 
-// integers are other names of INT64: "INT, SMALLINT, INTEGER, BIGINT, TINYINT, and BYTEINT are aliases for INT64" (Data types).
+// integers are other names of INT64: "INT, SMALLINT, INTEGER, BIGINT, TINYINT, and BYTEINT are
+// aliases for INT64" (Data types).
 var integers = []string{"INT", "SMALLINT", "INTEGER", "BIGINT", "TINYINT", "BYTEINT"}
 
 var integer = regexp.MustCompile(`(?i)\b(?:` + strings.Join(integers, "|") + `)\b`)
@@ -121,7 +124,8 @@ func (s *speller) routine(path *googlesql.ASTPathExpression) {
 	s.splices = append(s.splices, splice{start, end, "`" + strings.Join(parts, "`.`") + "`"})
 }
 
-// only says whether just one table has this name, or a name that ends so: the driver finds the one that was made first.
+// only says whether just one table has this name, or a name that ends so: the driver finds the one
+// that was made first.
 func (c *catalog) only(name string) bool {
 	found := 0
 	for key := range c.tables {

@@ -12,7 +12,8 @@ import (
 // maxFrame bounds one frame; a result larger than this is refused rather than cut.
 const maxFrame = 1 << 30
 
-// request is one frame from the parent: a big-endian uint32 length, then this as JSON. Answers carry the same ID and may come in any order.
+// request is one frame from the parent: a big-endian uint32 length, then this as JSON. Answers
+// carry the same ID and may come in any order.
 type request struct {
 	ID        uint64 `json:"id"`
 	Op        string `json:"op"` // "run", "dry", "catalog", "ping"; "rows" and "nodes" for the differential test, see differential.go
@@ -25,26 +26,29 @@ type request struct {
 
 // response answers one request.
 type response struct {
-	ID            uint64     `json:"id"`
-	Error         *failure   `json:"error,omitempty"`
-	StatementType string     `json:"statement_type,omitempty"` // BigQuery's statementType words; SCRIPT for more than one statement
-	Tables        []tableID  `json:"tables,omitempty"`         // base tables read, views expanded
-	Views         []tableID  `json:"views,omitempty"`
-	Targets       []tableID  `json:"targets,omitempty"` // what DDL or DML changes
-	Columns       []field    `json:"columns,omitempty"`
-	Rows          [][]any    `json:"rows,omitempty"` // positional: null, text, or an array for REPEATED and for RECORD; TIMESTAMP as int64 µs
-	Affected      int64      `json:"affected,omitempty"`
-	Analysed      bool       `json:"analysed,omitempty"`     // whether Tables and Views are known
-	Datasets      []string   `json:"datasets,omitempty"`     // "project.dataset"; op catalog
-	Catalog       []tableRow `json:"catalog,omitempty"`      // op catalog
-	Routines      []tableID  `json:"routines,omitempty"`     // functions of datasets that are called
-	RoutineRows   []*routine `json:"routine_rows,omitempty"` // op catalog
-	Metadata      bool       `json:"metadata,omitempty"`     // a view of INFORMATION_SCHEMA is read
-	Mended        int        `json:"mended,omitempty"`       // set operations that the driver was asked in other words, see setoperations.go
-	Nodes         []string   `json:"nodes,omitempty"`        // op nodes: the kinds of nodes in the resolved tree, sorted
+	ID            uint64    `json:"id"`
+	Error         *failure  `json:"error,omitempty"`
+	StatementType string    `json:"statement_type,omitempty"` // BigQuery's statementType words; SCRIPT for more than one statement
+	Tables        []tableID `json:"tables,omitempty"`         // base tables read, views expanded
+	Views         []tableID `json:"views,omitempty"`
+	Targets       []tableID `json:"targets,omitempty"` // what DDL or DML changes
+	Columns       []field   `json:"columns,omitempty"`
+	// positional: null, text, or an array for REPEATED and for RECORD; TIMESTAMP as int64 µs
+	Rows        [][]any    `json:"rows,omitempty"`
+	Affected    int64      `json:"affected,omitempty"`
+	Analysed    bool       `json:"analysed,omitempty"`     // whether Tables and Views are known
+	Datasets    []string   `json:"datasets,omitempty"`     // "project.dataset"; op catalog
+	Catalog     []tableRow `json:"catalog,omitempty"`      // op catalog
+	Routines    []tableID  `json:"routines,omitempty"`     // functions of datasets that are called
+	RoutineRows []*routine `json:"routine_rows,omitempty"` // op catalog
+	Metadata    bool       `json:"metadata,omitempty"`     // a view of INFORMATION_SCHEMA is read
+	// set operations that the driver was asked in other words, see setoperations.go
+	Mended int      `json:"mended,omitempty"`
+	Nodes  []string `json:"nodes,omitempty"` // op nodes: the kinds of nodes in the resolved tree, sorted
 }
 
-// failure is an error with BigQuery's reason: invalidQuery, invalid, notFound, duplicate, resourceInUse or internalError.
+// failure is an error with BigQuery's reason: invalidQuery, invalid, notFound, duplicate,
+// resourceInUse or internalError.
 type failure struct {
 	Reason  string `json:"reason"`
 	Message string `json:"message"`

@@ -7,12 +7,15 @@ import (
 	"strings"
 )
 
-// created finds the head of a CREATE OR REPLACE statement: what stands before the name, and the name.
-var created = regexp.MustCompile("(?is)^(\\s*CREATE\\s+)OR\\s+REPLACE\\s+((?:TABLE|VIEW)\\s+)((?:`[^`]*`|[\\w-]+)(?:\\s*\\.\\s*(?:`[^`]*`|[\\w-]+))*)")
+// created finds the head of a CREATE OR REPLACE statement: what stands before the name, and the
+// name.
+var created = regexp.MustCompile("(?is)^(\\s*CREATE\\s+)OR\\s+REPLACE\\s+((?:TABLE|VIEW)\\s+)((?:`[^`]*`|" +
+	"[\\w-]+)(?:\\s*\\.\\s*(?:`[^`]*`|[\\w-]+))*)")
 
-// replaceExisting carries out CREATE OR REPLACE where the object exists: the driver would store the new one and go on resolving names against the
-// old one. A view is dropped and created; a table is made under another name first, since its query may read the table that it replaces.
-// The first result tells whether this was such a statement.
+// replaceExisting carries out CREATE OR REPLACE where the object exists: the driver would store the
+// new one and go on resolving names against the old one. A view is dropped and created; a table is
+// made under another name first, since its query may read the table that it replaces. The first
+// result tells whether this was such a statement.
 func (e *engine) replaceExisting(ctx context.Context, a analysis, req request) (bool, error) {
 	if a.mode != "CREATE_OR_REPLACE" || len(a.targets) != 1 || e.catalog.tables[a.targets[0].String()] == nil {
 		return false, nil

@@ -167,7 +167,8 @@ func (an *analyzer) refreshRoutines() error {
 		if err != nil {
 			return fmt.Errorf("make function %s: %w", key, err)
 		}
-		made, err := googlesql.NewFunction2(path, routineGroup, googlesql.FunctionEnums_ModeScalar, []*googlesql.FunctionSignature{signature})
+		made, err := googlesql.NewFunction2(path, routineGroup, googlesql.FunctionEnums_ModeScalar,
+			[]*googlesql.FunctionSignature{signature})
 		if err != nil {
 			return fmt.Errorf("make function %s: %w", key, err)
 		}
@@ -177,7 +178,8 @@ func (an *analyzer) refreshRoutines() error {
 	return nil
 }
 
-func (an *analyzer) tableFunction(path []string, r *routine, arguments []*googlesql.FunctionArgumentType) (*googlesql.FixedOutputSchemaTVF, error) {
+func (an *analyzer) tableFunction(path []string, r *routine, arguments []*googlesql.FunctionArgumentType) (*googlesql.FixedOutputSchemaTVF,
+	error) {
 	var columns []*googlesql.TVFSchemaColumn
 	for _, c := range r.columns {
 		t, err := an.typeOf(c)

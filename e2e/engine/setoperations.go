@@ -9,15 +9,20 @@ import (
 	googlesql "github.com/goccy/go-googlesql"
 )
 
-// The driver mixes up columns of a set operation. It names the result's columns after those of the first query, and takes them by these
-// names: where the first query gives one column twice, `SELECT a, a FROM t UNION ALL SELECT b, c FROM u`, both columns of the result are the
-// first of that name, and b stands where c should. So such a query is run in other words: its first query Q becomes
+// The driver mixes up columns of a set operation. It names the result's columns after those of the
+// first query, and takes them by these names: where the first query gives one column twice,
+// `SELECT a, a FROM t UNION ALL SELECT b, c FROM u`, both columns of the result are the first of
+// that name, and b stands where c should. So such a query is run in other words: its first query Q
+// becomes
 //
-//	((SELECT CAST(NULL AS STRING) AS x, CAST(NULL AS STRING) AS y FROM UNNEST([1]) WHERE FALSE) UNION ALL (Q))
+//	((SELECT CAST(NULL AS STRING) AS x, CAST(NULL AS STRING) AS y FROM UNNEST([1]) WHERE FALSE)
+//	UNION ALL (Q))
 //
-// which is Q for any data, nothing and then Q, and whose first query has no column twice. Where the driver errs is read off GoogleSQL's
-// resolved tree, by the very condition of the driver's error, so that it does not matter how the text comes to have a column twice; and so
-// is, afterwards, that it errs no more. A query that cannot be put in such words is not run: no answer is better than a wrong one.
+// which is Q for any data, nothing and then Q, and whose first query has no column twice. Where the
+// driver errs is read off GoogleSQL's resolved tree, by the very condition of the driver's error,
+// so that it does not matter how the text comes to have a column twice; and so is, afterwards, that
+// it errs no more. A query that cannot be put in such words is not run: no answer is better than a
+// wrong one.
 
 // maxMended bounds the set operations of a query that are put in other words.
 const maxMended = 20
@@ -32,8 +37,8 @@ type mended struct {
 	err   error
 }
 
-// mend spells a query for the driver, and puts its set operations in other words that the driver would mix up. What the analyzer does not
-// take stays as it is: the driver has words for it.
+// mend spells a query for the driver, and puts its set operations in other words that the driver
+// would mix up. What the analyzer does not take stays as it is: the driver has words for it.
 func (e *engine) mend(req request) mended {
 	upper := strings.ToUpper(req.SQL)
 	operations := strings.Contains(upper, "UNION") || strings.Contains(upper, "INTERSECT") || strings.Contains(upper, "EXCEPT")
@@ -72,8 +77,9 @@ func (an *analyzer) mend(req request, now mixture) mended {
 	return m
 }
 
-// mendOne tries each set operation of the text with the columns of each that the driver would mix up. The right pair is the one after which
-// exactly that one is no longer mixed up, while the query's columns stay what they are.
+// mendOne tries each set operation of the text with the columns of each that the driver would mix
+// up. The right pair is the one after which exactly that one is no longer mixed up, while the
+// query's columns stay what they are.
 func (an *analyzer) mendOne(req request, sql string, now mixture) (string, mixture, bool) {
 	places, err := an.firstQueries(sql)
 	if err != nil {
@@ -86,7 +92,8 @@ func (an *analyzer) mendOne(req request, sql string, now mixture) (string, mixtu
 			}
 			req.SQL = sql[:p.start] + "((" + nothing(columns) + ") UNION ALL (" + sql[p.start:p.end] + ")) " + sql[p.end:]
 			after, err := an.mixedUp(req)
-			if err == nil && after.columns == now.columns && slices.Equal(after.repeated, slices.Delete(slices.Clone(now.repeated), i, i+1)) {
+			if err == nil && after.columns == now.columns &&
+				slices.Equal(after.repeated, slices.Delete(slices.Clone(now.repeated), i, i+1)) {
 				return req.SQL, after, true
 			}
 		}
@@ -108,7 +115,8 @@ func nothing(columns string) string {
 	return "SELECT " + strings.Join(list, ", ") + " FROM UNNEST([1]) WHERE FALSE"
 }
 
-// firstQueries are the places of the first queries of all set operations of a text, with and without a pipe.
+// firstQueries are the places of the first queries of all set operations of a text, with and
+// without a pipe.
 func (an *analyzer) firstQueries(sql string) (places []splice, err error) {
 	script, done, err := an.parse(sql)
 	if err != nil {

@@ -31,7 +31,8 @@ func tokenEnd(s string, i int) int {
 	return i + 1
 }
 
-// quoteEnd finds the end of a string literal, single or triple quoted. In a raw string a backslash still keeps the next quote from ending it.
+// quoteEnd finds the end of a string literal, single or triple quoted. In a raw string a backslash
+// still keeps the next quote from ending it.
 func quoteEnd(s string, i int) int {
 	q := s[i : i+1]
 	if strings.HasPrefix(s[i:], strings.Repeat(q, 3)) {

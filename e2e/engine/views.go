@@ -10,16 +10,19 @@ import (
 	googlesql "github.com/goccy/go-googlesql"
 )
 
-// viewText is what a CREATE VIEW says of its columns: their names, where it lists them ("view_column_name_list … The number of columns in
-// this list must match the number of columns in the underlying query", https://cloud.google.com/bigquery/docs/reference/standard-sql/data-definition-language#create_view_statement),
+// viewText is what a CREATE VIEW says of its columns: their names, where it lists them
+// ("view_column_name_list … The number of columns in this list must match the number of columns in
+// the underlying query",
+// https://cloud.google.com/bigquery/docs/reference/standard-sql/data-definition-language#create_view_statement),
 // and the query, which is what BigQuery keeps as the view's.
 type viewText struct {
 	names []string
 	query string
 }
 
-// listed writes a CREATE VIEW with a list of columns in words that the driver knows: the list's names are those of the first branch of a
-// UNION ALL that has no row. Other statements come back as they are, with a nil text.
+// listed writes a CREATE VIEW with a list of columns in words that the driver knows: the list's
+// names are those of the first branch of a UNION ALL that has no row. Other statements come back as
+// they are, with a nil text.
 func (e *engine) listed(req request) (_ request, _ *viewText, err error) {
 	sql := skipComments(req.SQL)
 	if len(sql) < len("CREATE") || !strings.EqualFold(sql[:len("CREATE")], "CREATE") {
@@ -62,7 +65,8 @@ func (e *engine) listed(req request) (_ request, _ *viewText, err error) {
 		columns = append(columns, "CAST(NULL AS "+sqlType(a.columns[i])+") AS `"+name+"`")
 	}
 	from, to := span(list)
-	req.SQL = sql[:from] + " " + sql[to:start] + "SELECT " + strings.Join(columns, ", ") + " FROM (SELECT 1) WHERE FALSE UNION ALL (" + text.query + ")" + sql[end:]
+	req.SQL = sql[:from] + " " + sql[to:start] + "SELECT " + strings.Join(columns, ", ") + " FROM (SELECT 1) WHERE FALSE UNION ALL (" +
+		text.query + ")" + sql[end:]
 	return req, text, nil
 }
 
@@ -80,10 +84,11 @@ func (e *engine) kept(req request, targets []tableID, text *viewText) {
 	}
 }
 
-// renew makes the views over changed tables and views again, since the driver keeps the columns that a view's query had when it was made. At
-// BigQuery "the schema reported for a view … may be inaccurate" when what it reads has changed, "queries over the view produce accurate results"
-// (https://cloud.google.com/bigquery/docs/views-intro#view_limitations): what is shown stays. A view whose query is wrong now is broken until
-// what it reads is right again.
+// renew makes the views over changed tables and views again, since the driver keeps the columns
+// that a view's query had when it was made. At BigQuery "the schema reported for a view … may be
+// inaccurate" when what it reads has changed, "queries over the view produce accurate results"
+// (https://cloud.google.com/bigquery/docs/views-intro#view_limitations): what is shown stays. A
+// view whose query is wrong now is broken until what it reads is right again.
 func (e *engine) renew(ctx context.Context, changed []tableID) {
 	var over []*entry
 	for _, v := range e.catalog.tables {

@@ -42,18 +42,27 @@ func (e *engine) shown(t *testing.T, table string) tableRow {
 
 // A list of columns names them by position, and the query is kept without it.
 func TestViewsWithAListOfColumns(t *testing.T) {
-	e := ran(t, "CREATE SCHEMA d", "CREATE TABLE d.t (id INT64, s STRING, a ARRAY<STRUCT<k STRING>>)", "INSERT INTO d.t VALUES (1, 'x', [STRUCT('k')])",
+	e := ran(t, "CREATE SCHEMA d", "CREATE TABLE d.t (id INT64, s STRING, a ARRAY<STRUCT<k STRING>>)",
+		"INSERT INTO d.t VALUES (1, 'x', [STRUCT('k')])",
 		"CREATE VIEW d.v9 AS SELECT 1 AS one")
 	for name, test := range map[string]struct{ sql, query, columns, rows string }{
-		"names":            {"CREATE VIEW d.v0 (one, two) AS SELECT id, s FROM d.t", "SELECT id, s FROM d.t", "one:INTEGER two:STRING", `[["1","x"]]`},
-		"swapped":          {"CREATE VIEW d.v1(s, id) AS SELECT id, s FROM d.t", "SELECT id, s FROM d.t", "s:INTEGER id:STRING", `[["1","x"]]`},
-		"no names of own":  {"CREATE VIEW d.v2(u, n) AS SELECT UPPER(s), 7 FROM d.t", "SELECT UPPER(s), 7 FROM d.t", "u:STRING n:INTEGER", `[["X","7"]]`},
-		"twice one name":   {"CREATE VIEW d.v3(b, c) AS SELECT id, id FROM d.t", "SELECT id, id FROM d.t", "b:INTEGER c:INTEGER", `[["1","1"]]`},
-		"with a WITH":      {"CREATE VIEW d.v4(b) AS WITH w AS (SELECT s FROM d.t) SELECT s FROM w ORDER BY s LIMIT 1", "WITH w AS (SELECT s FROM d.t) SELECT s FROM w ORDER BY s LIMIT 1", "b:STRING", `[["x"]]`},
-		"records":          {"CREATE VIEW d.v5(b, c) AS SELECT a, s FROM d.t", "SELECT a, s FROM d.t", "b:RECORD c:STRING", `[[[["k"]],"x"]]`},
-		"options":          {"CREATE VIEW d.v6(b OPTIONS(description='d'), c) OPTIONS(description='e') AS SELECT id, s FROM d.t", "SELECT id, s FROM d.t", "b:INTEGER c:STRING", `[["1","x"]]`},
-		"or replace":       {"CREATE OR REPLACE VIEW d.v9(three) AS SELECT s FROM d.t", "SELECT s FROM d.t", "three:STRING", `[["x"]]`},
-		"a star":           {"CREATE VIEW d.v7(b, c, e) AS SELECT * FROM d.t", "SELECT * FROM d.t", "b:INTEGER c:STRING e:RECORD", `[["1","x",[["k"]]]]`},
+		"names": {"CREATE VIEW d.v0 (one, two) AS SELECT id, s FROM d.t", "SELECT id, s FROM d.t", "one:INTEGER two:STRING",
+			`[["1","x"]]`},
+		"swapped": {"CREATE VIEW d.v1(s, id) AS SELECT id, s FROM d.t", "SELECT id, s FROM d.t", "s:INTEGER id:STRING",
+			`[["1","x"]]`},
+		"no names of own": {"CREATE VIEW d.v2(u, n) AS SELECT UPPER(s), 7 FROM d.t", "SELECT UPPER(s), 7 FROM d.t", "u:STRING n:INTEGER",
+			`[["X","7"]]`},
+		"twice one name": {"CREATE VIEW d.v3(b, c) AS SELECT id, id FROM d.t", "SELECT id, id FROM d.t", "b:INTEGER c:INTEGER",
+			`[["1","1"]]`},
+		"with a WITH": {"CREATE VIEW d.v4(b) AS WITH w AS (SELECT s FROM d.t) SELECT s FROM w ORDER BY s LIMIT 1",
+			"WITH w AS (SELECT s FROM d.t) SELECT s FROM w ORDER BY s LIMIT 1", "b:STRING", `[["x"]]`},
+		"records": {"CREATE VIEW d.v5(b, c) AS SELECT a, s FROM d.t", "SELECT a, s FROM d.t", "b:RECORD c:STRING",
+			`[[[["k"]],"x"]]`},
+		"options": {"CREATE VIEW d.v6(b OPTIONS(description='d'), c) OPTIONS(description='e') AS SELECT id, s FROM d.t",
+			"SELECT id, s FROM d.t", "b:INTEGER c:STRING", `[["1","x"]]`},
+		"or replace": {"CREATE OR REPLACE VIEW d.v9(three) AS SELECT s FROM d.t", "SELECT s FROM d.t", "three:STRING", `[["x"]]`},
+		"a star": {"CREATE VIEW d.v7(b, c, e) AS SELECT * FROM d.t", "SELECT * FROM d.t", "b:INTEGER c:STRING e:RECORD",
+			`[["1","x",[["k"]]]]`},
 		"a comment before": {"-- why\nCREATE VIEW d.v8 (b) AS SELECT s FROM d.t -- because", "SELECT s FROM d.t", "b:STRING", `[["x"]]`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -105,7 +114,8 @@ func TestViewsOverTablesThatChange(t *testing.T) {
 			}
 		}
 		for view, columns := range map[string]string{
-			"star": "id:INTEGER s:STRING", "over": "id:INTEGER s:STRING", "plain": "s:STRING", "listed": "a:INTEGER b:STRING", "aside": "one:INTEGER",
+			"star": "id:INTEGER s:STRING", "over": "id:INTEGER s:STRING", "plain": "s:STRING", "listed": "a:INTEGER b:STRING",
+			"aside": "one:INTEGER",
 		} {
 			if got := columnNames(e.shown(t, "d."+view).Columns); got != columns {
 				t.Errorf("%s: %s shows %s, want %s", step, view, got, columns)
@@ -118,19 +128,24 @@ func TestViewsOverTablesThatChange(t *testing.T) {
 			t.Fatalf("%s: %v", sql, r.Error)
 		}
 	}
-	check("made", map[string]string{"star": "id:INTEGER s:STRING", "over": "id:INTEGER s:STRING", "plain": "s:STRING", "listed": "a:INTEGER b:STRING"})
+	check("made", map[string]string{"star": "id:INTEGER s:STRING", "over": "id:INTEGER s:STRING", "plain": "s:STRING",
+		"listed": "a:INTEGER b:STRING"})
 	alter("ALTER TABLE d.t ADD COLUMN extra ARRAY<STRUCT<k INT64>>")
-	check("grown", map[string]string{"star": "id:INTEGER s:STRING extra:RECORD", "over": "id:INTEGER s:STRING extra:RECORD", "plain": "s:STRING", "listed": "invalidQuery"})
+	check("grown", map[string]string{"star": "id:INTEGER s:STRING extra:RECORD", "over": "id:INTEGER s:STRING extra:RECORD",
+		"plain": "s:STRING", "listed": "invalidQuery"})
 	if got := e.shown(t, "d.t").Columns[0].Mode; got != "REQUIRED" {
 		t.Errorf("a column that was NOT NULL is %s", got)
 	}
 	alter("ALTER TABLE d.t DROP COLUMN s, DROP COLUMN extra")
-	check("less", map[string]string{"star": "id:INTEGER", "over": "id:INTEGER", "plain": "invalidQuery", "listed": "invalidQuery", "aside": "one:INTEGER"})
+	check("less", map[string]string{"star": "id:INTEGER", "over": "id:INTEGER", "plain": "invalidQuery", "listed": "invalidQuery",
+		"aside": "one:INTEGER"})
 	alter("CREATE OR REPLACE TABLE d.t AS SELECT 'y' AS s, 2 AS id")
-	check("again", map[string]string{"star": "s:STRING id:INTEGER", "over": "s:STRING id:INTEGER", "plain": "s:STRING", "listed": "a:STRING b:INTEGER"})
+	check("again", map[string]string{"star": "s:STRING id:INTEGER", "over": "s:STRING id:INTEGER", "plain": "s:STRING",
+		"listed": "a:STRING b:INTEGER"})
 	alter("DROP TABLE d.t")
 	check("gone", map[string]string{"star": "invalidQuery", "over": "invalidQuery", "plain": "invalidQuery"})
-	for sql, reason := range map[string]string{"ALTER TABLE d.none ADD COLUMN x INT64": "notFound", "ALTER TABLE d.t RENAME TO u": "notImplemented", "ALTER SCHEMA d SET OPTIONS ()": "notImplemented"} {
+	for sql, reason := range map[string]string{"ALTER TABLE d.none ADD COLUMN x INT64": "notFound",
+		"ALTER TABLE d.t RENAME TO u": "notImplemented", "ALTER SCHEMA d SET OPTIONS ()": "notImplemented"} {
 		if r := e.handle(request{Op: "run", SQL: sql, Project: "p"}); r.Error == nil || r.Error.Reason != reason {
 			t.Errorf("%s: %v, want %s", sql, r.Error, reason)
 		}
