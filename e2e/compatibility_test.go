@@ -279,8 +279,8 @@ type waiting struct {
 	done     chan shown
 }
 
-// holdAll starts every installed client in every way of waiting, all at once, and returns when their
-// requests are before the reviewers.
+// holdAll starts every installed client in every way of waiting, all at once, and returns when
+// their requests are before the reviewers.
 func (b *bench) holdAll(t *testing.T, table, mark string) []*waiting {
 	t.Helper()
 	var all []*waiting

@@ -92,8 +92,8 @@ func (d *demo) ownDisk(t *testing.T) {
 	d.healthy(t)
 }
 
-// A43: the journal is dead. Whatever an agent asks gets a fault and nothing else, no session is opened,
-// and nothing of it reaches Google: no query, no dry run, no look at a table, no token.
+// A43: the journal is dead. Whatever an agent asks gets a fault and nothing else, no session is
+// opened, and nothing of it reaches Google: no query, no dry run, no look at a table, no token.
 func TestDeadJournal(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can mount a disk and break it; extauthz TestNothingLeavesWithADeadJournal holds the parts")
@@ -126,7 +126,8 @@ func TestDeadJournal(t *testing.T) {
 				return map[string]any{"query": sql, "useLegacySql": false, "dryRun": dry}
 			}
 			insert := func(sql string, dry bool) map[string]any {
-				return map[string]any{"configuration": map[string]any{"dryRun": dry, "query": map[string]any{"query": sql, "useLegacySql": false}}}
+				return map[string]any{"configuration": map[string]any{"dryRun": dry,
+					"query": map[string]any{"query": sql, "useLegacySql": false}}}
 			}
 			ways := map[string]struct {
 				method, path string
@@ -184,7 +185,8 @@ func TestDeadJournal(t *testing.T) {
 				ctx, cancel := contextTimeout(60 * time.Second)
 				defer cancel()
 				form := url.Values{
-					"grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"}, "subject_token": {token}, "subject_token_type": {"urn:ietf:params:oauth:token-type:jwt"},
+					"grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"}, "subject_token": {token},
+					"subject_token_type": {"urn:ietf:params:oauth:token-type:jwt"},
 				}
 				request, err := http.NewRequestWithContext(ctx, "POST", d.TokenURL, strings.NewReader(form.Encode()))
 				if err != nil {

@@ -133,8 +133,8 @@ func exchangedAtOnce(t *testing.T, d *demo) {
 	}
 }
 
-// A51: who was revoked comes back with the same token, by each of its ways, also after a restart and
-// with everything put back into Redis.
+// A51: who was revoked comes back with the same token, by each of its ways, also after a restart
+// and with everything put back into Redis.
 func exchangedAfterRevocation(t *testing.T, d *demo) {
 	token := d.brief("revoked", 600)
 	before := d.liveSessions(t)
@@ -174,7 +174,8 @@ func exchangedAfterRevocation(t *testing.T, d *demo) {
 	}
 	d.restart(t)
 	refused("put back and restarted")
-	if a := d.call("POST", queriesOfDemo, token, plain("SELECT id FROM crm.customers")); a.Status != 403 || !strings.Contains(a.message(), "revoked") {
+	if a := d.call("POST", queriesOfDemo, token, plain("SELECT id FROM crm.customers")); a.Status != 403 ||
+		!strings.Contains(a.message(), "revoked") {
 		t.Errorf("the token itself: status %d %s", a.Status, a.message())
 	}
 	if status, _, _, says := d.exchanged(t, d.brief("new", 600)); status != 200 {

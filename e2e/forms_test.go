@@ -26,15 +26,16 @@ func formsPolicy(t *testing.T) string {
 		t.Fatal("the demo's policy has another rule for agents")
 	}
 	path := filepath.Join(t.TempDir(), "forms.yaml")
-	policy := strings.Replace(string(text), before, "read: [demo.crm.*, demo.finance.*, demo.crm.INFORMATION_SCHEMA.*, demo.INFORMATION_SCHEMA.SCHEMATA]", 1)
+	policy := strings.Replace(string(text), before,
+		"read: [demo.crm.*, demo.finance.*, demo.crm.INFORMATION_SCHEMA.*, demo.INFORMATION_SCHEMA.SCHEMATA]", 1)
 	if err := os.WriteFile(path, []byte(policy), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path
 }
 
-// What BigQuery answers in other forms than one expects is served or refused for what it is, through the whole gateway; and what its errors
-// tell of Google's machines goes nowhere.
+// What BigQuery answers in other forms than one expects is served or refused for what it is,
+// through the whole gateway; and what its errors tell of Google's machines goes nowhere.
 func TestForms(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t, "--policy", formsPolicy(t))
@@ -49,7 +50,8 @@ func TestForms(t *testing.T) {
 func formsOfInformationSchema(t *testing.T, d *demo) {
 	for from, columns := range map[string]int{
 		"crm.INFORMATION_SCHEMA.COLUMNS": 21, "crm.INFORMATION_SCHEMA.COLUMN_FIELD_PATHS": 11, "crm.INFORMATION_SCHEMA.PARTITIONS": 9,
-		"crm.INFORMATION_SCHEMA.TABLE_OPTIONS": 6, "crm.INFORMATION_SCHEMA.TABLE_CONSTRAINTS": 10, "crm.INFORMATION_SCHEMA.KEY_COLUMN_USAGE": 9,
+		"crm.INFORMATION_SCHEMA.TABLE_OPTIONS": 6, "crm.INFORMATION_SCHEMA.TABLE_CONSTRAINTS": 10,
+		"crm.INFORMATION_SCHEMA.KEY_COLUMN_USAGE":        9,
 		"crm.INFORMATION_SCHEMA.CONSTRAINT_COLUMN_USAGE": 7, "crm.INFORMATION_SCHEMA.TABLES": 0, "INFORMATION_SCHEMA.SCHEMATA": 0,
 	} {
 		a := d.query("agent", "SELECT * FROM "+from)
@@ -86,7 +88,8 @@ func formsElsewhere(t *testing.T, d *demo) {
 		t.Errorf("the job is in %v", job["location"])
 	}
 	id := job["jobId"].(string)
-	for _, path := range []string{"/queries/%s", "/jobs/%s", "/queries/%s?location=europe-west3", "/jobs/%s?location=EUROPE-WEST3", "/jobs/demo:europe-west3.%s"} {
+	for _, path := range []string{"/queries/%s", "/jobs/%s", "/queries/%s?location=europe-west3", "/jobs/%s?location=EUROPE-WEST3",
+		"/jobs/demo:europe-west3.%s"} {
 		if a := d.call("GET", "/bigquery/v2/projects/demo"+fmt.Sprintf(path, id), d.token("agent"), nil); a.Status != 200 {
 			t.Errorf("%s: %d %s", path, a.Status, a.message())
 		}
@@ -119,14 +122,16 @@ func formsOfPageTokens(t *testing.T, d *demo) {
 			break
 		}
 		token = next
-		page = d.call("GET", "/bigquery/v2/projects/demo/queries/"+id+"?maxResults=7&pageToken="+url.QueryEscape(token), d.token("agent"), nil)
+		page = d.call("GET", "/bigquery/v2/projects/demo/queries/"+id+"?maxResults=7&pageToken="+url.QueryEscape(token), d.token("agent"),
+			nil)
 	}
 	if len(ids) != 24 {
 		t.Errorf("%d rows in all, want 24", len(ids))
 	}
 	padded := 0
 	for _, r := range d.arrived() {
-		if q, err := url.ParseQuery(r.Query); err == nil && strings.HasSuffix(r.Path, "/queries/"+id) && strings.HasSuffix(q.Get("pageToken"), "=") {
+		if q, err := url.ParseQuery(r.Query); err == nil && strings.HasSuffix(r.Path, "/queries/"+id) &&
+			strings.HasSuffix(q.Get("pageToken"), "=") {
 			padded++
 		}
 	}
@@ -143,13 +148,16 @@ func formsOfErrors(t *testing.T, d *demo) {
 		"by its reason":  "SELECT id FROM crm.orders -- fake:fail=resourcesExceeded",
 	} {
 		a := d.query("agent", sql)
-		if a.Status != 400 && a.Status != 403 || strings.Contains(string(a.Body), fakegoogle.InternalsCanary) || strings.Contains(string(a.Body), "ebugInfo") {
+		if a.Status != 400 && a.Status != 403 || strings.Contains(string(a.Body), fakegoogle.InternalsCanary) ||
+			strings.Contains(string(a.Body), "ebugInfo") {
 			t.Errorf("%s: %d %s", name, a.Status, a.Body)
 		}
 	}
 	inserted := d.call("POST", "/bigquery/v2/projects/demo/jobs", d.token("agent"), map[string]any{
-		"jobReference":  map[string]any{"projectId": "demo", "jobId": "forms_fails"},
-		"configuration": map[string]any{"query": map[string]any{"query": "SELECT CAST(status AS INT64) AS n FROM crm.orders", "useLegacySql": false}},
+		"jobReference": map[string]any{"projectId": "demo", "jobId": "forms_fails"},
+		"configuration": map[string]any{
+			"query": map[string]any{"query": "SELECT CAST(status AS INT64) AS n FROM crm.orders", "useLegacySql": false},
+		},
 	})
 	if inserted.Status != 200 {
 		t.Fatalf("insert: %d %s", inserted.Status, inserted.message())

@@ -14,8 +14,8 @@ import (
 // inspector is the gateway's own account in the demo.
 const inspector = "bqgate-inspection@demo.iam.gserviceaccount.com"
 
-// One fault at one step, and a client that repeats its request as the stock ones do: the rows arrive,
-// of one job, which the stand-in ran once.
+// One fault at one step, and a client that repeats its request as the stock ones do: the rows
+// arrive, of one job, which the stand-in ran once.
 func TestOneFaultLosesNoJob(t *testing.T) {
 	d := startDemo(t)
 	c := newRetrying(d, "agent")
@@ -54,7 +54,8 @@ func TestOneFaultLosesNoJob(t *testing.T) {
 func passing(where string) []string {
 	var names []string
 	for _, name := range fakegoogle.FaultNames() {
-		lasting := strings.Contains(name, "400") || strings.Contains(name, "403") || strings.Contains(name, "404") || strings.Contains(name, "413")
+		lasting := strings.Contains(name, "400") || strings.Contains(name, "403") || strings.Contains(name, "404") ||
+			strings.Contains(name, "413")
 		if !lasting || where == "jobs.get of our own" && strings.HasPrefix(name, "404-") {
 			names = append(names, name)
 		}

@@ -22,8 +22,8 @@ func (a answer) columns(t testing.TB) []string {
 	return names
 }
 
-// Names tell nothing of what is in a column: a view's list of names, a second column of one name, and the columns of metadata go by
-// what they are, and what they are called is BigQuery's.
+// Names tell nothing of what is in a column: a view's list of names, a second column of one name,
+// and the columns of metadata go by what they are, and what they are called is BigQuery's.
 func TestNames(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t, "--policy", "e2e/testdata/names/policy.yaml", "--seed", "e2e/testdata/names/data.sql")
@@ -49,7 +49,8 @@ func (n named) try(t *testing.T, d *demo) {
 
 func namesOfViews(t *testing.T, d *demo) {
 	for _, c := range []named{
-		{"SELECT customer, tax_no FROM crm.named ORDER BY customer", "[customer tax_no]", "[[Ada XXXXX1001] [Bob XXXXX1002] [Cy XXXXX1003]]"},
+		{"SELECT customer, tax_no FROM crm.named ORDER BY customer", "[customer tax_no]",
+			"[[Ada XXXXX1001] [Bob XXXXX1002] [Cy XXXXX1003]]"},
 		{"SELECT * FROM crm.named ORDER BY customer LIMIT 1", "[customer tax_no]", "[[Ada XXXXX1001]]"},
 		{"SELECT name, ssn FROM crm.swapped ORDER BY ssn LIMIT 1", "[name ssn]", "[[XXXXX1001 Ada]]"},
 		{"SELECT customer, tax_no FROM crm.over_named ORDER BY tax_no LIMIT 1", "[customer tax_no]", "[[XXXXX1001 Ada]]"},
@@ -82,7 +83,8 @@ func namesThatAreDoubled(t *testing.T, d *demo) {
 		{"SELECT id AS a, ssn AS a FROM crm.people WHERE id = 1", "[a a_1]", "[[1 XXXXX1001]]"},
 		{"SELECT ssn AS a, id AS a, name AS A FROM crm.people WHERE id = 1", "[a a_1 A_2]", "[[XXXXX1001 1 Ada]]"},
 		{"SELECT ssn, ssn FROM crm.people WHERE id = 1", "[ssn ssn_1]", "[[XXXXX1001 XXXXX1001]]"},
-		{"SELECT * FROM crm.people AS p JOIN crm.people AS q USING (id) WHERE id = 1", "[id name ssn name_1 ssn_1]", "[[1 Ada XXXXX1001 Ada XXXXX1001]]"},
+		{"SELECT * FROM crm.people AS p JOIN crm.people AS q USING (id) WHERE id = 1", "[id name ssn name_1 ssn_1]",
+			"[[1 Ada XXXXX1001 Ada XXXXX1001]]"},
 		{"SELECT * FROM crm.people AS p JOIN crm.swapped AS q ON p.name = q.ssn WHERE id = 1", "[id name ssn name_1 ssn_1]",
 			"[[1 Ada XXXXX1001 XXXXX1001 Ada]]"},
 		// A50: names that BigQuery would give, written by hand before.
@@ -108,17 +110,20 @@ func namesThatAreDoubled(t *testing.T, d *demo) {
 	}
 }
 
-// Answers without a schema (pages by tabledata.list) go by the places, and tables.get of the result shows the names that the result has.
+// Answers without a schema (pages by tabledata.list) go by the places, and tables.get of the result
+// shows the names that the result has.
 func pagesOfDoubledNames(t *testing.T, d *demo) {
 	const sql = "SELECT ssn AS a_1, id AS a, name AS a FROM crm.people ORDER BY id"
 	bearer, base := d.token("agent"), "/bigquery/v2/projects/demo/"
-	a := d.call("POST", base+"jobs", bearer, map[string]any{"configuration": map[string]any{"query": map[string]any{"query": sql, "useLegacySql": false}}})
+	a := d.call("POST", base+"jobs", bearer,
+		map[string]any{"configuration": map[string]any{"query": map[string]any{"query": sql, "useLegacySql": false}}})
 	id := fmt.Sprint(a.json(t)["jobReference"].(map[string]any)["jobId"])
 	page := d.call("GET", base+"queries/"+id+"?maxResults=1", bearer, nil)
 	if got := fmt.Sprint(page.columns(t), page.rows(t)); got != "[a_1 a a_2] [[XXXXX1001 1 Ada]]" {
 		t.Fatalf("the first page: %d %s %s", page.Status, got, page.message())
 	}
-	next := d.call("GET", base+"queries/"+id+"?fields=rows,pageToken&pageToken="+url.QueryEscape(fmt.Sprint(page.json(t)["pageToken"])), bearer, nil)
+	next := d.call("GET", base+"queries/"+id+"?fields=rows,pageToken&pageToken="+url.QueryEscape(fmt.Sprint(page.json(t)["pageToken"])),
+		bearer, nil)
 	if got := fmt.Sprint(next.rows(t)); !strings.HasPrefix(got, "[[XXXXX1002 2 Bob]") {
 		t.Errorf("the next page: %d %s %s", next.Status, got, next.message())
 	}
@@ -153,11 +158,13 @@ func columnsOfMetadata(t *testing.T, d *demo) {
 		"SELECT * EXCEPT (ddl) FROM INFORMATION_SCHEMA.SCHEMATA":            "sync_status",
 		"SELECT column_name FROM crm.INFORMATION_SCHEMA.COLUMNS ORDER BY 1": "column_name",
 		// What BigQuery has had, or may have.
-		"SELECT * FROM crm.INFORMATION_SCHEMA.COLUMNS -- fake:columns=-data_policies,-policy_tags,>async_generation_status": "async_generation_status",
-		"SELECT * FROM crm.INFORMATION_SCHEMA.COLUMNS -- fake:columns=-data_policies,-async_generation_status":              "policy_tags",
+		"SELECT * FROM crm.INFORMATION_SCHEMA.COLUMNS -- " +
+			"fake:columns=-data_policies,-policy_tags,>async_generation_status": "async_generation_status",
+		"SELECT * FROM crm.INFORMATION_SCHEMA.COLUMNS -- fake:columns=-data_policies,-async_generation_status": "policy_tags",
 	} {
 		a := d.query("agent", sql)
-		if a.Status != 200 || !slices.Contains(a.columns(t), want) || strings.HasPrefix(sql, "SELECT * FROM crm.INFORMATION_SCHEMA.COLUMN") && len(a.rows(t)) == 0 {
+		if a.Status != 200 || !slices.Contains(a.columns(t), want) ||
+			strings.HasPrefix(sql, "SELECT * FROM crm.INFORMATION_SCHEMA.COLUMN") && len(a.rows(t)) == 0 {
 			t.Errorf("%s: status %d %s %v", sql, a.Status, a.message(), a.columns(t))
 		}
 		for _, row := range a.rows(t) {
@@ -173,7 +180,8 @@ func columnsOfMetadata(t *testing.T, d *demo) {
 		"SELECT id, name FROM crm.people -- fake:columns=>id",
 	} {
 		a := d.query("agent", sql)
-		if a.Status != 403 || !strings.HasPrefix(a.message(), "accessDenied: bqgate: refused: ") || !strings.Contains(a.message(), "named in place of *") {
+		if a.Status != 403 || !strings.HasPrefix(a.message(), "accessDenied: bqgate: refused: ") ||
+			!strings.Contains(a.message(), "named in place of *") {
 			t.Errorf("%s: status %d %s, want 403 that says to name the columns", sql, a.Status, a.message())
 		}
 	}
@@ -183,7 +191,8 @@ func columnsOfMetadata(t *testing.T, d *demo) {
 	// By tabledata.list no schema comes; it is the one that an answer told of.
 	bearer, base := d.token("agent"), "/bigquery/v2/projects/demo/"
 	a := d.call("POST", base+"jobs", bearer, map[string]any{"configuration": map[string]any{"query": map[string]any{
-		"query": "SELECT * FROM crm.INFORMATION_SCHEMA.COLUMNS -- fake:columns=-data_policies,>async_generation_status", "useLegacySql": false}}})
+		"query":        "SELECT * FROM crm.INFORMATION_SCHEMA.COLUMNS -- fake:columns=-data_policies,>async_generation_status",
+		"useLegacySql": false}}})
 	id := fmt.Sprint(a.json(t)["jobReference"].(map[string]any)["jobId"])
 	job := d.call("GET", base+"jobs/"+id, bearer, nil).json(t)
 	for i := 0; i < 100 && job["status"].(map[string]any)["state"] != "DONE"; i++ {

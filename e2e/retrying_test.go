@@ -45,7 +45,8 @@ func (a answer) transient(err error) bool {
 		})
 }
 
-// send sends a request until it is answered for good, or the context ends. It says how often it was sent.
+// send sends a request until it is answered for good, or the context ends. It says how often it was
+// sent.
 func (c *retrying) send(ctx context.Context, method, path string, body any) (a answer, tries int, err error) {
 	pause := 50 * time.Millisecond
 	for {
@@ -103,7 +104,8 @@ func (c *retrying) byQuery(ctx context.Context, sql, requestID string) (answer, 
 	return c.results(ctx, a)
 }
 
-// byInsert is query().result(): jobs.insert, jobs.get where the job is there already, then the results.
+// byInsert is query().result(): jobs.insert, jobs.get where the job is there already, then the
+// results.
 func (c *retrying) byInsert(ctx context.Context, sql, jobID string) (answer, error) {
 	a, _, err := c.send(ctx, "POST", "/jobs", map[string]any{
 		"jobReference":  map[string]any{"projectId": c.d.Project, "jobId": jobID},
@@ -136,7 +138,8 @@ func (c *retrying) results(ctx context.Context, a answer) (answer, error) {
 			return a, nil
 		}
 		var err error
-		if a, _, err = c.send(ctx, "GET", "/queries/"+page.JobReference.JobID+"?location="+page.JobReference.Location, nil); err != nil || a.Status != 200 {
+		if a, _, err = c.send(ctx, "GET", "/queries/"+page.JobReference.JobID+"?location="+page.JobReference.Location, nil); err != nil ||
+			a.Status != 200 {
 			return a, err
 		}
 	}

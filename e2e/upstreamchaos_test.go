@@ -23,8 +23,8 @@ var (
 	chaosSeed    = flag.Uint64("upstream-chaos-seed", 1, "where its faults come from")
 )
 
-// chaosStep is where a fault may strike. One that is aimed strikes the query that it was made for, whatever
-// it is; the others strike who comes next, and say nothing for good.
+// chaosStep is where a fault may strike. One that is aimed strikes the query that it was made for,
+// whatever it is; the others strike who comes next, and say nothing for good.
 type chaosStep struct {
 	fault fakegoogle.Fault
 	ways  string // of the queries that come to it
@@ -46,8 +46,8 @@ var chaosSteps = []chaosStep{
 
 // Chaos at the upstream: queries of several clients at once, each with a random fault at a random
 // step, and clients that repeat what the stock ones repeat. No query is lost, none runs twice, and
-// none waits longer than its client does: it ends with its rows, or, where the fault is one that says
-// never, with a refusal that the client does not repeat.
+// none waits longer than its client does: it ends with its rows, or, where the fault is one that
+// says never, with a refusal that the client does not repeat.
 func TestChaosAtTheUpstream(t *testing.T) {
 	d := startDemo(t)
 	const workers = 6
@@ -133,7 +133,8 @@ func TestChaosAtTheUpstream(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d queries, %d requests struck: %d with rows, %d refused; the longest took %s", *chaosQueries, struck, rows, refused, longest.Round(time.Millisecond))
+	t.Logf("%d queries, %d requests struck: %d with rows, %d refused; the longest took %s", *chaosQueries, struck, rows, refused,
+		longest.Round(time.Millisecond))
 	if struck < *chaosQueries/4 {
 		t.Errorf("only %d requests of %d queries were struck", struck, *chaosQueries)
 	}

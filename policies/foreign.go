@@ -46,7 +46,8 @@ var foreignKinds = map[string]bool{
 	"MODULE": true, "IMPORT": true, "START_BATCH": true, "RUN_BATCH": true, "ABORT_BATCH": true, "SET_TRANSACTION": true,
 }
 
-// foreign is the kind of a text that is one statement which BigQuery has not; "" for any other text.
+// foreign is the kind of a text that is one statement which BigQuery has not; "" for any other
+// text.
 func foreign(statements []googlesql.Statement) string {
 	explained := len(statements) == 2 && statements[0].Kind == "EXPLAIN"
 	if (len(statements) == 1 || explained) && foreignKinds[statements[0].Kind] {

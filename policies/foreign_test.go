@@ -21,7 +21,8 @@ func TestStatementsOfOthers(t *testing.T) {
 		says    string
 		remedy  string
 	}{
-		"EXPLAIN SELECT 1":                     {"EXPLAIN SELECT", nil, true, "EXPLAIN is not a statement of BigQuery's", "a dry run of the query itself"},
+		"EXPLAIN SELECT 1": {"EXPLAIN SELECT", nil, true, "EXPLAIN is not a statement of BigQuery's",
+			"a dry run of the query itself"},
 		"explain drop table t":                 {"EXPLAIN DROP_TABLE", nil, true, "EXPLAIN is not a statement", "a dry run"},
 		"EXPLAIN SELECT 1; DROP TABLE t":       {"EXPLAIN SELECT DROP_TABLE", nil, false, "a script that contains DROP_TABLE", "SELECT on"},
 		"DROP TABLE t; EXPLAIN SELECT 1":       {"DROP_TABLE EXPLAIN SELECT", nil, false, "a script that contains DROP_TABLE", "SELECT on"},
@@ -47,10 +48,11 @@ func TestStatementsOfOthers(t *testing.T) {
 		"SELECT explain FROM":                  {"", syntax(1, 20), true, "is not valid", ""},
 		"/* never ends":                        {"", syntax(1, 1), true, "is not valid", ""},
 		"SELECT 1":                             {"", syntax(7, 900), true, "is not valid", ""},
-		"BEGIN SELECT 1; END":                  {"SCRIPT SELECT", nil, false, "a script is not allowed: only a single SELECT is", "SELECT on"},
-		"SET x = 1":                            {"SET", nil, false, "SET is not allowed: only a single SELECT is", "SELECT on"},
-		"COMMIT":                               {"COMMIT_TRANSACTION", nil, false, "COMMIT_TRANSACTION is not allowed", "SELECT on"},
-		"ALTER DATABASE x SET OPTIONS ()":      {"ALTER_DATABASE", nil, false, "ALTER_DATABASE is not allowed", "SELECT on"},
+		"BEGIN SELECT 1; END": {"SCRIPT SELECT", nil, false, "a script is not allowed: only a single SELECT is",
+			"SELECT on"},
+		"SET x = 1":                       {"SET", nil, false, "SET is not allowed: only a single SELECT is", "SELECT on"},
+		"COMMIT":                          {"COMMIT_TRANSACTION", nil, false, "COMMIT_TRANSACTION is not allowed", "SELECT on"},
+		"ALTER DATABASE x SET OPTIONS ()": {"ALTER_DATABASE", nil, false, "ALTER_DATABASE is not allowed", "SELECT on"},
 	} {
 		t.Run(sql, func(t *testing.T) {
 			analysis := &googlesql.Analysis{Error: c.err}

@@ -15,10 +15,11 @@ var numbered = regexp.MustCompile(`^(_[0-9]+)+$`)
 // anonymousName is how BigQuery calls a column without a name.
 var anonymousName = regexp.MustCompile(`^f[0-9]+_`)
 
-// ambiguous marks the columns of a result whose names BigQuery may have to change, because another column has the name (SELECT
-// 1 AS a, 2 AS a), or may be given it: a column a_1 beside two columns a, a column f0_ beside one without a name. Which of them
-// it changes, and to what, is not documented. So these are known by their places alone, and nothing may be selected by such a
-// name (A50). nameless says which columns the query does not name.
+// ambiguous marks the columns of a result whose names BigQuery may have to change, because another
+// column has the name (SELECT 1 AS a, 2 AS a), or may be given it: a column a_1 beside two columns
+// a, a column f0_ beside one without a name. Which of them it changes, and to what, is not
+// documented. So these are known by their places alone, and nothing may be selected by such a name
+// (A50). nameless says which columns the query does not name.
 func ambiguous(columns []masking.Column, nameless []bool) {
 	count, without, like := map[string]int{}, false, false
 	for i, c := range columns {
@@ -37,8 +38,8 @@ func ambiguous(columns []masking.Column, nameless []bool) {
 	}
 }
 
-// metadata says whether the result is what a star makes of one view of INFORMATION_SCHEMA: each output column is a whole column
-// of it, under its own name.
+// metadata says whether the result is what a star makes of one view of INFORMATION_SCHEMA: each
+// output column is a whole column of it, under its own name.
 func (w *walk) metadata() bool {
 	s := w.statement
 	star := slices.ContainsFunc(s.Uncertain, func(u googlesql.Uncertain) bool { return u.Why == googlesql.WhyInformationSchema && u.Row })

@@ -7,7 +7,8 @@ import (
 	"github.com/bqgate/bqgate/internal/masking"
 )
 
-// A50: which columns BigQuery may call otherwise than the query does. "" is a column without a name.
+// A50: which columns BigQuery may call otherwise than the query does. "" is a column without a
+// name.
 func TestAmbiguousNames(t *testing.T) {
 	for name, c := range map[string]struct {
 		columns []string

@@ -39,8 +39,8 @@ func (r *reviewer) client(c *cobra.Command) (*client.Client, error) {
 
 func (r *reviewer) json(c *cobra.Command) bool { return r.asJSON || !terminal(c.OutOrStdout()) }
 
-// asking is what a command does that asks the console one thing: it prints the answer, as JSON or as
-// text makes it.
+// asking is what a command does that asks the console one thing: it prints the answer, as JSON or
+// as text makes it.
 func asking[T any](
 	r *reviewer, ask func(ctx context.Context, asker *client.Client, args []string) (T, error), text func(T) string,
 ) func(*cobra.Command, []string) error {

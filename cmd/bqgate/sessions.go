@@ -127,7 +127,8 @@ func sessionsRevokeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "revoke --config FILE {SESSION… | --subject SUB [--issuer URL]}", Short: "End sessions at once", Args: between(0, 1000),
 		Long: "SESSION is the id that `bqgate sessions list` shows, or at least eight characters of it. The OIDC token that opened\n" +
-			"the session is revoked with it, so that the client needs another one; to keep a client out, take its rules out of the policy\n" +
+			"the session is revoked with it, so that the client needs another one; to keep a client out, take its rules out of the " +
+			"policy\n" +
 			"or its key out of the issuer.",
 		RunE: func(c *cobra.Command, args []string) error {
 			switch {

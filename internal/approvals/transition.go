@@ -87,7 +87,8 @@ func (s *Store) carryOut(ctx context.Context, before record, now, began time.Tim
 	}
 	if s.seen.contested(before.ID, before.Version, mine, now, s.options.ClaimLease) {
 		s.unclaim(ctx, before.ID, mine)
-		return record{}, time.Time{}, fmt.Errorf("change request %s: another process is changing it, which Redis did not show: %w", before.ID,
+		return record{}, time.Time{}, fmt.Errorf("change request %s: another process is changing it, which Redis did not show: %w",
+			before.ID,
 			ErrBusy)
 	}
 	at, err := s.commit(ctx, before, after, text, s.messages(after, now, event)...)

@@ -165,8 +165,8 @@ const (
 	SessionRevoked = "revoked" // ended by somebody
 )
 
-// Unrecorded counts answers that have no record of their own: to clients that poll while a person has
-// not decided yet, and to clients that are given their session once more.
+// Unrecorded counts answers that have no record of their own: to clients that poll while a person
+// has not decided yet, and to clients that are given their session once more.
 type Unrecorded struct {
 	Time    time.Time `json:"time"`
 	What    string    `json:"what"`
@@ -183,8 +183,8 @@ type Session struct {
 	Reason  string    `json:"reason,omitempty"`
 	Expires time.Time `json:"expires,omitzero"`
 
-	// Token is the keyed digest of the OIDC token that opened the session (identity.Subject.Token), and
-	// TokenExpires when that token expires. A revocation is of the token too.
+	// Token is the keyed digest of the OIDC token that opened the session (identity.Subject.Token),
+	// and TokenExpires when that token expires. A revocation is of the token too.
 	Token        string    `json:"token,omitempty"`
 	TokenExpires time.Time `json:"token_expires,omitzero"`
 }

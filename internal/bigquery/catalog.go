@@ -71,20 +71,22 @@ func NewCatalog(source TableSource, ttl time.Duration) (*Catalog, error) {
 	c.routines = newRemembered("routine", ttl, now, func(ctx context.Context, w durable.Facts, id RoutineID) (*Routine, error) {
 		return Uncached{source, w}.Routine(ctx, id)
 	})
-	c.lists = newRemembered("tables of dataset", ttl, now, func(ctx context.Context, w durable.Facts, d DatasetReference) (*[]ListedTable, error) {
-		list, err := Uncached{source, w}.Tables(ctx, d)
-		return &list, err
-	})
+	c.lists = newRemembered("tables of dataset", ttl, now,
+		func(ctx context.Context, w durable.Facts, d DatasetReference) (*[]ListedTable, error) {
+			list, err := Uncached{source, w}.Tables(ctx, d)
+			return &list, err
+		})
 	c.datasets = newRemembered("dataset", ttl, now, func(ctx context.Context, w durable.Facts, d DatasetReference) (*ListedDataset, error) {
 		return Uncached{source, w}.Dataset(ctx, d)
 	})
-	c.rowAccess = newRemembered("row access policies of", ttl, now, func(ctx context.Context, w durable.Facts, id TableID) (RowAccess, error) {
-		s, ok := source.(RowAccessSource)
-		if !ok {
-			return "", fmt.Errorf("row access policies of %s: the catalog's source does not know them", id)
-		}
-		return s.RowAccess(ctx, w, id)
-	})
+	c.rowAccess = newRemembered("row access policies of", ttl, now,
+		func(ctx context.Context, w durable.Facts, id TableID) (RowAccess, error) {
+			s, ok := source.(RowAccessSource)
+			if !ok {
+				return "", fmt.Errorf("row access policies of %s: the catalog's source does not know them", id)
+			}
+			return s.RowAccess(ctx, w, id)
+		})
 	return c, nil
 }
 

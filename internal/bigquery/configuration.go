@@ -18,8 +18,8 @@ import (
 // Configured compares a job's whole configuration with that of a query as it was forwarded. Beside
 // what was forwarded it may hold what BigQuery adds by itself; anything else, and every member that
 // is not known, is an error, which names members and no values. A job that somebody made directly
-// at BigQuery, with the gateway's label, job id and SQL, differs in one of them or is the same query.
-// https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobConfiguration
+// at BigQuery, with the gateway's label, job id and SQL, differs in one of them or is the same
+// query. https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobConfiguration
 func (j Job) Configured(q QueryRequest, m Mutation) error {
 	f := forwarded{job: j, body: configuredQuery(q, m), labels: maps.Clone(q.Labels)}
 	if f.labels == nil {
@@ -84,7 +84,8 @@ var configurationMembers = map[string]memberRule{
 var queryMembers = map[string]memberRule{
 	"query":        func(f forwarded, v jsontext.Value) bool { return isText(v, f.body.Query) },
 	"useLegacySql": func(_ forwarded, v jsontext.Value) bool { return string(v) == "false" }, // absent means true
-	// False is forwarded; where BigQuery does not repeat it, that no cache was used is read in the statistics.
+	// False is forwarded; where BigQuery does not repeat it, that no cache was used is read in the
+	// statistics.
 	"useQueryCache":      func(f forwarded, v jsontext.Value) bool { return nothing(f, v) && !f.job.CacheHit },
 	"defaultDataset":     sameDataset,
 	"parameterMode":      sameMode,
@@ -94,7 +95,8 @@ var queryMembers = map[string]memberRule{
 	"destinationTable":   anonymousDestination,
 	"createDisposition":  word("", "CREATE_IF_NEEDED"),
 	"writeDisposition":   word("", "WRITE_EMPTY", "WRITE_TRUNCATE"), // BigQuery writes the second for an anonymous table
-	// Where the rows are encrypted, and with which key, is set for a project, and changes none of them.
+	// Where the rows are encrypted, and with which key, is set for a project, and changes none of
+	// them.
 	"destinationEncryptionConfiguration": anything,
 	"flattenResults":                     anything, // of legacy SQL only, as the next two
 	"preserveNulls":                      anything,
@@ -159,8 +161,8 @@ func sameLimit(f forwarded, v jsontext.Value) bool {
 	return f.body.MaximumBytesBilled == 0 || isNumber(v, f.body.MaximumBytesBilled)
 }
 
-// sameLabels takes the labels that were forwarded, and those that products of Google set, whose keys
-// begin with "goog-". https://cloud.google.com/resource-manager/docs/labels-overview
+// sameLabels takes the labels that were forwarded, and those that products of Google set, whose
+// keys begin with "goog-". https://cloud.google.com/resource-manager/docs/labels-overview
 func sameLabels(f forwarded, v jsontext.Value) bool {
 	var got map[string]string
 	if json.Unmarshal(v, &got) != nil {
@@ -215,7 +217,8 @@ func canonicalParameters(v jsontext.Value) ([]byte, error) {
 	}
 	var problem error
 	var q QueryRequest
-	decodeParameters(&object{members: map[string]jsontext.Value{"queryParameters": text}, names: []string{"queryParameters"}, err: &problem}, &q)
+	decodeParameters(&object{members: map[string]jsontext.Value{"queryParameters": text}, names: []string{"queryParameters"},
+		err: &problem}, &q)
 	if problem != nil {
 		return nil, problem
 	}
@@ -291,8 +294,8 @@ func anonymousDestination(f forwarded, v jsontext.Value) bool {
 }
 
 // sameVariables takes the time zone that a project may set for its jobs, and what was forwarded as
-// the default dataset: "A system variable is output if the variable is settable and its value differs
-// from the system default." Others could lead names elsewhere.
+// the default dataset: "A system variable is output if the variable is settable and its value
+// differs from the system default." Others could lead names elsewhere.
 // https://cloud.google.com/bigquery/docs/default-configuration
 // https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#SystemVariables
 func sameVariables(f forwarded, v jsontext.Value) bool {

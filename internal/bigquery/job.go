@@ -29,8 +29,9 @@ type Job struct {
 	ReferencedViews    []TableID // the views whose tables these are
 	ReferencedRoutines []RoutineID
 	ReferencedGraphs   int // how many property graphs it read
-	// MaterializedViews are those that BigQuery chose to answer from, whether the query names them or
-	// not. In INFORMATION_SCHEMA.JOBS they are in a column of their own beside referenced_tables.
+	// MaterializedViews are those that BigQuery chose to answer from, whether the query names them
+	// or not. In INFORMATION_SCHEMA.JOBS they are in a column of their own beside
+	// referenced_tables.
 	MaterializedViews   []TableID
 	DestinationTable    TableID // the anonymous result table; zero before there is one
 	CacheHit            bool

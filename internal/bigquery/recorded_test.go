@@ -11,8 +11,8 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 )
 
-// recordedForm is a file of the forms that BigQuery's answers have, written anew with made-up values (see internal/masking). Whatever must
-// not go out has "raw" in it.
+// recordedForm is a file of the forms that BigQuery's answers have, written anew with made-up
+// values (see internal/masking). Whatever must not go out has "raw" in it.
 type recordedForm struct {
 	path, name string
 	archive    *txtar.Archive
@@ -64,7 +64,8 @@ func (f *recordedForm) hold(t *testing.T, section, out string) {
 	}
 }
 
-// A recorded error keeps its status, and says no more than its reader may know: with "hidden" where the query touches a sensitive column.
+// A recorded error keeps its status, and says no more than its reader may know: with "hidden" where
+// the query touches a sensitive column.
 func TestRecordedErrors(t *testing.T) {
 	for _, f := range recordedForms(t, "errors", 12) {
 		t.Run(f.name, func(t *testing.T) {

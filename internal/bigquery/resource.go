@@ -71,7 +71,8 @@ type Table struct {
 	// Origins are the tables whose rows this one shows: a policy that speaks of them speaks of it.
 	Origins []Origin `json:"-"`
 
-	// Unknown are members of the definitions above that are not known (ReadTable), sorted: what the table reads is not known.
+	// Unknown are members of the definitions above that are not known (ReadTable), sorted: what the
+	// table reads is not known.
 	Unknown []string `json:"-"`
 }
 
@@ -79,8 +80,9 @@ type Table struct {
 type View struct {
 	Query        string `json:"query"`
 	UseLegacySQL *bool  `json:"useLegacySql,omitempty"`
-	// UseExplicitColumnNames is set where the statement that made the view names its columns, as in CREATE VIEW v(a, b) AS …: their
-	// names are then those of the table's schema, by position, whatever the query calls them.
+	// UseExplicitColumnNames is set where the statement that made the view names its columns, as in
+	// CREATE VIEW v(a, b) AS …: their names are then those of the table's schema, by position,
+	// whatever the query calls them.
 	UseExplicitColumnNames bool `json:"useExplicitColumnNames,omitempty"`
 }
 

@@ -9,16 +9,18 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// What the gateway decides by must be understood whole: a member of a view or a routine that is not known here could change
-// what its text means, as useExplicitColumnNames changed the names of a view's columns (I6). What only describes a table, and
-// grows with every release of the API, is not looked at.
+// What the gateway decides by must be understood whole: a member of a view or a routine that is not
+// known here could change what its text means, as useExplicitColumnNames changed the names of a
+// view's columns (I6). What only describes a table, and grows with every release of the API, is not
+// looked at.
 
-// shape says which members of an object are known; below those that map to nil, nothing is looked at.
+// shape says which members of an object are known; below those that map to nil, nothing is looked
+// at.
 type shape map[string]shape
 
-// Members that are understood, or say nothing about what a query reads. What is documented and missing here
-// (userDefinedFunctionResources, privacyPolicy and foreignDefinitions of a view; options of routines in other languages) is
-// not supported, and counts as unknown.
+// Members that are understood, or say nothing about what a query reads. What is documented and
+// missing here (userDefinedFunctionResources, privacyPolicy and foreignDefinitions of a view;
+// options of routines in other languages) is not supported, and counts as unknown.
 // https://cloud.google.com/bigquery/docs/reference/rest/v2/tables#ViewDefinition
 // https://cloud.google.com/bigquery/docs/reference/rest/v2/routines#Routine
 var (
@@ -52,8 +54,8 @@ func init() {
 	dataType["structType"] = shape{"fields": {"name": nil, "type": dataType}}
 }
 
-// ErrNotUnderstood says that BigQuery gave a whole answer, of a form that is not known. Asked again, it would give the same: what
-// rests on it is refused, not tried again.
+// ErrNotUnderstood says that BigQuery gave a whole answer, of a form that is not known. Asked
+// again, it would give the same: what rests on it is refused, not tried again.
 var ErrNotUnderstood = errors.New("BigQuery's answer has a form that is not understood")
 
 // readWhole tells an answer that is not understood from one that came broken.
@@ -70,7 +72,8 @@ func whole(text []byte) bool {
 	return jsontext.Value(text).IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 }
 
-// ReadTable reads a Table resource. Members of its definition that are not known are named in Unknown.
+// ReadTable reads a Table resource. Members of its definition that are not known are named in
+// Unknown.
 func ReadTable(text []byte) (*Table, error) {
 	t := &Table{}
 	var definitions map[string]jsontext.Value
@@ -105,8 +108,8 @@ func ReadRoutine(text []byte) (*Routine, error) {
 	return r, nil
 }
 
-// unknown names, each once and by its path, the members of a value that are not in the shape. A null and an empty list say
-// nothing.
+// unknown names, each once and by its path, the members of a value that are not in the shape. A
+// null and an empty list say nothing.
 func (s shape) unknown(value jsontext.Value, at string) ([]string, error) {
 	var found []string
 	look := func(value jsontext.Value, at string) error {

@@ -99,7 +99,8 @@ func TestTablesBehindAMaterializedView(t *testing.T) {
 
 func TestJobChecksOfTheConfiguration(t *testing.T) {
 	got := jobChecks(config.ReferencedTables{
-		CachedResults: config.Accept, MissingTables: config.Refuse, MaterializedViews: config.Accept, RowAccessLookups: []string{"p.d.regions"},
+		CachedResults: config.Accept, MissingTables: config.Refuse, MaterializedViews: config.Accept,
+		RowAccessLookups: []string{"p.d.regions"},
 	}, forAll(tables{}), nil)
 	slices.Sort(got.Accept)
 	accepts := slices.Equal(got.Accept, []jobs.Construct{jobs.CachedResult, jobs.Materialized})

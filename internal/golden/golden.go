@@ -1,5 +1,6 @@
 // Package golden compares what a test made with a file, and writes the file where the test is run
-// with -update: `go test ./envoy -run TestGolden -update`. Look at the difference before you keep it.
+// with -update: `go test ./envoy -run TestGolden -update`. Look at the difference before you keep
+// it.
 package golden
 
 import (

@@ -27,7 +27,8 @@ func TestFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for made, says := range map[string]string{
-		"a\nb\nc\n": "", "a\nx\nc\n": "Line 2 of the file is\n\tb\nand would be\n\tx", "a\nb\n": "Line 3 of the file is\n\tc\nand would be\n\t",
+		"a\nb\nc\n": "", "a\nx\nc\n": "Line 2 of the file is\n\tb\nand would be\n\tx",
+		"a\nb\n":     "Line 3 of the file is\n\tc\nand would be\n\t",
 		"a\nb\nc\nd": "Line 4 of the file is\n\t\nand would be\n\td",
 	} {
 		f := &fake{}

@@ -98,7 +98,9 @@ func TestGet(t *testing.T) {
 				w.redis.Persist(ctx, key)
 				w.now = w.now.Add(time.Hour)
 			}, false, false},
-			"revoked, and put back": {func(_ context.Context, w *world, key, _ string) { w.revoked[strings.TrimPrefix(key, prefix)] = true }, false, false},
+			"revoked, and put back": {func(_ context.Context, w *world, key, _ string) {
+				w.revoked[strings.TrimPrefix(key, prefix)] = true
+			}, false, false},
 		} {
 			t.Run(server+"/"+name, func(t *testing.T) {
 				w := newWorld(t, addr(t))
