@@ -55,6 +55,7 @@ func pairData(project string, changed int) []string {
 		fmt.Sprintf("INSERT INTO %s.payroll (employee, ssn, salary) VALUES ('Ann', %s, %s), ('Ben', '987-65-6789', 7000), ('Cal', '1', "+
 			"NULL)", finance, v("payroll.ssn"), v("salary")),
 		"CREATE VIEW " + crm + ".people AS SELECT id, ssn AS code, email AS mail FROM " + crm + ".customers",
+		"CREATE VIEW " + crm + ".people_swapped (id, email, ssn) AS SELECT id, ssn, email FROM " + crm + ".customers",
 	}
 }
 

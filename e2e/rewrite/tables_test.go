@@ -155,6 +155,13 @@ func tablesSQL(t testing.TB, g *gate, tables []*bigquery.Table, masked bool) []s
 		}
 		name := "`" + id.Project + "`.`" + id.Dataset + "`.`" + id.Table + "`"
 		if table.Type == "VIEW" {
+			if table.View.UseExplicitColumnNames {
+				var list []string
+				for _, f := range table.Schema.Fields {
+					list = append(list, "`"+f.Name+"`")
+				}
+				name += " (" + strings.Join(list, ", ") + ")"
+			}
 			out = append(out, "CREATE VIEW "+name+" AS "+table.View.Query)
 			continue
 		}
