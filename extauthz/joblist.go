@@ -69,7 +69,7 @@ func (s *Service) ownJobs(ctx context.Context, w *walk) ([]bigquery.JobSummary, 
 			return nil, "", err
 		}
 		for _, j := range found {
-			if j.State != "" && (l.State == "" || j.State == l.State) {
+			if j.State != "" && (len(l.States) == 0 || slices.Contains(l.States, j.State)) {
 				shown = append(shown, j)
 			}
 		}

@@ -2,6 +2,7 @@ package extproc
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
@@ -161,9 +162,20 @@ func TestPageTokensAreSealed(t *testing.T) {
 			}
 		})
 	}
-	for name, text := range map[string]string{
-		"a space": "a b", "a control character": `a\u0007`, "not ASCII": "ä", "too long": strings.Repeat("B", 5000),
-	} {
+	for name, text := range map[string]string{"a space": "a b", "a control character": `a\u0007`, "not ASCII": "ä", "4 KiB": strings.Repeat("B", 4096)} {
+		t.Run(name, func(t *testing.T) {
+			s := newService(t, &journal{})
+			first := request(t, s, func(f *verdict.Forward) { f.Method, f.Record = bigquery.MethodGetQueryResults, record })
+			sent, err := run(t, s, true, first, responseHeadersOf("via_upstream", "200"), responseBodyOf(`{`+job+`,"pageToken":"`+text+`",`+rows+`}`, true))
+			var answer, upstream struct{ PageToken string }
+			jerr := errors.Join(json.Unmarshal([]byte(got(sent)), &answer), json.Unmarshal([]byte(`{"pageToken":"`+text+`"}`), &upstream))
+			opened, oerr := record.OpenPageToken(s.Keys, bigquery.MethodGetQueryResults, answer.PageToken)
+			if err != nil || jerr != nil || oerr != nil || opened != upstream.PageToken {
+				t.Errorf("%v, %v, %v: opens %q, want %q", err, jerr, oerr, opened, upstream.PageToken)
+			}
+		})
+	}
+	for name, text := range map[string]string{"too long": strings.Repeat("B", 5000), "no text": `\ud800`} {
 		t.Run(name, func(t *testing.T) {
 			s := newService(t, &journal{})
 			sent, _ := run(t, s, false, request(t, s, nil), responseHeadersOf("via_upstream", "200"), responseBodyOf(`{`+job+`,"pageToken":"`+text+`",`+rows+`}`, true))

@@ -128,6 +128,7 @@ type switches struct {
 	RequestIDWindowMs *int64  `json:"request_id_window_ms"`
 	Location          *string `json:"location"`
 	CacheAlways       *bool   `json:"cache_always"`
+	PageTokens        *string `json:"page_tokens"`
 }
 
 func (o switches) set(s *Server) {
@@ -145,6 +146,9 @@ func (o switches) set(s *Server) {
 	}
 	if o.Location != nil {
 		s.SetLocation(*o.Location)
+	}
+	if o.PageTokens != nil {
+		s.SetPageTokens(*o.PageTokens)
 	}
 	if o.CacheAlways != nil {
 		s.SetCacheAlways(*o.CacheAlways)

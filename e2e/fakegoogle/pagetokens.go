@@ -21,14 +21,25 @@ func (s *Server) pageToken(of string, next int64) string {
 	if len(raw)%5 == 0 { // base32 would need no padding
 		raw = append(raw, ' ')
 	}
-	return base32.StdEncoding.EncodeToString(raw)
+	return s.strange() + base32.StdEncoding.EncodeToString(raw)
+}
+
+// SetPageTokens puts a text before every page token of rows: nothing says what tokens are made of.
+func (s *Server) SetPageTokens(prefix string) { s.tokenPrefix.Store(&prefix) }
+
+func (s *Server) strange() string {
+	if p := s.tokenPrefix.Load(); p != nil {
+		return *p
+	}
+	return ""
 }
 
 const macBytes = 12
 
 func (s *Server) openPageToken(of, token string) (int64, *apiError) {
-	raw, err := base32.StdEncoding.DecodeString(token)
-	if err != nil || len(raw) <= macBytes {
+	text, strange := strings.CutPrefix(token, s.strange())
+	raw, err := base32.StdEncoding.DecodeString(text)
+	if err != nil || !strange || len(raw) <= macBytes {
 		return 0, errInvalid("Invalid value for: pageToken")
 	}
 	next, err := strconv.ParseInt(strings.TrimSuffix(string(raw[macBytes:]), " "), 10, 64)
@@ -40,7 +51,7 @@ func (s *Server) openPageToken(of, token string) (int64, *apiError) {
 
 // listToken is a token of a listing: base64 with `+`, `/` and `=`, which are other characters in a URL too.
 func (s *Server) listToken(of string, next int64) string {
-	raw, err := base32.StdEncoding.DecodeString(s.pageToken(of, next))
+	raw, err := base32.StdEncoding.DecodeString(strings.TrimPrefix(s.pageToken(of, next), s.strange()))
 	if err != nil {
 		panic(err) // it was encoded here
 	}

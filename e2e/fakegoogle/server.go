@@ -18,18 +18,19 @@ import (
 
 // Server is a running stand-in for Google. Make it with Start.
 type Server struct {
-	opts   Options
-	log    *slog.Logger
-	engine Engine
-	tokens *tokens
-	sts    *securityTokenService
-	rec    *recorder
-	faults faults
-	secret []byte // signs page tokens
-	noise  atomic.Bool
-	gzip   atomic.Bool
-	delay  atomic.Int64 // JobDelay in ns
-	window atomic.Int64 // requestIDWindow in ns
+	opts        Options
+	log         *slog.Logger
+	engine      Engine
+	tokens      *tokens
+	sts         *securityTokenService
+	rec         *recorder
+	faults      faults
+	secret      []byte // signs page tokens
+	noise       atomic.Bool
+	gzip        atomic.Bool
+	delay       atomic.Int64 // JobDelay in ns
+	tokenPrefix atomic.Pointer[string]
+	window      atomic.Int64 // requestIDWindow in ns
 
 	location    atomic.Value // a string
 	cacheAlways atomic.Bool

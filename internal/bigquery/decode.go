@@ -68,9 +68,11 @@ func Decode(r Request) (Operation, error) {
 }
 
 var (
-	location  = pattern{regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]*$`), 64}
-	labelKey  = pattern{regexp.MustCompile(`^[a-z][a-z0-9_-]*$`), 63}
-	labelText = pattern{regexp.MustCompile(`^[a-z0-9_-]*$`), 63}
+	location = pattern{regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]*$`), 64}
+	// "Keys and values can contain only lowercase letters, numeric characters, underscores, and dashes.
+	// […] International characters are allowed": https://cloud.google.com/bigquery/docs/labels-intro
+	labelKey  = pattern{regexp.MustCompile(`^[\p{Ll}\p{Lo}][\p{Ll}\p{Lo}\p{Mn}\p{Nd}_-]{0,62}$`), 128}
+	labelText = pattern{regexp.MustCompile(`^[\p{Ll}\p{Lo}\p{Mn}\p{Nd}_-]{0,63}$`), 128}
 	// A request id longer than BigQuery's 36 characters is sent by Go. It only ever is an input of
 	// the gateway's own id.
 	requestID    = pattern{regexp.MustCompile(`^[!-~]+$`), 128}
@@ -193,7 +195,7 @@ func decodeConfiguration(c *object, op *Operation) *QueryRequest {
 	q := &QueryRequest{}
 	kinds := 0
 	for _, kind := range []string{"query", "load", "copy", "extract"} {
-		if _, has := c.members[kind]; has {
+		if value, has := c.members[kind]; has && value.Kind() != 'n' { // null is absent
 			kinds++
 		}
 	}

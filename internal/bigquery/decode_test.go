@@ -204,6 +204,10 @@ func TestDecodeRefusesBodies(t *testing.T) {
 		{queryPath, inQuery(`"labels":{"BQGATE_decision":"d-1"}`), 403, "bqgate"},
 		{queryPath, inQuery(`"labels":{"Team":"x"}`), 400, "label"},
 		{queryPath, inQuery(`"labels":{"team":"a b"}`), 400, "label"},
+		{queryPath, inQuery(`"labels":{"Équipe":"x"}`), 400, "label"},
+		{queryPath, inQuery(`"labels":{"1team":"x"}`), 400, "label"},
+		{queryPath, inQuery(`"labels":{"team":"` + strings.Repeat("é", 64) + `"}`), 400, "label"},
+		{insertPath, `{"configuration":{"query":{"query":"SELECT 1"},"load":{}}}`, 400, "one of query"},
 		{queryPath, inQuery(`"labels":{"team":1}`), 400, "labels.team"},
 		// Types and ranges.
 		{queryPath, `{"query":""}`, 400, "query is missing"},
@@ -400,7 +404,8 @@ func TestDecodeRefusesHeadersAndQueries(t *testing.T) {
 		"projection":               {get(insertPath + "/j1?projection=all"), 400, "projection"},
 		"fields":                   {get(read + "?fields=rows(f"), 400, "fields"},
 		"fields of rows":           {get(read + "?fields=rows/x"), 400, "rows"},
-		"long":                     {get(read + "?pageToken=" + strings.Repeat("a", 9000)), 400, "longer"},
+		"long":                     {get(read + "?pageToken=" + strings.Repeat("a", 17000)), 400, "longer"},
+		"long token":               {get(read + "?pageToken=" + strings.Repeat("a", 9000)), 400, "pageToken"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			op, err := Decode(c.request)
@@ -574,4 +579,19 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("first  %s\nsecond %s", dump(op), dump(back))
 		}
 	})
+}
+
+// What ordinary clients send and BigQuery takes: null for what is absent, and labels of other alphabets.
+func TestWhatClientsSendIsTaken(t *testing.T) {
+	nulls := `{"etag":null,"id":null,"jobReference":null,"configuration":{"load":null,"copy":null,"extract":null,"labels":null,"reservation":null,` +
+		`"query":{"query":"SELECT 1","destinationTable":null,"maximumBytesBilled":null,"connectionProperties":null,"priority":null}}}`
+	if op, err := Decode(post(insertPath, nulls)); err != nil || op.Query == nil || op.Query.SQL != "SELECT 1" {
+		t.Errorf("null members: %v", err)
+	}
+	for key, value := range map[string]string{"équipe": "données", "部門": "営業-1", "team": strings.Repeat("é", 63), "größe": "", "क्षेत्र": "उत्तर"} {
+		op, err := Decode(post(queryPath, `{"query":"SELECT 1","labels":{"`+key+`":"`+value+`"}}`))
+		if err != nil || op.Query.Labels[key] != value {
+			t.Errorf("label %s: %v", key, err)
+		}
+	}
 }

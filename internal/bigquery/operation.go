@@ -99,9 +99,9 @@ type ReadRequest struct {
 
 // JobsRequest holds the query parameters of jobs.list. Only the caller's own jobs can be asked for.
 type JobsRequest struct {
-	State      string // "", "PENDING", "RUNNING" or "DONE"
-	After      *int64 // minCreationTime, milliseconds since the epoch, inclusive; nil for any
-	Before     *int64 // maxCreationTime, likewise
+	States     []string // PENDING, RUNNING and DONE; none for all
+	After      *int64   // minCreationTime, milliseconds since the epoch, inclusive; nil for any
+	Before     *int64   // maxCreationTime, likewise
 	MaxResults *uint32
 	PageToken  string
 }

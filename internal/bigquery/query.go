@@ -46,13 +46,16 @@ var (
 		"uploadType":      "uploads are not served",
 		"upload_protocol": "uploads are not served",
 	}
-	// A page token goes into the path of the forwarded request as it stands.
-	pageToken = pattern{regexp.MustCompile(`^[A-Za-z0-9._~+/=:-]+$`), 4096}
+	// A page token is the gateway's own, sealed.
+	pageToken = pattern{regexp.MustCompile(`^[A-Za-z0-9._~+/=:-]+$`), MaxPageToken}
 )
 
+// MaxPageToken bounds a page token that a client is given, in bytes.
+const MaxPageToken = 8 << 10
+
 // maxQuery bounds the query of a request; Google's own limit for a whole URL is 2 KiB without
-// method override.
-const maxQuery = 8 << 10
+// method override, and the gateway's page tokens are longer than Google's.
+const maxQuery = 16 << 10
 
 // decodeQuery reads the query parameters into the operation. Names are taken literally: an escaped
 // one is an unknown one, here as in the proxy that removes parameters by name.
@@ -118,7 +121,12 @@ func decodeList(p *parameters) *JobsRequest {
 	p.only("allUsers", "false", "only your own jobs are listed; leave it out")
 	p.refused("parentJobId", "scripts are not served, so there are no child jobs; leave it out")
 	p.word("projection", "full", "minimal")
-	l.State = strings.ToUpper(p.word("stateFilter", "done", "pending", "running"))
+	for _, state := range strings.FieldsFunc(p.text(repeated), func(r rune) bool { return r == ',' }) {
+		if state != "done" && state != "pending" && state != "running" {
+			p.fail("query parameter %s must be one of done, pending, running", repeated)
+		}
+		l.States = append(l.States, strings.ToUpper(state))
+	}
 	instant := func(name string) *int64 {
 		n := p.number(name, math.MaxInt64)
 		if n == nil {
@@ -166,7 +174,11 @@ func decodeRead(p *parameters) *ReadRequest {
 	return r
 }
 
-// splitQuery takes a query apart: each name once, values unescaped.
+// repeated is the one parameter that discovery lets be sent more than once, as Java's client does.
+const repeated = "stateFilter"
+
+// splitQuery takes a query apart: each name once, values unescaped; those of a repeated one with
+// commas between them.
 func splitQuery(m Method, raw string) (map[string]string, error) {
 	values := map[string]string{}
 	if raw == "" {
@@ -186,12 +198,16 @@ func splitQuery(m Method, raw string) (map[string]string, error) {
 		if rest, system := strings.CutPrefix(name, "%24"); system { // libraries escape it; it is refused by its name
 			name = "$" + rest
 		}
-		if _, twice := values[name]; twice {
+		before, twice := values[name]
+		if twice && (m != MethodListJobs || name != repeated) {
 			return nil, malformed(m, "query parameter %q appears twice: send it once", shorten(name))
 		}
 		value, err := url.QueryUnescape(escaped)
 		if err != nil || !utf8.ValidString(value) || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 			return nil, malformed(m, "query parameter %q is not properly escaped", shorten(name))
+		}
+		if twice {
+			value = before + "," + value
 		}
 		values[name] = value
 	}

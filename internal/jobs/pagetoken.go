@@ -2,7 +2,7 @@ package jobs
 
 import (
 	"errors"
-	"regexp"
+	"unicode/utf8"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/sealed"
@@ -11,10 +11,12 @@ import (
 // BigQuery's page tokens say where in which result a page begins. A reader gets them sealed, for one
 // owner, one job and one method, so that none opens a page of anything else.
 
-// upstreamToken is what a page token of BigQuery may be. In practice it is base32 with padding.
-var upstreamToken = regexp.MustCompile(`^[!-~]+$`)
-
-const tokenLimit = 2048 // bytes of a page token of BigQuery
+// A page token of BigQuery may be any text: it leaves sealed, and goes back to BigQuery escaped. In
+// practice it is base32 with padding. Sealed it must fit into a URL of the client's.
+const (
+	tokenLimit  = 4 << 10
+	sealedLimit = bigquery.MaxPageToken
+)
 
 var errPageToken = errors.New("not a page token of this result")
 
@@ -32,10 +34,14 @@ func (r Record) pages(method bigquery.Method) string {
 
 // SealPageToken makes the token that the reader of an answer of a method gets.
 func (r Record) SealPageToken(keys *sealed.Keyring, method bigquery.Method, token string) (string, error) {
-	if r.Owner == "" || r.Job.ProjectID == "" || r.Job.JobID == "" || len(token) > tokenLimit || !upstreamToken.MatchString(token) {
+	if r.Owner == "" || r.Job.ProjectID == "" || r.Job.JobID == "" || token == "" || len(token) > tokenLimit || !utf8.ValidString(token) {
 		return "", errPageToken
 	}
-	return keys.Seal(r.pages(method), token)
+	text, err := keys.Seal(r.pages(method), token)
+	if err == nil && len(text) > sealedLimit {
+		return "", errPageToken
+	}
+	return text, err
 }
 
 // OpenPageToken gives BigQuery's token for a request of a method.
