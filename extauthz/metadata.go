@@ -223,7 +223,7 @@ func missing(err error, name string) error {
 // notThere says that BigQuery does not know something, or does not tell.
 func notThere(err error) bool {
 	var api *bigquery.APIError
-	return errors.Is(err, bigquery.ErrNotFound) || errors.As(err, &api) && api.Status == 403
+	return errors.Is(err, bigquery.ErrNotFound) || errors.As(err, &api) && api.Status == 403 && !api.Passes()
 }
 
 // Pages of listings.

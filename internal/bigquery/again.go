@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -44,17 +45,24 @@ type unanswered struct{ error }
 
 func (u *unanswered) Unwrap() error { return u.error }
 
-// momentary says that a call failed for a reason that passes: the network, 429, or any 5xx,
-// whatever the body of the answer is. Google's front ends answer in HTML.
+// momentary says that a call failed for a reason that passes: the network, too many calls, or any
+// 5xx, whatever the body of the answer is. Google's front ends answer in HTML.
 // https://cloud.google.com/bigquery/docs/error-messages
 func momentary(err error) bool {
 	var lost *unanswered
 	var api *APIError
-	return errors.As(err, &lost) || errors.As(err, &api) && (api.Status == http.StatusTooManyRequests || api.Status >= 500)
+	return errors.As(err, &lost) || errors.As(err, &api) && (api.limited() || api.Status >= 500)
+}
+
+// limited says that a call was one too many. BigQuery says so with 403: one account may make 100
+// calls of a method a second. https://cloud.google.com/bigquery/quotas#api_request_quotas
+func (e *APIError) limited() bool {
+	return e.Status == http.StatusTooManyRequests ||
+		slices.Contains([]string{"rateLimitExceeded", "quotaExceeded", "jobRateLimitExceeded"}, e.Reason)
 }
 
 // maybeDone says that a call failed in a way that leaves open whether Google did what it asked.
 func maybeDone(err error) bool {
 	var api *APIError
-	return momentary(err) && !(errors.As(err, &api) && api.Status == http.StatusTooManyRequests)
+	return momentary(err) && !(errors.As(err, &api) && api.limited())
 }

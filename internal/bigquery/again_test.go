@@ -78,6 +78,9 @@ var passing = map[string]func(http.ResponseWriter){
 	"503 without a body":     fault(503, "application/json", ""),
 	"504":                    fault(504, "text/html", html),
 	"429":                    fault(429, "application/json", errorJSON("rateLimitExceeded")),
+	"403 of a rate":          fault(403, "application/json", errorJSON("rateLimitExceeded")),
+	"403 of a user's rate":   fault(403, "application/json", errorJSON("userRateLimitExceeded")),
+	"403 of calls at once":   fault(403, "application/json", errorJSON("quotaExceeded")),
 	"429 as HTML":            fault(429, "text/html", html),
 	"cut before the answer":  cut(""),
 	"cut in the headers":     cut("HTTP/1.1 200 OK\r\nContent-Type: appl"),
@@ -88,16 +91,15 @@ var passing = map[string]func(http.ResponseWriter){
 }
 
 var lasting = map[string]func(http.ResponseWriter){
-	"400":           fault(400, "application/json", errorJSON("invalid")),
-	"400 as HTML":   fault(400, "text/html", html),
-	"401":           fault(401, "application/json", errorJSON("authError")),
-	"403":           fault(403, "application/json", errorJSON("accessDenied")),
-	"403 of a rate": fault(403, "application/json", errorJSON("rateLimitExceeded")),
-	"404":           fault(404, "application/json", errorJSON("notFound")),
-	"404 as HTML":   fault(404, "text/html", html),
-	"409":           fault(409, "application/json", errorJSON("duplicate")),
-	"413 as HTML":   fault(413, "text/html", html),
-	"302":           fault(302, "text/html", html),
+	"400":         fault(400, "application/json", errorJSON("invalid")),
+	"400 as HTML": fault(400, "text/html", html),
+	"401":         fault(401, "application/json", errorJSON("authError")),
+	"403":         fault(403, "application/json", errorJSON("accessDenied")),
+	"404":         fault(404, "application/json", errorJSON("notFound")),
+	"404 as HTML": fault(404, "text/html", html),
+	"409":         fault(409, "application/json", errorJSON("duplicate")),
+	"413 as HTML": fault(413, "text/html", html),
+	"302":         fault(302, "text/html", html),
 }
 
 // Each of the gateway's own calls, with an answer that it takes.
@@ -182,6 +184,23 @@ func TestAFaultThatStaysIsTold(t *testing.T) {
 	}
 	if n := s.count(); n < 2 || n > maxTries {
 		t.Errorf("%d requests, want some, and at most %d", n, maxTries)
+	}
+}
+
+// A limit of the gateway's own calls says nothing of a table: not that it is not there.
+func TestALimitIsNoMissingTable(t *testing.T) {
+	for _, reason := range []string{"rateLimitExceeded", "quotaExceeded", "userRateLimitExceeded"} {
+		s := &failing{faults: make([]func(http.ResponseWriter), 50)}
+		for i := range s.faults {
+			s.faults[i] = fault(403, "application/json", errorJSON(reason))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		_, err := connect(t, s).GetTable(ctx, decided(t), TableID{"demo", "crm", "t"})
+		cancel()
+		var api *APIError
+		if errors.Is(err, ErrNotFound) || !errors.As(err, &api) || !api.Passes() {
+			t.Errorf("%s: %v", reason, err)
+		}
 	}
 }
 

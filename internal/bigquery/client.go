@@ -40,9 +40,7 @@ func (e *APIError) Error() string { return fmt.Sprintf("BigQuery answered %d %s"
 
 // Passes says that the same call may be answered after a while: the fault is BigQuery's own, or one
 // of too many calls.
-func (e *APIError) Passes() bool {
-	return momentary(e) || e.Reason == "rateLimitExceeded" || e.Reason == "quotaExceeded" || e.Reason == "jobRateLimitExceeded"
-}
+func (e *APIError) Passes() bool { return momentary(e) }
 
 // Is makes a 404 recognisable as ErrNotFound.
 func (e *APIError) Is(target error) bool {
@@ -106,7 +104,7 @@ func (c *Client) GetTable(ctx context.Context, w durable.Facts, id TableID) (*Ta
 	}
 	body, err := c.inspect(ctx, w, http.MethodGet, path, nil, nil)
 	var api *APIError
-	if errors.As(err, &api) && api.Status == http.StatusForbidden {
+	if errors.As(err, &api) && api.Status == http.StatusForbidden && !api.limited() {
 		err = ErrNotFound // "or it may not exist": BigQuery does not tell the gateway's identity of it
 	}
 	if err != nil {

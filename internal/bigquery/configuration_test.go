@@ -220,7 +220,7 @@ func TestAPlainJobHasNothingMore(t *testing.T) {
 	}
 	for name, change := range map[string]string{
 		"a default dataset": `{"defaultDataset":{"projectId":"demo","datasetId":"hr"}}`, "parameters": `{"queryParameters":[{"name":"a"}]}`,
-		"batch": `{"priority":"BATCH"}`, "a limit": `{"maximumBytesBilled":"5"}`, "a label": `{"^labels":{"bqgate_decision":"d-1-abc","a":"b"}}`,
+		"batch": `{"priority":"BATCH"}`, "a label": `{"^labels":{"bqgate_decision":"d-1-abc","a":"b"}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := configured(t, op, m, with(t, plain, change), false); err == nil {

@@ -84,8 +84,11 @@ var reasons = []string{
 
 // knownReason keeps a documented reason and gives a plain one for the status otherwise.
 func knownReason(reason string, status int) string {
-	if slices.Contains(reasons, reason) {
+	switch {
+	case slices.Contains(reasons, reason):
 		return reason
+	case reason == "userRateLimitExceeded": // of Google's APIs at large; clients of BigQuery wait for the other
+		return "rateLimitExceeded"
 	}
 	switch status {
 	case http.StatusUnauthorized:
