@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// answersOf makes a request of each form to each method that is served: the response type that the document
-// names, by a name that says what was asked. It is what conformance is checked on.
+// answersOf makes a request of each form to each method that is served: the response type that the
+// document names, by a name that says what was asked. It is what conformance is checked on.
 func answersOf(t *testing.T, s *Server) map[string]reply {
 	t.Helper()
 	if err := s.Seed(t.Context(), `CREATE SCHEMA forms;
@@ -95,8 +95,8 @@ CREATE SCHEMA linked;`); err != nil {
 	return out
 }
 
-// Every answer of every method is valid against the discovery document: no member that it does not know, no value
-// of another type.
+// Every answer of every method is valid against the discovery document: no member that it does not
+// know, no value of another type.
 func TestAnswersAreValid(t *testing.T) {
 	d := readDiscovery(t)
 	s := start(t)

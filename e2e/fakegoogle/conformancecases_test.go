@@ -9,8 +9,9 @@ import (
 
 const shakespeare = "/projects/bigquery-public-data/datasets/samples/tables/shakespeare"
 
-// conformanceCases are read-only requests whose answers must have the same shape here and at Google, by the method that they are answers of.
-// They run in this order: later ones ask for jobs of earlier ones.
+// conformanceCases are read-only requests whose answers must have the same shape here and at
+// Google, by the method that they are answers of. They run in this order: later ones ask for jobs
+// of earlier ones.
 var conformanceCases = []struct {
 	method, name string
 	ask          func(*upstreamAPI) reply
@@ -69,7 +70,8 @@ var conformanceCases = []struct {
 	{"jobs.get", "an error: no such job", func(a *upstreamAPI) reply { return a.do("GET", "/projects/PROJECT/jobs/JOBSnone", nil) }},
 }
 
-// Conformance: each case's answer is valid against the discovery document and, where a real project is given, has the same shape at Google.
+// Conformance: each case's answer is valid against the discovery document and, where a real project
+// is given, has the same shape at Google.
 func TestConformance(t *testing.T) {
 	d := readDiscovery(t)
 	here, there := standIn(t), google(t)

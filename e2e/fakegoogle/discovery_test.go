@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// discoveryRevision is that of the checked-in document: https://bigquery.googleapis.com/discovery/v1/apis/bigquery/v2/rest.
+// discoveryRevision is that of the checked-in document:
+// https://bigquery.googleapis.com/discovery/v1/apis/bigquery/v2/rest.
 const discoveryRevision = "20261009"
 
 // discovery is the discovery document, as far as it says what answers look like.
@@ -59,8 +60,8 @@ func readDiscovery(t testing.TB) discovery {
 	return d
 }
 
-// invalid lists what of a decoded value is not as a type has it: members that it does not know, and values of
-// other kinds. path is where the value stands.
+// invalid lists what of a decoded value is not as a type has it: members that it does not know, and
+// values of other kinds. path is where the value stands.
 func (d discovery) invalid(path string, s typeSchema, v any) []string {
 	if s.Ref != "" {
 		named, ok := d.Schemas[s.Ref]
@@ -149,8 +150,8 @@ var formats = map[string]func(string) error{
 	},
 }
 
-// errorType is the error of Google's APIs, which is not in the document: https://google.aip.dev/193 with the
-// errors[] of https://cloud.google.com/bigquery/docs/error-messages.
+// errorType is the error of Google's APIs, which is not in the document: https://google.aip.dev/193
+// with the errors[] of https://cloud.google.com/bigquery/docs/error-messages.
 var errorType = func() typeSchema {
 	text, number := typeSchema{Type: "string"}, typeSchema{Type: "integer", Format: "int32"}
 	one := typeSchema{Type: "object", Properties: map[string]typeSchema{

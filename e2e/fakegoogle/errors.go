@@ -6,7 +6,8 @@ import (
 	"net/http"
 )
 
-// apiError is Google's error: the body of every answer that is not 2xx, and the errorResult of a failed job.
+// apiError is Google's error: the body of every answer that is not 2xx, and the errorResult of a
+// failed job.
 type apiError struct {
 	Code         int    // HTTP
 	Reason       string // BigQuery's word
@@ -39,10 +40,11 @@ func (e *apiError) body() object {
 	}}}
 }
 
-// InternalsCanary is in what errors tell of Google's own machines, and in nothing else: error.details[] with its
-// google.rpc.DebugInfo ("A list of messages that carry the error details", "Additional debugging information provided by the
-// server", https://cloud.google.com/apis/design/errors), and debugInfo of an ErrorProto ("This property is internal to Google
-// and should not be used").
+// InternalsCanary is in what errors tell of Google's own machines, and in nothing else:
+// error.details[] with its google.rpc.DebugInfo ("A list of messages that carry the error details",
+// "Additional debugging information provided by the server",
+// https://cloud.google.com/apis/design/errors), and debugInfo of an ErrorProto ("This property is
+// internal to Google and should not be used").
 const InternalsCanary = "bq-router-7f3kq.prod.example"
 
 func internals(message string) string {

@@ -31,8 +31,8 @@ import (
 //	replayed             the request arrives twice, as when a proxy tries again; the second answer counts
 type Fault struct {
 	Name string `json:"name"`
-	// Method is a method of the discovery document, as "jobs.get", or "dryRun" for a dry run by jobs.query
-	// or jobs.insert, which those two names leave out. Empty: each request.
+	// Method is a method of the discovery document, as "jobs.get", or "dryRun" for a dry run by
+	// jobs.query or jobs.insert, which those two names leave out. Empty: each request.
 	Method string `json:"method,omitempty"`
 	// Account is the e-mail whose token the request carries. Empty: any.
 	Account string `json:"account,omitempty"`
@@ -48,7 +48,8 @@ type Fault struct {
 	Reason  string `json:"reason,omitempty"`
 	Message string `json:"message,omitempty"`
 
-	// ID names the fault in answers; Seen counts the requests that matched, Struck those that met it.
+	// ID names the fault in answers; Seen counts the requests that matched, Struck those that met
+	// it.
 	ID     int `json:"id,omitempty"`
 	Seen   int `json:"seen"`
 	Struck int `json:"struck"`
@@ -135,7 +136,8 @@ func (s *Server) Arm(f Fault) (int, error) {
 	return f.ID, nil
 }
 
-// Faults are the armed faults with what they have met; one that has struck all its times stays among them.
+// Faults are the armed faults with what they have met; one that has struck all its times stays
+// among them.
 func (s *Server) Faults() []Fault {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()

@@ -36,8 +36,8 @@ func arm(t *testing.T, s *Server, f Fault) int {
 	return id
 }
 
-// Each fault by its name, on jobs.query: what arrives, and whether the job came to be. A second try of the
-// same request finds what the first one left.
+// Each fault by its name, on jobs.query: what arrives, and whether the job came to be. A second try
+// of the same request finds what the first one left.
 func TestEveryFault(t *testing.T) {
 	s := start(t)
 	c := as(t, s, reader)
@@ -157,8 +157,8 @@ func TestWhomFaultsStrike(t *testing.T) {
 	}
 }
 
-// Two faults for one method strike one after the other, and one that is disarmed strikes no more. The
-// recorder says what a request met.
+// Two faults for one method strike one after the other, and one that is disarmed strikes no more.
+// The recorder says what a request met.
 func TestFaultsInARow(t *testing.T) {
 	s := start(t)
 	c := as(t, s, reader)

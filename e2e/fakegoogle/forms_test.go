@@ -22,7 +22,8 @@ func TestHeadersOfTheFrontEnd(t *testing.T) {
 	}
 }
 
-// Etags are the base64 of 16 bytes, and destination tables are named in all forms that have been seen.
+// Etags are the base64 of 16 bytes, and destination tables are named in all forms that have been
+// seen.
 func TestEtagsAndDestinations(t *testing.T) {
 	s := start(t)
 	c := as(t, s, reader)
@@ -77,7 +78,8 @@ func TestTheConfigurationOfAJob(t *testing.T) {
 	}
 }
 
-// A job from the cache does not tell what it read, and the cache answers in spite of useQueryCache false if it is told to.
+// A job from the cache does not tell what it read, and the cache answers in spite of useQueryCache
+// false if it is told to.
 func TestTheCache(t *testing.T) {
 	s := start(t)
 	c := as(t, s, reader)
@@ -155,7 +157,8 @@ func TestLocation(t *testing.T) {
 	}
 }
 
-// Tokens of pages are of two alphabets, padded: rows in base32, listings in base64 with characters that mean something in a URL.
+// Tokens of pages are of two alphabets, padded: rows in base32, listings in base64 with characters
+// that mean something in a URL.
 func TestPageTokens(t *testing.T) {
 	s := start(t)
 	c := as(t, s, inspect)
@@ -180,7 +183,8 @@ func TestPageTokens(t *testing.T) {
 	}
 }
 
-// Errors tell of Google's insides in error.details and in debugInfo of a failed job, and nowhere else.
+// Errors tell of Google's insides in error.details and in debugInfo of a failed job, and nowhere
+// else.
 func TestErrorsTellOfInternals(t *testing.T) {
 	s := start(t)
 	c := as(t, s, reader)

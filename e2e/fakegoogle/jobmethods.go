@@ -50,7 +50,8 @@ func (s *Server) deleteJob(project, id string) handler {
 // listed are the members of a job in a list of jobs.
 var listed = []string{"id", "kind", "jobReference", "state", "statistics", "configuration", "status", "user_email", "principal_subject", "errorResult"}
 
-// listJobs is jobs.list. projection is "minimal" where it is not given: "Does not include the job configuration".
+// listJobs is jobs.list. projection is "minimal" where it is not given: "Does not include the job
+// configuration".
 func (s *Server) listJobs(project string) handler {
 	return func(c *call) (object, *apiError) {
 		all := c.query.Get("allUsers") == "true"

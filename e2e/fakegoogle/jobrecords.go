@@ -13,11 +13,13 @@ type JobRecord struct {
 	Created   time.Time         `json:"created"`
 	State     string            `json:"state"` // "PENDING", "RUNNING" or "DONE"
 	Reason    string            `json:"reason,omitempty"`
-	// Billed is the number of bytes that the job costs: 0 while it runs, where it failed and where it hit the cache.
+	// Billed is the number of bytes that the job costs: 0 while it runs, where it failed and where
+	// it hit the cache.
 	Billed int64 `json:"billed"`
 }
 
-// Jobs is every job that was ever started, deleted ones too, in the order in which they were. Dry runs are none.
+// Jobs is every job that was ever started, deleted ones too, in the order in which they were. Dry
+// runs are none.
 func (s *Server) Jobs() []JobRecord {
 	s.mu.Lock()
 	jobs := s.started[:len(s.started):len(s.started)]

@@ -247,9 +247,10 @@ func (s *Server) execute(ctx context.Context, j *job) (*result, bool, error) {
 	return res, false, nil
 }
 
-// anonymousTable is where BigQuery puts a result: a hidden dataset of the account, a table of its own. Its name is
-// "anon" and 40 hexadecimal digits, "anon" and a UUID with underscores, or "anonev_" and a digest in base64url, of
-// which all have been seen (https://google.github.io/adk-docs/tools/google-cloud/bigquery/; a recorded job of
+// anonymousTable is where BigQuery puts a result: a hidden dataset of the account, a table of its
+// own. Its name is "anon" and 40 hexadecimal digits, "anon" and a UUID with underscores, or
+// "anonev_" and a digest in base64url, of which all have been seen
+// (https://google.github.io/adk-docs/tools/google-cloud/bigquery/; a recorded job of
 // kestra-io/kestra has the third).
 func anonymousTable(project, account string) bigquery.TableID {
 	name := hexDigest(rand.Text())
@@ -281,8 +282,8 @@ func (s *Server) writeDestination(ctx context.Context, st Statement, b queryBody
 	return err
 }
 
-// PlantedJob is a job that exists although nobody inserted it through this process: one "from another life" of the gateway, or another
-// tool's. Only Account, JobID and SQL are needed.
+// PlantedJob is a job that exists although nobody inserted it through this process: one "from
+// another life" of the gateway, or another tool's. Only Account, JobID and SQL are needed.
 type PlantedJob struct {
 	Account   string            `json:"account"`
 	Project   string            `json:"project"` // default Options.Project

@@ -17,8 +17,8 @@ var methods = []string{
 	"tables.list", "tables.get", "tables.delete", "tabledata.list", "routines.get", "rowAccessPolicies.list",
 }
 
-// route finds the method for a path: its name, or methodDryRun, and what carries it out. An unknown one has
-// no name and no handler.
+// route finds the method for a path: its name, or methodDryRun, and what carries it out. An unknown
+// one has no name and no handler.
 func (s *Server) route(c *call) (string, handler) {
 	path := c.URL.Path
 	upload := false
@@ -128,11 +128,12 @@ func (c *call) orDryRun(name string) string {
 	return name
 }
 
-// qualifiedID is a job's id as Job.id has it, "PROJECT:LOCATION.ID", or "PROJECT:ID", which jobs.get,
-// jobs.getQueryResults and jobs.cancel take in place of the plain one.
+// qualifiedID is a job's id as Job.id has it, "PROJECT:LOCATION.ID", or "PROJECT:ID", which
+// jobs.get, jobs.getQueryResults and jobs.cancel take in place of the plain one.
 var qualifiedID = regexp.MustCompile(`^([^:]+):(?:([A-Za-z0-9-]+)\.)?([A-Za-z0-9_-]+)$`)
 
-// jobID is the plain id of a job that a path names; the location in a qualified one counts as the parameter does.
+// jobID is the plain id of a job that a path names; the location in a qualified one counts as the
+// parameter does.
 func (c *call) jobID(project, text string) string {
 	m := qualifiedID.FindStringSubmatch(text)
 	if m == nil || m[1] != project {

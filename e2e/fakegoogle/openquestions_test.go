@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// openQuestions are what public material does not settle, each as a read-only request and what of the answer says it. docs/conformance.md has
-// them by the same names, with what the gateway does as long as nobody knows. What the stand-in answers is a guess, and is written down as
-// here says.
+// openQuestions are what public material does not settle, each as a read-only request and what of
+// the answer says it. docs/conformance.md has them by the same names, with what the gateway does as
+// long as nobody knows. What the stand-in answers is a guess, and is written down as here says.
 var openQuestions = []struct {
 	name, here string
 	ask        func(*upstreamAPI) string
@@ -92,7 +92,8 @@ var openQuestions = []struct {
 	}},
 }
 
-// What the stand-in guesses is as it is written, and with a real project the answers of both are told.
+// What the stand-in guesses is as it is written, and with a real project the answers of both are
+// told.
 func TestOpenQuestions(t *testing.T) {
 	page, err := os.ReadFile("../../docs/conformance.md")
 	if err != nil {

@@ -13,7 +13,8 @@ type Options struct {
 	Location string
 	// Dir is where CA and certificates are written; default a temporary folder, removed by Close.
 	Dir string
-	// CertFile and KeyFile, if set, serve all TLS listeners, and CAFile is what clients are told to trust. Otherwise a CA is made.
+	// CertFile and KeyFile, if set, serve all TLS listeners, and CAFile is what clients are told to
+	// trust. Otherwise a CA is made.
 	CertFile, KeyFile, CAFile string
 	// Addresses to listen on, loopback only; default a free port each.
 	BigQueryAddr, STSAddr, IAMAddr, ControlAddr string
@@ -24,22 +25,28 @@ type Options struct {
 	Seeds []string
 
 	// Provider is the workload identity pool provider's full resource name,
-	// "//iam.googleapis.com/projects/N/locations/global/workloadIdentityPools/P/providers/X": the `audience` STS accepts. Default DefaultProvider.
+	// "//iam.googleapis.com/projects/N/locations/global/workloadIdentityPools/P/providers/X": the
+	// `audience` STS accepts. Default DefaultProvider.
 	Provider string
-	// Issuers are the OIDC issuers whose tokens STS takes, found by discovery. None means that STS takes no token.
+	// Issuers are the OIDC issuers whose tokens STS takes, found by discovery. None means that STS
+	// takes no token.
 	Issuers []string
-	// AllowedAudiences are the `aud` values STS takes in a subject token; default, as at Google, the provider's name with and without "https:".
+	// AllowedAudiences are the `aud` values STS takes in a subject token; default, as at Google,
+	// the provider's name with and without "https:".
 	AllowedAudiences []string
-	// Impersonators are the subjects (`sub` of the exchanged token) that may impersonate the service accounts. None means nobody.
+	// Impersonators are the subjects (`sub` of the exchanged token) that may impersonate the
+	// service accounts. None means nobody.
 	Impersonators []string
 	// ServiceAccounts maps an e-mail address to what the account may do.
 	ServiceAccounts map[string]Permissions
 
-	// JobDelay is how long a job takes, the first half PENDING, the second RUNNING; `-- fake:delay=500ms` in the SQL overrides it.
+	// JobDelay is how long a job takes, the first half PENDING, the second RUNNING; `--
+	// fake:delay=500ms` in the SQL overrides it.
 	JobDelay time.Duration
 	// ForceGzip compresses every BigQuery answer, asked or not.
 	ForceGzip bool
-	// Noise adds response headers and trailers that carry values of the data, as an attacker (or an odd proxy) would.
+	// Noise adds response headers and trailers that carry values of the data, as an attacker (or an
+	// odd proxy) would.
 	Noise bool
 
 	Log *slog.Logger // default slog.Default
@@ -48,7 +55,8 @@ type Options struct {
 // DefaultProvider is the pool provider of the demo.
 const DefaultProvider = "//iam.googleapis.com/projects/481516234200/locations/global/workloadIdentityPools/bqgate/providers/demo"
 
-// Permissions is what a service account may do: the few IAM permissions the product depends on. The zero value may do nothing.
+// Permissions is what a service account may do: the few IAM permissions the product depends on. The
+// zero value may do nothing.
 type Permissions struct {
 	ReadRows   bool // bigquery.tables.getData: rows of tables, and results of the account's own jobs
 	CreateJobs bool // bigquery.jobs.create: running jobs, and cancelling its own

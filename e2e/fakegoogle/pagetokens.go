@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// pageToken seals where the next page of something begins; opaque to clients and bound to what it was
-// made for. BigQuery's tokens of rows are upper-case base32 and end in one to six `=`, as in
+// pageToken seals where the next page of something begins; opaque to clients and bound to what it
+// was made for. BigQuery's tokens of rows are upper-case base32 and end in one to six `=`, as in
 // "BEGXTEE3PMAQAAASA4EAAEEAQCAAKGQEBBSBAZBAWCXBK===", which a client must escape in a URL.
 // https://cloud.google.com/bigquery/docs/paging-results
 func (s *Server) pageToken(of string, next int64) string {
@@ -49,13 +49,15 @@ func (s *Server) openPageToken(of, token string) (int64, *apiError) {
 	return next, nil
 }
 
-// listToken is a token of a listing: base64 with `+`, `/` and `=`, which are other characters in a URL too.
+// listToken is a token of a listing: base64 with `+`, `/` and `=`, which are other characters in a
+// URL too.
 func (s *Server) listToken(of string, next int64) string {
 	raw, err := base32.StdEncoding.DecodeString(strings.TrimPrefix(s.pageToken(of, next), s.strange()))
 	if err != nil {
 		panic(err) // it was encoded here
 	}
-	// The first bytes are written as "+/", whatever they stand for, and the length is one that needs padding.
+	// The first bytes are written as "+/", whatever they stand for, and the length is one that
+	// needs padding.
 	for len(raw)%3 != 1 {
 		raw = append(raw, ' ')
 	}

@@ -15,9 +15,9 @@ import (
 	"cloud.google.com/go/auth/credentials"
 )
 
-// realProject is the environment variable that names a Google Cloud project in which the developer may run queries:
-// bigquery.jobs.create is enough. Application default credentials say who that is. What runs there reads, and bills nothing:
-// literals, dry runs, and lists of a public table's rows.
+// realProject is the environment variable that names a Google Cloud project in which the developer
+// may run queries: bigquery.jobs.create is enough. Application default credentials say who that is.
+// What runs there reads, and bills nothing: literals, dry runs, and lists of a public table's rows.
 const realProject = "BQGATE_REAL_PROJECT"
 
 // upstreamAPI is BigQuery, or the stand-in for it.
@@ -30,7 +30,8 @@ type upstreamAPI struct {
 	jobs    string // begins the ids of the jobs that are made
 }
 
-// do makes a request; PROJECT and JOBS in the path and in texts of the body stand for the project and for the beginning of job ids.
+// do makes a request; PROJECT and JOBS in the path and in texts of the body stand for the project
+// and for the beginning of job ids.
 func (a *upstreamAPI) do(method, path string, body any) reply {
 	a.t.Helper()
 	fill := strings.NewReplacer("PROJECT", a.project, "JOBS", a.jobs)

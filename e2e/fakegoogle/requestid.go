@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// requestIDWindow is how long a requestId stands for its first request. The discovery document says of
-// QueryRequest.requestId: "a request is considered duplicate of another only if they have the same
-// request_id and are actually duplicates. When determining whether a request is a duplicate of another
-// request, all parameters in the request that may affect the result are considered. For example, query,
-// connection_properties, query_parameters, use_legacy_sql are parameters that affect the result and are
-// considered …, but properties like timeout_ms don't affect the result and are thus not considered." and
-// "Its lifetime is limited to 15 minutes."
+// requestIDWindow is how long a requestId stands for its first request. The discovery document says
+// of QueryRequest.requestId: "a request is considered duplicate of another only if they have the
+// same request_id and are actually duplicates. When determining whether a request is a duplicate of
+// another request, all parameters in the request that may affect the result are considered. For
+// example, query, connection_properties, query_parameters, use_legacy_sql are parameters that
+// affect the result and are considered …, but properties like timeout_ms don't affect the result
+// and are thus not considered." and "Its lifetime is limited to 15 minutes."
 const requestIDWindow = 15 * time.Minute
 
-// noEffect are the members of a QueryRequest that do not affect the result. That labels are among them is a
-// guess, and the worse one for who looks for its job by a label: it gets another one's.
+// noEffect are the members of a QueryRequest that do not affect the result. That labels are among
+// them is a guess, and the worse one for who looks for its job by a label: it gets another one's.
 var noEffect = []string{
 	"requestId", "timeoutMs", "maxResults", "formatOptions", "jobCreationMode", "jobTimeoutMs", "labels", "kind", "preserveNulls",
 }
@@ -30,7 +30,8 @@ type requested struct {
 // SetRequestIDWindow sets how long a requestId stands for its first request, 15 minutes at Google.
 func (s *Server) SetRequestIDWindow(d time.Duration) { s.window.Store(int64(d)) }
 
-// plantedKey is where a planted job stands: each request with its id is a duplicate, whatever it asks for.
+// plantedKey is where a planted job stands: each request with its id is a duplicate, whatever it
+// asks for.
 func plantedKey(account, requestID string) string { return account + "\x00" + requestID }
 
 // requestKey tells requests apart that are no duplicates.

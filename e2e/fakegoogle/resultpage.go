@@ -1,6 +1,7 @@
 package fakegoogle
 
-// resultPage is what jobs.query and jobs.getQueryResults both tell of a finished job: one page of its rows.
+// resultPage is what jobs.query and jobs.getQueryResults both tell of a finished job: one page of
+// its rows.
 func (s *Server) resultPage(j *job, res *result, hit bool, start int64, maxResults *uint32, format timestampFormat) object {
 	out := object{{"schema", schemaJSON(res.Schema)}, {"jobReference", j.reference()}}
 	end := object{{"totalBytesProcessed", int64Text(res.processed(hit))}, {"jobComplete", true}, {"cacheHit", hit}}

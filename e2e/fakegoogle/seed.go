@@ -37,11 +37,14 @@ func DefaultSeeds() []string {
 // sizeComment is `-- bqgate:bytes crm.events 5GiB`.
 var sizeComment = regexp.MustCompile(`(?m)^[ \t]*--[ \t]*bqgate:bytes[ \t]+(\S+)[ \t]+(\S+)[ \t]*$`)
 
-// linkComment is `-- bqgate:linked share crm`: the dataset share is a linked one that shows crm. What is in it is seeded as in any other.
+// linkComment is `-- bqgate:linked share crm`: the dataset share is a linked one that shows crm.
+// What is in it is seeded as in any other.
 var linkComment = regexp.MustCompile(`(?m)^[ \t]*--[ \t]*bqgate:linked[ \t]+(\w+)[ \t]+(\w+)[ \t]*$`)
 
-// Seed runs SQL statement by statement, CREATE SCHEMA and ALTER TABLE … ADD COLUMN and DROP COLUMN included. A comment line `-- bqgate:bytes dataset.table 5GiB` sets what a dry run
-// estimates for a table. CREATE ROW ACCESS POLICY and DROP ALL ROW ACCESS POLICIES are done here, since no engine knows them. After a crash of the engine all seeds are run again.
+// Seed runs SQL statement by statement, CREATE SCHEMA and ALTER TABLE … ADD COLUMN and DROP COLUMN
+// included. A comment line `-- bqgate:bytes dataset.table 5GiB` sets what a dry run estimates for a
+// table. CREATE ROW ACCESS POLICY and DROP ALL ROW ACCESS POLICIES are done here, since no engine
+// knows them. After a crash of the engine all seeds are run again.
 func (s *Server) Seed(ctx context.Context, text string) error {
 	for _, m := range sizeComment.FindAllStringSubmatch(text, -1) {
 		n, err := parseSize(m[2])
@@ -80,7 +83,8 @@ func (s *Server) Seed(ctx context.Context, text string) error {
 	return nil
 }
 
-// splitStatements cuts SQL at semicolons outside of strings, comments and quoted names. Comments before a statement stay with it.
+// splitStatements cuts SQL at semicolons outside of strings, comments and quoted names. Comments
+// before a statement stay with it.
 func splitStatements(text string) []string {
 	var out []string
 	start, content := 0, false
@@ -133,8 +137,9 @@ func (s *Server) tableID(name string) (bigquery.TableID, error) {
 	return bigquery.TableID{}, fmt.Errorf("%q is not dataset.table or project.dataset.table", name)
 }
 
-// Values lists every value of a column, in table order and without NULLs: table is "dataset.table" or "project.dataset.table", column a dotted
-// path through RECORD and REPEATED fields ("phones.number"). TIMESTAMP values are microseconds.
+// Values lists every value of a column, in table order and without NULLs: table is "dataset.table"
+// or "project.dataset.table", column a dotted path through RECORD and REPEATED fields
+// ("phones.number"). TIMESTAMP values are microseconds.
 func (s *Server) Values(ctx context.Context, table, column string) ([]string, error) {
 	id, err := s.tableID(table)
 	if err != nil {

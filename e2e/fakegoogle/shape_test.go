@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// shape is what a decoded value looks like: a line for each member, with its path and the kinds of its values. The elements of a list share
-// a path, and so do those of an object whose keys are the client's own (labels).
+// shape is what a decoded value looks like: a line for each member, with its path and the kinds of
+// its values. The elements of a list share a path, and so do those of an object whose keys are the
+// client's own (labels).
 type shape map[string]map[string]bool
 
 func shapeOf(v any) shape {
@@ -45,8 +46,9 @@ func (s shape) add(path string, v any) {
 	s[path][kind] = true
 }
 
-// differences between what the stand-in answers and what Google does: members that Google does not have, and kinds of value that Google
-// does not use, are wrong; members that only Google has are missing.
+// differences between what the stand-in answers and what Google does: members that Google does not
+// have, and kinds of value that Google does not use, are wrong; members that only Google has are
+// missing.
 func (s shape) differences(google shape) (wrong, missing []string) {
 	for _, path := range slices.Sorted(maps.Keys(s)) {
 		if google[path] == nil {

@@ -2,8 +2,9 @@ package fakegoogle
 
 import "encoding/json"
 
-// queryStatistics are statistics.query of a finished job. The plan quotes literals and tables, as Google's does. A job that got
-// its rows from the cache tells neither what was read nor how: so do recordings of such jobs.
+// queryStatistics are statistics.query of a finished job. The plan quotes literals and tables, as
+// Google's does. A job that got its rows from the cache tells neither what was read nor how: so do
+// recordings of such jobs.
 func queryStatistics(res *result, hit bool, sql string) object {
 	out := object{
 		{"totalBytesProcessed", int64Text(res.processed(hit))}, {"totalBytesBilled", int64Text(res.cost(hit))}, {"cacheHit", hit},

@@ -97,8 +97,8 @@ func (b *buffered) send(w http.ResponseWriter, body []byte, length int) {
 	w.Write(body)
 }
 
-// refuse writes an error in the fault's form. The page is in the style of those that Google's front end
-// serves in place of BigQuery's JSON, as seen in googleapis/google-cloud-go#868 (502),
+// refuse writes an error in the fault's form. The page is in the style of those that Google's front
+// end serves in place of BigQuery's JSON, as seen in googleapis/google-cloud-go#868 (502),
 // googleapis/google-cloud-python#4864 (413) and googleapis/google-cloud-node#1503 (400).
 func (f *Fault) refuse(w http.ResponseWriter, form form) {
 	h := w.Header()

@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// tables.get shows a view as Google stores it: the query without the list of columns, the schema with its names, and the flag. A view over a
-// table that grew keeps the schema that it had; queries and dry runs give today's columns.
+// tables.get shows a view as Google stores it: the query without the list of columns, the schema
+// with its names, and the flag. A view over a table that grew keeps the schema that it had; queries
+// and dry runs give today's columns.
 func TestViewsAsGoogleStoresThem(t *testing.T) {
 	s := start(t)
 	if err := s.Seed(t.Context(), `CREATE SCHEMA v;

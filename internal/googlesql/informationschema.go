@@ -11,9 +11,10 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 )
 
-// The views of INFORMATION_SCHEMA that may be read, with their columns as BigQuery documents them, in the order of its pages
-// (https://cloud.google.com/bigquery/docs/information-schema-intro, August 2026), and why others may not. BigQuery adds columns
-// at any time; an answer that has others than these is refused, with words that say to name the columns.
+// The views of INFORMATION_SCHEMA that may be read, with their columns as BigQuery documents them,
+// in the order of its pages (https://cloud.google.com/bigquery/docs/information-schema-intro,
+// August 2026), and why others may not. BigQuery adds columns at any time; an answer that has
+// others than these is refused, with words that say to name the columns.
 //
 //go:embed informationschema.json
 var informationSchemaFile []byte
@@ -30,8 +31,8 @@ type informationSchemaKnown struct {
 	Names  []informationSchemaColumn `json:"columns"`
 }
 
-// informationSchemaColumn is a column as the file has it: its name, its type, "ARRAY" before it where it repeats, and the
-// fields of a STRUCT, each written in the same way.
+// informationSchemaColumn is a column as the file has it: its name, its type, "ARRAY" before it
+// where it repeats, and the fields of a STRUCT, each written in the same way.
 type informationSchemaColumn bigquery.Field
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -83,7 +84,8 @@ func isInformationSchema(id bigquery.TableID) bool {
 	return id.Dataset == informationSchemaWord || strings.HasPrefix(id.Table, informationSchemaWord+".")
 }
 
-// informationSchemaID completes the name of a view of INFORMATION_SCHEMA: [project.]dataset.INFORMATION_SCHEMA.VIEW, or [project.]INFORMATION_SCHEMA.VIEW.
+// informationSchemaID completes the name of a view of INFORMATION_SCHEMA:
+// [project.]dataset.INFORMATION_SCHEMA.VIEW, or [project.]INFORMATION_SCHEMA.VIEW.
 func (j *job) informationSchemaID(parts []string) (bigquery.TableID, *Error) {
 	written := strings.Join(parts, ".")
 	refused := func(format string, args ...any) (bigquery.TableID, *Error) {

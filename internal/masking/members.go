@@ -24,8 +24,9 @@ const (
 	object                  // checked by its own code
 )
 
-// members are the members of an answer that may pass. All others are dropped: `errors` quotes values, `dmlStats` and statistics of stages count rows that
-// the agent does not see, and what is new is not known.
+// members are the members of an answer that may pass. All others are dropped: `errors` quotes
+// values, `dmlStats` and statistics of stages count rows that the agent does not see, and what is
+// new is not known.
 var members = map[string]shape{
 	"kind": word, "etag": word, "pageToken": word, "queryId": word, "location": word,
 	"totalRows": number, "creationTime": number, "startTime": number, "endTime": number, "totalBytesProcessed": size, "totalBytesBilled": size,
@@ -33,22 +34,25 @@ var members = map[string]shape{
 	"jobReference": object, "jobCreationReason": object, "schema": object, "rows": object,
 }
 
-// withheld are members that each answer of jobs.query has and that do not pass: nobody needs to be told that they were dropped. What runs here is
-// a SELECT, and slots tell of rows that the agent does not see.
+// withheld are members that each answer of jobs.query has and that do not pass: nobody needs to be
+// told that they were dropped. What runs here is a SELECT, and slots tell of rows that the agent
+// does not see.
 var withheld = []string{"statementType", "totalSlotMs"}
 
 func (m *Results) keeps(name string) bool {
 	if _, ok := members[name]; !ok {
 		return false
 	}
-	// An etag is a digest of the raw answer: with it, a guess of the masked values could be checked.
+	// An etag is a digest of the raw answer: with it, a guess of the masked values could be
+	// checked.
 	if name == "etag" && m.masks {
 		return false
 	}
 	return m.options.Keep == nil || m.options.Keep(name)
 }
 
-// learn checks a known member, remembers what it says and rounds what goes out rounded. Dropped members are checked as well: the answer is believed whole or not at all.
+// learn checks a known member, remembers what it says and rounds what goes out rounded. Dropped
+// members are checked as well: the answer is believed whole or not at all.
 func (m *Results) learn(name string) error {
 	value := jsontext.Value(m.value)
 	var err error
@@ -144,7 +148,8 @@ func (m *Results) learnObject(name string, value jsontext.Value) error {
 	return nil
 }
 
-// resolve remembers how the answer calls the columns of the plan, and where only it says which columns there are, what they are.
+// resolve remembers how the answer calls the columns of the plan, and where only it says which
+// columns there are, what they are.
 func (m *Results) resolve(fields []schemaField) error {
 	untold := m.plan.untold()
 	for i := range fields {

@@ -11,8 +11,9 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 )
 
-// recordedForm is a file of testdata/recorded: an answer in a form that BigQuery has, written anew with made-up values, where the form comes
-// from, the plan of its query, and what goes out, or words of why it is refused. Whatever must not go out has "raw" in it.
+// recordedForm is a file of testdata/recorded: an answer in a form that BigQuery has, written anew
+// with made-up values, where the form comes from, the plan of its query, and what goes out, or
+// words of why it is refused. Whatever must not go out has "raw" in it.
 type recordedForm struct {
 	path, name    string
 	archive       *txtar.Archive
@@ -59,7 +60,8 @@ func recordedResults(t testing.TB) []recordedForm {
 	return out
 }
 
-// Each recorded form goes out masked as its file says, in one piece and byte by byte, or not at all.
+// Each recorded form goes out masked as its file says, in one piece and byte by byte, or not at
+// all.
 func TestRecordedForms(t *testing.T) {
 	for _, f := range recordedResults(t) {
 		t.Run(f.name, func(t *testing.T) {
