@@ -261,23 +261,30 @@ func TestUsedOnAnotherHost(t *testing.T) {
 	}
 }
 
-// A session that was revoked on one host is over on all, whatever is put back into Redis.
+// A session that was revoked on one host is over on all, and the token that opened it with it,
+// whatever is put back into Redis.
 func TestRevokedOnAnotherHost(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	there := w.host(t)
 	a, running := w.mustBegin(), there.mustBegin()
 	if err := a.sessions.Ban(ctx,
-		identity.Session{ID: "s-1", Issuer: "i", Subject: "s", Owner: "o", Expiry: time.Now().Add(time.Hour)}); err != nil {
+		identity.Session{ID: "s-1", Issuer: "i", Subject: "s", Owner: "o", Expiry: time.Now().Add(time.Hour),
+			Token: "t-1", TokenEnds: time.Now().Add(2 * time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
 	if err := running.follower.catchUp(ctx); err != nil {
 		t.Fatal(err)
 	}
-	for name, l := range map[string]*life{"running": running, "started again": there.mustBegin(), "new": w.host(t).mustBegin()} {
+	for name, l := range map[string]*life{
+		"where it was revoked": a, "there, started again": w.mustBegin(),
+		"running": running, "started again": there.mustBegin(), "new": w.host(t).mustBegin(),
+	} {
 		t.Run(name, func(t *testing.T) {
-			if !l.sessions.Banned("s-1") || l.sessions.Banned("s-2") {
-				t.Errorf("%s: s-1 %t, s-2 %t", name, l.sessions.Banned("s-1"), l.sessions.Banned("s-2"))
+			for id, want := range map[string]bool{"s-1": true, "t-1": true, "s-2": false, "t-2": false, "": false} {
+				if got := l.sessions.Banned(id); got != want {
+					t.Errorf("%q is revoked: %t, want %t", id, got, want)
+				}
 			}
 		})
 	}
@@ -327,5 +334,32 @@ func TestFollowingIsNotFatal(t *testing.T) {
 	cancel()
 	if err := <-ended; err != nil {
 		t.Errorf("following ended with %v", err)
+	}
+}
+
+// What the journal alone has of a revocation, since other replicas could not be told, holds for the
+// session and for its token.
+func TestRevokedInTheJournal(t *testing.T) {
+	w := newWorld(t)
+	running := w.mustBegin()
+	journal, err := audit.Open(w.config.Audit.Dir, w.key, audit.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer journal.Close()
+	if _, err := journal.Append(t.Context(), revocationOf(identity.Session{
+		ID: "s-1", Expiry: time.Now().Add(time.Hour), Token: "t-1", TokenEnds: time.Now().Add(time.Hour),
+	})); err != nil {
+		t.Fatal(err)
+	}
+	if err := running.follower.poll(); err != nil {
+		t.Fatal(err)
+	}
+	for name, l := range map[string]*life{"running": running, "started again": w.mustBegin()} {
+		t.Run(name, func(t *testing.T) {
+			if !l.sessions.Banned("s-1") || !l.sessions.Banned("t-1") {
+				t.Errorf("session %t, token %t", l.sessions.Banned("s-1"), l.sessions.Banned("t-1"))
+			}
+		})
 	}
 }
