@@ -18,6 +18,8 @@ type definition struct {
 	arguments []item // a function's
 	returns   *kind  // of a function
 	columns   []item // of the others
+	list      bool   // a view's columns are named by the list that it is made with, by position
+	grown     bool   // a view's stored schema is older than its query
 	body      string
 }
 
@@ -71,6 +73,18 @@ var definitions = []*definition{
 		body: "SELECT order_id AS id, `my-proj`.lib.ssn_of(customer_id) AS word, card FROM `my-proj`.ds.orders",
 	},
 	{
+		name: "views.named", word: "VIEW", list: true, columns: []item{{"ssn", text}, {"id", integer}, {"email", text}},
+		body: "SELECT email, id, ssn FROM " + customers, // swapped
+	},
+	{
+		name: "views.named_again", word: "VIEW", list: true, columns: []item{{"email", text}, {"ssn", text}, {"n", integer}},
+		body: "SELECT UPPER(email), ssn, id + 1 FROM `my-proj`.views.named",
+	},
+	{
+		name: "views.star", word: "VIEW", grown: true, columns: []item{{"ssn", text}, {"id", integer}, {"email", text}},
+		body: "SELECT * FROM `my-proj`.views.named",
+	},
+	{
 		name: "lib.rows_from", word: "TABLE FUNCTION", arguments: argument("i", integer),
 		columns: []item{{"id", integer}, {"ssn", text}, {"email", text}},
 		body:    "SELECT id, ssn, email FROM " + customers + " WHERE id >= i",
@@ -110,6 +124,13 @@ func (d *definition) create() string {
 	name, body := "`my-proj`."+parts[0]+"."+parts[1], d.body
 	if d.word == "FUNCTION" {
 		body = "(" + body + ")"
+	}
+	if d.list {
+		var names []string
+		for _, c := range d.columns {
+			names = append(names, c.ref)
+		}
+		name += " (" + strings.Join(names, ", ") + ")"
 	}
 	if d.word != "VIEW" {
 		var arguments []string
@@ -195,9 +216,12 @@ func view(id bigquery.TableID) *bigquery.Table {
 	if d == nil {
 		return nil
 	}
-	table := &bigquery.Table{TableReference: id, Type: "VIEW", View: &bigquery.View{Query: d.body, UseLegacySQL: new(bool)}}
+	table := &bigquery.Table{TableReference: id, Type: "VIEW", View: &bigquery.View{Query: d.body, UseLegacySQL: new(bool), UseExplicitColumnNames: d.list}}
 	for _, c := range d.columns {
 		table.Schema.Fields = append(table.Schema.Fields, c.kind.field(c.ref))
+	}
+	if d.grown {
+		table.Schema.Fields = table.Schema.Fields[:1]
 	}
 	return table
 }
