@@ -210,7 +210,8 @@ func (w *boundWorld) ask(body map[string]any) outcome {
 
 func (w *boundWorld) call(verb, path string, body []byte) outcome {
 	r := request{http: bigquery.Request{Verb: verb, Path: path, Body: body, Header: map[string][]string{"content-type": {"application/json"}}}}
-	return w.s.decide(context.Background(), newWalk(), r)
+	_, o := w.s.decide(context.Background(), arrived(r))
+	return o
 }
 
 var requestIDs = regexp.MustCompile(`r-[0-9A-HJKMNP-TV-Z]{26}`)
@@ -398,19 +399,26 @@ func TestAPollBesideTheRelease(t *testing.T) {
 	if o := w.call("GET", "/bigquery/v2/projects/p/queries/"+job, nil); o.forward == nil {
 		t.Fatalf("first poll: %d %s", o.status, o.body)
 	}
-	late := func(method bigquery.Method) *walk {
-		n := newWalk()
+	late := func(method bigquery.Method) asked {
+		n := arrived(request{})
 		n.subject, n.op = w.subject, bigquery.Operation{Method: method, Job: bigquery.JobReference{ProjectID: "p", JobID: job}, Read: &bigquery.ReadRequest{}}
 		return n
 	}
 	for _, method := range []bigquery.Method{bigquery.MethodGetQueryResults, bigquery.MethodGetJob, bigquery.MethodCancel} {
-		if o := w.s.readHeld(t.Context(), late(method)); o.forward == nil || o.forward.Record.Job.JobID != job {
+		if o := w.poll(late(method)); o.forward == nil || o.forward.Record.Job.JobID != job {
 			t.Errorf("%s after the release: %d %s", method, o.status, o.body)
 		}
 	}
-	if o := w.s.release(t.Context(), late(bigquery.MethodGetQueryResults), approved, held); o.forward == nil || w.inserts != 1 {
+	last := late(bigquery.MethodGetQueryResults)
+	if o := w.s.conclude(t.Context(), last, ruling{then: releases{approved, held}}, nil); o.forward == nil || w.inserts != 1 {
 		t.Errorf("released twice at once: %d %s, %d jobs", o.status, o.body, w.inserts)
 	}
+}
+
+// poll reads a held job.
+func (w *boundWorld) poll(a asked) outcome {
+	r, err := w.s.readHeld(w.t.Context(), a)
+	return w.s.conclude(w.t.Context(), a, r, err)
 }
 
 // A job id is one job's, as in BigQuery: a held one and one that ran do not take it from each

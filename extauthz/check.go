@@ -1,220 +1,120 @@
 package extauthz
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"runtime/debug"
 	"time"
 
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"github.com/oklog/ulid/v2"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/durable"
-	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/identity"
-	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/timing"
-	"github.com/bqgate/bqgate/internal/verdict"
-	"github.com/bqgate/bqgate/policies"
 )
 
-// walk is one request on its way through the steps: what is known of it so far, for the record and
-// for the reply.
-type walk struct {
-	id       string // decision id, "d-" and a ULID
-	started  time.Time
-	request  request
-	op       bigquery.Operation
-	subject  identity.Subject
-	analysis *googlesql.Analysis
-	estimate *policies.Estimate
-	decision policies.Decision
-	account  string // account the run or the read uses
-	job      bigquery.JobReference
-	approval string // id of the request for approval, where one plays a part
-	sql      string
-	clock    timing.Clock
-	asked    []string    // tables that a request without SQL names
-	remark   string      // for the record of an allowed request
-	ask      durable.Ask // with which facts are looked up at Google
-
-	rowAccess map[string]bigquery.RowAccess // of the tables that the policy wanted to know it of
-
-	// Where the query's tables are masked before it reads them:
-	rewritten      *policies.Rewritten
-	forwarded      string // the text for BigQuery; "" where it is the client's own
-	forwardedShown string // the same for people, without the salt of its masks
-	leaves         bool   // the request itself goes to BigQuery, through Envoy
-	saltID         string // what the salt is bound to, where it is not the decision
+// Check decides about one request. It returns a gRPC error only when no answer can be trusted, which
+// Envoy turns into a 503.
+func (s *Service) Check(ctx context.Context, in *authv3.CheckRequest) (out *authv3.CheckResponse, err error) {
+	a := arrived(translate(in))
+	defer func() {
+		if p := recover(); p != nil {
+			s.Log.Error("Check panicked; the request is refused", "decision", a.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			out, err = unavailable(a.id), nil
+		}
+	}()
+	a, o := s.decide(ctx, a)
+	if ctx.Err() != nil {
+		return unavailable(a.id), nil // decided too late: nobody may act on it
+	}
+	s.Log.Info("decision", "decision", a.id, "subject", a.subject, "method", a.op.Method, "verdict", o.String(), "rule", o.rule,
+		"took", time.Since(a.started), "steps", a.clock)
+	return s.respond(a, o)
 }
 
-func newWalk() *walk {
-	w := &walk{id: "d-" + ulid.Make().String(), started: time.Now().UTC()}
-	w.clock.Begin()
-	return w
-}
-
-// decide walks the steps. Whatever it returns has been recorded, durably.
-func (s *Service) decide(ctx context.Context, w *walk, r request) outcome {
-	w.request = r
-	op, malformed := bigquery.Decode(r.http) // 1
-	w.op, w.job = op, op.Job
-	w.clock.Done("decode")
-	subject, err := s.Identity.Authenticate(ctx, r.authorization) // 2
-	w.clock.Done("identity")
+// decide asks the questions, and concludes by what they found. What it returns is recorded, durably.
+func (s *Service) decide(ctx context.Context, a asked) (asked, outcome) {
+	a, err := s.understand(ctx, a) // 1 what is asked, 2 who asks
 	if err != nil {
-		return s.refuse(ctx, w, err)
+		return a, s.conclude(ctx, a, ruling{judged: judged{job: a.op.Job}}, err)
 	}
-	w.subject = subject
-	w.ask = s.asking(w)
-	if malformed != nil {
-		return s.refuse(ctx, w, malformed)
+	r, err := s.question(ctx, a)         // 3 what the SQL means, 4 may it
+	return a, s.conclude(ctx, a, r, err) // 5 a person, 6 remember, 7 with what
+}
+
+// understand says what is asked, and who asks.
+func (s *Service) understand(ctx context.Context, a asked) (asked, error) {
+	op, malformed := bigquery.Decode(a.request.http)
+	a.op = op
+	a.clock.Done("decode")
+	subject, err := s.Identity.Authenticate(ctx, a.request.authorization)
+	a.clock.Done("identity")
+	if err != nil {
+		return a, err
 	}
-	if op.Query != nil {
-		w.sql = op.Query.SQL
-	}
-	if err := s.admit(w); err != nil {
-		return s.refuse(ctx, w, err)
-	}
+	a.subject = subject
+	a.ask = s.asking(a)
+	return a, malformed
+}
+
+// question asks what there is to ask about a request of its kind. It writes nothing: what it found is
+// returned, beside the error that ended it too.
+func (s *Service) question(ctx context.Context, a asked) (r ruling, err error) {
+	groups, err := s.admit(a)
 	switch {
-	case op.Query != nil:
-		return s.run(ctx, w)
-	case op.Read != nil && op.Read.Table != nil:
-		return s.readTable(ctx, w)
-	case op.Read != nil:
-		return s.read(ctx, w)
-	case op.List != nil:
-		return s.listJobs(ctx, w)
-	case op.Metadata != nil:
-		return s.metadata(ctx, w)
+	case err != nil:
+		r.job = a.op.Job
+	case a.op.Query != nil && a.op.Query.DryRun:
+		r, err = s.dryRun(ctx, a)
+	case a.op.Query != nil:
+		r, err = s.query(ctx, a)
+	case a.op.Read != nil && a.op.Read.Table != nil:
+		r, err = s.readTable(ctx, a)
+	case a.op.Read != nil:
+		r, err = s.read(ctx, a)
+	case a.op.List != nil:
+		r, err = s.listJobs(ctx, a)
+	case a.op.Metadata != nil:
+		r, err = s.metadata(ctx, a)
 	default:
-		return s.refuse(ctx, w, errors.New("operation without a request"))
+		err = errors.New("operation without a request")
 	}
+	if r.decision.Groups == nil {
+		r.decision.Groups = groups
+	}
+	if r.sql == "" && a.op.Query != nil {
+		r.sql = a.op.Query.SQL
+	}
+	if r.job == (bigquery.JobReference{}) {
+		r.job = a.op.Job
+	}
+	return r, err
 }
 
-// run decides about a query.
-func (s *Service) run(ctx context.Context, w *walk) outcome {
-	if w.op.Query.DryRun {
-		return s.dryRun(ctx, w)
-	}
-	if err := s.judge(ctx, w, w.op); err != nil { // 3, 4
-		return s.refuse(ctx, w, err)
-	}
-	switch w.decision.Effect {
-	case policies.Allow:
-		return s.allow(ctx, w) // 6, 7
-	case policies.Hold:
-		return s.hold(ctx, w) // 5, 6
-	default:
-		return s.refuse(ctx, w, denied(w.decision))
-	}
+// asked is one request as it was asked. Once it is understood, nothing of it changes.
+type asked struct {
+	id      string // of the decision: "d-" and a ULID
+	started time.Time
+	request request
+	op      bigquery.Operation
+	subject identity.Subject
+	ask     durable.Ask   // with which facts are looked up at Google
+	clock   *timing.Clock // where the time goes, for the log
 }
 
-// judge analyses the SQL and asks the policy, with an estimate where the policy wants one. It is
-// used for a new query and again, whole, when a held one is released.
-func (s *Service) judge(ctx context.Context, w *walk, op bigquery.Operation) error {
-	set := s.Policies()
-	analysis, err := s.Analyzer.Analyze(ctx, s.sqlRequest(w, set, op))
-	w.clock.Done("analysis")
-	if err != nil {
-		return fmt.Errorf("analyse SQL: %w", err)
-	}
-	w.analysis = analysis
-	if analysis.Error != nil && analysis.Error.Code == googlesql.ErrorUnavailable {
-		return analysis.Error // nobody can say what the SQL means: no decision
-	}
-	ask := policies.Request{
-		Subject: w.subject, Now: s.now(), Method: string(op.Method), Project: op.Job.ProjectID, SQL: op.Query.SQL, Analysis: analysis, Tables: analysis.Tables,
-	}
-	if ask.RowAccess, err = s.rowAccess(ctx, w, set.NeedsRowAccess(ask)); err != nil {
-		return err
-	}
-	w.rowAccess = ask.RowAccess
-	if ask, err = s.decideQuery(ctx, w, set, op, ask); err != nil {
-		return err
-	}
-	w.clock.Done("policy")
-	// A dry run asks for nothing else.
-	if analysis.Error == nil && (set.NeedsEstimate(ask) || op.Query.DryRun && w.decision.Effect != policies.Refuse) {
-		w.estimate, err = s.estimate(ctx, w, w.runs(op), set.Unmeasured(ask))
-		w.clock.Done("estimate")
-		if err != nil {
-			return err
-		}
-		ask.Estimate = w.estimate
-		w.decision = set.Decide(ask)
-		w.clock.Done("policy")
-	}
-	w.account = w.decision.Credential
-	return nil
+func arrived(r request) asked {
+	a := asked{id: "d-" + ulid.Make().String(), started: time.Now().UTC(), request: r, clock: &timing.Clock{}}
+	a.clock.Begin()
+	return a
 }
 
-// allow records the decision, mints the token of the run and makes the verdict.
-func (s *Service) allow(ctx context.Context, w *walk) outcome {
-	if w.op.Method == bigquery.MethodInsert && w.op.Job.JobID != "" {
-		if err := s.notHeld(ctx, w, w.op.Job); err != nil {
-			return s.refuse(ctx, w, err)
-		}
-	}
-	f, err := s.forwardQuery(ctx, w)
-	if err != nil {
-		return s.refuse(ctx, w, err)
-	}
-	return s.forward(ctx, w, f)
-}
-
-// forwardQuery says what leaves for BigQuery when a new query is allowed. Where its client sent it
-// before, that is what was sent then, if it may still be sent: the answer to it may have been lost.
-func (s *Service) forwardQuery(ctx context.Context, w *walk) (verdict.Forward, error) {
-	draft := s.draft(w, w.op.Query)
-	draft.Mutation = bigquery.Mutation{MaximumBytesBilled: w.bytesCap(w.op.Query).Bytes, SQL: w.forwarded}
-	begun, err := s.Jobs.Begin(ctx, w.op, draft)
-	if err != nil {
-		return verdict.Forward{}, fmt.Errorf("begin job: %w", err)
-	}
-	if begun.Again {
-		w.remark = "the request was sent before, under decision " + begun.Record.Decision + ", and is sent again as it was then"
-		w.decision.MaxRows, w.decision.MaxResultBytes = begun.MaxRows, begun.MaxResultBytes
-	}
-	body, err := bigquery.Encode(w.op, begun.Record.Mutation)
-	if err != nil {
-		return verdict.Forward{}, fmt.Errorf("encode request: %w", err)
-	}
-	return verdict.Forward{BodyDigest: verdict.Digest(body), Record: begun.Record, Creates: true, Plan: begun.Plan}, nil
-}
-
-// draft is the record of a job about to be created.
-func (s *Service) draft(w *walk, q *bigquery.QueryRequest) jobs.Record {
-	r := jobs.Record{
-		Job: w.job, Owner: w.subject.Owner, Decision: w.id, Query: *q, SQLDigest: jobs.Digest(cmp.Or(w.forwarded, q.SQL)), Rewritten: w.rewritten, Analysis: *w.analysis,
-		Named: named(w.analysis), Tables: tables(w.analysis), Reads: jobs.ReadsOf(w.analysis), RowAccess: w.rowAccess,
-		Plan: w.decision.Mask, Masked: w.decision.Masked, MaxRows: w.decision.MaxRows, MaxResultBytes: w.decision.MaxResultBytes,
-		Cap: w.bytesCap(q), Credential: w.account, Principal: s.Credentials.Principal(w.account), Approval: w.approval, Created: w.started,
-		Located: s.located(w),
-	}
-	if w.estimate != nil {
-		r.Estimate, r.SizeUnknown = &w.estimate.Bytes, w.estimate.Unknown
-	}
-	return r
-}
-
-// named lists what a text itself names, in its order.
-func named(a *googlesql.Analysis) []string {
-	var all []string
-	for _, st := range a.Statements {
-		all = append(all, st.Named...)
-	}
-	return all
-}
-
-// tables lists the base tables that a script reads, sorted.
-func tables(a *googlesql.Analysis) []string {
-	var all []string
-	for _, st := range a.Statements {
-		all = append(all, st.Tables...)
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
+// next is the same request with a decision of its own: what follows the release of a held query.
+func (s *Service) next(a asked) asked {
+	n := arrived(a.request)
+	n.op, n.subject, n.clock = a.op, a.subject, a.clock
+	n.ask = s.asking(n)
+	return n
 }

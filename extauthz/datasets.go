@@ -18,50 +18,56 @@ const (
 	datasetsAtOnce = 8   // at the same time
 )
 
-func (s *Service) listDatasets(ctx context.Context, w *walk, reach policies.Reach, project string) ([]byte, error) {
+func (s *Service) listDatasets(ctx context.Context, a asked, reach policies.Reach, project string) (ruling, error) {
 	name := "project " + project
 	rule, named, ok := reach.Project(project)
 	if !ok {
-		return nil, hidden(name)
+		return ruling{}, hidden(name)
 	}
-	w.decision.Rule = rule
 	all, err := s.listed.datasets(project, func() ([]bigquery.ListedDataset, error) {
-		return listed(ctx, w.ask, func(f durable.Facts) ([]bigquery.ListedDataset, error) {
+		return listed(ctx, a.ask, func(f durable.Facts) ([]bigquery.ListedDataset, error) {
 			return s.Metadata.ListDatasets(ctx, f, project)
 		})
 	})
 	if err != nil {
-		return nil, missing(err, name)
+		return under(rule, nil), missing(err, name)
 	}
-	open, err := s.open(ctx, w, reach, all)
+	open, err := s.open(ctx, a, reach, all)
 	switch {
 	case err != nil:
-		return nil, missing(err, name)
+		return under(rule, nil), missing(err, name)
 	case len(open) == 0 && !named:
-		return nil, hidden(name)
+		return under(rule, nil), hidden(name)
 	}
-	shown, next, err := page(s, w, project, open, func(d bigquery.ListedDataset) string { return d.Reference.DatasetID })
-	return bigquery.DatasetList(shown, next), err
+	shown, next, err := page(s, a, project, open, func(d bigquery.ListedDataset) string { return d.Reference.DatasetID })
+	return under(rule, bigquery.DatasetList(shown, next)), err
 }
 
-func (s *Service) getDataset(ctx context.Context, w *walk, reach policies.Reach, ref bigquery.DatasetReference) ([]byte, error) {
-	name, err := s.seeDataset(ctx, w, reach, ref)
+func (s *Service) getDataset(
+	ctx context.Context, a asked, reach policies.Reach, ref bigquery.DatasetReference,
+) (ruling, error) {
+	name, rule, err := s.seeDataset(ctx, a, reach, ref)
 	if err != nil {
-		return nil, err
+		return ruling{}, err
 	}
-	facts, err := w.ask.Facts(ctx)
+	facts, err := a.ask.Facts(ctx)
 	if err != nil {
-		return nil, err
+		return under(rule, nil), err
 	}
 	d, err := s.Metadata.GetDataset(ctx, facts, ref)
 	if err != nil {
-		return nil, missing(err, name)
+		return under(rule, nil), missing(err, name)
 	}
-	return bigquery.DatasetAnswer(d), nil
+	return under(rule, bigquery.DatasetAnswer(d)), nil
+}
+
+// under is a ruling by one rule that answers.
+func under(rule policies.RuleRef, body []byte) ruling {
+	return ruling{judged: judged{decision: policies.Decision{Rule: rule}}, then: answers{body: body}}
 }
 
 // open are the datasets that the subject may know of, in their order.
-func (s *Service) open(ctx context.Context, w *walk, reach policies.Reach, all []bigquery.ListedDataset) ([]bigquery.ListedDataset, error) {
+func (s *Service) open(ctx context.Context, a asked, reach policies.Reach, all []bigquery.ListedDataset) ([]bigquery.ListedDataset, error) {
 	seen, looked := make([]bool, len(all)), 0
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(datasetsAtOnce)
@@ -74,7 +80,7 @@ func (s *Service) open(ctx context.Context, w *walk, reach policies.Reach, all [
 				break
 			}
 			g.Go(func() (err error) {
-				_, seen[i], err = s.sees(ctx, w, reach, d.Reference)
+				_, seen[i], err = s.sees(ctx, a, reach, d.Reference)
 				return err
 			})
 		}
@@ -99,30 +105,31 @@ func (s *Service) open(ctx context.Context, w *walk, reach policies.Reach, all [
 }
 
 // seeDataset goes on only for who may know of a dataset, and gives the words by which it is named.
-func (s *Service) seeDataset(ctx context.Context, w *walk, reach policies.Reach, ref bigquery.DatasetReference) (name string, err error) {
+func (s *Service) seeDataset(
+	ctx context.Context, a asked, reach policies.Reach, ref bigquery.DatasetReference,
+) (name string, rule policies.RuleRef, err error) {
 	name = "dataset " + ref.DatasetID
-	rule, seen, err := s.sees(ctx, w, reach, ref)
+	rule, seen, err := s.sees(ctx, a, reach, ref)
 	switch {
 	case err != nil:
-		return name, missing(err, name)
+		return name, rule, missing(err, name)
 	case !seen:
-		return name, hidden(name)
+		return name, rule, hidden(name)
 	}
-	w.decision.Rule = rule
-	return name, nil
+	return name, rule, nil
 }
 
 // sees says whether the subject may know of a dataset. Where that depends on what is in it,
 // BigQuery is asked about the tables that the rules name, and for a list only where they stand for
 // many.
-func (s *Service) sees(ctx context.Context, w *walk, reach policies.Reach, ref bigquery.DatasetReference) (policies.RuleRef, bool, error) {
+func (s *Service) sees(ctx context.Context, a asked, reach policies.Reach, ref bigquery.DatasetReference) (policies.RuleRef, bool, error) {
 	sight, rule := reach.Dataset(ref.ProjectID, ref.DatasetID)
 	if sight != policies.SeenByName {
 		return rule, sight == policies.Seen, nil
 	}
 	names, all := reach.Tables(ref.ProjectID, ref.DatasetID)
 	for _, name := range names {
-		_, err := s.Catalog(w.ask).Table(ctx, bigquery.TableID{Project: ref.ProjectID, Dataset: ref.DatasetID, Table: name})
+		_, err := s.Catalog(a.ask).Table(ctx, bigquery.TableID{Project: ref.ProjectID, Dataset: ref.DatasetID, Table: name})
 		if err == nil {
 			return rule, true, nil
 		}
@@ -133,7 +140,7 @@ func (s *Service) sees(ctx context.Context, w *walk, reach policies.Reach, ref b
 	if all {
 		return rule, false, nil
 	}
-	list, err := s.tablesOf(ctx, w, ref)
+	list, err := s.tablesOf(ctx, a, ref)
 	if err != nil {
 		if notThere(err) {
 			err = nil
@@ -148,9 +155,9 @@ func (s *Service) sees(ctx context.Context, w *walk, reach policies.Reach, ref b
 	return rule, false, nil
 }
 
-func (s *Service) tablesOf(ctx context.Context, w *walk, ref bigquery.DatasetReference) ([]bigquery.ListedTable, error) {
+func (s *Service) tablesOf(ctx context.Context, a asked, ref bigquery.DatasetReference) ([]bigquery.ListedTable, error) {
 	return s.listed.tables(ref, func() ([]bigquery.ListedTable, error) {
-		return listed(ctx, w.ask, func(f durable.Facts) ([]bigquery.ListedTable, error) { return s.Metadata.ListTables(ctx, f, ref) })
+		return listed(ctx, a.ask, func(f durable.Facts) ([]bigquery.ListedTable, error) { return s.Metadata.ListTables(ctx, f, ref) })
 	})
 }
 

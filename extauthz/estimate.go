@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
-	"time"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/coarse"
@@ -14,48 +12,18 @@ import (
 	"github.com/bqgate/bqgate/policies"
 )
 
-const (
-	estimateTTL  = 60 * time.Second // how long a dry run is believed
-	estimateKept = 4096             // entries; above that the cache starts anew
-)
-
-// estimates caches dry runs. Its zero value is ready.
-type estimates struct {
-	mu      sync.Mutex
-	entries map[string]estimated
-}
-
-type estimated struct {
-	value policies.Estimate
-	until time.Time
-}
-
-func (e *estimates) get(key string) (policies.Estimate, bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	v, ok := e.entries[key]
-	return v.value, ok && time.Now().Before(v.until)
-}
-
-func (e *estimates) put(key string, v policies.Estimate) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.entries == nil || len(e.entries) >= estimateKept {
-		e.entries = make(map[string]estimated)
-	}
-	e.entries[key] = estimated{v, time.Now().Add(estimateTTL)}
-}
-
 // estimate asks BigQuery, with the inspection identity and through jobs.insert, what the query
 // would read. What BigQuery does not say for certain is unknown, and so is what it says of a query
 // of which one of the tables named has row access policies: policies.Set.Unmeasured.
-func (s *Service) estimate(ctx context.Context, w *walk, op bigquery.Operation, unmeasured []*bigquery.Table) (*policies.Estimate, error) {
-	said, err := s.dryRunBytes(ctx, w.ask, op)
+func (s *Service) estimate(
+	ctx context.Context, a asked, op bigquery.Operation, unmeasured []*bigquery.Table,
+) (*policies.Estimate, error) {
+	said, err := s.dryRunBytes(ctx, a.ask, op)
 	if err != nil || said.Unknown || len(unmeasured) == 0 {
 		return said, err
 	}
-	access, err := googlesql.RowAccess(ctx, s.Catalog(w.ask), unmeasured)
-	w.clock.Done("row access")
+	access, err := googlesql.RowAccess(ctx, s.Catalog(a.ask), unmeasured)
+	a.clock.Done("row access")
 	switch {
 	case errors.Is(err, bigquery.ErrRowAccessDenied): // nobody knows whether the estimate is one
 		return &policies.Estimate{Unknown: true}, nil
@@ -122,20 +90,20 @@ func bounded(accuracy string) bool { return accuracy == "PRECISE" || accuracy ==
 
 // bytesCap is what BigQuery may bill: the smallest of the client's own limit, the rule's, and the
 // estimate that was decided on, with room for BigQuery's rounding. 0 means that nobody set a limit.
-func (w *walk) bytesCap(q *bigquery.QueryRequest) bigquery.BytesCap {
+func (j *judged) bytesCap(q *bigquery.QueryRequest) bigquery.BytesCap {
 	limit := bigquery.BytesCap{Bytes: q.MaximumBytesBilled, Of: bigquery.CapRequest}
 	lower := func(v int64, of bigquery.CapOf) {
 		if v > 0 && (limit.Bytes == 0 || v < limit.Bytes) {
 			limit = bigquery.BytesCap{Bytes: v, Of: of}
 		}
 	}
-	if rule := w.decision.MaxBytes; rule > 0 {
+	if rule := j.decision.MaxBytes; rule > 0 {
 		// Below the least that BigQuery bills, what the rule allows would fail.
-		lower(max(rule, int64(len(tables(w.analysis)))*policies.TableFloor), bigquery.CapPolicy)
+		lower(max(rule, int64(len(tables(j.analysis)))*policies.TableFloor), bigquery.CapPolicy)
 	}
-	if w.estimate != nil && !w.estimate.Unknown { // rounded, since a request for approval shows its requester the limit
-		e := policies.Estimate{Bytes: coarse.Bytes(w.estimate.Bytes)}
-		lower(e.Most(len(tables(w.analysis))), bigquery.CapEstimate)
+	if j.estimate != nil && !j.estimate.Unknown { // rounded, since a request for approval shows its requester the limit
+		e := policies.Estimate{Bytes: coarse.Bytes(j.estimate.Bytes)}
+		lower(e.Most(len(tables(j.analysis))), bigquery.CapEstimate)
 	}
 	return limit
 }

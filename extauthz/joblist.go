@@ -22,24 +22,21 @@ const (
 )
 
 // listJobs answers jobs.list from the gateway's own records: the owner's jobs, those that wait for a person among them, and nobody else's.
-func (s *Service) listJobs(ctx context.Context, w *walk) outcome {
-	if err := s.mayAsk(w, s.reach(w)); err != nil {
-		return s.refuse(ctx, w, err)
+func (s *Service) listJobs(ctx context.Context, a asked) (ruling, error) {
+	if err := s.mayAsk(a, s.reach(a)); err != nil {
+		return ruling{}, err
 	}
-	list, next, err := s.ownJobs(ctx, w)
-	if err != nil {
-		return s.refuse(ctx, w, err)
-	}
-	return s.answer(ctx, w, bigquery.JobList(list, next))
+	list, next, err := s.ownJobs(ctx, a)
+	return ruling{then: answers{body: bigquery.JobList(list, next)}}, err
 }
 
-func (s *Service) ownJobs(ctx context.Context, w *walk) ([]bigquery.JobSummary, string, error) {
-	l, project := w.op.List, w.op.Job.ProjectID
-	all, err := s.Jobs.List(ctx, w.subject.Owner, project)
+func (s *Service) ownJobs(ctx context.Context, a asked) ([]bigquery.JobSummary, string, error) {
+	l, project := a.op.List, a.op.Job.ProjectID
+	all, err := s.Jobs.List(ctx, a.subject.Owner, project)
 	if err != nil {
 		return nil, "", err
 	}
-	purpose := "page/jobs.list/" + w.subject.Owner + "/" + project
+	purpose := "page/jobs.list/" + a.subject.Owner + "/" + project
 	if l.PageToken != "" {
 		var last jobs.Entry
 		if err := s.Keys.Open(purpose, l.PageToken, &last); err != nil {
@@ -64,7 +61,7 @@ func (s *Service) ownJobs(ctx context.Context, w *walk) ([]bigquery.JobSummary, 
 			return shown, next, err
 		}
 		batch := all[i:min(len(all), i+min(jobsAtOnce, limit-len(shown)))]
-		found, err := s.summaries(ctx, w, batch)
+		found, err := s.summaries(ctx, a, batch)
 		if err != nil {
 			return nil, "", err
 		}
@@ -79,22 +76,22 @@ func (s *Service) ownJobs(ctx context.Context, w *walk) ([]bigquery.JobSummary, 
 }
 
 // summaries says of each job how it stands. One that is not known any more has no state.
-func (s *Service) summaries(ctx context.Context, w *walk, batch []jobs.Entry) ([]bigquery.JobSummary, error) {
+func (s *Service) summaries(ctx context.Context, a asked, batch []jobs.Entry) ([]bigquery.JobSummary, error) {
 	out := make([]bigquery.JobSummary, len(batch))
 	g, ctx := errgroup.WithContext(ctx)
 	for i, e := range batch {
 		g.Go(func() (err error) {
-			out[i], err = s.summary(ctx, w, e)
+			out[i], err = s.summary(ctx, a, e)
 			return err
 		})
 	}
 	return out, g.Wait()
 }
 
-func (s *Service) summary(ctx context.Context, w *walk, e jobs.Entry) (bigquery.JobSummary, error) {
-	record, verified, err := s.Jobs.Get(ctx, w.subject.Owner, w.op.Job.ProjectID, e.JobID)
+func (s *Service) summary(ctx context.Context, a asked, e jobs.Entry) (bigquery.JobSummary, error) {
+	record, verified, err := s.Jobs.Get(ctx, a.subject.Owner, a.op.Job.ProjectID, e.JobID)
 	if errors.Is(err, jobs.ErrNotFound) {
-		return s.heldSummary(ctx, w, e)
+		return s.heldSummary(ctx, a, e)
 	}
 	if err != nil {
 		return bigquery.JobSummary{}, err
@@ -105,7 +102,7 @@ func (s *Service) summary(ctx context.Context, w *walk, e jobs.Entry) (bigquery.
 		sum.Ended = verified.At
 		return sum, nil
 	}
-	facts, err := w.ask.Facts(ctx)
+	facts, err := a.ask.Facts(ctx)
 	if err != nil {
 		return bigquery.JobSummary{}, err
 	}
@@ -122,7 +119,7 @@ func (s *Service) summary(ctx context.Context, w *walk, e jobs.Entry) (bigquery.
 	if job.Ended > 0 {
 		sum.Ended = time.UnixMilli(job.Ended)
 	}
-	if job.Error != nil && s.mayKnow(ctx, w, record) {
+	if job.Error != nil && s.mayKnow(ctx, a, record) {
 		sum.Reason = job.Error.Reason
 	}
 	return sum, nil
@@ -130,15 +127,14 @@ func (s *Service) summary(ctx context.Context, w *walk, e jobs.Entry) (bigquery.
 
 // mayKnow says whether today's policy would let jobs.get tell how a job ended: why one failed depends
 // on what it read.
-func (s *Service) mayKnow(ctx context.Context, w *walk, record jobs.Record) bool {
-	get := s.next(w)
-	get.op.Method, get.ask = bigquery.MethodGetJob, w.ask // it is a part of this request
-	_, err := s.judgeAgain(ctx, get, record)
+func (s *Service) mayKnow(ctx context.Context, a asked, record jobs.Record) bool {
+	a.op.Method = bigquery.MethodGetJob
+	_, err := s.judgeAgain(ctx, a, record)
 	return err == nil
 }
 
-func (s *Service) heldSummary(ctx context.Context, w *walk, e jobs.Entry) (bigquery.JobSummary, error) {
-	r, held, err := s.Approvals.ByJob(ctx, w.subject.Owner, w.op.Job.ProjectID, "", e.JobID)
+func (s *Service) heldSummary(ctx context.Context, a asked, e jobs.Entry) (bigquery.JobSummary, error) {
+	r, held, err := s.Approvals.ByJob(ctx, a.subject.Owner, a.op.Job.ProjectID, "", e.JobID)
 	if errors.Is(err, approvals.ErrNotFound) || errors.Is(err, approvals.ErrRolledBack) {
 		return bigquery.JobSummary{}, nil // while approvals are closed nobody can tell how held jobs stand
 	}

@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/jobs"
@@ -26,32 +24,44 @@ type MetadataSource interface {
 
 // metadata answers projects.list, datasets.list, datasets.get, tables.list and tables.get itself: what the subject may read, rebuilt by allow-list. What is outside of that
 // is not told apart from what is not there.
-func (s *Service) metadata(ctx context.Context, w *walk) outcome {
-	reach := s.reach(w)
-	if err := s.mayAsk(w, reach); err != nil {
-		return s.refuse(ctx, w, err)
+func (s *Service) metadata(ctx context.Context, a asked) (ruling, error) {
+	reach := s.reach(a)
+	if err := s.mayAsk(a, reach); err != nil {
+		return ruling{}, err
 	}
-	if w.op.Method == bigquery.MethodDiscovery {
-		return s.discovery(ctx, w)
+	project, m := a.op.Job.ProjectID, a.op.Metadata
+	set := bigquery.DatasetReference{ProjectID: project, DatasetID: m.Dataset}
+	switch a.op.Method {
+	case bigquery.MethodDiscovery:
+		body, err := bigquery.Discovery(a.request.scheme, a.request.host)
+		return ruling{then: answers{body, true}}, err
+	case bigquery.MethodListProjects:
+		ids, next, err := page(s, a, "", reach.Projects(), func(id string) string { return id })
+		return ruling{then: answers{body: bigquery.ProjectList(ids, next)}}, err
+	case bigquery.MethodListDatasets:
+		return s.listDatasets(ctx, a, reach, project)
+	case bigquery.MethodGetDataset:
+		return s.getDataset(ctx, a, reach, set)
+	case bigquery.MethodListTables:
+		return s.listTables(ctx, a, reach, set)
+	case bigquery.MethodGetTable:
+		return s.getTable(ctx, a, reach, bigquery.TableID{Project: project, Dataset: m.Dataset, Table: m.Table})
+	default:
+		return ruling{}, fmt.Errorf("%s is no method of metadata", a.op.Method)
 	}
-	body, err := s.describe(ctx, w, reach)
-	if err != nil {
-		return s.refuse(ctx, w, err)
-	}
-	return s.answer(ctx, w, body)
 }
 
 // mayAsk refuses subjects that no rule is for, and those that ask too fast: each answer costs BigQuery calls of the gateway, and enough of them tell things
 // that one does not.
-func (s *Service) mayAsk(w *walk, reach policies.Reach) error {
+func (s *Service) mayAsk(a asked, reach policies.Reach) error {
 	if reach.Nothing() {
 		return &refusal{message: "no policy lets you read anything"}
 	}
-	if s.knows(w, reach) {
+	if s.knows(a, reach) {
 		return nil
 	}
 	rate := s.Asks.orDefault()
-	if wait := s.asked.take(w.subject.Owner, time.Now(), rate); wait > 0 {
+	if wait := s.asks.take(a.subject.Owner, time.Now(), rate); wait > 0 {
 		return &refusal{
 			reason: "rateLimitExceeded",
 			message: fmt.Sprintf("too many dry runs and reads of metadata: %d at once and %g a second are served, and one is free again in %s",
@@ -62,65 +72,34 @@ func (s *Service) mayAsk(w *walk, reach policies.Reach) error {
 	return nil
 }
 
-// discovery answers with the discovery document, which is the same for everybody: the decision is recorded, the text is not.
-func (s *Service) discovery(ctx context.Context, w *walk) outcome {
-	body, err := bigquery.Discovery(w.request.scheme, w.request.host)
-	if err != nil {
-		return s.refuse(ctx, w, err)
-	}
-	decided, err := s.record(ctx, w, audit.EffectAllow, "", said{status: 200})
-	if err != nil {
-		return s.unrecorded(w, err)
-	}
-	return outcome{status: 200, body: body, witness: decided}
-}
-
 // knows says that a table is asked for whose schema the gateway has in memory, or that nothing is asked of Google at all.
 // Of a closed table it says nothing: what is in memory, others have read, and a free answer would tell that it is there.
-func (s *Service) knows(w *walk, reach policies.Reach) bool {
-	switch w.op.Method {
+func (s *Service) knows(a asked, reach policies.Reach) bool {
+	switch a.op.Method {
 	case bigquery.MethodListProjects, bigquery.MethodDiscovery:
 		return true
 	case bigquery.MethodGetTable:
-		id := bigquery.TableID{Project: w.op.Job.ProjectID, Dataset: w.op.Metadata.Dataset, Table: w.op.Metadata.Table}
+		id := bigquery.TableID{Project: a.op.Job.ProjectID, Dataset: a.op.Metadata.Dataset, Table: a.op.Metadata.Table}
 		if _, open := reach.Table(id); !open {
 			return false
 		}
-		catalog, ok := s.Catalog(w.ask).(interface{ Knows(bigquery.TableID) bool })
+		catalog, ok := s.Catalog(a.ask).(interface{ Knows(bigquery.TableID) bool })
 		return ok && catalog.Knows(id)
 	default:
 		return false
 	}
 }
 
-func (s *Service) describe(ctx context.Context, w *walk, reach policies.Reach) ([]byte, error) {
-	project, m := w.op.Job.ProjectID, w.op.Metadata
-	set := bigquery.DatasetReference{ProjectID: project, DatasetID: m.Dataset}
-	switch w.op.Method {
-	case bigquery.MethodListProjects:
-		ids, next, err := page(s, w, "", reach.Projects(), func(id string) string { return id })
-		return bigquery.ProjectList(ids, next), err
-	case bigquery.MethodListDatasets:
-		return s.listDatasets(ctx, w, reach, project)
-	case bigquery.MethodGetDataset:
-		return s.getDataset(ctx, w, reach, set)
-	case bigquery.MethodListTables:
-		return s.listTables(ctx, w, reach, set)
-	case bigquery.MethodGetTable:
-		return s.getTable(ctx, w, reach, bigquery.TableID{Project: project, Dataset: m.Dataset, Table: m.Table})
-	default:
-		return nil, fmt.Errorf("%s is no method of metadata", w.op.Method)
-	}
-}
-
-func (s *Service) listTables(ctx context.Context, w *walk, reach policies.Reach, ref bigquery.DatasetReference) ([]byte, error) {
-	name, err := s.seeDataset(ctx, w, reach, ref)
+func (s *Service) listTables(
+	ctx context.Context, a asked, reach policies.Reach, ref bigquery.DatasetReference,
+) (ruling, error) {
+	name, rule, err := s.seeDataset(ctx, a, reach, ref)
 	if err != nil {
-		return nil, err
+		return ruling{}, err
 	}
-	all, err := s.tablesOf(ctx, w, ref)
+	all, err := s.tablesOf(ctx, a, ref)
 	if err != nil {
-		return nil, missing(err, name)
+		return under(rule, nil), missing(err, name)
 	}
 	var open []bigquery.ListedTable
 	for _, t := range all {
@@ -128,49 +107,55 @@ func (s *Service) listTables(ctx context.Context, w *walk, reach policies.Reach,
 			open = append(open, t)
 		}
 	}
-	shown, next, err := page(s, w, ref.ProjectID+"."+ref.DatasetID, open, func(t bigquery.ListedTable) string { return t.Reference.Table })
-	return bigquery.TableList(shown, len(open), next), err
+	shown, next, err := page(s, a, ref.ProjectID+"."+ref.DatasetID, open, func(t bigquery.ListedTable) string { return t.Reference.Table })
+	return under(rule, bigquery.TableList(shown, len(open), next)), err
 }
 
-func (s *Service) getTable(ctx context.Context, w *walk, reach policies.Reach, id bigquery.TableID) ([]byte, error) {
-	w.asked = []string{id.String()}
+func (s *Service) getTable(ctx context.Context, a asked, reach policies.Reach, id bigquery.TableID) (ruling, error) {
+	named := ruling{judged: judged{tables: []string{id.String()}}}
 	name := id.Dataset + "." + id.Table
-	record, _, err := s.Jobs.ByDestination(ctx, w.subject.Owner, id)
+	record, _, err := s.Jobs.ByDestination(ctx, a.subject.Owner, id)
 	switch {
 	case err == nil:
-		return s.resultTable(ctx, w, record, id)
+		return s.resultTable(ctx, a, record, id)
 	case !errors.Is(err, jobs.ErrNotFound):
-		return nil, fmt.Errorf("look for a result table: %w", err)
+		return named, fmt.Errorf("look for a result table: %w", err)
 	}
 	rule, ok := reach.Table(id)
 	if !ok {
-		return nil, hidden(name)
+		return named, hidden(name)
 	}
-	w.decision.Rule = rule
-	t, err := s.Catalog(w.ask).Table(ctx, id)
+	named.decision.Rule = rule
+	t, err := s.Catalog(a.ask).Table(ctx, id)
 	if err != nil {
-		return nil, missing(err, name)
+		return named, missing(err, name)
 	}
-	return bigquery.TableAnswer(t), nil
+	named.then = answers{body: bigquery.TableAnswer(t)}
+	return named, nil
 }
 
 // resultTable describes the table of an own job's result, by the plan: that is what its reader is shown.
-func (s *Service) resultTable(ctx context.Context, w *walk, record jobs.Record, id bigquery.TableID) ([]byte, error) {
-	w.sql, w.account, w.job = record.Query.SQL, record.Credential, record.Job
-	plan, err := s.judgeAgain(ctx, w, record)
+func (s *Service) resultTable(ctx context.Context, a asked, record jobs.Record, id bigquery.TableID) (ruling, error) {
+	j, err := s.judgeAgain(ctx, a, record)
+	j.approval = ""
+	r := ruling{judged: j}
 	if err != nil {
-		return nil, err
+		return r, err
 	}
-	if plan, err = s.Jobs.Shown(ctx, record, plan); err != nil {
-		return nil, reshaped(err)
+	plan, err := s.Jobs.Shown(ctx, record, j.decision.Mask)
+	if err != nil {
+		return r, reshaped(err)
 	}
 	if plan.Metadata && !plan.Told {
-		return nil, &refusal{
+		return r, &refusal{
 			message: "which columns this result has, only an answer with a schema says, and none was read yet",
 			remedy:  "the result by jobs.getQueryResults first",
 		}
 	}
-	return bigquery.TableAnswer(&bigquery.Table{TableReference: id, Type: "TABLE", Location: record.Job.Location, Schema: planSchema(plan)}), nil
+	r.then = answers{body: bigquery.TableAnswer(&bigquery.Table{
+		TableReference: id, Type: "TABLE", Location: record.Job.Location, Schema: planSchema(plan),
+	})}
+	return r, nil
 }
 
 // planSchema is the schema of a masked result. Where two columns have one name, and BigQuery has not said what it makes of them,
@@ -233,9 +218,9 @@ const (
 )
 
 // page cuts a listing behind the entry that the page token names. Tokens are sealed for one subject and one listing: BigQuery's own would name hidden entries.
-func page[T any](s *Service, w *walk, of string, all []T, name func(T) string) (shown []T, next string, err error) {
-	purpose := "page/" + string(w.op.Method) + "/" + w.subject.Owner + "/" + of
-	m := w.op.Metadata
+func page[T any](s *Service, a asked, of string, all []T, name func(T) string) (shown []T, next string, err error) {
+	purpose := "page/" + string(a.op.Method) + "/" + a.subject.Owner + "/" + of
+	m := a.op.Metadata
 	if m.PageToken != "" {
 		var last string
 		if err := s.Keys.Open(purpose, m.PageToken, &last); err != nil {
@@ -260,70 +245,4 @@ func page[T any](s *Service, w *walk, of string, all []T, name func(T) string) (
 	shown = all[:limit]
 	next, err = s.Keys.Seal(purpose, name(shown[limit-1]))
 	return shown, next, err
-}
-
-// answer gives an answer of the gateway's own. The decision and the whole answer are durable before (I1).
-func (s *Service) answer(ctx context.Context, w *walk, body []byte) outcome {
-	body, err := w.op.Fields.Apply(body)
-	if err != nil {
-		return s.refuse(ctx, w, err)
-	}
-	decided, err := s.record(ctx, w, audit.EffectAllow, "", said{status: 200})
-	if err != nil {
-		return s.unrecorded(w, err)
-	}
-	for _, r := range []audit.Record{
-		audit.Frame{Decision: w.id, Bytes: body},
-		audit.Outcome{Decision: w.id, State: audit.StateComplete, Status: 200, Bytes: uint64(len(body))},
-	} {
-		if _, err := s.Journal.Append(ctx, r); err != nil {
-			return s.unrecorded(w, err)
-		}
-	}
-	return outcome{status: 200, body: body, witness: decided}
-}
-
-// listedFor is how long a listing of BigQuery is believed. It is the same for every subject: each sees what his policy reaches of it.
-const listedFor = 15 * time.Second
-
-// listings remembers listings of BigQuery for a moment. The zero value is ready.
-type listings struct {
-	mu      sync.Mutex
-	entries map[any]listing
-}
-
-type listing struct {
-	value any
-	until time.Time
-}
-
-const listingsKept = 256
-
-func (l *listings) datasets(project string, read func() ([]bigquery.ListedDataset, error)) ([]bigquery.ListedDataset, error) {
-	return remembered(l, project, read)
-}
-
-func (l *listings) tables(ref bigquery.DatasetReference, read func() ([]bigquery.ListedTable, error)) ([]bigquery.ListedTable, error) {
-	return remembered(l, ref, read)
-}
-
-func remembered[T any](l *listings, key any, read func() (T, error)) (T, error) {
-	l.mu.Lock()
-	e, ok := l.entries[key]
-	l.mu.Unlock()
-	if ok && time.Now().Before(e.until) {
-		return e.value.(T), nil
-	}
-	until := time.Now().Add(listedFor)
-	v, err := read()
-	if err != nil {
-		return v, err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.entries == nil || len(l.entries) >= listingsKept {
-		l.entries = map[any]listing{}
-	}
-	l.entries[key] = listing{v, until}
-	return v, nil
 }

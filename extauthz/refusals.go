@@ -1,14 +1,11 @@
 package extauthz
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/bqgate/bqgate/internal/approvals"
-	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/identity"
@@ -107,40 +104,5 @@ func asRefusal(err error) (*refusal, bool) {
 		return &refusal{message: "the approval is not good any more", remedy: "the same query again, which asks again"}, true
 	default:
 		return nil, false
-	}
-}
-
-// refuse records a refusal and answers it.
-func (s *Service) refuse(ctx context.Context, w *walk, err error) outcome {
-	r, known := asRefusal(err)
-	if !known {
-		s.Log.Error("no decision could be made", "decision", w.id, "error", err)
-		s.recordFault(ctx, w, err)
-		return outcome{fault: true}
-	}
-	if r.status == 0 {
-		r.status = 403
-	}
-	if r.reason == "" {
-		r.reason = "accessDenied"
-	}
-	if w.decision.Rule.ID() == "" {
-		w.decision.Rule = r.rule
-	}
-	s.tellOperators(w)
-	return s.tell(ctx, w, audit.EffectRefuse, r.message, said{r.status, bigquery.ErrorBody(r.status, r.reason, r.text(w.id)), r.remedy})
-}
-
-func (s *Service) unrecorded(w *walk, err error) outcome {
-	s.Log.Error("decision not recorded", "decision", w.id, "error", err)
-	return outcome{fault: true}
-}
-
-// recordFault writes down that nothing was decided. It is not waited for by anybody's answer, which is a 503 in any case.
-func (s *Service) recordFault(ctx context.Context, w *walk, cause error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-	defer cancel()
-	if _, err := s.record(ctx, w, effectFault, cause.Error(), said{status: 503}); err != nil {
-		s.Log.Error("fault not recorded", "decision", w.id, "error", err)
 	}
 }

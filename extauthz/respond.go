@@ -1,6 +1,7 @@
 package extauthz
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -26,6 +27,8 @@ type outcome struct {
 	status  int
 	body    []byte
 	fault   bool // no decision could be made or recorded
+
+	decision, rule string // for the log, and for the words of a fault
 }
 
 func (o outcome) String() string {
@@ -40,17 +43,17 @@ func (o outcome) String() string {
 }
 
 // respond is the only place that makes CheckResponses of outcomes.
-func (s *Service) respond(w *walk, o outcome) (*authv3.CheckResponse, error) {
+func (s *Service) respond(a asked, o outcome) (*authv3.CheckResponse, error) {
 	switch {
 	case o.forward != nil:
 		text, err := verdict.Seal(s.Keys, o.decided, *o.forward)
 		if err != nil {
-			s.Log.Error("verdict not sealed", "decision", w.id, "error", err)
-			return unavailable(w.id), nil
+			s.Log.Error("verdict not sealed", "decision", a.id, "error", err)
+			return unavailable(cmp.Or(o.decision, a.id)), nil
 		}
-		return ok(w, o, text), nil
+		return ok(a, o, text), nil
 	case o.fault || o.status == 0:
-		return unavailable(w.id), nil
+		return unavailable(cmp.Or(o.decision, a.id)), nil
 	default:
 		return reply(o.witness, o.status, o.body), nil
 	}
@@ -58,7 +61,7 @@ func (s *Service) respond(w *walk, o outcome) (*authv3.CheckResponse, error) {
 
 // ok lets the request through: all headers but an allow-list go, and the caller's credential is
 // overwritten by the minted one. The query that was decided on is written by ext_proc.
-func ok(w *walk, o outcome, sealed string) *authv3.CheckResponse {
+func ok(a asked, o outcome, sealed string) *authv3.CheckResponse {
 	return &authv3.CheckResponse{
 		Status: &status.Status{Code: int32(code.Code_OK)},
 		HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: &authv3.OkHttpResponse{
@@ -67,7 +70,7 @@ func ok(w *walk, o outcome, sealed string) *authv3.CheckResponse {
 				Header:       &corev3.HeaderValue{Key: "authorization", Value: "Bearer " + o.token.Bearer()},
 				AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
 			}},
-			HeadersToRemove: headersToRemove(w.request.names),
+			HeadersToRemove: headersToRemove(a.request.names),
 		}},
 		DynamicMetadata: &structpb.Struct{Fields: map[string]*structpb.Value{verdict.Key: structpb.NewStringValue(sealed)}},
 	}

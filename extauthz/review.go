@@ -11,20 +11,20 @@ import (
 )
 
 // review gathers what a reviewer will want to see of a query that is held.
-func review(w *walk, policy string) approvals.Review {
-	r := approvals.Review{Policy: policy, Rules: w.decision.Cites, Forwarded: w.forwardedShown}
-	if len(w.analysis.Statements) != 1 {
+func review(j *judged, policy string) approvals.Review {
+	r := approvals.Review{Policy: policy, Rules: j.decision.Cites, Forwarded: j.forwardedShown}
+	if len(j.analysis.Statements) != 1 {
 		return r
 	}
-	st := &w.analysis.Statements[0]
-	for i, c := range w.decision.Mask.Columns {
+	st := &j.analysis.Statements[0]
+	for i, c := range j.decision.Mask.Columns {
 		var sources []googlesql.Source
 		if i < len(st.Columns) {
 			sources = st.Columns[i].Sources
 		}
 		r.Columns = append(r.Columns, leaves(c, c.Name, "", sources, c.Repeated)...)
 	}
-	r.Marks = marks(st, w.decision.Sensitive)
+	r.Marks = marks(st, j.decision.Sensitive)
 	return r
 }
 

@@ -2,9 +2,7 @@ package extauthz
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"time"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -86,25 +84,7 @@ type Service struct {
 
 	estimates estimates
 	listed    listings
-	asked     buckets
+	asks      buckets
 	told      told
 	pulse     durable.Pulse
-}
-
-// Check decides about one request. It returns a gRPC error only when no answer can be trusted, which Envoy turns into a 503.
-func (s *Service) Check(ctx context.Context, in *authv3.CheckRequest) (out *authv3.CheckResponse, err error) {
-	w := newWalk()
-	defer func() {
-		if p := recover(); p != nil {
-			s.Log.Error("Check panicked; the request is refused", "decision", w.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			out, err = unavailable(w.id), nil
-		}
-	}()
-	v := s.decide(ctx, w, translate(in))
-	if ctx.Err() != nil {
-		return unavailable(w.id), nil // decided too late: nobody may act on it
-	}
-	s.Log.Info("decision", "decision", w.id, "subject", w.subject, "method", w.op.Method, "verdict", v.String(), "rule", w.decision.Rule.ID(),
-		"took", time.Since(w.started), "steps", &w.clock)
-	return s.respond(w, v)
 }

@@ -24,33 +24,30 @@ func (s *Service) now() time.Time {
 }
 
 // reach is what the subject may know to exist.
-func (s *Service) reach(w *walk) policies.Reach {
-	reach := s.Policies().Reach(w.subject, s.now())
-	w.decision.Groups = reach.Groups
-	return reach
-}
+func (s *Service) reach(a asked) policies.Reach { return s.Policies().Reach(a.subject, s.now()) }
 
-// admit refuses a subject whose rules are over, and a request for jobs in a project where it may run none: by the policy alone, so that a project that exists is refused in the
-// words and in the time of one that does not. A job is stopped whoever asks for it in its owner's name.
-func (s *Service) admit(w *walk) error {
-	if w.op.Method == bigquery.MethodCancel {
-		return nil
+// admit refuses a subject whose rules are over, and a request for jobs in a project where it may run
+// none: by the policy alone, so that a project that exists is refused in the words and in the time of
+// one that does not. A job is stopped whoever asks for it in its owner's name.
+func (s *Service) admit(a asked) (groups []string, err error) {
+	if a.op.Method == bigquery.MethodCancel {
+		return nil, nil
 	}
-	reach := s.reach(w)
+	reach := s.reach(a)
 	if d, over := reach.Over(); over {
-		return denied(d)
+		return reach.Groups, denied(d)
 	}
-	job := w.op.Query != nil || w.op.List != nil || w.op.Read != nil && w.op.Read.Table == nil
-	if project := w.op.Job.ProjectID; job && !reach.Nothing() && !reach.JobsIn(project) {
+	job := a.op.Query != nil || a.op.List != nil || a.op.Read != nil && a.op.Read.Table == nil
+	if project := a.op.Job.ProjectID; job && !reach.Nothing() && !reach.JobsIn(project) {
 		message, remedy := reach.NoJobsIn(project)
-		return &refusal{message: message, remedy: remedy}
+		return reach.Groups, &refusal{message: message, remedy: remedy}
 	}
-	return nil
+	return reach.Groups, nil
 }
 
 // aged refuses a request about a held query whose subject's token has become too old for the tables that it reads.
-func (s *Service) aged(w *walk, tables []string) error {
-	if d, aged := s.Policies().Aged(w.subject, tables, s.now()); aged {
+func (s *Service) aged(a asked, tables []string) error {
+	if d, aged := s.Policies().Aged(a.subject, tables, s.now()); aged {
 		return denied(d)
 	}
 	return nil
@@ -81,12 +78,12 @@ func (s *Service) Again(ctx context.Context, f *verdict.Forward) error {
 			return errors.Join(errOver, err)
 		}
 	}
-	w := newWalk()
-	w.op.Method, w.op.Job, w.subject, w.ask = f.Method, f.Record.Job, f.Subject, f.Witness()
-	if err := s.admit(w); err != nil {
+	a := arrived(request{})
+	a.op.Method, a.op.Job, a.subject, a.ask = f.Method, f.Record.Job, f.Subject, f.Witness()
+	if _, err := s.admit(a); err != nil {
 		return err
 	}
-	plan, err := s.judgeAgain(ctx, w, f.Record)
+	j, err := s.judgeAgain(ctx, a, f.Record)
 	if err != nil {
 		return fmt.Errorf("decide again about decision %s: %w", f.Decision, err)
 	}
@@ -94,11 +91,11 @@ func (s *Service) Again(ctx context.Context, f *verdict.Forward) error {
 	if err != nil {
 		return errors.Join(errChanged, err)
 	}
-	stricter, err := masking.StricterPlan(f.Plan, plan)
+	stricter, err := masking.StricterPlan(f.Plan, j.decision.Mask)
 	if err != nil {
 		return errors.Join(errChanged, err)
 	}
-	if !reflect.DeepEqual(stricter, same) || lower(w.decision.MaxRows, f.MaxRows) || lower(w.decision.MaxResultBytes, f.MaxResultBytes) {
+	if !reflect.DeepEqual(stricter, same) || lower(j.decision.MaxRows, f.MaxRows) || lower(j.decision.MaxResultBytes, f.MaxResultBytes) {
 		return errChanged
 	}
 	return nil

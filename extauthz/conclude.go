@@ -1,0 +1,305 @@
+package extauthz
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/bqgate/bqgate/internal/approvals"
+	"github.com/bqgate/bqgate/internal/audit"
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/durable"
+	"github.com/bqgate/bqgate/internal/identity"
+	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/verdict"
+	"github.com/bqgate/bqgate/policies"
+)
+
+// conclude ends a request: what becomes of it is recorded, and only then is a token minted, a query
+// sent or the agent answered (I1). Nothing else in this package does any of these.
+func (s *Service) conclude(ctx context.Context, a asked, r ruling, err error) outcome {
+	if err != nil {
+		return s.refuse(ctx, a, r, err)
+	}
+	switch then := r.then.(type) {
+	case forwards:
+		return s.forward(ctx, a, r, then.forward)
+	case answers:
+		return s.answer(ctx, a, r, then)
+	case holds:
+		return s.hold(ctx, a, r, then.held)
+	case waits:
+		return s.wait(ctx, a, heldJob(then))
+	case releases:
+		return s.release(ctx, a, r, heldJob(then))
+	case withdraws:
+		return s.withdraw(ctx, a, r, heldJob(then))
+	case ends:
+		return s.end(ctx, a, r, heldJob(then))
+	default:
+		return s.refuse(ctx, a, r, errors.New("the questions came to no conclusion"))
+	}
+}
+
+// Effects that the journal knows beside the policy's: what became of a request that no policy was
+// asked about.
+const (
+	effectRelease = "release" // an approved query is about to be submitted
+	effectCancel  = "cancel"  // a held query was withdrawn by its client
+	effectFault   = "fault"   // no decision could be made
+)
+
+// entry is what the record of a decision has beside what was asked and what was judged.
+type entry struct {
+	effect, message string
+	remedy          string // of a refusal
+	status          int    // of the gateway's own answer, 0 without one
+	body            []byte // of that answer, where no frame of the journal holds it
+	forwarded       bool   // Envoy sends the request on
+}
+
+// record makes the decision durable.
+func (s *Service) record(ctx context.Context, a asked, r ruling, e entry) (durable.Decided, error) {
+	d := audit.Decision{
+		Time: a.started, ID: a.id, Effect: e.effect, Message: e.message, Rule: r.decision.Rule.ID(), Method: string(a.op.Method),
+		Subject: auditSubject(a.subject), Status: e.status, Reply: string(e.body), Remedy: e.remedy,
+		Forwarded: e.forwarded, SQL: r.sql, Sensitive: r.decision.Sensitive, Credential: r.account, RequestID: r.approval,
+		Job: auditJob(r.job), Tables: r.tables,
+	}
+	d.Subject.Groups = r.decision.Groups
+	if r.decision.Rule.File != "" {
+		d.Place = fmt.Sprintf("%s:%d", r.decision.Rule.File, r.decision.Rule.Line)
+	}
+	if r.analysis != nil {
+		d.Tables = tables(r.analysis)
+	}
+	if r.decision.Effect != policies.Refuse {
+		d.ForwardedSQL = r.forwardedShown
+	}
+	if e.effect == audit.EffectAllow || e.effect == audit.EffectHold {
+		d.Masked = r.decision.Masked
+	}
+	if r.estimate != nil && !r.estimate.Unknown {
+		d.EstimatedBytes = r.estimate.Bytes
+		if cost := s.Prices.of(r.estimate.Bytes, s.located(&r.judged)); cost > 0 {
+			d.EstimatedCost = strconv.FormatFloat(cost, 'f', 4, 64) + " USD"
+		}
+	}
+	a.clock.Done("encode")
+	decided, err := durable.Decide(ctx, s.Journal, d)
+	a.clock.Done("audit")
+	return decided, err
+}
+
+// say makes the decision durable together with what is answered, and answers.
+func (s *Service) say(ctx context.Context, a asked, r ruling, e entry) outcome {
+	decided, err := s.record(ctx, a, r, e)
+	if err != nil {
+		return s.unrecorded(a, err)
+	}
+	return outcome{status: e.status, body: e.body, witness: decided, decision: a.id, rule: r.decision.Rule.ID()}
+}
+
+// forward makes the verdict by which the request leaves, and mints its token.
+func (s *Service) forward(ctx context.Context, a asked, r ruling, f verdict.Forward) outcome {
+	decided, err := s.record(ctx, a, r, entry{effect: audit.EffectAllow, message: r.remark, forwarded: true})
+	if err != nil {
+		return s.unrecorded(a, err)
+	}
+	if f.Creates {
+		if err := s.Jobs.Stand(ctx, a.op, f.Record); err != nil {
+			return s.unsent(ctx, a, fmt.Errorf("provisional record of the job: %w", err))
+		}
+	}
+	token, err := s.Credentials.Mint(ctx, decided, r.account, a.subject.Owner)
+	a.clock.Done("credentials")
+	if err != nil {
+		return s.unsent(ctx, a, fmt.Errorf("mint token: %w", err))
+	}
+	path, _, _ := strings.Cut(a.request.http.Path, "?")
+	f.Subject = a.subject
+	f.Decision, f.Expires = a.id, time.Now().Add(verdict.Lifetime)
+	f.Method, f.Verb, f.Path = a.op.Method, a.request.http.Verb, path
+	f.RequestDigest, f.RequestCoding = verdict.Digest(a.request.http.Body), a.request.http.Coding()
+	if a.op.Fields != nil {
+		f.Fields = a.op.Fields.String()
+	}
+	f.MaxRows, f.MaxResultBytes = r.decision.MaxRows, r.decision.MaxResultBytes
+	if a.op.Query != nil {
+		f.Query = bigquery.ForwardQuery(a.op).Encode()
+		f.TimestampFormat = a.op.Query.Format.TimestampOutputFormat
+	} else {
+		f.TimestampFormat = a.op.Read.Format.TimestampOutputFormat
+	}
+	return outcome{forward: &f, token: token, decided: decided, decision: a.id, rule: r.decision.Rule.ID()}
+}
+
+// answer gives an answer of the gateway's own. The decision and the whole answer are durable before.
+func (s *Service) answer(ctx context.Context, a asked, r ruling, then answers) outcome {
+	body := then.body
+	if !then.same {
+		var err error
+		if body, err = a.op.Fields.Apply(body); err != nil {
+			return s.refuse(ctx, a, r, err)
+		}
+	}
+	o := s.say(ctx, a, r, entry{effect: audit.EffectAllow, status: 200})
+	if o.fault {
+		return o
+	}
+	o.body = body
+	if then.same {
+		return o
+	}
+	for _, record := range []audit.Record{
+		audit.Frame{Decision: a.id, Bytes: body},
+		audit.Outcome{Decision: a.id, State: audit.StateComplete, Status: 200, Bytes: uint64(len(body))},
+	} {
+		if _, err := s.Journal.Append(ctx, record); err != nil {
+			return s.unrecorded(a, err)
+		}
+	}
+	return o
+}
+
+// hold asks the reviewers, and answers with a pending job.
+func (s *Service) hold(ctx context.Context, a asked, r ruling, held approvals.Held) outcome {
+	request, err := s.Approvals.Hold(ctx, held)
+	if err != nil {
+		return s.refuse(ctx, a, r, fmt.Errorf("hold the query: %w", err))
+	}
+	r.approval = request.ID
+	if request.NoWait && request.Under == "" {
+		return s.refuse(ctx, a, r, sentAway(request, held))
+	}
+	// A job without an id gets that of its use; a repeated request finds the job it made before.
+	held.Job = bigquery.JobReference{ProjectID: request.Project, Location: request.Location, JobID: request.JobID}
+	r.job = held.Job
+	if err := s.Jobs.Note(ctx, a.subject.Owner, held.Job, request.Created); err != nil {
+		return s.refuse(ctx, a, r, err)
+	}
+	job := heldJob{request, held}
+	if request.Repeated && (request.State == approvals.StateDenied || request.State == approvals.StateExpired || request.State == approvals.StateCancelled) {
+		return s.end(ctx, a, r, job)
+	}
+	return s.say(ctx, a, r, entry{effect: audit.EffectHold, message: held.Approval.Why, status: 200, body: job.pending(a.op.Method)})
+}
+
+// wait answers a poll of a job that still waits for a person, if the journal takes records. Such polls
+// have none of their own: the request was recorded when it began to wait, and is when that ends.
+func (s *Service) wait(ctx context.Context, a asked, job heldJob) outcome {
+	witness, err := s.pulse.Waiting(ctx, s.Journal)
+	if err != nil {
+		return s.unrecorded(a, err)
+	}
+	return outcome{status: 200, body: job.pending(a.op.Method), witness: witness, decision: a.id}
+}
+
+// withdraw ends a held job on behalf of its own client.
+func (s *Service) withdraw(ctx context.Context, a asked, r ruling, job heldJob) outcome {
+	if job.request.State == approvals.StatePending || job.request.State == approvals.StateApproved {
+		cancelled, err := s.Approvals.Cancel(ctx, job.request.ID, a.subject.Owner)
+		if err != nil {
+			return s.refuse(ctx, a, r, fmt.Errorf("cancel held job: %w", err))
+		}
+		job.request = cancelled
+	}
+	return s.say(ctx, a, r, entry{effect: effectCancel, status: 200, body: bigquery.CancelledJob(job.view())})
+}
+
+// end answers reads of a held job that will not run: jobs.get shows a failed job, the reads of results
+// fail.
+func (s *Service) end(ctx context.Context, a asked, r ruling, job heldJob) outcome {
+	e := &refusal{bare: true, message: endedWords(job.request)}
+	if a.op.Method != bigquery.MethodGetJob {
+		return s.refuse(ctx, a, r, e)
+	}
+	return s.say(ctx, a, r, entry{
+		effect: audit.EffectRefuse, message: e.message, status: 200, body: bigquery.FailedJob(job.view(), "accessDenied", e.text(a.id)),
+	})
+}
+
+// refuse says why a request is not served. What is no decision is a fault.
+func (s *Service) refuse(ctx context.Context, a asked, r ruling, err error) outcome {
+	e, known := asRefusal(err)
+	if !known {
+		return s.fault(ctx, a, r, err)
+	}
+	if e.status == 0 {
+		e.status = 403
+	}
+	if e.reason == "" {
+		e.reason = "accessDenied"
+	}
+	if r.decision.Rule.ID() == "" {
+		r.decision.Rule = e.rule
+	}
+	if cause := r.decision.Cause; cause != "" && s.told.first(s.Policies().Digest()+cause) {
+		// The agent is only told that something in the policy has to be mended.
+		s.Log.Error("the policy does not fit the tables: queries are refused until it is mended", "cause", cause, "decision", a.id)
+	}
+	return s.say(ctx, a, r, entry{
+		effect: audit.EffectRefuse, message: e.message, remedy: e.remedy, status: e.status,
+		body: bigquery.ErrorBody(e.status, e.reason, e.text(a.id)),
+	})
+}
+
+// recordedWithin bounds the records that no answer waits for: it is a 503 in any case.
+const recordedWithin = 2 * time.Second
+
+// fault is a request about which nothing could be decided. Its cause is for operators.
+func (s *Service) fault(ctx context.Context, a asked, r ruling, cause error) outcome {
+	s.Log.Error("no decision could be made", "decision", a.id, "error", cause)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordedWithin)
+	defer cancel()
+	if _, err := s.record(ctx, a, r, entry{effect: effectFault, message: cause.Error(), status: 503}); err != nil {
+		s.Log.Error("fault not recorded", "decision", a.id, "error", err)
+	}
+	return outcome{fault: true, decision: a.id}
+}
+
+// unsent closes a decision to forward of which nothing left after all.
+func (s *Service) unsent(ctx context.Context, a asked, cause error) outcome {
+	s.Log.Error("an allowed request is not sent", "decision", a.id, "error", cause)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordedWithin)
+	defer cancel()
+	_, err := s.Journal.Append(ctx, audit.Outcome{Decision: a.id, State: audit.StateBroken, Status: 503, Reason: cause.Error()})
+	if err != nil {
+		s.Log.Error("fault not recorded", "decision", a.id, "error", err)
+	}
+	return outcome{fault: true, decision: a.id}
+}
+
+func (s *Service) unrecorded(a asked, err error) outcome {
+	s.Log.Error("decision not recorded", "decision", a.id, "error", err)
+	return outcome{fault: true, decision: a.id}
+}
+
+// asking is how a request comes to look something up at Google: that it asks, and for what, is durable before (A43).
+func (s *Service) asking(a asked) durable.Ask {
+	r := audit.Asked{
+		Time: a.started, Decision: a.id, Subject: auditSubject(a.subject), Method: string(a.op.Method), Job: auditJob(a.op.Job),
+	}
+	if a.op.Query != nil {
+		r.SQL = a.op.Query.SQL
+	}
+	if m := a.op.Metadata; m != nil && m.Table != "" {
+		r.Tables = []string{bigquery.TableID{Project: a.op.Job.ProjectID, Dataset: m.Dataset, Table: m.Table}.String()}
+	}
+	http := a.request.http
+	return durable.Asking(s.Journal, func() audit.Asked {
+		r.Digest = jobs.Digest(http.Verb + "\n" + http.Path + "\n" + string(http.Body))
+		return r
+	})
+}
+
+func auditSubject(s identity.Subject) audit.Subject {
+	return audit.Subject{Issuer: s.Issuer, Sub: s.Sub, Owner: s.Owner, People: s.People, Session: s.Session}
+}
+
+func auditJob(j bigquery.JobReference) audit.Job {
+	return audit.Job{ProjectID: j.ProjectID, Location: j.Location, JobID: j.JobID}
+}

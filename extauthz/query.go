@@ -1,0 +1,259 @@
+package extauthz
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/googlesql"
+	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/masking"
+	"github.com/bqgate/bqgate/internal/verdict"
+	"github.com/bqgate/bqgate/policies"
+)
+
+// query says what is to become of a query.
+func (s *Service) query(ctx context.Context, a asked) (ruling, error) {
+	j, err := s.judge(ctx, a, "")
+	r := ruling{judged: j}
+	if err != nil {
+		return r, err
+	}
+	switch j.decision.Effect {
+	case policies.Allow:
+		return s.allow(ctx, a, r)
+	case policies.Hold:
+		return s.needsPerson(ctx, a, r)
+	default:
+		return r, denied(j.decision)
+	}
+}
+
+// judge analyses the SQL and asks the policy, with an estimate where the policy wants one. It is
+// used for a new query and again, whole, when a held one is released: then salted is the decision
+// that held it.
+func (s *Service) judge(ctx context.Context, a asked, salted string) (j judged, err error) {
+	j.job = a.op.Job
+	set := s.Policies()
+	j.analysis, err = s.Analyzer.Analyze(ctx, s.sqlRequest(a, set))
+	a.clock.Done("analysis")
+	if err != nil {
+		return j, fmt.Errorf("analyse SQL: %w", err)
+	}
+	if failed := j.analysis.Error; failed != nil && failed.Code == googlesql.ErrorUnavailable {
+		return j, failed // nobody can say what the SQL means: no decision
+	}
+	ask := policies.Request{
+		Subject: a.subject, Now: s.now(), Method: string(a.op.Method), Project: a.op.Job.ProjectID, SQL: a.op.Query.SQL,
+		Analysis: j.analysis, Tables: j.analysis.Tables,
+	}
+	if ask.RowAccess, err = s.rowAccess(ctx, a, j.analysis, set.NeedsRowAccess(ask)); err != nil {
+		return j, err
+	}
+	j.rowAccess = ask.RowAccess
+	salt := s.salt(a, salted)
+	j.decision, err = set.Judge(ask, func(tables []policies.MaskedTable) (*policies.Rewritten, error) {
+		masks, err := policies.TableMasks(tables, salt)
+		if err != nil {
+			return nil, err
+		}
+		made, err := s.Analyzer.Rewrite(ctx, s.sqlRequest(a, set), j.analysis, masks)
+		if err != nil {
+			return nil, err
+		}
+		ask.Rewritten = &policies.Rewritten{Tables: tables, Proof: made.Proof}
+		j.forwarded, j.forwardedShown = made.SQL, masking.HideSaltSQL(made.SQL, salt)
+		return ask.Rewritten, nil
+	})
+	if err != nil {
+		return j, fmt.Errorf("rewrite the query: %w", err)
+	}
+	j.rewritten = ask.Rewritten
+	a.clock.Done("policy")
+	// A dry run asks for nothing else.
+	if j.analysis.Error == nil && (set.NeedsEstimate(ask) || a.op.Query.DryRun && j.decision.Effect != policies.Refuse) {
+		j.estimate, err = s.estimate(ctx, a, j.runs(a.op), set.Unmeasured(ask))
+		a.clock.Done("estimate")
+		if err != nil {
+			return j, err
+		}
+		ask.Estimate = j.estimate
+		j.decision = set.Decide(ask)
+		a.clock.Done("policy")
+	}
+	j.account = j.decision.Credential
+	return j, nil
+}
+
+// sqlRequest is the operation's SQL with everything that its meaning depends on. Nothing is asked of
+// BigQuery about what the policy does not let the subject know.
+func (s *Service) sqlRequest(a asked, set *policies.Set) googlesql.Request {
+	q := a.op.Query
+	return googlesql.Request{
+		SQL: q.SQL, Project: a.op.Job.ProjectID, DefaultDataset: q.DefaultDataset,
+		ParameterMode: q.ParameterMode, Parameters: q.Parameters, Catalog: s.Catalog(a.ask), Caller: a.subject.Owner,
+		Reach: set.Reach(a.subject, s.now()).Reads,
+	}
+}
+
+// salt keys RANDOM_HASH in a rewritten text. It is another one for every query, and the same one when
+// the same request is made again or a held query is released: the text that runs must be the text that
+// was decided on.
+func (s *Service) salt(a asked, salted string) []byte {
+	id := cmp.Or(salted, a.id)
+	switch { // a request that is sent again gets the same text
+	case a.op.Method == bigquery.MethodQuery && a.op.Query.RequestID != "":
+		id = a.op.Query.RequestID
+	case a.op.Method == bigquery.MethodInsert && a.op.Job.JobID != "" && salted == "":
+		id = a.op.Job.JobID
+	}
+	sum := s.Keys.MAC("random_hash/sql", a.subject.Owner, a.op.Job.ProjectID, id, jobs.Digest(a.op.Query.SQL), string(a.op.Query.Parameters))
+	return sum[:]
+}
+
+// runs is the query as BigQuery gets it.
+func (j *judged) runs(op bigquery.Operation) bigquery.Operation {
+	if j.forwarded == "" {
+		return op
+	}
+	q := *op.Query
+	q.SQL = j.forwarded
+	op.Query = &q
+	return op
+}
+
+// rowAccess asks whether tables have row access policies: the catalog where it knows, BigQuery where it does not. What cannot be found out refuses the query (A34).
+func (s *Service) rowAccess(
+	ctx context.Context, a asked, analysis *googlesql.Analysis, tables []*bigquery.Table,
+) (map[string]bigquery.RowAccess, error) {
+	known, err := googlesql.RowAccess(ctx, s.Catalog(a.ask), tables)
+	a.clock.Done("row access")
+	switch {
+	case err == nil:
+		return known, nil
+	case errors.Is(err, bigquery.ErrRowAccessDenied):
+		s.Log.Error("queries are refused: give the inspection account the permission bigquery.rowAccessPolicies.list", "decision", a.id, "error", err)
+		var names []string
+		for _, t := range tables {
+			// Behind a snapshot or clone stands another table, which the subject need not know of.
+			if name := t.TableReference.String(); analysis.Tables[name] != nil {
+				names = append(names, name)
+			}
+		}
+		if len(names) == 0 {
+			names = []string{"a table of this query"}
+		}
+		return nil, &refusal{
+			message: fmt.Sprintf("it is not known whether %s has row access policies of BigQuery: the gateway's inspection account lacks the permission bigquery.rowAccessPolicies.list",
+				strings.Join(names, " or ")),
+			remedy: "the same query, after an operator has given the inspection account that permission",
+		}
+	case errors.Is(err, bigquery.ErrNotFound):
+		return nil, &refusal{message: "a table of this query does not exist any more", remedy: "a query of tables that exist"}
+	default:
+		return nil, fmt.Errorf("ask for row access policies: %w", err)
+	}
+}
+
+// allow says what leaves for BigQuery when a new query is allowed. Where its client sent it before,
+// that is what was sent then, if it may still be sent: the answer to it may have been lost.
+func (s *Service) allow(ctx context.Context, a asked, r ruling) (ruling, error) {
+	if a.op.Method == bigquery.MethodInsert && a.op.Job.JobID != "" {
+		if err := s.notHeld(ctx, a, a.op.Job); err != nil {
+			return r, err
+		}
+	}
+	draft := s.draft(a, &r.judged)
+	draft.Mutation = bigquery.Mutation{MaximumBytesBilled: r.bytesCap(a.op.Query).Bytes, SQL: r.forwarded}
+	begun, err := s.Jobs.Begin(ctx, a.op, draft)
+	if err != nil {
+		return r, fmt.Errorf("begin job: %w", err)
+	}
+	if begun.Again {
+		r.remark = "the request was sent before, under decision " + begun.Record.Decision + ", and is sent again as it was then"
+		r.decision.MaxRows, r.decision.MaxResultBytes = begun.MaxRows, begun.MaxResultBytes
+	}
+	body, err := bigquery.Encode(a.op, begun.Record.Mutation)
+	if err != nil {
+		return r, fmt.Errorf("encode request: %w", err)
+	}
+	r.then = forwards{verdict.Forward{BodyDigest: verdict.Digest(body), Record: begun.Record, Creates: true, Plan: begun.Plan}}
+	return r, nil
+}
+
+// draft is the record of a job about to be created.
+func (s *Service) draft(a asked, j *judged) jobs.Record {
+	q := a.op.Query
+	r := jobs.Record{
+		Job: j.job, Owner: a.subject.Owner, Decision: a.id, Query: *q, SQLDigest: jobs.Digest(cmp.Or(j.forwarded, q.SQL)),
+		Rewritten: j.rewritten, Analysis: *j.analysis, Named: named(j.analysis), Tables: tables(j.analysis),
+		Reads: jobs.ReadsOf(j.analysis), RowAccess: j.rowAccess,
+		Plan: j.decision.Mask, Masked: j.decision.Masked, MaxRows: j.decision.MaxRows, MaxResultBytes: j.decision.MaxResultBytes,
+		Cap: j.bytesCap(q), Credential: j.account, Principal: s.Credentials.Principal(j.account), Approval: j.approval, Created: a.started,
+		Located: s.located(j),
+	}
+	if j.estimate != nil {
+		r.Estimate, r.SizeUnknown = &j.estimate.Bytes, j.estimate.Unknown
+	}
+	return r
+}
+
+// dryRun answers a client's dry run. It is decided as the run would be, so that it tells nothing
+// that the run would not (A29), and answered from the gateway's own dry run with what a client
+// needs: the kind of statement, the masked result's schema, the tables, and the bytes, rounded up.
+// Nothing is forwarded, and no job is made.
+func (s *Service) dryRun(ctx context.Context, a asked) (ruling, error) {
+	if err := s.mayAsk(a, s.reach(a)); err != nil {
+		return ruling{}, err
+	}
+	j, err := s.judge(ctx, a, "")
+	r := ruling{judged: j}
+	switch {
+	case err != nil:
+		return r, err
+	case j.decision.Effect == policies.Refuse:
+		return r, denied(j.decision)
+	}
+	r.job = bigquery.JobReference{ProjectID: a.op.Job.ProjectID, Location: a.op.Job.Location}
+	if r.job.Location == "" {
+		r.job.Location = s.location(&j)
+	}
+	d := bigquery.DryRunAnswer{
+		Job: r.job, SQL: a.op.Query.SQL, Labels: a.op.Query.Labels, Bytes: j.estimate.Bytes, Unknown: j.estimate.Unknown,
+		Schema: planSchema(j.decision.Mask), Waits: j.decision.Effect == policies.Hold,
+	}
+	for _, name := range tables(j.analysis) {
+		if parts := strings.SplitN(name, ".", 3); len(parts) == 3 {
+			d.Tables = append(d.Tables, bigquery.TableID{Project: parts[0], Dataset: parts[1], Table: parts[2]})
+		}
+	}
+	if a.op.Method == bigquery.MethodInsert {
+		r.then = answers{body: bigquery.DryRunJob(d, a.started.UnixMilli())}
+	} else {
+		r.then = answers{body: bigquery.DryRunQuery(d)}
+	}
+	return r, nil
+}
+
+// named lists what a text itself names, in its order.
+func named(a *googlesql.Analysis) []string {
+	var all []string
+	for _, st := range a.Statements {
+		all = append(all, st.Named...)
+	}
+	return all
+}
+
+// tables lists the base tables that a script reads, sorted.
+func tables(a *googlesql.Analysis) []string {
+	var all []string
+	for _, st := range a.Statements {
+		all = append(all, st.Tables...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
