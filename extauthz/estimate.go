@@ -14,7 +14,7 @@ import (
 
 // estimate asks BigQuery, with the inspection identity and through jobs.insert, what the query
 // would read. What BigQuery does not say for certain is unknown, and so is what it says of a query
-// of which one of the tables named has row access policies: policies.Set.Unmeasured.
+// of which one of the tables named has row access policies (policies.Facts).
 func (s *Service) estimate(
 	ctx context.Context, a asked, op bigquery.Operation, unmeasured []*bigquery.Table,
 ) (*policies.Estimate, error) {

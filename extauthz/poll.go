@@ -148,12 +148,15 @@ func (s *Service) judgeAgain(ctx context.Context, a asked, record jobs.Record) (
 	if record.Estimate != nil {
 		j.estimate = &policies.Estimate{Bytes: *record.Estimate, Unknown: record.SizeUnknown}
 		ask.Estimate = j.estimate
-	} else if set.NeedsEstimate(ask) {
-		if ask.Estimate, err = s.estimate(ctx, a, recordedOperation(record), set.Unmeasured(ask)); err != nil {
-			return j, err
-		}
 	}
-	j.decision = set.Decide(ask)
+	j.decision, _, err = set.Decide(ctx, ask, policies.Facts{
+		Estimate: func(ctx context.Context, unmeasured []*bigquery.Table) (*policies.Estimate, error) {
+			return s.estimate(ctx, a, recordedOperation(record), unmeasured)
+		},
+	})
+	if err != nil {
+		return j, err
+	}
 	switch {
 	case j.decision.Effect == policies.Allow:
 	case j.decision.Effect == policies.Hold && record.Votes.Meet(*j.decision.Approval, a.subject): // results of approved runs can be read

@@ -47,43 +47,34 @@ func (s *Service) judge(ctx context.Context, a asked, salted string) (j judged, 
 	if failed := j.analysis.Error; failed != nil && failed.Code == googlesql.ErrorUnavailable {
 		return j, failed // nobody can say what the SQL means: no decision
 	}
-	ask := policies.Request{
-		Subject: a.subject, Now: s.now(), Method: string(a.op.Method), Project: a.op.Job.ProjectID, SQL: a.op.Query.SQL,
-		Analysis: j.analysis, Tables: j.analysis.Tables,
-	}
-	if ask.RowAccess, err = s.rowAccess(ctx, a, j.analysis, set.NeedsRowAccess(ask)); err != nil {
-		return j, err
-	}
-	j.rowAccess = ask.RowAccess
 	salt := s.salt(a, salted)
-	j.decision, err = set.Judge(ask, func(tables []policies.MaskedTable) (*policies.Rewritten, error) {
-		masks, err := policies.TableMasks(tables, salt)
-		if err != nil {
-			return nil, err
-		}
-		made, err := s.Analyzer.Rewrite(ctx, s.sqlRequest(a, set), j.analysis, masks)
-		if err != nil {
-			return nil, err
-		}
-		ask.Rewritten = &policies.Rewritten{Tables: tables, Proof: made.Proof}
-		j.forwarded, j.forwardedShown = made.SQL, masking.HideSaltSQL(made.SQL, salt)
-		return ask.Rewritten, nil
+	d, r, err := set.Decide(ctx, policies.Request{
+		Subject: a.subject, Now: s.now(), Method: string(a.op.Method), Project: a.op.Job.ProjectID, SQL: a.op.Query.SQL,
+		Analysis: j.analysis, Tables: j.analysis.Tables, Sized: a.op.Query.DryRun, // which asks for nothing else
+	}, policies.Facts{
+		RowAccess: func(ctx context.Context, tables []*bigquery.Table) (map[string]bigquery.RowAccess, error) {
+			return s.rowAccess(ctx, a, j.analysis, tables)
+		},
+		Rewrite: func(ctx context.Context, tables []policies.MaskedTable) (*policies.Rewritten, error) {
+			masks, err := policies.TableMasks(tables, salt)
+			if err != nil {
+				return nil, err
+			}
+			made, err := s.Analyzer.Rewrite(ctx, s.sqlRequest(a, set), j.analysis, masks)
+			if err != nil {
+				return nil, err
+			}
+			j.forwarded, j.forwardedShown = made.SQL, masking.HideSaltSQL(made.SQL, salt)
+			return &policies.Rewritten{Proof: made.Proof}, nil
+		},
+		Estimate: func(ctx context.Context, unmeasured []*bigquery.Table) (*policies.Estimate, error) {
+			return s.estimate(ctx, a, j.runs(a.op), unmeasured)
+		},
 	})
-	if err != nil {
-		return j, fmt.Errorf("rewrite the query: %w", err)
-	}
-	j.rewritten = ask.Rewritten
 	a.clock.Done("policy")
-	// A dry run asks for nothing else.
-	if j.analysis.Error == nil && (set.NeedsEstimate(ask) || a.op.Query.DryRun && j.decision.Effect != policies.Refuse) {
-		j.estimate, err = s.estimate(ctx, a, j.runs(a.op), set.Unmeasured(ask))
-		a.clock.Done("estimate")
-		if err != nil {
-			return j, err
-		}
-		ask.Estimate = j.estimate
-		j.decision = set.Decide(ask)
-		a.clock.Done("policy")
+	j.decision, j.rowAccess, j.rewritten, j.estimate = d, r.RowAccess, r.Rewritten, r.Estimate
+	if err != nil {
+		return j, err
 	}
 	j.account = j.decision.Credential
 	return j, nil

@@ -46,7 +46,7 @@ func TestTheAccountIsNotShown(t *testing.T) {
 			for _, method := range []bigquery.Method{bigquery.MethodQuery, bigquery.MethodInsert, bigquery.MethodGetQueryResults,
 				bigquery.MethodListTableData} {
 				r.Method = string(method)
-				d := demoSet(t).Decide(r)
+				d := demoSet(t).decide(r)
 				switch {
 				case c.says == "" && d.Effect != Allow:
 					t.Errorf("%s: %s: %s", method, d.Effect, d.Message)

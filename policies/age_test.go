@@ -61,7 +61,7 @@ func TestAccessEndsWithTheTokensAge(t *testing.T) {
 			r := ask(who, &googlesql.Analysis{Statements: []googlesql.Statement{st}}, tables...)
 			check := func(r Request) {
 				t.Helper()
-				d := set.Decide(r)
+				d := set.decide(r)
 				if c.rule == "" {
 					if d.Effect != Allow {
 						t.Errorf("%s: %s %q", r.Method, d.Effect, d.Message)
@@ -102,7 +102,7 @@ func TestAnUnknownAgeIsTooOld(t *testing.T) {
 	set := mustLoad(t, agePolicy)
 	who := subject("x", "g")
 	r := ask(who, selects("demo.crm.t", "a"), tableOf("demo.crm.t", "a"))
-	if d := set.Decide(r); d.Effect != Allow {
+	if d := set.decide(r); d.Effect != Allow {
 		t.Fatalf("%s %s", d.Effect, d.Message)
 	}
 	for name, change := range map[string]func(*Request){
@@ -110,7 +110,7 @@ func TestAnUnknownAgeIsTooOld(t *testing.T) {
 	} {
 		without := r
 		change(&without)
-		if d := set.Decide(without); d.Effect != Refuse || d.Rule.Name != "crm" {
+		if d := set.decide(without); d.Effect != Refuse || d.Rule.Name != "crm" {
 			t.Errorf("%s: %s %s", name, d.Effect, d.Message)
 		}
 		if _, over := set.Reach(without.Subject, without.Now).Over(); !over {
@@ -168,7 +168,7 @@ rules:
 		t.Run(fmt.Sprint(age), func(t *testing.T) {
 			who := subject("x", "g")
 			who.Issued = now.Add(-age)
-			d := set.Decide(ask(who, selects("demo.crm.t", "a"), tableOf("demo.crm.t", "a")))
+			d := set.decide(ask(who, selects("demo.crm.t", "a"), tableOf("demo.crm.t", "a")))
 			if (d.Effect == Refuse) != ends || ends && d.Rule.Name != "short" {
 				t.Errorf("%s: %s by %s", age, d.Effect, d.Rule.Name)
 			}

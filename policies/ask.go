@@ -64,46 +64,45 @@ func (s *Set) Ask(ctx context.Context, analyze Analyze, q Question) (Decision, e
 	if analysis.Error != nil && analysis.Error.Code == googlesql.ErrorUnavailable {
 		return Decision{}, analysis.Error
 	}
-	ask := Request{
+	assumed := false
+	decision, _, err := s.Decide(ctx, Request{
 		Subject: subject, Now: now, Method: string(bigquery.MethodQuery), Project: r.Project, SQL: q.SQL, Analysis: analysis,
-		Tables: analysis.Tables, Estimate: q.Estimate,
-	}
-	if ask.RowAccess, err = googlesql.RowAccess(ctx, r.Catalog, s.NeedsRowAccess(ask)); err != nil {
-		return Decision{}, err
-	}
-	decision, err := s.Judge(ask, func(tables []MaskedTable) (*Rewritten, error) {
-		masks, err := TableMasks(tables, []byte("explain")) // no query runs: any salt will do
-		if err != nil {
-			return nil, err
-		}
-		made, err := googlesql.Rewrite(ctx, analyze, r, analysis, masks)
-		if err != nil {
-			return nil, err
-		}
-		ask.Rewritten = &Rewritten{Tables: tables, Proof: made.Proof}
-		return ask.Rewritten, nil
-	})
-	if err != nil {
-		return Decision{}, err
-	}
-	sized := ask.Estimate != nil || analysis.Error == nil && s.NeedsEstimate(ask)
-	if unmeasured := s.Unmeasured(ask); sized && len(unmeasured) > 0 {
-		access, err := googlesql.RowAccess(ctx, r.Catalog, unmeasured)
-		if err != nil {
-			return Decision{}, err
-		}
-		for _, t := range unmeasured {
-			if access[t.TableReference.String()] != bigquery.RowAccessNone { // no dry run is believed
-				ask.Estimate = &Estimate{Unknown: true}
-				return s.Decide(ask), nil
+		Tables: analysis.Tables, Sized: q.Estimate != nil,
+	}, Facts{
+		RowAccess: func(ctx context.Context, tables []*bigquery.Table) (map[string]bigquery.RowAccess, error) {
+			return googlesql.RowAccess(ctx, r.Catalog, tables)
+		},
+		Rewrite: func(ctx context.Context, tables []MaskedTable) (*Rewritten, error) {
+			masks, err := TableMasks(tables, []byte("explain")) // no query runs: any salt will do
+			if err != nil {
+				return nil, err
 			}
-		}
+			made, err := googlesql.Rewrite(ctx, analyze, r, analysis, masks)
+			if err != nil {
+				return nil, err
+			}
+			return &Rewritten{Proof: made.Proof}, nil
+		},
+		Estimate: func(ctx context.Context, unmeasured []*bigquery.Table) (*Estimate, error) {
+			access, err := googlesql.RowAccess(ctx, r.Catalog, unmeasured)
+			if err != nil {
+				return nil, err
+			}
+			for _, t := range unmeasured {
+				if access[t.TableReference.String()] != bigquery.RowAccessNone {
+					return &Estimate{Unknown: true}, nil // no dry run is believed
+				}
+			}
+			if assumed = q.Estimate == nil; assumed {
+				return &Estimate{}, nil
+			}
+			return q.Estimate, nil
+		},
+	})
+	if err == nil && assumed {
+		err = ErrNeedsEstimate
 	}
-	if ask.Estimate == nil && sized {
-		ask.Estimate = &Estimate{}
-		return s.Decide(ask), ErrNeedsEstimate
-	}
-	return decision, nil
+	return decision, err
 }
 
 // ParseEstimate reads what a dry run would say: a size as policies write it, 0, or "unknown".

@@ -53,7 +53,7 @@ rules:
 func TestZeroValuesRefuse(t *testing.T) {
 	set, table := mustLoad(t, readAll), tableOf("demo.crm.t", "a")
 	whole := func() Request { return ask(subject("x", "g"), selects("demo.crm.t", "a"), table) }
-	if d := set.Decide(whole()); d.Effect != Allow {
+	if d := set.decide(whole()); d.Effect != Allow {
 		t.Fatalf("the whole request is not allowed: %+v", d)
 	}
 	var nobody *Set
@@ -92,12 +92,12 @@ func TestZeroValuesRefuse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := whole()
 			c.spur(&r)
-			d := c.set.Decide(r)
+			d := c.set.decide(r)
 			if d.Effect != Refuse {
 				t.Fatalf("%s: %+v", d.Effect, d)
 			}
 			checkSound(t, d)
-			if c.set.NeedsEstimate(r) {
+			if c.set.needsEstimate(r) {
 				t.Error("BigQuery would be asked about a request that is refused anyway")
 			}
 		})
@@ -132,7 +132,7 @@ func TestA18(t *testing.T) {
 			if strings.Contains(c.more, "crm.u") {
 				name = "demo.crm.u"
 			}
-			d := mustLoad(t, base+c.more).Decide(ask(subject("x", "g"), selects(name, c.columns...), tableOf(name, c.columns...)))
+			d := mustLoad(t, base+c.more).decide(ask(subject("x", "g"), selects(name, c.columns...), tableOf(name, c.columns...)))
 			if d.Effect != Allow {
 				t.Fatal(d.Message)
 			}
@@ -168,7 +168,7 @@ func TestA24(t *testing.T) {
 			for i, first := range patterns {
 				second := patterns[(i+1)%len(patterns)]
 				set := mustLoad(t, readAll+"columns:\n"+entry(first, a)+entry(second, b))
-				d := set.Decide(ask(subject("x", "g"), selects("demo.crm.t", "c"), tableOf("demo.crm.t", "c")))
+				d := set.decide(ask(subject("x", "g"), selects("demo.crm.t", "c"), tableOf("demo.crm.t", "c")))
 				if d.Effect != Allow || len(d.Mask.Columns) != 1 {
 					t.Fatal(d.Message)
 				}
@@ -236,7 +236,7 @@ columns:
 				text = strings.Replace(rest, "  - {match: demo.crm.t.id",
 					"  - {match: 'demo.crm.t.s*', clear: true}\n  - {match: demo.crm.t.id", 1)
 			}
-			d := mustLoad(t, text).Decide(ask(subject("x", c.groups...), selects("demo.crm.t", "ssn"), tableOf("demo.crm.t", "id", "ssn")))
+			d := mustLoad(t, text).decide(ask(subject("x", c.groups...), selects("demo.crm.t", "ssn"), tableOf("demo.crm.t", "id", "ssn")))
 			if d.Effect != Allow || d.Mask.Columns[0].Mask != c.want {
 				t.Errorf("%s %s %v, want %s", d.Effect, d.Message, d.Mask.Columns, c.want)
 			}
@@ -275,14 +275,14 @@ func TestA33(t *testing.T) {
 				return
 			}
 			set := mustLoad(t, text)
-			if d := set.Decide(ask(subject("x", "g"), selects(c.table, "a"), tableOf(c.table, "a"))); d.Effect != c.want {
+			if d := set.decide(ask(subject("x", "g"), selects(c.table, "a"), tableOf(c.table, "a"))); d.Effect != c.want {
 				t.Errorf("%s by %s: %s %s", c.table, c.read, d.Effect, d.Message)
 			}
 		})
 	}
 	// One member with a sensitive column is enough.
 	set := mustLoad(t, readAll+"columns:\n  - {match: demo.crm.events_2026.a, mask: ALWAYS_NULL}\n")
-	d := set.Decide(ask(subject("x", "g"), selects("demo.crm.events_*", "a", "b"), tableOf("demo.crm.events_*", "a", "b")))
+	d := set.decide(ask(subject("x", "g"), selects("demo.crm.events_*", "a", "b"), tableOf("demo.crm.events_*", "a", "b")))
 	if d.Effect != Allow || d.Mask.Columns[0].Mask != masking.AlwaysNull || d.Mask.Columns[1].Mask != masking.DefaultMaskingValue {
 		t.Errorf("the wildcard table is not masked as its strictest member: %v %s", d.Mask.Columns, d.Message)
 	}
@@ -304,17 +304,17 @@ func TestExistenceIsNotTold(t *testing.T) {
 		Statements: missing.Analysis.Statements, Error: &googlesql.Error{Code: googlesql.ErrorSyntax,
 			Message: "Unrecognized name: nix; did you mean note?"},
 	}
-	want := Explain(set.Decide(exists)).String()
+	want := Explain(set.decide(exists)).String()
 	for name, r := range map[string]Request{"missing": missing, "missing column": column} {
 		for _, bytes := range []int64{-1, 0, 1 << 50} {
 			t.Run(fmt.Sprint(bytes), func(t *testing.T) {
 				r.Estimate = &Estimate{Bytes: bytes}
-				if got := Explain(set.Decide(r)).String(); got != want {
+				if got := Explain(set.decide(r)).String(); got != want {
 					t.Errorf("%s differs:\n%s\nfrom:\n%s", name, got, want)
 				}
 			})
 		}
-		if r.Estimate = nil; set.NeedsEstimate(r) {
+		if r.Estimate = nil; set.needsEstimate(r) {
 			t.Error("BigQuery would be asked about a table that the subject must not know")
 		}
 	}
@@ -325,11 +325,11 @@ func TestExistenceIsNotTold(t *testing.T) {
 	hiddenMissing := missing
 	hiddenMissing.Analysis = &googlesql.Analysis{Statements: hidden.Analysis.Statements, Error: missing.Analysis.Error}
 	for _, r := range []Request{hidden, hiddenMissing} {
-		if d := set.Decide(r); d.Effect != Refuse || strings.Contains(d.Message, "note") || strings.Contains(d.Message, "reviews") {
+		if d := set.decide(r); d.Effect != Refuse || strings.Contains(d.Message, "note") || strings.Contains(d.Message, "reviews") {
 			t.Errorf("told of a hidden table: %s", d.Message)
 		}
 	}
-	if stranger := set.Decide(ask(subject("s", "visitors"), selects("demo.hr.reviews", "note"))); strings.Contains(stranger.Message+
+	if stranger := set.decide(ask(subject("s", "visitors"), selects("demo.hr.reviews", "note"))); strings.Contains(stranger.Message+
 		stranger.Remedy, "crm") || strings.Contains(stranger.Message, "hr") {
 		t.Errorf("a stranger is told of what exists: %s %s", stranger.Message, stranger.Remedy)
 	}
@@ -352,7 +352,7 @@ func TestViews(t *testing.T) {
 		{"  - {match: 'demo.*.*.ssn', mask: ALWAYS_NULL}\n", Refuse, ""},
 	} {
 		t.Run(c.columns, func(t *testing.T) {
-			d := mustLoad(t, readAll+"columns:\n"+c.columns).Decide(ask(subject("x", "g"), a, view, tableOf("demo.crm.t", "social", "id")))
+			d := mustLoad(t, readAll+"columns:\n"+c.columns).decide(ask(subject("x", "g"), a, view, tableOf("demo.crm.t", "social", "id")))
 			if d.Effect != c.want || c.want == Allow && d.Mask.Columns[0].Mask != c.mask {
 				t.Errorf("%s: %s %s %v", c.columns, d.Effect, d.Message, d.Mask.Columns)
 			}
@@ -387,7 +387,7 @@ func TestConditionBomb(t *testing.T) {
 	for i := range 2000 {
 		who.People = append(who.People, fmt.Sprint("p", i))
 	}
-	if d := set.Decide(ask(who, selects("demo.crm.t", "a"), tableOf("demo.crm.t", "a"))); d.Effect != Refuse {
+	if d := set.decide(ask(who, selects("demo.crm.t", "a"), tableOf("demo.crm.t", "a"))); d.Effect != Refuse {
 		t.Errorf("an approval that cannot be evaluated lets the query through: %+v", d)
 	}
 	if _, err := LoadBytes("p.yaml",

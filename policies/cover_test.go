@@ -67,7 +67,7 @@ func TestClosedNamesAreAllThatIsTold(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := ask(subject("x", "g"), &c.analysis)
-			d := set.Decide(r)
+			d := set.decide(r)
 			if d.Effect != Refuse || !strings.HasPrefix(d.Message, c.want) {
 				t.Errorf("%s %q, want %q", d.Effect, d.Message, c.want)
 			}

@@ -2,6 +2,7 @@ package policies
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,20 +13,64 @@ import (
 	"github.com/bqgate/bqgate/internal/masking"
 )
 
-// Decide answers a request. It refuses whatever it cannot prove to be allowed.
-func (s *Set) Decide(r Request) Decision {
-	w := s.walk(&r)
-	return w.decision
+// Facts are how Decide gets what it wants to know beside the request. Each is asked at most once, and
+// only where the decision hangs on it: what is refused anyway needs none, so that BigQuery is never
+// asked about what the subject may not know. One that is nil is not to be had: what the request itself
+// says is all that is known.
+type Facts struct {
+	// RowAccess says of stored tables whether they have row access policies of BigQuery: those that the
+	// query reads, the ones behind its views among them, and no rule names.
+	RowAccess func(ctx context.Context, tables []*bigquery.Table) (map[string]bigquery.RowAccess, error)
+	// Rewrite masks tables inside the text of the request. A *googlesql.Error says why the text could
+	// not be rewritten, and makes a refusal.
+	Rewrite func(ctx context.Context, tables []MaskedTable) (*Rewritten, error)
+	// Estimate says how much the query would read. Before a dry run's word is believed, it must be known
+	// of the given tables that they have no row access policies (unmeasured).
+	Estimate func(ctx context.Context, unmeasured []*bigquery.Table) (*Estimate, error)
 }
 
-// NeedsEstimate says whether Decide would refuse this request only for want of an estimate: a rule
-// or an approval that applies looks at the query's size, or a high-value table is read. What is
-// refused anyway needs none, so that BigQuery is never asked about what the subject may not know.
-func (s *Set) NeedsEstimate(r Request) bool {
-	r.Estimate = nil
+// Decide answers a request. It refuses whatever it cannot prove to be allowed. The request comes back
+// with the facts that were asked for. An error is one of the facts'; the decision beside it is the one
+// that stood when it was asked.
+func (s *Set) Decide(ctx context.Context, r Request, facts Facts) (Decision, Request, error) {
 	w := s.walk(&r)
-	return w.needsEstimate
+	if needed := w.needsRowAccess; len(needed) > 0 && facts.RowAccess != nil {
+		known, err := facts.RowAccess(ctx, needed)
+		if err != nil {
+			return Decision{}, r, err
+		}
+		r.RowAccess = known
+		w = s.walk(&r)
+	}
+	if tables := w.decision.Rewrite; len(tables) > 0 && facts.Rewrite != nil {
+		rewritten, err := facts.Rewrite(ctx, tables)
+		var refused *googlesql.Error
+		switch {
+		case errors.As(err, &refused) && refused.Code != googlesql.ErrorUnavailable:
+			w.decision.Rewrite = nil
+			w.decision.Message += ", and the query cannot be rewritten to compute on masked values: " + strings.TrimSuffix(refused.Message, ".")
+			return w.decision, r, nil
+		case err != nil:
+			return Decision{}, r, fmt.Errorf("mask tables before the query reads them: %w", err)
+		}
+		rewritten.Tables = tables
+		r.Rewritten = rewritten
+		w = s.walk(&r)
+	}
+	wanted := w.needsEstimate || r.Sized && w.decision.Effect != Refuse
+	if r.Estimate != nil || !wanted || facts.Estimate == nil || r.Analysis == nil || r.Analysis.Error != nil {
+		return w.decision, r, nil
+	}
+	estimate, err := facts.Estimate(ctx, w.unmeasured())
+	if err != nil {
+		return w.decision, r, err
+	}
+	r.Estimate = estimate
+	return s.walk(&r).decision, r, nil
 }
+
+// decide is Decide without facts beside the request's own.
+func (s *Set) decide(r Request) Decision { return s.walk(&r).decision }
 
 // walk is one request on its way through the questions.
 type walk struct {

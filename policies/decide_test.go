@@ -33,7 +33,7 @@ func TestDecide(t *testing.T) {
 				t.Fatal(err)
 			}
 			set, request := readCase(t, archive)
-			d := set.Decide(request)
+			d := set.decide(request)
 			checkSound(t, d)
 			if proof := section(archive, "proof.json"); proof != "" { // the tables are masked first, and it is asked again
 				if len(d.Rewrite) == 0 || d.Effect != Refuse {
@@ -41,10 +41,10 @@ func TestDecide(t *testing.T) {
 				}
 				request.Rewritten = &Rewritten{Tables: d.Rewrite, Proof: &googlesql.Analysis{}}
 				mustJSON(t, proof, request.Rewritten.Proof)
-				d = set.Decide(request)
+				d = set.decide(request)
 				checkSound(t, d)
 			}
-			if needs := set.NeedsEstimate(request); needs && request.Estimate == nil && d.Effect != Refuse {
+			if needs := set.needsEstimate(request); needs && request.Estimate == nil && d.Effect != Refuse {
 				t.Error("decided without the estimate that the policy needs")
 			}
 			got := Explain(d).String()

@@ -61,7 +61,7 @@ func TestStatementsOfOthers(t *testing.T) {
 			}
 			r := ask(subject("x", "g"), analysis)
 			r.SQL = sql
-			d := set.Decide(r)
+			d := set.decide(r)
 			if d.Effect != Refuse || d.Invalid != c.invalid || !strings.Contains(d.Message, c.says) {
 				t.Errorf("%s, invalid %t: %s", d.Effect, d.Invalid, d.Message)
 			}

@@ -72,7 +72,7 @@ func TestWhereJobsRun(t *testing.T) {
 			for _, m := range []bigquery.Method{bigquery.MethodQuery, bigquery.MethodInsert, bigquery.MethodGetQueryResults,
 				bigquery.MethodGetJob} {
 				r.Method = string(m)
-				d := set.Decide(r)
+				d := set.decide(r)
 				switch {
 				case c.rule != "" && (d.Effect != Allow || d.Rule.Name != c.rule):
 					t.Errorf("%s: %s by %s: %s", m, d.Effect, d.Rule.Name, d.Message)
@@ -99,8 +99,8 @@ func TestAClosedProjectTellsNothing(t *testing.T) {
 			} {
 				r := ask(subject("x", "g"), a)
 				r.Project = project
-				d := set.Decide(r)
-				if set.NeedsEstimate(r) || len(set.NeedsRowAccess(r)) > 0 || d.Effect != Refuse {
+				d := set.decide(r)
+				if set.needsEstimate(r) || len(set.needsRowAccess(r)) > 0 || d.Effect != Refuse {
 					t.Errorf("%s: %s, or something is asked of BigQuery", project, d.Effect)
 				}
 				texts[strings.ReplaceAll(d.Message+"\n"+d.Remedy, project, "PROJECT")] = true
@@ -123,14 +123,14 @@ func TestAClosedProjectTellsNothing(t *testing.T) {
 func TestAnUnknownProject(t *testing.T) {
 	set := jobsSet(t, nil)
 	r := ask(subject("x", "g"), selects("demo.crm.t", "a"), tableOf("demo.crm.t", "a"))
-	if d := set.Decide(r); d.Effect != Refuse {
+	if d := set.decide(r); d.Effect != Refuse {
 		t.Errorf("runs without a known project: %+v", d)
 	}
-	if d := set.in("demo").Decide(r); d.Effect != Allow || d.JobsIn != nil {
+	if d := set.in("demo").decide(r); d.Effect != Allow || d.JobsIn != nil {
 		t.Errorf("asked as in project demo: %s %s", d.Effect, d.Message)
 	}
 	r.Project = "partner"
-	if d := set.in("demo").Decide(r); d.Effect != Refuse {
+	if d := set.in("demo").decide(r); d.Effect != Refuse {
 		t.Errorf("asked as in project demo, runs in partner: %+v", d)
 	}
 	if jobsSet(t, nil).Digest() == jobsSet(t, map[string]string{"default": "demo"}).Digest() ||

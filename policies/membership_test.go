@@ -53,7 +53,7 @@ func TestUnknownMemberIsRestricted(t *testing.T) {
 	for name, test := range known {
 		t.Run(name, func(t *testing.T) {
 			set, r := asked(t, strings.Replace(offsite, ", credential: special", "", 1), test.claims, 5)
-			if d := set.Decide(r); d.Effect != test.effect || !slices.Equal(d.Groups, test.groups) || len(unknownNames(d)) > 1 {
+			if d := set.decide(r); d.Effect != test.effect || !slices.Equal(d.Groups, test.groups) || len(unknownNames(d)) > 1 {
 				t.Errorf("%s %q unknown %v: %s", d.Effect, d.Groups, d.Unknown, d.Message)
 			}
 		})
@@ -66,7 +66,7 @@ func TestUnknownMemberIsRestricted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			set, r := asked(t, offsite, claims, 5)
-			d := set.Decide(r)
+			d := set.decide(r)
 			if d.Effect != Hold || d.Approval.Rule.Name != "away" ||
 				!strings.Contains(d.Approval.Why, "it is not known whether the requester is in group offsite (") {
 				t.Fatalf("%s: %+v %s", d.Effect, d.Approval, d.Message)
@@ -107,7 +107,7 @@ groups:
 `
 	t.Run("no rule of its own", func(t *testing.T) {
 		set, r := asked(t, base+"rules: [{name: r, groups: [maybe], read: [demo.crm.*]}]", `{"groups": ["team"]}`, 5)
-		d := set.Decide(r)
+		d := set.decide(r)
 		if d.Effect != Refuse || !strings.Contains(d.Message, "no policy lets") ||
 			!strings.Contains(d.Remedy, "group maybe (there is no claim site)") {
 			t.Errorf("%s: %s; %s", d.Effect, d.Message, d.Remedy)
@@ -116,7 +116,7 @@ groups:
 	t.Run("a table", func(t *testing.T) {
 		set, r := asked(t, base+"rules: [{name: a, groups: [team], read: [demo.hr.*]}, {name: r, groups: [maybe], read: [demo.crm.*]}]",
 			`{"groups": ["team"]}`, 5)
-		if d := set.Decide(r); d.Effect != Refuse {
+		if d := set.decide(r); d.Effect != Refuse {
 			t.Errorf("%s", d.Effect)
 		}
 	})
@@ -124,7 +124,7 @@ groups:
 		set, r := asked(t, base+"columns: [{match: demo.crm.orders.id, mask: ALWAYS_NULL}]\nrules: [{name: a, groups: [team], read: "+
 			"[demo.crm.*]}, "+
 			"{name: r, groups: [maybe], read: [demo.crm.*], clear: [demo.crm.orders.id]}]", `{"groups": ["team"]}`, 5)
-		if d := set.Decide(r); d.Effect != Allow || d.Mask.Columns[0].Mask != "ALWAYS_NULL" {
+		if d := set.decide(r); d.Effect != Allow || d.Mask.Columns[0].Mask != "ALWAYS_NULL" {
 			t.Errorf("%s: %+v", d.Effect, d.Mask.Columns)
 		}
 	})
@@ -134,11 +134,11 @@ groups:
 		policy := base + "rules: [{name: a, groups: [team], read: [demo.crm.*], max_bytes: 1KiB}]\napprovals: [{name: big, when: " +
 			"'estimate.bytes > 1', groups: [maybe], reviewers: [team]}]"
 		set, r := asked(t, policy, `{"groups": ["team"]}`, 1<<20)
-		if d := set.Decide(r); d.Effect != Refuse || !strings.Contains(d.Message, "at most 1 KiB") {
+		if d := set.decide(r); d.Effect != Refuse || !strings.Contains(d.Message, "at most 1 KiB") {
 			t.Errorf("%s: %s", d.Effect, d.Message)
 		}
 		set, r = asked(t, policy, `{"groups": ["team"], "site": "lab"}`, 1<<20)
-		if d := set.Decide(r); d.Effect != Hold {
+		if d := set.decide(r); d.Effect != Hold {
 			t.Errorf("for a certain member: %s: %s", d.Effect, d.Message)
 		}
 	})
@@ -175,7 +175,7 @@ approvals: [{name: g, when: '` + when + `', reviewers: [trusted]}]`
 		t.Run(when, func(t *testing.T) {
 			for i, claims := range []string{nobodyKnows, all} {
 				set, r := asked(t, policy(when), claims, 5)
-				if d := set.Decide(r); d.Effect != want[i] {
+				if d := set.decide(r); d.Effect != want[i] {
 					t.Errorf("%s: %s (%s), want %s", claims, d.Effect, d.Message, want[i])
 				}
 			}
@@ -188,7 +188,7 @@ approvals: [{name: g, when: '` + when + `', reviewers: [trusted]}]`
 		}
 		set, r := asked(t, text+"rules: [{name: r, groups: [team], read: [demo.crm.*]}]\napprovals: [{name: p, when: 'size(groups) > "+
 			"100', reviewers: [team]}]", nobodyKnows, 5)
-		if d := set.Decide(r); d.Effect != Hold {
+		if d := set.decide(r); d.Effect != Hold {
 			t.Errorf("%s: %s", d.Effect, d.Message)
 		}
 	})
@@ -203,7 +203,7 @@ func TestUnknownRequesterNeedsTwo(t *testing.T) {
 			r.Subject.Workload, r.Subject.Mapped = workload, mapped
 			set := mustLoad(t, strings.Replace(offsite, ", credential: special", "", 1))
 			want := map[bool]int{true: 1, false: 2}[mapped]
-			if d := set.Decide(r); d.Effect != Hold || d.Approval.Quorum != want {
+			if d := set.decide(r); d.Effect != Hold || d.Approval.Quorum != want {
 				t.Errorf("workload %t, mapped %t: %s %+v, want a quorum of %d", workload, mapped, d.Effect, d.Approval, want)
 			}
 		}
@@ -278,7 +278,7 @@ approvals: [{name: p, when: '` + approval + `', reviewers: [team]}]`
 		t.Run(test.when+"/"+strings.Join(test.people, "+"), func(t *testing.T) {
 			set, r := asked(t, policy(test.when, test.when), `{"groups": ["team"]}`, 5)
 			r.Subject.People, r.Subject.Known, r.Subject.Mapped = test.people, test.known, len(test.known) > 0
-			d := set.Decide(r)
+			d := set.decide(r)
 			member := "no"
 			switch {
 			case slices.Contains(d.Groups, "named"):

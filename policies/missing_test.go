@@ -64,7 +64,7 @@ func TestColumnsThatAreNotThere(t *testing.T) {
 			t.Run(name+", unlisted "+rest, func(t *testing.T) {
 				set := mustLoad(t, readAll+"columns:\n  - {match: "+c.match+", mask: ALWAYS_NULL}\ntables:\n  - {match: demo.crm.*, "+
 					"unlisted: "+rest+"}\n")
-				d := set.Decide(ask(subject("x", "g"), selects(c.table.TableReference.String(), "id"), nested, c.table))
+				d := set.decide(ask(subject("x", "g"), selects(c.table.TableReference.String(), "id"), nested, c.table))
 				if c.cause == "" {
 					if d.Effect != Allow || d.Cause != "" {
 						t.Errorf("%s: %s %s", d.Effect, d.Message, d.Cause)
@@ -118,13 +118,13 @@ func TestColumnsThatAreNotThereByOtherWays(t *testing.T) {
 			"ALWAYS_NULL}\ntables:", 1), selects("demo.crm.t", "id"), Refuse},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := mustLoad(t, c.policy).Decide(ask(subject("x", "g"), c.analysis, table, view, tableOf("demo.crm.u", "id")))
+			d := mustLoad(t, c.policy).decide(ask(subject("x", "g"), c.analysis, table, view, tableOf("demo.crm.u", "id")))
 			if d.Effect != c.want {
 				t.Errorf("%s %s", d.Effect, d.Message)
 			}
 		})
 	}
-	told := Explain(mustLoad(t, readAll+wrong).Decide(ask(subject("x", "g"), selects("demo.crm.t", "id"), table)))
+	told := Explain(mustLoad(t, readAll+wrong).decide(ask(subject("x", "g"), selects("demo.crm.t", "id"), table)))
 	if !strings.Contains(told.String(),
 		"to mend     policy.yaml:6: columns entry demo.crm.t.snn: demo.crm.t has no column snn (did you mean ssn?)") || told.Cause == "" {
 		t.Errorf("explain does not say what to mend:\n%s", told)

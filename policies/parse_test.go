@@ -198,6 +198,6 @@ func FuzzLoad(f *testing.F) {
 		}
 		r := ask(subject("a", "ai-agents"), selects("demo.crm.customers", "ssn"))
 		r.Tables, r.RowAccess, r.Estimate = tables, noRowAccess(tables), &Estimate{Bytes: 1}
-		checkSound(t, set.Decide(r))
+		checkSound(t, set.decide(r))
 	})
 }

@@ -24,14 +24,14 @@ type Request struct {
 	// Tables holds the schema of each table the analysis names, by "project.dataset.table".
 	Tables map[string]*bigquery.Table
 	// RowAccess says which of them have row access policies of BigQuery, as far as that is known.
-	// NeedsRowAccess lists those of which Decide wants to know it.
 	RowAccess map[string]bigquery.RowAccess
 	// Rewritten is set when the tables that an earlier Decision demanded were masked first.
 	// Analysis stays that of the query as it was asked.
 	Rewritten *Rewritten
-	// Estimate is what a dry run said; nil if none was made. NeedsEstimate says whether Decide
-	// wants one.
+	// Estimate is what a dry run said; nil if none was made.
 	Estimate *Estimate
+	// Sized wants an estimate of whatever is not refused: the answer shows it.
+	Sized bool
 	// Credential is the one that a finished job ran under. Its rows are shown under a rule with
 	// this credential only. "" for a query that has not run.
 	Credential string

@@ -40,33 +40,6 @@ type Rewritten struct {
 	Proof *googlesql.Analysis
 }
 
-// Rewriter masks tables inside the text of the request that it was made for.
-type Rewriter func(tables []MaskedTable) (*Rewritten, error)
-
-// Judge decides about a request, and where the answer is that tables must be masked first, has them
-// masked and decides again. An error is one of the rewriter; a *googlesql.Error among them says why
-// the text could not be rewritten, and is made a refusal here.
-func (s *Set) Judge(r Request, rewrite Rewriter) (Decision, error) {
-	d := s.Decide(r)
-	if len(d.Rewrite) == 0 {
-		return d, nil
-	}
-	tables := d.Rewrite
-	rewritten, err := rewrite(tables)
-	var refused *googlesql.Error
-	if errors.As(err, &refused) && refused.Code != googlesql.ErrorUnavailable {
-		d.Rewrite = nil
-		d.Message += ", and the query cannot be rewritten to compute on masked values: " + strings.TrimSuffix(refused.Message, ".")
-		return d, nil
-	}
-	if err != nil {
-		return Decision{}, fmt.Errorf("mask tables before the query reads them: %w", err)
-	}
-	rewritten.Tables = tables
-	r.Rewritten = rewritten
-	return s.Decide(r), nil
-}
-
 // TableMasks turns tables into what the rewriting of a text needs. The salt is for RANDOM_HASH. A
 // rule that SQL cannot express is an error that is a *googlesql.Error.
 func TableMasks(tables []MaskedTable, salt []byte) ([]googlesql.TableMask, error) {

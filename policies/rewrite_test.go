@@ -86,7 +86,7 @@ func TestOtherUse(t *testing.T) {
 		t.Run(c.says, func(t *testing.T) {
 			r := using(t, c.columns...)
 			demanded := ""
-			d, err := set.Judge(r, func(tables []MaskedTable) (*Rewritten, error) {
+			d, err := set.judge(r, func(tables []MaskedTable) (*Rewritten, error) {
 				for _, column := range tables[0].Columns {
 					demanded = strings.TrimSpace(demanded + " " + column.Name)
 				}
@@ -118,7 +118,7 @@ func TestOtherUse(t *testing.T) {
 func TestNoApprovalForOtherUse(t *testing.T) {
 	set := mustLoad(t, strings.Replace(usePolicy, "size(other_use) > 0", "size(other_use) > 7", 1))
 	r := using(t, "card_number")
-	d, err := set.Judge(r, func([]MaskedTable) (*Rewritten, error) { return &Rewritten{Proof: without(r, "card_number")}, nil })
+	d, err := set.judge(r, func([]MaskedTable) (*Rewritten, error) { return &Rewritten{Proof: without(r, "card_number")}, nil })
 	if err != nil || d.Effect != Refuse || !strings.Contains(d.Message, "its rule is `approve`, and no approval holds this query") {
 		t.Errorf("%+v, %v", d, err)
 	}
@@ -150,7 +150,7 @@ func TestProofIsChecked(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			asked := 0
-			d, err := set.Judge(r, func([]MaskedTable) (*Rewritten, error) { asked++; return &Rewritten{Proof: proof}, nil })
+			d, err := set.judge(r, func([]MaskedTable) (*Rewritten, error) { asked++; return &Rewritten{Proof: proof}, nil })
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -161,7 +161,7 @@ func TestProofIsChecked(t *testing.T) {
 		})
 	}
 	// Why a text cannot be rewritten is said; a fault stays a fault.
-	d, err := set.Judge(r, func([]MaskedTable) (*Rewritten, error) {
+	d, err := set.judge(r, func([]MaskedTable) (*Rewritten, error) {
 		return nil, &googlesql.Error{Code: googlesql.ErrorUnsupported, Message: "the reason."}
 	})
 	if err != nil || d.Effect != Refuse || len(d.Rewrite) != 0 ||
@@ -169,7 +169,7 @@ func TestProofIsChecked(t *testing.T) {
 		t.Errorf("%+v, %v", d, err)
 	}
 	for _, fault := range []error{errors.New("broken"), &googlesql.Error{Code: googlesql.ErrorUnavailable, Message: "later"}} {
-		if d, err := set.Judge(r, func([]MaskedTable) (*Rewritten, error) { return nil, fault }); !errors.Is(err, fault) ||
+		if d, err := set.judge(r, func([]MaskedTable) (*Rewritten, error) { return nil, fault }); !errors.Is(err, fault) ||
 			d.Effect != Refuse {
 			t.Errorf("%+v, %v", d, err)
 		}
@@ -182,7 +182,7 @@ func TestPolicyChangedAfterRewriting(t *testing.T) {
 	then := mustLoad(t, usePolicy)
 	r := using(t, "ssn", "phones.number")
 	var tables []MaskedTable
-	if _, err := then.Judge(r, func(demanded []MaskedTable) (*Rewritten, error) {
+	if _, err := then.judge(r, func(demanded []MaskedTable) (*Rewritten, error) {
 		tables = demanded
 		return &Rewritten{Proof: without(r, "ssn", "phones.number")}, nil
 	}); err != nil {
@@ -205,7 +205,7 @@ func TestPolicyChangedAfterRewriting(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			today := mustLoad(t, strings.Replace(usePolicy, c.from, c.to, 1))
-			d := today.Decide(r)
+			d := today.decide(r)
 			checkSound(t, d)
 			if d.Effect != c.effect {
 				t.Errorf("%s: %s %q", name, d.Effect, d.Message)
@@ -220,12 +220,12 @@ func TestPolicyChangedAfterRewriting(t *testing.T) {
 	r = using(t, "phones.number", "phones.kind")
 	r.Rewritten = &Rewritten{Tables: tables, Proof: without(r, "phones.number", "phones.kind")}
 	today := mustLoad(t, strings.Replace(usePolicy, "demo.crm.customers.email", "demo.crm.customers.phones.kind", 1))
-	if d := today.Decide(r); d.Effect != Refuse {
+	if d := today.decide(r); d.Effect != Refuse {
 		t.Errorf("a field that passed is sensitive today: %s %v", d.Effect, d.MaskedFirst)
 	}
 	today = mustLoad(t, strings.Replace(usePolicy, "crm.customers.email, mask: EMAIL_MASK, other_use: deny",
 		"crm.customers.phones.kind, mask: EMAIL_MASK", 1))
-	if d := today.Decide(r); d.Effect != Refuse || !strings.Contains(d.Message, "the policy has changed") {
+	if d := today.decide(r); d.Effect != Refuse || !strings.Contains(d.Message, "the policy has changed") {
 		t.Errorf("a field that passed is sensitive today: %s %q", d.Effect, d.Message)
 	}
 }

@@ -9,15 +9,6 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 )
 
-// NeedsRowAccess lists the tables of which Decide wants to know whether they have row access
-// policies: what the query reads of stored tables, the ones behind its views among them, and no
-// rule names. What is refused anyway needs none, so that BigQuery is never asked about what the
-// subject may not know.
-func (s *Set) NeedsRowAccess(r Request) []*bigquery.Table {
-	r.RowAccess = nil
-	return s.walk(&r).needsRowAccess
-}
-
 // rows: BigQuery applies row access policies to the account that a query runs under, and many
 // subjects share it. Whoever asks would see the account's rows, so a table that has such policies
 // is refused unless a rule names it (A34).
@@ -55,14 +46,15 @@ func (w *walk) rows() error {
 	return nil
 }
 
-// Unmeasured lists the tables of which it must be known, before an estimate of the query's size is
+// unmeasured lists the tables of which it must be known, before an estimate of the query's size is
 // believed, that they have no row access policies: those that a rule names, of which nothing was
 // asked so far. BigQuery "hides sensitive statistics on all queries against tables with row-level
 // security", the number of bytes processed among them, and a dry run may say 0.
 // https://cloud.google.com/bigquery/docs/best-practices-row-level-security
-func (s *Set) Unmeasured(r Request) []*bigquery.Table {
+func (w *walk) unmeasured() []*bigquery.Table {
+	r := w.request
 	var all []*bigquery.Table
-	for _, v := range s.walk(&r).tables {
+	for _, v := range w.tables {
 		if !v.stored || metadata(v.id.Dataset, v.id.Table) {
 			continue
 		}

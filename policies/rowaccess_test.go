@@ -86,10 +86,10 @@ func TestA34(t *testing.T) {
 			set, table := mustLoad(t, c.policy), tableOf(c.table, "a")
 			r := ask(subject("x", c.groups...), selects(c.table, "a"), table)
 			r.RowAccess = map[string]bigquery.RowAccess{c.table: c.access}
-			if needs := set.NeedsRowAccess(r); (len(needs) == 1) != c.asks || c.asks && needs[0] != table {
+			if needs := set.needsRowAccess(r); (len(needs) == 1) != c.asks || c.asks && needs[0] != table {
 				t.Errorf("wants to know it of %v", needs)
 			}
-			d := set.Decide(r)
+			d := set.decide(r)
 			checkSound(t, d)
 			if (d.Effect == Allow) != c.allow || !strings.Contains(d.Message, c.says) || !strings.Contains(d.Remedy, c.remedy) ||
 				d.Effect == Refuse && d.Rule.ID() != "policy/r" {
@@ -109,15 +109,15 @@ func TestWhatIsAskedForRowAccess(t *testing.T) {
 	behind := selects("demo.crm.t", "a")
 	behind.Statements[0].Tables = []string{"demo.crm.INFORMATION_SCHEMA.TABLES", "demo.crm.t", "demo.crm.v"}
 	r := ask(subject("x", "g"), behind, table, view, metadata)
-	if needs := set.NeedsRowAccess(r); !slices.Equal(needs, []*bigquery.Table{table}) {
+	if needs := set.needsRowAccess(r); !slices.Equal(needs, []*bigquery.Table{table}) {
 		t.Errorf("asked of %v", needs)
 	}
 	r.RowAccess = map[string]bigquery.RowAccess{"demo.crm.t": bigquery.RowAccessPolicies}
-	if d := set.Decide(r); d.Effect != Refuse || !strings.Contains(d.Message, "crm.t has row access policies") {
+	if d := set.decide(r); d.Effect != Refuse || !strings.Contains(d.Message, "crm.t has row access policies") {
 		t.Errorf("behind a view: %s %s", d.Effect, d.Message)
 	}
 	r.RowAccess = map[string]bigquery.RowAccess{"demo.crm.t": bigquery.RowAccessNone}
-	if d := set.Decide(r); d.Effect != Allow {
+	if d := set.decide(r); d.Effect != Allow {
 		t.Errorf("behind a view, without policies: %s %s", d.Effect, d.Message)
 	}
 	closed := selects("demo.hr.reviews", "note")
@@ -130,13 +130,13 @@ func TestWhatIsAskedForRowAccess(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := ask(subject("x", "g"), a, table, tableOf("demo.hr.reviews", "note"))
-			if needs := set.NeedsRowAccess(r); len(needs) != 0 {
+			if needs := set.needsRowAccess(r); len(needs) != 0 {
 				t.Errorf("%s: asked of %v", name, needs)
 			}
 		})
 	}
 	var nobody *Set
-	if needs := nobody.NeedsRowAccess(r); len(needs) != 0 {
+	if needs := nobody.needsRowAccess(r); len(needs) != 0 {
 		t.Errorf("no policy: asked of %v", needs)
 	}
 }

@@ -146,7 +146,7 @@ func TestNeedsEstimate(t *testing.T) {
 			r := ask(c.who, selects(c.table, firstColumn(t, c.table)))
 			r.Tables = catalog(t)
 			r.RowAccess = noRowAccess(r.Tables)
-			if got := set.NeedsEstimate(r); got != c.want {
+			if got := set.needsEstimate(r); got != c.want {
 				t.Errorf("%s: %v", c.name, got)
 			}
 		})
@@ -166,7 +166,7 @@ func TestSeveralFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := set.Decide(ask(subject("x"), selects("demo.crm.t", "a"), tableOf("demo.crm.t", "a")))
+	d := set.decide(ask(subject("x"), selects("demo.crm.t", "a"), tableOf("demo.crm.t", "a")))
 	if d.Effect != Allow || d.Rule != (RuleRef{Policy: "rules", Name: "r", File: "policies/rules.yaml", Line: 3}) {
 		t.Errorf("%s by %+v: an agent must not read folders of the machine", d.Effect, d.Rule)
 	}
@@ -283,7 +283,7 @@ func TestDecideConcurrently(t *testing.T) {
 			for range 50 {
 				r := ask(subject("a", "analysts"), selects("demo.crm.customers", "ssn", "email"))
 				r.Tables, r.RowAccess = tables, noRowAccess(tables)
-				if d := set.Decide(r); d.Effect != Allow || d.Mask.Columns[0].Mask != masking.LastFourCharacters ||
+				if d := set.decide(r); d.Effect != Allow || d.Mask.Columns[0].Mask != masking.LastFourCharacters ||
 					d.Mask.Columns[1].Mask != masking.Clear {
 					t.Errorf("%s %s", d.Effect, d.Message)
 				}
@@ -301,7 +301,7 @@ func BenchmarkDecide(b *testing.B) {
 			r.Tables, r.RowAccess, r.Estimate = tables, noRowAccess(tables), &Estimate{Bytes: 1000}
 			b.ReportAllocs()
 			for b.Loop() {
-				if set.Decide(r).Effect != Allow {
+				if set.decide(r).Effect != Allow {
 					b.Fatal("not allowed")
 				}
 			}

@@ -72,7 +72,7 @@ func TestApprovalsByNameAreNotEvaded(t *testing.T) {
 				r := ask(subject("x", "g"), selects(table.TableReference.String(), "employee"), tableOf("demo.finance.payroll", "employee"),
 					tableOf("demo.finance.first", "employee"), table)
 				r.Estimate = &Estimate{Bytes: 1}
-				d := set.Decide(r)
+				d := set.decide(r)
 				if d.Effect != Hold {
 					t.Fatalf("%s %s, want it held", d.Effect, d.Message)
 				}
@@ -82,7 +82,7 @@ func TestApprovalsByNameAreNotEvaded(t *testing.T) {
 		t.Run(when+" another table", func(t *testing.T) {
 			r := ask(subject("x", "g"), selects("demo.crm.orders", "id"), other)
 			r.Estimate = &Estimate{Bytes: 1}
-			if d := set.Decide(r); d.Effect != Allow {
+			if d := set.decide(r); d.Effect != Allow {
 				t.Errorf("%s %s", d.Effect, d.Message)
 			}
 		})
@@ -114,7 +114,7 @@ func TestApprovalsThatWantAllTables(t *testing.T) {
 	} {
 		t.Run(c.when, func(t *testing.T) {
 			set := mustLoad(t, standsForPolicy+"approvals:\n  - {name: a, when: '"+c.when+"', reviewers: [r]}\n")
-			if d := set.Decide(ask(subject("x", "g"), c.analysis, members, view,
+			if d := set.decide(ask(subject("x", "g"), c.analysis, members, view,
 				tableOf("demo.finance.payroll", "employee"))); d.Effect != c.want {
 				t.Errorf("%s %s, want %s", d.Effect, d.Message, c.want)
 			}
@@ -134,7 +134,7 @@ func TestLimitsOfMembersHold(t *testing.T) {
 			r := ask(subject("x", "g"), selects(table.TableReference.String(), "employee"), tableOf("demo.finance.payroll", "employee"),
 				tableOf("demo.finance.first", "employee"), table)
 			r.Estimate = &Estimate{Bytes: 1}
-			d := set.Decide(r)
+			d := set.decide(r)
 			switch {
 			case name == "a snapshot of a gone table":
 				return // nobody answers for it
@@ -144,7 +144,7 @@ func TestLimitsOfMembersHold(t *testing.T) {
 				t.Errorf("it runs with credential %s", d.Credential)
 			}
 			r.Estimate = &Estimate{Bytes: 2 << 30}
-			if d := set.Decide(r); d.Effect != Refuse || !strings.Contains(d.Message, "at most 1 GiB") {
+			if d := set.decide(r); d.Effect != Refuse || !strings.Contains(d.Message, "at most 1 GiB") {
 				t.Errorf("over the limit: %s %s", d.Effect, d.Message)
 			}
 		})
@@ -171,13 +171,13 @@ approvals:
 			a.Statements[0].Uses = []googlesql.Use{{Column: full + ".salary", In: googlesql.UseFilter, Offset: -1}}
 			r := ask(subject("x", "g"), a, tableOf("demo.finance.payroll", "employee", "salary"),
 				tableOf("demo.finance.first", "employee", "salary"), table)
-			d := set.Decide(r)
+			d := set.decide(r)
 			if len(d.Rewrite) == 0 {
 				t.Fatalf("nothing has to be masked first: %s %s", d.Effect, d.Message)
 			}
 			proof := selects(full, "employee")
 			r.Rewritten = &Rewritten{Tables: d.Rewrite, Proof: proof}
-			if d = set.Decide(r); d.Effect != Hold {
+			if d = set.decide(r); d.Effect != Hold {
 				t.Errorf("%s %s, want it held", d.Effect, d.Message)
 			}
 		})
@@ -198,7 +198,7 @@ func TestConditionsOverManyMembers(t *testing.T) {
 	} {
 		t.Run(when, func(t *testing.T) {
 			set := mustLoad(t, standsForPolicy+"approvals:\n  - {name: a, when: '"+when+"', reviewers: [r]}\n")
-			if d := set.Decide(ask(subject("x", "g"), selects("demo.finance.d_*", "employee"), table)); d.Effect != want {
+			if d := set.decide(ask(subject("x", "g"), selects("demo.finance.d_*", "employee"), table)); d.Effect != want {
 				t.Errorf("%s: %s %s, want %s", when, d.Effect, d.Message, want)
 			}
 		})

@@ -20,13 +20,13 @@ func TestOlderStateOfATableWithSensitiveColumns(t *testing.T) {
 tables: [{match: demo.crm.people, unlisted: clear}]
 `)
 	people, plain := tableOf("demo.crm.people", "name", "ssn"), tableOf("demo.crm.plain", "a")
-	if d := set.Decide(ask(subject("x", "g"), selects("demo.crm.people", "name"), people)); d.Effect != Allow {
+	if d := set.decide(ask(subject("x", "g"), selects("demo.crm.people", "name"), people)); d.Effect != Allow {
 		t.Fatalf("the table as it is now is not allowed: %+v", d)
 	}
-	if d := set.Decide(ask(subject("x", "g"), travels("demo.crm.plain", "a"), plain)); d.Effect != Allow {
+	if d := set.decide(ask(subject("x", "g"), travels("demo.crm.plain", "a"), plain)); d.Effect != Allow {
 		t.Errorf("an older state of a table without sensitive columns is not allowed: %+v", d)
 	}
-	d := set.Decide(ask(subject("x", "g"), travels("demo.crm.people", "name"), people))
+	d := set.decide(ask(subject("x", "g"), travels("demo.crm.people", "name"), people))
 	if d.Effect != Refuse || !strings.Contains(d.Message, "FOR SYSTEM_TIME AS OF") {
 		t.Errorf("an older state of a table with sensitive columns: %v %q", d.Effect, d.Message)
 	}
@@ -35,7 +35,7 @@ tables: [{match: demo.crm.people, unlisted: clear}]
 	view.Type = "VIEW"
 	a := travels("demo.crm.v", "a")
 	a.Statements[0].Tables = []string{"demo.crm.plain", "demo.crm.v"}
-	d = set.Decide(ask(subject("x", "g"), a, view, plain))
+	d = set.decide(ask(subject("x", "g"), a, view, plain))
 	if d.Effect != Refuse || !strings.Contains(d.Message, "is a view and is read as it was at another time") {
 		t.Errorf("an older state of a view of clear tables: %v %q", d.Effect, d.Message)
 	}

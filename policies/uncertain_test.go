@@ -80,7 +80,7 @@ func TestA44(t *testing.T) {
 				tables = append(tables, tableOf("demo.crm.people", "name", "ssn"))
 				a.Statements[0].Tables = append(a.Statements[0].Tables, "demo.crm.people")
 			}
-			d := set.Decide(ask(subject("x", "g"), a, tables...))
+			d := set.decide(ask(subject("x", "g"), a, tables...))
 			if allowed := d.Effect == Allow; allowed != c.allow || !strings.Contains(d.Message, c.says) {
 				t.Errorf("%v %q, want allowed %v and %q", d.Effect, d.Message, c.allow, c.says)
 			}
@@ -114,7 +114,7 @@ func TestA44(t *testing.T) {
 			a := selects("demo.crm.log_*", "a")
 			a.Statements[0].Columns[0].Sources = []googlesql.Source{{Column: "demo.crm.log_*." + c.column, Carry: googlesql.CarryDerived}}
 			a.Statements[0].Uncertain = []googlesql.Uncertain{{Table: "demo.crm.log_*", Why: c.why}}
-			if d := set.Decide(ask(subject("x", "g"), a, table)); (d.Effect == Allow) != c.allow {
+			if d := set.decide(ask(subject("x", "g"), a, table)); (d.Effect == Allow) != c.allow {
 				t.Errorf("%v %q, want allowed %v", d.Effect, d.Message, c.allow)
 			}
 		})
@@ -122,7 +122,7 @@ func TestA44(t *testing.T) {
 	// A table that the walk does not know is none of which anything is certain.
 	a := selects("demo.crm.log", "a")
 	a.Statements[0].Uncertain = []googlesql.Uncertain{{Table: "demo.crm.other", Why: then}}
-	if d := mustLoad(t, ssn).Decide(ask(subject("x", "g"), a, tableOf("demo.crm.log", "a"))); d.Effect != Refuse {
+	if d := mustLoad(t, ssn).decide(ask(subject("x", "g"), a, tableOf("demo.crm.log", "a"))); d.Effect != Refuse {
 		t.Errorf("a table that nobody knows: %v", d.Effect)
 	}
 }
@@ -145,7 +145,7 @@ func TestWildcardsAreJudgedByTheUnionOfTheirMembers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			table := tableOf("demo.crm.log_*", newest)
 			table.Others = []bigquery.Schema{tableOf("demo.crm.log_*", strings.Fields(c.others)...).Schema}
-			d := mustLoad(t, readAll+"columns: ["+c.entry+"]\n").Decide(ask(subject("x", "g"), selects("demo.crm.log_*", "id"), table))
+			d := mustLoad(t, readAll+"columns: ["+c.entry+"]\n").decide(ask(subject("x", "g"), selects("demo.crm.log_*", "id"), table))
 			if d.Effect != Allow || d.Mask.Columns[0].Mask != c.want {
 				t.Errorf("%v %v %q, want %s", d.Effect, d.Mask.Columns, d.Message, c.want)
 			}
@@ -204,7 +204,7 @@ func TestA45(t *testing.T) {
 			for _, t := range withOrigins(snap) {
 				r.RowAccess[t.TableReference.String()] = bigquery.RowAccessNone
 			}
-			d := mustLoad(t, readAll+sensitive+c.more).Decide(r)
+			d := mustLoad(t, readAll+sensitive+c.more).decide(r)
 			var rules []string
 			for _, column := range d.Mask.Columns {
 				rules = append(rules, string(column.Mask))
@@ -225,7 +225,7 @@ func TestA45(t *testing.T) {
 		t.Error("a snapshot of a high-value table is none")
 	}
 	r := ask(subject("x", "g"), selects("demo.crm.snap", "id"), snap)
-	asked := set.NeedsRowAccess(r)
+	asked := set.needsRowAccess(r)
 	var names []string
 	for _, a := range asked {
 		names = append(names, a.TableReference.Table)
@@ -234,7 +234,7 @@ func TestA45(t *testing.T) {
 		t.Errorf("row access policies are asked of %s", got)
 	}
 	r.RowAccess["demo.crm.clone"], r.RowAccess["demo.crm.people"] = bigquery.RowAccessNone, bigquery.RowAccessPolicies
-	if d := set.Decide(r); d.Effect != Refuse || !strings.Contains(d.Message, "crm.snap has row access policies") {
+	if d := set.decide(r); d.Effect != Refuse || !strings.Contains(d.Message, "crm.snap has row access policies") {
 		t.Errorf("a snapshot of a table with row access policies: %v %q", d.Effect, d.Message)
 	}
 }
@@ -251,7 +251,7 @@ func TestMoreThanFiftyTables(t *testing.T) {
 			a.Statements[0].Tables = append(a.Statements[0].Tables, name)
 			tables = append(tables, tableOf(name, "a"))
 		}
-		d := mustLoad(t, readAll).Decide(ask(subject("x", "g"), a, tables...))
+		d := mustLoad(t, readAll).decide(ask(subject("x", "g"), a, tables...))
 		if (d.Effect == Allow) != (n == 50) || n > 50 && !strings.Contains(d.Message, "it reads 51 tables") {
 			t.Errorf("%d tables: %v %q", n, d.Effect, d.Message)
 		}

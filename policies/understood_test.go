@@ -33,7 +33,7 @@ func TestWhatIsNotThereIsTold(t *testing.T) {
 			r := ask(subject("x", "g"), analysis)
 			id := bigquery.TableID{Project: "demo", Dataset: "crm", Table: "t"}
 			r.Tables = map[string]*bigquery.Table{id.String(): {TableReference: id, Type: "TABLE"}}
-			d := set.Decide(r)
+			d := set.decide(r)
 			if d.Effect != Refuse || strings.Contains(d.Message, message) != told {
 				t.Errorf("%s %q, told: %t", d.Effect, d.Message, told)
 			}

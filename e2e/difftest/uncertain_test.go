@@ -188,11 +188,11 @@ func (w *oddWorld) judge(t *testing.T, sql string, blind bool) (policies.Decisio
 			Claims: map[string]any{}},
 		Method: "jobs.query", Project: project, SQL: sql, Analysis: analysis, Tables: analysis.Tables,
 	}
-	if ask.RowAccess, err = googlesql.RowAccess(ctx, c, w.set.NeedsRowAccess(ask)); err != nil {
-		t.Fatal(err)
+	rowAccess := func(ctx context.Context, tables []*bigquery.Table) (map[string]bigquery.RowAccess, error) {
+		return googlesql.RowAccess(ctx, c, tables)
 	}
 	forwarded := sql
-	d, err := w.set.Judge(ask, func(tables []policies.MaskedTable) (*policies.Rewritten, error) {
+	d, _, err := w.set.Decide(ctx, ask, policies.Facts{RowAccess: rowAccess, Rewrite: func(ctx context.Context, tables []policies.MaskedTable) (*policies.Rewritten, error) {
 		masks, err := policies.TableMasks(tables, []byte("0123456789abcdef0123456789abcdef"))
 		if err != nil {
 			return nil, err
@@ -203,7 +203,7 @@ func (w *oddWorld) judge(t *testing.T, sql string, blind bool) (policies.Decisio
 		}
 		forwarded = made.SQL
 		return &policies.Rewritten{Proof: made.Proof}, nil
-	})
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}

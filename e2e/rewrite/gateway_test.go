@@ -81,10 +81,10 @@ func (g *gate) judge(ctx context.Context, sql string) (outcome, error) {
 		},
 		Method: "jobs.query", Project: g.project, SQL: sql, Analysis: analysis, Tables: analysis.Tables,
 	}
-	if ask.RowAccess, err = googlesql.RowAccess(ctx, g.catalog, g.set.NeedsRowAccess(ask)); err != nil {
-		return outcome{}, err
+	rowAccess := func(ctx context.Context, tables []*bigquery.Table) (map[string]bigquery.RowAccess, error) {
+		return googlesql.RowAccess(ctx, g.catalog, tables)
 	}
-	v.decision, err = g.set.Judge(ask, func(tables []policies.MaskedTable) (*policies.Rewritten, error) {
+	v.decision, _, err = g.set.Decide(ctx, ask, policies.Facts{RowAccess: rowAccess, Rewrite: func(ctx context.Context, tables []policies.MaskedTable) (*policies.Rewritten, error) {
 		masks, err := policies.TableMasks(tables, salt)
 		if err != nil {
 			return nil, err
@@ -95,7 +95,7 @@ func (g *gate) judge(ctx context.Context, sql string) (outcome, error) {
 		}
 		v.sql, v.masked = made.SQL, true
 		return &policies.Rewritten{Proof: made.Proof}, nil
-	})
+	}})
 	return v, err
 }
 
