@@ -45,19 +45,17 @@ func (a answer) transient(err error) bool {
 		})
 }
 
-// send sends a request until it is answered for good, or the context ends. It says how often it was
-// sent.
-func (c *retrying) send(ctx context.Context, method, path string, body any) (a answer, tries int, err error) {
+// send sends a request until it is answered for good, or the context ends.
+func (c *retrying) send(ctx context.Context, method, path string, body any) (a answer, err error) {
 	pause := 50 * time.Millisecond
-	for {
-		tries++
+	for tries := 1; ; tries++ {
 		a, err = c.once(ctx, method, path, body)
 		if !a.transient(err) {
-			return a, tries, nil
+			return a, nil
 		}
 		select {
 		case <-ctx.Done():
-			return a, tries, fmt.Errorf("%s %s, sent %d times, ends with %d %s: %w", method, path, tries, a.Status, a.Body, ctx.Err())
+			return a, fmt.Errorf("%s %s, sent %d times, ends with %d %s: %w", method, path, tries, a.Status, a.Body, ctx.Err())
 		case <-time.After(time.Duration(rand.Int64N(int64(pause)))):
 		}
 		pause = min(2*pause, 2*time.Second)
@@ -97,7 +95,7 @@ func (c *retrying) keep() { c.d.got = append(c.d.got, c.got...) }
 
 // byQuery is query_and_wait: jobs.query, then jobs.getQueryResults while it is not complete.
 func (c *retrying) byQuery(ctx context.Context, sql, requestID string) (answer, error) {
-	a, _, err := c.send(ctx, "POST", "/queries", map[string]any{"query": sql, "useLegacySql": false, "requestId": requestID})
+	a, err := c.send(ctx, "POST", "/queries", map[string]any{"query": sql, "useLegacySql": false, "requestId": requestID})
 	if err != nil || a.Status != 200 {
 		return a, err
 	}
@@ -107,17 +105,17 @@ func (c *retrying) byQuery(ctx context.Context, sql, requestID string) (answer, 
 // byInsert is query().result(): jobs.insert, jobs.get where the job is there already, then the
 // results.
 func (c *retrying) byInsert(ctx context.Context, sql, jobID string) (answer, error) {
-	a, _, err := c.send(ctx, "POST", "/jobs", map[string]any{
+	a, err := c.send(ctx, "POST", "/jobs", map[string]any{
 		"jobReference":  map[string]any{"projectId": c.d.Project, "jobId": jobID},
 		"configuration": map[string]any{"query": map[string]any{"query": sql, "useLegacySql": false}},
 	})
 	if err == nil && a.Status == 409 {
-		a, _, err = c.send(ctx, "GET", "/jobs/"+jobID+"?projection=full", nil)
+		a, err = c.send(ctx, "GET", "/jobs/"+jobID+"?projection=full", nil)
 	}
 	if err != nil || a.Status != 200 {
 		return a, err
 	}
-	a, _, err = c.send(ctx, "GET", "/queries/"+jobID+"?location=US", nil)
+	a, err = c.send(ctx, "GET", "/queries/"+jobID+"?location=US", nil)
 	if err != nil || a.Status != 200 {
 		return a, err
 	}
@@ -138,7 +136,7 @@ func (c *retrying) results(ctx context.Context, a answer) (answer, error) {
 			return a, nil
 		}
 		var err error
-		if a, _, err = c.send(ctx, "GET", "/queries/"+page.JobReference.JobID+"?location="+page.JobReference.Location, nil); err != nil ||
+		if a, err = c.send(ctx, "GET", "/queries/"+page.JobReference.JobID+"?location="+page.JobReference.Location, nil); err != nil ||
 			a.Status != 200 {
 			return a, err
 		}
