@@ -40,6 +40,7 @@ func clearing(err error) error {
 type unproven struct {
 	*jobs.Uncertain
 	liftable bool // an operator may accept it
+	job      string
 }
 
 func (u *unproven) Unwrap() error { return u.Uncertain }
@@ -49,10 +50,10 @@ func (u *unproven) remedy() string {
 	const setting = "checks.referenced_tables."
 	switch {
 	case u.Construct == jobs.RowAccessLookup:
-		return "reading this job again, once an operator has named that table (" + setting +
+		return "reading job " + u.job + " again, or the same query, once an operator has named that table (" + setting +
 			"row_access_lookups), or a query without tables that have row access policies"
 	case u.liftable:
-		return "reading this job again, once an operator accepts it (" + setting + string(u.Construct) + ")"
+		return "reading job " + u.job + " again, or the same query, once an operator accepts it (" + setting + string(u.Construct) + ")"
 	}
 	return "a query without tables that have sensitive columns or row access policies: of those nothing is shown that cannot be compared"
 }

@@ -313,7 +313,7 @@ func finish(
 	v, err := s.Jobs.Finish(ctx, f.Witness(), record, job, changed)
 	var uncertain *jobs.Uncertain
 	if errors.As(err, &uncertain) {
-		return &unproven{uncertain, uncertain.Liftable(record)}
+		return &unproven{uncertain, uncertain.Liftable(record), record.Job.JobID}
 	}
 	if err != nil {
 		return clearing(err)

@@ -35,6 +35,7 @@ func TestAJobThatCannotBeCompared(t *testing.T) {
 	}{
 		{name: "nobody accepts it", says: "once an operator accepts it (checks.referenced_tables.cached_results)"},
 		{name: "asked again", says: "BigQuery answered from its cache"},
+		{name: "it is named", says: "reading job j1 again, or the same query"},
 		{name: "something else is accepted", accept: []jobs.Construct{jobs.ManyTables}, says: "once an operator accepts it"},
 		{name: "sensitive then", accept: cached, then: true, says: "without tables that have sensitive columns", saysNone: "operator"},
 		{name: "sensitive today", accept: cached, today: true, says: "without tables that have sensitive columns", saysNone: "operator"},

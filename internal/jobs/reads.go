@@ -117,15 +117,15 @@ func (r Reads) compare(named []string, job bigquery.Job, rowFiltered bool, aside
 		return &Uncertain{ManyTables, fmt.Sprintf("BigQuery lists %d tables, and of more than %d not all", len(read),
 			bigquery.MaxReferencedTables)}
 	}
+	if job.CacheHit && len(job.ReferencedTables) == 0 && len(named) > 0 { // also where nothing of it must be listed
+		return &Uncertain{CachedResult, fmt.Sprintf("a cached result, and the analysis named [%s]", strings.Join(named, " "))}
+	}
 	missing := without(must, slices.Concat(read, behind))
 	if len(r.Materialized) > 0 || len(missing) == 0 {
 		return nil
 	}
 	said := fmt.Sprintf("BigQuery lists the tables [%s], which lack [%s]", strings.Join(read, " "), strings.Join(missing, " "))
-	switch {
-	case job.CacheHit && len(job.ReferencedTables) == 0:
-		return &Uncertain{CachedResult, said}
-	case len(job.MaterializedViews) > 0 && len(behind) == 0:
+	if len(job.MaterializedViews) > 0 && len(behind) == 0 {
 		return &Uncertain{Materialized, said}
 	}
 	return &Uncertain{MissingTables, said}

@@ -46,6 +46,8 @@ func TestWhatCannotBeCompared(t *testing.T) {
 		"a cached result without a list":             {tables: plain, cached: true, want: "cached_results"},
 		"a cached result with its list":              {tables: plain, told: "p.d.t", cached: true, want: agrees},
 		"a cached result of another table":           {tables: plain, told: "p.d.u", cached: true, want: broken},
+		"a cached result of a wildcard":              {tables: map[string]string{"p.d.app_*": "TABLE"}, cached: true, want: "cached_results"},
+		"a cached result of no table":                {cached: true, want: agrees},
 		"a cached result of views":                   {tables: view, cached: true, want: "cached_results"},
 		"no list":                                    {tables: plain, want: "missing_tables"},
 		"a list that lacks a table":                  {tables: two, told: "p.d.t", want: "missing_tables"},
