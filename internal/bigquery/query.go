@@ -199,7 +199,7 @@ func splitQuery(m Method, raw string) (map[string]string, error) {
 			name = "$" + rest
 		}
 		before, twice := values[name]
-		if twice && (m != MethodListJobs || name != repeated) {
+		if twice && name != repeated {
 			return nil, malformed(m, "query parameter %q appears twice: send it once", shorten(name))
 		}
 		value, err := url.QueryUnescape(escaped)
