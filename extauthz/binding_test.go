@@ -25,7 +25,7 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/jobs"
-	"github.com/bqgate/bqgate/internal/sealed"
+	"github.com/bqgate/bqgate/internal/sealedtest"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -90,10 +90,7 @@ func newBoundWorld(t *testing.T) *boundWorld {
 	m := miniredis.RunT(t)
 	client := redis.NewClient(&redis.Options{Addr: m.Addr()})
 	t.Cleanup(func() { client.Close() })
-	keys, err := sealed.New(bytes.Repeat([]byte{5}, sealed.KeySize))
-	if err != nil {
-		t.Fatal(err)
-	}
+	keys := sealedtest.Keyring(t, 5)
 	holds, err := approvals.New(approvals.Options{Redis: client, Keys: keys, Journal: w, ConsoleURL: "https://console.example"})
 	if err != nil {
 		t.Fatal(err)

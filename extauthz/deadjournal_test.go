@@ -11,6 +11,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/audit"
+	"github.com/bqgate/bqgate/internal/audit/audittest"
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/credentials"
 	"github.com/bqgate/bqgate/internal/durable"
@@ -79,18 +80,6 @@ func (g *google) Analyze(ctx context.Context, r googlesql.Request) (*googlesql.A
 	return g.boundWorld.Analyze(ctx, r)
 }
 
-// mortal is a journal that dies.
-type mortal struct {
-	dead func(ctx context.Context) error // nil while it lives
-}
-
-func (m *mortal) Append(ctx context.Context, _ audit.Record) (audit.Position, error) {
-	if m.dead != nil {
-		return audit.Position{}, m.dead(ctx)
-	}
-	return audit.Position{}, ctx.Err()
-}
-
 // A43: with a journal that is full, failing or frozen, every request gets a fault, and nothing of it
 // reaches Google.
 func TestNothingLeavesWithADeadJournal(t *testing.T) {
@@ -142,7 +131,7 @@ func TestNothingLeavesWithADeadJournal(t *testing.T) {
 		for way, r := range ways {
 			t.Run(death+"/"+way, func(t *testing.T) {
 				t.Parallel()
-				p, journal := newParts(t), &mortal{}
+				p, journal := newParts(t), &audittest.Journal{}
 				g := &google{boundWorld: p.boundWorld}
 				catalog, err := bigquery.NewCatalog(g, time.Minute)
 				if err != nil {
@@ -180,7 +169,7 @@ func TestNothingLeavesWithADeadJournal(t *testing.T) {
 				catalog.Forget()
 				p.s.estimates = estimates{}
 				p.s.pulse = durable.Pulse{} // what it took a moment ago answers for a second
-				journal.dead, p.s.Identity = dies, p
+				journal.Refuse, p.s.Identity = func(ctx context.Context, _ audit.Record) error { return dies(ctx) }, p
 				g.calls.Store(0)
 
 				ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)

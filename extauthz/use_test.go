@@ -1,7 +1,6 @@
 package extauthz
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,6 +20,7 @@ import (
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/redistest"
 	"github.com/bqgate/bqgate/internal/sealed"
+	"github.com/bqgate/bqgate/internal/sealedtest"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -110,10 +110,7 @@ func newGatewayWorld(t *testing.T, addr string) *gatewayWorld {
 	w.upstream = &bigQuery{boundWorld: w.boundWorld, jobs: map[string]bigquery.Job{}}
 	w.client = redis.NewClient(&redis.Options{Addr: addr})
 	t.Cleanup(func() { w.client.Close() })
-	var err error
-	if w.keys, err = sealed.New(bytes.Repeat([]byte{6}, sealed.KeySize)); err != nil {
-		t.Fatal(err)
-	}
+	w.keys = sealedtest.Keyring(t, 6)
 	w.policy(strings.Replace(boundPolicy, "reviewers: [owners]", "reviewers: [owners], standing: {max_uses: 5, max_hours: 8}", 1))
 	w.host()
 	return w

@@ -102,7 +102,8 @@ func (a *answering) brokenOff(t *testing.T) bool {
 	default:
 		return false
 	}
-	last, _ := a.j.records[len(a.j.records)-1].(audit.Outcome)
+	records := a.j.Records()
+	last, _ := records[len(records)-1].(audit.Outcome)
 	if last.State != audit.StateBroken || !strings.Contains(last.Reason, "ended") {
 		t.Errorf("the journal says %+v", last)
 	}

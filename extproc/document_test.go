@@ -129,8 +129,8 @@ func TestACancelThatIsAnsweredWithoutABody(t *testing.T) {
 			if leaked(sent) {
 				t.Errorf("a raw value passed: %s", body)
 			}
-			if frame, ok := j.records[0].(audit.Frame); c.code == 200 && (!ok || string(frame.Bytes) != body) {
-				t.Errorf("the journal has %v, the client %s", j.records[0], body)
+			if frame, ok := j.Records()[0].(audit.Frame); c.code == 200 && (!ok || string(frame.Bytes) != body) {
+				t.Errorf("the journal has %v, the client %s", j.Records()[0], body)
 			}
 		})
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,12 +19,13 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/bqgate/bqgate/internal/audit"
+	"github.com/bqgate/bqgate/internal/audit/audittest"
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/durable/durabletest"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/masking"
-	"github.com/bqgate/bqgate/internal/sealed"
+	"github.com/bqgate/bqgate/internal/sealedtest"
 	"github.com/bqgate/bqgate/internal/verdict"
 )
 
@@ -60,37 +60,9 @@ func (s *stream) Recv() (*procv3.ProcessingRequest, error) {
 	}
 }
 
-// journal keeps what it is given; a broken one keeps nothing.
-type journal struct {
-	mu      sync.Mutex
-	broken  bool
-	slow    time.Duration
-	records []audit.Record
-}
+type journal = audittest.Journal
 
-func (j *journal) Append(_ context.Context, r audit.Record) (audit.Position, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.broken {
-		return audit.Position{}, errors.New("disk full")
-	}
-	time.Sleep(j.slow)
-	if f, ok := r.(audit.Frame); ok {
-		f.Bytes = slices.Clone(f.Bytes) // the journal has encoded it when it returns
-		r = f
-	}
-	j.records = append(j.records, r)
-	return audit.Position{}, nil
-}
-
-func (j *journal) AppendAll(ctx context.Context, records ...audit.Record) (p audit.Position, err error) {
-	for _, r := range records {
-		if p, err = j.Append(ctx, r); err != nil {
-			break
-		}
-	}
-	return p, err
-}
+func isOutcome(r audit.Record) bool { _, is := r.(audit.Outcome); return is }
 
 type upstream struct{ job bigquery.Job }
 
@@ -100,10 +72,7 @@ func (u upstream) GetJob(context.Context, durable.Facts, bigquery.JobReference) 
 
 func newService(t *testing.T, j *journal) *Service {
 	t.Helper()
-	keys, err := sealed.New([]byte(strings.Repeat("k", sealed.KeySize)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	keys := sealedtest.Keyring(t, 'k')
 	return &Service{Keys: keys, Journal: j, Upstream: upstream{}, Log: slog.New(slog.DiscardHandler), IdleTimeout: 200 * time.Millisecond}
 }
 
@@ -199,7 +168,7 @@ func TestAnAnswerIsMaskedRecordedAndReleased(t *testing.T) {
 	}
 	var recorded strings.Builder
 	complete := false
-	for _, r := range j.records {
+	for _, r := range j.Records() {
 		switch r := r.(type) {
 		case audit.Frame:
 			recorded.Write(r.Bytes)
@@ -207,8 +176,9 @@ func TestAnAnswerIsMaskedRecordedAndReleased(t *testing.T) {
 			complete = r.State == audit.StateComplete && r.Rows == 1
 		}
 	}
-	if _, last := j.records[len(j.records)-1].(audit.Outcome); !last {
-		t.Errorf("the outcome does not stand behind all that it is about: %T is last", j.records[len(j.records)-1])
+	records := j.Records()
+	if last := records[len(records)-1]; !isOutcome(last) {
+		t.Errorf("the outcome does not stand behind all that it is about: %T is last", last)
 	}
 	if recorded.String() != body.String() || !complete {
 		t.Errorf("the journal has %s (complete %v), the client %s", recorded.String(), complete, body.String())
@@ -270,7 +240,7 @@ func TestDoubtfulAnswersAreWithheld(t *testing.T) {
 
 // Pieces that have come by the time an earlier one is recorded share a record. What waits for its record when a doubt comes up never leaves.
 func TestPiecesShareARecordAndWaitForIt(t *testing.T) {
-	j := &journal{slow: 5 * time.Millisecond}
+	j := &journal{Refuse: func(context.Context, audit.Record) error { time.Sleep(5 * time.Millisecond); return nil }}
 	s := newService(t, j)
 	messages := []*procv3.ProcessingRequest{request(t, s, nil), responseHeadersOf("via_upstream", "200")}
 	body := strings.Replace(rowsBody, `"rows":[`, `"rows":[`+strings.Repeat(`{"f":[{"v":"123-45-6789"}]},`, 200), 1)
@@ -287,7 +257,7 @@ func TestPiecesShareARecordAndWaitForIt(t *testing.T) {
 		got.Write(r.GetResponseBody().GetResponse().GetBodyMutation().GetStreamedResponse().GetBody())
 	}
 	frames := 0
-	for _, r := range j.records {
+	for _, r := range j.Records() {
 		if f, ok := r.(audit.Frame); ok {
 			recorded.Write(f.Bytes)
 			frames++
@@ -323,7 +293,7 @@ func TestNoRecordNoAnswer(t *testing.T) {
 	cancelled := make(chan bigquery.JobReference, 2)
 	s.Cancel = func(_ context.Context, _ durable.Stop, r jobs.Record) error { cancelled <- r.Job; return nil }
 	first := request(t, s, nil)
-	j.broken = true
+	j.Refuse = audittest.Broken(errors.New("disk full"))
 	sent, err := run(t, s, false, first, responseHeadersOf("via_upstream", "200"), responseBodyOf(rowsBody, true))
 	if err == nil {
 		t.Error("Process returned nil")

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bqgate/bqgate/internal/audit"
+	"github.com/bqgate/bqgate/internal/audit/audittest"
 )
 
 // decided is a decision about something that carol's pipeline asked for.
@@ -81,16 +82,10 @@ func TestActivityIsBounded(t *testing.T) {
 	}
 }
 
-type brokenJournal struct{}
-
-func (brokenJournal) Append(context.Context, audit.Record) (audit.Position, error) {
-	return audit.Position{}, errors.New("the disk is full")
-}
-
 // What did not become durable did not happen.
 func TestActivityIsDurable(t *testing.T) {
 	var a Activity
-	if _, err := (Seen{Journal: brokenJournal{}, Activity: &a}).Append(context.Background(), decided(nil)); err == nil {
+	if _, err := (Seen{Journal: &audittest.Journal{Refuse: audittest.Broken(errors.New("the disk is full"))}, Activity: &a}).Append(context.Background(), decided(nil)); err == nil {
 		t.Error("the failure of the journal is swallowed")
 	}
 	if len(a.by) != 0 {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/bqgate/bqgate/internal/audit"
+	"github.com/bqgate/bqgate/internal/audit/audittest"
 	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/durable/durabletest"
 )
@@ -89,19 +90,12 @@ func TestForgedWitnessesPanic(t *testing.T) {
 	}
 }
 
-// full is a journal that is dead: full, or failed.
-type full struct{ asked int }
-
 var errFull = errors.New("no space left on device")
-
-func (f *full) Append(context.Context, audit.Record) (audit.Position, error) {
-	f.asked++
-	return audit.Position{}, errFull
-}
 
 // A dead journal gives no witness, and is asked again by the next who wants one.
 func TestNoRecordNoWitness(t *testing.T) {
-	f := &full{}
+	asked := 0
+	f := &audittest.Journal{Refuse: func(context.Context, audit.Record) error { asked++; return errFull }}
 	ask := durable.Asking(f, func() audit.Asked { return audit.Asked{Decision: "d-1"} })
 	pulse := durable.Pulse{}
 	for name, witness := range map[string]func() (durable.Witness, error){
@@ -127,31 +121,16 @@ func TestNoRecordNoWitness(t *testing.T) {
 			durable.Because(w)
 		})
 	}
-	if f.asked != 5 {
-		t.Errorf("the journal was asked %d times, want 5", f.asked)
+	if asked != 5 {
+		t.Errorf("the journal was asked %d times, want 5", asked)
 	}
-}
-
-// counting counts what it takes, and may be frozen.
-type counting struct {
-	records []audit.Record
-	frozen  bool
-}
-
-func (c *counting) Append(ctx context.Context, r audit.Record) (audit.Position, error) {
-	if c.frozen {
-		<-ctx.Done()
-		return audit.Position{}, ctx.Err()
-	}
-	c.records = append(c.records, r)
-	return audit.Position{}, nil
 }
 
 // Facts are asked for under one record, however many there are.
 func TestOneRecordForAllFacts(t *testing.T) {
-	c := &counting{}
+	c := &audittest.Journal{}
 	ask := durable.Asking(c, func() audit.Asked { return audit.Asked{Decision: "d-1"} })
-	if len(c.records) != 0 {
+	if len(c.Records()) != 0 {
 		t.Fatal("recorded before anything was looked up")
 	}
 	done := make(chan error)
@@ -169,7 +148,7 @@ func TestOneRecordForAllFacts(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if len(c.records) != 1 {
-		t.Errorf("%d records", len(c.records))
+	if len(c.Records()) != 1 {
+		t.Errorf("%d records", len(c.Records()))
 	}
 }

@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"github.com/bqgate/bqgate/internal/audit"
+	"github.com/bqgate/bqgate/internal/audit/audittest"
 	"github.com/bqgate/bqgate/internal/durable"
 )
 
 // One record a second answers for all polls of that second, and says how many there were.
 func TestPolls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, pulse := &counting{}, durable.Pulse{}
+		c, pulse := &audittest.Journal{}, durable.Pulse{}
 		poll := func(n int) {
 			t.Helper()
 			for range n {
@@ -29,7 +30,7 @@ func TestPolls(t *testing.T) {
 		time.Sleep(time.Hour)
 		poll(1)
 		var answers []int
-		for _, r := range c.records {
+		for _, r := range c.Records() {
 			answers = append(answers, r.(audit.Unrecorded).Answers)
 		}
 		if len(answers) != 3 || answers[0] != 0 || answers[1] != 3 || answers[2] != 2 {
@@ -42,11 +43,11 @@ func TestPolls(t *testing.T) {
 // comes while that one looks.
 func TestPollsOfAFrozenJournal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, pulse := &counting{}, durable.Pulse{}
+		c, pulse := &audittest.Journal{}, durable.Pulse{}
 		if _, err := pulse.Waiting(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
-		c.frozen = true
+		c.Refuse = func(ctx context.Context, _ audit.Record) error { <-ctx.Done(); return ctx.Err() }
 		time.Sleep(time.Second)
 		done := make(chan error)
 		for range 3 {
@@ -62,7 +63,7 @@ func TestPollsOfAFrozenJournal(t *testing.T) {
 				t.Errorf("answered: %v", err)
 			}
 		}
-		c.frozen = false
+		c.Refuse = nil
 		if _, err := pulse.Waiting(t.Context(), c); err != nil {
 			t.Errorf("thawed: %v", err)
 		}

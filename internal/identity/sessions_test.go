@@ -17,6 +17,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/bqgate/bqgate/internal/audit"
+	"github.com/bqgate/bqgate/internal/audit/audittest"
 	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/redistest"
 	"github.com/bqgate/bqgate/internal/sealedtest"
@@ -346,21 +347,14 @@ func (r *revocations) SessionOpened(ctx context.Context, s Session, _ Subject) (
 	if r.fail != nil {
 		return nil, r.fail
 	}
-	return durable.OpenSession(ctx, nowhere{}, audit.Session{ID: s.ID})
+	return durable.OpenSession(ctx, &audittest.Journal{}, audit.Session{ID: s.ID})
 }
 
 func (r *revocations) SessionGivenAgain(ctx context.Context) (durable.Answer, error) {
 	if r.fail != nil {
 		return nil, r.fail
 	}
-	return r.pulse.SessionAgain(ctx, nowhere{})
-}
-
-// nowhere takes every record.
-type nowhere struct{}
-
-func (nowhere) Append(context.Context, audit.Record) (audit.Position, error) {
-	return audit.Position{}, nil
+	return r.pulse.SessionAgain(ctx, &audittest.Journal{})
 }
 
 func (r *revocations) SessionRevoked(_ context.Context, s Session) error {

@@ -1,7 +1,6 @@
 package jobs_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,7 +14,7 @@ import (
 	"github.com/bqgate/bqgate/internal/durable/durabletest"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/masking"
-	"github.com/bqgate/bqgate/internal/sealed"
+	"github.com/bqgate/bqgate/internal/sealedtest"
 )
 
 // asked is a request that makes a job: an operation, and the draft of its record.
@@ -317,10 +316,7 @@ func TestALabelIsGoodForOneRequest(t *testing.T) {
 	if !strings.HasPrefix(same, "d-01j9zk4t7qabcdefghjkmnpqrs-") || !regexp.MustCompile(`^[a-z0-9_-]{1,63}$`).MatchString(same) {
 		t.Errorf("%q, want the decision at its beginning, and at most 63 characters of [a-z0-9_-]", same)
 	}
-	keys, err := sealed.New(bytes.Repeat([]byte{8}, sealed.KeySize))
-	if err != nil {
-		t.Fatal(err)
-	}
+	keys := sealedtest.Keyring(t, 8)
 	labels := map[string]string{same: "the request", weld(jobs.NewStore(w.redis, keys), decision): "another gateway"}
 	for name, change := range map[string]func(*asked){
 		"another decision": func(a *asked) { a.draft.Decision = "d-01J9ZK4T7QABCDEFGHJKMNPQRT" },

@@ -1,22 +1,18 @@
 package jobs_test
 
 import (
-	"bytes"
 	"strings"
 	"testing"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/jobs"
-	"github.com/bqgate/bqgate/internal/sealed"
+	"github.com/bqgate/bqgate/internal/sealedtest"
 )
 
 // BigQuery's own tokens may be of any alphabet; what clients get can stand in a URL as it is, and is
 // good for its own job and method alone.
 func TestPageTokensOfAnyAlphabet(t *testing.T) {
-	keys, err := sealed.New(bytes.Repeat([]byte{7}, sealed.KeySize))
-	if err != nil {
-		t.Fatal(err)
-	}
+	keys := sealedtest.Keyring(t, 7)
 	r := record()
 	for name, token := range map[string]string{
 		"base32": "BEGXTEE3PMAQAAASA4EAAEEAQCAAKGQEBBSBAZBAWCXBK===", "base64": "a+b/c==", "one": "x", "space": "a b", "query": "a&alt=proto#x?y;z",
