@@ -50,6 +50,65 @@ func TestOneFaultLosesNoJob(t *testing.T) {
 	d.searchCanaries()
 }
 
+// BigQuery may take each request of a SELECT for another one, whatever its requestId is. Then a job whose answer was lost
+// has run for nothing; the rows that arrive are those of one job all the same.
+func TestALostAnswerWhereRequestIDsDoNotCount(t *testing.T) {
+	d := startDemo(t)
+	c := newRetrying(d, "agent")
+	d.fake(t, "/_fake/options", map[string]any{"request_ids_ignored": true})
+	for i, name := range []string{"done-502-html", "done-503-json", "done-drop", "done-empty"} {
+		t.Run(name, func(t *testing.T) {
+			d.fake(t, "/_fake/faults", fakegoogle.Fault{Name: name, Method: "jobs.query"})
+			defer d.disarm(t)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			marker := fmt.Sprintf("/* uncounted %d */", i)
+			a, err := c.byQuery(ctx, "SELECT id, ssn FROM crm.customers WHERE ssn IS NOT NULL ORDER BY id LIMIT 3 "+marker, fmt.Sprintf("uncounted-%d", i))
+			if err != nil || a.Status != 200 {
+				t.Fatalf("%d %s, %v", a.Status, a.Body, err)
+			}
+			if rows := a.rows(t); len(rows) != 3 || !maskedCell("ssn", rows[0][1]) {
+				t.Errorf("rows %v", rows)
+			}
+			ran := 0
+			for _, j := range d.ran(t) {
+				if strings.Contains(j.SQL, marker) {
+					ran++
+				}
+			}
+			if ran != 2 {
+				t.Errorf("the stand-in ran %d jobs, want the lost one and another", ran)
+			}
+		})
+	}
+	c.keep()
+	d.searchCanaries()
+}
+
+// A call too many, of the gateway's own account, at each of its own calls: BigQuery says so with 403.
+func TestARateLimitLosesNoJob(t *testing.T) {
+	d := startDemo(t)
+	c := newRetrying(d, "agent")
+	n := 0
+	for _, method := range []string{"jobs.get", "tables.get", "rowAccessPolicies.list", "datasets.get"} {
+		for _, reason := range []string{"rateLimitExceeded", "quotaExceeded", "userRateLimitExceeded"} {
+			for _, way := range []string{"query", "insert"} {
+				n++
+				t.Run(method+"/"+reason+"/"+way, func(t *testing.T) {
+					d.fake(t, "/_fake/faults", fakegoogle.Fault{
+						Name: "403-json", Method: method, Account: inspector, Reason: reason,
+						Message: "Exceeded rate limits: too many api requests per user per method for this user_method.",
+					})
+					defer d.disarm(t)
+					d.oneJob(t, c, way, fmt.Sprintf("/* limited %d */", n), fmt.Sprintf("limited-%d", n))
+				})
+			}
+		}
+	}
+	c.keep()
+	d.searchCanaries()
+}
+
 // passing are the faults that the libraries repeat a request after.
 func passing(where string) []string {
 	var names []string

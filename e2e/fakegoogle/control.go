@@ -126,6 +126,7 @@ type switches struct {
 	JobDelayMs        *int64  `json:"job_delay_ms"`
 	WithholdRowAccess *bool   `json:"withhold_row_access"`
 	RequestIDWindowMs *int64  `json:"request_id_window_ms"`
+	RequestIDsIgnored *bool   `json:"request_ids_ignored"`
 	Location          *string `json:"location"`
 	CacheAlways       *bool   `json:"cache_always"`
 	PageTokens        *string `json:"page_tokens"`
@@ -152,6 +153,9 @@ func (o switches) set(s *Server) {
 	}
 	if o.CacheAlways != nil {
 		s.SetCacheAlways(*o.CacheAlways)
+	}
+	if o.RequestIDsIgnored != nil {
+		s.SetRequestIDsIgnored(*o.RequestIDsIgnored)
 	}
 	if o.RequestIDWindowMs != nil {
 		s.SetRequestIDWindow(time.Duration(*o.RequestIDWindowMs) * time.Millisecond)

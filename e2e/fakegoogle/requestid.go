@@ -30,6 +30,12 @@ type requested struct {
 // SetRequestIDWindow sets how long a requestId stands for its first request, 15 minutes at Google.
 func (s *Server) SetRequestIDWindow(d time.Duration) { s.window.Store(int64(d)) }
 
+// SetRequestIDsIgnored makes each request of a SELECT a job of its own, whatever its requestId is:
+// "Read only queries can ignore this token since they are nullipotent by definition", and it is
+// duplicates of mutating queries of which the document says what they get. Which of the two BigQuery
+// does is not known.
+func (s *Server) SetRequestIDsIgnored(on bool) { s.ignoreIDs.Store(on) }
+
 // plantedKey is where a planted job stands: each request with its id is a duplicate, whatever it
 // asks for.
 func plantedKey(account, requestID string) string { return account + "\x00" + requestID }
@@ -49,7 +55,7 @@ func requestKey(account, requestID string, tree map[string]any) string {
 
 // startOrFind starts a job, or finds the one that a duplicate of the request started.
 func (s *Server) startOrFind(account, project string, b queryBody, sql string, tree map[string]any, d directives) (*job, *apiError) {
-	if b.RequestID == "" {
+	if b.RequestID == "" || s.ignoreIDs.Load() {
 		return s.newJob(account, project, newJobID(), b, sql, configuration(tree, b), d)
 	}
 	key := requestKey(account, b.RequestID, tree)

@@ -56,6 +56,11 @@ func TestRequestID(t *testing.T) {
 			}
 		})
 	}
+	s.SetRequestIDsIgnored(true)
+	if got := job(c.query(sql, first)); got == want {
+		t.Error("the requestId of a SELECT still counts")
+	}
+	s.SetRequestIDsIgnored(false)
 	if got := job(as(t, s, other).query(sql, first)); got == want {
 		t.Error("another account gets the first one's job")
 	}

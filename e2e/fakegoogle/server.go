@@ -34,6 +34,7 @@ type Server struct {
 
 	location    atomic.Value // a string
 	cacheAlways atomic.Bool
+	ignoreIDs   atomic.Bool // SetRequestIDsIgnored
 
 	version atomic.Int64 // of the data: grows with every statement that may have changed it
 
