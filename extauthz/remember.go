@@ -4,106 +4,83 @@ import (
 	"sync"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/cache"
 	"github.com/bqgate/bqgate/policies"
 )
 
 const (
-	estimateTTL  = 60 * time.Second // how long a dry run is believed
-	estimateKept = 4096             // entries; above that the cache starts anew
+	estimateTTL   = 60 * time.Second // how long a dry run is believed
+	estimatesKept = 4096
+	// listedFor is how long a listing of BigQuery is believed. It is the same for every subject: each
+	// sees what their policy reaches of it.
+	listedFor    = 15 * time.Second
+	listingsKept = 256
+	toldKept     = 1000 // a fault is told again once there were so many others
 )
 
-// estimates caches dry runs. Its zero value is ready.
-type estimates struct {
-	mu      sync.Mutex
-	entries map[string]estimated
+// remembered is a cache that is made with its first use: its zero value is ready.
+type remembered[K comparable, V any] struct {
+	once    sync.Once
+	entries *cache.Cache[K, V]
 }
 
-type estimated struct {
-	value policies.Estimate
-	until time.Time
+func (r *remembered[K, V]) of(size int) *cache.Cache[K, V] {
+	r.once.Do(func() { r.entries = cache.New[K, V](size) })
+	return r.entries
+}
+
+// estimates remembers dry runs. Its zero value is ready.
+type estimates struct {
+	remembered[string, policies.Estimate]
 }
 
 func (e *estimates) get(key string) (policies.Estimate, bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	v, ok := e.entries[key]
-	return v.value, ok && time.Now().Before(v.until)
+	return e.of(estimatesKept).Get(key, time.Now())
 }
 
 func (e *estimates) put(key string, v policies.Estimate) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.entries == nil || len(e.entries) >= estimateKept {
-		e.entries = make(map[string]estimated)
-	}
-	e.entries[key] = estimated{v, time.Now().Add(estimateTTL)}
+	e.of(estimatesKept).Put(key, v, time.Now().Add(estimateTTL))
 }
-
-// listedFor is how long a listing of BigQuery is believed. It is the same for every subject: each sees what their policy reaches of it.
-const listedFor = 15 * time.Second
 
 // listings remembers listings of BigQuery for a moment. The zero value is ready.
 type listings struct {
-	mu      sync.Mutex
-	entries map[any]listing
+	byProject remembered[string, []bigquery.ListedDataset]
+	byDataset remembered[bigquery.DatasetReference, []bigquery.ListedTable]
 }
-
-type listing struct {
-	value any
-	until time.Time
-}
-
-const listingsKept = 256
 
 func (l *listings) datasets(project string, read func() ([]bigquery.ListedDataset, error)) ([]bigquery.ListedDataset, error) {
-	return remembered(l, project, read)
+	return listing(l.byProject.of(listingsKept), project, read)
 }
 
 func (l *listings) tables(ref bigquery.DatasetReference, read func() ([]bigquery.ListedTable, error)) ([]bigquery.ListedTable, error) {
-	return remembered(l, ref, read)
+	return listing(l.byDataset.of(listingsKept), ref, read)
 }
 
-func remembered[T any](l *listings, key any, read func() (T, error)) (T, error) {
-	l.mu.Lock()
-	e, ok := l.entries[key]
-	l.mu.Unlock()
-	if ok && time.Now().Before(e.until) {
-		return e.value.(T), nil
+// listing reads a listing, unless it is remembered. Its time counts from before it is read.
+func listing[K comparable, V any](known *cache.Cache[K, V], key K, read func() (V, error)) (V, error) {
+	now := time.Now()
+	if v, ok := known.Get(key, now); ok {
+		return v, nil
 	}
-	until := time.Now().Add(listedFor)
 	v, err := read()
-	if err != nil {
-		return v, err
+	if err == nil {
+		known.Put(key, v, now.Add(listedFor))
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.entries == nil || len(l.entries) >= listingsKept {
-		l.entries = map[any]listing{}
-	}
-	l.entries[key] = listing{v, until}
-	return v, nil
+	return v, err
 }
-
-// toldKept bounds how many faults are remembered; above that they are told anew.
-const toldKept = 1000
 
 // told remembers which faults of the policy the operators were told of. The zero value is ready.
 type told struct {
-	mu   sync.Mutex
-	seen map[string]bool
+	once sync.Once
+	seen *lru.Cache[string, struct{}]
 }
 
 // first says whether a fault is seen for the first time.
 func (t *told) first(fault string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.seen[fault] {
-		return false
-	}
-	if t.seen == nil || len(t.seen) >= toldKept {
-		t.seen = map[string]bool{}
-	}
-	t.seen[fault] = true
-	return true
+	t.once.Do(func() { t.seen, _ = lru.New[string, struct{}](toldKept) }) // an error is of a size below 1 alone
+	known, _ := t.seen.ContainsOrAdd(fault, struct{}{})
+	return !known
 }
