@@ -414,7 +414,7 @@ func TestAPollBesideTheRelease(t *testing.T) {
 
 // poll reads a held job.
 func (w *boundWorld) poll(a asked) outcome {
-	r, err := w.s.readHeld(w.t.Context(), a)
+	r, err := w.s.readHeld(w.t.Context(), a, unknownJob(a.op.Job))
 	return w.s.conclude(w.t.Context(), a, r, err)
 }
 

@@ -26,10 +26,12 @@ func (s *Service) read(ctx context.Context, a asked) (ruling, error) {
 	if errors.Is(err, jobs.ErrMismatch) {
 		s.Log.Warn("a job has an id that was asked for, and is another one", "decision", a.id, "job", a.op.Job, "error", err)
 	}
-	if errors.Is(err, jobs.ErrNotFound) {
-		return s.readHeld(ctx, a)
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, jobs.ErrNotYet):
+		return s.readHeld(ctx, a, notYet(a.op.Job))
+	case errors.Is(err, jobs.ErrNotFound):
+		return s.readHeld(ctx, a, unknownJob(a.op.Job))
+	case err != nil:
 		return ruling{}, fmt.Errorf("read record of the job: %w", err)
 	}
 	return s.readJob(ctx, a, record, verified)
@@ -244,16 +246,26 @@ func unknownJob(ref bigquery.JobReference) *refusal {
 	}
 }
 
+// notYet is what BigQuery itself says of a job that it does not know, perhaps not yet: where the
+// client was told that there is one (409), its libraries ask again for minutes.
+// https://github.com/googleapis/python-bigquery/issues/2134
+func notYet(ref bigquery.JobReference) *refusal {
+	return &refusal{
+		status: 404, reason: "notFound", bare: true,
+		message: fmt.Sprintf("Not found: Job %s:%s. BigQuery may know it in a moment: ask again", ref.ProjectID, ref.JobID),
+	}
+}
+
 // readHeld decides about reads of a job that waits for a person, and about the run of one to which a
-// person has said yes.
-func (s *Service) readHeld(ctx context.Context, a asked) (ruling, error) {
+// person has said yes. unknown is the answer where nobody waits.
+func (s *Service) readHeld(ctx context.Context, a asked, unknown *refusal) (ruling, error) {
 	var wait time.Duration
 	if a.op.Method == bigquery.MethodGetQueryResults {
 		wait = s.longPoll(a.op.Read.TimeoutMs)
 	}
 	request, held, err := s.Approvals.WaitByJob(ctx, a.subject.Owner, a.op.Job.ProjectID, a.op.Job.Location, a.op.Job.JobID, wait)
 	if errors.Is(err, approvals.ErrNotFound) {
-		return ruling{}, unknownJob(a.op.Job)
+		return ruling{}, unknown
 	}
 	if err != nil {
 		return ruling{}, fmt.Errorf("read held job, or wait for a decision on it: %w", err)

@@ -85,6 +85,14 @@ func TestAReadFindsTheJobWhoseAnswerWasLost(t *testing.T) {
 				w.upstream.jobs["p:."+r.Job.JobID] = jobMade(t, body, account)
 				w.upstream.jobs["p:US."+r.Job.JobID] = w.upstream.jobs["p:."+r.Job.JobID]
 			}
+			if out := w.insert("mine", nil); out.forward == nil {
+				t.Fatalf("%d %s", out.status, out.body)
+			}
+			// As BigQuery says it, and its libraries read it: they ask again for a while.
+			if out := read(w); out.forward != nil || out.status != 404 || !strings.Contains(string(out.body), "Not found: Job p:mine") ||
+				!strings.Contains(string(out.body), `"reason":"notFound"`) {
+				t.Errorf("BigQuery does not know it yet: %d %s", out.status, out.body)
+			}
 			made("mallory@p.iam")
 			if out := read(w); out.forward != nil || out.status != 403 {
 				t.Errorf("the job is of another account: %v %d %s", out, out.status, out.body)

@@ -101,6 +101,8 @@ func knownReason(reason string, status int) string {
 		return "duplicate"
 	case http.StatusTooManyRequests:
 		return "rateLimitExceeded"
+	case http.StatusNotImplemented:
+		return "notImplemented"
 	}
 	if status >= 400 && status < 500 {
 		return "invalid"

@@ -167,10 +167,13 @@ func Created(ctx context.Context, w durable.Facts, upstream Upstream, ref bigque
 	return bigquery.Again(ctx, unknown, func() (bigquery.Job, error) { return upstream.GetJob(ctx, w, ref) })
 }
 
+// ErrNotYet is ErrNotFound of a job that the owner has asked for: BigQuery may know it in a while.
+var ErrNotYet = fmt.Errorf("BigQuery knows no job of this id, which was asked for: %w", ErrNotFound)
+
 // Recover looks at BigQuery for a job that the owner asked for by jobs.insert and whose answer never
 // came back, and adopts it under the decision that it was asked for with. It returns ErrNotFound
-// where the owner has asked for no such job or BigQuery has none, and ErrMismatch beside it where
-// BigQuery's job of this id is not the one that was asked for.
+// where the owner has asked for no such job, ErrNotYet where BigQuery has none, and ErrMismatch
+// beside ErrNotFound where BigQuery's job of this id is not the one that was asked for.
 func (s *Store) Recover(
 	ctx context.Context, ask durable.Ask, upstream Upstream, owner string, ref bigquery.JobReference,
 ) (Record, error) {
@@ -187,7 +190,7 @@ func (s *Store) Recover(
 	}
 	job, err := Created(ctx, w, upstream, ref)
 	if errors.Is(err, bigquery.ErrNotFound) {
-		return Record{}, ErrNotFound
+		return Record{}, ErrNotYet
 	}
 	if err != nil {
 		return Record{}, fmt.Errorf("look for job %s, whose answer was lost: %w", ref.JobID, err)
