@@ -202,8 +202,11 @@ func TestAJobThatIsConfiguredOtherwise(t *testing.T) {
 			}
 		})
 	}
-	if err := configured(t, op, m, configuration, true); err == nil {
+	if err := configured(t, op, m, with(t, configuration, `{"useQueryCache":null}`), true); err == nil {
 		t.Error("a job that was answered from the cache was taken for a fresh one")
+	}
+	if err := configured(t, op, m, with(t, configuration, `{"useQueryCache":false}`), true); err != nil {
+		t.Errorf("a cached result that was not asked for is for what the job read: %v", err)
 	}
 	if err := (Job{}).Configured(*op.Query, m); err == nil {
 		t.Error("a job without a configuration was taken")
