@@ -249,7 +249,7 @@ func (s *Server) execute(ctx context.Context, j *job) (*result, bool, error) {
 
 // anonymousTable is where BigQuery puts a result: a hidden dataset of the account, a table of its
 // own. Its name is "anon" and 40 hexadecimal digits, "anon" and a UUID with underscores, or
-// "anonev_" and a digest in base64url, of which all have been seen
+// "anonev_" and a digest of letters, digits and _, of which all have been seen
 // (https://google.github.io/adk-docs/tools/google-cloud/bigquery/; a recorded job of
 // kestra-io/kestra has the third).
 func anonymousTable(project, account string) bigquery.TableID {
@@ -260,7 +260,7 @@ func anonymousTable(project, account string) bigquery.TableID {
 		form = strings.Join([]string{name[:8], name[8:12], name[12:16], name[16:20], name[20:32]}, "_")
 	case 1:
 		sum := sha256.Sum256([]byte(name))
-		form = "ev_" + base64.RawURLEncoding.EncodeToString(sum[:])
+		form = "ev_" + strings.ReplaceAll(base64.RawURLEncoding.EncodeToString(sum[:]), "-", "_")
 	}
 	return bigquery.TableID{Project: project, Dataset: "_" + hexDigest(account)[:40], Table: "anon" + form}
 }

@@ -171,7 +171,10 @@ func sameLabels(f forwarded, v jsontext.Value) bool {
 	if json.Unmarshal(v, &got) != nil {
 		return false
 	}
-	maps.DeleteFunc(got, func(key, _ string) bool { return strings.HasPrefix(key, "goog-") })
+	maps.DeleteFunc(got, func(key, _ string) bool {
+		_, ours := f.labels[key]
+		return !ours && strings.HasPrefix(key, "goog-")
+	})
 	return maps.Equal(got, f.labels)
 }
 

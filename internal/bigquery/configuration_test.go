@@ -284,3 +284,20 @@ func TestAJobWithEmptyArrays(t *testing.T) {
 		}
 	}
 }
+
+// A label that begins like those of Google's products, and is the client's.
+func TestAJobWithAGoogLabelOfTheClients(t *testing.T) {
+	op, m, configuration := ranAs(t)
+	op.Query.Labels = map[string]string{"goog-made-by": "x"}
+	for labels, want := range map[string]bool{
+		`{"goog-made-by":"x","bqgate_decision":"d-1-abc"}`:               true,
+		`{"goog-made-by":"x","goog-b":"y","bqgate_decision":"d-1-abc"}`:  true,
+		`{"goog-made-by":"y","bqgate_decision":"d-1-abc"}`:               false,
+		`{"bqgate_decision":"d-1-abc"}`:                                  false,
+		`{"goog-made-by":"x","made-by":"y","bqgate_decision":"d-1-abc"}`: false,
+	} {
+		if err := configured(t, op, m, with(t, configuration, `{"^labels":`+labels+`}`), false); (err == nil) != want {
+			t.Errorf("%s: %v", labels, err)
+		}
+	}
+}
