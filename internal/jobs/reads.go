@@ -111,7 +111,8 @@ func (r Reads) compare(named []string, job bigquery.Job, rowFiltered bool, aside
 	// A list that may be cut off proves nothing. A wildcard counts once: BigQuery reads it by one
 	// name. Members of wildcards may fill the list, and what it lacks then is not known.
 	if n := len(must) + len(r.Members) + len(r.Materialized); n > bigquery.MaxReferencedTables {
-		return &Uncertain{ManyTables, fmt.Sprintf("the analysis named %d tables, and BigQuery lists at most %d", n, bigquery.MaxReferencedTables)}
+		return &Uncertain{ManyTables, fmt.Sprintf("the analysis named %d tables, and BigQuery lists at most %d", n,
+			bigquery.MaxReferencedTables)}
 	}
 	if len(read) >= bigquery.MaxReferencedTables && len(without(read, named)) > 0 {
 		return &Uncertain{ManyTables, fmt.Sprintf("BigQuery lists %d tables, and of more than %d not all", len(read),
