@@ -92,6 +92,13 @@ func TestChanged(t *testing.T) {
 				s.routines[id] = &changed
 			}
 		}, []string{"p.d.f()"}},
+		"function with a member that is not known": {func(s *store) {
+			for id, r := range s.routines {
+				changed := *r
+				changed.Unknown = []string{"columnMasking"}
+				s.routines[id] = &changed
+			}
+		}, []string{"p.d.f()"}},
 		"function gone": {func(s *store) { clear(s.routines) }, []string{"p.d.f()"}},
 	} {
 		s := newStore()
