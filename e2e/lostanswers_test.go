@@ -150,3 +150,76 @@ func (d *demo) oneJob(t *testing.T, c *retrying, way, marker, id string) {
 		t.Errorf("the stand-in ran %d jobs for it, want 1: %v", len(ran), ran)
 	}
 }
+
+// A fault in the middle of a release: the rows arrive by the polls of a client that goes on asking, of one
+// job, and the approval is not used up by the fault.
+func TestAFaultInTheMiddleOfARelease(t *testing.T) {
+	d := startDemo(t)
+	c := newRetrying(d, "agent")
+	n := 0
+	for where, fault := range map[string]fakegoogle.Fault{
+		"the insert": {Method: "jobs.insert"}, "jobs.get of our own": {Method: "jobs.get", Account: inspector},
+	} {
+		for _, name := range passing(where) {
+			n++
+			t.Run(where+"/"+name, func(t *testing.T) {
+				sql := fmt.Sprintf("SELECT employee, salary FROM finance.payroll ORDER BY employee LIMIT 3 /* release %d */", n)
+				job := d.hold(t, "agent", sql)
+				d.approve(t, job)
+				fault.Name, fault.DelayMs = name, 300
+				d.fake(t, "/_fake/faults", fault)
+				defer d.disarm(t)
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				defer cancel()
+				a, _, err := c.send(ctx, "GET", "/queries/"+job, nil)
+				if err == nil && a.Status == 200 {
+					a, err = c.results(ctx, a)
+				}
+				if err != nil || a.Status != 200 || len(a.rows(t)) != 3 {
+					t.Fatalf("%d %s, %v", a.Status, a.Body, err)
+				}
+				if d.struck(t) != 1 {
+					t.Error("the fault struck nothing")
+				}
+				ran := 0
+				for _, j := range d.ran(t) {
+					if strings.Contains(j.SQL, fmt.Sprintf("/* release %d */", n)) {
+						ran++
+					}
+				}
+				if ran != 1 {
+					t.Errorf("the stand-in ran %d jobs for it, want 1", ran)
+				}
+			})
+		}
+	}
+	c.keep()
+	d.searchCanaries()
+}
+
+// jobs.cancel that BigQuery answers with a status alone is a whole answer to its client.
+func TestACancelWithoutABodyIsAnswered(t *testing.T) {
+	d := startDemo(t)
+	c := newRetrying(d, "agent")
+	for _, name := range []string{"empty", "done-empty"} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			if a, err := c.byInsert(ctx, "SELECT id FROM crm.customers", "cancel-"+name); err != nil || a.Status != 200 {
+				t.Fatalf("%d %s, %v", a.Status, a.Body, err)
+			}
+			d.fake(t, "/_fake/faults", fakegoogle.Fault{Name: name, Method: "jobs.cancel"})
+			defer d.disarm(t)
+			a, err := c.once(ctx, "POST", "/jobs/cancel-"+name+"/cancel?projection=full", nil)
+			job, ok := a.json(t)["job"].(map[string]any)
+			if err != nil || a.Status != 200 || !ok || job["status"].(map[string]any)["state"] != "DONE" {
+				t.Errorf("%d %s, %v", a.Status, a.Body, err)
+			}
+			if ref, ok := job["jobReference"].(map[string]any); !ok || ref["jobId"] != "cancel-"+name || d.struck(t) != 1 {
+				t.Errorf("the answer is about %v", job["jobReference"])
+			}
+		})
+	}
+	c.keep()
+	d.searchCanaries()
+}
