@@ -117,6 +117,7 @@ func (s *Service) submit(ctx context.Context, run asked, ready approvedRun, held
 	if err := s.takeUse(ctx, decided, token.Bearer(), held, lease); err != nil {
 		return jobs.Record{}, err
 	}
+	began := s.now()
 	api, err := s.insert(ctx, decided, token.Bearer(), run.op.Job.ProjectID, ready.body)
 	if err != nil {
 		return jobs.Record{}, err
@@ -127,9 +128,9 @@ func (s *Service) submit(ctx context.Context, run asked, ready approvedRun, held
 	}
 	if api != nil {
 		// By nobody, as far as Redis and this call know, or by another try under an id that only the
-		// gateway can know: Redis has forgotten.
-		mine := job.Labels[jobs.Label] == ready.record.Mutation.Decision
-		if mine && lease.Attempt == 1 && !api.Again || !mine && held.Operation.Job.JobID == "" {
+		// gateway can know: Redis has forgotten. A proxy on the way may have sent this insert twice.
+		mine, byThis := job.Labels[jobs.Label] == ready.record.Mutation.Decision, api.Again || job.Created >= began.UnixMilli()
+		if mine && lease.Attempt == 1 && !byThis || !mine && held.Operation.Job.JobID == "" {
 			return jobs.Record{}, usedBefore()
 		}
 	}

@@ -35,6 +35,7 @@ func (s *Service) takeUse(
 	if err != nil {
 		return fmt.Errorf("encode the use of the approval: %w", err)
 	}
+	began := s.now()
 	_, err = s.Upstream.InsertJob(ctx, w, bearer, lease.Use.ProjectID, body)
 	var api *bigquery.APIError
 	switch {
@@ -49,7 +50,8 @@ func (s *Service) takeUse(
 	if err != nil {
 		return fmt.Errorf("see who took the use of the approval: %w", err)
 	}
-	if lease.Attempt == 1 && !api.Again || taken.Labels[jobs.Label] != m.Decision {
+	byThis := api.Again || taken.Created >= began.UnixMilli()
+	if lease.Attempt == 1 && !byThis || taken.Labels[jobs.Label] != m.Decision {
 		return usedBefore()
 	}
 	return nil

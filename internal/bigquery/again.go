@@ -60,9 +60,3 @@ func (e *APIError) limited() bool {
 	return e.Status == http.StatusTooManyRequests ||
 		slices.Contains([]string{"rateLimitExceeded", "quotaExceeded", "jobRateLimitExceeded"}, e.Reason)
 }
-
-// maybeDone says that a call failed in a way that leaves open whether Google did what it asked.
-func maybeDone(err error) bool {
-	var api *APIError
-	return momentary(err) && !(errors.As(err, &api) && api.limited())
-}

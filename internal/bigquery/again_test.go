@@ -223,7 +223,7 @@ func TestAJobIDThatIsTakenSaysWhetherATryOfTheSameCallMayHaveTakenIt(t *testing.
 		again  bool
 	}{
 		"at once":            {nil, false},
-		"after a 429":        {[]func(http.ResponseWriter){fault(429, "application/json", errorJSON("rateLimitExceeded"))}, false},
+		"after a 429":        {[]func(http.ResponseWriter){fault(429, "application/json", errorJSON("rateLimitExceeded"))}, true},
 		"after HTML":         {[]func(http.ResponseWriter){fault(502, "text/html", html)}, true},
 		"after a cut":        {[]func(http.ResponseWriter){cut("")}, true},
 		"after half of it":   {[]func(http.ResponseWriter){fault(200, "application/json", `{"kind`)}, true},
