@@ -171,7 +171,7 @@ func TestAFaultInTheMiddleOfARelease(t *testing.T) {
 				defer d.disarm(t)
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				defer cancel()
-				a, _, err := c.send(ctx, "GET", "/queries/"+job, nil)
+				a, err := c.send(ctx, "GET", "/queries/"+job, nil)
 				if err == nil && a.Status == 200 {
 					a, err = c.results(ctx, a)
 				}
