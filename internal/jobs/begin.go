@@ -160,11 +160,21 @@ func (s *Store) Weld(op bigquery.Operation, m bigquery.Mutation, decision string
 	return m, nil
 }
 
+// errIncomplete is a job of which BigQuery tells neither what it runs nor who runs it, as one that
+// has just begun has been seen. It says nothing against the job.
+var errIncomplete = errors.New("BigQuery does not tell yet what the job runs")
+
 // Created reads a job that BigQuery was just asked to make, or said it made. It may not know the job
-// at once, so that a 404 is asked again.
+// at once, or not all of it, so that it is asked again.
 func Created(ctx context.Context, w durable.Facts, upstream Upstream, ref bigquery.JobReference) (bigquery.Job, error) {
-	unknown := func(err error) bool { return errors.Is(err, bigquery.ErrNotFound) }
-	return bigquery.Again(ctx, unknown, func() (bigquery.Job, error) { return upstream.GetJob(ctx, w, ref) })
+	unknown := func(err error) bool { return errors.Is(err, bigquery.ErrNotFound) || errors.Is(err, errIncomplete) }
+	return bigquery.Again(ctx, unknown, func() (bigquery.Job, error) {
+		job, err := upstream.GetJob(ctx, w, ref)
+		if err == nil && job.State != "DONE" && job.SQL == "" && job.UserEmail == "" {
+			err = fmt.Errorf("job %s: %w", ref.JobID, errIncomplete)
+		}
+		return job, err
+	})
 }
 
 // ErrNotYet is ErrNotFound of a job that the owner has asked for: BigQuery may know it in a while.

@@ -343,6 +343,7 @@ func TestALabelIsGoodForOneRequest(t *testing.T) {
 type bigQuery struct {
 	job    *bigquery.Job
 	unsure int // how often it says first that it has no job
+	brief  int // how often it says first that there is one, and nothing of it
 	err    error
 	asked  []bigquery.JobReference
 }
@@ -354,8 +355,31 @@ func (u *bigQuery) GetJob(_ context.Context, _ durable.Facts, ref bigquery.JobRe
 		return bigquery.Job{}, u.err
 	case u.job == nil, len(u.asked) <= u.unsure:
 		return bigquery.Job{}, &bigquery.APIError{Status: 404, Reason: "notFound"}
+	case len(u.asked) <= u.brief:
+		return bigquery.Job{Reference: u.job.Reference, State: "PENDING"}, nil
 	}
 	return *u.job, nil
+}
+
+// A job that has just begun may be told without its configuration and its account: that is not
+// another job.
+func TestAJobThatIsNotToldWholeYet(t *testing.T) {
+	ctx := t.Context()
+	w, a := newWorld(t), byInsert()
+	made := a.made(t, a.begin(t, w))
+	up := &bigQuery{job: made, brief: 2}
+	r, err := w.Recover(ctx, durabletest.Decided(t, "d-1"), up, "alice", a.op.Job)
+	if err != nil || r.Job.JobID != a.op.Job.JobID || len(up.asked) != 3 {
+		t.Errorf("%v after %d requests: %v", r.Job, len(up.asked), err)
+	}
+	short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+	defer cancel()
+	w, a = newWorld(t), byInsert()
+	a.begin(t, w)
+	if _, err := w.Recover(short, durabletest.Decided(t, "d-1"), &bigQuery{job: made, brief: 99}, "alice", a.op.Job); err == nil ||
+		errors.Is(err, jobs.ErrMismatch) || errors.Is(err, jobs.ErrNotFound) {
+		t.Errorf("%v, want a fault that passes", err)
+	}
 }
 
 // made is the job that BigQuery makes of what was sent.
