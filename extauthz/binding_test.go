@@ -96,10 +96,10 @@ func newBoundWorld(t *testing.T) *boundWorld {
 		t.Fatal(err)
 	}
 	t.Cleanup(holds.Close)
-	w.s = &Service{
+	w.s = &Service{Parts: Parts{
 		Identity: w, Analyzer: w, Catalog: forAll(w), Policies: func() *policies.Set { return w.set }, Approvals: holds, Jobs: jobs.NewStore(client, keys), Credentials: w, Upstream: w,
 		Journal: w, Keys: keys, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Location: "US", LongPoll: time.Millisecond,
-	}
+	}}
 	return w
 }
 

@@ -59,9 +59,6 @@ func (s *Service) needsPerson(ctx context.Context, a asked, r ruling) (ruling, e
 
 // notHeld is an error if the owner has a held job of this id, which is one of BigQuery's for as long as its request is kept. What is planted in Redis takes no id.
 func (s *Service) notHeld(ctx context.Context, a asked, job bigquery.JobReference) error {
-	if s.Approvals == nil {
-		return nil // nothing can be held
-	}
 	_, _, err := s.Approvals.ByJob(ctx, a.subject.Owner, job.ProjectID, job.Location, job.JobID)
 	switch {
 	case err == nil:

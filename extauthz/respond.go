@@ -104,14 +104,15 @@ func reply(w durable.Answer, code int, body []byte) *authv3.CheckResponse {
 
 // unavailable is an answer for faults of the gateway itself, which Envoy counts as an error: a 503 that clients retry.
 func unavailable(decision string) *authv3.CheckResponse {
-	body := bigquery.ErrorBody(503, "backendError", "bqgate: the gateway could not decide about the request or could not record its decision; nothing was sent to BigQuery. "+
-		"Try again; if it stays, give this id to the operator: decision "+decision+".")
+	body := bigquery.ErrorBody(503, "backendError", verdict.FaultText(decision))
 	return &authv3.CheckResponse{
 		Status: &status.Status{Code: int32(code.Code_UNAVAILABLE)},
 		HttpResponse: &authv3.CheckResponse_ErrorResponse{ErrorResponse: &authv3.DeniedHttpResponse{
-			Status:  &typev3.HttpStatus{Code: typev3.StatusCode_ServiceUnavailable},
-			Headers: []*corev3.HeaderValueOption{header("content-type", "application/json; charset=UTF-8")},
-			Body:    string(body),
+			Status: &typev3.HttpStatus{Code: typev3.StatusCode_ServiceUnavailable},
+			Headers: []*corev3.HeaderValueOption{
+				header("content-type", "application/json; charset=UTF-8"), header(verdict.DecisionHeader, decision),
+			},
+			Body: string(body),
 		}},
 	}
 }

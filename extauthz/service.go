@@ -15,6 +15,7 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/needed"
 	"github.com/bqgate/bqgate/internal/sealed"
 	"github.com/bqgate/bqgate/policies"
 )
@@ -54,10 +55,8 @@ type (
 	}
 )
 
-// Service implements envoy.service.auth.v3.Authorization.
-type Service struct {
-	authv3.UnimplementedAuthorizationServer
-
+// Parts are what a Service is made of. All are needed, but where a default is named.
+type Parts struct {
 	Identity    Authenticator
 	Analyzer    Analyzer
 	Catalog     func(ask durable.Ask) googlesql.Catalog // for one request, which looks up what is not remembered
@@ -71,7 +70,7 @@ type Service struct {
 	Keys        *sealed.Keyring
 	Log         *slog.Logger
 	Sessions    Sessions
-	Now         func() time.Time // by which rights end; time.Now if nil
+	Now         func() time.Time // by which rights end. Default time.Now
 
 	// Location is given to held jobs whose tables do not say where they are ("US").
 	Location string
@@ -81,10 +80,27 @@ type Service struct {
 	Asks Rate
 	// Prices are shown to reviewers and written to the record.
 	Prices Prices
+}
+
+// Service implements envoy.service.auth.v3.Authorization. It is made by New.
+type Service struct {
+	authv3.UnimplementedAuthorizationServer
+	Parts
 
 	estimates estimates
 	listed    listings
 	asks      buckets
 	told      told
 	pulse     durable.Pulse
+}
+
+// New makes a Service, unless a part is missing.
+func New(p Parts) (*Service, error) {
+	if p.Now == nil {
+		p.Now = time.Now
+	}
+	if err := needed.Parts("ext_authz service", p); err != nil {
+		return nil, err
+	}
+	return &Service{Parts: p}, nil
 }

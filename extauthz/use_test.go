@@ -128,10 +128,10 @@ func (w *gatewayWorld) host() {
 		w.t.Fatal(err)
 	}
 	b := w.boundWorld
-	b.s = &Service{
+	b.s = &Service{Parts: Parts{
 		Identity: b, Analyzer: b, Catalog: forAll(b), Policies: func() *policies.Set { return b.set }, Approvals: holds, Jobs: jobs.NewStore(w.client, w.keys), Credentials: b, Upstream: w.upstream,
 		Journal: b, Keys: w.keys, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Location: "US", LongPoll: time.Millisecond,
-	}
+	}}
 }
 
 // keep copies all of Redis; put back, it is as it was.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -125,7 +126,11 @@ func (x *exchange) requestBody(b *procv3.HttpBody) ([]*procv3.ProcessingResponse
 const (
 	viaUpstream    = "via_upstream"
 	extAuthzDenied = "ext_authz_denied"
+	extAuthzError  = "ext_authz_error" // a fault of the gateway: replaced too, but for the decision's id
 )
+
+// decisionID is the id of a decision: "d-" and a ULID.
+var decisionID = regexp.MustCompile(`^d-[0-9A-HJKMNP-TV-Z]{26}$`)
 
 func (x *exchange) responseHeaders(ctx context.Context, r *procv3.ProcessingRequest, h *procv3.HttpHeaders) ([]*procv3.ProcessingResponse, error) {
 	if x.answer != nil {
@@ -146,6 +151,12 @@ func (x *exchange) responseHeaders(ctx context.Context, r *procv3.ProcessingRequ
 			x.finished = true
 		}
 		return one(responseHeaders(nil)), nil
+	case extAuthzError:
+		if id := header(h, verdict.DecisionHeader); decisionID.MatchString(id) {
+			x.finished = true
+			return one(immediate(503, bigquery.ErrorBody(503, "backendError", verdict.FaultText(id)))), nil
+		}
+		fallthrough // it did not answer, or not in time
 	default:
 		x.finished = true
 		status, body := envoyError(code, details)

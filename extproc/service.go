@@ -16,6 +16,7 @@ import (
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/needed"
 	"github.com/bqgate/bqgate/internal/sealed"
 	"github.com/bqgate/bqgate/internal/verdict"
 )
@@ -26,10 +27,8 @@ type Journal interface {
 	AppendAll(ctx context.Context, records ...audit.Record) (audit.Position, error)
 }
 
-// Service implements envoy.service.ext_proc.v3.ExternalProcessor.
-type Service struct {
-	procv3.UnimplementedExternalProcessorServer
-
+// Parts are what a Service is made of. All are needed, but where a default is named.
+type Parts struct {
 	Keys     *sealed.Keyring
 	Journal  Journal
 	Jobs     *jobs.Store
@@ -41,15 +40,29 @@ type Service struct {
 	// Changed reads again what a record's digests stand for, past every cache, and names what is not as it was.
 	Changed func(ctx context.Context, w durable.Facts, digests map[string]string) ([]string, error)
 
-	// Again says whether whoever asked may still have the answer that is on its way. An error ends it, and so does a missing Again.
+	// Again says whether whoever asked may still have the answer that is on its way. An error ends it.
 	Again func(ctx context.Context, f *verdict.Forward) error
 
 	// StepTimeout bounds one step: recording a chunk, checking a job. Default 10 s.
 	StepTimeout time.Duration
 	// IdleTimeout bounds the wait for Envoy's next message. Default 5 min.
 	IdleTimeout time.Duration
+}
+
+// Service implements envoy.service.ext_proc.v3.ExternalProcessor. It is made by New.
+type Service struct {
+	procv3.UnimplementedExternalProcessorServer
+	Parts
 
 	changed bell
+}
+
+// New makes a Service, unless a part is missing.
+func New(p Parts) (*Service, error) {
+	if err := needed.Parts("ext_proc service", p); err != nil {
+		return nil, err
+	}
+	return &Service{Parts: p}, nil
 }
 
 // Process serves one exchange. It returns an error on every path but one: when Envoy itself has closed the stream.

@@ -72,8 +72,9 @@ func (u upstream) GetJob(context.Context, durable.Facts, bigquery.JobReference) 
 
 func newService(t *testing.T, j *journal) *Service {
 	t.Helper()
-	keys := sealedtest.Keyring(t, 'k')
-	return &Service{Keys: keys, Journal: j, Upstream: upstream{}, Log: slog.New(slog.DiscardHandler), IdleTimeout: 200 * time.Millisecond}
+	return &Service{Parts: Parts{
+		Keys: sealedtest.Keyring(t, 'k'), Journal: j, Upstream: upstream{}, Log: slog.New(slog.DiscardHandler), IdleTimeout: 200 * time.Millisecond,
+	}}
 }
 
 // run plays Envoy's messages and returns what the service answered and how it ended.
@@ -196,6 +197,35 @@ func TestAnswersWithoutAVerdict(t *testing.T) {
 		if leaked(sent) {
 			t.Errorf("%q: the upstream's bytes passed", details)
 		}
+	}
+}
+
+// A fault of ext_authz keeps the id of its decision, and nothing else of what came.
+func TestAFaultKeepsItsDecision(t *testing.T) {
+	const id = "d-01M8QD5X3M0PMMBQBW9G22VQRC"
+	for name, c := range map[string]struct {
+		details, id string
+		says        bool
+	}{
+		"of ext_authz":    {"ext_authz_error", id, true},
+		"without an id":   {"ext_authz_error", "", false},
+		"another text":    {"ext_authz_error", secret, false},
+		"more than an id": {"ext_authz_error", id + secret, false},
+		"of the upstream": {"upstream_reset", id, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			head := responseHeadersOf(c.details, "503")
+			h := head.GetResponseHeaders().Headers
+			h.Headers = append(h.Headers, headers(verdict.DecisionHeader, c.id, "x-other", secret).Headers...)
+			sent, _ := run(t, newService(t, &journal{}), false, head, responseBodyOf(rowsBody, true))
+			if len(sent) == 0 || leaked(sent) {
+				t.Fatalf("%v", sent)
+			}
+			answer := sent[0].GetImmediateResponse()
+			if answer.GetStatus().GetCode() != 503 || strings.Contains(string(answer.GetBody()), id) != c.says {
+				t.Errorf("%d %s", answer.GetStatus().GetCode(), answer.GetBody())
+			}
+		})
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -58,13 +57,20 @@ type wanted struct {
 	Says      string        `yaml:"says"` // a part of a refusal's words, or of why it is held
 }
 
-// Test runs the policy tests of a folder, or of one file, and writes what failed, and a summary.
-// The code is the command's: 0 all passed, 1 some failed, 2 there is nothing to run or a file is
-// wrong.
-func Test(ctx context.Context, out io.Writer, dir string, analyze Analyze) (code int, err error) {
+// Failure is a policy test whose query did not become what the test expects.
+type Failure struct {
+	File    string
+	Line    int
+	Name    string
+	Differs []string // what differs, a line each
+}
+
+// Test runs the policy tests of a folder, or of one file. An error says that there is nothing to run or
+// that a file is wrong.
+func Test(ctx context.Context, dir string, analyze Analyze) (ran int, failed []Failure, err error) {
 	files, err := caseFiles(dir)
 	if err != nil {
-		return 2, err
+		return 0, nil, err
 	}
 	var loaded []*caseFile
 	var wrong []error
@@ -76,37 +82,25 @@ func Test(ctx context.Context, out io.Writer, dir string, analyze Analyze) (code
 		loaded = append(loaded, f)
 	}
 	if err := errors.Join(wrong...); err != nil {
-		return 2, err
+		return 0, nil, err
 	}
-	ran, failed := 0, 0
 	for _, f := range loaded {
 		set, err := Load(f.Policies, Options{Issuers: f.Issuers})
 		if err != nil {
-			return 2, err
+			return ran, failed, err
 		}
 		for i, c := range f.Tests {
 			ran++
 			diff, err := f.run(ctx, set, c, analyze)
 			if err != nil {
-				return 2, fmt.Errorf("%s:%d: %s: %w", f.path, f.line[i], c.Name, err)
+				return ran, failed, fmt.Errorf("%s:%d: %s: %w", f.path, f.line[i], c.Name, err)
 			}
-			if len(diff) == 0 {
-				continue
-			}
-			failed++
-			if _, err := fmt.Fprintf(out, "%s:%d: %s\n    %s\n", f.path, f.line[i], c.Name, strings.Join(diff, "\n    ")); err != nil {
-				return 2, fmt.Errorf("write results: %w", err)
+			if len(diff) > 0 {
+				failed = append(failed, Failure{f.path, f.line[i], c.Name, diff})
 			}
 		}
 	}
-	summary := fmt.Sprintf("%d %s passed", ran, plural("test", ran))
-	if failed > 0 {
-		summary, code = fmt.Sprintf("%d of %d %s failed", failed, ran, plural("test", ran)), 1
-	}
-	if _, err := fmt.Fprintln(out, summary); err != nil {
-		return 2, fmt.Errorf("write results: %w", err)
-	}
-	return code, nil
+	return ran, failed, nil
 }
 
 func caseFiles(dir string) ([]string, error) {

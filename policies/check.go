@@ -2,32 +2,21 @@ package policies
 
 import (
 	"fmt"
-	"io"
 	"strings"
-	"text/tabwriter"
 )
 
-// Check loads policy files as `bqgate policy check` does and writes what was loaded, or every
-// problem. The code is the command's exit code: 0 fine, 1 problems found, 2 no file given.
-func Check(w io.Writer, files []string, o Options) (code int, err error) {
-	set, err := Load(files, o)
-	switch {
-	case len(files) == 0:
-		_, werr := fmt.Fprintln(w, err)
-		return 2, werr
-	case err != nil:
-		_, werr := fmt.Fprintln(w, err)
-		return 1, werr
-	}
-	return 0, set.Describe(w)
+// Line is one entry of a policy in few words, for people who look it over.
+type Line struct {
+	Kind string // "group", "column", "table", "rule" or "approval"
+	Name string // of the entry, or what it matches
+	What string // what it says
+	Ref  RuleRef
 }
 
-// Describe writes the policy as a table: one line an entry, with its place.
-func (s *Set) Describe(out io.Writer) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	row := func(kind, name, what string, ref RuleRef) {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s:%d\n", kind, name, what, ref.File, ref.Line)
-	}
+// Outline says what was loaded, one line an entry.
+func (s *Set) Outline() []Line {
+	var all []Line
+	row := func(kind, name, what string, ref RuleRef) { all = append(all, Line{kind, name, what, ref}) }
 	for _, g := range s.groups {
 		issuer := g.issuer
 		if issuer == "" {
@@ -78,14 +67,11 @@ func (s *Set) Describe(out io.Writer) error {
 		}
 		row("approval", a.ref.Name, fmt.Sprintf("%s need %s when %s", who, describeNeeds(a.needs, a.quorum), oneLine(a.when.text)), a.ref)
 	}
-	if err := w.Flush(); err != nil {
-		return fmt.Errorf("write policy table: %w", err)
-	}
-	if _, err := fmt.Fprintf(out, "%d %s, digest %s\n", len(s.files), plural("file", len(s.files)), s.digest); err != nil {
-		return fmt.Errorf("write policy digest: %w", err)
-	}
-	return nil
+	return all
 }
+
+// Files is how many files the policy was loaded from.
+func (s *Set) Files() int { return len(s.files) }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 

@@ -3,12 +3,10 @@ package policies
 import (
 	"cmp"
 	"fmt"
-	"io"
 	"maps"
 	"regexp"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/agnivade/levenshtein"
 
@@ -51,33 +49,6 @@ func (s *Set) Lint(catalog string) ([]Finding, []ClearColumn, error) {
 	l.unreached(tables)
 	inClear := l.inClear(tables)
 	return l.done(), inClear, nil
-}
-
-// LintReport writes the answer of Lint as people read it.
-func LintReport(out io.Writer, findings []Finding, columns []ClearColumn) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	if len(columns) > 0 {
-		fmt.Fprintln(w, "SEEN AS IT IS\tBY\tBECAUSE")
-	}
-	for _, c := range columns {
-		fmt.Fprintf(w, "%s\t%s\t%s\n", c.Column, strings.Join(c.Groups, ", "), c.Why)
-	}
-	if err := w.Flush(); err != nil {
-		return fmt.Errorf("write clear columns: %w", err)
-	}
-	for _, f := range findings {
-		if _, err := fmt.Fprintf(out, "%s:%d: %s\n", f.File, f.Line, f.Message); err != nil {
-			return fmt.Errorf("write findings: %w", err)
-		}
-	}
-	summary := "nothing found"
-	if n := len(findings); n > 0 {
-		summary = fmt.Sprintf("%d %s", n, plural("finding", n))
-	}
-	if _, err := fmt.Fprintln(out, summary); err != nil {
-		return fmt.Errorf("write findings: %w", err)
-	}
-	return nil
 }
 
 type linter struct {

@@ -30,14 +30,14 @@ func policyCheckCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "check FILE…", Short: "Load policy files and say what is in them, or what is wrong and where", Args: between(1, 1000),
 		RunE: func(c *cobra.Command, args []string) error {
-			code, err := policies.Check(c.OutOrStdout(), args, o)
-			if err != nil {
-				return err
+			set, err := policies.Load(args, o)
+			if err != nil { // the problems are what the command is there to show
+				if _, err := fmt.Fprintln(c.OutOrStdout(), err); err != nil {
+					return err
+				}
+				return exit{code: exitFindings}
 			}
-			if code != exitFine {
-				return exit{code: code}
-			}
-			return nil
+			return writeOutline(c.OutOrStdout(), set)
 		},
 	}
 	nameFlags(c, &o)
@@ -55,9 +55,22 @@ func policyTestCommand() *cobra.Command {
 				return err
 			}
 			defer done()
-			code, err := policies.Test(c.Context(), c.OutOrStdout(), args[0], analyzer.Analyze)
-			if code != exitFine || err != nil {
-				return exit{code, err}
+			ran, failed, err := policies.Test(c.Context(), args[0], analyzer.Analyze)
+			if werr := writeFailures(c.OutOrStdout(), failed); err == nil {
+				err = werr
+			}
+			if err != nil {
+				return exit{exitUsage, err}
+			}
+			summary := fmt.Sprintf("%s passed", counted(ran, "test"))
+			if len(failed) > 0 {
+				summary = fmt.Sprintf("%d of %s failed", len(failed), counted(ran, "test"))
+			}
+			if _, err := fmt.Fprintln(c.OutOrStdout(), summary); err != nil {
+				return exit{exitUsage, fmt.Errorf("write results: %w", err)}
+			}
+			if len(failed) > 0 {
+				return exit{code: exitFindings}
 			}
 			return nil
 		},
@@ -176,7 +189,7 @@ func policyLintCommand() *cobra.Command {
 			if asJSON || !terminal(c.OutOrStdout()) {
 				err = writeJSON(c.OutOrStdout(), map[string]any{"findings": orEmpty(findings), "clear": orEmpty(clear)})
 			} else {
-				err = policies.LintReport(c.OutOrStdout(), findings, clear)
+				err = writeLint(c.OutOrStdout(), findings, clear)
 			}
 			if err == nil && len(findings) > 0 {
 				return exit{code: exitFindings}

@@ -178,17 +178,23 @@ func (g *gateway) buildServices(ctx context.Context) error {
 	activity := &console.Activity{}
 	current := func() *policies.Set { return g.policies }
 
-	g.authz = &extauthz.Service{
+	g.authz, err = extauthz.New(extauthz.Parts{
 		Identity: g.who.authenticator, Analyzer: analyzer, Catalog: catalogFor, Policies: current,
 		Approvals: g.approvals, Jobs: records, Credentials: g.broker, Upstream: g.upstream, Metadata: g.upstream,
 		Journal: console.Seen{Journal: g.journal, Activity: activity}, Keys: g.keys, Log: g.log, Sessions: g.who.sessions,
 		Asks:     extauthz.Rate{AtOnce: c.Limits.AsksAtOnce, PerSecond: c.Limits.AsksPerSecond},
 		Location: c.Upstream.Location, LongPoll: c.Approvals.LongPoll,
 		Prices: extauthz.Prices{Default: c.Approvals.PricePerTiB, ByLocation: c.Approvals.PriceByLocation},
+	})
+	if err != nil {
+		return err
 	}
-	g.proc = &extproc.Service{
+	g.proc, err = extproc.New(extproc.Parts{
 		Keys: g.keys, Journal: g.journal, Jobs: records, Upstream: g.upstream, Log: g.log,
 		Cancel: g.cancelJob, Changed: g.changedSince(catalog), Again: g.authz.Again,
+	})
+	if err != nil {
+		return err
 	}
 	g.who.sessions.Revoked = g.proc.DecideAgain
 	login, err := loginOf(c, g.who.verifier)

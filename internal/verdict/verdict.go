@@ -29,6 +29,10 @@ const (
 	// Lifetime is how long a Forward may be begun with after the decision.
 	Lifetime = 60 * time.Second
 
+	// DecisionHeader carries the decision's id beside the answer to a fault: Envoy counts that as an error,
+	// and ext_proc words it anew.
+	DecisionHeader = "x-bqgate-decision"
+
 	purpose = "envoy/dynamic_metadata/forward"
 )
 
@@ -73,6 +77,13 @@ type Forward struct {
 	Plan masking.Plan `json:"plan"`
 
 	witness durable.Decided
+}
+
+// FaultText is what a client reads where nothing could be decided or recorded. The cause is for operators,
+// who find it in the log and the journal under the decision's id.
+func FaultText(decision string) string {
+	return "bqgate: the gateway could not decide about the request or could not record its decision; nothing was sent to BigQuery. " +
+		"Try again; if it stays, give this id to the operator: decision " + decision + "."
 }
 
 // Digest is the hex SHA-256 of a body, "" for an empty one.
