@@ -2,6 +2,7 @@ package masking
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -39,7 +40,9 @@ func benchDoc(n int, pretty bool) []byte {
 		if i%20 == 0 {
 			note = "straße \\\"quoted\\\" \\u00e9t\\u00e9"
 		}
-		fmt.Fprintf(&b, `{"f":[{"v":"%d"},{"v":"name of %d"},{"v":"user%d@example.com"},{"v":"%03d-%02d-%04d"},{"v":"Berlin"},{"v":"%s"},{"v":"%d.%02d"},{"v":"%t"},{"v":"1.7%09dE9"},{"v":"DE"}]}`,
+		fmt.Fprintf(&b, `{"f":[{"v":"%d"},{"v":"name of `+
+			`%d"},{"v":"user%d@example.com"},{"v":"%03d-%02d-%04d"},{"v":"Berlin"},{"v":"%s"},{"v":"%d.%02d"},{"v":"%t"},`+
+			`{"v":"1.7%09dE9"},{"v":"DE"}]}`,
 			i, r.IntN(1e9), r.IntN(1e6), r.IntN(1000), r.IntN(100), r.IntN(10000), note, r.IntN(1e6), r.IntN(100), i%2 == 0, r.IntN(1e9))
 	}
 	fmt.Fprintf(&b, `],"totalRows":"%d"}`, n)
@@ -98,7 +101,7 @@ func BenchmarkBaselineJsontextTokens(b *testing.B) {
 	for b.Loop() {
 		d := jsontext.NewDecoder(bytes.NewReader(doc))
 		for {
-			if _, err := d.ReadToken(); err == io.EOF {
+			if _, err := d.ReadToken(); errors.Is(err, io.EOF) {
 				break
 			} else if err != nil {
 				b.Fatal(err)

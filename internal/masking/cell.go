@@ -16,8 +16,9 @@ const blank = "XXXXX"
 // partChars is how many characters LAST_FOUR_CHARACTERS and FIRST_FOUR_CHARACTERS show.
 const partChars = 4
 
-// constants holds the value of DEFAULT_MASKING_VALUE for each type, as JSON. It stands for every cell, NULL too, so it says nothing of the value.
-// A TIMESTAMP's depends on the shape the client asked for: see Options.
+// constants holds the value of DEFAULT_MASKING_VALUE for each type, as JSON. It stands for every
+// cell, NULL too, so it says nothing of the value. A TIMESTAMP's depends on the shape the client
+// asked for: see Options.
 var constants = map[string]string{
 	"STRING": `""`, "BYTES": `""`,
 	"INT64": `"0"`, "FLOAT64": `"0"`, "NUMERIC": `"0"`, "BIGNUMERIC": `"0"`,
@@ -26,7 +27,8 @@ var constants = map[string]string{
 	"GEOGRAPHY": `"POINT(0 0)"`, "JSON": `"null"`, "INTERVAL": `"0-0 0 0:0:0"`, "RANGE": `"[UNBOUNDED, UNBOUNDED)"`,
 }
 
-// The text of a TIMESTAMP's default. "0" is valid, and the same instant, as float seconds and as int64 microseconds; the ISO shape needs its own.
+// The text of a TIMESTAMP's default. "0" is valid, and the same instant, as float seconds and as
+// int64 microseconds; the ISO shape needs its own.
 const (
 	timestampZero    = `"0"`
 	timestampZeroISO = `"1970-01-01T00:00:00.000000Z"`
@@ -49,8 +51,9 @@ func newCells(salt []byte) *cells {
 	return c
 }
 
-// appendCell appends what n makes of a scalar cell that it replaces or computes: value is the JSON of it, a valid string or null. Ascii says of a string that it
-// is known to have no escapes and nothing but ASCII.
+// appendCell appends what n makes of a scalar cell that it replaces or computes: value is the JSON
+// of it, a valid string or null. Ascii says of a string that it is known to have no escapes and
+// nothing but ASCII.
 func (c *cells) appendCell(dst []byte, n *node, value []byte, ascii bool) []byte {
 	switch {
 	case n.act != compute:
@@ -63,13 +66,12 @@ func (c *cells) appendCell(dst []byte, n *node, value []byte, ascii bool) []byte
 	}
 	if text := value[1 : len(value)-1]; !ascii || n.expect != "" {
 		return c.appendMasked(dst, n, text)
-	} else {
-		return c.appendText(dst, n, text)
 	}
+	return c.appendText(dst, n, value[1:len(value)-1])
 }
 
-// appendMasked appends the JSON of a cell that n masks by computing. The raw argument is the inside of a valid JSON string. A text that is no value of the
-// column's type is hidden whole.
+// appendMasked appends the JSON of a cell that n masks by computing. The raw argument is the inside
+// of a valid JSON string. A text that is no value of the column's type is hidden whole.
 func (c *cells) appendMasked(dst []byte, n *node, raw []byte) []byte {
 	text := raw
 	if hasEscape(raw) {
@@ -104,7 +106,8 @@ func (c *cells) appendText(dst []byte, n *node, text []byte) []byte {
 	}
 }
 
-// appendHash appends the base64 of a hash: over the UTF-8 of a STRING, over the bytes of BYTES (whose text is base64 itself, so that the type is kept).
+// appendHash appends the base64 of a hash: over the UTF-8 of a STRING, over the bytes of BYTES
+// (whose text is base64 itself, so that the type is kept).
 func (c *cells) appendHash(dst []byte, n *node, rule Rule, text []byte) []byte {
 	value := text
 	if n.typ == "BYTES" {
@@ -126,8 +129,9 @@ func (c *cells) appendHash(dst []byte, n *node, rule Rule, text []byte) []byte {
 	return append(dst, '"')
 }
 
-// shown is what a rule that shows a part of a text shows of it: text[:head] and text[tail:], with the blank between them. It is false where the text has no part
-// that may be shown; a hash stands for it then.
+// shown is what a rule that shows a part of a text shows of it: text[:head] and text[tail:], with
+// the blank between them. It is false where the text has no part that may be shown; a hash stands
+// for it then.
 func shown(rule Rule, text []byte) (head, tail int, ok bool) {
 	switch rule {
 	case LastFourCharacters:
@@ -180,7 +184,8 @@ func (c *cells) appendYear(dst []byte, n *node, text []byte) []byte {
 		case "DATETIME":
 			suffix = `-01-01T00:00:00"`
 		case "TIMESTAMP":
-			// BigQuery writes the ISO shape in UTC; of any other zone the year would be another year.
+			// BigQuery writes the ISO shape in UTC; of any other zone the year would be another
+			// year.
 			if last := text[len(text)-1]; last != 'Z' {
 				return append(dst, n.constant...)
 			}

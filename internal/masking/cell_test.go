@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestCells has what each rule makes of a cell, as BigQuery documents it. The cell is given as JSON and comes as JSON.
+// TestCells has what each rule makes of a cell, as BigQuery documents it. The cell is given as JSON
+// and comes as JSON.
 func TestCells(t *testing.T) {
 	const (
 		emptySHA = `"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="` // of no bytes
@@ -72,10 +73,13 @@ func TestCells(t *testing.T) {
 		{DateYearMask, "STRING", `"2024-07-13"`, `""`},
 
 		{DefaultMaskingValue, "STRING", `"x"`, `""`}, {DefaultMaskingValue, "STRING", `null`, `""`},
-		{DefaultMaskingValue, "BYTES", `"eA=="`, `""`}, {DefaultMaskingValue, "INT64", `"7"`, `"0"`}, {DefaultMaskingValue, "INTEGER", `"7"`, `"0"`},
-		{DefaultMaskingValue, "FLOAT64", `"NaN"`, `"0"`}, {DefaultMaskingValue, "NUMERIC", `"1.5"`, `"0"`}, {DefaultMaskingValue, "BIGNUMERIC", `"1.5"`, `"0"`},
+		{DefaultMaskingValue, "BYTES", `"eA=="`, `""`}, {DefaultMaskingValue, "INT64", `"7"`, `"0"`},
+		{DefaultMaskingValue, "INTEGER", `"7"`, `"0"`},
+		{DefaultMaskingValue, "FLOAT64", `"NaN"`, `"0"`}, {DefaultMaskingValue, "NUMERIC", `"1.5"`, `"0"`},
+		{DefaultMaskingValue, "BIGNUMERIC", `"1.5"`, `"0"`},
 		{DefaultMaskingValue, "BOOL", `"true"`, `"false"`}, {DefaultMaskingValue, "DATE", `"2024-07-13"`, `"1970-01-01"`},
-		{DefaultMaskingValue, "DATETIME", `"2024-07-13T01:02:03"`, `"1970-01-01T00:00:00"`}, {DefaultMaskingValue, "TIME", `"01:02:03"`, `"00:00:00"`},
+		{DefaultMaskingValue, "DATETIME", `"2024-07-13T01:02:03"`, `"1970-01-01T00:00:00"`},
+		{DefaultMaskingValue, "TIME", `"01:02:03"`, `"00:00:00"`},
 		{DefaultMaskingValue, "TIMESTAMP", `"1.7E9"`, `"0"`}, {DefaultMaskingValue, "GEOGRAPHY", `"POINT(1 2)"`, `"POINT(0 0)"`},
 		{DefaultMaskingValue, "JSON", `"1"`, `"null"`}, {DefaultMaskingValue, "INTERVAL", `"1-2 3 4:5:6"`, `"0-0 0 0:0:0"`},
 		{DefaultMaskingValue, "RANGE<DATE>", `"[2024-01-01, 2024-02-01)"`, `"[UNBOUNDED, UNBOUNDED)"`},
@@ -93,34 +97,46 @@ func TestCells(t *testing.T) {
 	}
 }
 
-// TestEmailDomains: what is behind the @ is shown, so an address that is none must not smuggle its column's value out as a domain.
+// TestEmailDomains: what is behind the @ is shown, so an address that is none must not smuggle its
+// column's value out as a domain.
 func TestEmailDomains(t *testing.T) {
 	for _, text := range []string{
-		"", "@", "a@", "@b.de", "a@b", "a@b.", "a@.b", "a@b..de", "a@b.de@c.de", "a@@b.de", "a b@c.de", "a\t@c.de", "a@c .de", "a@-c.de", "a@c-.de", "a@c.de-", "a@c.-de",
-		"a@123-45-6789", "a@1.2.3.4", "a@[1.2.3.4]", "a@c_d.de", "a@c.de?x=1", "a@c.de\n", "a@\u200bc.de", "\u202ea@c.de", "a\u00a0b@c.de", "x@a.1",
+		"", "@", "a@", "@b.de", "a@b", "a@b.", "a@.b", "a@b..de", "a@b.de@c.de", "a@@b.de", "a b@c.de", "a\t@c.de", "a@c .de", "a@-c.de",
+		"a@c-.de", "a@c.de-", "a@c.-de",
+		"a@123-45-6789", "a@1.2.3.4", "a@[1.2.3.4]", "a@c_d.de", "a@c.de?x=1", "a@c.de\n", "a@\u200bc.de", "\u202ea@c.de", "a\u00a0b@c.de",
+		"x@a.1",
 	} {
-		if at, ok := emailAt([]byte(text)); ok {
-			t.Errorf("%q passes as an address, showing %q", text, text[at:])
-		}
+		t.Run(text, func(t *testing.T) {
+			if at, ok := emailAt([]byte(text)); ok {
+				t.Errorf("%q passes as an address, showing %q", text, text[at:])
+			}
+		})
 	}
-	for text, want := range map[string]int{"a@b.de": 1, "first.last+tag@mail.example.com": 14, "ü@b.de": 2, "a'b\"c@x1.co": 5, "a@xn--bcher-kva.example": 1} {
-		if at, ok := emailAt([]byte(text)); !ok || at != want {
-			t.Errorf("emailAt(%q) = %d, %t; want %d", text, at, ok, want)
-		}
+	for text, want := range map[string]int{"a@b.de": 1, "first.last+tag@mail.example.com": 14, "ü@b.de": 2, "a'b\"c@x1.co": 5,
+		"a@xn--bcher-kva.example": 1} {
+		t.Run(text, func(t *testing.T) {
+			if at, ok := emailAt([]byte(text)); !ok || at != want {
+				t.Errorf("emailAt(%q) = %d, %t; want %d", text, at, ok, want)
+			}
+		})
 	}
 }
 
 func TestTimestampISO(t *testing.T) {
-	plan := Plan{Columns: []Column{{Name: "a", Type: "TIMESTAMP", Mask: DefaultMaskingValue}, {Name: "b", Type: "TIMESTAMP", Mask: DateYearMask},
-		{Name: "c", Type: "STRUCT", Mask: DefaultMaskingValue, Fields: []Column{{Name: "d", Type: "TIMESTAMP", Mask: Clear}, {Name: "e", Type: "INT64", Repeated: true, Mask: Clear}}}}}
+	plan := Plan{Columns: []Column{{Name: "a", Type: "TIMESTAMP", Mask: DefaultMaskingValue},
+		{Name: "b", Type: "TIMESTAMP", Mask: DateYearMask},
+		{Name: "c", Type: "STRUCT", Mask: DefaultMaskingValue,
+			Fields: []Column{{Name: "d", Type: "TIMESTAMP", Mask: Clear}, {Name: "e", Type: "INT64", Repeated: true, Mask: Clear}}}}}
 	got, err := mask(plan, Options{TimestampFormat: "ISO8601_STRING"}, `{"rows":[{"f":[{"v":null},{"v":"odd"},{"v":null}]}]}`, 7)
-	want := `{"rows":[{"f":[{"v":"1970-01-01T00:00:00.000000Z"},{"v":"1970-01-01T00:00:00.000000Z"},{"v":{"f":[{"v":"1970-01-01T00:00:00.000000Z"},{"v":[]}]}}]}]}`
+	want := `{"rows":[{"f":[{"v":"1970-01-01T00:00:00.000000Z"},{"v":"1970-01-01T00:00:00.000000Z"},` +
+		`{"v":{"f":[{"v":"1970-01-01T00:00:00.000000Z"},{"v":[]}]}}]}]}`
 	if err != nil || got != want {
 		t.Errorf("got  %s, %v\nwant %s", got, err, want)
 	}
 }
 
-// TestRandomHash: the same value has one token in a job and another one in every other job, and without a salt there is no token at all.
+// TestRandomHash: the same value has one token in a job and another one in every other job, and
+// without a salt there is no token at all.
 func TestRandomHash(t *testing.T) {
 	plan := Plan{Columns: []Column{{Name: "a", Type: "STRING", Mask: RandomHash}, {Name: "b", Type: "BYTES", Mask: RandomHash}}}
 	const doc = `{"rows":[{"f":[{"v":"abc"},{"v":"YWJj"}]},{"f":[{"v":"\u0061bc"},{"v":null}]}]}`
@@ -136,13 +152,16 @@ func TestRandomHash(t *testing.T) {
 		t.Error("two salts give the same hash")
 	}
 	cells := cellsOf(t, one)
-	if len(cells) != 4 || cells[0] != cells[1] || cells[0] != cells[2] || cells[3] != "null" || cells[0] == `"ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0="` {
+	if len(cells) != 4 || cells[0] != cells[1] || cells[0] != cells[2] || cells[3] != "null" ||
+		cells[0] == `"ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0="` {
 		t.Errorf("cells %v", cells)
 	}
 	if out, err := mask(plan, Options{}, doc, 5); err == nil || out != "" {
 		t.Errorf("without a salt: %q, %v", out, err)
 	}
-	nested := Plan{Columns: []Column{{Name: "s", Type: "STRUCT", Repeated: true, Mask: RandomHash, Fields: []Column{{Name: "a", Type: "STRING", Mask: Clear}}}}}
+	nested := Plan{Columns: []Column{
+		{Name: "s", Type: "STRUCT", Repeated: true, Mask: RandomHash, Fields: []Column{{Name: "a", Type: "STRING", Mask: Clear}}},
+	}}
 	if _, err := mask(nested, Options{}, `{}`, 5); err == nil {
 		t.Error("a nested RANDOM_HASH needs no salt")
 	}

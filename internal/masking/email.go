@@ -6,8 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// emailAt is the index of the @ of a valid address. What is not plainly one (two @, blanks, a domain of one label or of other signs than letters, digits and
-// hyphens) is not, since its "domain" may be anything, the secret included.
+// emailAt is the index of the @ of a valid address. What is not plainly one (two @, blanks, a
+// domain of one label or of other signs than letters, digits and hyphens) is not, since its
+// "domain" may be anything, the secret included.
 func emailAt(text []byte) (int, bool) {
 	at := bytes.IndexByte(text, '@')
 	if at <= 0 {
@@ -46,7 +47,8 @@ var domainSigns = func() (signs [256]uint8) {
 	return signs
 }()
 
-// isDomain says whether the name has two labels or more, of letters, digits and inner hyphens, the last one not of digits alone.
+// isDomain says whether the name has two labels or more, of letters, digits and inner hyphens, the
+// last one not of digits alone.
 func isDomain(name []byte) bool {
 	begin, kinds, dots := 0, uint8(0), 0 // of the label
 	for i := 0; ; {

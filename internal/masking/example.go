@@ -10,8 +10,8 @@ var examples = map[Rule]struct{ value, shown string }{
 	DateYearMask:        {"2026-11-25", "2026-01-01"},
 }
 
-// Example is what a cell of this scalar type looks like under the rule, made of an invented value, for people who decide: "XXXXX6789". It is "" where the
-// cell is shown as it is.
+// Example is what a cell of this scalar type looks like under the rule, made of an invented value,
+// for people who decide: "XXXXX6789". It is "" where the cell is shown as it is.
 func Example(rule Rule, typ string) string {
 	rule = rule.For(typ)
 	switch rule {

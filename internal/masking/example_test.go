@@ -22,11 +22,15 @@ func TestExample(t *testing.T) {
 		typ  string
 		want string
 	}{
-		{Clear, "STRING", ""}, {AlwaysNull, "NUMERIC", "NULL"}, {"", "STRING", "NULL"}, {"NEW_RULE", "STRING", "NULL"}, {Clear, "SOMETHING", "NULL"},
-		{DefaultMaskingValue, "STRING", "empty"}, {DefaultMaskingValue, "INT64", "0"}, {LastFourCharacters, "INT64", "0"}, {DateYearMask, "DATE", "2026-01-01"},
+		{Clear, "STRING", ""}, {AlwaysNull, "NUMERIC", "NULL"}, {"", "STRING", "NULL"}, {"NEW_RULE", "STRING", "NULL"},
+		{Clear, "SOMETHING", "NULL"},
+		{DefaultMaskingValue, "STRING", "empty"}, {DefaultMaskingValue, "INT64", "0"}, {LastFourCharacters, "INT64", "0"},
+		{DateYearMask, "DATE", "2026-01-01"},
 	} {
-		if got := Example(c.rule, c.typ); got != c.want {
-			t.Errorf("%s of %s: %q, want %q", c.rule, c.typ, got, c.want)
-		}
+		t.Run(c.typ, func(t *testing.T) {
+			if got := Example(c.rule, c.typ); got != c.want {
+				t.Errorf("%s of %s: %q, want %q", c.rule, c.typ, got, c.want)
+			}
+		})
 	}
 }

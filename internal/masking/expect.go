@@ -13,7 +13,8 @@ import (
 // errUnmasked breaks an answer off that shows what the query was rewritten not to see.
 var errUnmasked = errors.New("a cell that BigQuery was made to mask is not masked")
 
-// appendVerified appends a cell that must already be a result of the rule that n expects. What cannot be one is remembered as an error.
+// appendVerified appends a cell that must already be a result of the rule that n expects. What
+// cannot be one is remembered as an error.
 func (c *cells) appendVerified(dst []byte, n *node, raw, text []byte) []byte {
 	if !resultOf(n.expect, n.typ, text) {
 		c.wrong = errUnmasked
@@ -22,7 +23,8 @@ func (c *cells) appendVerified(dst []byte, n *node, raw, text []byte) []byte {
 	return append(dst, '"')
 }
 
-// resultOf says whether a text can be what the rule makes of a value of the type. NULL always can, and is no text.
+// resultOf says whether a text can be what the rule makes of a value of the type. NULL always can,
+// and is no text.
 func resultOf(rule Rule, typ string, text []byte) bool {
 	switch rule {
 	case DefaultMaskingValue:

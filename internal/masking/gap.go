@@ -5,7 +5,8 @@ import (
 	"encoding/binary"
 )
 
-// gap is a text to compare with, of which the first eight bytes are compared as one number: between two compact cells there are no more.
+// gap is a text to compare with, of which the first eight bytes are compared as one number: between
+// two compact cells there are no more.
 type gap struct {
 	text       []byte // nil: not known
 	head, mask uint64
@@ -22,13 +23,16 @@ func newGap(text []byte) gap {
 	return g
 }
 
-// opens says whether the gap is at p[i]. It says no where p has less than eight bytes from there on, and where the gap is not known.
+// opens says whether the gap is at p[i]. It says no where p has less than eight bytes from there
+// on, and where the gap is not known.
 func (g *gap) opens(p []byte, i int) bool {
-	return i <= len(p)-8 && binary.LittleEndian.Uint64(p[i:i+8])&g.mask == g.head && g.text != nil && (len(g.text) <= 8 || bytes.HasPrefix(p[i+8:], g.text[8:]))
+	return i <= len(p)-8 && binary.LittleEndian.Uint64(p[i:i+8])&g.mask == g.head && g.text != nil &&
+		(len(g.text) <= 8 || bytes.HasPrefix(p[i+8:], g.text[8:]))
 }
 
-// wholeValue is the index behind the string or null at p[n]: 0 if it is none or not whole, -1 if it is a string that is not valid. Of a string it says whether
-// it stands for itself, without escapes, and in ASCII.
+// wholeValue is the index behind the string or null at p[n]: 0 if it is none or not whole, -1 if it
+// is a string that is not valid. Of a string it says whether it stands for itself, without escapes,
+// and in ASCII.
 func wholeValue(p []byte, n int) (end int, ascii bool) {
 	if p[n] == '"' {
 		i := plain(p, n+1)

@@ -10,16 +10,21 @@ import (
 	json "github.com/go-json-experiment/json"
 )
 
-// learntPlan has a cell of each treatment beside its neighbours of every other: passed, replaced, computed, expected, and nested ones between them.
+// learntPlan has a cell of each treatment beside its neighbours of every other: passed, replaced,
+// computed, expected, and nested ones between them.
 var learntPlan = Plan{Columns: []Column{
-	{Name: "a", Type: "STRING", Mask: Clear}, {Name: "b", Type: "STRING", Mask: Clear}, {Name: "c", Type: "STRING", Mask: LastFourCharacters}, {Name: "d", Type: "STRING", Mask: AlwaysNull},
-	{Name: "e", Type: "STRING", Mask: Clear}, {Name: "f", Type: "INT64", Repeated: true, Mask: Clear}, {Name: "g", Type: "STRING", Mask: EmailMask}, {Name: "h", Type: "INT64", Mask: DefaultMaskingValue},
+	{Name: "a", Type: "STRING", Mask: Clear}, {Name: "b", Type: "STRING", Mask: Clear},
+	{Name: "c", Type: "STRING", Mask: LastFourCharacters}, {Name: "d", Type: "STRING", Mask: AlwaysNull},
+	{Name: "e", Type: "STRING", Mask: Clear}, {Name: "f", Type: "INT64", Repeated: true, Mask: Clear},
+	{Name: "g", Type: "STRING", Mask: EmailMask}, {Name: "h", Type: "INT64", Mask: DefaultMaskingValue},
 	{Name: "i", Type: "STRING", Mask: Clear},
 }}
 
-// learntRow is a row of learntPlan whose cell at is the JSON given, and where in it that cell is. Style writes what stands between cells.
+// learntRow is a row of learntPlan whose cell at is the JSON given, and where in it that cell is.
+// Style writes what stands between cells.
 func learntRow(at int, cell string, style func(string) string) (row string, offset int) {
-	cells := []string{`"1"`, `"plain words of some length"`, `"123-45-6789"`, `"secret"`, `"Berlin"`, `[{"v":"1"},{"v":null}]`, `"jo@example.com"`, `"77"`, `"the end"`}
+	cells := []string{`"1"`, `"plain words of some length"`, `"123-45-6789"`, `"secret"`, `"Berlin"`, `[{"v":"1"},{"v":null}]`,
+		`"jo@example.com"`, `"77"`, `"the end"`}
 	cells[at] = cell
 	open, between := style(`{"f":[{"v":`), style(`},{"v":`)
 	offset = len(open) + len(strings.Join(cells[:at], between))
@@ -32,8 +37,8 @@ func pretty(text string) string {
 	return strings.NewReplacer(`{`, "{\n      ", `}`, "\n    }", `:`, `: `, `,`, ",\n    ").Replace(text)
 }
 
-// TestLearntRows has a row that is not like the ones before, when their shape is long known. Whatever the chunks, it is masked as it would be alone, or it ends
-// the answer.
+// TestLearntRows has a row that is not like the ones before, when their shape is long known.
+// Whatever the chunks, it is masked as it would be alone, or it ends the answer.
 func TestLearntRows(t *testing.T) {
 	const scalars = "0,1,2,3,6,8" // the first and the second of a run that pass, computed, replaced, computed, the last
 	for _, c := range []struct {
@@ -83,41 +88,51 @@ func TestLearntRows(t *testing.T) {
 		{"a closed document", `"a"}]}]}`, scalars, false},
 		{"a quote too many", `"a""`, scalars, false},
 	} {
-		for _, at := range strings.Split(c.at, ",") {
-			var column int
-			fmt.Sscan(at, &column)
-			for name, style := range map[string]func(string) string{"compact": compact, "pretty": pretty} {
-				good, _ := learntRow(0, `"1"`, style)
-				other, offset := learntRow(column, c.cell, style)
-				between := style(`,`)
-				before := `{"rows":[` + strings.Repeat(good+between, 3)
-				checkLearnt(t, fmt.Sprintf("%s in column %d, %s", c.name, column, name), before+other+between+good+`]}`, len(before)+offset, c.ok)
+		t.Run(c.name, func(t *testing.T) {
+			for _, at := range strings.Split(c.at, ",") {
+				var column int
+				fmt.Sscan(at, &column)
+				for name, style := range map[string]func(string) string{"compact": compact, "pretty": pretty} {
+					good, _ := learntRow(0, `"1"`, style)
+					other, offset := learntRow(column, c.cell, style)
+					between := style(`,`)
+					before := `{"rows":[` + strings.Repeat(good+between, 3)
+					checkLearnt(t, fmt.Sprintf("%s in column %d, %s", c.name, column, name), before+other+between+good+`]}`,
+						len(before)+offset,
+						c.ok)
+				}
 			}
-		}
+		})
 	}
 }
 
-// TestLearntShapeChanges has answers whose text changes its style where the first one is long known.
+// TestLearntShapeChanges has answers whose text changes its style where the first one is long
+// known.
 func TestLearntShapeChanges(t *testing.T) {
 	dense, _ := learntRow(0, `"1"`, compact)
 	loose, _ := learntRow(0, `"1"`, pretty)
 	tabs := strings.ReplaceAll(dense, `,`, ",\t")
 	for name, rows := range map[string][]string{
-		"compact, then pretty": {dense, dense, dense, loose, loose, dense}, "pretty, then compact": {loose, loose, dense, dense, loose}, "a blank in turn": {dense, tabs, dense, tabs, dense, dense},
+		"compact, then pretty": {dense, dense, dense, loose, loose, dense}, "pretty, then compact": {loose, loose, dense, dense, loose},
+		"a blank in turn": {dense, tabs, dense, tabs, dense, dense},
 	} {
-		for _, between := range []string{",", ", ", "\n,\n"} {
-			good := `{"rows":[` + strings.Join(rows, between)
-			for fault, end := range map[string]string{
-				"nothing": "]}", "no comma": " " + dense + "]}", "two commas": ",," + dense + "]}", "a short row": between + strings.Replace(dense, `{"v":"77"},`, "", 1) + "]}", "a second document": "]}{",
-			} {
-				checkLearnt(t, name+", then "+fault, good+end, len(good), fault == "nothing")
+		t.Run(name, func(t *testing.T) {
+			for _, between := range []string{",", ", ", "\n,\n"} {
+				good := `{"rows":[` + strings.Join(rows, between)
+				for fault, end := range map[string]string{
+					"nothing": "]}", "no comma": " " + dense + "]}", "two commas": ",," + dense + "]}",
+					"a short row": between + strings.Replace(dense, `{"v":"77"},`, "", 1) + "]}", "a second document": "]}{",
+				} {
+					checkLearnt(t, name+", then "+fault, good+end, len(good), fault == "nothing")
+				}
 			}
-		}
+		})
 	}
 }
 
-// checkLearnt masks an answer of learntPlan in chunks of several sizes, and cut in two at every place near the one given, and wants the same each time: an error
-// unless ok, else the bytes that the state machine alone makes of single bytes, which are what the oracle says.
+// checkLearnt masks an answer of learntPlan in chunks of several sizes, and cut in two at every
+// place near the one given, and wants the same each time: an error unless ok, else the bytes that
+// the state machine alone makes of single bytes, which are what the oracle says.
 func checkLearnt(t *testing.T, name, doc string, near int, ok bool) {
 	t.Helper()
 	tree, err := oracle(learntPlan, nil, []byte(doc))
@@ -151,21 +166,24 @@ func checkLearnt(t *testing.T, name, doc string, near int, ok bool) {
 	}
 }
 
-// TestPlain: the scan that looks at eight bytes at a time stops where one that looks at each does, whatever byte stands where.
+// TestPlain: the scan that looks at eight bytes at a time stops where one that looks at each does,
+// whatever byte stands where.
 func TestPlain(t *testing.T) {
 	for length := range 20 {
 		for at := range length {
 			for c := range 256 {
 				for _, fill := range []byte{' ', '!', '#', 'a', 0x7F} {
-					p := bytes.Repeat([]byte{fill}, length)
-					p[at] = byte(c)
-					want := length
-					if c == '"' || c == '\\' || c < 0x20 || c >= 0x80 {
-						want = at
-					}
-					if got := plain(p, 0); got != want {
-						t.Fatalf("plain(%q) = %d, want %d", p, got, want)
-					}
+					t.Run(fmt.Sprint(fill), func(t *testing.T) {
+						p := bytes.Repeat([]byte{fill}, length)
+						p[at] = byte(c)
+						want := length
+						if c == '"' || c == '\\' || c < 0x20 || c >= 0x80 {
+							want = at
+						}
+						if got := plain(p, 0); got != want {
+							t.Fatalf("plain(%q) = %d, want %d", p, got, want)
+						}
+					})
 				}
 			}
 		}

@@ -29,8 +29,9 @@ const (
 // new is not known.
 var members = map[string]shape{
 	"kind": word, "etag": word, "pageToken": word, "queryId": word, "location": word,
-	"totalRows": number, "creationTime": number, "startTime": number, "endTime": number, "totalBytesProcessed": size, "totalBytesBilled": size,
-	"jobComplete": truth, "cacheHit": truth,
+	"totalRows": number, "creationTime": number, "startTime": number, "endTime": number, "totalBytesProcessed": size,
+	"totalBytesBilled": size,
+	"jobComplete":      truth, "cacheHit": truth,
 	"jobReference": object, "jobCreationReason": object, "schema": object, "rows": object,
 }
 

@@ -18,8 +18,9 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// oracle masks a document the obvious way: decode it whole, walk the tree by the plan, make each cell with plain string functions. It shares no code with
-// the masker but matchSchema and the tables of constants.
+// oracle masks a document the obvious way: decode it whole, walk the tree by the plan, make each
+// cell with plain string functions. It shares no code with the masker but matchSchema and the
+// tables of constants.
 func oracle(plan Plan, salt, doc []byte) (any, error) {
 	var top map[string]jsontext.Value
 	if jsontext.Value(doc).Kind() != '{' {
@@ -37,7 +38,8 @@ func oracle(plan Plan, salt, doc []byte) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		known := slices.Contains(strings.Fields("kind etag schema jobReference jobComplete totalRows pageToken rows totalBytesProcessed totalBytesBilled cacheHit queryId location "+
+		known := slices.Contains(strings.Fields("kind etag schema jobReference jobComplete totalRows pageToken rows totalBytesProcessed "+
+			"totalBytesBilled cacheHit queryId location "+
 			"jobCreationReason creationTime startTime endTime"), name)
 		if known && !(name == "etag" && plan.Masks()) {
 			result[name] = value
@@ -46,7 +48,8 @@ func oracle(plan Plan, salt, doc []byte) (any, error) {
 	return result, nil
 }
 
-// plainNames holds the few rules about the text that a decoded tree does not show: names of the top level and of rows are plain words, and depth is limited.
+// plainNames holds the few rules about the text that a decoded tree does not show: names of the top
+// level and of rows are plain words, and depth is limited.
 func plainNames(doc []byte) error {
 	d := jsontext.NewDecoder(bytes.NewReader(doc))
 	rows, blanks := false, 0
@@ -82,7 +85,8 @@ func plainNames(doc []byte) error {
 	}
 }
 
-// oracleOnly keeps these members of an object, which must be strings or null; null is as good as absent.
+// oracleOnly keeps these members of an object, which must be strings or null; null is as good as
+// absent.
 func oracleOnly(value any, names ...string) (map[string]any, error) {
 	object, ok := value.(map[string]any)
 	if !ok {
@@ -457,7 +461,8 @@ var fuzzPlans = func() []Plan {
 			{Name: "s", Type: "STRUCT", Fields: []Column{{Name: "t", Type: "TIMESTAMP", Mask: Clear}}}}
 		plans = append(plans,
 			Plan{Columns: []Column{{Name: "x", Type: "STRUCT", Mask: over, Fields: inner}}},
-			Plan{Columns: []Column{{Name: "x", Type: "STRUCT", Repeated: true, Mask: over, Fields: inner}, {Name: "y", Type: "INT64", Mask: Clear}}},
+			Plan{Columns: []Column{{Name: "x", Type: "STRUCT", Repeated: true, Mask: over, Fields: inner},
+				{Name: "y", Type: "INT64", Mask: Clear}}},
 			Plan{Columns: []Column{{Name: "x", Type: "STRING", Repeated: true, Mask: over}}},
 			Plan{Columns: []Column{{Name: "x", Type: "STRING", Mask: over}}},
 		)
@@ -473,7 +478,8 @@ type generate struct {
 }
 
 var samples = []string{
-	"", "a", "1234", "12345", "123-45-6789", "äöü€x", "😀😀😀😀😀", `q\"uo\\te`, `\u0041\u00e4\ud83d\ude00xyz`, "a@b.de", "x@y", "YWJj", "2024-07-13", "2024-07-13T01:02:03", "2024-07-13T01:02:03.5Z",
+	"", "a", "1234", "12345", "123-45-6789", "äöü€x", "😀😀😀😀😀", `q\"uo\\te`, `\u0041\u00e4\ud83d\ude00xyz`, "a@b.de", "x@y", "YWJj",
+	"2024-07-13", "2024-07-13T01:02:03", "2024-07-13T01:02:03.5Z",
 	"1.7E9", "1720874096000000", "-5", "{\\\"a\\\":1}", "<script>", "plain words that are a little longer than eight bytes",
 }
 
@@ -540,7 +546,8 @@ func (g *generate) document(plan Plan) []byte {
 	return []byte(g.String())
 }
 
-// TestAgainstOracle compares on thousands of generated answers, valid ones and ones with a byte changed.
+// TestAgainstOracle compares on thousands of generated answers, valid ones and ones with a byte
+// changed.
 func TestAgainstOracle(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -585,14 +592,19 @@ func FuzzResults(f *testing.F) {
 	})
 }
 
-// TestCanary: no piece of a masked value longer than its rule shows is in any output, whatever the chunks, and not in what came before an error either.
+// TestCanary: no piece of a masked value longer than its rule shows is in any output, whatever the
+// chunks, and not in what came before an error either.
 func TestCanary(t *testing.T) {
 	const canary = "CANARY-7f3a9c"
 	plan := Plan{Columns: []Column{
-		{Name: "a", Type: "STRING", Mask: AlwaysNull}, {Name: "b", Type: "STRING", Mask: DefaultMaskingValue}, {Name: "c", Type: "STRING", Mask: SHA256},
-		{Name: "d", Type: "STRING", Mask: LastFourCharacters}, {Name: "e", Type: "STRING", Mask: FirstFourCharacters}, {Name: "f", Type: "STRING", Mask: EmailMask},
-		{Name: "g", Type: "BYTES", Mask: SHA256}, {Name: "h", Type: "INT64", Mask: EmailMask}, {Name: "i", Type: "STRING", Repeated: true, Mask: RandomHash},
-		{Name: "j", Type: "STRUCT", Mask: AlwaysNull, Fields: []Column{{Name: "k", Type: "STRING", Mask: Clear}}}, {Name: "l", Type: "STRING", Mask: Clear},
+		{Name: "a", Type: "STRING", Mask: AlwaysNull}, {Name: "b", Type: "STRING", Mask: DefaultMaskingValue},
+		{Name: "c", Type: "STRING", Mask: SHA256},
+		{Name: "d", Type: "STRING", Mask: LastFourCharacters}, {Name: "e", Type: "STRING", Mask: FirstFourCharacters},
+		{Name: "f", Type: "STRING", Mask: EmailMask},
+		{Name: "g", Type: "BYTES", Mask: SHA256}, {Name: "h", Type: "INT64", Mask: EmailMask},
+		{Name: "i", Type: "STRING", Repeated: true, Mask: RandomHash},
+		{Name: "j", Type: "STRUCT", Mask: AlwaysNull, Fields: []Column{{Name: "k", Type: "STRING", Mask: Clear}}},
+		{Name: "l", Type: "STRING", Mask: Clear},
 	}}
 	v := `{"v":"` + canary + `"}`
 	row := `{"f":[` + strings.Repeat(v+",", 8) + `{"v":[` + v + `,` + v + `]},{"v":{"f":[` + v + `]}},{"v":"fine"}]}`
@@ -611,14 +623,17 @@ func TestCanary(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, s := range secret {
-			if strings.Contains(out, s) {
-				t.Fatalf("%q is in %s", s, out)
-			}
+			t.Run(s, func(t *testing.T) {
+				if strings.Contains(out, s) {
+					t.Fatalf("%q is in %s", s, out)
+				}
+			})
 		}
 	}
 }
 
-// TestNoAllocationPerRow: ten times the rows cost no more allocations. A few are not for rows: the race detector makes pools forget what they hold.
+// TestNoAllocationPerRow: ten times the rows cost no more allocations. A few are not for rows: the
+// race detector makes pools forget what they hold.
 func TestNoAllocationPerRow(t *testing.T) {
 	for _, generic := range []bool{false, true} {
 		count := func(rows int) float64 {

@@ -28,8 +28,10 @@ func partOf(rule Rule) part {
 	}
 }
 
-// hides is shown for the usual text, without a look at each byte: p[from:to] is the inside of a cell, without escapes and all ASCII. What the rule hides of it is
-// p[head:tail], and what it shows stands for itself in JSON. No bytes, head = tail, mean that it is for shown to say; never that all may be shown.
+// hides is shown for the usual text, without a look at each byte: p[from:to] is the inside of a
+// cell, without escapes and all ASCII. What the rule hides of it is p[head:tail], and what it shows
+// stands for itself in JSON. No bytes, head = tail, mean that it is for shown to say; never that
+// all may be shown.
 func (part part) hides(p []byte, from, to int) (head, tail int) {
 	switch part {
 	case firstFour:
@@ -46,21 +48,25 @@ func (part part) hides(p []byte, from, to int) (head, tail int) {
 	return 0, 0
 }
 
-// Bytes of a word of ASCII: each of these has the high bits of those bytes set that are c, or that are from a to b. No sum of theirs carries into the next byte.
+// Bytes of a word of ASCII: each of these has the high bits of those bytes set that are c, or that
+// are from a to b. No sum of theirs carries into the next byte.
 func equal(w uint64, c byte) uint64 { return ^((w ^ ones*uint64(c)) + ones*0x7F) & highs }
 
 func within(w uint64, a, b byte) uint64 {
 	return (w + ones*uint64(0x80-a)) &^ (w + ones*uint64(0x7F-b)) & highs
 }
 
-// standing says whether four characters of ASCII, inside a JSON string, are written as they are by appendEscaped too: < and >, & and ' are not.
+// standing says whether four characters of ASCII, inside a JSON string, are written as they are by
+// appendEscaped too: < and >, & and ' are not.
 func standing(four []byte) bool {
 	w := uint64(binary.LittleEndian.Uint32(four))
 	return equal(w|ones*2, '>')|equal(w|ones, '\'') == 0
 }
 
-// plainAddress is the index of the @ of the address p[from:to], if it is one by emailAt and of the usual kind: of two labels or more, without a hyphen. Else it is
-// from. The text is ASCII and has no control characters. It reads p by words, the last of which goes beyond the text; what is there does not count.
+// plainAddress is the index of the @ of the address p[from:to], if it is one by emailAt and of the
+// usual kind: of two labels or more, without a hyphen. Else it is from. The text is ASCII and has
+// no control characters. It reads p by words, the last of which goes beyond the text; what is there
+// does not count.
 func plainAddress(p []byte, from, to int) int {
 	at := from
 	for {

@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// checkHides holds what hides says of an ASCII text against shown, which looks at each character. It may leave a text to it; what it hides, it hides as shown
-// does, and what is shown stands for itself. Around the text is what must not count.
+// checkHides holds what hides says of an ASCII text against shown, which looks at each character.
+// It may leave a text to it; what it hides, it hides as shown does, and what is shown stands for
+// itself. Around the text is what must not count.
 func checkHides(t *testing.T, text string, around string) {
 	t.Helper()
 	p := []byte(around + text + around)
@@ -20,45 +21,56 @@ func checkHides(t *testing.T, text string, around string) {
 		}
 		wantHead, wantTail, ok := shown(rule, []byte(text))
 		if !ok || head != from+wantHead || tail != from+wantTail || escapes(p[from:head]) || escapes(p[tail:to]) {
-			t.Fatalf("%s of %q amid %q: hides [%d:%d], shown says [%d:%d] %t", rule, text, around, head-from, tail-from, wantHead, wantTail, ok)
+			t.Fatalf("%s of %q amid %q: hides [%d:%d], shown says [%d:%d] %t", rule, text, around, head-from, tail-from, wantHead, wantTail,
+				ok)
 		}
 	}
 }
 
-var aroundTexts = []string{"", `"},{"v":"`, "@example.com", ".com.com.", "        ", "\x7f\x7f\x7f\x7f\x7f\x7f\x7f\x7f", "\x80\xff\x80\xff\xc3\xbf\xc0\xff", "--------"}
+var aroundTexts = []string{"", `"},{"v":"`, "@example.com", ".com.com.", "        ", "\x7f\x7f\x7f\x7f\x7f\x7f\x7f\x7f",
+	"\x80\xff\x80\xff\xc3\xbf\xc0\xff", "--------"}
 
 // plainASCII says whether the text is what hides is asked about.
 func plainASCII(text []byte) bool { return plain(text, 0) == len(text) }
 
-// TestHides has each byte at each place of texts of each length, so that it stands in each byte of a word, before and behind the end of one.
+// TestHides has each byte at each place of texts of each length, so that it stands in each byte of
+// a word, before and behind the end of one.
 func TestHides(t *testing.T) {
-	for _, text := range []string{"first.last+tag@mail.a1.example-of.com", "user123456@example.com", "a@b.de", "a@1.b", "a@b.1", "x.y.z@b.c.d.e.f.g.h.i.j", "123-45-6789", "no address at all"} {
-		for length := range len(text) + 1 {
-			for at := range length {
-				for c := byte(' '); c < 0x80; c++ {
-					for _, cut := range []string{text[:length], text[len(text)-length:]} {
-						changed := []byte(cut)
-						if changed[at] = c; plainASCII(changed) {
-							checkHides(t, string(changed), aroundTexts[(at+int(c))%len(aroundTexts)])
+	for _, text := range []string{"first.last+tag@mail.a1.example-of.com", "user123456@example.com", "a@b.de", "a@1.b", "a@b.1",
+		"x.y.z@b.c.d.e.f.g.h.i.j", "123-45-6789", "no address at all"} {
+		t.Run(text, func(t *testing.T) {
+			for length := range len(text) + 1 {
+				for at := range length {
+					for c := byte(' '); c < 0x80; c++ {
+						for _, cut := range []string{text[:length], text[len(text)-length:]} {
+							changed := []byte(cut)
+							if changed[at] = c; plainASCII(changed) {
+								checkHides(t, string(changed), aroundTexts[(at+int(c))%len(aroundTexts)])
+							}
 						}
 					}
 				}
 			}
-		}
+		})
 	}
-	for text, want := range map[string]bool{"user123456@example.com": true, "a@b.de": true, "a@b.c1": true, "1@1.1.x": true, strings.Repeat("u", 40) + "@" + strings.Repeat("d.", 20) + "de": true,
-		"a@b.1": false, "a@b-c.de": false, "@b.de": false, "a@b": false, "a@b.": false, "a@.b": false, "a@b..c": false, "a b@c.de": false, "a@b.de@c.de": false} {
-		for _, around := range aroundTexts[1:] {
-			head, tail := domain.hides([]byte(around+text+around), len(around), len(around)+len(text))
-			if got := head < tail; got != want {
-				t.Errorf("%q amid %q is plainly an address: %t", text, around, got)
+	for text, want := range map[string]bool{"user123456@example.com": true, "a@b.de": true, "a@b.c1": true, "1@1.1.x": true,
+		strings.Repeat("u", 40) + "@" + strings.Repeat("d.", 20) + "de": true,
+		"a@b.1": false, "a@b-c.de": false, "@b.de": false, "a@b": false, "a@b.": false, "a@.b": false, "a@b..c": false, "a b@c.de": false,
+		"a@b.de@c.de": false} {
+		t.Run(text, func(t *testing.T) {
+			for _, around := range aroundTexts[1:] {
+				head, tail := domain.hides([]byte(around+text+around), len(around), len(around)+len(text))
+				if got := head < tail; got != want {
+					t.Errorf("%q amid %q is plainly an address: %t", text, around, got)
+				}
 			}
-		}
+		})
 	}
 }
 
 func FuzzHides(f *testing.F) {
-	for _, text := range []string{"user123456@example.com", "a@b.de", "a@b.1", "a@b..de", "a@b-.de", "first.last+tag@mail.example.com", "a b@c.de", "123-45-6789", "<>&'", "a@b.c@d.e", "a@12345678.abcdefg.1"} {
+	for _, text := range []string{"user123456@example.com", "a@b.de", "a@b.1", "a@b..de", "a@b-.de", "first.last+tag@mail.example.com",
+		"a b@c.de", "123-45-6789", "<>&'", "a@b.c@d.e", "a@12345678.abcdefg.1"} {
 		f.Add([]byte(text), []byte(`"},{"v":"`))
 	}
 	f.Fuzz(func(t *testing.T, text, around []byte) {
@@ -74,30 +86,34 @@ func FuzzHides(f *testing.F) {
 	})
 }
 
-// TestLearntBadByte has a byte that must end the answer at each place of a cell, of each treatment, long enough for three words, in chunks of any size.
+// TestLearntBadByte has a byte that must end the answer at each place of a cell, of each treatment,
+// long enough for three words, in chunks of any size.
 func TestLearntBadByte(t *testing.T) {
 	cell := `"alice12345678@example.com"` // no letter of it makes an escape
 	good, _ := learntRow(0, `"1"`, compact)
 	for _, column := range []int{0, 1, 2, 3, 6, 7, 8} {
-		for at := range len(cell) {
-			for _, bad := range []byte{0x00, 0x0A, 0x1F, 0x80, 0xFF, '\\', '"'} {
-				changed := []byte(cell)
-				if changed[at] == bad {
-					continue
+		t.Run(fmt.Sprint(column), func(t *testing.T) {
+			for at := range len(cell) {
+				for _, bad := range []byte{0x00, 0x0A, 0x1F, 0x80, 0xFF, '\\', '"'} {
+					changed := []byte(cell)
+					if changed[at] == bad {
+						continue
+					}
+					changed[at] = bad
+					row, offset := learntRow(column, string(changed), compact)
+					before := `{"rows":[` + strings.Repeat(good+",", 3)
+					doc := before + row + `,` + good + `]}`
+					where := fmt.Sprintf("%#x at %d in column %d", bad, at, column)
+					checkBad(t, where, doc, len(before)+offset+at)
 				}
-				changed[at] = bad
-				row, offset := learntRow(column, string(changed), compact)
-				before := `{"rows":[` + strings.Repeat(good+",", 3)
-				doc := before + row + `,` + good + `]}`
-				where := fmt.Sprintf("%#x at %d in column %d", bad, at, column)
-				checkBad(t, where, doc, len(before)+offset+at)
 			}
-		}
+		})
 	}
 }
 
-// checkBad wants the oracle and the masker to refuse the answer, cut in two at each place near the one given, and nothing to have gone out but a beginning of what
-// the same answer would have given up to there.
+// checkBad wants the oracle and the masker to refuse the answer, cut in two at each place near the
+// one given, and nothing to have gone out but a beginning of what the same answer would have given
+// up to there.
 func checkBad(t *testing.T, name, doc string, near int) {
 	t.Helper()
 	if _, err := oracle(learntPlan, nil, []byte(doc)); err == nil {

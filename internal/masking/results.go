@@ -17,7 +17,8 @@ const (
 	maxNested = 64       // depth of a member that is no rows
 )
 
-// Errors by which a caller tells why an answer was refused. All others say what was wrong with its shape.
+// Errors by which a caller tells why an answer was refused. All others say what was wrong with its
+// shape.
 var (
 	// ErrCap is returned when an answer is larger than Options allow (attack A35).
 	ErrCap = errors.New("the result is larger than the policy allows")
@@ -25,10 +26,12 @@ var (
 	ErrIncomplete = errors.New("the response ended in the middle")
 	// ErrNoSalt is returned for a plan with RANDOM_HASH without a salt.
 	ErrNoSalt = errors.New("RANDOM_HASH needs a salt")
-	// ErrUnplanned is returned for a whole and valid answer that is not what was planned: it has other columns, types or rows, or
-	// something longer than any answer of BigQuery's. Asked again, BigQuery would answer the same.
+	// ErrUnplanned is returned for a whole and valid answer that is not what was planned: it has
+	// other columns, types or rows, or something longer than any answer of BigQuery's. Asked again,
+	// BigQuery would answer the same.
 	ErrUnplanned = errors.New("the answer is not the one that was planned")
-	// ErrUntold is returned for rows without, or before, the schema that alone says which columns they have (Plan.Metadata).
+	// ErrUntold is returned for rows without, or before, the schema that alone says which columns
+	// they have (Plan.Metadata).
 	ErrUntold = errors.New("which columns there are is not known before an answer's schema")
 )
 
@@ -38,17 +41,20 @@ func unplanned(format string, args ...any) error {
 
 // Options say how an answer is masked beside what the plan says.
 type Options struct {
-	// Keep says which members of the answer the client asked for by `fields=`, by name. It can only drop: members that this package does not know never
-	// pass. Nil keeps all that are known.
+	// Keep says which members of the answer the client asked for by `fields=`, by name. It can only
+	// drop: members that this package does not know never pass. Nil keeps all that are known.
 	Keep func(member string) bool
-	// Rewrite, if set, is offered each kept member but rows, as it came, and returns what stands in its place: the projection of `fields=jobReference/jobId`.
-	// Nothing in its place drops the member.
+	// Rewrite, if set, is offered each kept member but rows, as it came, and returns what stands in
+	// its place: the projection of `fields=jobReference/jobId`. Nothing in its place drops the
+	// member.
 	Rewrite func(member string, value []byte) ([]byte, error)
-	// TimestampFormat is the TimestampOutputFormat that BigQuery was asked for. It only matters for "ISO8601_STRING".
+	// TimestampFormat is the TimestampOutputFormat that BigQuery was asked for. It only matters for
+	// "ISO8601_STRING".
 	TimestampFormat string
 	// Salt is the secret of RANDOM_HASH, one for each job, the same for all pages of it.
 	Salt []byte
-	// MaxRows and MaxBytes end an answer with ErrCap before more rows, or more bytes of output, go out. 0 means no limit.
+	// MaxRows and MaxBytes end an answer with ErrCap before more rows, or more bytes of output, go
+	// out. 0 means no limit.
 	MaxRows  uint64
 	MaxBytes uint64
 }
@@ -64,7 +70,8 @@ type Head struct {
 	Dropped      []string // names of members that did not go out because this package does not know them, the first few
 }
 
-// JobReference names a job; it converts to bigquery.JobReference, on which this package does not depend.
+// JobReference names a job; it converts to bigquery.JobReference, on which this package does not
+// depend.
 type JobReference struct {
 	ProjectID string `json:"projectId"`
 	JobID     string `json:"jobId"`
@@ -93,7 +100,8 @@ const (
 	atEnd                // behind }
 )
 
-// Results masks one JSON answer of jobs.query or jobs.getQueryResults as it streams by. It is made by NewResults and used by one goroutine.
+// Results masks one JSON answer of jobs.query or jobs.getQueryResults as it streams by. It is made
+// by NewResults and used by one goroutine.
 type Results struct {
 	plan    Plan
 	options Options
@@ -139,7 +147,8 @@ func NewResults(plan Plan, o Options) *Results {
 	return m
 }
 
-// Write takes the next bytes of the answer, cut anywhere, and returns what may go out for them; it is valid until the next Write. An error is final.
+// Write takes the next bytes of the answer, cut anywhere, and returns what may go out for them; it
+// is valid until the next Write. An error is final.
 func (m *Results) Write(p []byte) ([]byte, error) {
 	if m.err != nil {
 		return nil, m.err
@@ -185,7 +194,8 @@ func (m *Results) Counters() Counters { return m.count }
 // blankByte says whether c is white space in JSON.
 func blankByte(c byte) bool { return c <= ' ' && (1<<' '|1<<'\n'|1<<'\r'|1<<'\t')>>c&1 != 0 }
 
-// write walks the top level. Everything it lets out, it lets out by whole members; only rows go through as they come.
+// write walks the top level. Everything it lets out, it lets out by whole members; only rows go
+// through as they come.
 func (m *Results) write(p []byte) error {
 	for i := 0; i < len(p); {
 		switch m.phase {
@@ -275,7 +285,8 @@ func (m *Results) punctuation(c byte) error {
 	return nil
 }
 
-// readName takes a byte of a member's name. Names of this API are letters; an escape in one could hide what it is from another reader.
+// readName takes a byte of a member's name. Names of this API are letters; an escape in one could
+// hide what it is from another reader.
 func (m *Results) readName(c byte) error {
 	m.lead = append(m.lead, c)
 	if c == '"' {
@@ -362,10 +373,12 @@ func (m *Results) collect(p []byte) (n int, done bool, err error) {
 	return n, done, nil
 }
 
-// member takes a whole member that is no rows: checks it, learns from it, lets it out if it is kept.
+// member takes a whole member that is no rows: checks it, learns from it, lets it out if it is
+// kept.
 func (m *Results) member() error {
 	name := string(m.name)
-	// jsontext refuses what the loose walk of collect let by: bad UTF-8, lone surrogates, duplicate names, numbers and words that are none.
+	// jsontext refuses what the loose walk of collect let by: bad UTF-8, lone surrogates, duplicate
+	// names, numbers and words that are none.
 	if !jsontext.Value(m.value).IsValid() {
 		return unplanned("member %q is not valid JSON", name)
 	}

@@ -46,8 +46,10 @@ var customers = Plan{Columns: []Column{
 	{Name: "id", Type: "INT64", Mask: Clear},
 	{Name: "ssn", Type: "STRING", Mask: LastFourCharacters},
 	{Name: "card_number", Type: "STRING", Mask: AlwaysNull},
-	{Name: "address", Type: "STRUCT", Fields: []Column{{Name: "street", Type: "STRING", Mask: AlwaysNull}, {Name: "city", Type: "STRING", Mask: Clear}}},
-	{Name: "phones", Type: "STRUCT", Repeated: true, Fields: []Column{{Name: "kind", Type: "STRING", Mask: Clear}, {Name: "number", Type: "STRING", Mask: DefaultMaskingValue}}},
+	{Name: "address", Type: "STRUCT",
+		Fields: []Column{{Name: "street", Type: "STRING", Mask: AlwaysNull}, {Name: "city", Type: "STRING", Mask: Clear}}},
+	{Name: "phones", Type: "STRUCT", Repeated: true,
+		Fields: []Column{{Name: "kind", Type: "STRING", Mask: Clear}, {Name: "number", Type: "STRING", Mask: DefaultMaskingValue}}},
 	{Name: "email", Type: "STRING", Repeated: true, Mask: EmailMask},
 }, Sensitive: true}
 
@@ -81,7 +83,8 @@ const customersMasked = `{
   ], "totalRows": "2", "pageToken": "next", "jobComplete": true
 }`
 
-// TestResultsAnyChunk masks a document with everything in it, cut at every size and at random: the output is the same to the byte.
+// TestResultsAnyChunk masks a document with everything in it, cut at every size and at random: the
+// output is the same to the byte.
 func TestResultsAnyChunk(t *testing.T) {
 	for n := 1; n <= len(customersDoc); n++ {
 		got, err := mask(customers, Options{}, customersDoc, n)
@@ -127,7 +130,8 @@ func TestHeadAndCounters(t *testing.T) {
 
 func TestKeepAndRewrite(t *testing.T) {
 	plan := Plan{Columns: []Column{{Name: "a", Type: "STRING", Mask: Clear}}}
-	const doc = `{"kind":"k","etag":"e","errors":[],"jobReference":{"projectId":"p","jobId":"j"},"rows":[{"f":[{"v":"x"}]}],"totalRows":"1","jobComplete":true}`
+	const doc = `{"kind":"k","etag":"e","errors":[],"jobReference":{"projectId":"p","jobId":"j"},"rows":[{"f":[{"v":"x"}]}],` +
+		`"totalRows":"1","jobComplete":true}`
 	only := func(names ...string) func(string) bool {
 		return func(name string) bool {
 			for _, n := range names {
@@ -142,19 +146,22 @@ func TestKeepAndRewrite(t *testing.T) {
 		keep func(string) bool
 		want string
 	}{
-		{nil, `{"kind":"k","etag":"e","jobReference":{"projectId":"p","jobId":"j"},"rows":[{"f":[{"v":"x"}]}],"totalRows":"1","jobComplete":true}`},
+		{nil, `{"kind":"k","etag":"e","jobReference":{"projectId":"p","jobId":"j"},"rows":[{"f":[{"v":"x"}]}],"totalRows":"1",` +
+			`"jobComplete":true}`},
 		{only(), `{}`},
 		{only("rows"), `{"rows":[{"f":[{"v":"x"}]}]}`},
 		{only("kind", "jobComplete"), `{"kind":"k","jobComplete":true}`},
 		{only("errors", "kind", "dmlStats"), `{"kind":"k"}`}, // what may not pass cannot be asked for either
 	} {
-		for n := 1; n < 9; n++ {
-			m := NewResults(plan, Options{Keep: c.keep})
-			got, err := maskWith(m, doc, func() int { return n })
-			if err != nil || got != c.want || m.RowsSeen() != 1 || m.Head().JobReference.JobID != "j" {
-				t.Errorf("got  %s, %v\nwant %s", got, err, c.want)
+		t.Run(c.want, func(t *testing.T) {
+			for n := 1; n < 9; n++ {
+				m := NewResults(plan, Options{Keep: c.keep})
+				got, err := maskWith(m, doc, func() int { return n })
+				if err != nil || got != c.want || m.RowsSeen() != 1 || m.Head().JobReference.JobID != "j" {
+					t.Errorf("got  %s, %v\nwant %s", got, err, c.want)
+				}
 			}
-		}
+		})
 	}
 	rewrite := func(name string, value []byte) ([]byte, error) {
 		switch name {
@@ -176,16 +183,19 @@ func TestKeepAndRewrite(t *testing.T) {
 	}
 }
 
-// TestEtagIsADigest: with the digest of the raw answer a reader could check guesses of what is masked.
+// TestEtagIsADigest: with the digest of the raw answer a reader could check guesses of what is
+// masked.
 func TestEtagIsADigest(t *testing.T) {
 	for _, c := range []struct {
 		rule Rule
 		want string
 	}{{Clear, `{"etag":"e"}`}, {SHA256, `{}`}, {"", `{}`}} {
-		plan := Plan{Columns: []Column{{Name: "s", Type: "STRUCT", Fields: []Column{{Name: "a", Type: "STRING", Mask: c.rule}}}}}
-		if got, err := mask(plan, Options{}, `{"etag":"e"}`, 4); err != nil || got != c.want {
-			t.Errorf("under %q: %s, %v", c.rule, got, err)
-		}
+		t.Run(c.want, func(t *testing.T) {
+			plan := Plan{Columns: []Column{{Name: "s", Type: "STRUCT", Fields: []Column{{Name: "a", Type: "STRING", Mask: c.rule}}}}}
+			if got, err := mask(plan, Options{}, `{"etag":"e"}`, 4); err != nil || got != c.want {
+				t.Errorf("under %q: %s, %v", c.rule, got, err)
+			}
+		})
 	}
 	if got, err := mask(Plan{Sensitive: true}, Options{}, `{"etag":"e"}`, 4); err != nil || got != `{}` {
 		t.Errorf("sensitive: %s, %v", got, err)
@@ -197,15 +207,17 @@ func TestCaps(t *testing.T) {
 	row := `{"f":[{"v":"x"}]}`
 	doc := func(n int) string { return `{"rows":[` + strings.TrimSuffix(strings.Repeat(row+",", n), ",") + `]}` }
 	for _, n := range []int{1, 2, 3, 50} {
-		for _, chunk := range []int{1, 7, 1000} {
-			if _, err := mask(plan, Options{MaxRows: uint64(n)}, doc(n), chunk); err != nil {
-				t.Errorf("%d of %d rows: %v", n, n, err)
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			for _, chunk := range []int{1, 7, 1000} {
+				if _, err := mask(plan, Options{MaxRows: uint64(n)}, doc(n), chunk); err != nil {
+					t.Errorf("%d of %d rows: %v", n, n, err)
+				}
+				out, err := mask(plan, Options{MaxRows: uint64(n)}, doc(n+1), chunk)
+				if !errors.Is(err, ErrCap) || strings.Count(out, row) > n {
+					t.Errorf("%d of %d rows: %v, %s", n+1, n, err, out)
+				}
 			}
-			out, err := mask(plan, Options{MaxRows: uint64(n)}, doc(n+1), chunk)
-			if !errors.Is(err, ErrCap) || strings.Count(out, row) > n {
-				t.Errorf("%d of %d rows: %v, %s", n+1, n, err, out)
-			}
-		}
+		})
 	}
 	size := uint64(len(doc(9)))
 	if _, err := mask(plan, Options{MaxBytes: size}, doc(9), 10); err != nil {
@@ -216,21 +228,27 @@ func TestCaps(t *testing.T) {
 	}
 }
 
-// TestRefused has answers that are not exactly what was decided on. However they are cut, they end in an error, and the error stays.
+// TestRefused has answers that are not exactly what was decided on. However they are cut, they end
+// in an error, and the error stays.
 func TestRefused(t *testing.T) {
 	plan := Plan{Columns: []Column{
 		{Name: "a", Type: "STRING", Mask: Clear}, {Name: "b", Type: "STRING", Mask: AlwaysNull},
-		{Name: "s", Type: "STRUCT", Fields: []Column{{Name: "x", Type: "STRING", Mask: SHA256}}}, {Name: "r", Type: "INT64", Repeated: true, Mask: Clear},
+		{Name: "s", Type: "STRUCT", Fields: []Column{{Name: "x", Type: "STRING", Mask: SHA256}}},
+		{Name: "r", Type: "INT64", Repeated: true, Mask: Clear},
 	}}
 	const good = `{"f":[{"v":"1"},{"v":"2"},{"v":{"f":[{"v":"3"}]}},{"v":[{"v":"4"}]}]}`
 	rows := func(row string) string { return `{"rows":[` + good + `,` + row + `]}` }
 	schema := func(s string) string { return `{"schema":` + s + `}` }
-	const goodFields = `{"name":"a","type":"STRING"},{"name":"b","type":"STRING"},{"name":"s","type":"RECORD","fields":[{"name":"x","type":"STRING"}]},{"name":"r","type":"INTEGER","mode":"REPEATED"}`
-	for _, ok := range []string{rows(good), schema(`{"fields":[` + goodFields + `]}`), `{}`, `{"rows":[]}`, " \n{ } \t", rows(strings.ReplaceAll(good, `"`, `  "`))} {
-		ok := strings.ReplaceAll(ok, `  "`, `"`)
-		if _, err := mask(plan, Options{}, ok, 3); err != nil {
-			t.Fatalf("%s: %v", ok, err)
-		}
+	const goodFields = `{"name":"a","type":"STRING"},{"name":"b","type":"STRING"},{"name":"s","type":"RECORD","fields":[{"name":"x",` +
+		`"type":"STRING"}]},{"name":"r","type":"INTEGER","mode":"REPEATED"}`
+	for _, ok := range []string{rows(good), schema(`{"fields":[` + goodFields + `]}`), `{}`, `{"rows":[]}`, " \n{ } \t",
+		rows(strings.ReplaceAll(good, `"`, `  "`))} {
+		t.Run(ok, func(t *testing.T) {
+			ok := strings.ReplaceAll(ok, `  "`, `"`)
+			if _, err := mask(plan, Options{}, ok, 3); err != nil {
+				t.Fatalf("%s: %v", ok, err)
+			}
+		})
 	}
 	for name, doc := range map[string]string{
 		"nothing":                      ``,
@@ -281,56 +299,57 @@ func TestRefused(t *testing.T) {
 		"schema of another mode":       schema(`{"fields":[` + strings.Replace(goodFields, `REPEATED`, `NULLABLE`, 1) + `]}`),
 		"schema of unknown mode":       schema(`{"fields":[` + strings.Replace(goodFields, `"a"`, `"a","mode":"SECRET"`, 1) + `]}`),
 		"schema of other nested field": schema(`{"fields":[` + strings.Replace(goodFields, `"x"`, `"y"`, 1) + `]}`),
-		"schema with fields of a leaf": schema(`{"fields":[` + strings.Replace(goodFields, `"a"`, `"a","fields":[{"name":"x","type":"STRING"}]`, 1) + `]}`),
-		"rows null":                    `{"rows":null}`,
-		"rows object":                  `{"rows":{}}`,
-		"row null":                     rows(`null`),
-		"row array":                    rows(`[]`),
-		"row empty":                    rows(`{}`),
-		"row without cells":            rows(`{"f":[]}`),
-		"row short":                    rows(strings.Replace(good, `{"v":"1"},`, ``, 1)),
-		"row long":                     rows(strings.Replace(good, `{"v":"1"},`, `{"v":"1"},{"v":"1"},`, 1)),
-		"row longer at the end":        rows(strings.TrimSuffix(good, `]}`) + `,{"v":"secret"}]}`),
-		"row with another member":      rows(strings.TrimSuffix(good, `}`) + `,"g":1}`),
-		"row with two f":               rows(strings.TrimSuffix(good, `}`) + `,"f":[]}`),
-		"row member before f":          rows(`{"g":1,` + good[1:]),
-		"cell with two v":              rows(strings.Replace(good, `"v":"2"`, `"v":"2","v":"secret"`, 1)),
-		"cell with another member":     rows(strings.Replace(good, `"v":"2"`, `"v":"2","w":"secret"`, 1)),
-		"cell without v":               rows(strings.Replace(good, `"v":"2"`, ``, 1)),
-		"cell named otherwise":         rows(strings.Replace(good, `"v":"2"`, `"V":"2"`, 1)),
-		"cell named by an escape":      rows(strings.Replace(good, `"v":"2"`, `"\u0076":"2"`, 1)),
-		"cell name with a blank":       rows(strings.Replace(good, `"v":"2"`, `"v ":"2"`, 1)),
-		"cell no object":               rows(strings.Replace(good, `{"v":"2"}`, `"2"`, 1)),
-		"cell number":                  rows(strings.Replace(good, `"v":"1"`, `"v":1`, 1)),
-		"cell true":                    rows(strings.Replace(good, `"v":"1"`, `"v":true`, 1)),
-		"masked cell number":           rows(strings.Replace(good, `"v":"2"`, `"v":2`, 1)),
-		"cell nul":                     rows(strings.Replace(good, `"v":"1"`, `"v":nul`, 1)),
-		"cell nulL":                    rows(strings.Replace(good, `"v":"1"`, `"v":nulL`, 1)),
-		"cell n ull":                   rows(strings.Replace(good, `"v":"1"`, `"v":n ull`, 1)),
-		"scalar for a struct":          rows(strings.Replace(good, `{"f":[{"v":"3"}]}`, `"3"`, 1)),
-		"array for a struct":           rows(strings.Replace(good, `{"f":[{"v":"3"}]}`, `[]`, 1)),
-		"struct for a scalar":          rows(strings.Replace(good, `"1"`, `{"f":[{"v":"1"}]}`, 1)),
-		"struct for a masked scalar":   rows(strings.Replace(good, `"2"`, `{"f":[{"v":"1"}]}`, 1)),
-		"array for a scalar":           rows(strings.Replace(good, `"1"`, `[{"v":"1"}]`, 1)),
-		"scalar for an array":          rows(strings.Replace(good, `[{"v":"4"}]`, `"4"`, 1)),
-		"array in an array":            rows(strings.Replace(good, `{"v":"4"}`, `{"v":[{"v":"4"}]}`, 1)),
-		"bare array element":           rows(strings.Replace(good, `{"v":"4"}`, `"4"`, 1)),
-		"comma in an array":            rows(strings.Replace(good, `{"v":"4"}`, `{"v":"4"},`, 1)),
-		"struct short":                 rows(strings.Replace(good, `{"f":[{"v":"3"}]}`, `{"f":[]}`, 1)),
-		"struct long":                  rows(strings.Replace(good, `{"v":"3"}`, `{"v":"3"},{"v":"3"}`, 1)),
-		"comma behind the rows":        `{"rows":[` + good + `,]}`,
-		"no comma between rows":        `{"rows":[` + good + good + `]}`,
-		"bad UTF-8":                    rows(strings.Replace(good, `"1"`, "\"\xc3\x28\"", 1)),
-		"bad UTF-8 in a masked cell":   rows(strings.Replace(good, `"2"`, "\"\xed\xa0\x80\"", 1)),
-		"overlong UTF-8":               rows(strings.Replace(good, `"1"`, "\"\xc0\xaf\"", 1)),
-		"lone high surrogate":          rows(strings.Replace(good, `"1"`, `"\ud800"`, 1)),
-		"lone low surrogate":           rows(strings.Replace(good, `"1"`, `"\udc00"`, 1)),
-		"two high surrogates":          rows(strings.Replace(good, `"1"`, `"\ud800\ud800"`, 1)),
-		"bad escape":                   rows(strings.Replace(good, `"1"`, `"\x41"`, 1)),
-		"bad escape in a masked cell":  rows(strings.Replace(good, `"3"`, `"\x41"`, 1)),
-		"bad hex":                      rows(strings.Replace(good, `"1"`, `"\u00g0"`, 1)),
-		"control sign":                 rows(strings.Replace(good, `"1"`, "\"a\nb\"", 1)),
-		"NUL in a masked cell":         rows(strings.Replace(good, `"2"`, "\"\x00\"", 1)),
+		"schema with fields of a leaf": schema(`{"fields":[` + strings.Replace(goodFields, `"a"`, `"a","fields":[{"name":"x",`+
+			`"type":"STRING"}]`, 1) + `]}`),
+		"rows null":                   `{"rows":null}`,
+		"rows object":                 `{"rows":{}}`,
+		"row null":                    rows(`null`),
+		"row array":                   rows(`[]`),
+		"row empty":                   rows(`{}`),
+		"row without cells":           rows(`{"f":[]}`),
+		"row short":                   rows(strings.Replace(good, `{"v":"1"},`, ``, 1)),
+		"row long":                    rows(strings.Replace(good, `{"v":"1"},`, `{"v":"1"},{"v":"1"},`, 1)),
+		"row longer at the end":       rows(strings.TrimSuffix(good, `]}`) + `,{"v":"secret"}]}`),
+		"row with another member":     rows(strings.TrimSuffix(good, `}`) + `,"g":1}`),
+		"row with two f":              rows(strings.TrimSuffix(good, `}`) + `,"f":[]}`),
+		"row member before f":         rows(`{"g":1,` + good[1:]),
+		"cell with two v":             rows(strings.Replace(good, `"v":"2"`, `"v":"2","v":"secret"`, 1)),
+		"cell with another member":    rows(strings.Replace(good, `"v":"2"`, `"v":"2","w":"secret"`, 1)),
+		"cell without v":              rows(strings.Replace(good, `"v":"2"`, ``, 1)),
+		"cell named otherwise":        rows(strings.Replace(good, `"v":"2"`, `"V":"2"`, 1)),
+		"cell named by an escape":     rows(strings.Replace(good, `"v":"2"`, `"\u0076":"2"`, 1)),
+		"cell name with a blank":      rows(strings.Replace(good, `"v":"2"`, `"v ":"2"`, 1)),
+		"cell no object":              rows(strings.Replace(good, `{"v":"2"}`, `"2"`, 1)),
+		"cell number":                 rows(strings.Replace(good, `"v":"1"`, `"v":1`, 1)),
+		"cell true":                   rows(strings.Replace(good, `"v":"1"`, `"v":true`, 1)),
+		"masked cell number":          rows(strings.Replace(good, `"v":"2"`, `"v":2`, 1)),
+		"cell nul":                    rows(strings.Replace(good, `"v":"1"`, `"v":nul`, 1)),
+		"cell nulL":                   rows(strings.Replace(good, `"v":"1"`, `"v":nulL`, 1)),
+		"cell n ull":                  rows(strings.Replace(good, `"v":"1"`, `"v":n ull`, 1)),
+		"scalar for a struct":         rows(strings.Replace(good, `{"f":[{"v":"3"}]}`, `"3"`, 1)),
+		"array for a struct":          rows(strings.Replace(good, `{"f":[{"v":"3"}]}`, `[]`, 1)),
+		"struct for a scalar":         rows(strings.Replace(good, `"1"`, `{"f":[{"v":"1"}]}`, 1)),
+		"struct for a masked scalar":  rows(strings.Replace(good, `"2"`, `{"f":[{"v":"1"}]}`, 1)),
+		"array for a scalar":          rows(strings.Replace(good, `"1"`, `[{"v":"1"}]`, 1)),
+		"scalar for an array":         rows(strings.Replace(good, `[{"v":"4"}]`, `"4"`, 1)),
+		"array in an array":           rows(strings.Replace(good, `{"v":"4"}`, `{"v":[{"v":"4"}]}`, 1)),
+		"bare array element":          rows(strings.Replace(good, `{"v":"4"}`, `"4"`, 1)),
+		"comma in an array":           rows(strings.Replace(good, `{"v":"4"}`, `{"v":"4"},`, 1)),
+		"struct short":                rows(strings.Replace(good, `{"f":[{"v":"3"}]}`, `{"f":[]}`, 1)),
+		"struct long":                 rows(strings.Replace(good, `{"v":"3"}`, `{"v":"3"},{"v":"3"}`, 1)),
+		"comma behind the rows":       `{"rows":[` + good + `,]}`,
+		"no comma between rows":       `{"rows":[` + good + good + `]}`,
+		"bad UTF-8":                   rows(strings.Replace(good, `"1"`, "\"\xc3\x28\"", 1)),
+		"bad UTF-8 in a masked cell":  rows(strings.Replace(good, `"2"`, "\"\xed\xa0\x80\"", 1)),
+		"overlong UTF-8":              rows(strings.Replace(good, `"1"`, "\"\xc0\xaf\"", 1)),
+		"lone high surrogate":         rows(strings.Replace(good, `"1"`, `"\ud800"`, 1)),
+		"lone low surrogate":          rows(strings.Replace(good, `"1"`, `"\udc00"`, 1)),
+		"two high surrogates":         rows(strings.Replace(good, `"1"`, `"\ud800\ud800"`, 1)),
+		"bad escape":                  rows(strings.Replace(good, `"1"`, `"\x41"`, 1)),
+		"bad escape in a masked cell": rows(strings.Replace(good, `"3"`, `"\x41"`, 1)),
+		"bad hex":                     rows(strings.Replace(good, `"1"`, `"\u00g0"`, 1)),
+		"control sign":                rows(strings.Replace(good, `"1"`, "\"a\nb\"", 1)),
+		"NUL in a masked cell":        rows(strings.Replace(good, `"2"`, "\"\x00\"", 1)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			for n := 1; n <= len(doc)+1; n += 1 + n/8 {
@@ -349,9 +368,11 @@ func TestRefused(t *testing.T) {
 func TestRowsWithoutPlan(t *testing.T) {
 	for _, plan := range []Plan{{}, {Sensitive: true}} {
 		for _, row := range []string{`{"f":[]}`, `{"f":[{"v":"secret"}]}`, `{}`} {
-			if out, err := mask(plan, Options{}, `{"rows":[`+row+`]}`, 3); err == nil {
-				t.Errorf("%s passes as %s", row, out)
-			}
+			t.Run(row, func(t *testing.T) {
+				if out, err := mask(plan, Options{}, `{"rows":[`+row+`]}`, 3); err == nil {
+					t.Errorf("%s passes as %s", row, out)
+				}
+			})
 		}
 		if _, err := mask(plan, Options{}, `{"schema":{},"rows":[],"totalRows":"0"}`, 3); err != nil {
 			t.Error(err)
@@ -360,24 +381,31 @@ func TestRowsWithoutPlan(t *testing.T) {
 }
 
 func TestAnonymousNames(t *testing.T) {
-	plan := Plan{Columns: []Column{{Type: "INT64", Mask: Clear}, {Name: "s", Type: "STRUCT", Fields: []Column{{Type: "STRING", Mask: Clear}}}}}
+	plan := Plan{Columns: []Column{{Type: "INT64", Mask: Clear},
+		{Name: "s", Type: "STRUCT", Fields: []Column{{Type: "STRING", Mask: Clear}}}}}
 	schema := func(outer, inner string) string {
-		return fmt.Sprintf(`{"schema":{"fields":[{"name":%q,"type":"INTEGER"},{"name":"s","type":"STRUCT","fields":[{"name":%q,"type":"STRING"}]}]}}`, outer, inner)
+		return fmt.Sprintf(`{"schema":{"fields":[{"name":%q,"type":"INTEGER"},{"name":"s","type":"STRUCT","fields":[{"name":%q,`+
+			`"type":"STRING"}]}]}}`, outer, inner)
 	}
 	for _, c := range []struct {
 		outer, inner string
 		ok           bool
-	}{{"f0_", "_field_1", true}, {"f12_", "_field_2", true}, {"f0", "_field_1", false}, {"ssn", "_field_1", false}, {"f0_", "x", false}, {"", "_field_1", false}, {"_field_1", "f0_", false}, {"xf0_", "_field_1", false}} {
-		if _, err := mask(plan, Options{}, schema(c.outer, c.inner), 9); (err == nil) != c.ok {
-			t.Errorf("%q and %q: %v", c.outer, c.inner, err)
-		}
+	}{{"f0_", "_field_1", true}, {"f12_", "_field_2", true}, {"f0", "_field_1", false}, {"ssn", "_field_1", false}, {"f0_", "x", false},
+		{"", "_field_1", false}, {"_field_1", "f0_", false}, {"xf0_", "_field_1", false}} {
+		t.Run(c.outer, func(t *testing.T) {
+			if _, err := mask(plan, Options{}, schema(c.outer, c.inner), 9); (err == nil) != c.ok {
+				t.Errorf("%q and %q: %v", c.outer, c.inner, err)
+			}
+		})
 	}
 }
 
-// The bytes that a query read are told as coarsely as by a dry run, however the answer writes them and however it is cut.
+// The bytes that a query read are told as coarsely as by a dry run, however the answer writes them
+// and however it is cut.
 func TestBytesAreRounded(t *testing.T) {
 	for name, c := range map[string]struct{ in, want string }{
-		"text":       {`{"jobComplete":true,"totalBytesProcessed":"12345678","totalRows":"12345678"}`, `{"jobComplete":true,"totalBytesProcessed":"20971520","totalRows":"12345678"}`},
+		"text": {`{"jobComplete":true,"totalBytesProcessed":"12345678","totalRows":"12345678"}`,
+			`{"jobComplete":true,"totalBytesProcessed":"20971520","totalRows":"12345678"}`},
 		"number":     {`{"totalBytesProcessed":12345678}`, `{"totalBytesProcessed":"20971520"}`},
 		"billed":     {`{"totalBytesBilled":"10485761"}`, `{"totalBytesBilled":"20971520"}`},
 		"whole step": {`{"totalBytesBilled":"10485760"}`, `{"totalBytesBilled":"10485760"}`},
@@ -387,27 +415,31 @@ func TestBytesAreRounded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, size := range []int{1, 7, len(c.in)} {
-				m, got := NewResults(Plan{}, Options{}), ""
-				for piece := range slices.Chunk([]byte(c.in), size) {
-					out, err := m.Write(piece)
-					if err != nil {
-						t.Fatal(err)
+				t.Run(fmt.Sprint(size), func(t *testing.T) {
+					m, got := NewResults(Plan{}, Options{}), ""
+					for piece := range slices.Chunk([]byte(c.in), size) {
+						out, err := m.Write(piece)
+						if err != nil {
+							t.Fatal(err)
+						}
+						got += string(out)
 					}
-					got += string(out)
-				}
-				if got != c.want || m.Close() != nil {
-					t.Errorf("in pieces of %d: %s, want %s", size, got, c.want)
-				}
+					if got != c.want || m.Close() != nil {
+						t.Errorf("in pieces of %d: %s, want %s", size, got, c.want)
+					}
+				})
 			}
 		})
 	}
 }
 
-// What BigQuery comes to say of a column, a job or an answer beside what is known does not go out, withholds nothing, and is
-// named for the operator. Descriptions, default expressions and policy tags are of the same kind: they may hold values.
+// What BigQuery comes to say of a column, a job or an answer beside what is known does not go out,
+// withholds nothing, and is named for the operator. Descriptions, default expressions and policy
+// tags are of the same kind: they may hold values.
 func TestUnknownMembersAreDropped(t *testing.T) {
 	plan := Plan{Columns: []Column{
-		{Name: "id", Type: "INTEGER"}, {Name: "r", Type: "RANGE"}, {Name: "s", Type: "RECORD", Fields: []Column{{Name: "x", Type: "NUMERIC"}}},
+		{Name: "id", Type: "INTEGER"}, {Name: "r", Type: "RANGE"},
+		{Name: "s", Type: "RECORD", Fields: []Column{{Name: "x", Type: "NUMERIC"}}},
 	}}
 	const said = `{"kind":"k","creationTime":"1700000000000","startTime":"1700000000001","endTime":"1700000000002",
 		"statementType":"SELECT","totalSlotMs":"42","schema":{"fields":[
@@ -417,8 +449,10 @@ func TestUnknownMembersAreDropped(t *testing.T) {
 		{"name":"s","type":"RECORD","fields":[{"name":"x","type":"NUMERIC","precision":"10","scale":"2","foreignTypeDefinition":"RAW","collation":"RAW"}]}],
 		"foreignTypeInfo":{"typeSystem":"RAW"}},
 		"jobReference":{"projectId":"p","jobId":"j","fresh":"RAW"},"jobCreationReason":{"code":"REQUESTED","fresh":"RAW"},"sessionInfo":{"sessionId":"RAW"}}`
-	const want = `{"kind":"k","creationTime":"1700000000000","startTime":"1700000000001","endTime":"1700000000002","schema":{"fields":[{"name":"id","type":"INTEGER","mode":"NULLABLE"},` +
-		`{"name":"r","type":"RANGE","rangeElementType":{"type":"DATE"}},{"name":"s","type":"RECORD","fields":[{"name":"x","type":"NUMERIC","precision":"10"}]}]},` +
+	const want = `{"kind":"k","creationTime":"1700000000000","startTime":"1700000000001","endTime":"1700000000002",` +
+		`"schema":{"fields":[{"name":"id","type":"INTEGER","mode":"NULLABLE"},` +
+		`{"name":"r","type":"RANGE","rangeElementType":{"type":"DATE"}},{"name":"s","type":"RECORD","fields":[{"name":"x",` +
+		`"type":"NUMERIC","precision":"10"}]}]},` +
 		`"jobReference":{"projectId":"p","jobId":"j"},"jobCreationReason":{"code":"REQUESTED"}}`
 	m := NewResults(plan, Options{})
 	out, err := m.Write([]byte(said))
@@ -437,12 +471,16 @@ func TestUnknownMembersAreDropped(t *testing.T) {
 		t.Errorf("dropped %q\nwant    %q", dropped, names)
 	}
 	for name, text := range map[string]string{
-		"a range of what is none": strings.Replace(said, `"DATE"`, `"STRING"`, 1), "a precision that is none": strings.Replace(said, `"10"`, `"RAW"`, 1),
-		"a member twice": strings.Replace(said, `"collation"`, `"name"`, 1), "an element type of a number": strings.Replace(said, `"type":"INTEGER",`, `"type":"INTEGER","rangeElementType":{"type":"DATE"},`, 1),
+		"a range of what is none":  strings.Replace(said, `"DATE"`, `"STRING"`, 1),
+		"a precision that is none": strings.Replace(said, `"10"`, `"RAW"`, 1),
+		"a member twice":           strings.Replace(said, `"collation"`, `"name"`, 1), "an element type of a number": strings.Replace(said,
+			`"type":"INTEGER",`, `"type":"INTEGER","rangeElementType":{"type":"DATE"},`, 1),
 	} {
-		m := NewResults(plan, Options{})
-		if _, err := m.Write([]byte(text)); err == nil {
-			t.Errorf("%s was accepted", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			m := NewResults(plan, Options{})
+			if _, err := m.Write([]byte(text)); err == nil {
+				t.Errorf("%s was accepted", name)
+			}
+		})
 	}
 }

@@ -4,8 +4,9 @@ import (
 	"errors"
 )
 
-// rowState is which byte of the rows comes next. The shape is fixed: [{"f":[{"v":VALUE},…]},…] where a value is a string or null, for a STRUCT {"f":[…]} or
-// null, for an array [{"v":VALUE},…]. Anything else is refused.
+// rowState is which byte of the rows comes next. The shape is fixed: [{"f":[{"v":VALUE},…]},…]
+// where a value is a string or null, for a STRUCT {"f":[…]} or null, for an array [{"v":VALUE},…].
+// Anything else is refused.
 type rowState uint8
 
 const (
@@ -40,7 +41,8 @@ type frame struct {
 // nextCell is what stands between two cells of a compact answer, of whatever depth.
 var nextCell = newGap([]byte(`},{"v":`))
 
-// never is a depth of the stack that is never reached: rows that nobody asked for are muted from end to end.
+// never is a depth of the stack that is never reached: rows that nobody asked for are muted from
+// end to end.
 const never = 1 << 30
 
 // rows masks the rows of an answer, by its states where template.go cannot.
@@ -56,7 +58,8 @@ type rows struct {
 	stack []frame
 	null  int // bytes of null read
 
-	// mute is 0 while bytes are copied through, else one more than the depth of the stack at the value that is being replaced.
+	// mute is 0 while bytes are copied through, else one more than the depth of the stack at the
+	// value that is being replaced.
 	mute    int
 	collect *node  // computes the string that is being read; nil for none
 	text    []byte // that string so far
@@ -105,8 +108,8 @@ func (r *rows) write(out *[]byte, p []byte) (n int, done bool, err error) {
 	return n, done, nil
 }
 
-// readFrame takes the frame around the cells from p[n], and the scalar cells that p has whole, up to where a string is cut, to where the template applies, or to
-// the end.
+// readFrame takes the frame around the cells from p[n], and the scalar cells that p has whole, up
+// to where a string is cut, to where the template applies, or to the end.
 func (r *rows) readFrame(out *[]byte, p []byte, n int) (next int, done bool, err error) {
 	for n < len(p) {
 		c := p[n]
@@ -269,8 +272,8 @@ func (r *rows) openRow() error {
 	return nil
 }
 
-// readValue takes a value from its first byte, at p[at]: the whole of a scalar if p has it, else as much as leads into the value. It hides the value if its node
-// replaces it.
+// readValue takes a value from its first byte, at p[at]: the whole of a scalar if p has it, else as
+// much as leads into the value. It hides the value if its node replaces it.
 func (r *rows) readValue(out *[]byte, p []byte, at int) (next int, err error) {
 	top := &r.stack[len(r.stack)-1]
 	n := top.elem

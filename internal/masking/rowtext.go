@@ -5,8 +5,9 @@ import (
 	"fmt"
 )
 
-// readString takes bytes of a cell's string from p[i] and returns where it stopped: behind the closing quote or at the end of p. Every cell is checked,
-// the ones that are passed or hidden too: what another reader would take otherwise is refused.
+// readString takes bytes of a cell's string from p[i] and returns where it stopped: behind the
+// closing quote or at the end of p. Every cell is checked, the ones that are passed or hidden too:
+// what another reader would take otherwise is refused.
 func (r *rows) readString(out *[]byte, p []byte, i int) (int, error) {
 	if len(r.part) > 0 {
 		var err error

@@ -8,7 +8,8 @@ import (
 	"github.com/agnivade/levenshtein"
 )
 
-// strength orders the rules from what shows most to what shows nothing (attack A24). Rules that show a part of the value have `partial`.
+// strength orders the rules from what shows most to what shows nothing (attack A24). Rules that
+// show a part of the value have `partial`.
 var strength = map[Rule]struct {
 	rank    int
 	partial bool
@@ -25,12 +26,14 @@ var strength = map[Rule]struct {
 	AlwaysNull:          {rank: 9},
 }
 
-// Rules lists the rules that a policy may name, strictest first. Clear is not among them: what is clear is said by an exemption, never by a mask.
+// Rules lists the rules that a policy may name, strictest first. Clear is not among them: what is
+// clear is said by an exemption, never by a mask.
 func Rules() []Rule {
 	return []Rule{AlwaysNull, DefaultMaskingValue, RandomHash, SHA256, DateYearMask, EmailMask, LastFourCharacters, FirstFourCharacters}
 }
 
-// Valid returns the rule of that name, spelt as BigQuery does. The error of an unknown name says which rule was probably meant.
+// Valid returns the rule of that name, spelt as BigQuery does. The error of an unknown name says
+// which rule was probably meant.
 func Valid(name string) (Rule, error) {
 	rules := Rules()
 	if slices.Contains(rules, Rule(name)) {
@@ -43,7 +46,8 @@ func Valid(name string) (Rule, error) {
 	words := strings.FieldsFunc(upper, func(c rune) bool { return c == '_' || c == '-' || c == ' ' })
 	best, most, least := Rule(""), 0, len(name)
 	for _, rule := range rules {
-		// An abbreviation is nearer in meaning than any count of letters says: LAST_4, HASH, EMAIL, NULL.
+		// An abbreviation is nearer in meaning than any count of letters says: LAST_4, HASH, EMAIL,
+		// NULL.
 		common := 0
 		for _, word := range words {
 			if len(word) >= 4 && strings.Contains(string(rule), word) {
@@ -68,7 +72,8 @@ func join(rules []Rule) string {
 	return strings.Join(words, ", ")
 }
 
-// AppliesTo says whether the rule is defined for values of a scalar GoogleSQL type ("STRING", "INT64", also in the API's spelling "INTEGER").
+// AppliesTo says whether the rule is defined for values of a scalar GoogleSQL type ("STRING",
+// "INT64", also in the API's spelling "INTEGER").
 func (r Rule) AppliesTo(typ string) bool {
 	known, ok := strength[r]
 	name := scalarType(typ)
@@ -78,8 +83,9 @@ func (r Rule) AppliesTo(typ string) bool {
 	return known.types == nil || slices.Contains(known.types, name)
 }
 
-// For is the rule that masks a column of this scalar type: r itself where it applies, else the stricter DEFAULT_MASKING_VALUE. An unset or unknown rule,
-// and every rule but Clear on a type that is not known, is ALWAYS_NULL; so is Clear on a type that is not known.
+// For is the rule that masks a column of this scalar type: r itself where it applies, else the
+// stricter DEFAULT_MASKING_VALUE. An unset or unknown rule, and every rule but Clear on a type that
+// is not known, is ALWAYS_NULL; so is Clear on a type that is not known.
 func (r Rule) For(typ string) Rule {
 	if _, ok := strength[r]; !ok || scalarType(typ) == "" {
 		return AlwaysNull
@@ -90,8 +96,9 @@ func (r Rule) For(typ string) Rule {
 	return r
 }
 
-// Stricter is the rule that holds where both do. Two different rules that each show a part of the value would together show more than either, so they give
-// DEFAULT_MASKING_VALUE. An unset or unknown rule counts as ALWAYS_NULL.
+// Stricter is the rule that holds where both do. Two different rules that each show a part of the
+// value would together show more than either, so they give DEFAULT_MASKING_VALUE. An unset or
+// unknown rule counts as ALWAYS_NULL.
 func Stricter(a, b Rule) Rule {
 	ka, okA := strength[a]
 	kb, okB := strength[b]
@@ -117,7 +124,8 @@ var scalarTypes = map[string]string{
 	"GEOGRAPHY": "GEOGRAPHY", "JSON": "JSON", "INTERVAL": "INTERVAL", "RANGE": "RANGE",
 }
 
-// scalarType is the plain GoogleSQL name of a scalar type without parameters ("NUMERIC(10, 2)" is NUMERIC, "RANGE<DATE>" is RANGE), "" if it is not one.
+// scalarType is the plain GoogleSQL name of a scalar type without parameters ("NUMERIC(10, 2)" is
+// NUMERIC, "RANGE<DATE>" is RANGE), "" if it is not one.
 func scalarType(typ string) string {
 	if known, ok := scalarTypes[typ]; ok {
 		return known

@@ -1,6 +1,7 @@
 package masking
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -26,32 +27,38 @@ func TestValid(t *testing.T) {
 		"xyzzy":                 "mask",
 		strings.Repeat("q", 99): "mask",
 	} {
-		got, err := Valid(name)
-		if err == nil || got != "" || !strings.Contains(err.Error(), want) {
-			t.Errorf("Valid(%q) = %q, %v; want an error with %q", name, got, err, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			got, err := Valid(name)
+			if err == nil || got != "" || !strings.Contains(err.Error(), want) {
+				t.Errorf("Valid(%q) = %q, %v; want an error with %q", name, got, err, want)
+			}
+		})
 	}
 }
 
-// TestStricterOrder is attack A24: of two rules for one column the one that shows less holds, whichever group comes first.
+// TestStricterOrder is attack A24: of two rules for one column the one that shows less holds,
+// whichever group comes first.
 func TestStricterOrder(t *testing.T) {
-	order := []Rule{AlwaysNull, DefaultMaskingValue, RandomHash, SHA256, DateYearMask, EmailMask, LastFourCharacters, FirstFourCharacters, Clear}
+	order := []Rule{AlwaysNull, DefaultMaskingValue, RandomHash, SHA256, DateYearMask, EmailMask, LastFourCharacters, FirstFourCharacters,
+		Clear}
 	partial := map[Rule]bool{DateYearMask: true, EmailMask: true, LastFourCharacters: true, FirstFourCharacters: true}
 	for i, a := range order {
-		for k, b := range order {
-			want := order[min(i, k)]
-			if a != b && partial[a] && partial[b] {
-				want = DefaultMaskingValue
+		t.Run(fmt.Sprint(a), func(t *testing.T) {
+			for k, b := range order {
+				want := order[min(i, k)]
+				if a != b && partial[a] && partial[b] {
+					want = DefaultMaskingValue
+				}
+				if got := Stricter(a, b); got != want {
+					t.Errorf("Stricter(%s, %s) = %s, want %s", a, b, got, want)
+				}
 			}
-			if got := Stricter(a, b); got != want {
-				t.Errorf("Stricter(%s, %s) = %s, want %s", a, b, got, want)
+			for _, unknown := range []Rule{"", "NOPE", "clear"} {
+				if Stricter(a, unknown) != AlwaysNull || Stricter(unknown, a) != AlwaysNull {
+					t.Errorf("Stricter(%s, %q) is not ALWAYS_NULL", a, unknown)
+				}
 			}
-		}
-		for _, unknown := range []Rule{"", "NOPE", "clear"} {
-			if Stricter(a, unknown) != AlwaysNull || Stricter(unknown, a) != AlwaysNull {
-				t.Errorf("Stricter(%s, %q) is not ALWAYS_NULL", a, unknown)
-			}
-		}
+		})
 	}
 }
 
@@ -65,17 +72,21 @@ func TestFor(t *testing.T) {
 		{LastFourCharacters, "INT64", DefaultMaskingValue}, {LastFourCharacters, "BYTES", DefaultMaskingValue},
 		{SHA256, "BYTES", SHA256}, {SHA256, "JSON", DefaultMaskingValue}, {RandomHash, "NUMERIC(10, 2)", DefaultMaskingValue},
 		{EmailMask, "JSON", DefaultMaskingValue}, {DateYearMask, "TIMESTAMP", DateYearMask}, {DateYearMask, "TIME", DefaultMaskingValue},
-		{DateYearMask, "STRING", DefaultMaskingValue}, {AlwaysNull, "GEOGRAPHY", AlwaysNull}, {DefaultMaskingValue, "RANGE<DATE>", DefaultMaskingValue},
+		{DateYearMask, "STRING", DefaultMaskingValue}, {AlwaysNull, "GEOGRAPHY", AlwaysNull},
+		{DefaultMaskingValue, "RANGE<DATE>", DefaultMaskingValue},
 		{Clear, "INTEGER", Clear}, {Clear, "RANGE<TIMESTAMP>", Clear},
-		{Clear, "", AlwaysNull}, {Clear, "PROTO", AlwaysNull}, {Clear, "STRUCT", AlwaysNull}, {Clear, "STRING<X>", AlwaysNull}, {Clear, "RANGE(3)", AlwaysNull},
+		{Clear, "", AlwaysNull}, {Clear, "PROTO", AlwaysNull}, {Clear, "STRUCT", AlwaysNull}, {Clear, "STRING<X>", AlwaysNull},
+		{Clear, "RANGE(3)", AlwaysNull},
 		{"", "STRING", AlwaysNull}, {"NOPE", "STRING", AlwaysNull},
 	} {
-		if got := c.rule.For(c.typ); got != c.want {
-			t.Errorf("%q.For(%q) = %s, want %s", c.rule, c.typ, got, c.want)
-		}
-		if got, want := c.rule.AppliesTo(c.typ), c.want == c.rule && c.rule != ""; got != want && c.rule != "NOPE" {
-			t.Errorf("%q.AppliesTo(%q) = %t", c.rule, c.typ, got)
-		}
+		t.Run(c.typ, func(t *testing.T) {
+			if got := c.rule.For(c.typ); got != c.want {
+				t.Errorf("%q.For(%q) = %s, want %s", c.rule, c.typ, got, c.want)
+			}
+			if got, want := c.rule.AppliesTo(c.typ), c.want == c.rule && c.rule != ""; got != want && c.rule != "NOPE" {
+				t.Errorf("%q.AppliesTo(%q) = %t", c.rule, c.typ, got)
+			}
+		})
 	}
 }
 
@@ -96,20 +107,22 @@ func TestStricterPlan(t *testing.T) {
 		{"cover stays", in(AlwaysNull, leaf("x", Clear)), in("", leaf("x", Clear)), "ALWAYS_NULL"},
 		{"unset leaf", in("", leaf("x", "")), in("", leaf("x", Clear)), "ALWAYS_NULL"},
 	} {
-		for _, swap := range []bool{false, true} {
-			a, b := c.a, c.b
-			if swap {
-				a, b = b, a
+		t.Run(c.name, func(t *testing.T) {
+			for _, swap := range []bool{false, true} {
+				a, b := c.a, c.b
+				if swap {
+					a, b = b, a
+				}
+				got, err := StricterPlan(a, b)
+				if err != nil {
+					t.Fatalf("%s: %v", c.name, err)
+				}
+				nodes := compiler{zero: timestampZero}.columns(got.Columns, Clear)
+				if rule := string(nodes[0].fields[0].rule); rule != c.want {
+					t.Errorf("%s: s.x is masked with %s, want %s", c.name, rule, c.want)
+				}
 			}
-			got, err := StricterPlan(a, b)
-			if err != nil {
-				t.Fatalf("%s: %v", c.name, err)
-			}
-			nodes := compiler{zero: timestampZero}.columns(got.Columns, Clear)
-			if rule := string(nodes[0].fields[0].rule); rule != c.want {
-				t.Errorf("%s: s.x is masked with %s, want %s", c.name, rule, c.want)
-			}
-		}
+		})
 	}
 	if got, err := StricterPlan(Plan{Sensitive: true}, Plan{}); err != nil || !got.Sensitive {
 		t.Errorf("Sensitive is lost: %v %v", got, err)
@@ -126,9 +139,11 @@ func TestStricterPlan(t *testing.T) {
 		"of odd type":    {Columns: []Column{{Name: "x", Type: "PROTO", Mask: Clear}}},
 		"a deeper field": in("", leaf("x", Clear)),
 	} {
-		if got, err := StricterPlan(one, other); err == nil || len(got.Columns) != 0 {
-			t.Errorf("StricterPlan with %s = %v, %v", name, got, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got, err := StricterPlan(one, other); err == nil || len(got.Columns) != 0 {
+				t.Errorf("StricterPlan with %s = %v, %v", name, got, err)
+			}
+		})
 	}
 }
 
@@ -148,12 +163,14 @@ func TestPlanCheck(t *testing.T) {
 		"unknown cover":        {Name: "x", Type: "STRUCT", Mask: "MASK", Fields: []Column{{Name: "y", Type: "STRING"}}},
 		"array of array typed": {Name: "x", Type: "ARRAY<STRING>", Mask: Clear},
 	} {
-		plan := Plan{Columns: []Column{column}}
-		if plan.Check() == nil {
-			t.Errorf("%s: accepted", name)
-		}
-		if _, err := NewResults(plan, Options{}).Write([]byte(`{}`)); err == nil {
-			t.Errorf("%s: NewResults accepted it", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			plan := Plan{Columns: []Column{column}}
+			if plan.Check() == nil {
+				t.Errorf("%s: accepted", name)
+			}
+			if _, err := NewResults(plan, Options{}).Write([]byte(`{}`)); err == nil {
+				t.Errorf("%s: NewResults accepted it", name)
+			}
+		})
 	}
 }

@@ -12,8 +12,9 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// schemaField is TableFieldSchema in an answer, as far as it goes out: what names and types say. Everything else may
-// hold values, or tell of others: descriptions, default expressions, policy tags, and what BigQuery comes to add.
+// schemaField is TableFieldSchema in an answer, as far as it goes out: what names and types say.
+// Everything else may hold values, or tell of others: descriptions, default expressions, policy
+// tags, and what BigQuery comes to add.
 type schemaField struct {
 	Name             string        `json:"name"`
 	Type             string        `json:"type"`
@@ -57,7 +58,8 @@ func (c count) MarshalJSON() ([]byte, error) {
 // elementTypes are the types that a RANGE may have.
 var elementTypes = []string{"DATE", "DATETIME", "TIMESTAMP"}
 
-// shown is the schema as it goes out: what is not known is taken off, and its names are given to drop.
+// shown is the schema as it goes out: what is not known is taken off, and its names are given to
+// drop.
 func (s *schema) shown(drop func(unknown jsontext.Value, of string)) {
 	drop(s.Unknown, "schema")
 	s.Unknown = nil
@@ -82,7 +84,8 @@ func (f *schemaField) shown(drop func(unknown jsontext.Value, of string)) {
 var (
 	anonymousColumn = regexp.MustCompile(`^f[0-9]+_$`)
 	anonymousField  = regexp.MustCompile(`^_field_[0-9]+$`)
-	// madeUnique is what BigQuery puts behind a name that is taken: of two columns a the second is a_1.
+	// madeUnique is what BigQuery puts behind a name that is taken: of two columns a the second is
+	// a_1.
 	madeUnique = regexp.MustCompile(`^(_[0-9]+)*$`)
 )
 
@@ -105,8 +108,9 @@ func (p Plan) match(fields []schemaField) error {
 	return matchSchema(fields, told, false)
 }
 
-// matchSchema says where the schema of an answer is not that of the plan. The plan is right; an answer that differs is not the
-// answer that was decided on. Columns are matched by their places; names and types must agree.
+// matchSchema says where the schema of an answer is not that of the plan. The plan is right; an
+// answer that differs is not the answer that was decided on. Columns are matched by their places;
+// names and types must agree.
 func matchSchema(fields []schemaField, columns []Column, nested bool) error {
 	if len(fields) != len(columns) {
 		return fmt.Errorf("the answer has %d fields where the plan has %d", len(fields), len(columns))

@@ -30,8 +30,9 @@ func rowOf(cells ...string) string {
 	return `{"f":[` + strings.Join(cells, ",") + `]}`
 }
 
-// A50: of columns whose names BigQuery may change, only the places count. Whatever it calls them, the cell of the column that the
-// plan masks is masked, and no other; a name that is not made of the column's own is not the planned answer.
+// A50: of columns whose names BigQuery may change, only the places count. Whatever it calls them,
+// the cell of the column that the plan masks is masked, and no other; a name that is not made of
+// the column's own is not the planned answer.
 func TestAmbiguousColumnsAreMaskedByTheirPlaces(t *testing.T) {
 	open := func(names ...string) []Column {
 		var all []Column
@@ -98,23 +99,29 @@ func TestPlainNamesStayPlain(t *testing.T) {
 	}
 }
 
-// The columns of a view of INFORMATION_SCHEMA are those that the answer says, of those that the plan has; no row passes before.
+// The columns of a view of INFORMATION_SCHEMA are those that the answer says, of those that the
+// plan has; no row passes before.
 func TestColumnsThatOnlyAnAnswerTells(t *testing.T) {
 	plan := Plan{Metadata: true, Columns: []Column{
-		{Name: "table_name", Type: "STRING", Mask: Clear}, {Name: "ordinal_position", Type: "INT64", Mask: Clear}, {Name: "status", Type: "STRING", Mask: Clear},
+		{Name: "table_name", Type: "STRING", Mask: Clear}, {Name: "ordinal_position", Type: "INT64", Mask: Clear},
+		{Name: "status", Type: "STRING", Mask: Clear},
 	}}
-	status := `{"name":"status","type":"RECORD","fields":[{"name":"message","type":"STRING"},{"name":"codes","type":"INTEGER","mode":"REPEATED"}]}`
+	status := `{"name":"status","type":"RECORD","fields":[{"name":"message","type":"STRING"},{"name":"codes","type":"INTEGER",` +
+		`"mode":"REPEATED"}]}`
 	const secret = `{"v":"SECRET"}`
 	for name, c := range map[string]struct {
 		answer, want string
 		err          error
 	}{
-		"as planned":          {answerOf(fieldOf("table_name", "ordinal_position INTEGER", "status"), rowOf("t", "1", "done")), `"done"`, nil},
-		"another order":       {answerOf(fieldOf("status", "ordinal_position INTEGER", "table_name"), rowOf("done", "1", "t")), `"done"`, nil},
-		"one less":            {answerOf(fieldOf("table_name", "status"), rowOf("t", "done")), `"done"`, nil},
-		"another case":        {answerOf(fieldOf("TABLE_NAME"), rowOf("t")), `"t"`, nil},
-		"another type":        {answerOf(fieldOf("table_name", "status INTEGER"), rowOf("t", "7")), `{"v":"7"}`, nil},
-		"a record":            {answerOf(fieldOf("table_name")+","+status, `{"f":[{"v":"t"},{"v":{"f":[{"v":"done"},{"v":[{"v":"1"},{"v":"2"}]}]}}]}`), `{"v":"2"}`, nil},
+		"as planned": {answerOf(fieldOf("table_name", "ordinal_position INTEGER", "status"), rowOf("t", "1", "done")), `"done"`,
+			nil},
+		"another order": {answerOf(fieldOf("status", "ordinal_position INTEGER", "table_name"), rowOf("done", "1", "t")), `"done"`,
+			nil},
+		"one less":     {answerOf(fieldOf("table_name", "status"), rowOf("t", "done")), `"done"`, nil},
+		"another case": {answerOf(fieldOf("TABLE_NAME"), rowOf("t")), `"t"`, nil},
+		"another type": {answerOf(fieldOf("table_name", "status INTEGER"), rowOf("t", "7")), `{"v":"7"}`, nil},
+		"a record": {answerOf(fieldOf("table_name")+","+status, `{"f":[{"v":"t"},{"v":{"f":[{"v":"done"},{"v":[{"v":"1"},`+
+			`{"v":"2"}]}]}}]}`), `{"v":"2"}`, nil},
 		"a record that is no": {answerOf(fieldOf("table_name")+","+status, `{"f":[{"v":"t"},{"v":null}]}`), `null`, nil},
 		"no rows":             {answerOf(fieldOf("table_name"), ""), `"rows":[]`, nil},
 		"one more":            {answerOf(fieldOf("table_name", "ddl"), rowOf("t", "SECRET")), "", ErrUnplanned},
@@ -125,9 +132,11 @@ func TestColumnsThatOnlyAnAnswerTells(t *testing.T) {
 		"a cell more":         {answerOf(fieldOf("table_name"), rowOf("t", "SECRET")), "", ErrUnplanned},
 		"not of its schema":   {answerOf(fieldOf("table_name")+","+status, `{"f":[{"v":"t"},`+secret+`]}`), "", ErrUnplanned},
 		"a type of nobody":    {answerOf(fieldOf("table_name HOLOGRAM"), rowOf("SECRET")), "", ErrUnplanned},
-		"a field of nobody":   {answerOf(`{"name":"status","type":"RECORD","fields":[{"name":"x","type":"HOLOGRAM"}]}`, ""), "", ErrUnplanned},
-		"a mode of nobody":    {answerOf(`{"name":"status","type":"STRING","mode":"TWICE"}`, ""), "", ErrUnplanned},
-		"deeper, of nobody":   {answerOf(`{"name":"status","type":"RECORD","fields":[{"name":"x","type":"STRING","mode":"TWICE"}]}`, ""), "", ErrUnplanned},
+		"a field of nobody": {answerOf(`{"name":"status","type":"RECORD","fields":[{"name":"x","type":"HOLOGRAM"}]}`, ""), "",
+			ErrUnplanned},
+		"a mode of nobody": {answerOf(`{"name":"status","type":"STRING","mode":"TWICE"}`, ""), "", ErrUnplanned},
+		"deeper, of nobody": {answerOf(`{"name":"status","type":"RECORD","fields":[{"name":"x","type":"STRING","mode":"TWICE"}]}`, ""),
+			"", ErrUnplanned},
 		"a record of nothing": {answerOf(`{"name":"status","type":"RECORD"}`, ""), "", ErrUnplanned},
 	} {
 		for _, cut := range []int{1, 7, 1 << 20} {
@@ -155,7 +164,8 @@ func TestColumnsThatOnlyAnAnswerTells(t *testing.T) {
 	}
 }
 
-// What an answer told of the columns makes a plan for those that tell nothing: it changes names, and no mask.
+// What an answer told of the columns makes a plan for those that tell nothing: it changes names,
+// and no mask.
 func TestShownPlan(t *testing.T) {
 	plan := Plan{Columns: []Column{
 		{Name: "a", Type: "STRING", Mask: AlwaysNull, Ambiguous: true}, {Name: "a", Type: "INT64", Mask: Clear, Ambiguous: true},
@@ -183,12 +193,16 @@ func TestShownPlan(t *testing.T) {
 		"metadata, twice":  {views, []Column{{Name: "a", Type: "STRING", Mask: Clear}, {Name: "A", Type: "STRING", Mask: Clear}}},
 		"metadata, masked": {views, []Column{{Name: "a", Type: "STRING"}}},
 	} {
-		if _, err := c.plan.Shown(c.told); !errors.Is(err, ErrShape) {
-			t.Errorf("%s: %v", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			if _, err := c.plan.Shown(c.told); !errors.Is(err, ErrShape) {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
 	}
-	// An answer that is under way goes by either; deciding again finds the same, and a mask that came since.
-	for _, pair := range [][2]Plan{{plan, shown}, {shown, plan}, {plan, plan}, {shown, shown}, {views, of}, {of, views}, {views, views}, {of, of}} {
+	// An answer that is under way goes by either; deciding again finds the same, and a mask that
+	// came since.
+	for _, pair := range [][2]Plan{{plan, shown}, {shown, plan}, {plan, plan}, {shown, shown}, {views, of}, {of, views}, {views, views},
+		{of, of}} {
 		same, err := StricterPlan(pair[0], pair[0])
 		if err != nil {
 			t.Fatal(err)
@@ -200,7 +214,8 @@ func TestShownPlan(t *testing.T) {
 		masked := pair[1]
 		masked.Columns = append([]Column{}, masked.Columns...)
 		last := len(masked.Columns) - 1
-		masked.Metadata, masked.Columns[last] = false, Column{Name: masked.Columns[last].Name, Type: masked.Columns[last].Type, Mask: AlwaysNull, Ambiguous: !pair[1].Metadata}
+		masked.Metadata, masked.Columns[last] = false,
+			Column{Name: masked.Columns[last].Name, Type: masked.Columns[last].Type, Mask: AlwaysNull, Ambiguous: !pair[1].Metadata}
 		if joined, err = StricterPlan(pair[0], masked); err == nil && joined.Columns[last].Mask != AlwaysNull {
 			t.Errorf("a new mask is lost: %+v, %v", joined, err)
 		}

@@ -7,20 +7,26 @@ import (
 	"strings"
 )
 
-// ErrNotSQL is returned for a column whose rule GoogleSQL cannot express: it can only be masked in flight.
+// ErrNotSQL is returned for a column whose rule GoogleSQL cannot express: it can only be masked in
+// flight.
 var ErrNotSQL = errors.New("this mask cannot be written in SQL")
 
-// SQL is the GoogleSQL expression that stands for a column of a table before anything computes on it. The expression has the column's own type, gives for every
-// value what the masker makes of the same cell in flight, and cannot fail: no value of the column makes the query that holds it end in an error.
+// SQL is the GoogleSQL expression that stands for a column of a table before anything computes on
+// it. The expression has the column's own type, gives for every value what the masker makes of the
+// same cell in flight, and cannot fail: no value of the column makes the query that holds it end in
+// an error.
 //
-// The argument ref is an expression that names the column. The salt is the job's, as in Options; without one, RANDOM_HASH is an ErrNotSQL. Fields of a STRUCT are
-// masked one by one, with the others passed on; elements of an array keep their order and number, unless the rule hides the array as a whole.
+// The argument ref is an expression that names the column. The salt is the job's, as in Options;
+// without one, RANDOM_HASH is an ErrNotSQL. Fields of a STRUCT are masked one by one, with the
+// others passed on; elements of an array keep their order and number, unless the rule hides the
+// array as a whole.
 func (c Column) SQL(ref string, salt []byte) (string, error) {
 	w := sqlWriter{salt: salt}
 	return w.column(c, ref, Clear, 0)
 }
 
-// ConstantSQL is a constant of the column's type that says nothing of its values: NULL, or the empty array.
+// ConstantSQL is a constant of the column's type that says nothing of its values: NULL, or the
+// empty array.
 func (c Column) ConstantSQL() (string, error) {
 	typ, err := c.TypeSQL()
 	if err != nil {
@@ -69,7 +75,8 @@ func (c Column) elementType() (string, error) {
 
 var rangeTypes = map[string]bool{"RANGE<DATE>": true, "RANGE<DATETIME>": true, "RANGE<TIMESTAMP>": true}
 
-// quoteName writes an identifier in back quotes. A name that would need an escape in them is refused.
+// quoteName writes an identifier in back quotes. A name that would need an escape in them is
+// refused.
 func quoteName(name string) (string, error) {
 	if name == "" || strings.ContainsAny(name, "`\\\n\r") {
 		return "", fmt.Errorf("%w: the name %q", ErrNotSQL, name)
@@ -79,8 +86,10 @@ func quoteName(name string) (string, error) {
 
 // sqlConstants holds the value of DEFAULT_MASKING_VALUE for each type: the SQL of `constants`.
 var sqlConstants = map[string]string{
-	"STRING": `''`, "BYTES": `b''`, "INT64": `0`, "FLOAT64": `CAST(0 AS FLOAT64)`, "NUMERIC": `NUMERIC '0'`, "BIGNUMERIC": `BIGNUMERIC '0'`, "BOOL": `FALSE`,
-	"DATE": `DATE '1970-01-01'`, "DATETIME": `DATETIME '1970-01-01 00:00:00'`, "TIME": `TIME '00:00:00'`, "TIMESTAMP": `TIMESTAMP '1970-01-01 00:00:00+00'`,
+	"STRING": `''`, "BYTES": `b''`, "INT64": `0`, "FLOAT64": `CAST(0 AS FLOAT64)`, "NUMERIC": `NUMERIC '0'`, "BIGNUMERIC": `BIGNUMERIC '0'`,
+	"BOOL": `FALSE`,
+	"DATE": `DATE '1970-01-01'`, "DATETIME": `DATETIME '1970-01-01 00:00:00'`, "TIME": `TIME '00:00:00'`,
+	"TIMESTAMP": `TIMESTAMP '1970-01-01 00:00:00+00'`,
 	"GEOGRAPHY": `ST_GEOGPOINT(0, 0)`, "JSON": `JSON 'null'`, "INTERVAL": `INTERVAL 0 DAY`,
 	"RANGE<DATE>": `RANGE<DATE> '[UNBOUNDED, UNBOUNDED)'`, "RANGE<DATETIME>": `RANGE<DATETIME> '[UNBOUNDED, UNBOUNDED)'`,
 	"RANGE<TIMESTAMP>": `RANGE<TIMESTAMP> '[UNBOUNDED, UNBOUNDED)'`,
@@ -88,7 +97,8 @@ var sqlConstants = map[string]string{
 
 type sqlWriter struct{ salt []byte }
 
-// column writes a column under a rule that lies over all of it; see compiler.column, which does the same for cells.
+// column writes a column under a rule that lies over all of it; see compiler.column, which does the
+// same for cells.
 func (w *sqlWriter) column(c Column, ref string, over Rule, depth int) (string, error) {
 	if depth > maxDepth {
 		return "", fmt.Errorf("%w: more than %d nested STRUCTs", ErrNotSQL, maxDepth)
@@ -111,7 +121,8 @@ func (w *sqlWriter) column(c Column, ref string, over Rule, depth int) (string, 
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("ARRAY(SELECT %s FROM UNNEST(%s) AS %s WITH OFFSET AS bqgate_o%d ORDER BY bqgate_o%d)", expression, ref, element, depth, depth), nil
+	return fmt.Sprintf("ARRAY(SELECT %s FROM UNNEST(%s) AS %s WITH OFFSET AS bqgate_o%d ORDER BY bqgate_o%d)", expression, ref, element,
+		depth, depth), nil
 }
 
 // value writes a column's value or, of an array, one element.
@@ -154,11 +165,14 @@ func (w *sqlWriter) scalar(c Column, ref string, rule Rule) (string, error) {
 	case RandomHash:
 		return w.randomHash(typ, ref)
 	case LastFourCharacters:
-		return fmt.Sprintf("IF(CHAR_LENGTH(%s) > %d, CONCAT('%s', RIGHT(%s, %d)), %s)", ref, partChars, blank, ref, partChars, sha256SQL(typ, ref)), nil
+		return fmt.Sprintf("IF(CHAR_LENGTH(%s) > %d, CONCAT('%s', RIGHT(%s, %d)), %s)", ref, partChars, blank, ref, partChars,
+			sha256SQL(typ, ref)), nil
 	case FirstFourCharacters:
-		return fmt.Sprintf("IF(CHAR_LENGTH(%s) > %d, CONCAT(LEFT(%s, %d), '%s'), %s)", ref, partChars, ref, partChars, blank, sha256SQL(typ, ref)), nil
+		return fmt.Sprintf("IF(CHAR_LENGTH(%s) > %d, CONCAT(LEFT(%s, %d), '%s'), %s)", ref, partChars, ref, partChars, blank,
+			sha256SQL(typ, ref)), nil
 	case EmailMask:
-		return fmt.Sprintf("IF(REGEXP_CONTAINS(%s, r'%s') AND NOT REGEXP_CONTAINS(%s, r'@[^@]*@'), CONCAT('%s', REGEXP_EXTRACT(%s, r'@[^@]*\\z')), %s)",
+		return fmt.Sprintf("IF(REGEXP_CONTAINS(%s, r'%s') AND NOT REGEXP_CONTAINS(%s, r'@[^@]*@'), CONCAT('%s', REGEXP_EXTRACT(%s, "+
+			"r'@[^@]*\\z')), %s)",
 			ref, emailPattern, ref, blank, ref, sha256SQL(typ, ref)), nil
 	case DateYearMask:
 		switch typ {
@@ -171,7 +185,8 @@ func (w *sqlWriter) scalar(c Column, ref string, rule Rule) (string, error) {
 	return "", fmt.Errorf("%w: %s of a %s", ErrNotSQL, rule, typ)
 }
 
-// sha256SQL keeps the type: a STRING becomes the base64 of the hash of its UTF-8, BYTES the hash itself.
+// sha256SQL keeps the type: a STRING becomes the base64 of the hash of its UTF-8, BYTES the hash
+// itself.
 func sha256SQL(typ, ref string) string {
 	if typ == "BYTES" {
 		return "SHA256(" + ref + ")"
@@ -179,7 +194,8 @@ func sha256SQL(typ, ref string) string {
 	return "TO_BASE64(SHA256(" + ref + "))"
 }
 
-// randomHash is HMAC-SHA-256 (RFC 2104) keyed with the salt, as cells computes it. The key itself does not stand in the SQL, only what it becomes with the two pads.
+// randomHash is HMAC-SHA-256 (RFC 2104) keyed with the salt, as cells computes it. The key itself
+// does not stand in the SQL, only what it becomes with the two pads.
 func (w *sqlWriter) randomHash(typ, ref string) (string, error) {
 	if len(w.salt) == 0 || len(w.salt) > sha256.BlockSize {
 		return "", fmt.Errorf("%w: RANDOM_HASH without a salt", ErrNotSQL)
@@ -206,7 +222,8 @@ func padSQL(key []byte, pad byte) string {
 	return b.String()
 }
 
-// HideSaltSQL takes the salt out of a text that holds expressions made with it, for people who read the text: with the salt they could try values.
+// HideSaltSQL takes the salt out of a text that holds expressions made with it, for people who read
+// the text: with the salt they could try values.
 func HideSaltSQL(text string, salt []byte) string {
 	if len(salt) == 0 || len(salt) > sha256.BlockSize {
 		return text
@@ -217,8 +234,9 @@ func HideSaltSQL(text string, salt []byte) string {
 	return text
 }
 
-// emailPattern accepts the addresses that emailAt does, as a regular expression of RE2: before an @, printable characters without blanks (RE2 cannot say: and no other @);
-// behind it, two labels or more of letters, marks, digits and inner hyphens, of which the last has a letter.
+// emailPattern accepts the addresses that emailAt does, as a regular expression of RE2: before an
+// @, printable characters without blanks (RE2 cannot say: and no other @); behind it, two labels or
+// more of letters, marks, digits and inner hyphens, of which the last has a letter.
 const emailPattern = `^[!-~\pL\pM\pN\pP\pS]+@` + `(?:` + emailSign + `(?:` + `[0-9A-Za-z\pL\pM-]*` + emailSign + `)?\.)+` +
 	`(?:` + emailLetter + `|[0-9][0-9-]*` + emailLetter + `)(?:[0-9A-Za-z\pL\pM-]*` + emailSign + `)?\z`
 

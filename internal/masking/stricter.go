@@ -40,8 +40,9 @@ func (c Column) masks() bool {
 	return false
 }
 
-// cover is the rule that a STRUCT lays over everything below it. A STRUCT without a rule of its own leaves the word to its fields, each of which is masked
-// by the strictest rule if it has none either.
+// cover is the rule that a STRUCT lays over everything below it. A STRUCT without a rule of its own
+// leaves the word to its fields, each of which is masked by the strictest rule if it has none
+// either.
 func cover(c Column) Rule {
 	if c.Mask == "" {
 		return Clear
@@ -49,7 +50,8 @@ func cover(c Column) Rule {
 	return c.Mask
 }
 
-// Check says why a plan cannot be used: a type or rule that is not known, a STRUCT without fields, too much depth.
+// Check says why a plan cannot be used: a type or rule that is not known, a STRUCT without fields,
+// too much depth.
 func (p Plan) Check() error {
 	if p.Metadata && p.Masks() {
 		return errors.New("mask plan: of columns that only the answer tells of none can be masked")
@@ -95,7 +97,9 @@ func (c Column) check(depth int) error {
 // ErrShape is returned by StricterPlan for plans of results of different shape.
 var ErrShape = errors.New("the plans are of results of different shape")
 
-// StricterPlan is the plan under which a reader sees no more than under either. What a cell is expected to be is the first plan's word, where it has one. Both must be plans of the same result: names, types and order agree.
+// StricterPlan is the plan under which a reader sees no more than under either. What a cell is
+// expected to be is the first plan's word, where it has one. Both must be plans of the same result:
+// names, types and order agree.
 func StricterPlan(a, b Plan) (Plan, error) {
 	if a.Metadata && b.Metadata && !a.Masks() && !b.Masks() { // one may have the columns that an answer told of, all clear
 		a.Sensitive = a.Sensitive || b.Sensitive
@@ -108,7 +112,8 @@ func StricterPlan(a, b Plan) (Plan, error) {
 	return Plan{Columns: columns, Sensitive: a.Sensitive || b.Sensitive}, nil
 }
 
-// stricterColumns joins leaf by leaf: what lies over a STRUCT is carried down first, since Stricter is only right for the rules that the two plans really use.
+// stricterColumns joins leaf by leaf: what lies over a STRUCT is carried down first, since Stricter
+// is only right for the rules that the two plans really use.
 func stricterColumns(a, b []Column, overA, overB Rule) ([]Column, error) {
 	if len(a) != len(b) {
 		return nil, fmt.Errorf("%d and %d columns: %w", len(a), len(b), ErrShape)
@@ -137,12 +142,14 @@ func stricterColumns(a, b []Column, overA, overB Rule) ([]Column, error) {
 	return joined, nil
 }
 
-// sameColumn says whether two names are those of one column. One of them may be what BigQuery made of it.
+// sameColumn says whether two names are those of one column. One of them may be what BigQuery made
+// of it.
 func sameColumn(a, b Column) bool {
 	return strings.EqualFold(a.Name, b.Name) || a.Ambiguous && b.Ambiguous && (a.named(b.Name, false) || b.named(a.Name, false))
 }
 
-// kindOf is the type by which two descriptions of a column are compared: a scalar's plain name, or STRUCT; "" if unknown.
+// kindOf is the type by which two descriptions of a column are compared: a scalar's plain name, or
+// STRUCT; "" if unknown.
 func kindOf(typ string) string {
 	if isStruct(typ) {
 		return structType

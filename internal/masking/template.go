@@ -6,12 +6,15 @@ import (
 	"math/bits"
 )
 
-// maxGap is the length of what stands between two cells, pretty-printed, that is still worth learning.
+// maxGap is the length of what stands between two cells, pretty-printed, that is still worth
+// learning.
 const maxGap = 512
 
-// template is what the bytes between two cells of this answer look like. They are learnt from the first rows, while readFrame takes them one by one, and
-// from then on compared whole: what differs, or is cut by the end of a chunk, goes to readFrame again. A match is therefore proof of the shape, as good as
-// readFrame's: between two cells its states depend on nothing but these bytes and on whether the row is full.
+// template is what the bytes between two cells of this answer look like. They are learnt from the
+// first rows, while readFrame takes them one by one, and from then on compared whole: what differs,
+// or is cut by the end of a chunk, goes to readFrame again. A match is therefore proof of the
+// shape, as good as readFrame's: between two cells its states depend on nothing but these bytes and
+// on whether the row is full.
 type template struct {
 	cell gap  // between two cells of a row: },{"v":
 	row  gap  // between the last cell of a row and the first of the next: }]},{"f":[{"v":
@@ -30,15 +33,18 @@ func (t *template) learn(gap []byte, n int) {
 	}
 }
 
-// learnt says whether the next value is a row's own (not of a STRUCT or an array in it) and the template is known.
+// learnt says whether the next value is a row's own (not of a STRUCT or an array in it) and the
+// template is known.
 func (r *rows) learnt() bool {
 	return r.row.text != nil && len(r.stack) == 1 && r.mute == 0
 }
 
-// readLearnt takes cells of rows from p[n], as long as the template holds: n is the first byte of a value (cellValue) or behind one (cellShut). It stops in one
-// of these two states. Behind a value it may stop where it began; then what follows is not the template's, and readFrame takes it.
+// readLearnt takes cells of rows from p[n], as long as the template holds: n is the first byte of a
+// value (cellValue) or behind one (cellShut). It stops in one of these two states. Behind a value
+// it may stop where it began; then what follows is not the template's, and readFrame takes it.
 //
-// What it does not let out is what the plan hides and nothing else: out has what may be shown of p[:from], and p[from:n] is let out as it is.
+// What it does not let out is what the plan hides and nothing else: out has what may be shown of
+// p[:from], and p[from:n] is let out as it is.
 func (r *rows) readLearnt(dst *[]byte, p []byte, n int) (int, error) {
 	top := &r.stack[0]
 	columns, column, from, out := top.fields, top.n, r.from, *dst
@@ -69,7 +75,8 @@ func (r *rows) readLearnt(dst *[]byte, p []byte, n int) (int, error) {
 		if n >= len(p) || !cell.leaf {
 			break
 		}
-		// The inside of a string of plain ASCII, eight bytes at a time, up to its quote. Whatever else the value is, wholeValue says what.
+		// The inside of a string of plain ASCII, eight bytes at a time, up to its quote. Whatever
+		// else the value is, wholeValue says what.
 		i, mark := n+1, uint64(0)
 		for p[n] == '"' && i >= 0 && i <= len(p)-8 {
 			if mark = marks(binary.LittleEndian.Uint64(p[i : i+8])); mark != 0 {

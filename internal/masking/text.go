@@ -13,15 +13,19 @@ const (
 	highs = 0x8080808080808080
 )
 
-// marks has the high bit of a byte set where w, eight bytes of a string, has what does not stand for itself in JSON: a quote, a backslash, a control character
-// or a byte outside ASCII. It is right up to the lowest such byte; higher bits may be set wrongly by the borrow, so only the lowest one counts.
+// marks has the high bit of a byte set where w, eight bytes of a string, has what does not stand
+// for itself in JSON: a quote, a backslash, a control character or a byte outside ASCII. It is
+// right up to the lowest such byte; higher bits may be set wrongly by the borrow, so only the
+// lowest one counts.
 func marks(w uint64) uint64 {
-	// x^2 is below 0x21 for the control characters and for the quote, 0x22, and for no other byte of ASCII. A byte outside it keeps its high bit in one of the two.
+	// x^2 is below 0x21 for the control characters and for the quote, 0x22, and for no other byte
+	// of ASCII. A byte outside it keeps its high bit in one of the two.
 	return (((w ^ ones*2) - ones*0x21) | ((w ^ ones*'\\') - ones)) & highs
 }
 
-// plain is the index of the first byte of p from i on that is a quote, a backslash, a control character or outside ASCII, len(p) if none is. Most cells are a
-// few bytes long, so it looks at eight at a time without a call into an assembly routine.
+// plain is the index of the first byte of p from i on that is a quote, a backslash, a control
+// character or outside ASCII, len(p) if none is. Most cells are a few bytes long, so it looks at
+// eight at a time without a call into an assembly routine.
 func plain(p []byte, i int) int {
 	for i >= 0 && i <= len(p)-8 {
 		if m := marks(binary.LittleEndian.Uint64(p[i : i+8])); m != 0 {
@@ -37,8 +41,9 @@ func plain(p []byte, i int) int {
 	return i
 }
 
-// special is the length of the escape or of the character outside ASCII with which p begins: 0 if p ends before it does, -1 if it is not valid. A \u escape
-// of one half of a surrogate pair alone is not: decoders disagree about what it is.
+// special is the length of the escape or of the character outside ASCII with which p begins: 0 if p
+// ends before it does, -1 if it is not valid. A \u escape of one half of a surrogate pair alone is
+// not: decoders disagree about what it is.
 func special(p []byte) int {
 	if p[0] >= utf8.RuneSelf {
 		r, size := utf8.DecodeRune(p)
@@ -88,7 +93,8 @@ func special(p []byte) int {
 	return 12
 }
 
-// hex4 reads the four hexadecimal digits at p[from:]. It is not ok if one of them is none; end is short of from+4 if p is.
+// hex4 reads the four hexadecimal digits at p[from:]. It is not ok if one of them is none; end is
+// short of from+4 if p is.
 func hex4(p []byte, from int) (r rune, end int, ok bool) {
 	for end = from; end < len(p) && end < from+4; end++ {
 		c := p[end]
@@ -107,7 +113,8 @@ func hex4(p []byte, from int) (r rune, end int, ok bool) {
 	return r, end, true
 }
 
-// stringEnd is the index behind the closing quote of a string whose inside begins at p[i]: 0 if p ends before it, -1 if the string is not valid.
+// stringEnd is the index behind the closing quote of a string whose inside begins at p[i]: 0 if p
+// ends before it, -1 if the string is not valid.
 func stringEnd(p []byte, i int) int {
 	for {
 		if i = plain(p, i); i == len(p) {
@@ -162,8 +169,8 @@ func appendUnescaped(dst, raw []byte) []byte {
 	}
 }
 
-// htmlOrJSON marks the signs that do not stand in a JSON string as they are: those that JSON escapes, and those that mean something to HTML, which Google's
-// own writer escapes too.
+// htmlOrJSON marks the signs that do not stand in a JSON string as they are: those that JSON
+// escapes, and those that mean something to HTML, which Google's own writer escapes too.
 var htmlOrJSON = func() (marks [256]bool) {
 	for c := range 0x20 {
 		marks[c] = true
