@@ -7,9 +7,12 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
-// ahead is an answer to a question that the job has not come to yet. A worker that is asked for the outline of a text is told the tables that the text seems to name, as they
-// were when they were last looked at. If it is a plain SELECT of just these, the worker goes on with its analysis, before the job has decided on the outline. Nothing is believed of the guess: the
-// job goes its own way until it has the question that it would ask, and only if the worker has answered that very question is it not asked again.
+// ahead is an answer to a question that the job has not come to yet. A worker that is asked for the
+// outline of a text is told the tables that the text seems to name, as they were when they were
+// last looked at. If it is a plain SELECT of just these, the worker goes on with its analysis,
+// before the job has decided on the outline. Nothing is believed of the guess: the job goes its own
+// way until it has the question that it would ask, and only if the worker has answered that very
+// question is it not asked again.
 type ahead struct {
 	ask    *wire.AnalyzeRequest // as it was sent: all tables of the guess, no SQL
 	reply  *wire.Reply          // nil where it failed
@@ -32,9 +35,11 @@ func (j *job) analyzed(question *wire.AnalyzeRequest, foreseen *ahead) (*wire.Re
 	return a.reply, err
 }
 
-// answers reports whether the answer is to this question. Everything that is not compared is the same by construction (see question).
+// answers reports whether the answer is to this question. Everything that is not compared is the
+// same by construction (see question).
 func (a *ahead) answers(question *wire.AnalyzeRequest) bool {
-	if len(question.Functions)+len(question.TableFunctions)+len(question.Unnests) > 0 || question.Undeclared != "" || len(question.Tables) != len(a.reply.Given) {
+	if len(question.Functions)+len(question.TableFunctions)+len(question.Unnests) > 0 || question.Undeclared != "" ||
+		len(question.Tables) != len(a.reply.Given) {
 		return false
 	}
 	sent := make(map[string]string, len(a.ask.Tables))
@@ -51,14 +56,16 @@ func (a *ahead) answers(question *wire.AnalyzeRequest) bool {
 
 // question is what all questions about statements of the text have in common.
 func (j *job) question() wire.AnalyzeRequest {
-	ask := wire.AnalyzeRequest{Project: j.request.Project, Named: j.named, Positional: j.positional, MaxColumns: j.limits.Columns, Shapes: len(j.within) > 0}
+	ask := wire.AnalyzeRequest{Project: j.request.Project, Named: j.named, Positional: j.positional, MaxColumns: j.limits.Columns,
+		Shapes: len(j.within) > 0}
 	if d := j.request.DefaultDataset; d != nil {
 		ask.Dataset = d.ProjectID + "." + d.DatasetID
 	}
 	return ask
 }
 
-// foresee is the question that a job will most likely ask about its text; nil where it would not be this one.
+// foresee is the question that a job will most likely ask about its text; nil where it would not be
+// this one.
 func (j *job) foresee() *wire.AnalyzeRequest {
 	if j.request.Undeclared || j.body != "" || j.badParameters != nil {
 		return nil
@@ -77,8 +84,9 @@ func (j *job) foresee() *wire.AnalyzeRequest {
 	return &ask
 }
 
-// mentioned calls found with whatever in a text could be the name of a table, completed as tableID does: words and back-quoted words with dots between them. It knows nothing
-// of comments, strings and syntax, so it finds too much, and not every name that is there.
+// mentioned calls found with whatever in a text could be the name of a table, completed as tableID
+// does: words and back-quoted words with dots between them. It knows nothing of comments, strings
+// and syntax, so it finds too much, and not every name that is there.
 func mentioned(text, project string, dataset *bigquery.DatasetReference, found func(bigquery.TableID)) {
 	var parts []string
 	for i := 0; i < len(text); {

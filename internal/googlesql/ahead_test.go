@@ -24,7 +24,8 @@ func TestAheadOfAChangedTable(t *testing.T) {
 	}
 	worker := next(pool)
 	for i, want := range []int{2, 3} { // the second time in one question
-		if a := ask(fmt.Sprintf("SELECT *, %d AS n FROM d.t", i)); a.Error != nil || len(a.Statements[0].Columns) != 2 || worker.asked != want {
+		if a := ask(fmt.Sprintf("SELECT *, %d AS n FROM d.t", i)); a.Error != nil || len(a.Statements[0].Columns) != 2 ||
+			worker.asked != want {
 			t.Fatalf("analysis %d = %+v, %v, after %d questions, want %d", i, a.Statements, a.Error, worker.asked, want)
 		}
 	}
@@ -36,7 +37,8 @@ func TestAheadOfAChangedTable(t *testing.T) {
 	wantCode(t, ask("SELECT a FROM d.t"), ErrorNotFound)
 }
 
-// A bomb over known tables is answered ahead, and all the same by the deadline, with what its outline said.
+// A bomb over known tables is answered ahead, and all the same by the deadline, with what its
+// outline said.
 func TestBombAhead(t *testing.T) {
 	const deadline = 500 * time.Millisecond
 	analyzer := New(startPool(t, PoolOptions{Workers: 2, Deadline: deadline}), Limits{Cache: -1})
@@ -74,11 +76,13 @@ func TestMentioned(t *testing.T) {
 		".x.y..z":                  "p.x.y",
 		"`` ``.``":                 "p..",
 	} {
-		var found []string
-		mentioned(text, "p", nil, func(id bigquery.TableID) { found = append(found, id.String()) })
-		if got := strings.Join(found, " "); got != want {
-			t.Errorf("%q: %q, want %q", text, got, want)
-		}
+		t.Run(text, func(t *testing.T) {
+			var found []string
+			mentioned(text, "p", nil, func(id bigquery.TableID) { found = append(found, id.String()) })
+			if got := strings.Join(found, " "); got != want {
+				t.Errorf("%q: %q, want %q", text, got, want)
+			}
+		})
 	}
 	var found []string
 	mentioned("FROM t, `u`", "p", elsewhere, func(id bigquery.TableID) { found = append(found, id.String()) })
@@ -136,15 +140,18 @@ func TestShelf(t *testing.T) {
 		}
 	}
 	for made, want := range map[*bigquery.Table]bool{a: true, b: false, c: true} {
-		if _, kept := s.described(made.TableReference); kept != want {
-			t.Errorf("%s kept: %t, want %t", made.TableReference, kept, want)
-		}
+		t.Run(fmt.Sprint(made), func(t *testing.T) {
+			if _, kept := s.described(made.TableReference); kept != want {
+				t.Errorf("%s kept: %t, want %t", made.TableReference, kept, want)
+			}
+		})
 	}
 	changed := wide("p.d.a", 2)
 	if known, refused := s.of(changed); refused != nil || len(known.description.Columns) != 2 || known.digest == tableDigest(a) {
 		t.Errorf("another table of the same name: %+v, %v", known, refused)
 	}
-	if known, refused := s.of(wide("p.d.huge", 11)); refused != nil || len(known.description.Columns) != 11 || s.columns != 0 || s.tables.Len() != 0 {
+	if known, refused := s.of(wide("p.d.huge", 11)); refused != nil || len(known.description.Columns) != 11 || s.columns != 0 ||
+		s.tables.Len() != 0 {
 		t.Errorf("a table over the limit: %+v, %v; %d columns are kept", known, refused, s.columns)
 	}
 }

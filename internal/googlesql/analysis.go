@@ -5,25 +5,30 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
-// Analysis is what a script means: its statements in text order. Marshalled, it is the JSON of `bqgate sql explain`.
-// The zero Analysis has no statement and is refused by every policy.
+// Analysis is what a script means: its statements in text order. Marshalled, it is the JSON of
+// `bqgate sql explain`. The zero Analysis has no statement and is refused by every policy.
 type Analysis struct {
 	Statements []Statement `json:"statements"`
 	Error      *Error      `json:"error,omitempty"` // set when the script was not understood; nothing in it may then be allowed
 
-	// Tables are the resources that the analysis rests on, by "project.dataset.table": what was read when the SQL was understood.
-	// The Schema of a view is that of its query, where BigQuery stores an older one.
+	// Tables are the resources that the analysis rests on, by "project.dataset.table": what was
+	// read when the SQL was understood. The Schema of a view is that of its query, where BigQuery
+	// stores an older one.
 	Tables map[string]*bigquery.Table `json:"-"`
-	// Digests stand for what the analysis rests on, by name; those of routines are named "project.dataset.routine()", that of a table that did not exist is "". Changed
-	// compares them with what is there now.
+	// Digests stand for what the analysis rests on, by name; those of routines are named
+	// "project.dataset.routine()", that of a table that did not exist is "". Changed compares them
+	// with what is there now.
 	Digests map[string]string `json:"-"`
-	// Views says what the views among them mean, by the same names: their columns, with the columns of stored tables behind them.
+	// Views says what the views among them mean, by the same names: their columns, with the columns
+	// of stored tables behind them.
 	Views map[string]*Statement `json:"-"`
-	// Bodies are what the functions and table functions among the routines of Statements do, by name.
+	// Bodies are what the functions and table functions among the routines of Statements do, by
+	// name.
 	Bodies map[string]*Statement `json:"-"`
 
-	// Behind are names outside of the request's reach that views and functions read, those of functions with "()" behind them. It is only set where every name in
-	// the text is within reach, and they end the analysis with ErrorClosed.
+	// Behind are names outside of the request's reach that views and functions read, those of
+	// functions with "()" behind them. It is only set where every name in the text is within reach,
+	// and they end the analysis with ErrorClosed.
 	Behind []string `json:"-"`
 
 	shown map[string]*bigquery.Table // the views among Tables of which BigQuery stores another schema
@@ -43,18 +48,21 @@ func (a *Analysis) Schemas() map[string]bigquery.Schema {
 
 // Statement is one statement. Lists are sorted and unique.
 type Statement struct {
-	Kind      string   `json:"kind"`      // BigQuery's statementType: SELECT, INSERT, DROP_TABLE, ALTER_DATABASE, SCRIPT, …
-	Tables    []string `json:"tables"`    // "project.dataset.table": base tables and the views named; "project.dataset.events_*" for a wildcard table
+	Kind string `json:"kind"` // BigQuery's statementType: SELECT, INSERT, DROP_TABLE, ALTER_DATABASE, SCRIPT, …
+	// "project.dataset.table": base tables and the views named; "project.dataset.events_*" for a
+	// wildcard table
+	Tables    []string `json:"tables"`
 	Targets   []string `json:"targets"`   // tables (or datasets, "project.dataset") that DDL or DML would change
 	Routines  []string `json:"routines"`  // functions and procedures of datasets, "project.dataset.routine"
 	Functions []string `json:"functions"` // built-in functions, upper case
 	Columns   []Column `json:"columns"`   // output columns, in order; empty where the statement returns no rows
 	Uses      []Use    `json:"uses"`      // columns that steer the result other than by being carried
 
-	// Named are the full names that the text itself has, in its order, each once: tables, and functions with "()" behind them. What stands behind a view or a function is
-	// not among them.
+	// Named are the full names that the text itself has, in its order, each once: tables, and
+	// functions with "()" behind them. What stands behind a view or a function is not among them.
 	Named []string `json:"-"`
-	// Uncertain are the tables that are read, also by views and functions, of which BigQuery may know other columns than this analysis did; one entry for each place.
+	// Uncertain are the tables that are read, also by views and functions, of which BigQuery may
+	// know other columns than this analysis did; one entry for each place.
 	Uncertain []Uncertain `json:"uncertain,omitempty"`
 
 	References []Reference `json:"-"` // every table reference in the text, for messages and for rewriting
@@ -119,7 +127,8 @@ type Uncertain struct {
 	Why   Why    `json:"why"`
 	// Row says that the table may be read as a whole, columns included that the text does not name.
 	Row bool `json:"row,omitempty"`
-	// Names are what the text calls a column without saying whose, where it could be this table's or that of a query around it; lower case.
+	// Names are what the text calls a column without saying whose, where it could be this table's
+	// or that of a query around it; lower case.
 	Names []string `json:"names,omitempty"`
 }
 
@@ -136,9 +145,11 @@ const (
 
 // Reference is one table reference in the text.
 type Reference struct {
-	Table string      // "project.dataset.table"
-	Span  Span        // of the name as it is written
-	Place *wire.Place // what stands around the name, in byte ranges of the same text; nil for the target of DML. SystemTime is set where an older state is read
+	Table string // "project.dataset.table"
+	Span  Span   // of the name as it is written
+	// what stands around the name, in byte ranges of the same text; nil for the target of DML.
+	// SystemTime is set where an older state is read
+	Place *wire.Place
 }
 
 // Span is a half-open byte range of the original text.

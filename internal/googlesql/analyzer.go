@@ -19,11 +19,15 @@ type Request struct {
 	DefaultDataset *bigquery.DatasetReference // where names of one part live; nil for none
 	ParameterMode  string                     // "", "NAMED" or "POSITIONAL"
 	Parameters     json.RawMessage            // queryParameters, as in the BigQuery API; nil for none
-	Undeclared     bool                       // accept parameters that are not declared and guess their types: to explain SQL, never to decide about a query that runs
-	Catalog        Catalog
-	Caller         string // whose turn this takes in the workers' queue
-	// Reach says which tables and functions the caller may know to exist, by full name ("project.dataset.table", "project.dataset.function()"). The catalog is asked about
-	// no other, so that neither an answer nor the time it takes tells what there is. Nil is everything: for those who explain SQL over a catalog of their own.
+	// accept parameters that are not declared and guess their types: to explain SQL, never to
+	// decide about a query that runs
+	Undeclared bool
+	Catalog    Catalog
+	Caller     string // whose turn this takes in the workers' queue
+	// Reach says which tables and functions the caller may know to exist, by full name
+	// ("project.dataset.table", "project.dataset.function()"). The catalog is asked about no other,
+	// so that neither an answer nor the time it takes tells what there is. Nil is everything: for
+	// those who explain SQL over a catalog of their own.
 	Reach func(name string) bool
 }
 
@@ -66,8 +70,9 @@ func New(pool *Pool, limits Limits) *Analyzer {
 	return &Analyzer{pool: pool, limits: limits, cache: newCache(limits.Cache), shelf: newShelf(maxShelved)}
 }
 
-// Analyze says what the request's SQL means. An Analysis without Error is understood completely; one with Error still lists the
-// statements with the kinds and names that are known. It is shared and must not be changed. The Go error is of the context (or of a request without a catalog): what
+// Analyze says what the request's SQL means. An Analysis without Error is understood completely;
+// one with Error still lists the statements with the kinds and names that are known. It is shared
+// and must not be changed. The Go error is of the context (or of a request without a catalog): what
 // else goes wrong is in Analysis.Error, so that nothing is mistaken for an answer.
 func (a *Analyzer) Analyze(ctx context.Context, request Request) (*Analysis, error) {
 	if request.Catalog == nil {
@@ -147,7 +152,8 @@ func failure(err error) (*Error, error) {
 
 // outline asks for the outline of the text, and for what will be asked next.
 func (j *job) outline() (*wire.Script, *Error, error) {
-	question := &wire.ParseRequest{SQL: j.request.SQL, MaxDepth: j.limits.Depth, MaxNodes: j.limits.Nodes, MaxStatements: j.limits.Statements, MaxTables: j.limits.Tables}
+	question := &wire.ParseRequest{SQL: j.request.SQL, MaxDepth: j.limits.Depth, MaxNodes: j.limits.Nodes,
+		MaxStatements: j.limits.Statements, MaxTables: j.limits.Tables}
 	question.Ahead = j.foresee()
 	a, err := j.pool.ask(j.ctx, j.request.Caller, &wire.Request{Parse: question}, &j.spent)
 	if err != nil {
@@ -174,7 +180,8 @@ func (j *job) outline() (*wire.Script, *Error, error) {
 	return reply.Script, refused, nil
 }
 
-// located gives a worker's error its place in the author's text, of which the worker was given what begins at from.
+// located gives a worker's error its place in the author's text, of which the worker was given what
+// begins at from.
 func located(e *wire.Error, text string, from int) *Error {
 	result := &Error{Code: ErrorCode(e.Code), Message: e.Message}
 	if e.Offset >= 0 {

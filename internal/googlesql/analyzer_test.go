@@ -36,7 +36,8 @@ func (m *mutable) Table(_ context.Context, id bigquery.TableID) (*bigquery.Table
 func table(name string, columns ...bigquery.Field) *bigquery.Table {
 	p := strings.Split(name, ".")
 	return &bigquery.Table{
-		TableReference: bigquery.TableID{Project: p[0], Dataset: p[1], Table: p[2]}, Type: "TABLE", Schema: bigquery.Schema{Fields: columns},
+		TableReference: bigquery.TableID{Project: p[0], Dataset: p[1], Table: p[2]}, Type: "TABLE",
+		Schema: bigquery.Schema{Fields: columns},
 	}
 }
 
@@ -108,10 +109,12 @@ func TestCatalogAnswersAreChecked(t *testing.T) {
 		"empty struct":    {table("p.d.t", bigquery.Field{Name: "a", Type: "RECORD"}), ErrorUnsupported},
 		"twin columns":    {table("p.d.t", column, bigquery.Field{Name: "A", Type: "STRING"}), ErrorUnsupported},
 	} {
-		a, err := analyzer.Analyze(t.Context(), Request{SQL: "SELECT a FROM d.t", Project: "p", Catalog: wrong{test.answer}})
-		if err != nil || a.Error == nil || a.Error.Code != test.code {
-			t.Errorf("%s: %+v, %v, want %s", name, a, err, test.code)
-		}
+		t.Run(name, func(t *testing.T) {
+			a, err := analyzer.Analyze(t.Context(), Request{SQL: "SELECT a FROM d.t", Project: "p", Catalog: wrong{test.answer}})
+			if err != nil || a.Error == nil || a.Error.Code != test.code {
+				t.Errorf("%s: %+v, %v, want %s", name, a, err, test.code)
+			}
+		})
 	}
 	if _, err := analyzer.Analyze(t.Context(), Request{SQL: "SELECT 1"}); err == nil {
 		t.Error("a request without a catalog was analysed")
@@ -124,34 +127,47 @@ func TestParameters(t *testing.T) {
 		sql, mode, parameters string
 		code                  ErrorCode // "" for understood
 	}{
-		"named":             {"SELECT ssn FROM crm.customers WHERE id = @id", "NAMED", `[{"name":"id","parameterType":{"type":"INT64"},"parameterValue":{"value":"1"}}]`, ""},
-		"mode from names":   {"SELECT @a AS a", "", `[{"name":"a","parameterType":{"type":"STRING"}}]`, ""},
-		"positional":        {"SELECT ssn FROM crm.customers WHERE id = ? AND name = ?", "POSITIONAL", `[{"parameterType":{"type":"INTEGER"}},{"parameterType":{"type":"STRING"}}]`, ""},
-		"array":             {"SELECT ssn FROM crm.customers WHERE id IN UNNEST(@ids)", "NAMED", `[{"name":"ids","parameterType":{"type":"ARRAY","arrayType":{"type":"INT64"}}}]`, ""},
-		"struct":            {"SELECT @s.x AS x", "NAMED", `[{"name":"s","parameterType":{"type":"STRUCT","structTypes":[{"name":"x","type":{"type":"DATE"}}]}}]`, ""},
-		"range":             {"SELECT RANGE_CONTAINS(@r, DATE '2024-01-01') AS x", "NAMED", `[{"name":"r","parameterType":{"type":"RANGE","rangeElementType":{"type":"DATE"}}}]`, ""},
-		"undeclared":        {"SELECT @b AS b", "NAMED", `[{"name":"a","parameterType":{"type":"STRING"}}]`, ErrorNotFound},
-		"wrong type":        {"SELECT ssn FROM crm.customers WHERE id = @id", "NAMED", `[{"name":"id","parameterType":{"type":"BYTES"}}]`, ErrorSyntax},
-		"mixed":             {"SELECT 1 AS a", "", `[{"name":"a","parameterType":{"type":"STRING"}},{"parameterType":{"type":"STRING"}}]`, ErrorSyntax},
-		"unknown type":      {"SELECT 1 AS a", "", `[{"name":"a","parameterType":{"type":"ROW"}}]`, ErrorSyntax},
-		"array of arrays":   {"SELECT 1 AS a", "", `[{"name":"a","parameterType":{"type":"ARRAY","arrayType":{"type":"ARRAY","arrayType":{"type":"INT64"}}}}]`, ErrorSyntax},
-		"unknown key":       {"SELECT 1 AS a", "", `[{"name":"a","kind":1}]`, ErrorSyntax},
-		"not a list":        {"SELECT 1 AS a", "", `{}`, ErrorSyntax},
-		"script, positions": {"SELECT ? AS a; SELECT ? AS b", "POSITIONAL", `[{"parameterType":{"type":"INT64"}},{"parameterType":{"type":"INT64"}}]`, ErrorUnsupported},
+		"named": {"SELECT ssn FROM crm.customers WHERE id = @id", "NAMED",
+			`[{"name":"id","parameterType":{"type":"INT64"},"parameterValue":{"value":"1"}}]`, ""},
+		"mode from names": {"SELECT @a AS a", "", `[{"name":"a","parameterType":{"type":"STRING"}}]`, ""},
+		"positional": {"SELECT ssn FROM crm.customers WHERE id = ? AND name = ?", "POSITIONAL",
+			`[{"parameterType":{"type":"INTEGER"}},{"parameterType":{"type":"STRING"}}]`, ""},
+		"array": {"SELECT ssn FROM crm.customers WHERE id IN UNNEST(@ids)", "NAMED",
+			`[{"name":"ids","parameterType":{"type":"ARRAY","arrayType":{"type":"INT64"}}}]`, ""},
+		"struct": {"SELECT @s.x AS x", "NAMED",
+			`[{"name":"s","parameterType":{"type":"STRUCT","structTypes":[{"name":"x","type":{"type":"DATE"}}]}}]`, ""},
+		"range": {"SELECT RANGE_CONTAINS(@r, DATE '2024-01-01') AS x", "NAMED",
+			`[{"name":"r","parameterType":{"type":"RANGE","rangeElementType":{"type":"DATE"}}}]`, ""},
+		"undeclared": {"SELECT @b AS b", "NAMED", `[{"name":"a","parameterType":{"type":"STRING"}}]`, ErrorNotFound},
+		"wrong type": {"SELECT ssn FROM crm.customers WHERE id = @id", "NAMED", `[{"name":"id","parameterType":{"type":"BYTES"}}]`,
+			ErrorSyntax},
+		"mixed": {"SELECT 1 AS a", "", `[{"name":"a","parameterType":{"type":"STRING"}},{"parameterType":{"type":"STRING"}}]`,
+			ErrorSyntax},
+		"unknown type": {"SELECT 1 AS a", "", `[{"name":"a","parameterType":{"type":"ROW"}}]`, ErrorSyntax},
+		"array of arrays": {"SELECT 1 AS a", "",
+			`[{"name":"a","parameterType":{"type":"ARRAY","arrayType":{"type":"ARRAY","arrayType":{"type":"INT64"}}}}]`, ErrorSyntax},
+		"unknown key": {"SELECT 1 AS a", "", `[{"name":"a","kind":1}]`, ErrorSyntax},
+		"not a list":  {"SELECT 1 AS a", "", `{}`, ErrorSyntax},
+		"script, positions": {"SELECT ? AS a; SELECT ? AS b", "POSITIONAL",
+			`[{"parameterType":{"type":"INT64"}},{"parameterType":{"type":"INT64"}}]`, ErrorUnsupported},
 	} {
-		a, err := analyzer.Analyze(t.Context(), Request{
-			SQL: test.sql, Project: "demo", ParameterMode: test.mode, Parameters: json.RawMessage(test.parameters), Catalog: Files{"testdata/catalog"},
+		t.Run(name, func(t *testing.T) {
+			a, err := analyzer.Analyze(t.Context(), Request{
+				SQL: test.sql, Project: "demo", ParameterMode: test.mode, Parameters: json.RawMessage(test.parameters),
+				Catalog: Files{"testdata/catalog"},
+			})
+			switch {
+			case err != nil:
+				t.Errorf("%s: %v", name, err)
+			case test.code == "" && a.Error != nil, test.code != "" && (a.Error == nil || a.Error.Code != test.code):
+				t.Errorf("%s: error = %+v, want code %q", name, a.Error, test.code)
+			}
 		})
-		switch {
-		case err != nil:
-			t.Errorf("%s: %v", name, err)
-		case test.code == "" && a.Error != nil, test.code != "" && (a.Error == nil || a.Error.Code != test.code):
-			t.Errorf("%s: error = %+v, want code %q", name, a.Error, test.code)
-		}
 	}
 }
 
-// Whoever decides about a query that runs declares its parameters; whoever only explains SQL need not.
+// Whoever decides about a query that runs declares its parameters; whoever only explains SQL need
+// not.
 func TestUndeclaredParameters(t *testing.T) {
 	analyzer := testAnalyzer(t) // with its cache: the one answer must not serve for the other
 	for sql, says := range map[string]string{
@@ -159,20 +175,24 @@ func TestUndeclaredParameters(t *testing.T) {
 		"SELECT ssn FROM crm.customers WHERE id = ?":   "a positional parameter (?) is not declared",
 	} {
 		for _, undeclared := range []bool{true, false, true} {
-			a, err := analyzer.Analyze(t.Context(), Request{SQL: sql, Project: "demo", Catalog: Files{"testdata/catalog"}, Undeclared: undeclared})
-			switch {
-			case err != nil:
-				t.Fatal(err)
-			case !undeclared && (a.Error == nil || !strings.Contains(a.Error.Message, says)):
-				t.Errorf("%s: error = %+v, want one that says %q", sql, a.Error, says)
-			case undeclared && (a.Error != nil || len(a.Statements[0].Uses) != 1):
-				t.Errorf("%s: explained as %+v", sql, a)
-			}
+			t.Run(fmt.Sprint(undeclared), func(t *testing.T) {
+				a, err := analyzer.Analyze(t.Context(),
+					Request{SQL: sql, Project: "demo", Catalog: Files{"testdata/catalog"}, Undeclared: undeclared})
+				switch {
+				case err != nil:
+					t.Fatal(err)
+				case !undeclared && (a.Error == nil || !strings.Contains(a.Error.Message, says)):
+					t.Errorf("%s: error = %+v, want one that says %q", sql, a.Error, says)
+				case undeclared && (a.Error != nil || len(a.Statements[0].Uses) != 1):
+					t.Errorf("%s: explained as %+v", sql, a)
+				}
+			})
 		}
 	}
 }
 
-// A parameter that nothing but one of its uses gives a type has that one in all of them, where SQL is only explained.
+// A parameter that nothing but one of its uses gives a type has that one in all of them, where SQL
+// is only explained.
 func TestUndeclaredParametersOfTwoUses(t *testing.T) {
 	analyzer := testAnalyzer(t)
 	for sql, want := range map[string]string{
@@ -181,17 +201,20 @@ func TestUndeclaredParametersOfTwoUses(t *testing.T) {
 		"SELECT @a AS a, @A AS b, @t AS c FROM crm.customers WHERE ssn = @a AND @t > created": "STRING",
 		"SELECT @x AS x FROM crm.customers WHERE ssn = @x AND id = @x":                        "",
 	} {
-		a, err := analyzer.Analyze(t.Context(), Request{SQL: sql, Project: "demo", Catalog: Files{"testdata/catalog"}, Undeclared: true})
-		switch {
-		case err != nil:
-			t.Fatal(err)
-		case want == "" && a.Error == nil:
-			t.Errorf("%s: explained as %+v", sql, a.Statements[0].Columns)
-		case want != "" && a.Error != nil:
-			t.Errorf("%s: %+v", sql, a.Error)
-		case want != "" && a.Statements[0].Columns[0].Type != want:
-			t.Errorf("%s: %s, want %s", sql, a.Statements[0].Columns[0].Type, want)
-		}
+		t.Run(sql, func(t *testing.T) {
+			a, err := analyzer.Analyze(t.Context(),
+				Request{SQL: sql, Project: "demo", Catalog: Files{"testdata/catalog"}, Undeclared: true})
+			switch {
+			case err != nil:
+				t.Fatal(err)
+			case want == "" && a.Error == nil:
+				t.Errorf("%s: explained as %+v", sql, a.Statements[0].Columns)
+			case want != "" && a.Error != nil:
+				t.Errorf("%s: %+v", sql, a.Error)
+			case want != "" && a.Statements[0].Columns[0].Type != want:
+				t.Errorf("%s: %s, want %s", sql, a.Statements[0].Columns[0].Type, want)
+			}
+		})
 	}
 }
 
@@ -209,7 +232,8 @@ func TestParametersMarkGeneratedValues(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	analyzer := New(startPool(t, PoolOptions{Workers: 1, Deadline: 20 * time.Second}), Limits{}) // the limits are to refuse, not the deadline
+	// the limits are to refuse, not the deadline
+	analyzer := New(startPool(t, PoolOptions{Workers: 1, Deadline: 20 * time.Second}), Limits{})
 	for name, test := range map[string]struct{ sql, says string }{
 		"text":       {"SELECT '" + strings.Repeat("x", 256<<10) + "' AS a", "262144"},
 		"depth":      {"SELECT " + strings.Repeat("UPPER(", 600) + "'a'" + strings.Repeat(")", 600), "500 deep"},
@@ -218,10 +242,12 @@ func TestLimits(t *testing.T) {
 		"tables":     {"SELECT 1" + strings.Repeat(" FROM crm.events UNION ALL SELECT 1", 300), "200 tables"},
 		"columns":    {"SELECT " + strings.Repeat("c, ", 1000) + "c FROM crm.customers c", "too many columns"},
 	} {
-		a := analyze(t, analyzer, test.sql)
-		if a.Error == nil || a.Error.Code != ErrorLimit || !strings.Contains(a.Error.Message, test.says) {
-			t.Errorf("%s: error = %+v, want a limit that names %q", name, a.Error, test.says)
-		}
+		t.Run(name, func(t *testing.T) {
+			a := analyze(t, analyzer, test.sql)
+			if a.Error == nil || a.Error.Code != ErrorLimit || !strings.Contains(a.Error.Message, test.says) {
+				t.Errorf("%s: error = %+v, want a limit that names %q", name, a.Error, test.says)
+			}
+		})
 	}
 	for name, sql := range map[string]string{"NUL": "SELECT 1\x00", "UTF-8": "SELECT '\xff'"} {
 		if a := analyze(t, analyzer, sql); a.Error == nil || a.Error.Code != ErrorSyntax {
@@ -244,27 +270,32 @@ func TestAmbiguousProject(t *testing.T) {
 func TestHiddenNames(t *testing.T) {
 	analyzer := testAnalyzer(t)
 	for sql, want := range map[string]string{
-		"SELECT crm.id FROM crm.customers AS crm, crm.phones":                                                      "demo.crm.customers",
-		"SELECT (SELECT COUNT(*) FROM crm.orders) n FROM crm.events AS crm":                                        "notFound",
-		"WITH crm AS (SELECT 1 AS a) SELECT ssn FROM crm.customers":                                                "demo.crm.customers",
-		"SELECT a.x FROM (SELECT 1 AS x) a JOIN (SELECT ssn AS x FROM crm.customers) crm ON TRUE":                  "demo.crm.customers",
-		"SELECT 1 AS crm UNION ALL SELECT id FROM crm.orders UNION ALL (SELECT o.id FROM crm.events AS o)":         "demo.crm.events demo.crm.orders",
-		"WITH customers AS (SELECT ssn FROM crm.customers) SELECT * FROM customers JOIN `demo`.crm.orders ON TRUE": "demo.crm.customers demo.crm.orders",
+		"SELECT crm.id FROM crm.customers AS crm, crm.phones":                                     "demo.crm.customers",
+		"SELECT (SELECT COUNT(*) FROM crm.orders) n FROM crm.events AS crm":                       "notFound",
+		"WITH crm AS (SELECT 1 AS a) SELECT ssn FROM crm.customers":                               "demo.crm.customers",
+		"SELECT a.x FROM (SELECT 1 AS x) a JOIN (SELECT ssn AS x FROM crm.customers) crm ON TRUE": "demo.crm.customers",
+		"SELECT 1 AS crm UNION ALL SELECT id FROM crm.orders UNION ALL " +
+			"(SELECT o.id FROM crm.events AS o)": "demo.crm.events demo.crm.orders",
+		"WITH customers AS (SELECT ssn FROM crm.customers) SELECT * FROM customers " +
+			"JOIN `demo`.crm.orders ON TRUE": "demo.crm.customers demo.crm.orders",
 	} {
-		a := analyze(t, analyzer, sql)
-		got := ""
-		if a.Error != nil {
-			got = string(a.Error.Code)
-		} else {
-			got = strings.Join(a.Statements[0].Tables, " ")
-		}
-		if got != want {
-			t.Errorf("%s\n reads %q, want %q (%v)", sql, got, want, a.Error)
-		}
+		t.Run(sql, func(t *testing.T) {
+			a := analyze(t, analyzer, sql)
+			got := ""
+			if a.Error != nil {
+				got = string(a.Error.Code)
+			} else {
+				got = strings.Join(a.Statements[0].Tables, " ")
+			}
+			if got != want {
+				t.Errorf("%s\n reads %q, want %q (%v)", sql, got, want, a.Error)
+			}
+		})
 	}
 }
 
-// Offsets are of the author's text, also behind names that were split and characters of several bytes.
+// Offsets are of the author's text, also behind names that were split and characters of several
+// bytes.
 func TestOffsets(t *testing.T) {
 	sql := "SELECT 'é😀' AS x\n\tFROM `demo.crm.customers` c JOIN\t`crm.orders` o ON c.id = o.customer_id\r\nWHERE c.ssn = 'ü' AND nope = 1"
 	analyzer := testAnalyzer(t)
@@ -297,16 +328,19 @@ func TestOffsets(t *testing.T) {
 func TestLineColumn(t *testing.T) {
 	text := "a\nbé€x\n"
 	for offset, want := range map[int][2]int{0: {1, 1}, 2: {2, 1}, 3: {2, 2}, 5: {2, 3}, 8: {2, 4}, 10: {3, 1}, 11: {0, 0}, -1: {0, 0}} {
-		if line, column := (Span{offset, offset}).LineColumn(text); line != want[0] || column != want[1] {
-			t.Errorf("offset %d is at %d:%d, want %d:%d", offset, line, column, want[0], want[1])
-		}
+		t.Run(fmt.Sprint(offset), func(t *testing.T) {
+			if line, column := (Span{offset, offset}).LineColumn(text); line != want[0] || column != want[1] {
+				t.Errorf("offset %d is at %d:%d, want %d:%d", offset, line, column, want[0], want[1])
+			}
+		})
 	}
 }
 
 func TestFilesCatalog(t *testing.T) {
 	files := Files{"testdata/catalog"}
 	for _, id := range []bigquery.TableID{
-		{Project: "demo", Dataset: "crm", Table: "nothing"}, {Project: "..", Dataset: "..", Table: "x"}, {Project: "a/b", Dataset: "c", Table: "d"},
+		{Project: "demo", Dataset: "crm", Table: "nothing"}, {Project: "..", Dataset: "..", Table: "x"},
+		{Project: "a/b", Dataset: "c", Table: "d"},
 		{Project: "demo", Dataset: "crm", Table: "Customers"},
 	} {
 		if _, err := files.Table(t.Context(), id); !errors.Is(err, ErrNotFound) {
@@ -347,9 +381,11 @@ func TestExplain(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, key := range []string{"kind", "tables", "targets", "routines", "functions", "columns", "uses"} {
-		if v := string(document.Statements[0][key]); v == "" || v == "null" {
-			t.Errorf("the JSON's %s is %q", key, v)
-		}
+		t.Run(key, func(t *testing.T) {
+			if v := string(document.Statements[0][key]); v == "" || v == "null" {
+				t.Errorf("the JSON's %s is %q", key, v)
+			}
+		})
 	}
 	out.Reset()
 	if err := Explain(t.Context(), &out, analyze(t, analyzer, "DROP TABLE crm.customers; SELEC"), true); err != nil {
@@ -376,7 +412,8 @@ func FuzzAnalyze(f *testing.F) {
 	analyzer := New(testPool(f), Limits{Cache: -1})
 	f.Fuzz(func(t *testing.T, sql string) {
 		a, err := analyzer.Analyze(t.Context(), Request{
-			SQL: sql, Project: "my-proj", Catalog: Files{"testdata/catalog"}, DefaultDataset: &bigquery.DatasetReference{ProjectID: "my-proj", DatasetID: "ds"},
+			SQL: sql, Project: "my-proj", Catalog: Files{"testdata/catalog"},
+			DefaultDataset: &bigquery.DatasetReference{ProjectID: "my-proj", DatasetID: "ds"},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -415,11 +452,13 @@ func FuzzAnalyze(f *testing.F) {
 	})
 }
 
-// BenchmarkAnalyze reports percentiles beside the mean: `new` goes through a worker each time, `cached` never.
+// BenchmarkAnalyze reports percentiles beside the mean: `new` goes through a worker each time,
+// `cached` never.
 func BenchmarkAnalyze(b *testing.B) {
 	for _, size := range []struct{ name, sql string }{
 		{"small", "SELECT name, ssn FROM crm.customers WHERE id = %d"},
-		{"joined", "SELECT o.id, c.ssn, SUM(o.amount) s FROM crm.orders o JOIN crm.customers c ON c.id = o.customer_id WHERE o.id > %d GROUP BY 1, 2 ORDER BY s"},
+		{"joined", "SELECT o.id, c.ssn, SUM(o.amount) s FROM crm.orders o JOIN crm.customers c ON c.id = o.customer_id WHERE o.id > %d " +
+			"GROUP BY 1, 2 ORDER BY s"},
 	} {
 		for _, step := range []int{1, 0} {
 			b.Run(size.name+map[int]string{1: "/new", 0: "/cached"}[step], func(b *testing.B) {
@@ -427,7 +466,8 @@ func BenchmarkAnalyze(b *testing.B) {
 				var took []time.Duration
 				for i := 0; b.Loop(); i += step {
 					start := time.Now()
-					a, err := analyzer.Analyze(b.Context(), Request{SQL: fmt.Sprintf(size.sql, i), Project: "demo", Catalog: benchmarkCatalog})
+					a, err := analyzer.Analyze(b.Context(),
+						Request{SQL: fmt.Sprintf(size.sql, i), Project: "demo", Catalog: benchmarkCatalog})
 					took = append(took, time.Since(start))
 					if err != nil || a.Error != nil {
 						b.Fatal(err, a)

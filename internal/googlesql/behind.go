@@ -258,7 +258,9 @@ func tidySources(sources []Source) []Source {
 	sources = slices.Compact(sources)
 	kept := []Source{}
 	for _, s := range sources {
-		alone := !slices.ContainsFunc(sources, func(o Source) bool { return o.Column != "" && (within(o.Path, s.Path) || within(s.Path, o.Path)) })
+		alone := !slices.ContainsFunc(sources, func(o Source) bool {
+			return o.Column != "" && (within(o.Path, s.Path) || within(s.Path, o.Path))
+		})
 		if s.Column != "" || !alone {
 			kept = append(kept, s)
 		}

@@ -12,25 +12,29 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/enginetest"
 )
 
-// Whatever a text does to a worker, its answer comes soon after the deadline, and the next question finds a worker. `make bench` runs all bombs and
-// measures how soon, and what another caller feels of it; here are a few of each sort, and only what no load of the machine excuses is a failure.
+// Whatever a text does to a worker, its answer comes soon after the deadline, and the next question
+// finds a worker. `make bench` runs all bombs and measures how soon, and what another caller feels
+// of it; here are a few of each sort, and only what no load of the machine excuses is a failure.
 func TestBombs(t *testing.T) {
 	const deadline = 300 * time.Millisecond
 	analyzer := New(startPool(t, PoolOptions{Workers: 2, Deadline: deadline}), Limits{Cache: -1})
 	bombs := enginetest.Bombs()
-	for _, name := range []string{"arraydup", "case", "columns doubled", "grouping sets", "number", "open", "pattern", "structdup", "types", "unpivot", "with nested"} {
-		begin := time.Now()
-		a := analyze(t, analyzer, bombs[name])
-		took := time.Since(begin)
-		if e := a.Error; e != nil && (e.Code == ErrorUnavailable || e.Message == "" || len(e.Message) > 1000) {
-			t.Errorf("%s: %.2000v", name, e)
-		}
-		if a.Error == nil && name == "structdup" {
-			t.Errorf("%s was understood: it is a dud", name)
-		}
-		if limit := deadline + 15*time.Second; took > limit {
-			t.Errorf("%s took %s, want at most %s", name, took, limit)
-		}
+	for _, name := range []string{"arraydup", "case", "columns doubled", "grouping sets", "number", "open", "pattern", "structdup", "types",
+		"unpivot", "with nested"} {
+		t.Run(name, func(t *testing.T) {
+			begin := time.Now()
+			a := analyze(t, analyzer, bombs[name])
+			took := time.Since(begin)
+			if e := a.Error; e != nil && (e.Code == ErrorUnavailable || e.Message == "" || len(e.Message) > 1000) {
+				t.Errorf("%s: %.2000v", name, e)
+			}
+			if a.Error == nil && name == "structdup" {
+				t.Errorf("%s was understood: it is a dud", name)
+			}
+			if limit := deadline + 15*time.Second; took > limit {
+				t.Errorf("%s took %s, want at most %s", name, took, limit)
+			}
+		})
 	}
 	if a := analyze(t, analyzer, "SELECT ssn FROM crm.customers"); a.Error != nil {
 		t.Errorf("after the bombs: %v", a.Error)
@@ -48,8 +52,8 @@ func TestDeadlineIsOfTheText(t *testing.T) {
 	}
 }
 
-// While no process can be started, the spare one takes the place of the first that a caller breaks. The place of the next one stays with the caller, so that the last process
-// is left to the others.
+// While no process can be started, the spare one takes the place of the first that a caller breaks.
+// The place of the next one stays with the caller, so that the last process is left to the others.
 func TestSpareTakesThePlace(t *testing.T) {
 	no := filepath.Join(t.TempDir(), "no")
 	pool := startPool(t, PoolOptions{
@@ -97,7 +101,8 @@ func TestBombsLeaveAWorkerToOthers(t *testing.T) {
 	var attack sync.WaitGroup
 	for range 4 {
 		attack.Go(func() {
-			a, err := analyzer.Analyze(t.Context(), Request{SQL: bomb(24), Project: "demo", Catalog: Files{"testdata/catalog"}, Caller: "attacker"})
+			a, err := analyzer.Analyze(t.Context(),
+				Request{SQL: bomb(24), Project: "demo", Catalog: Files{"testdata/catalog"}, Caller: "attacker"})
 			if err != nil || a.Error == nil {
 				t.Errorf("a bomb: %+v, %v", a, err)
 			}

@@ -33,8 +33,8 @@ func testPool(t testing.TB) *Pool {
 
 func testAnalyzer(t testing.TB) *Analyzer { return New(testPool(t), Limits{}) }
 
-// TestCorpus runs every case of testdata/corpus: `name.sql` and beside it `name.want`. Cases of a file whose comment says
-// "default dataset: p.d" have that one.
+// TestCorpus runs every case of testdata/corpus: `name.sql` and beside it `name.want`. Cases of a
+// file whose comment says "default dataset: p.d" have that one.
 func TestCorpus(t *testing.T) {
 	files, err := filepath.Glob("testdata/corpus/*.txtar")
 	if err != nil || len(files) == 0 {

@@ -11,7 +11,8 @@ import (
 	"text/tabwriter"
 )
 
-// Explain writes an analysis for a person, or as the JSON document of `bqgate sql explain`. Either way it is written whole or not at all.
+// Explain writes an analysis for a person, or as the JSON document of `bqgate sql explain`. Either
+// way it is written whole or not at all.
 func Explain(ctx context.Context, w io.Writer, analysis *Analysis, asJSON bool) error {
 	var b bytes.Buffer
 	if asJSON {

@@ -14,16 +14,21 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 )
 
-// Files is a Catalog of files: Folder holds `project.dataset.table.json` files, each a BigQuery Table resource as
-// `bq show --format=json project:dataset.table` prints it, and `project.dataset.routine.routine.json` files, each a Routine resource as
-// `bq show --routine --format=json project:dataset.routine` prints it. The members of a wildcard table are the tables that have files. A table has row access policies if
-// there is a file `project.dataset.table.rowAccessPolicies.json` that lists any: an answer of rowAccessPolicies.list, or only its list. A dataset is a linked one if a file
-// `project.dataset.json` says so, a Dataset resource as `bq show --format=json project:dataset` prints it.
+// Files is a Catalog of files: Folder holds `project.dataset.table.json` files, each a BigQuery
+// Table resource as `bq show --format=json project:dataset.table` prints it, and
+// `project.dataset.routine.routine.json` files, each a Routine resource as
+// `bq show --routine --format=json project:dataset.routine` prints it. The members of a wildcard
+// table are the tables that have files. A table has row access policies if there is a file
+// `project.dataset.table.rowAccessPolicies.json` that lists any: an answer of
+// rowAccessPolicies.list, or only its list. A dataset is a linked one if a file
+// `project.dataset.json` says so, a Dataset resource as `bq show --format=json project:dataset`
+// prints it.
 type Files struct{ Folder string }
 
 const longestFileName = 255 // bytes, on the file systems there are; a longer name has no file, while BigQuery's may have 1,024
 
-// read gives what is in a file of the folder; fs.ErrNotExist where there is none, or can be none of that name.
+// read gives what is in a file of the folder; fs.ErrNotExist where there is none, or can be none of
+// that name.
 func (f Files) read(name string) ([]byte, error) {
 	if !filepath.IsLocal(name) || filepath.Base(name) != name || len(name) > longestFileName {
 		return nil, fs.ErrNotExist
@@ -31,7 +36,8 @@ func (f Files) read(name string) ([]byte, error) {
 	return os.ReadFile(filepath.Join(f.Folder, name))
 }
 
-// Table reads a table's file. The resource inside must be of the table that the file is named for, or name none.
+// Table reads a table's file. The resource inside must be of the table that the file is named for,
+// or name none.
 func (f Files) Table(_ context.Context, id bigquery.TableID) (*bigquery.Table, error) {
 	name := id.String() + ".json"
 	content, err := f.read(name)
@@ -60,7 +66,8 @@ func (f Files) Table(_ context.Context, id bigquery.TableID) (*bigquery.Table, e
 	return table, nil
 }
 
-// Routine reads a routine's file. The resource inside must be of the routine that the file is named for, or name none.
+// Routine reads a routine's file. The resource inside must be of the routine that the file is named
+// for, or name none.
 func (f Files) Routine(_ context.Context, id bigquery.RoutineID) (*bigquery.Routine, error) {
 	name := id.String() + routineSuffix
 	content, err := f.read(name)
@@ -142,7 +149,8 @@ func (f Files) Dataset(_ context.Context, d bigquery.DatasetReference) (*bigquer
 
 // IsTable reports whether a file of such a folder is that of a table.
 func (Files) IsTable(name string) bool {
-	return strings.Count(filepath.Base(name), ".") != strings.Count("project.dataset.json", ".") && strings.HasSuffix(name, ".json") && !strings.HasSuffix(name, routineSuffix) && !strings.HasSuffix(name, rowAccessSuffix)
+	return strings.Count(filepath.Base(name), ".") != strings.Count("project.dataset.json", ".") && strings.HasSuffix(name, ".json") &&
+		!strings.HasSuffix(name, routineSuffix) && !strings.HasSuffix(name, rowAccessSuffix)
 }
 
 // Tables lists the tables of a dataset that have files.

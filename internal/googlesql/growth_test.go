@@ -12,15 +12,16 @@ import (
 
 var analyses = flag.Int("analyses", 1000, "how many queries TestNoGrowth analyses")
 
-// TestNoGrowth analyses one new query after the other in one worker that is never recycled: neither it nor this process may grow with their number.
-// `make soak` analyses 100,000.
+// TestNoGrowth analyses one new query after the other in one worker that is never recycled: neither
+// it nor this process may grow with their number. `make soak` analyses 100,000.
 func TestNoGrowth(t *testing.T) {
 	pool := startPool(t, PoolOptions{Workers: 1, Recycle: 1 << 30})
 	analyzer := New(pool, Limits{Cache: 500})
 	pid := next(pool).cmd.Process.Pid
 	var worker, own [2]int64 // when a third is done, and at the end
 	for i := range *analyses {
-		sql := fmt.Sprintf("SELECT name, UPPER(ssn) AS s%d, (SELECT COUNT(*) FROM crm.orders AS o WHERE o.customer_id = c.id AND o.id > %d) AS n FROM crm.customers AS c WHERE id = %d ORDER BY 1", i, i, i)
+		sql := fmt.Sprintf("SELECT name, UPPER(ssn) AS s%d, (SELECT COUNT(*) FROM crm.orders AS o WHERE o.customer_id = c.id AND o.id > "+
+			"%d) AS n FROM crm.customers AS c WHERE id = %d ORDER BY 1", i, i, i)
 		a, err := analyzer.Analyze(t.Context(), Request{SQL: sql, Project: "demo", Catalog: benchmarkCatalog, Caller: "growth"})
 		if err != nil || a.Error != nil {
 			t.Fatalf("query %d: %v %+v", i, err, a)
@@ -31,7 +32,8 @@ func TestNoGrowth(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d analyses: worker %d MiB, then %d MiB; own heap %d KiB, then %d KiB", *analyses, worker[0]>>20, worker[1]>>20, own[0]>>10, own[1]>>10)
+	t.Logf("%d analyses: worker %d MiB, then %d MiB; own heap %d KiB, then %d KiB", *analyses, worker[0]>>20, worker[1]>>20, own[0]>>10,
+		own[1]>>10)
 	if limit := worker[0] + worker[0]/4 + 16<<20; worker[1] > limit {
 		t.Errorf("the worker grew from %d MiB to %d MiB", worker[0]>>20, worker[1]>>20)
 	}
@@ -47,7 +49,8 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// residentAnonymous is the memory that a process has for itself, without its program. A process that is gone is a failure.
+// residentAnonymous is the memory that a process has for itself, without its program. A process
+// that is gone is a failure.
 func residentAnonymous(t *testing.T, pid int) int64 {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

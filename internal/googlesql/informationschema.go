@@ -113,7 +113,8 @@ func (j *job) informationSchemaID(parts []string) (bigquery.TableID, *Error) {
 		}
 	}
 	project := j.request.Project
-	if d := j.request.DefaultDataset; d != nil && d.ProjectID != project && (len(before) == 0 || len(before) == 1 && known.Level == "dataset") {
+	if d := j.request.DefaultDataset; d != nil && d.ProjectID != project &&
+		(len(before) == 0 || len(before) == 1 && known.Level == "dataset") {
 		return refused("it could be in project %s or %s; write the project too", project, d.ProjectID)
 	}
 	if known.Level == "project" {
@@ -131,12 +132,14 @@ func (j *job) informationSchemaID(parts []string) (bigquery.TableID, *Error) {
 	case 2:
 		project = before[0]
 	}
-	return j.checkedInformationSchema(bigquery.TableID{Project: project, Dataset: before[len(before)-1], Table: informationSchemaWord + "." + view}, written)
+	return j.checkedInformationSchema(bigquery.TableID{Project: project, Dataset: before[len(before)-1],
+		Table: informationSchemaWord + "." + view}, written)
 }
 
 func (j *job) checkedInformationSchema(id bigquery.TableID, written string) (bigquery.TableID, *Error) {
 	if !projectName.MatchString(id.Project) || !datasetName.MatchString(id.Dataset) {
-		return bigquery.TableID{}, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("%s is not the name of a view of INFORMATION_SCHEMA", written)}
+		return bigquery.TableID{},
+			&Error{Code: ErrorUnsupported, Message: fmt.Sprintf("%s is not the name of a view of INFORMATION_SCHEMA", written)}
 	}
 	return id, nil
 }

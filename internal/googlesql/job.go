@@ -16,7 +16,7 @@ import (
 // job is the analysis of one text.
 type job struct {
 	*Analyzer
-	ctx        context.Context
+	ctx        context.Context //nolint:containedctx // one question of a caller, for as long as it is asked
 	request    Request
 	named      []wire.Parameter
 	positional []wire.Type
@@ -164,7 +164,8 @@ func sorted(names []string) []string {
 	return slices.Compact(names)
 }
 
-// statements decides each statement, and analyses those that can be. The first that is not understood is the script's error.
+// statements decides each statement, and analyses those that can be. The first that is not
+// understood is the script's error.
 func (j *job) statements(script *wire.Script, analysis *Analysis) (*Error, error) {
 	if len(script.Statements) == 0 {
 		return &Error{Code: ErrorSyntax, Message: "there is no statement in the SQL"}, nil
@@ -188,7 +189,8 @@ func (j *job) statements(script *wire.Script, analysis *Analysis) (*Error, error
 		s := &script.Statements[i]
 		if !structural(s) {
 			if changed != "" && len(analysis.Statements[i].Tables) > 0 {
-				return j.at(s.Start, ErrorUnsupported, "this %s follows %s, which may change what it reads; send them one by one", s.Kind, changed), nil
+				return j.at(s.Start, ErrorUnsupported, "this %s follows %s, which may change what it reads; send them one by one", s.Kind,
+					changed), nil
 			}
 			refused, err := j.data(s, &analysis.Statements[i])
 			if refused != nil || err != nil {
@@ -208,7 +210,8 @@ func (j *job) at(offset int, code ErrorCode, format string, args ...any) *Error 
 	return e
 }
 
-// data analyses one statement that reads tables: they are fetched as it names them, and as the engine then asks for more.
+// data analyses one statement that reads tables: they are fetched as it names them, and as the
+// engine then asks for more.
 func (j *job) data(s *wire.Statement, result *Statement) (*Error, error) {
 	wanted, references := map[string]bigquery.TableID{}, 0
 	for i := range s.Paths {
@@ -262,7 +265,8 @@ func (j *job) data(s *wire.Statement, result *Statement) (*Error, error) {
 			return refused, err
 		}
 		ask.Unnests = append(slices.Clone(inCalled), j.unnestsIn(wanted)...)
-		// Whatever goes wrong from here on was found out from these tables: whoever may not read one of them must not learn from the error that it exists.
+		// Whatever goes wrong from here on was found out from these tables: whoever may not read
+		// one of them must not learn from the error that it exists.
 		result.Tables = slices.Sorted(maps.Keys(wanted))
 		reply, err := j.analyzed(&ask, foreseen)
 		if err != nil {
@@ -291,7 +295,8 @@ func (j *job) data(s *wire.Statement, result *Statement) (*Error, error) {
 			if _, asked := wanted[id.String()]; asked || round > 2 {
 				return j.at(j.pathStart(s, id), ErrorNotFound, "table %s was not found", id), nil
 			}
-			// A name that could have been hidden is a table after all. The engine stops at the first one: take them all.
+			// A name that could have been hidden is a table after all. The engine stops at the
+			// first one: take them all.
 			wanted[id.String()] = id
 			for i := range s.Paths {
 				if p := &s.Paths[i]; p.Role == wire.RoleTable {
@@ -320,8 +325,9 @@ func (j *job) data(s *wire.Statement, result *Statement) (*Error, error) {
 	}
 }
 
-// accountFunctions are the functions in the text that give the account which the query runs under. They are also read from the syntax: what the engine leaves out of
-// what it has resolved runs at BigQuery all the same.
+// accountFunctions are the functions in the text that give the account which the query runs under.
+// They are also read from the syntax: what the engine leaves out of what it has resolved runs at
+// BigQuery all the same.
 func accountFunctions(s *wire.Statement) []string {
 	names := []string{}
 	for i := range s.Paths {
@@ -335,7 +341,8 @@ func accountFunctions(s *wire.Statement) []string {
 	return names
 }
 
-// unknownFunction gives the engine's complaint about a function its place; the engine does not say it itself.
+// unknownFunction gives the engine's complaint about a function its place; the engine does not say
+// it itself.
 func (j *job) unknownFunction(s *wire.Statement, e *wire.Error) *Error {
 	name, ok := strings.CutPrefix(e.Message, "Function not found: ")
 	if !ok {
@@ -358,8 +365,10 @@ func ownAlias(s *wire.Statement, e *Error) *Error {
 	name, _, _ = strings.Cut(name, "; ") // Did you mean …?
 	for i := range s.Paths {
 		p := &s.Paths[i]
-		if last := p.Parts[len(p.Parts)-1]; p.Place != nil && p.Place.AliasSpan == nil && p.Place.Alias != last && strings.EqualFold(last, name) {
-			e.Message = fmt.Sprintf("Unrecognized name: %s; `%s` is quoted as a whole and called by the whole: write AS %s behind it", name, p.Place.Alias, last)
+		if last := p.Parts[len(p.Parts)-1]; p.Place != nil && p.Place.AliasSpan == nil && p.Place.Alias != last &&
+			strings.EqualFold(last, name) {
+			e.Message = fmt.Sprintf("Unrecognized name: %s; `%s` is quoted as a whole and called by the whole: write AS %s behind it", name,
+				p.Place.Alias, last)
 			return e
 		}
 	}
@@ -369,7 +378,8 @@ func ownAlias(s *wire.Statement, e *Error) *Error {
 // arrayOnly reports whether a name has too many parts for a table's, and may be that of an array in
 // a column of an outer query. If it is not, the engine asks for it.
 func arrayOnly(p *wire.Path) bool {
-	return p.Role == wire.RoleTable && len(p.Spelled()) > 3 && !slices.ContainsFunc(p.Parts, func(part string) bool { return strings.EqualFold(part, informationSchemaWord) })
+	return p.Role == wire.RoleTable && len(p.Spelled()) > 3 &&
+		!slices.ContainsFunc(p.Parts, func(part string) bool { return strings.EqualFold(part, informationSchemaWord) })
 }
 
 // writtenAs is where the statement has a table's name in just these words.
@@ -413,7 +423,8 @@ func (j *job) accept(s *wire.Statement, found *wire.Analysis, result *Statement)
 		if u, found := uncertain(j.tables[id], s.Paths[i].Place); found {
 			result.Uncertain = append(result.Uncertain, u)
 		}
-		result.References = append(result.References, Reference{Table: scan.Table, Span: Span{s.Paths[i].Start, s.Paths[i].End}, Place: s.Paths[i].Place})
+		result.References = append(result.References,
+			Reference{Table: scan.Table, Span: Span{s.Paths[i].Start, s.Paths[i].End}, Place: s.Paths[i].Place})
 	}
 	if existing(s.Kind) {
 		tables = append(tables, result.Targets...)

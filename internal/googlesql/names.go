@@ -12,11 +12,13 @@ import (
 var (
 	projectName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,61}[a-z0-9]$|^[a-z]$`)
 	datasetName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]*$`)
-	// Letters, marks, numbers, connectors, dashes and spaces, as the BigQuery documentation allows them in table names.
+	// Letters, marks, numbers, connectors, dashes and spaces, as the BigQuery documentation allows
+	// them in table names.
 	tableName = regexp.MustCompile(`^[\pL\pM\pN\p{Pc}\p{Pd} ]+$`)
 )
 
-// tableID completes a table's name. What BigQuery reads as something else than one table is refused with a sentence.
+// tableID completes a table's name. What BigQuery reads as something else than one table is refused
+// with a sentence.
 func (j *job) tableID(parts []string) (bigquery.TableID, *Error) {
 	if i := slices.IndexFunc(j.completed, func(c completed) bool { return slices.Equal(c.parts, parts) }); i >= 0 {
 		return j.completed[i].id, j.completed[i].refused
@@ -59,7 +61,8 @@ func (j *job) complete(parts []string) (bigquery.TableID, *Error) {
 	case 1:
 		d := j.request.DefaultDataset
 		if d == nil {
-			return bigquery.TableID{}, &Error{Code: ErrorNotFound, Message: fmt.Sprintf("table %q must be qualified with a dataset (e.g. dataset.table)", written)}
+			return bigquery.TableID{},
+				&Error{Code: ErrorNotFound, Message: fmt.Sprintf("table %q must be qualified with a dataset (e.g. dataset.table)", written)}
 		}
 		id = bigquery.TableID{Project: d.ProjectID, Dataset: d.DatasetID, Table: parts[0]}
 	case 2:
@@ -67,7 +70,9 @@ func (j *job) complete(parts []string) (bigquery.TableID, *Error) {
 			return unsupported("%s could be in project %s or %s; write the project too", written, j.request.Project, d.ProjectID)
 		}
 		if j.request.Project == "" {
-			return bigquery.TableID{}, &Error{Code: ErrorNotFound, Message: fmt.Sprintf("table %s must be qualified with a project: there is no default one", written)}
+			return bigquery.TableID{},
+				&Error{Code: ErrorNotFound, Message: fmt.Sprintf("table %s must be qualified with a project: there is no default one",
+					written)}
 		}
 		id = bigquery.TableID{Project: j.request.Project, Dataset: parts[0], Table: parts[1]}
 	case 3:
@@ -76,7 +81,8 @@ func (j *job) complete(parts []string) (bigquery.TableID, *Error) {
 		return unsupported("%s is not a table's name (project.dataset.table)", written)
 	}
 	switch {
-	case !projectName.MatchString(id.Project) || !datasetName.MatchString(id.Dataset) || !tableName.MatchString(strings.TrimSuffix(id.Table, "*")+"_") || len(id.Table) > 1024:
+	case !projectName.MatchString(id.Project) || !datasetName.MatchString(id.Dataset) ||
+		!tableName.MatchString(strings.TrimSuffix(id.Table, "*")+"_") || len(id.Table) > 1024:
 		return unsupported("%s is not a table's name (project.dataset.table)", id)
 	case strings.HasPrefix(id.Dataset, "_"):
 		return unsupported("hidden datasets are not supported (%s): they hold results and sessions, perhaps of others", id)
@@ -89,15 +95,18 @@ func (j *job) complete(parts []string) (bigquery.TableID, *Error) {
 // routineName is what BigQuery allows: letters, digits and underscores.
 var routineName = regexp.MustCompile(`^[A-Za-z0-9_]{1,256}$`)
 
-// routineID completes a routine's name. A name of one part is that of a built-in or temporary function.
+// routineID completes a routine's name. A name of one part is that of a built-in or temporary
+// function.
 func (j *job) routineID(parts []string) (bigquery.RoutineID, *Error) {
 	written := strings.Join(parts, ".")
 	if len(parts) < 2 || len(parts) > 3 || slices.ContainsFunc(parts, func(p string) bool { return p == "" }) {
-		return bigquery.RoutineID{}, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("%s is not the name of a function (project.dataset.function)", written)}
+		return bigquery.RoutineID{},
+			&Error{Code: ErrorUnsupported, Message: fmt.Sprintf("%s is not the name of a function (project.dataset.function)", written)}
 	}
 	table, refused := j.tableID(parts)
 	if refused == nil && !routineName.MatchString(table.Table) {
-		refused = &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("%s is not the name of a function (project.dataset.function)", written)}
+		refused = &Error{Code: ErrorUnsupported,
+			Message: fmt.Sprintf("%s is not the name of a function (project.dataset.function)", written)}
 	}
 	return bigquery.RoutineID{Project: table.Project, Dataset: table.Dataset, Routine: table.Table}, refused
 }

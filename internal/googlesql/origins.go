@@ -12,8 +12,9 @@ import (
 // maxOrigins is how long a chain of snapshots, clones and linked datasets is followed.
 const maxOrigins = 16
 
-// readOrigins reads a table, and the tables whose rows it shows: a snapshot, a clone or a table of a linked dataset is
-// what it was made of under another name (A45). depth is how many tables were followed to come here.
+// readOrigins reads a table, and the tables whose rows it shows: a snapshot, a clone or a table of
+// a linked dataset is what it was made of under another name (A45). depth is how many tables were
+// followed to come here.
 func readOrigins(ctx context.Context, catalog Catalog, id bigquery.TableID, depth int) (*bigquery.Table, *Error, error) {
 	source := readSource(ctx, catalog, id) // while the table is read
 	table, refused, err := readStored(ctx, catalog, id)
@@ -21,7 +22,8 @@ func readOrigins(ctx context.Context, catalog Catalog, id bigquery.TableID, dept
 		return table, refused, err
 	}
 	if len(table.Unknown) > 0 {
-		return nil, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("the definition of %s has %s, which bqgate does not understand", id, strings.Join(table.Unknown, ", "))}, nil
+		return nil, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("the definition of %s has %s, which bqgate does not understand", id,
+			strings.Join(table.Unknown, ", "))}, nil
 	}
 	base, failed := table.Base()
 	if failed != nil {
@@ -35,11 +37,13 @@ func readOrigins(ctx context.Context, catalog Catalog, id bigquery.TableID, dept
 		return nil, unclearSource(id), nil
 	}
 	if shown.err != nil {
-		return nil, &Error{Code: ErrorUnavailable, Message: fmt.Sprintf("whether the dataset of %s is a linked one could not be read; try again", id)}, nil
+		return nil, &Error{Code: ErrorUnavailable,
+			Message: fmt.Sprintf("whether the dataset of %s is a linked one could not be read; try again", id)}, nil
 	}
 	view := table.Type == "VIEW" || table.Type == "MATERIALIZED_VIEW" || table.View != nil || table.MaterializedView != nil
 	if view && shown.dataset != nil { // names in its query may be those of the source's project
-		return nil, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("%s is a view in a linked dataset, which is not supported; read it where it is", id)}, nil
+		return nil, &Error{Code: ErrorUnsupported,
+			Message: fmt.Sprintf("%s is a view in a linked dataset, which is not supported; read it where it is", id)}, nil
 	}
 	if view { // the tables behind it are found by its query
 		return table, nil, nil
@@ -55,7 +59,8 @@ func readOrigins(ctx context.Context, catalog Catalog, id bigquery.TableID, dept
 		return table, nil, nil
 	}
 	if depth >= maxOrigins {
-		return nil, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("%s is at the end of more than %d snapshots and clones", id, maxOrigins)}, nil
+		return nil, &Error{Code: ErrorUnsupported,
+			Message: fmt.Sprintf("%s is at the end of more than %d snapshots and clones", id, maxOrigins)}, nil
 	}
 	made := *table
 	for _, base := range bases {

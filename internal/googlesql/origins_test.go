@@ -44,7 +44,8 @@ func cloneOf(name, base string) *bigquery.Table {
 	return t
 }
 
-// A45: under another name a table is still what it was made of, however many steps away, and whether or not that is still there.
+// A45: under another name a table is still what it was made of, however many steps away, and
+// whether or not that is still there.
 func TestOrigins(t *testing.T) {
 	plain := table("p.d.base", bigquery.Field{Name: "ssn", Type: "STRING"})
 	view := table("p.d.v", bigquery.Field{Name: "ssn", Type: "STRING"})
@@ -63,28 +64,46 @@ func TestOrigins(t *testing.T) {
 		want    string // the origins, each with its own in parentheses; "!" behind one that is gone
 		refused string
 	}{
-		"a table":                        {[]*bigquery.Table{plain}, nil, "p.d.base", "", ""},
-		"a view":                         {[]*bigquery.Table{view}, nil, "p.d.v", "", ""},
-		"a snapshot":                     {[]*bigquery.Table{plain, snapshotOf("p.d.s", "p.d.base")}, nil, "p.d.s", "p.d.base", ""},
-		"a clone":                        {[]*bigquery.Table{plain, cloneOf("p.d.c", "p.d.base")}, nil, "p.d.c", "p.d.base", ""},
-		"a clone of a snapshot":          {[]*bigquery.Table{plain, snapshotOf("p.d.s", "p.d.base"), cloneOf("p.e.c", "p.d.s")}, nil, "p.e.c", "p.d.s(p.d.base)", ""},
-		"the base is gone":               {[]*bigquery.Table{snapshotOf("p.d.s", "p.d.base")}, nil, "p.d.s", "p.d.base!", ""},
-		"the base of the base is gone":   {[]*bigquery.Table{snapshotOf("p.d.s", "p.d.base"), cloneOf("p.e.c", "p.d.s")}, nil, "p.e.c", "p.d.s(p.d.base!)", ""},
-		"a linked dataset":               {[]*bigquery.Table{plain, table("q.l.base")}, map[string]bigquery.DatasetReference{"q.l": {ProjectID: "p", DatasetID: "d"}}, "q.l.base", "p.d.base", ""},
-		"a linked dataset, source gone":  {[]*bigquery.Table{table("q.l.base")}, map[string]bigquery.DatasetReference{"q.l": {ProjectID: "p", DatasetID: "d"}}, "q.l.base", "p.d.base!", ""},
-		"a snapshot in a linked dataset": {[]*bigquery.Table{plain, snapshotOf("p.d.s", "p.d.base"), snapshotOf("q.l.s", "p.d.base")}, map[string]bigquery.DatasetReference{"q.l": {ProjectID: "p", DatasetID: "d"}}, "q.l.s", "p.d.base p.d.s(p.d.base)", ""},
-		"itself":                         {[]*bigquery.Table{cloneOf("p.d.c", "p.d.c")}, nil, "p.d.c", "", "could not be read"},
-		"a circle":                       {[]*bigquery.Table{cloneOf("p.d.c", "p.d.e"), cloneOf("p.d.e", "p.d.c")}, nil, "p.d.c", "", "could not be read"},
-		"no definition":                  {[]*bigquery.Table{said("p.d.s", func(t *bigquery.Table) { t.SnapshotDefinition = nil })}, nil, "p.d.s", "", "what it was made of is not said"},
-		"a clone without a definition":   {[]*bigquery.Table{said("p.d.s", func(t *bigquery.Table) { t.Type, t.SnapshotDefinition = "CLONE", nil })}, nil, "p.d.s", "", "what it was made of is not said"},
-		"half a name":                    {[]*bigquery.Table{said("p.d.s", func(t *bigquery.Table) { t.SnapshotDefinition.BaseTableReference.Dataset = "" })}, nil, "p.d.s", "", "not complete"},
-		"both":                           {[]*bigquery.Table{said("p.d.s", func(t *bigquery.Table) { t.CloneDefinition = &bigquery.Clone{} })}, nil, "p.d.s", "", "a snapshot and a clone"},
-		"linked to nothing":              {[]*bigquery.Table{table("q.l.base")}, map[string]bigquery.DatasetReference{"q.l": {}}, "q.l.base", "", "the dataset of q.l.base is a linked one, and of which is not said"},
-		"a view in a linked dataset":     {[]*bigquery.Table{view}, map[string]bigquery.DatasetReference{"p.d": {ProjectID: "q", DatasetID: "l"}}, "p.d.v", "", "a view in a linked dataset"},
-		"a materialized view in a linked dataset": {
-			[]*bigquery.Table{materialized}, map[string]bigquery.DatasetReference{"p.d": {ProjectID: "q", DatasetID: "l"}}, "p.d.m", "", "a view in a linked dataset",
+		"a table":    {[]*bigquery.Table{plain}, nil, "p.d.base", "", ""},
+		"a view":     {[]*bigquery.Table{view}, nil, "p.d.v", "", ""},
+		"a snapshot": {[]*bigquery.Table{plain, snapshotOf("p.d.s", "p.d.base")}, nil, "p.d.s", "p.d.base", ""},
+		"a clone":    {[]*bigquery.Table{plain, cloneOf("p.d.c", "p.d.base")}, nil, "p.d.c", "p.d.base", ""},
+		"a clone of a snapshot": {[]*bigquery.Table{plain, snapshotOf("p.d.s", "p.d.base"), cloneOf("p.e.c", "p.d.s")}, nil,
+			"p.e.c", "p.d.s(p.d.base)", ""},
+		"the base is gone": {[]*bigquery.Table{snapshotOf("p.d.s", "p.d.base")}, nil, "p.d.s", "p.d.base!", ""},
+		"the base of the base is gone": {[]*bigquery.Table{snapshotOf("p.d.s", "p.d.base"), cloneOf("p.e.c", "p.d.s")}, nil, "p.e.c",
+			"p.d.s(p.d.base!)", ""},
+		"a linked dataset": {[]*bigquery.Table{plain, table("q.l.base")},
+			map[string]bigquery.DatasetReference{"q.l": {ProjectID: "p", DatasetID: "d"}}, "q.l.base", "p.d.base", ""},
+		"a linked dataset, source gone": {[]*bigquery.Table{table("q.l.base")},
+			map[string]bigquery.DatasetReference{"q.l": {ProjectID: "p", DatasetID: "d"}}, "q.l.base", "p.d.base!", ""},
+		"a snapshot in a linked dataset": {[]*bigquery.Table{plain, snapshotOf("p.d.s", "p.d.base"), snapshotOf("q.l.s", "p.d.base")},
+			map[string]bigquery.DatasetReference{"q.l": {ProjectID: "p", DatasetID: "d"}}, "q.l.s", "p.d.base p.d.s(p.d.base)", ""},
+		"itself": {[]*bigquery.Table{cloneOf("p.d.c", "p.d.c")}, nil, "p.d.c", "", "could not be read"},
+		"a circle": {[]*bigquery.Table{cloneOf("p.d.c", "p.d.e"), cloneOf("p.d.e", "p.d.c")}, nil, "p.d.c", "",
+			"could not be read"},
+		"no definition": {[]*bigquery.Table{said("p.d.s", func(t *bigquery.Table) { t.SnapshotDefinition = nil })}, nil,
+			"p.d.s", "", "what it was made of is not said"},
+		"a clone without a definition": {
+			[]*bigquery.Table{said("p.d.s", func(t *bigquery.Table) { t.Type, t.SnapshotDefinition = "CLONE", nil })}, nil, "p.d.s", "",
+			"what it was made of is not said",
 		},
-		"members that are clones": {[]*bigquery.Table{plain, cloneOf("p.w.e_1", "p.d.base"), cloneOf("p.w.e_2", "p.d.gone")}, nil, "p.w.e_*", "p.d.gone! p.d.base", ""},
+		"half a name": {
+			[]*bigquery.Table{said("p.d.s", func(t *bigquery.Table) { t.SnapshotDefinition.BaseTableReference.Dataset = "" })}, nil,
+			"p.d.s", "", "not complete",
+		},
+		"both": {[]*bigquery.Table{said("p.d.s", func(t *bigquery.Table) { t.CloneDefinition = &bigquery.Clone{} })},
+			nil, "p.d.s", "", "a snapshot and a clone"},
+		"linked to nothing": {[]*bigquery.Table{table("q.l.base")}, map[string]bigquery.DatasetReference{"q.l": {}}, "q.l.base",
+			"", "the dataset of q.l.base is a linked one, and of which is not said"},
+		"a view in a linked dataset": {[]*bigquery.Table{view},
+			map[string]bigquery.DatasetReference{"p.d": {ProjectID: "q", DatasetID: "l"}}, "p.d.v", "", "a view in a linked dataset"},
+		"a materialized view in a linked dataset": {
+			[]*bigquery.Table{materialized}, map[string]bigquery.DatasetReference{"p.d": {ProjectID: "q", DatasetID: "l"}}, "p.d.m", "",
+			"a view in a linked dataset",
+		},
+		"members that are clones": {[]*bigquery.Table{plain, cloneOf("p.w.e_1", "p.d.base"), cloneOf("p.w.e_2", "p.d.gone")}, nil,
+			"p.w.e_*", "p.d.gone! p.d.base", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &linking{store: &store{tables: map[bigquery.TableID]*bigquery.Table{}}, sources: c.sources}
@@ -155,7 +174,8 @@ func TestOriginsChange(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := &linking{store: newStore()}
 			l.put(table("p.d.base", field), snapshotOf("p.d.s", "p.d.base"))
-			analysis, err := analyzer.Analyze(t.Context(), Request{SQL: "SELECT s.ssn, w.a FROM d.s, `d.log_*` AS w", Project: "p", Catalog: l})
+			analysis, err := analyzer.Analyze(t.Context(),
+				Request{SQL: "SELECT s.ssn, w.a FROM d.s, `d.log_*` AS w", Project: "p", Catalog: l})
 			if err != nil || analysis.Error != nil {
 				t.Fatalf("%v %v", err, analysis.Error)
 			}

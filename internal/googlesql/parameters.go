@@ -30,7 +30,8 @@ type parameterType struct {
 	RangeElementType *parameterType `json:"rangeElementType"`
 }
 
-// parameters reads the declared types of the request's parameters. The engine refuses a parameter that is not declared.
+// parameters reads the declared types of the request's parameters. The engine refuses a parameter
+// that is not declared.
 func (j *job) parameters() *Error {
 	if len(j.request.Parameters) == 0 {
 		return nil
@@ -61,7 +62,8 @@ func (j *job) parameters() *Error {
 		case mode == "POSITIONAL" && p.Name == "":
 			j.positional = append(j.positional, kind)
 		default:
-			return invalid("parameter %d does not fit the mode %q: named ones have names, positional ones have none", i+1, j.request.ParameterMode)
+			return invalid("parameter %d does not fit the mode %q: named ones have names, positional ones have none", i+1,
+				j.request.ParameterMode)
 		}
 	}
 	return nil
@@ -109,8 +111,9 @@ func (t *parameterType) wire() (wire.Type, error) {
 
 var twoTypes = regexp.MustCompile(`^Undeclared parameter '(\w+)' is used assuming different types \((\S+) vs (\S+)\)$`)
 
-// guessed declares a parameter for which the engine has guessed two types. Where nothing tells the type it says
-// INT64, so the other one counts. Nil for another error, and for a parameter that is declared.
+// guessed declares a parameter for which the engine has guessed two types. Where nothing tells the
+// type it says INT64, so the other one counts. Nil for another error, and for a parameter that is
+// declared.
 func guessed(e *wire.Error, declared []wire.Parameter) *wire.Parameter {
 	m := twoTypes.FindStringSubmatch(e.Message)
 	if m == nil || slices.ContainsFunc(declared, func(p wire.Parameter) bool { return strings.EqualFold(p.Name, m[1]) }) {

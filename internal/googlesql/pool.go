@@ -41,12 +41,15 @@ func set[T int | int64 | time.Duration](field *T, value T) {
 	}
 }
 
-// Pool keeps SQL worker processes and hands them questions, one at a time each. Questions of different callers take turns, and no caller holds
-// all workers of several, so that one caller's flood, or questions of its that run into the deadline, do not keep the others waiting. It is safe
+// Pool keeps SQL worker processes and hands them questions, one at a time each. Questions of
+// different callers take turns, and no caller holds all workers of several, so that one caller's
+// flood, or questions of its that run into the deadline, do not keep the others waiting. It is safe
 // for concurrent use.
 //
-// A question needs one of as many places as there are workers, and a process. There are more processes than places: when one is killed, a spare one stands in for it at
-// once, and another is started. Only while there are fewer processes than places does a place stay with the caller whose question broke its process.
+// A question needs one of as many places as there are workers, and a process. There are more
+// processes than places: when one is killed, a spare one stands in for it at once, and another is
+// started. Only while there are fewer processes than places does a place stay with the caller whose
+// question broke its process.
 type Pool struct {
 	options PoolOptions
 	command []string
@@ -54,7 +57,7 @@ type Pool struct {
 
 	confined []string
 
-	life context.Context // ends with Close
+	life context.Context //nolint:containedctx // ends with Close: processes outlive the callers who need them
 	end  context.CancelFunc
 	wait sync.WaitGroup // processes being started, asked or stopped
 
@@ -78,7 +81,8 @@ func NewPool(ctx context.Context, options PoolOptions) (*Pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting SQL workers: %w", err)
 	}
-	// Workers run in another directory. /proc/self/exe stays as it is: it names the new process's own image.
+	// Workers run in another directory. /proc/self/exe stays as it is: it names the new process's
+	// own image.
 	if path, err = filepath.Abs(path); err != nil {
 		return nil, fmt.Errorf("starting SQL workers: %w", err)
 	}
@@ -121,11 +125,13 @@ func NewPool(ctx context.Context, options PoolOptions) (*Pool, error) {
 // Engine names the SQL engine and its version.
 func (p *Pool) Engine() string { return p.engine }
 
-// Confined says what was taken from the workers, as far as the system allowed: "namespaces" (no network, no user of the machine), "no-new-privileges", "seccomp" (no files,
-// sockets, programs). Their memory and environment are always limited.
+// Confined says what was taken from the workers, as far as the system allowed: "namespaces" (no
+// network, no user of the machine), "no-new-privileges", "seccomp" (no files, sockets, programs).
+// Their memory and environment are always limited.
 func (p *Pool) Confined() []string { return p.confined }
 
-// Close kills the workers and waits for them. Questions under way and later ones end with ErrorUnavailable.
+// Close kills the workers and waits for them. Questions under way and later ones end with
+// ErrorUnavailable.
 func (p *Pool) Close() error {
 	p.mu.Lock()
 	if p.closed {
@@ -167,16 +173,18 @@ func errBusy() *Error {
 	return &Error{Code: ErrorUnavailable, Message: "the SQL analysis is busy; try again"}
 }
 
-// answer is what a worker said to a question: its reply and, where another one followed that, ahead or why there is none after all.
+// answer is what a worker said to a question: its reply and, where another one followed that, ahead
+// or why there is none after all.
 type answer struct {
 	reply  *wire.Reply
 	ahead  *wire.Reply
 	failed error
 }
 
-// ask puts a question to a worker. It returns the worker's answer, an *Error when there is none to be had (the deadline passed, the
-// worker died, the queue is full, the pool is closed), or ctx's error. What workers have spent on the text before counts towards its deadline, and
-// what this question took is added to it.
+// ask puts a question to a worker. It returns the worker's answer, an *Error when there is none to
+// be had (the deadline passed, the worker died, the queue is full, the pool is closed), or ctx's
+// error. What workers have spent on the text before counts towards its deadline, and what this
+// question took is added to it.
 func (p *Pool) ask(ctx context.Context, caller string, request *wire.Request, spent *time.Duration) (answer, error) {
 	left := p.options.Deadline - *spent
 	if left <= 0 {
@@ -186,8 +194,9 @@ func (p *Pool) ask(ctx context.Context, caller string, request *wire.Request, sp
 	if err != nil {
 		return answer{}, err
 	}
-	// The worker is in our hands, and no reply may be left behind in its pipe: the exchange runs to its end, which is the last reply, or the
-	// deadline and a kill. A context that ends meanwhile is heeded then.
+	// The worker is in our hands, and no reply may be left behind in its pipe: the exchange runs to
+	// its end, which is the last reply, or the deadline and a kill. A context that ends meanwhile
+	// is heeded then.
 	begin := time.Now()
 	a, err := p.exchange(w, caller, request, begin.Add(left))
 	*spent += time.Since(begin)
@@ -234,7 +243,8 @@ func (p *Pool) said(err error) error {
 	return err
 }
 
-// acquire takes a worker, waiting for the caller's turn. The wait group then counts one exchange for it.
+// acquire takes a worker, waiting for the caller's turn. The wait group then counts one exchange
+// for it.
 func (p *Pool) acquire(ctx context.Context, caller string) (*process, error) {
 	p.mu.Lock()
 	if p.closed {

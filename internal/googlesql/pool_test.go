@@ -21,7 +21,8 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
-// The test binary plays two more parts when its first argument says so: a worker that misbehaves, and a gateway that gets killed.
+// The test binary plays two more parts when its first argument says so: a worker that misbehaves,
+// and a gateway that gets killed.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 {
 		switch os.Args[1] {
@@ -81,7 +82,8 @@ func playWorker(how string) {
 		_ = wire.WriteFrame(os.Stdout, wire.Reply{ID: request.ID + 1, Analysis: &wire.Analysis{}})
 	case "other tables": // it says that it analysed something else than will be asked
 		_ = wire.WriteFrame(os.Stdout, first)
-		_ = wire.WriteFrame(os.Stdout, wire.Reply{ID: request.ID, Given: []string{"demo.crm.customers"}, Analysis: &wire.Analysis{Columns: []wire.Column{{Name: "forged"}}}})
+		_ = wire.WriteFrame(os.Stdout, wire.Reply{ID: request.ID, Given: []string{"demo.crm.customers"},
+			Analysis: &wire.Analysis{Columns: []wire.Column{{Name: "forged"}}}})
 		if wire.ReadFrame(os.Stdin, &request) == nil && request.Analyze != nil {
 			_ = wire.WriteFrame(os.Stdout, wire.Reply{ID: request.ID, Analysis: &wire.Analysis{Columns: []wire.Column{{Name: "asked"}}}})
 		}
@@ -203,7 +205,8 @@ func TestDeadlineKillsAndReplaces(t *testing.T) {
 			default:
 			}
 			a, err := analyzer.Analyze(context.Background(), Request{
-				SQL: fmt.Sprintf("SELECT ssn, %d AS n FROM crm.customers", i), Project: "demo", Catalog: Files{"testdata/catalog"}, Caller: "other",
+				SQL: fmt.Sprintf("SELECT ssn, %d AS n FROM crm.customers", i), Project: "demo", Catalog: Files{"testdata/catalog"},
+				Caller: "other",
 			})
 			if err != nil || a.Error != nil {
 				t.Errorf("another query failed: %v %+v", err, a.Error)
@@ -301,7 +304,8 @@ func TestFrozenWorker(t *testing.T) {
 func TestMisbehavingWorkers(t *testing.T) {
 	for _, how := range []string{"garbage", "huge", "short", "other", "empty", "exit", "hang", "outside"} {
 		t.Run(how, func(t *testing.T) {
-			pool := startPool(t, PoolOptions{Command: []string{os.Args[0], "play-worker", how}, Workers: 1, Deadline: 300 * time.Millisecond})
+			pool := startPool(t, PoolOptions{Command: []string{os.Args[0], "play-worker", how}, Workers: 1,
+				Deadline: 300 * time.Millisecond})
 			analysis := analyze(t, New(pool, Limits{}), "SELECT 1 AS a")
 			if analysis.Error == nil || len(analysis.Statements) != 0 {
 				t.Errorf("analysis = %+v, want an error and nothing else", analysis)
@@ -313,7 +317,8 @@ func TestMisbehavingWorkers(t *testing.T) {
 		"goes on and on": ErrorUnavailable, "nothing follows": ErrorUnavailable, "follows another": ErrorUnavailable,
 	} {
 		t.Run(how, func(t *testing.T) {
-			pool := startPool(t, PoolOptions{Command: []string{os.Args[0], "play-worker", how}, Workers: 1, Deadline: 300 * time.Millisecond})
+			pool := startPool(t, PoolOptions{Command: []string{os.Args[0], "play-worker", how}, Workers: 1,
+				Deadline: 300 * time.Millisecond})
 			analysis := analyze(t, New(pool, Limits{}), "SELECT 1 AS a")
 			wantCode(t, analysis, code)
 			if len(analysis.Statements) != 1 || len(analysis.Statements[0].Columns) > 0 { // the outline was there by then
@@ -441,7 +446,8 @@ func TestFloodDoesNotStarve(t *testing.T) {
 					return
 				default:
 				}
-				a, err := analyzer.Analyze(context.Background(), Request{SQL: "SELECT 1 AS a", Project: "demo", Catalog: Files{}, Caller: "flood"})
+				a, err := analyzer.Analyze(context.Background(),
+					Request{SQL: "SELECT 1 AS a", Project: "demo", Catalog: Files{}, Caller: "flood"})
 				if err != nil || a.Error != nil {
 					time.Sleep(time.Millisecond) // refused at once; the processor is the test's as well
 				}
@@ -465,7 +471,8 @@ func TestConcurrentAnalyses(t *testing.T) {
 			for i := range 60 {
 				name := fmt.Sprintf("c_%d_%d", g, i)
 				a, err := analyzer.Analyze(t.Context(), Request{
-					SQL: "SELECT ssn AS " + name + " FROM crm.customers", Project: "demo", Catalog: Files{"testdata/catalog"}, Caller: strconv.Itoa(g),
+					SQL: "SELECT ssn AS " + name + " FROM crm.customers", Project: "demo", Catalog: Files{"testdata/catalog"},
+					Caller: strconv.Itoa(g),
 				})
 				if err != nil || a.Error != nil || a.Statements[0].Columns[0].Name != name {
 					t.Errorf("%s: %+v, %v", name, a, err)
@@ -476,7 +483,8 @@ func TestConcurrentAnalyses(t *testing.T) {
 	all.Wait()
 }
 
-// A worker knows nothing: its environment is empty, it has no files but three, and less memory than the machine.
+// A worker knows nothing: its environment is empty, it has no files but three, and less memory than
+// the machine.
 func TestWorkerIsBare(t *testing.T) {
 	t.Setenv("BQGATE_TEST_SECRET", "hunter2")
 	pool := startPool(t, PoolOptions{Workers: 1, MemoryLimit: 700 << 20})
@@ -514,11 +522,13 @@ func TestWorkerIsBare(t *testing.T) {
 		"no-new-privileges": bytes.Contains(status, []byte("NoNewPrivs:\t1")),
 		"seccomp":           bytes.Contains(status, []byte("Seccomp:\t2")),
 	} {
-		if claimed := slices.Contains(pool.Confined(), what); claimed != proof {
-			t.Errorf("%s: claimed %t, found %t", what, claimed, proof)
-		} else if !claimed {
-			t.Logf("this system does not allow %s", what)
-		}
+		t.Run(what, func(t *testing.T) {
+			if claimed := slices.Contains(pool.Confined(), what); claimed != proof {
+				t.Errorf("%s: claimed %t, found %t", what, claimed, proof)
+			} else if !claimed {
+				t.Logf("this system does not allow %s", what)
+			}
+		})
 	}
 }
 

@@ -13,7 +13,8 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
-// startTimeout is how long a worker may take to be ready. It takes 40 ms; a loaded machine may need seconds.
+// startTimeout is how long a worker may take to be ready. It takes 40 ms; a loaded machine may need
+// seconds.
 const startTimeout = 20 * time.Second
 
 // process is one SQL worker process, asked by one goroutine at a time.
@@ -28,8 +29,9 @@ type process struct {
 	gone  chan struct{}   // closed when it has ended and was reaped
 }
 
-// startProcess starts a worker and waits until it is ready. The worker has no environment, no files but its two pipes, no more
-// memory than the limit, and as few rights as the system can take from it; what it prints goes nowhere, since it may contain SQL.
+// startProcess starts a worker and waits until it is ready. The worker has no environment, no files
+// but its two pipes, no more memory than the limit, and as few rights as the system can take from
+// it; what it prints goes nowhere, since it may contain SQL.
 func startProcess(ctx context.Context, command []string, memory int64) (*process, error) {
 	w, apart, err := spawn(command)
 	if err != nil {
@@ -68,7 +70,7 @@ func spawn(command []string) (*process, []string, error) {
 		return nil, nil, errors.Join(err, stdin.Close(), in.Close())
 	}
 	cmd, apart, err := start(func() *exec.Cmd {
-		cmd := exec.Command(command[0], command[1:]...)
+		cmd := exec.Command(command[0], command[1:]...) //nolint:gosec // G204: the gateway's own binary
 		cmd.Env, cmd.Dir = []string{}, "/"
 		cmd.Stdin, cmd.Stdout = stdin, stdout
 		return cmd
@@ -88,7 +90,8 @@ func spawn(command []string) (*process, []string, error) {
 // hangUp closes the pipes, when nobody has anything to ask any more.
 func (w *process) hangUp() { _, _ = w.in.Close(), w.out.Close() }
 
-// kill ends the worker, without waiting until it has ended: a process with much memory takes its time. It may be called more than once and from several goroutines.
+// kill ends the worker, without waiting until it has ended: a process with much memory takes its
+// time. It may be called more than once and from several goroutines.
 func (w *process) kill() {
 	_ = w.cmd.Process.Kill() // fails only when it is dead already
 }
@@ -110,10 +113,11 @@ func (w *process) ended() bool {
 	}
 }
 
-// ask puts one question and reads the reply, or the first of two. The deadline is for both. Any error means that the worker must be killed.
+// ask puts one question and reads the reply, or the first of two. The deadline is for both. Any
+// error means that the worker must be killed.
 func (w *process) ask(request *wire.Request, deadline time.Time) (*wire.Reply, error) {
 	w.asked++
-	request.ID = uint64(w.asked)
+	request.ID = uint64(w.asked) //nolint:gosec // G115: it counts up from 0
 	if err := errors.Join(w.in.SetWriteDeadline(deadline), w.out.SetReadDeadline(deadline)); err != nil {
 		return nil, broken(err)
 	}

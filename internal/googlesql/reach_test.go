@@ -53,12 +53,14 @@ func hiddenWorld() *watched {
 	function := func(name, kind, body string) {
 		id, _ := splitTable(name)
 		s.routines[bigquery.RoutineID{Project: id.Project, Dataset: id.Dataset, Routine: id.Table}] = &bigquery.Routine{
-			RoutineReference: bigquery.RoutineID{Project: id.Project, Dataset: id.Dataset, Routine: id.Table}, RoutineType: kind, Language: "SQL", DefinitionBody: body,
+			RoutineReference: bigquery.RoutineID{Project: id.Project, Dataset: id.Dataset, Routine: id.Table}, RoutineType: kind,
+			Language: "SQL", DefinitionBody: body,
 			Arguments: []bigquery.RoutineArgument{{Name: "x", DataType: &bigquery.StandardSQLDataType{TypeKind: "STRING"}}},
 		}
 	}
 	tags := bigquery.Field{Name: "tags", Type: "STRING", Mode: "REPEATED"}
-	s.put(table("p.hr.base", text("name"), text("secret_column"), tags), table("p.hr.base_2", text("name")), table("p.hr.name", text("name")))
+	s.put(table("p.hr.base", text("name"), text("secret_column"), tags), table("p.hr.base_2", text("name")),
+		table("p.hr.name", text("name")))
 	view("p.hr.v1", "SELECT name FROM p.hr.base", text("name"))
 	view("p.hr.v2", "SELECT p.hr.f(name) AS name FROM p.hr.v1", text("name"))
 	view("p.hr.broken", "SELECT nothing FROM p.hr.gone", text("name"))
@@ -179,10 +181,13 @@ func TestClosedNamesAreNotLookedUp(t *testing.T) {
 				return string(told)
 			}
 			for _, name := range []string{"hr.base", "hr.v2", "hr.broken", "hr.f", "hr.tf", "hr.name"} {
-				random := "hr." + strings.Repeat("z", len(name)-3) // as long, so that places stay
-				if got, want := analyse(name), strings.NewReplacer(random, name, strings.ToUpper(random), strings.ToUpper(name)).Replace(analyse(random)); got != want {
-					t.Errorf("%s is told from a name of nothing:\n%s\n%s", name, got, want)
-				}
+				t.Run(name, func(t *testing.T) {
+					random := "hr." + strings.Repeat("z", len(name)-3) // as long, so that places stay
+					if got, want := analyse(name), strings.NewReplacer(random, name, strings.ToUpper(random),
+						strings.ToUpper(name)).Replace(analyse(random)); got != want {
+						t.Errorf("%s is told from a name of nothing:\n%s\n%s", name, got, want)
+					}
+				})
 			}
 		})
 	}
@@ -201,7 +206,8 @@ func replaceName(text, name string) string {
 	var b strings.Builder
 	for i := range len(text) {
 		inWord := func(j int) bool {
-			return j >= 0 && j < len(text) && (text[j] == '_' && j < i || 'A' <= text[j] && text[j] <= 'Z' || 'a' <= text[j] && text[j] <= 'z')
+			return j >= 0 && j < len(text) &&
+				(text[j] == '_' && j < i || 'A' <= text[j] && text[j] <= 'Z' || 'a' <= text[j] && text[j] <= 'z')
 		}
 		if text[i] == 'N' && !inWord(i-1) && !inWord(i+1) {
 			b.WriteString(name)
@@ -225,19 +231,21 @@ func TestClosedNamesBehindOpenOnes(t *testing.T) {
 		"SELECT d.calls('x') FROM d.over, d.reads()": {"p.hr.f()", "p.hr.base"},
 		"SELECT 1 FROM d.over, d.over_two":           {"p.hr.v2", "p.hr.base"},
 	} {
-		world := hiddenWorld()
-		a, err := analyzer.Analyze(t.Context(), Request{SQL: sql, Project: "p", Catalog: world, Caller: "c", Reach: onlyD})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if a.Error == nil || a.Error.Code != ErrorClosed || !slices.Equal(a.Behind, want) {
-			t.Errorf("%s: %v, behind it %q, want %q", sql, a.Error, a.Behind, want)
-		}
-		for _, asked := range world.asked {
-			if !onlyD(asked) {
-				t.Errorf("%s: the catalog was asked about %s", sql, asked)
+		t.Run(sql, func(t *testing.T) {
+			world := hiddenWorld()
+			a, err := analyzer.Analyze(t.Context(), Request{SQL: sql, Project: "p", Catalog: world, Caller: "c", Reach: onlyD})
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
+			if a.Error == nil || a.Error.Code != ErrorClosed || !slices.Equal(a.Behind, want) {
+				t.Errorf("%s: %v, behind it %q, want %q", sql, a.Error, a.Behind, want)
+			}
+			for _, asked := range world.asked {
+				if !onlyD(asked) {
+					t.Errorf("%s: the catalog was asked about %s", sql, asked)
+				}
+			}
+		})
 	}
 }
 
@@ -245,33 +253,36 @@ func TestClosedNamesBehindOpenOnes(t *testing.T) {
 // what was remembered of it looked at again.
 func TestClosedNamesAreNotRemembered(t *testing.T) {
 	analyzer, world := testAnalyzer(t), hiddenWorld()
-	for _, sql := range []string{"SELECT * FROM hr.v2", "SELECT * FROM d.over", "SELECT hr.f(name) FROM d.t", "SELECT * FROM `hr.base*`", "SELECT * FROM hr.nowhere"} {
-		ask := func(caller string, reach func(string) bool) *Analysis {
-			a, err := analyzer.Analyze(t.Context(), Request{SQL: sql, Project: "p", Catalog: world, Caller: caller, Reach: reach})
-			if err != nil {
-				t.Fatal(err)
+	for _, sql := range []string{"SELECT * FROM hr.v2", "SELECT * FROM d.over", "SELECT hr.f(name) FROM d.t", "SELECT * FROM `hr.base*`",
+		"SELECT * FROM hr.nowhere"} {
+		t.Run(sql, func(t *testing.T) {
+			ask := func(caller string, reach func(string) bool) *Analysis {
+				a, err := analyzer.Analyze(t.Context(), Request{SQL: sql, Project: "p", Catalog: world, Caller: caller, Reach: reach})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return a
 			}
-			return a
-		}
-		closed := func(who string, a *Analysis) {
-			if a.Error == nil || a.Error.Code != ErrorClosed {
-				t.Errorf("%s, %s: %v", sql, who, a.Error)
-			}
-			for _, asked := range world.asked {
-				if !onlyD(asked) {
-					t.Errorf("%s, %s: the catalog was asked about %s", sql, who, asked)
+			closed := func(who string, a *Analysis) {
+				if a.Error == nil || a.Error.Code != ErrorClosed {
+					t.Errorf("%s, %s: %v", sql, who, a.Error)
+				}
+				for _, asked := range world.asked {
+					if !onlyD(asked) {
+						t.Errorf("%s, %s: the catalog was asked about %s", sql, who, asked)
+					}
 				}
 			}
-		}
-		first := ask("owner", nil)
-		again := ask("owner", nil)
-		world.asked = nil
-		closed("after another", ask("agent", onlyD))
-		closed("again", ask("agent", onlyD))
-		// What a caller was refused does not stand in his way when he may read it.
-		if a := ask("agent", nil); (a.Error == nil) != (first.Error == nil) || (again.Error == nil) != (first.Error == nil) {
-			t.Errorf("%s: within reach it ends in %v, and for another in %v", sql, a.Error, first.Error)
-		}
+			first := ask("owner", nil)
+			again := ask("owner", nil)
+			world.asked = nil
+			closed("after another", ask("agent", onlyD))
+			closed("again", ask("agent", onlyD))
+			// What a caller was refused does not stand in his way when he may read it.
+			if a := ask("agent", nil); (a.Error == nil) != (first.Error == nil) || (again.Error == nil) != (first.Error == nil) {
+				t.Errorf("%s: within reach it ends in %v, and for another in %v", sql, a.Error, first.Error)
+			}
+		})
 	}
 }
 
@@ -307,11 +318,13 @@ func TestNamesOfTheTextAreNotLookedUp(t *testing.T) {
 		"an array, dotted row":    "SELECT x AS name FROM (SELECT [name] AS base FROM d.t) AS `p.hr`, `p.hr`.base AS x",
 		"an array, its own alias": "SELECT x AS name FROM `d.t`, `d.t`.base AS x",
 		"an alias":                "SELECT `hr.base`.name FROM d.t AS `hr.base`",
-		"four parts":              "SELECT x AS name FROM (SELECT STRUCT(STRUCT([name] AS tags) AS base) AS hr FROM d.t) AS p, p.hr.base.tags AS x",
+		"four parts": "SELECT x AS name FROM (SELECT STRUCT(STRUCT([name] AS tags) AS base) AS hr FROM d.t) AS p, " +
+			"p.hr.base.tags AS x",
 	} {
 		t.Run(name, func(t *testing.T) {
 			world := hiddenWorld()
-			world.put(table("p.d.t", bigquery.Field{Name: "name", Type: "STRING"}, bigquery.Field{Name: "base", Type: "STRING", Mode: "REPEATED"}))
+			world.put(table("p.d.t", bigquery.Field{Name: "name", Type: "STRING"},
+				bigquery.Field{Name: "base", Type: "STRING", Mode: "REPEATED"}))
 			got, err := analyzer.Analyze(t.Context(), Request{SQL: sql, Project: "p", Catalog: world, Caller: name, Reach: onlyD})
 			if err != nil {
 				t.Fatal(err)

@@ -21,7 +21,8 @@ type TableMask struct {
 	Hides   []string // leaf columns of stored tables that these columns hold: the constants hide them in the proof
 }
 
-// ColumnMask is what stands for one top-level column. Both texts are expressions of the column's own type.
+// ColumnMask is what stands for one top-level column. Both texts are expressions of the column's
+// own type.
 type ColumnMask struct {
 	Column     string
 	Expression string // over RowAlias; what BigQuery computes
@@ -31,21 +32,26 @@ type ColumnMask struct {
 // Rewritten is a query that reads masked columns in the place of the tables' own.
 type Rewritten struct {
 	SQL string // the text for BigQuery
-	// Proof is the analysis of the same text with each mask's constant in the place of its expression. The two texts differ in nothing else, so whatever the proof shows of
-	// a column is read by the query itself, not by a mask.
+	// Proof is the analysis of the same text with each mask's constant in the place of its
+	// expression. The two texts differ in nothing else, so whatever the proof shows of a column is
+	// read by the query itself, not by a mask.
 	Proof *Analysis
 }
 
-// Rewrite replaces each reference to a table of masks by a subquery that masks the columns, (SELECT * REPLACE (expression AS column) FROM table) AS alias, by byte range:
-// the rest of the text stays as it was written. Nothing is believed of the result: both texts are analysed anew, and must read the same tables, give the same columns of
-// the same types, and carry and use the same other columns as the original. An error that is an *Error names what cannot be rewritten.
+// Rewrite replaces each reference to a table of masks by a subquery that masks the columns, (SELECT
+// * REPLACE (expression AS column) FROM table) AS alias, by byte range: the rest of the text stays
+// as it was written. Nothing is believed of the result: both texts are analysed anew, and must read
+// the same tables, give the same columns of the same types, and carry and use the same other
+// columns as the original. An error that is an *Error names what cannot be rewritten.
 func (a *Analyzer) Rewrite(ctx context.Context, request Request, original *Analysis, masks []TableMask) (*Rewritten, error) {
 	return Rewrite(ctx, a.Analyze, request, original, masks)
 }
 
 // Rewrite is Analyzer.Rewrite with another way to analyse.
-func Rewrite(ctx context.Context, analyze func(context.Context, Request) (*Analysis, error), request Request, original *Analysis, masks []TableMask) (*Rewritten, error) {
-	if original == nil || original.Error != nil || len(original.Statements) != 1 || original.Statements[0].Kind != "SELECT" || len(masks) == 0 || len(masks[0].Columns) == 0 {
+func Rewrite(ctx context.Context, analyze func(context.Context, Request) (*Analysis, error), request Request, original *Analysis,
+	masks []TableMask) (*Rewritten, error) {
+	if original == nil || original.Error != nil || len(original.Statements) != 1 || original.Statements[0].Kind != "SELECT" ||
+		len(masks) == 0 || len(masks[0].Columns) == 0 {
 		return nil, &Error{Code: ErrorUnsupported, Message: "only a single SELECT can be rewritten"}
 	}
 	s := &original.Statements[0]
@@ -71,7 +77,8 @@ func Rewrite(ctx context.Context, analyze func(context.Context, Request) (*Analy
 	proof = withLengthsOf(proof, s)
 	for _, made := range []*Analysis{forwarded, proof} {
 		if !sameOtherwise(s, &made.Statements[0], masks) {
-			return nil, &Error{Code: ErrorUnsupported, Message: "over the masked table it means something else: its other columns do not stay as they are"}
+			return nil, &Error{Code: ErrorUnsupported,
+				Message: "over the masked table it means something else: its other columns do not stay as they are"}
 		}
 	}
 	for _, m := range masks {
@@ -134,7 +141,8 @@ type replacement struct {
 	text string
 }
 
-// reference replaces one reference. What qualifies the table (a hint, FOR SYSTEM_TIME, TABLESAMPLE) moves into the subquery; an alias stays where it is.
+// reference replaces one reference. What qualifies the table (a hint, FOR SYSTEM_TIME, TABLESAMPLE)
+// moves into the subquery; an alias stays where it is.
 func reference(text string, r Reference, mask *TableMask, of func(ColumnMask) string) ([]replacement, *Error) {
 	unsupported := func(format string, args ...any) ([]replacement, *Error) {
 		e := &Error{Code: ErrorUnsupported, Message: fmt.Sprintf(format, args...)}
@@ -192,7 +200,8 @@ func reference(text string, r Reference, mask *TableMask, of func(ColumnMask) st
 	return append(gone, replacement{r.Span, b.String()}), nil
 }
 
-// quotePath writes a full table name in back quotes, part by part: whatever else the query names, it means this table.
+// quotePath writes a full table name in back quotes, part by part: whatever else the query names,
+// it means this table.
 func quotePath(table string) (string, bool) {
 	parts := strings.Split(table, ".")
 	if len(parts) != 3 || strings.ContainsAny(table, "`\\\n\r") || slices.Contains(parts, "") {
@@ -202,7 +211,8 @@ func quotePath(table string) (string, bool) {
 }
 
 // rewritten analyses a rewritten text, and compares its shape with the original's.
-func rewritten(ctx context.Context, analyze func(context.Context, Request) (*Analysis, error), request Request, text string, original *Statement) (*Analysis, error) {
+func rewritten(ctx context.Context, analyze func(context.Context, Request) (*Analysis, error), request Request, text string,
+	original *Statement) (*Analysis, error) {
 	request.SQL = text
 	analysis, err := analyze(ctx, request)
 	if err != nil {
@@ -214,7 +224,8 @@ func rewritten(ctx context.Context, analyze func(context.Context, Request) (*Ana
 			code = e.Code
 		}
 		if name := pseudoColumn.FindString(e.Message); name != "" {
-			return nil, &Error{Code: code, Message: "over the masked table there is no " + name + "; leave it out, or name one table where it chooses among those of a wildcard"}
+			return nil, &Error{Code: code, Message: "over the masked table there is no " + name +
+				"; leave it out, or name one table where it chooses among those of a wildcard"}
 		}
 		// Its place is one of the rewritten text, which the author does not see.
 		return nil, &Error{Code: code, Message: "over the masked table it is not understood: " + e.Message}
@@ -225,7 +236,8 @@ func rewritten(ctx context.Context, analyze func(context.Context, Request) (*Ana
 	return analysis, nil
 }
 
-// pseudoColumn finds in an error one of BigQuery's pseudo columns, which a subquery does not pass on.
+// pseudoColumn finds in an error one of BigQuery's pseudo columns, which a subquery does not pass
+// on.
 var pseudoColumn = regexp.MustCompile(`(?i)\b_(?:TABLE_SUFFIX|PARTITIONTIME|PARTITIONDATE|FILE_NAME|CHANGE_\w+)\b`)
 
 func sameShape(original *Statement, statements []Statement) error {
@@ -251,7 +263,8 @@ func sameShape(original *Statement, statements []Statement) error {
 	return nil
 }
 
-// sameOtherwise compares what two statements carry and use of the columns that no mask stands for: all of it must still be there, and in the same output columns.
+// sameOtherwise compares what two statements carry and use of the columns that no mask stands for:
+// all of it must still be there, and in the same output columns.
 func sameOtherwise(original, made *Statement, masks []TableMask) bool {
 	hidden := func(column string) bool {
 		for _, m := range masks {
@@ -285,9 +298,9 @@ func sameOtherwise(original, made *Statement, masks []TableMask) bool {
 	})
 }
 
-// withLengthsOf is the proof without uses of lengths that the original has not. Where the elements of an array stand in a column of a
-// view, they say themselves how many there are, masked or not; a constant in the column's place says nothing, and the array's length
-// would seem to be used.
+// withLengthsOf is the proof without uses of lengths that the original has not. Where the elements
+// of an array stand in a column of a view, they say themselves how many there are, masked or not; a
+// constant in the column's place says nothing, and the array's length would seem to be used.
 func withLengthsOf(proof *Analysis, original *Statement) *Analysis {
 	s := proof.Statements[0]
 	s.Uses = slices.DeleteFunc(slices.Clone(s.Uses), func(u Use) bool { return u.length && !slices.Contains(original.lengths, u.Column) })
@@ -300,18 +313,21 @@ func withLengthsOf(proof *Analysis, original *Statement) *Analysis {
 func stillRead(whole *Analysis, table, column string) *Error {
 	for _, name := range whole.Statements[0].Tables {
 		if view := whole.Views[name]; view != nil && view.Reads(column) {
-			return &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("%s is a view that computes on %s, or decides by it; read %s itself", name, column, table)}
+			return &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("%s is a view that computes on %s, or decides by it; read %s itself",
+				name, column, table)}
 		}
 	}
 	for _, name := range whole.Statements[0].Routines {
 		if body := whole.Bodies[name]; body != nil && body.Reads(column) {
-			return &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("%s is a function that reads %s; read %s itself", name, column, table)}
+			return &Error{Code: ErrorUnsupported,
+				Message: fmt.Sprintf("%s is a function that reads %s; read %s itself", name, column, table)}
 		}
 	}
 	return &Error{Code: ErrorUnsupported, Message: column + " is still read as it is"}
 }
 
-// Reads says whether the statement carries or uses this column, anything below it, or the whole that it is a part of.
+// Reads says whether the statement carries or uses this column, anything below it, or the whole
+// that it is a part of.
 func (s *Statement) Reads(column string) bool {
 	overlaps := func(other string) bool { return other != "" && (within(other, column) || within(column, other)) }
 	for _, c := range s.Columns {

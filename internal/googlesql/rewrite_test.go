@@ -20,7 +20,8 @@ var ssnMask = []TableMask{{
 	Hides: []string{"demo.crm.customers.ssn", "demo.crm.customers.phones.kind", "demo.crm.customers.phones.number"},
 }}
 
-// TestRewrite has each shape of a table's reference: `name.sql`, and beside it `name.want`, the text for BigQuery with M for the masks, or why there is none.
+// TestRewrite has each shape of a table's reference: `name.sql`, and beside it `name.want`, the
+// text for BigQuery with M for the masks, or why there is none.
 func TestRewrite(t *testing.T) {
 	const file = "testdata/rewrite.txtar"
 	archive, err := txtar.ParseFile(file)
@@ -40,7 +41,8 @@ func TestRewrite(t *testing.T) {
 		if !ok {
 			continue
 		}
-		request := Request{SQL: strings.TrimSuffix(string(f.Data), "\n"), Project: "demo", Catalog: Files{"testdata/catalog"}, Caller: "test"}
+		request := Request{SQL: strings.TrimSuffix(string(f.Data), "\n"), Project: "demo", Catalog: Files{"testdata/catalog"},
+			Caller: "test"}
 		got := ""
 		original, err := analyzer.Analyze(t.Context(), request)
 		if err != nil {
@@ -55,7 +57,8 @@ func TestRewrite(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		default:
-			got = strings.ReplaceAll(made.SQL, "* REPLACE (LEFT(bqgate_row.`ssn`, 1) AS `ssn`, bqgate_row.`phones` AS `phones`)", "M") + "\n"
+			got = strings.ReplaceAll(made.SQL, "* REPLACE (LEFT(bqgate_row.`ssn`, 1) AS `ssn`, bqgate_row.`phones` AS `phones`)", "M") +
+				"\n"
 			if s := made.Proof.Statements[0]; s.Reads("demo.crm.customers.ssn") || s.Reads("demo.crm.customers.phones") {
 				t.Errorf("%s: the proof reads masked columns: %+v", name, s)
 			}
@@ -70,16 +73,19 @@ func TestRewrite(t *testing.T) {
 	}
 }
 
-// TestRewriteProves: masks that do not do what they say are found out, whatever went wrong in making them.
+// TestRewriteProves: masks that do not do what they say are found out, whatever went wrong in
+// making them.
 func TestRewriteProves(t *testing.T) {
 	analyzer := testAnalyzer(t)
-	request := Request{SQL: "SELECT id, UPPER(ssn) AS s, name FROM crm.customers WHERE ssn > 'a'", Project: "demo", Catalog: Files{"testdata/catalog"}, Caller: "test"}
+	request := Request{SQL: "SELECT id, UPPER(ssn) AS s, name FROM crm.customers WHERE ssn > 'a'", Project: "demo",
+		Catalog: Files{"testdata/catalog"}, Caller: "test"}
 	original, err := analyzer.Analyze(t.Context(), request)
 	if err != nil || original.Error != nil {
 		t.Fatal(err, original.Error)
 	}
 	mask := func(column, expression, constant string) []TableMask {
-		return []TableMask{{Table: "demo.crm.customers", Columns: []ColumnMask{{Column: column, Expression: expression, Constant: constant}}}}
+		return []TableMask{{Table: "demo.crm.customers",
+			Columns: []ColumnMask{{Column: column, Expression: expression, Constant: constant}}}}
 	}
 	for name, masks := range map[string][]TableMask{
 		"the constant is the column": mask("ssn", "'x'", "bqgate_row.`ssn`"),
@@ -90,80 +96,92 @@ func TestRewriteProves(t *testing.T) {
 		"an end of the subquery":     mask("ssn", "'x' AS `ssn`) FROM `demo`.`crm`.`customers` AS bqgate_row) -- ", "'x'"),
 		"a comment":                  mask("ssn", "'x' /* ", "'x'"),
 		"another table":              mask("ssn", "(SELECT MAX(status) FROM `demo`.`crm`.`orders`)", "'x'"),
-		"no table of the query":      {{Table: "demo.crm.orders", Columns: []ColumnMask{{Column: "status", Expression: "'x'", Constant: "'x'"}}}},
-		"no masks":                   nil,
-		"no columns":                 {{Table: "demo.crm.customers"}},
-		"a name with a quote":        mask("s`sn", "'x'", "'x'"),
+		"no table of the query": {
+			{Table: "demo.crm.orders", Columns: []ColumnMask{{Column: "status", Expression: "'x'", Constant: "'x'"}}},
+		},
+		"no masks":            nil,
+		"no columns":          {{Table: "demo.crm.customers"}},
+		"a name with a quote": mask("s`sn", "'x'", "'x'"),
 	} {
-		made, err := analyzer.Rewrite(t.Context(), request, original, masks)
-		var refused *Error
-		if made != nil || !errors.As(err, &refused) || refused.Message == "" {
-			t.Errorf("%s: %+v, %v", name, made, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			made, err := analyzer.Rewrite(t.Context(), request, original, masks)
+			var refused *Error
+			if made != nil || !errors.As(err, &refused) || refused.Message == "" {
+				t.Errorf("%s: %+v, %v", name, made, err)
+			}
+		})
 	}
 	made, err := analyzer.Rewrite(t.Context(), request, original, mask("ssn", "'x'", "CAST(NULL AS STRING)"))
 	if err != nil || !strings.Contains(made.SQL, "REPLACE ('x' AS `ssn`)") {
 		t.Errorf("%+v, %v", made, err)
 	}
 	// Only a single SELECT is ever rewritten.
-	for _, sql := range []string{"SELECT 1; SELECT ssn FROM crm.customers", "DELETE FROM crm.customers WHERE ssn = '1'", "SELECT nothing FROM crm.customers", "CREATE TABLE crm.x AS SELECT ssn FROM crm.customers"} {
-		request.SQL = sql
-		if original, err = analyzer.Analyze(t.Context(), request); err != nil {
-			t.Fatal(err)
-		}
-		if made, err := analyzer.Rewrite(t.Context(), request, original, mask("ssn", "'x'", "'x'")); made != nil || err == nil {
-			t.Errorf("%s: %+v, %v", sql, made, err)
-		}
+	for _, sql := range []string{"SELECT 1; SELECT ssn FROM crm.customers", "DELETE FROM crm.customers WHERE ssn = '1'",
+		"SELECT nothing FROM crm.customers", "CREATE TABLE crm.x AS SELECT ssn FROM crm.customers"} {
+		t.Run(sql, func(t *testing.T) {
+			request.SQL = sql
+			if original, err = analyzer.Analyze(t.Context(), request); err != nil {
+				t.Fatal(err)
+			}
+			if made, err := analyzer.Rewrite(t.Context(), request, original, mask("ssn", "'x'", "'x'")); made != nil || err == nil {
+				t.Errorf("%s: %+v, %v", sql, made, err)
+			}
+		})
 	}
 	if made, err := analyzer.Rewrite(t.Context(), request, nil, mask("ssn", "'x'", "'x'")); made != nil || err == nil {
 		t.Errorf("nothing: %+v, %v", made, err)
 	}
 }
 
-// TestRewriteOfAViewThatUnnests: the rows of a masked view say no more than its elements do, masked or not; who counts them, or leaves
-// them out, learns the array's length, which no mask at the view can hide.
+// TestRewriteOfAViewThatUnnests: the rows of a masked view say no more than its elements do, masked
+// or not; who counts them, or leaves them out, learns the array's length, which no mask at the view
+// can hide.
 func TestRewriteOfAViewThatUnnests(t *testing.T) {
 	analyzer := testAnalyzer(t)
 	var masks [][]TableMask
 	for _, expression := range []string{"LEFT(bqgate_row.`number`, 1)", "''"} {
 		masks = append(masks, []TableMask{{
-			Table: "demo.views.numbers", Columns: []ColumnMask{{Column: "number", Expression: expression, Constant: "CAST(NULL AS STRING)"}},
-			Hides: []string{"demo.crm.customers.phones.number"},
+			Table:   "demo.views.numbers",
+			Columns: []ColumnMask{{Column: "number", Expression: expression, Constant: "CAST(NULL AS STRING)"}},
+			Hides:   []string{"demo.crm.customers.phones.number"},
 		}})
 	}
 	for sql, rewritten := range map[string]bool{
-		"SELECT UPPER(number) AS n FROM views.numbers":                                                 true,
-		"SELECT id, number FROM views.numbers ORDER BY number":                                         true,
-		"SELECT MAX(number) AS n FROM views.numbers":                                                   true,
-		"SELECT UPPER(number) AS n FROM views.numbers WHERE kind = 'home'":                             true,
-		"SELECT kind, UPPER(number) AS n FROM views.numbers":                                           true,
-		"SELECT COUNT(*) AS n FROM views.numbers":                                                      false,
-		"SELECT id FROM views.numbers":                                                                 false,
-		"SELECT UPPER(number) AS n, COUNT(*) OVER () AS c FROM views.numbers":                          false,
-		"SELECT COUNT(*) AS n FROM views.numbers WHERE number > 'x'":                                   true, // the elements decide, and are masked
+		"SELECT UPPER(number) AS n FROM views.numbers":                        true,
+		"SELECT id, number FROM views.numbers ORDER BY number":                true,
+		"SELECT MAX(number) AS n FROM views.numbers":                          true,
+		"SELECT UPPER(number) AS n FROM views.numbers WHERE kind = 'home'":    true,
+		"SELECT kind, UPPER(number) AS n FROM views.numbers":                  true,
+		"SELECT COUNT(*) AS n FROM views.numbers":                             false,
+		"SELECT id FROM views.numbers":                                        false,
+		"SELECT UPPER(number) AS n, COUNT(*) OVER () AS c FROM views.numbers": false,
+		// the elements decide, and are masked
+		"SELECT COUNT(*) AS n FROM views.numbers WHERE number > 'x'":                                   true,
 		"SELECT UPPER(a.number) AS n FROM views.numbers AS a, views.numbers AS b WHERE a.kind = 'x'":   false,
 		"SELECT UPPER(a.number) AS n FROM views.numbers AS a, views.numbers AS b WHERE b.kind = 'x'":   true,
 		"SELECT UPPER(number) AS n FROM views.numbers UNION ALL SELECT 'x' FROM views.numbers":         false,
 		"SELECT UPPER(number) AS n, (SELECT COUNT(*) FROM views.numbers) AS c FROM views.numbers AS a": false,
 	} {
-		request := Request{SQL: sql, Project: "demo", Catalog: Files{"testdata/catalog"}, Caller: "test"}
-		original, err := analyzer.Analyze(t.Context(), request)
-		if err != nil || original.Error != nil {
-			t.Fatal(sql, err, original.Error)
-		}
-		for _, masks := range masks {
-			made, err := analyzer.Rewrite(t.Context(), request, original, masks)
-			var refused *Error
-			switch {
-			case rewritten && err != nil:
-				t.Errorf("%s: %v", sql, err)
-			case rewritten && made.Proof.Statements[0].Reads("demo.crm.customers.phones.number"):
-				t.Errorf("%s: the proof reads the masked column: %+v", sql, made.Proof.Statements[0])
-			case !rewritten && err == nil && !made.Proof.Statements[0].Reads("demo.crm.customers.phones.number"):
-				t.Errorf("%s: the proof does not say that the array's length is used: %+v", sql, made.Proof.Statements[0])
-			case !rewritten && err != nil && !errors.As(err, &refused):
-				t.Errorf("%s: %v", sql, err)
+		t.Run(sql, func(t *testing.T) {
+			request := Request{SQL: sql, Project: "demo", Catalog: Files{"testdata/catalog"}, Caller: "test"}
+			original, err := analyzer.Analyze(t.Context(), request)
+			if err != nil || original.Error != nil {
+				t.Fatal(sql, err, original.Error)
 			}
-		}
+			for _, masks := range masks {
+				made, err := analyzer.Rewrite(t.Context(), request, original, masks)
+				var refused *Error
+				switch {
+				case rewritten && err != nil:
+					t.Errorf("%s: %v", sql, err)
+				case rewritten && made.Proof.Statements[0].Reads("demo.crm.customers.phones.number"):
+					t.Errorf("%s: the proof reads the masked column: %+v", sql, made.Proof.Statements[0])
+				case !rewritten && err == nil && !made.Proof.Statements[0].Reads("demo.crm.customers.phones.number"):
+					t.Errorf("%s: the proof does not say that the array's length is used: %+v", sql, made.Proof.Statements[0])
+				case !rewritten && err != nil && !errors.As(err, &refused):
+					t.Errorf("%s: %v", sql, err)
+				}
+			}
+		})
 	}
 }

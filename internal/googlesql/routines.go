@@ -10,8 +10,9 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
-// routine is a SQL function or table function of a dataset, and what its body means. The body is analysed as the statement that would create it, so that its arguments
-// resolve as BigQuery resolves them. Of function and table exactly one is set.
+// routine is a SQL function or table function of a dataset, and what its body means. The body is
+// analysed as the statement that would create it, so that its arguments resolve as BigQuery
+// resolves them. Of function and table exactly one is set.
 type routine struct {
 	id       bigquery.RoutineID
 	body     *Statement
@@ -54,16 +55,18 @@ func (j *job) call(s *wire.Statement) ([]*routine, *Error, error) {
 	return called, closed, nil
 }
 
-// qualified refuses a name without a project in the body of a routine of another project than the query's: whose it is, BigQuery does not document.
+// qualified refuses a name without a project in the body of a routine of another project than the
+// query's: whose it is, BigQuery does not document.
 func (j *job) qualified(p *wire.Path) *Error {
 	if j.body != "" && len(p.Parts) < 3 && j.request.Project != j.home {
-		return &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("it names %s without a project, and the query runs in another project than its own", strings.Join(p.Parts, "."))}
+		return &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("it names %s without a project, and the query runs in another project "+
+			"than its own", strings.Join(p.Parts, "."))}
 	}
 	return nil
 }
 
-// callees compares the routines that the engine found called with those that the outline named, and makes these the statement's: a call that the engine pruned may
-// still run.
+// callees compares the routines that the engine found called with those that the outline named, and
+// makes these the statement's: a call that the engine pruned may still run.
 func (j *job) callees(s *wire.Statement, found []string, called []*routine, result *Statement) *Error {
 	result.Routines = []string{}
 	for _, r := range called {
@@ -217,12 +220,14 @@ func (j *job) analyseRoutine(resource *bigquery.Routine, asTable bool) (*routine
 	return r, nil, nil
 }
 
-// columns takes over a table function's columns: those of its query, which must be those that it declares, if it does.
+// columns takes over a table function's columns: those of its query, which must be those that it
+// declares, if it does.
 func (r *routine) columns(resource *bigquery.Routine) *Error {
 	seen := map[string]bool{}
 	for _, c := range r.body.Columns {
 		if name := strings.ToLower(c.Name); name == "" || seen[name] || strings.ContainsAny(name, ".`") {
-			return &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("its query has the column name %q, which is none or not the only one", c.Name)}
+			return &Error{Code: ErrorUnsupported,
+				Message: fmt.Sprintf("its query has the column name %q, which is none or not the only one", c.Name)}
 		}
 		seen[strings.ToLower(c.Name)] = true
 		r.table.Columns = append(r.table.Columns, wire.Field{Name: c.Name, Type: *c.shape})

@@ -16,7 +16,8 @@ type RowAccessCatalog interface {
 // rowAccessAtOnce bounds how many tables a catalog is asked about at the same time.
 const rowAccessAtOnce = 8
 
-// RowAccess asks whether tables of an analysis have row access policies, by "project.dataset.table". A wildcard table has them if one of its members has. The first error
+// RowAccess asks whether tables of an analysis have row access policies, by
+// "project.dataset.table". A wildcard table has them if one of its members has. The first error
 // ends it: what could not be asked of one table is known of none.
 func RowAccess(ctx context.Context, catalog Catalog, tables []*bigquery.Table) (map[string]bigquery.RowAccess, error) {
 	known := make(map[string]bigquery.RowAccess, len(tables))

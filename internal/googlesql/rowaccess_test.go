@@ -13,7 +13,8 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 )
 
-// accessCatalog knows of tables by name whether they have row access policies, and counts who is asked about at once.
+// accessCatalog knows of tables by name whether they have row access policies, and counts who is
+// asked about at once.
 type accessCatalog struct {
 	Files
 	access map[string]bigquery.RowAccess
@@ -43,23 +44,28 @@ func TestRowAccess(t *testing.T) {
 	}
 	const has, none = bigquery.RowAccessPolicies, bigquery.RowAccessNone
 	boom := errors.New("boom")
-	c := &accessCatalog{access: map[string]bigquery.RowAccess{"open": none, "closed": has, "e_1": none, "e_2": none, "f_1": none, "f_2": has, "f_3": none}, fail: map[string]error{"broken": boom}}
+	c := &accessCatalog{access: map[string]bigquery.RowAccess{"open": none, "closed": has, "e_1": none, "e_2": none, "f_1": none,
+		"f_2": has, "f_3": none}, fail: map[string]error{"broken": boom}}
 	for name, test := range map[string]struct {
 		tables []*bigquery.Table
 		want   map[string]bigquery.RowAccess
 		fails  bool
 	}{
-		"no table":                   {nil, map[string]bigquery.RowAccess{}, false},
-		"tables":                     {[]*bigquery.Table{table("open"), table("closed")}, map[string]bigquery.RowAccess{"p.d.open": none, "p.d.closed": has}, false},
-		"wildcards":                  {[]*bigquery.Table{table("e_*", "e_1", "e_2"), table("f_*", "f_1", "f_2", "f_3")}, map[string]bigquery.RowAccess{"p.d.e_*": none, "p.d.f_*": has}, false},
+		"no table": {nil, map[string]bigquery.RowAccess{}, false},
+		"tables": {[]*bigquery.Table{table("open"), table("closed")},
+			map[string]bigquery.RowAccess{"p.d.open": none, "p.d.closed": has}, false},
+		"wildcards": {[]*bigquery.Table{table("e_*", "e_1", "e_2"), table("f_*", "f_1", "f_2", "f_3")},
+			map[string]bigquery.RowAccess{"p.d.e_*": none, "p.d.f_*": has}, false},
 		"one fails":                  {[]*bigquery.Table{table("open"), table("broken")}, nil, true},
 		"nothing is said":            {[]*bigquery.Table{table("open"), table("unheard")}, nil, true},
 		"nothing is said of members": {[]*bigquery.Table{table("g_*", "e_1", "g_1")}, nil, true},
 	} {
-		known, err := RowAccess(t.Context(), c, test.tables)
-		if (err != nil) != test.fails || !maps.Equal(known, test.want) {
-			t.Errorf("%s: %v, %v", name, known, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			known, err := RowAccess(t.Context(), c, test.tables)
+			if (err != nil) != test.fails || !maps.Equal(known, test.want) {
+				t.Errorf("%s: %v, %v", name, known, err)
+			}
+		})
 	}
 	if _, err := RowAccess(t.Context(), c, []*bigquery.Table{table("broken")}); !errors.Is(err, boom) {
 		t.Errorf("%v", err)
@@ -106,19 +112,22 @@ func TestFilesRowAccess(t *testing.T) {
 		`x`:                                                     "",
 		` `:                                                     "",
 	} {
-		if text != "" {
-			if err := os.WriteFile(filepath.Join(folder, "p.d.t.rowAccessPolicies.json"), []byte(text), 0o600); err != nil {
+		t.Run(text, func(t *testing.T) {
+			if text != "" {
+				if err := os.WriteFile(filepath.Join(folder, "p.d.t.rowAccessPolicies.json"), []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			} else if err := os.RemoveAll(filepath.Join(folder, "p.d.t.rowAccessPolicies.json")); err != nil {
 				t.Fatal(err)
 			}
-		} else if err := os.RemoveAll(filepath.Join(folder, "p.d.t.rowAccessPolicies.json")); err != nil {
-			t.Fatal(err)
-		}
-		got, err := Files{folder}.RowAccess(t.Context(), id)
-		if got != want || (err != nil) != (want == "") {
-			t.Errorf("%s: %q, %v", text, got, err)
-		}
+			got, err := Files{folder}.RowAccess(t.Context(), id)
+			if got != want || (err != nil) != (want == "") {
+				t.Errorf("%s: %q, %v", text, got, err)
+			}
+		})
 	}
-	if tables, err := (Files{folder}).Tables(t.Context(), bigquery.DatasetReference{ProjectID: "p", DatasetID: "d"}); err != nil || len(tables) != 0 {
+	if tables, err := (Files{folder}).Tables(t.Context(), bigquery.DatasetReference{ProjectID: "p", DatasetID: "d"}); err != nil ||
+		len(tables) != 0 {
 		t.Errorf("the list of policies is taken for a table: %v, %v", tables, err)
 	}
 }

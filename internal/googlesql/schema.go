@@ -58,7 +58,8 @@ func pseudoColumns(t *bigquery.Table) []wire.Field {
 	return fields
 }
 
-// isPseudo reports whether a name is kept for pseudo columns. BigQuery allows no column of such a name.
+// isPseudo reports whether a name is kept for pseudo columns. BigQuery allows no column of such a
+// name.
 func isPseudo(name string) bool {
 	switch strings.ToUpper(name) {
 	case "_PARTITIONTIME", "_PARTITIONDATE", "_TABLE_SUFFIX", "_FILE_NAME":
@@ -115,7 +116,8 @@ func rangeOf(element string) (wire.Type, error) {
 // scalar is a scalar type by either of BigQuery's spellings.
 func scalar(name string) (wire.Type, error) {
 	switch upper := strings.ToUpper(name); upper {
-	case "STRING", "BYTES", "INT64", "FLOAT64", "NUMERIC", "BIGNUMERIC", "BOOL", "TIMESTAMP", "DATE", "TIME", "DATETIME", "GEOGRAPHY", "JSON", "INTERVAL":
+	case "STRING", "BYTES", "INT64", "FLOAT64", "NUMERIC", "BIGNUMERIC", "BOOL", "TIMESTAMP", "DATE", "TIME", "DATETIME", "GEOGRAPHY",
+		"JSON", "INTERVAL":
 		return wire.Type{Name: upper}, nil
 	case "INTEGER":
 		return wire.Type{Name: "INT64"}, nil

@@ -9,8 +9,9 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
-// shelf keeps what is made of tables for the engine and for the digests of analyses: that costs more than the rest of what this process does for a query. A table is known by its pointer: a catalog
-// that has read one anew hands out another. It is safe for concurrent use.
+// shelf keeps what is made of tables for the engine and for the digests of analyses: that costs
+// more than the rest of what this process does for a query. A table is known by its pointer: a
+// catalog that has read one anew hands out another. It is safe for concurrent use.
 type shelf struct {
 	limit int // columns, of all tables
 

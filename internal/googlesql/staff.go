@@ -5,10 +5,12 @@ import (
 	"time"
 )
 
-// Who has which place, and which process is where. A process is idle, or in the hands of a question (take) until it is given back (release) or has to go (replace); in the place of one that has
-// gone another is started (lose, replenish, welcome).
+// Who has which place, and which process is where. A process is idle, or in the hands of a question
+// (take) until it is given back (release) or has to go (replace); in the place of one that has gone
+// another is started (lose, replenish, welcome).
 
-// mayRun reports whether a place may be given to a caller: one of several places is always left to the others.
+// mayRun reports whether a place may be given to a caller: one of several places is always left to
+// the others.
 func (p *Pool) mayRun(caller string) bool {
 	return p.taken < p.options.Workers && p.running[caller] < max(1, p.options.Workers-1)
 }
@@ -56,8 +58,9 @@ func (p *Pool) release(w *process, caller string) {
 	p.dispatch()
 }
 
-// replace kills a worker that a caller's question had. The place is free again at once if there are processes enough for all places. If not, it stays with the caller
-// until there are: who breaks workers may not take those of the others meanwhile.
+// replace kills a worker that a caller's question had. The place is free again at once if there are
+// processes enough for all places. If not, it stays with the caller until there are: who breaks
+// workers may not take those of the others meanwhile.
 func (p *Pool) replace(w *process, caller string) {
 	w.kill()
 	p.mu.Lock()

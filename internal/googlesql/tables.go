@@ -9,7 +9,8 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
-// fetch gets the wanted tables from the catalog. One that does not exist is left out: the name may turn out to mean something else.
+// fetch gets the wanted tables from the catalog. One that does not exist is left out: the name may
+// turn out to mean something else.
 func (j *job) fetch(s *wire.Statement, wanted map[string]bigquery.TableID) ([]wire.Table, *Error, error) {
 	names := make([]string, 0, len(wanted))
 	for name := range wanted {
@@ -54,7 +55,8 @@ func (j *job) fetch(s *wire.Statement, wanted map[string]bigquery.TableID) ([]wi
 	return tables, closed, nil
 }
 
-// maxRead is how many tables, views and functions one text may rest on, those behind its views and functions included.
+// maxRead is how many tables, views and functions one text may rest on, those behind its views and
+// functions included.
 const maxRead = 500
 
 // table asks the catalog for a table, once; nil for one that does not exist.
@@ -76,7 +78,8 @@ func (j *job) table(id bigquery.TableID) (*bigquery.Table, *Error, error) {
 
 func (j *job) room() *Error {
 	if len(j.tables)+len(j.routines) >= maxRead {
-		return &Error{Code: ErrorLimit, Message: fmt.Sprintf("the statement rests on more than %d tables, views and functions; split it", maxRead)}
+		return &Error{Code: ErrorLimit, Message: fmt.Sprintf("the statement rests on more than %d tables, views and functions; split it",
+			maxRead)}
 	}
 	return nil
 }

@@ -2,8 +2,8 @@ package googlesql
 
 import "slices"
 
-// turns is a queue in which callers take turns: the next question is the oldest one of the caller who has waited longest since its
-// last turn. It is not safe for concurrent use.
+// turns is a queue in which callers take turns: the next question is the oldest one of the caller
+// who has waited longest since its last turn. It is not safe for concurrent use.
 type turns struct {
 	limit   int
 	size    int
@@ -15,15 +15,16 @@ type line struct {
 	tickets []*ticket
 }
 
-// ticket is a place in the queue. A worker is sent on ready when it is the ticket's turn; ready is closed when the ticket loses its
-// place.
+// ticket is a place in the queue. A worker is sent on ready when it is the ticket's turn; ready is
+// closed when the ticket loses its place.
 type ticket struct {
 	caller string
 	ready  chan *process
 }
 
-// push queues a question. In a full queue the newest question of the caller with the most of them loses its place to a caller with
-// fewer, and is returned as evicted; a caller that has the most itself gets no ticket.
+// push queues a question. In a full queue the newest question of the caller with the most of them
+// loses its place to a caller with fewer, and is returned as evicted; a caller that has the most
+// itself gets no ticket.
 func (t *turns) push(caller string) (mine, evicted *ticket) {
 	var own, longest *line
 	for _, l := range t.callers {
@@ -51,7 +52,8 @@ func (t *turns) push(caller string) (mine, evicted *ticket) {
 	return mine, evicted
 }
 
-// pop takes the next ticket of a caller who may run, or returns nil. Callers who may not keep their turns.
+// pop takes the next ticket of a caller who may run, or returns nil. Callers who may not keep their
+// turns.
 func (t *turns) pop(may func(caller string) bool) *ticket {
 	i := slices.IndexFunc(t.callers, func(l *line) bool { return may(l.caller) })
 	if i < 0 {

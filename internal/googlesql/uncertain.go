@@ -7,13 +7,16 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
-// uncertain says what of a reference hangs on columns that the table may not have, or may have beside those that are
-// known; false for nothing (A44).
+// uncertain says what of a reference hangs on columns that the table may not have, or may have
+// beside those that are known; false for nothing (A44).
 func uncertain(table *bigquery.Table, place *wire.Place) (Uncertain, bool) {
 	if table == nil || place == nil {
 		return Uncertain{}, false
 	}
-	names := slices.DeleteFunc(slices.Clone(place.Names), func(name string) bool { return name == "_table_suffix" && len(table.Members) > 0 }) // every wildcard has it
+	// every wildcard has it
+	names := slices.DeleteFunc(slices.Clone(place.Names), func(name string) bool {
+		return name == "_table_suffix" && len(table.Members) > 0
+	})
 	u := Uncertain{Table: table.TableReference.String(), Row: place.Row, Names: names}
 	switch {
 	case place.SystemTime != nil:

@@ -13,11 +13,13 @@ import (
 // maxNested is how deep views and functions may be nested; BigQuery's own limit for views.
 const maxNested = 16
 
-// inner is the analysis of a text that stands behind the statement: a view's query, or a function's body. Names in it belong to the project that it belongs to.
+// inner is the analysis of a text that stands behind the statement: a view's query, or a function's
+// body. Names in it belong to the project that it belongs to.
 func (j *job) inner(name, project, text string) (*job, *Error) {
 	switch {
 	case slices.Contains(j.within, name):
-		return nil, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("it reads itself (%s)", strings.Join(append(slices.Clone(j.within), name), " → "))}
+		return nil, &Error{Code: ErrorUnsupported,
+			Message: fmt.Sprintf("it reads itself (%s)", strings.Join(append(slices.Clone(j.within), name), " → "))}
 	case len(j.within) >= maxNested:
 		return nil, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("views and functions are nested more than %d deep", maxNested)}
 	}
@@ -90,13 +92,16 @@ func (j *job) view(table *bigquery.Table) (*boundView, *Error, error) {
 // again is what helps where a view and its tables have come apart.
 const again = "whoever owns it can mend it with CREATE OR REPLACE VIEW"
 
-// bind gives the columns of the query the names that the view's columns have, and describes the view.
+// bind gives the columns of the query the names that the view's columns have, and describes the
+// view.
 //
-// Without a list of names (CREATE VIEW v AS …) these are the columns that the query has now. The schema that BigQuery stores
-// beside it may be that of earlier tables: "Even though the reported schema may be inaccurate, all submitted queries produce
-// accurate results" (https://cloud.google.com/bigquery/docs/views-intro#view_limitations). With a list (CREATE VIEW v(a, b)
-// AS …) the stored schema has the names, by position, and a query that has more or fewer columns by now is none that BigQuery
-// runs. A materialized view holds rows with the columns that it was made with.
+// Without a list of names (CREATE VIEW v AS …) these are the columns that the query has now. The
+// schema that BigQuery stores beside it may be that of earlier tables: "Even though the reported
+// schema may be inaccurate, all submitted queries produce accurate results"
+// (https://cloud.google.com/bigquery/docs/views-intro#view_limitations). With a list (CREATE VIEW
+// v(a, b) AS …) the stored schema has the names, by position, and a query that has more or fewer
+// columns by now is none that BigQuery runs. A materialized view holds rows with the columns that
+// it was made with.
 func (v *boundView) bind(table *bigquery.Table) *Error {
 	unsupported := func(format string, args ...any) *Error {
 		return &Error{Code: ErrorUnsupported, Message: fmt.Sprintf(format, args...)}
@@ -124,7 +129,8 @@ func (v *boundView) bind(table *bigquery.Table) *Error {
 		kind := fieldsNamed(*c.shape)
 		switch {
 		case (named || materialized) && typeName(was.Type) != typeName(kind):
-			return unsupported("its column %s was made as %s, and its query makes it %s now; %s", was.Name, typeName(was.Type), c.Type, again)
+			return unsupported("its column %s was made as %s, and its query makes it %s now; %s", was.Name, typeName(was.Type), c.Type,
+				again)
 		case named:
 			c.Name = was.Name
 		case c.Name == "" && anonymous.MatchString(was.Name) && len(stored.Columns) == len(v.Columns):
@@ -135,7 +141,8 @@ func (v *boundView) bind(table *bigquery.Table) *Error {
 			return unsupported("its column %s is called %s by its query now; %s", was.Name, c.Name, again)
 		}
 		if seen[strings.ToLower(c.Name)] {
-			return unsupported("two columns of its query are called %s, which BigQuery does not run; %s, with a name for each", c.Name, again)
+			return unsupported("two columns of its query are called %s, which BigQuery does not run; %s, with a name for each", c.Name,
+				again)
 		}
 		seen[strings.ToLower(c.Name)] = true
 		if err := plainColumn(c.Name, kind); err != nil {
@@ -159,7 +166,8 @@ func sameColumn(a, b wire.Field) bool {
 	return a.Name == b.Name && typeName(a.Type) == typeName(b.Type)
 }
 
-// fieldsNamed is a type as a view's schema has it: BigQuery calls fields without a name by position, as in a result.
+// fieldsNamed is a type as a view's schema has it: BigQuery calls fields without a name by
+// position, as in a result.
 func fieldsNamed(t wire.Type) wire.Type {
 	if t.Element != nil {
 		element := fieldsNamed(*t.Element)
@@ -176,7 +184,8 @@ func fieldsNamed(t wire.Type) wire.Type {
 	return t
 }
 
-// plainColumn refuses names that no column of a view can have, or that lineage could take for others.
+// plainColumn refuses names that no column of a view can have, or that lineage could take for
+// others.
 func plainColumn(name string, t wire.Type) error {
 	if name == "" || strings.ContainsAny(name, ".`") || isPseudo(name) {
 		return fmt.Errorf("%q is not a column's name", name)

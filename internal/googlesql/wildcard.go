@@ -18,12 +18,14 @@ const maxMembers = 1000
 // membersAtOnce bounds how many members are read at the same time.
 const membersAtOnce = 16
 
-// readWildcard makes up the table that a wildcard stands for: with the schema of the newest of its members, as BigQuery
-// does, and beside it the schemas of members that differ. Nil if there is no member.
+// readWildcard makes up the table that a wildcard stands for: with the schema of the newest of its
+// members, as BigQuery does, and beside it the schemas of members that differ. Nil if there is no
+// member.
 //
-// BigQuery's documentation: the wildcard character "*" represents one or more characters of a table name
-// (https://cloud.google.com/bigquery/docs/querying-wildcard-tables). The table that has the prefix for its name is no
-// member, then. It is refused beside members: a reader takes it for one, and so may a policy.
+// BigQuery's documentation: the wildcard character "*" represents one or more characters of a table
+// name (https://cloud.google.com/bigquery/docs/querying-wildcard-tables). The table that has the
+// prefix for its name is no member, then. It is refused beside members: a reader takes it for one,
+// and so may a policy.
 func readWildcard(ctx context.Context, catalog Catalog, id bigquery.TableID) (*bigquery.Table, *Error, error) {
 	refused := func(code ErrorCode, format string, args ...any) (*bigquery.Table, *Error, error) {
 		return nil, &Error{Code: code, Message: fmt.Sprintf("%s is a wildcard table: ", id) + fmt.Sprintf(format, args...)}, nil
@@ -88,7 +90,8 @@ func readWildcard(ctx context.Context, catalog Catalog, id bigquery.TableID) (*b
 	return &made, nil, nil
 }
 
-// readMembers reads tables, some at a time. One that is gone since the list was read is an error to be tried again.
+// readMembers reads tables, some at a time. One that is gone since the list was read is an error to
+// be tried again.
 func readMembers(ctx context.Context, catalog Catalog, members []bigquery.ListedTable) ([]*bigquery.Table, *Error, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -125,7 +128,8 @@ func readMembers(ctx context.Context, catalog Catalog, members []bigquery.Listed
 	return tables, refused, failed
 }
 
-// sameFields compares what of schemas says how a text is read: names, types and order. Descriptions say nothing.
+// sameFields compares what of schemas says how a text is read: names, types and order. Descriptions
+// say nothing.
 func sameFields(a, b []bigquery.Field) bool {
 	return slices.EqualFunc(a, b, func(a, b bigquery.Field) bool {
 		repeated := func(f bigquery.Field) bool { return f.Mode == "REPEATED" }
@@ -134,8 +138,8 @@ func sameFields(a, b []bigquery.Field) bool {
 	})
 }
 
-// newestFirst compares times of creation, which are numbers as text; of tables made in the same moment the last by name
-// comes first.
+// newestFirst compares times of creation, which are numbers as text; of tables made in the same
+// moment the last by name comes first.
 func newestFirst(a, b bigquery.ListedTable) int {
 	if len(a.CreationTime) != len(b.CreationTime) {
 		return len(b.CreationTime) - len(a.CreationTime)

@@ -7,7 +7,8 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
-// expected is the question that the gateway is going to ask about the text, as far as it foresaw it: what the text names must all be in the request. Nil if it is not.
+// expected is the question that the gateway is going to ask about the text, as far as it foresaw
+// it: what the text names must all be in the request. Nil if it is not.
 func expected(request *wire.ParseRequest, script *wire.Script) *wire.AnalyzeRequest {
 	if request.Ahead == nil || len(script.Statements) != 1 {
 		return nil

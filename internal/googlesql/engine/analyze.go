@@ -13,8 +13,9 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
-// analyze resolves one statement against the request's tables and computes its lineage. A statement that is parsed already need not be parsed again; it must be
-// that of the request's SQL, at the same offsets.
+// analyze resolves one statement against the request's tables and computes its lineage. A statement
+// that is parsed already need not be parsed again; it must be that of the request's SQL, at the
+// same offsets.
 func (e *engine) analyze(request *wire.AnalyzeRequest, parsed gsql.ASTStatementNode) (*wire.Analysis, *wire.Error) {
 	options := e.options
 	variables := strings.Contains(request.SQL, "@@")
@@ -55,8 +56,10 @@ func (e *engine) analyze(request *wire.AnalyzeRequest, parsed gsql.ASTStatementN
 	defer freeAnalyzerOutput(output)
 	w := &walk{
 		columns: map[int32]*value{}, origins: map[string]*origin{}, withs: map[string][]*value{},
-		functions: map[string]bool{}, routines: map[string]bool{}, lookup: e.lookup, limit: request.MaxColumns, madeUp: -1, text: request.SQL, shapes: request.Shapes,
-		unnests: unnests{marks: map[int32]*origin{}, viewMarks: map[string]*origin{}, inner: map[*origin][]*unnest{}, within: map[string]met{}},
+		functions: map[string]bool{}, routines: map[string]bool{}, lookup: e.lookup, limit: request.MaxColumns, madeUp: -1,
+		text: request.SQL, shapes: request.Shapes,
+		unnests: unnests{marks: map[int32]*origin{}, viewMarks: map[string]*origin{}, inner: map[*origin][]*unnest{},
+			within: map[string]met{}},
 	}
 	statement := must(output.ResolvedStatement())
 	switch x := statement.(type) {
@@ -104,7 +107,8 @@ type use struct {
 	length bool // it is only the length of an array that is used (unnest.go)
 }
 
-// read is a value that an operator, a condition or UNNEST took; what does not flow into the output from it is a use.
+// read is a value that an operator, a condition or UNNEST took; what does not flow into the output
+// from it is a use.
 type read struct {
 	value  *value
 	offset int
@@ -121,7 +125,8 @@ func (w *walk) use(in googlesql.UseIn, v *value, offset int) {
 	})
 }
 
-// valueTable is the output of SELECT AS STRUCT and SELECT AS VALUE: BigQuery answers with one column for each field.
+// valueTable is the output of SELECT AS STRUCT and SELECT AS VALUE: BigQuery answers with one
+// column for each field.
 func (w *walk) valueTable(c *gsql.ResolvedOutputColumn) {
 	column := must(c.Column())
 	kind, v := must(column.Type()), w.column(column)
@@ -175,7 +180,8 @@ func (w *walk) emit(name string, kind gsql.Googlesql_TypeNode, v *value) {
 	w.out = append(w.out, v)
 }
 
-// undotted refuses a field with a dot in its name. Paths are joined by dots: a field `a.b` would be taken for the field b of a.
+// undotted refuses a field with a dot in its name. Paths are joined by dots: a field `a.b` would be
+// taken for the field b of a.
 func undotted(t wire.Type) {
 	if t.Element != nil {
 		undotted(*t.Element)
@@ -229,9 +235,11 @@ func (w *walk) verify(s gsql.ResolvedNode) {
 // counts are numbers of nodes: table scans, column references, calls of table functions.
 type counts struct{ scans, refs, calls int }
 
-var countedKinds = []gsql.ResolvedNodeKind{gsql.ResolvedNodeKindResolvedTableScan, gsql.ResolvedNodeKindResolvedColumnRef, gsql.ResolvedNodeKindResolvedTvfscan}
+var countedKinds = []gsql.ResolvedNodeKind{gsql.ResolvedNodeKindResolvedTableScan, gsql.ResolvedNodeKindResolvedColumnRef,
+	gsql.ResolvedNodeKindResolvedTvfscan}
 
-// below adds the nodes of a tree. The engine finds them on its own, not below one that it has found: there it is asked again.
+// below adds the nodes of a tree. The engine finds them on its own, not below one that it has
+// found: there it is asked again.
 func (c *counts) below(n gsql.ResolvedNode) {
 	for _, found := range must(n.GetDescendantsWithKinds(countedKinds)) {
 		switch found.(type) {

@@ -7,7 +7,8 @@ import (
 	gsql "github.com/goccy/go-googlesql"
 )
 
-// BenchmarkBareAnalyzeStatement is the floor of an analysis: the engine alone, on SQL that it has not seen, with the table in its catalog.
+// BenchmarkBareAnalyzeStatement is the floor of an analysis: the engine alone, on SQL that it has
+// not seen, with the table in its catalog.
 func BenchmarkBareAnalyzeStatement(b *testing.B) {
 	e, err := shared()
 	if err != nil {
@@ -24,7 +25,8 @@ func BenchmarkBareAnalyzeStatement(b *testing.B) {
 	}
 }
 
-// BenchmarkAnswer is what a worker does with the same SQL: outline, analysis, lineage and its checks, without the pipe.
+// BenchmarkAnswer is what a worker does with the same SQL: outline, analysis, lineage and its
+// checks, without the pipe.
 func BenchmarkAnswer(b *testing.B) {
 	e, err := shared()
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/functions"
 )
 
-// function notes a function that a node calls, and returns the engine's own name for it, lower case. One that is not in the table is refused.
+// function notes a function that a node calls, and returns the engine's own name for it, lower
+// case. One that is not in the table is refused.
 func (w *walk) function(f *gsql.Function, n gsql.ResolvedNode) string {
 	if group := must(f.GetGroup()); group != builtinGroup {
 		refuse(location(n), "the function %s is not analysed", must(f.FullName(false)))
@@ -61,7 +62,8 @@ func (w *walk) call(n *gsql.ResolvedFunctionCall) *value {
 		return &value{element: merge(values...)}
 	}
 	values := w.operands(arguments)
-	// Lambdas come with their call's arguments in a list of their own; their parameters range over the arrays among them.
+	// Lambdas come with their call's arguments in a list of their own; their parameters range over
+	// the arrays among them.
 	generic := must(n.GenericArgumentList())
 	for _, g := range generic {
 		if x := must(g.Expr()); x != nil {
@@ -86,7 +88,8 @@ func (w *walk) call(n *gsql.ResolvedFunctionCall) *value {
 	return derive(values...)
 }
 
-// near is the place of the first of these nodes whose place is known: the engine computes what is ordered or grouped elsewhere.
+// near is the place of the first of these nodes whose place is known: the engine computes what is
+// ordered or grouped elsewhere.
 func near(nodes ...gsql.ResolvedNode) int {
 	for _, n := range nodes {
 		if at := location(n); at >= 0 {

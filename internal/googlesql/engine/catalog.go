@@ -10,8 +10,8 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
-// lookup is the engine's view of the project: exactly the tables and routines of the request, by exact case. The binding calls it while the
-// engine is locked, so it only looks things up.
+// lookup is the engine's view of the project: exactly the tables and routines of the request, by
+// exact case. The binding calls it while the engine is locked, so it only looks things up.
 type lookup struct {
 	gsql.CatalogCallbackDefaults
 	tables         map[string]*table // by full name, as the others
@@ -29,7 +29,8 @@ type table struct {
 	columns []wire.Field
 }
 
-// routine is a scalar function of a dataset, and the columns of tables that its body reads into its result.
+// routine is a scalar function of a dataset, and the columns of tables that its body reads into its
+// result.
 type routine struct {
 	function *gsql.Function
 	sources  []string
@@ -133,7 +134,8 @@ func (l *lookup) FindType(path []string, _ *gsql.FindOptions) (gsql.Googlesql_Ty
 	return nil, absent("Type", path)
 }
 
-// prepare points the lookup at the request's tables and routines, building those that this worker has not seen.
+// prepare points the lookup at the request's tables and routines, building those that this worker
+// has not seen.
 func (e *engine) prepare(request *wire.AnalyzeRequest) {
 	e.lookup.tables = make(map[string]*table, len(request.Tables))
 	e.lookup.project, e.lookup.dataset, e.lookup.missing = request.Project, request.Dataset, ""

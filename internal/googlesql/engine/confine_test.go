@@ -17,7 +17,8 @@ import (
 
 const confinedVar = "BQGATE_TEST_CONFINED"
 
-// TestConfined runs this test again in a process of its own, which confines itself and then tries what an attacker in a worker would.
+// TestConfined runs this test again in a process of its own, which confines itself and then tries
+// what an attacker in a worker would.
 func TestConfined(t *testing.T) {
 	if os.Getenv(confinedVar) == "" {
 		command := exec.Command(os.Args[0], "-test.run=^TestConfined$", "-test.v")

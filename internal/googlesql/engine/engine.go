@@ -7,7 +7,8 @@ import (
 	gsql "github.com/goccy/go-googlesql"
 )
 
-// Revision names the SQL engine and the version of bqgate's reading of it. It is part of every cache key.
+// Revision names the SQL engine and the version of bqgate's reading of it. It is part of every
+// cache key.
 const Revision = "googlesql-36dd14aa/go-googlesql-0.4.0/lineage-3"
 
 // engine holds what a worker sets up once. The process has one; the binding cannot make two.
@@ -27,7 +28,8 @@ type engine struct {
 	functions      map[string]*gsql.Function             // of datasets, by digest
 	tableFunctions map[string]*gsql.FixedOutputSchemaTVF // by digest
 
-	// pinned keeps Go wrappers reachable whose C++ objects the catalog points to: the binding's finalizers would free them.
+	// pinned keeps Go wrappers reachable whose C++ objects the catalog points to: the binding's
+	// finalizers would free them.
 	pinned []any
 
 	size   *os.File // /proc/self/statm
@@ -68,8 +70,9 @@ func newEngine() (e *engine, err error) {
 	return e, err
 }
 
-// bigqueryLanguage is GoogleSQL as BigQuery speaks it, as nearly as the engine's switches allow. What BigQuery would not accept it
-// refuses itself; what matters is that nothing both accept means something else here.
+// bigqueryLanguage is GoogleSQL as BigQuery speaks it, as nearly as the engine's switches allow.
+// What BigQuery would not accept it refuses itself; what matters is that nothing both accept means
+// something else here.
 func bigqueryLanguage() *gsql.LanguageOptions {
 	l := start(gsql.NewLanguageOptions())
 	startup(l.EnableMaximumLanguageFeatures())
@@ -85,34 +88,38 @@ func bigqueryLanguage() *gsql.LanguageOptions {
 	for _, keyword := range []string{"QUALIFY", "GRAPH_TABLE", "MATCH_RECOGNIZE"} {
 		startup(l.EnableReservableKeyword(keyword, true))
 	}
-	startup(l.SetSupportedGenericEntityTypes([]string{"PROJECT", "ORGANIZATION", "BI_CAPACITY", "CAPACITY", "RESERVATION", "ASSIGNMENT", "DATA_POLICY"}))
+	startup(l.SetSupportedGenericEntityTypes([]string{"PROJECT", "ORGANIZATION", "BI_CAPACITY", "CAPACITY", "RESERVATION", "ASSIGNMENT",
+		"DATA_POLICY"}))
 	startup(l.SetSupportedGenericSubEntityTypes([]string{"REPLICA"}))
 	return l
 }
 
-// previews are features that BigQuery has and the engine counts as unfinished. What is not analysed is refused later, with a better sentence.
+// previews are features that BigQuery has and the engine counts as unfinished. What is not analysed
+// is refused later, with a better sentence.
 var previews = []gsql.LanguageFeature{
 	gsql.LanguageFeatureFeatureDifferentialPrivacy,
 	gsql.LanguageFeatureFeatureAnonymization,
 	gsql.LanguageFeatureFeatureCreateViewsWithColumnOptions,
 }
 
-// notBigQuery are released GoogleSQL features that BigQuery does not have and that change what a name means.
+// notBigQuery are released GoogleSQL features that BigQuery does not have and that change what a
+// name means.
 var notBigQuery = []gsql.LanguageFeature{
 	gsql.LanguageFeatureFeatureLateralColumnReferences,
 	gsql.LanguageFeatureFeatureAllowSlashPaths,
 	gsql.LanguageFeatureFeatureWithGroupRows,
 }
 
-// newOptions makes analyzer options: rewrites off, so that the tree says what the author wrote; a location on every node.
+// newOptions makes analyzer options: rewrites off, so that the tree says what the author wrote; a
+// location on every node.
 func (e *engine) newOptions(variables bool) *gsql.AnalyzerOptions {
 	o := start(gsql.NewAnalyzerOptions2())
 	startup(o.SetLanguage(e.language))
 	startup(o.SetParseLocationRecordType(gsql.ParseLocationRecordTypeParseLocationRecordFullNodeScope))
 	startup(o.SetPruneUnusedColumns(true))
 	startup(o.SetErrorMessageMode(gsql.ErrorMessageModeErrorMessageOneLine))
-	// BigQuery reads literals without a time zone in UTC, the engine in that of Los Angeles. The binding
-	// cannot make a time zone; the one that is not there is UTC.
+	// BigQuery reads literals without a time zone in UTC, the engine in that of Los Angeles. The
+	// binding cannot make a time zone; the one that is not there is UTC.
 	startup(o.SetDefaultTimeZone(nil))
 	if variables {
 		e.addSystemVariables(o)

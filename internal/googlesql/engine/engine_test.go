@@ -41,11 +41,13 @@ func ask(sql string) *wire.Request {
 	return &wire.Request{Analyze: &wire.AnalyzeRequest{SQL: sql, Tables: []wire.Table{people}, Project: "p", MaxColumns: 1000}}
 }
 
-// verify is what stands between a node the walk forgot and a wrong answer: a walk that saw nothing must be refused.
+// verify is what stands between a node the walk forgot and a wrong answer: a walk that saw nothing
+// must be refused.
 func TestVerifyRefusesWhatWasNotWalked(t *testing.T) {
 	e := testEngine(t)
 	for _, sql := range []string{
-		"SELECT ssn FROM d.people", "SELECT 1 AS a", "SELECT id FROM d.people WHERE ssn = '1'", "SELECT id FROM d.people TABLESAMPLE SYSTEM (10 PERCENT)",
+		"SELECT ssn FROM d.people", "SELECT 1 AS a", "SELECT id FROM d.people WHERE ssn = '1'",
+		"SELECT id FROM d.people TABLESAMPLE SYSTEM (10 PERCENT)",
 	} {
 		e.prepare(ask(sql).Analyze)
 		output, err := gsql.AnalyzeStatement(sql, e.options, e.catalog, e.factory)
@@ -64,13 +66,17 @@ func TestVerifyRefusesWhatWasNotWalked(t *testing.T) {
 	}
 }
 
-// Also where every field was read, the numbers of what was walked must be those of what is there: the printed tree says them too.
+// Also where every field was read, the numbers of what was walked must be those of what is there:
+// the printed tree says them too.
 func TestVerifyCountsWhatIsThere(t *testing.T) {
 	e := testEngine(t)
 	for _, sql := range []string{
-		"SELECT 1 AS a", "SELECT ssn FROM d.people", "SELECT id FROM d.people WHERE ssn = '1' AND id IN (SELECT id FROM d.people WHERE ssn > '2')",
-		"WITH w AS (SELECT MAX(ssn) AS m FROM d.people) SELECT a.m, b.m FROM w AS a JOIN w AS b ON a.m < b.m", "SELECT ARRAY(SELECT AS STRUCT p.id, q.ssn FROM d.people AS q WHERE q.id = p.id) FROM d.people AS p",
-		"SELECT ARRAY_FILTER([1, 2], x -> x > (SELECT MIN(id) FROM d.people)) AS a", "FROM d.people |> AGGREGATE COUNT(*) AS n GROUP BY ssn |> WHERE n > 1",
+		"SELECT 1 AS a", "SELECT ssn FROM d.people",
+		"SELECT id FROM d.people WHERE ssn = '1' AND id IN (SELECT id FROM d.people WHERE ssn > '2')",
+		"WITH w AS (SELECT MAX(ssn) AS m FROM d.people) SELECT a.m, b.m FROM w AS a JOIN w AS b ON a.m < b.m",
+		"SELECT ARRAY(SELECT AS STRUCT p.id, q.ssn FROM d.people AS q WHERE q.id = p.id) FROM d.people AS p",
+		"SELECT ARRAY_FILTER([1, 2], x -> x > (SELECT MIN(id) FROM d.people)) AS a",
+		"FROM d.people |> AGGREGATE COUNT(*) AS n GROUP BY ssn |> WHERE n > 1",
 	} {
 		e.prepare(ask(sql).Analyze)
 		output, err := gsql.AnalyzeStatement(sql, e.options, e.catalog, e.factory)
@@ -101,12 +107,15 @@ func TestVerifyCountsWhatIsThere(t *testing.T) {
 	}
 }
 
-// The engine traps when a catalog answers with nil. Every kind of lookup must be an error instead, and leave the engine healthy.
+// The engine traps when a catalog answers with nil. Every kind of lookup must be an error instead,
+// and leave the engine healthy.
 func TestAbsentObjects(t *testing.T) {
 	e := testEngine(t)
 	for _, sql := range []string{
-		"SELECT * FROM d.tvf(1)", "SELECT d.f(1)", "SELECT nope(1)", "CALL d.p()", "SELECT CAST(1 AS d.t)", "SELECT a.b.c", "GRAPH d.g MATCH (n) RETURN 1 AS x",
-		"SELECT * FROM ML.PREDICT(MODEL d.m, TABLE d.people)", "CREATE MODEL d.m REMOTE WITH CONNECTION us.c OPTIONS(endpoint='x')", "SELECT * FROM d.nope",
+		"SELECT * FROM d.tvf(1)", "SELECT d.f(1)", "SELECT nope(1)", "CALL d.p()", "SELECT CAST(1 AS d.t)", "SELECT a.b.c",
+		"GRAPH d.g MATCH (n) RETURN 1 AS x",
+		"SELECT * FROM ML.PREDICT(MODEL d.m, TABLE d.people)", "CREATE MODEL d.m REMOTE WITH CONNECTION us.c OPTIONS(endpoint='x')",
+		"SELECT * FROM d.nope",
 		"EXPORT DATA WITH CONNECTION us.c OPTIONS(uri='x') AS SELECT 1 AS a",
 	} {
 		reply := answer(e, ask(sql))
@@ -131,13 +140,16 @@ func settled(e *engine) int {
 	return e.resident()
 }
 
-// Memory must not grow with the number of statements: outputs, parsers and their options are freed by hand.
+// Memory must not grow with the number of statements: outputs, parsers and their options are freed
+// by hand.
 func TestMemoryIsFlat(t *testing.T) {
 	e := testEngine(t)
 	round := func(n int) {
 		for i := range n {
 			sql := fmt.Sprintf("SELECT ssn, %d AS n FROM d.people WHERE id IN (%s1)", i, strings.Repeat("1, ", 50))
-			if reply := answer(e, &wire.Request{Parse: &wire.ParseRequest{SQL: sql, MaxDepth: 100, MaxNodes: 1000, MaxStatements: 9}}); reply.Error != nil {
+			if reply := answer(e, &wire.Request{
+				Parse: &wire.ParseRequest{SQL: sql, MaxDepth: 100, MaxNodes: 1000, MaxStatements: 9},
+			}); reply.Error != nil {
 				t.Fatal(reply.Error)
 			}
 			if reply := answer(e, ask(sql)); reply.Error != nil {
@@ -159,7 +171,8 @@ func TestOffsetOf(t *testing.T) {
 		line, column int
 		want         int
 	}{
-		{"abc", 1, 1, 0}, {"abc", 1, 3, 2}, {"abc", 1, 9, 3}, {"a\nb", 2, 1, 2}, {"a\r\nb", 2, 1, 3}, {"a\rb", 2, 1, 2}, {"éx", 1, 2, 2}, {"😀x", 1, 2, 4},
+		{"abc", 1, 1, 0}, {"abc", 1, 3, 2}, {"abc", 1, 9, 3}, {"a\nb", 2, 1, 2}, {"a\r\nb", 2, 1, 3}, {"a\rb", 2, 1, 2}, {"éx", 1, 2, 2},
+		{"😀x", 1, 2, 4},
 		{"\tx", 1, 9, 1}, {"ab\tx", 1, 9, 3}, {"a", 5, 1, -1},
 	} {
 		if got := offsetOf(test.text, test.line, test.column); got != test.want {

@@ -17,7 +17,8 @@ func (w *walk) optional(in googlesql.UseIn, e gsql.ResolvedExprNode) {
 	}
 }
 
-// correlated counts references that only announce columns of an outer query; their values are known.
+// correlated counts references that only announce columns of an outer query; their values are
+// known.
 func (w *walk) correlated(refs []*gsql.ResolvedColumnRef) {
 	for _, r := range refs {
 		w.expression(r)
@@ -56,7 +57,8 @@ func (w *walk) computed(c gsql.ResolvedComputedColumnBaseNode) *value {
 	return nil
 }
 
-// operands evaluates what an operator takes. What it reads unchanged is noted: if it does not flow into the output it is a use.
+// operands evaluates what an operator takes. What it reads unchanged is noted: if it does not flow
+// into the output it is a use.
 func (w *walk) operands(expressions []gsql.ResolvedExprNode) []*value {
 	values := make([]*value, len(expressions))
 	for i, e := range expressions {

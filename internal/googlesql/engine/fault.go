@@ -22,8 +22,9 @@ const (
 
 const tooLarge = "the statement is too deep or too large to analyse"
 
-// refusal ends the analysis of a statement from anywhere in the walk. The walk visits hundreds of accessors, each of which may
-// fail: panicking with a refusal keeps the one line per field readable, and answer turns it into the reply's Error.
+// refusal ends the analysis of a statement from anywhere in the walk. The walk visits hundreds of
+// accessors, each of which may fail: panicking with a refusal keeps the one line per field
+// readable, and answer turns it into the reply's Error.
 type refusal struct{ *wire.Error }
 
 func refuse(offset int, format string, args ...any) {
@@ -45,7 +46,8 @@ func untrapped(err error) {
 	}
 }
 
-// must unwraps an accessor of the binding. An accessor fails only when the engine is broken or meets a node it has no Go type for.
+// must unwraps an accessor of the binding. An accessor fails only when the engine is broken or
+// meets a node it has no Go type for.
 func must[T any](v T, err error) T {
 	if err != nil {
 		untrapped(err)
@@ -86,7 +88,8 @@ func textError(text string, err error) *wire.Error {
 	}
 	result.Message = strings.ReplaceAll(result.Message, routineGroupWord, "")
 	if m := undeclaredParameter.FindStringSubmatch(result.Message); m != nil {
-		result.Code, result.Message = codeNotFound, fmt.Sprintf("the query parameter @%s is not declared; name it with its type in queryParameters", m[1])
+		result.Code, result.Message = codeNotFound,
+			fmt.Sprintf("the query parameter @%s is not declared; name it with its type in queryParameters", m[1])
 		return result
 	}
 	lower := strings.ToLower(authorsWords.ReplaceAllString(result.Message, ""))
@@ -110,8 +113,8 @@ func textError(text string, err error) *wire.Error {
 
 const maxMessage = 500 // bytes of what the engine says about a text
 
-// offsetOf inverts the engine's positions: lines end at \n, \r or \r\n, columns count characters, a tab runs to the next multiple
-// of eight.
+// offsetOf inverts the engine's positions: lines end at \n, \r or \r\n, columns count characters, a
+// tab runs to the next multiple of eight.
 func offsetOf(text string, line, column int) int {
 	offset := 0
 	for ; line > 1; line-- {

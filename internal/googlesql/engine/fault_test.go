@@ -14,25 +14,32 @@ import (
 func TestWordsOfTheAuthor(t *testing.T) {
 	e := testEngine(t)
 	for sql, want := range map[string]struct{ code, message string }{
-		"SELECT stack_id FROM d.people":                                     {codeNotFound, "Unrecognized name: stack_id"},
-		"SELECT bootstrap_key FROM d.people":                                {codeNotFound, "Unrecognized name: bootstrap_key"},
-		"SELECT ret_check FROM d.people":                                    {codeNotFound, "Unrecognized name: ret_check"},
-		"SELECT GOOGLESQL_RET_CHECK FROM d.people":                          {codeNotFound, "Unrecognized name: GOOGLESQL_RET_CHECK"},
-		"SELECT unimplemented FROM d.people":                                {codeNotFound, "Unrecognized name: unimplemented"},
-		"SELECT `wasm trap: x` FROM d.people":                               {codeNotFound, "Unrecognized name: `wasm trap: x`"},
-		"SELECT `a fault address out of bounds`":                            {codeNotFound, "Unrecognized name: `a fault address out of bounds`"},
-		"SELECT trap(1)":                                                    {codeNotFound, "Function not found: trap"},
-		"SELECT d.stack(1)":                                                 {codeNotFound, "Function not found: d.stack"},
-		"SELECT CAST(1 AS TRAP)":                                            {codeNotFound, "Type not found: TRAP"},
-		"SELECT p.stack FROM d.people AS p":                                 {codeNotFound, "Name stack not found inside p"},
-		"SELECT STRUCT(1 AS stack).trap":                                    {codeSyntax, "Field name trap does not exist in STRUCT<stack INT64>"},
-		"SELECT STRUCT(1 AS a)[6]":                                          {codeSyntax, "Field offset 6 is out of bounds in STRUCT<a INT64>"},
-		"SELECT DATE 'stack'":                                               {codeSyntax, "Invalid DATE literal"},
-		"SELECT 'not found' + 1":                                            {codeSyntax, `Could not cast literal "not found" to type DATE`},
-		"SELECT `not supported` FROM d.people":                              {codeNotFound, "Unrecognized name: `not supported`"},
-		"SELECT 1 AS a, `not supported` `not found` `x`":                    {codeSyntax, "Syntax error: Expected end of input but got identifier `x`"},
-		"SELECT 1 FROM d.people AS trap, d.people AS trap":                  {codeSyntax, "Duplicate table alias trap in the same FROM clause"},
-		"SELECT SUM(DISTINCT id) OVER (ORDER BY id) FROM d.people AS stack": {codeSyntax, "Window ORDER BY is not allowed if DISTINCT is specified"},
+		"SELECT stack_id FROM d.people":            {codeNotFound, "Unrecognized name: stack_id"},
+		"SELECT bootstrap_key FROM d.people":       {codeNotFound, "Unrecognized name: bootstrap_key"},
+		"SELECT ret_check FROM d.people":           {codeNotFound, "Unrecognized name: ret_check"},
+		"SELECT GOOGLESQL_RET_CHECK FROM d.people": {codeNotFound, "Unrecognized name: GOOGLESQL_RET_CHECK"},
+		"SELECT unimplemented FROM d.people":       {codeNotFound, "Unrecognized name: unimplemented"},
+		"SELECT `wasm trap: x` FROM d.people":      {codeNotFound, "Unrecognized name: `wasm trap: x`"},
+		"SELECT `a fault address out of bounds`": {codeNotFound,
+			"Unrecognized name: `a fault address out of bounds`"},
+		"SELECT trap(1)":                    {codeNotFound, "Function not found: trap"},
+		"SELECT d.stack(1)":                 {codeNotFound, "Function not found: d.stack"},
+		"SELECT CAST(1 AS TRAP)":            {codeNotFound, "Type not found: TRAP"},
+		"SELECT p.stack FROM d.people AS p": {codeNotFound, "Name stack not found inside p"},
+		"SELECT STRUCT(1 AS stack).trap": {codeSyntax,
+			"Field name trap does not exist in STRUCT<stack INT64>"},
+		"SELECT STRUCT(1 AS a)[6]": {codeSyntax,
+			"Field offset 6 is out of bounds in STRUCT<a INT64>"},
+		"SELECT DATE 'stack'": {codeSyntax, "Invalid DATE literal"},
+		"SELECT 'not found' + 1": {codeSyntax,
+			`Could not cast literal "not found" to type DATE`},
+		"SELECT `not supported` FROM d.people": {codeNotFound, "Unrecognized name: `not supported`"},
+		"SELECT 1 AS a, `not supported` `not found` `x`": {codeSyntax,
+			"Syntax error: Expected end of input but got identifier `x`"},
+		"SELECT 1 FROM d.people AS trap, d.people AS trap": {codeSyntax,
+			"Duplicate table alias trap in the same FROM clause"},
+		"SELECT SUM(DISTINCT id) OVER (ORDER BY id) FROM d.people AS stack": {codeSyntax,
+			"Window ORDER BY is not allowed if DISTINCT is specified"},
 	} {
 		t.Run(sql, func(t *testing.T) {
 			reply := answer(e, ask(sql))
@@ -64,7 +71,8 @@ func TestTraps(t *testing.T) {
 			}
 		})
 	}
-	if reply := e.guarded(7, func(*wire.Reply) { must(0, errors.New("a node without a type")) }); reply.Retire || reply.Error.Code != codeUnsupported {
+	if reply := e.guarded(7, func(*wire.Reply) { must(0, errors.New("a node without a type")) }); reply.Retire ||
+		reply.Error.Code != codeUnsupported {
 		t.Errorf("%+v", reply)
 	}
 }

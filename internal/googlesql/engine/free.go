@@ -6,8 +6,9 @@ import (
 	gsql "github.com/goccy/go-googlesql"
 )
 
-// The binding releases C++ objects in finalizers only, and Go's collector does not feel the engine's heap: without these, memory
-// grows to gigabytes. The methods exist in the binding but are not exported; each may be called more than once.
+// The binding releases C++ objects in finalizers only, and Go's collector does not feel the
+// engine's heap: without these, memory grows to gigabytes. The methods exist in the binding but are
+// not exported; each may be called more than once.
 
 //go:linkname freeAnalyzerOutput github.com/goccy/go-googlesql.(*AnalyzerOutput).free
 func freeAnalyzerOutput(*gsql.AnalyzerOutput)

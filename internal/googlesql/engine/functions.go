@@ -8,20 +8,23 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/functions"
 )
 
-// addBigQueryFunctions adds functions that BigQuery has and the engine has not. Their results are derived from all their arguments, like
-// those of every function, so only the signatures matter: the engine reads them from the declarations in the table.
+// addBigQueryFunctions adds functions that BigQuery has and the engine has not. Their results are
+// derived from all their arguments, like those of every function, so only the signatures matter:
+// the engine reads them from the declarations in the table.
 func (e *engine) addBigQueryFunctions() {
 	for _, f := range functions.All() {
 		if f.Declared == "" {
 			continue
 		}
-		output := start(gsql.AnalyzeStatement(fmt.Sprintf("CREATE TEMP FUNCTION f%s AS (NULL)", f.Declared), e.options, e.catalog, e.factory))
+		output := start(gsql.AnalyzeStatement(fmt.Sprintf("CREATE TEMP FUNCTION f%s AS (NULL)", f.Declared), e.options, e.catalog,
+			e.factory))
 		statement, ok := start(output.ResolvedStatement()).(*gsql.ResolvedCreateFunctionStmt)
 		if !ok {
 			panic("the declaration of " + f.Name + " is not one of a function")
 		}
 		e.pinned = append(e.pinned, output, statement)
-		options := &gsql.FunctionOptions{AllowExternalUsage: true, ArgumentsAreCoercible: true, SupportsOverClause: f.Analytic, SupportsSafeErrorMode: true}
+		options := &gsql.FunctionOptions{AllowExternalUsage: true, ArgumentsAreCoercible: true, SupportsOverClause: f.Analytic,
+			SupportsSafeErrorMode: true}
 		mode := gsql.FunctionEnums_ModeScalar
 		if f.Analytic {
 			mode = gsql.FunctionEnums_ModeAnalytic
@@ -30,7 +33,8 @@ func (e *engine) addBigQueryFunctions() {
 	}
 	// A declaration cannot say that the result has the type of an argument.
 	first, second := e.kind(gsql.SignatureArgumentKindArgTypeAny1), e.kind(gsql.SignatureArgumentKindArgTypeAny2)
-	by := &gsql.FunctionOptions{AllowExternalUsage: true, ArgumentsAreCoercible: true, SupportsSafeErrorMode: true, SupportsOverClause: true, SupportsWindowFraming: true}
+	by := &gsql.FunctionOptions{AllowExternalUsage: true, ArgumentsAreCoercible: true, SupportsSafeErrorMode: true,
+		SupportsOverClause: true, SupportsWindowFraming: true}
 	for _, name := range []string{"MAX_BY", "MIN_BY"} {
 		signature := start(gsql.NewFunctionSignature3(first, []*gsql.FunctionArgumentType{first, second}, 0))
 		e.addFunction(name, gsql.FunctionEnums_ModeAggregate, by, signature)

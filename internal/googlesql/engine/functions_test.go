@@ -6,8 +6,8 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/functions"
 )
 
-// Every function of the engine is either in the table or refused by not being there; what the table calls known, the engine must know, or the
-// sentence "not known to bqgate" would be a lie.
+// Every function of the engine is either in the table or refused by not being there; what the table
+// calls known, the engine must know, or the sentence "not known to bqgate" would be a lie.
 func TestFunctionTable(t *testing.T) {
 	e := testEngine(t)
 	has := map[string]bool{}
@@ -50,7 +50,8 @@ func TestFunctionTable(t *testing.T) {
 	t.Logf("%d functions of the engine are not in the table: %v", len(left), left)
 }
 
-// Literals without a time zone are in UTC: both ends of BigQuery's range fit, which they do in no other one.
+// Literals without a time zone are in UTC: both ends of BigQuery's range fit, which they do in no
+// other one.
 func TestLiteralsAreInUTC(t *testing.T) {
 	e := testEngine(t)
 	for _, sql := range []string{

@@ -7,8 +7,9 @@ import (
 	gsql "github.com/goccy/go-googlesql"
 )
 
-// kindOf is BigQuery's statementType word for a statement, or a word made the same way where BigQuery has none.
-// A block, a loop or a branch is a SCRIPT, as BigQuery calls the job that runs one.
+// kindOf is BigQuery's statementType word for a statement, or a word made the same way where
+// BigQuery has none. A block, a loop or a branch is a SCRIPT, as BigQuery calls the job that runs
+// one.
 func kindOf(n gsql.ASTStatementNode) string {
 	switch x := n.(type) {
 	case *gsql.ASTQueryStatement:
@@ -111,7 +112,8 @@ func objectWord(k gsql.SchemaObjectKind) string {
 	return "OBJECT"
 }
 
-// grantedOn is the kind of thing that GRANT and REVOKE are about: BigQuery counts external tables as tables, and every view as a view.
+// grantedOn is the kind of thing that GRANT and REVOKE are about: BigQuery counts external tables
+// as tables, and every view as a view.
 func grantedOn(n gsql.ASTStatementNode) string {
 	var words []string
 	count := must(n.NumChildren())

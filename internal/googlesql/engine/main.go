@@ -14,19 +14,22 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
-// A worker asks to be replaced once it holds so many columns of tables, which the engine keeps for life, or so many bytes in memory: a
-// large statement leaves its size behind.
+// A worker asks to be replaced once it holds so many columns of tables, which the engine keeps for
+// life, or so many bytes in memory: a large statement leaves its size behind.
 const (
 	maxColumns  = 50_000
 	maxResident = 300 << 20
 )
 
-// Main is the worker's loop: it answers frames from stdin on stdout until stdin ends. It must run in a process of its own, whose
-// memory limit and (empty) environment its parent has set. A returned error means that the process must end.
+// Main is the worker's loop: it answers frames from stdin on stdout until stdin ends. It must run
+// in a process of its own, whose memory limit and (empty) environment its parent has set. A
+// returned error means that the process must end.
 func Main(stdin io.Reader, stdout io.Writer) error {
 	runtime.GOMAXPROCS(2) // one for the engine, one that notices the parent's death while the engine is busy
 	debug.SetGCPercent(50)
-	debug.SetPanicOnFault(true) // the engine runs off its stack on deep input; without this the fault kills the process, with it the statement
+	// the engine runs off its stack on deep input; without this the fault kills the process, with
+	// it the statement
+	debug.SetPanicOnFault(true)
 
 	e, err := newEngine()
 	if err != nil {
@@ -50,8 +53,8 @@ func Main(stdin io.Reader, stdout io.Writer) error {
 	}
 }
 
-// endWithParent ends the process soon after its parent has died. The end of stdin says so too, but not while the engine is busy. (On
-// Linux the kernel has killed the process by then.)
+// endWithParent ends the process soon after its parent has died. The end of stdin says so too, but
+// not while the engine is busy. (On Linux the kernel has killed the process by then.)
 func endWithParent(parent int) {
 	for range time.Tick(time.Second) {
 		if os.Getppid() != parent {
@@ -60,7 +63,8 @@ func endWithParent(parent int) {
 	}
 }
 
-// brief is how many syntax nodes a text may have for its outline to wait for its analysis, since that takes about a millisecond. The analysis of a larger one may take until the deadline; its
+// brief is how many syntax nodes a text may have for its outline to wait for its analysis, since
+// that takes about a millisecond. The analysis of a larger one may take until the deadline; its
 // outline is there by then.
 const brief = 64
 
@@ -106,7 +110,8 @@ func (e *engine) serve(request *wire.Request, send func(...*wire.Reply) error) e
 	}))...)
 }
 
-// guarded never panics: what the engine or the walk trips over becomes an error of this statement, and the worker retires.
+// guarded never panics: what the engine or the walk trips over becomes an error of this statement,
+// and the worker retires.
 func (e *engine) guarded(id uint64, answer func(*wire.Reply)) (reply *wire.Reply) {
 	reply = &wire.Reply{ID: id}
 	begin := time.Now()
@@ -123,14 +128,16 @@ func (e *engine) guarded(id uint64, answer func(*wire.Reply)) (reply *wire.Reply
 	return reply
 }
 
-// worn reports whether the worker is to be replaced after an answer that took so long, a refusal among them. Memory takes time to fill: after what was quick it is not looked at each time.
+// worn reports whether the worker is to be replaced after an answer that took so long, a refusal
+// among them. Memory takes time to fill: after what was quick it is not looked at each time.
 func (e *engine) worn(took time.Duration) bool {
 	e.served++
 	look := e.served%16 == 0 || took > 2*time.Millisecond
 	return e.columns > maxColumns || look && e.resident() > maxResident
 }
 
-// resident is the size of the process in memory, in bytes. Where it is not known it counts as too large.
+// resident is the size of the process in memory, in bytes. Where it is not known it counts as too
+// large.
 func (e *engine) resident() int {
 	text := make([]byte, 128)
 	if e.size == nil {

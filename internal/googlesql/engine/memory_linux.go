@@ -9,9 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// letGo gives back the pages of the program itself that starting the engine has touched: the worker uses a small part of them from here on, and those come back one by one.
-// Kernels that keep the program's file in pages of 2 MB would bring back all of it, and would count it to each worker; so these are turned off. It is for the memory only: where the system does
-// not allow it the worker is larger.
+// letGo gives back the pages of the program itself that starting the engine has touched: the worker
+// uses a small part of them from here on, and those come back one by one. Kernels that keep the
+// program's file in pages of 2 MB would bring back all of it, and would count it to each worker; so
+// these are turned off. It is for the memory only: where the system does not allow it the worker is
+// larger.
 func letGo() {
 	_ = unix.Prctl(unix.PR_SET_THP_DISABLE, 1, 0, 0, 0)
 	maps, err := os.Open("/proc/self/maps")

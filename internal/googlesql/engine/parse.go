@@ -23,8 +23,8 @@ func (t *tree) free() {
 	}
 }
 
-// parsers are the options for parsing. They hold the arenas, where trees stay that are freed: so they are made anew after so many bytes of SQL, which leave a hundred times
-// as many there.
+// parsers are the options for parsing. They hold the arenas, where trees stay that are freed: so
+// they are made anew after so many bytes of SQL, which leave a hundred times as many there.
 type parsers struct {
 	options *gsql.ParserOptions
 	parsed  int
@@ -43,7 +43,8 @@ func (p *parsers) next(e *engine, text string) *gsql.ParserOptions {
 	return p.options
 }
 
-// statement is the only statement of the tree, if it stands at the head of the text as this SQL: offsets in the one are then offsets in the other.
+// statement is the only statement of the tree, if it stands at the head of the text as this SQL:
+// offsets in the one are then offsets in the other.
 func (t *tree) statement(script *wire.Script, sql string) gsql.ASTStatementNode {
 	if s := &script.Statements[0]; s.Start != 0 || t.text[:s.End] != sql {
 		return nil
@@ -52,7 +53,8 @@ func (t *tree) statement(script *wire.Script, sql string) gsql.ASTStatementNode 
 	return statement
 }
 
-// parse outlines a text. On a syntax error there is no script; over a limit, there is one, cut off where the limit was met.
+// parse outlines a text. On a syntax error there is no script; over a limit, there is one, cut off
+// where the limit was met.
 func (e *engine) parse(request *wire.ParseRequest, t *tree) (*wire.Script, *wire.Error) {
 	t.text = request.SQL
 	output, err := gsql.ParseScript(request.SQL, e.parsers.next(e, request.SQL), &gsql.ErrorMessageOptions{
@@ -78,7 +80,8 @@ func (e *engine) parse(request *wire.ParseRequest, t *tree) (*wire.Script, *wire
 	return o.script, limit
 }
 
-// outline is a walk over a syntax tree. Statements are addressed by index: the slice grows as the walk goes on.
+// outline is a walk over a syntax tree. Statements are addressed by index: the slice grows as the
+// walk goes on.
 type outline struct {
 	request *wire.ParseRequest
 	script  *wire.Script
@@ -125,7 +128,8 @@ func (o *outline) node(n gsql.ASTNode, statement, depth int) *wire.Error {
 	return nil
 }
 
-// identifiers counts what is below a path, which is identifiers and nothing else. Half of all syntax nodes are: they are not asked for one by one.
+// identifiers counts what is below a path, which is identifiers and nothing else. Half of all
+// syntax nodes are: they are not asked for one by one.
 func (o *outline) identifiers(path *gsql.ASTPathExpression, depth int) *wire.Error {
 	o.script.Nodes += int(must(path.NumNames()))
 	o.script.Depth = max(o.script.Depth, depth+1)
@@ -143,8 +147,9 @@ func (o *outline) limits(n gsql.ASTNode, depth int) *wire.Error {
 	return nil
 }
 
-// targets takes what a statement changes. By the grammar the first name that is a direct child of a statement other than a query is its
-// target, and the others are read; the statements about parts of a table name the table second.
+// targets takes what a statement changes. By the grammar the first name that is a direct child of a
+// statement other than a query is its target, and the others are read; the statements about parts
+// of a table name the table second.
 func (o *outline) targets(n gsql.ASTStatementNode, s *wire.Statement) {
 	var table *gsql.ASTPathExpression
 	switch x := n.(type) {
@@ -239,7 +244,8 @@ func (o *outline) collect(n gsql.ASTNode, s *wire.Statement) {
 // subscript are the words that look like functions in array[OFFSET(0)].
 var subscript = map[string]bool{"OFFSET": true, "ORDINAL": true, "SAFE_OFFSET": true, "SAFE_ORDINAL": true, "KEY": true, "SAFE_KEY": true}
 
-// userDefined reports whether a function's name can only be a routine of a dataset. One-part names are built-in or temporary.
+// userDefined reports whether a function's name can only be a routine of a dataset. One-part names
+// are built-in or temporary.
 func userDefined(parts []string) bool {
 	if len(parts) == 2 {
 		switch strings.ToUpper(parts[0]) {

@@ -11,7 +11,8 @@ import (
 // maxRounds bounds how often a recursive query is walked until its lineage no longer grows.
 const maxRounds = 64
 
-// setOperation carries each column from the inputs by position. Anything but UNION ALL compares whole rows.
+// setOperation carries each column from the inputs by position. Anything but UNION ALL compares
+// whole rows.
 func (w *walk) setOperation(n *gsql.ResolvedSetOperationScan) {
 	var inputs [][]*value
 	for _, item := range must(n.InputItemList()) {
@@ -109,5 +110,7 @@ func (w *walk) recursion(n *gsql.ResolvedRecursiveScan) {
 // counter defines the column that WITH DEPTH counts in, and gives the others.
 func (w *walk) counter(columns []*gsql.ResolvedColumn, depth *gsql.ResolvedColumn) []*gsql.ResolvedColumn {
 	w.define(depth, constant)
-	return slices.DeleteFunc(slices.Clone(columns), func(c *gsql.ResolvedColumn) bool { return must(c.ColumnId()) == must(depth.ColumnId()) })
+	return slices.DeleteFunc(slices.Clone(columns), func(c *gsql.ResolvedColumn) bool {
+		return must(c.ColumnId()) == must(depth.ColumnId())
+	})
 }

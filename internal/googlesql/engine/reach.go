@@ -9,9 +9,10 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
-// reach says of each table that a statement reads what hangs on which columns it has (wire.Reach). Resolving the text does
-// not tell: it is done with the columns that the catalog knows, and BigQuery may know others of a wildcard, of a table as
-// it was, of INFORMATION_SCHEMA. So this looks at the text alone, and where it is not sure it says yes.
+// reach says of each table that a statement reads what hangs on which columns it has (wire.Reach).
+// Resolving the text does not tell: it is done with the columns that the catalog knows, and
+// BigQuery may know others of a wildcard, of a table as it was, of INFORMATION_SCHEMA. So this
+// looks at the text alone, and where it is not sure it says yes.
 func reach(statement gsql.ASTStatementNode, text string, s *wire.Statement) {
 	if !doubtful(text, s) {
 		return
@@ -30,11 +31,13 @@ func reach(statement gsql.ASTStatementNode, text string, s *wire.Statement) {
 	}
 }
 
-// doubtful reports whether a statement names anything of which the columns may not be known for certain.
+// doubtful reports whether a statement names anything of which the columns may not be known for
+// certain.
 func doubtful(text string, s *wire.Statement) bool {
 	for i := range s.Paths {
 		p := &s.Paths[i]
-		if p.Place != nil && (p.Place.SystemTime != nil || strings.HasSuffix(p.Parts[len(p.Parts)-1], "*") || slices.Contains(p.Parts, informationSchema)) {
+		if p.Place != nil && (p.Place.SystemTime != nil || strings.HasSuffix(p.Parts[len(p.Parts)-1], "*") ||
+			slices.Contains(p.Parts, informationSchema)) {
 			return true
 		}
 	}
@@ -88,7 +91,8 @@ func children(n gsql.ASTNode, visit func(gsql.ASTNode)) {
 	}
 }
 
-// node walks what is in the scope of these names. nested says whether a query in it can name something around it.
+// node walks what is in the scope of these names. nested says whether a query in it can name
+// something around it.
 func (r *reaches) node(n gsql.ASTNode, in *names, nested bool) {
 	switch x := n.(type) {
 	case nil, *gsql.ASTSimpleType:
@@ -198,7 +202,8 @@ func (r *reaches) selects(n *gsql.ASTSelect, in *names, nested bool) *names {
 	return own
 }
 
-// from walks a FROM clause and takes the names of its tables. A subquery in it sees what is around the SELECT, not what stands beside it.
+// from walks a FROM clause and takes the names of its tables. A subquery in it sees what is around
+// the SELECT, not what stands beside it.
 func (r *reaches) from(n gsql.ASTNode, own *names, nested bool) {
 	switch x := n.(type) {
 	case *gsql.ASTTablePathExpression:
@@ -350,7 +355,8 @@ func (own *names) whole(name string) {
 	}
 }
 
-// named notes the first part of a name with the tables that it passes on the way out, and gives the SELECT that has a table of that name.
+// named notes the first part of a name with the tables that it passes on the way out, and gives the
+// SELECT that has a table of that name.
 func (r *reaches) named(first string, in *names) *names {
 	for own := in; own != nil; own = own.outer {
 		if own.variables[first] {

@@ -10,8 +10,9 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
-// routineGroup is the group of functions of datasets. The engine knows their signatures only: their bodies are analysed on their own, as the statements
-// that would create them, and the gateway puts the two together.
+// routineGroup is the group of functions of datasets. The engine knows their signatures only: their
+// bodies are analysed on their own, as the statements that would create them, and the gateway puts
+// the two together.
 const routineGroup = "routine"
 
 // routineGroupWord is how the engine begins the name of such a function in a complaint.
@@ -20,7 +21,8 @@ const routineGroupWord = "ROUTINE:"
 func (e *engine) newFunction(f *wire.Function) *gsql.Function {
 	result := must(gsql.NewFunctionArgumentType3(e.typeOf(f.Result, f.Name), 1))
 	signature := must(gsql.NewFunctionSignature3(result, e.arguments(f.Arguments, f.Name), 0))
-	made := must(gsql.NewFunction2(strings.Split(f.Name, "."), routineGroup, gsql.FunctionEnums_ModeScalar, []*gsql.FunctionSignature{signature}))
+	made := must(gsql.NewFunction2(strings.Split(f.Name, "."), routineGroup, gsql.FunctionEnums_ModeScalar,
+		[]*gsql.FunctionSignature{signature}))
 	e.pinned = append(e.pinned, result, signature, made)
 	return made
 }
@@ -39,8 +41,8 @@ func (e *engine) newTableFunction(f *wire.TableFunction) *gsql.FixedOutputSchema
 	return made
 }
 
-// arguments are those of a routine, with their names, by which a call may give them. The binding has
-// no way to name an argument, but the engine's own reading of a declaration does.
+// arguments are those of a routine, with their names, by which a call may give them. The binding
+// has no way to name an argument, but the engine's own reading of a declaration does.
 func (e *engine) arguments(fields []wire.Field, of string) []*gsql.FunctionArgumentType {
 	if len(fields) == 0 {
 		return nil
@@ -79,8 +81,9 @@ func (w *walk) routine(f *gsql.Function) *routine {
 	return r
 }
 
-// routineCall derives a result from the arguments and from what the body reads. The body runs wherever the call stands and
-// whatever becomes of its value, and may fail; so what it reads is a use as well.
+// routineCall derives a result from the arguments and from what the body reads. The body runs
+// wherever the call stands and whatever becomes of its value, and may fail; so what it reads is a
+// use as well.
 func (w *walk) routineCall(n *gsql.ResolvedFunctionCall, r *routine) *value {
 	must(n.Signature())
 	must(n.ErrorMode())
@@ -107,8 +110,9 @@ func (w *walk) origin(names []string) *value {
 	return v
 }
 
-// tableFunction defines the columns of a table function's result, as columns of a table named "project.dataset.function()". What its arguments carry decides about every
-// row and may stand in every column.
+// tableFunction defines the columns of a table function's result, as columns of a table named
+// "project.dataset.function()". What its arguments carry decides about every row and may stand in
+// every column.
 func (w *walk) tableFunction(n *gsql.ResolvedTVFScan) {
 	name := must(must(n.Tvf()).FullName(false))
 	tvf, ok := w.lookup.tableFunctions[name]
@@ -151,7 +155,8 @@ func (w *walk) tableFunction(n *gsql.ResolvedTVFScan) {
 // functionBody is the value of a function's body: the statement's one output column.
 func (w *walk) functionBody(s *gsql.ResolvedCreateFunctionStmt) {
 	body := must(s.FunctionExpression())
-	if body == nil || must(s.OptionListSize()) > 0 || must(s.IsAggregate()) || must(s.IsRemote()) || !slices.Contains([]string{"", "SQL"}, strings.ToUpper(must(s.Language()))) {
+	if body == nil || must(s.OptionListSize()) > 0 || must(s.IsAggregate()) || must(s.IsRemote()) ||
+		!slices.Contains([]string{"", "SQL"}, strings.ToUpper(must(s.Language()))) {
 		refuse(-1, "it is no function of plain SQL")
 	}
 	w.emit("", must(s.ReturnType()), w.expression(body))

@@ -175,8 +175,8 @@ func (w *walk) tableScan(n *gsql.ResolvedTableScan) {
 }
 
 // nameOf is where a table's name stands in a reference that starts at an offset: the engine's place
-// of FROM t as a query of its own includes the word FROM, and parentheses around them. A name cannot
-// begin with that word unless it is back-quoted.
+// of FROM t as a query of its own includes the word FROM, and parentheses around them. A name
+// cannot begin with that word unless it is back-quoted.
 func nameOf(text string, at int) int {
 	if at < 0 || at >= len(text) {
 		return at
@@ -190,7 +190,8 @@ var fromWord = regexp.MustCompile(`^(?:\(` + space + `)*(?i:FROM)\b` + space)
 
 const space = `(?:\s+|/\*(?s:.*?)\*/|(?:--|#)[^\r\n]*(?:[\r\n]|$))*`
 
-// project computes columns. Those that a FULL JOIN makes of USING are one side's or the other's, as they are.
+// project computes columns. Those that a FULL JOIN makes of USING are one side's or the other's, as
+// they are.
 func (w *walk) project(n *gsql.ResolvedProjectScan) {
 	input := must(n.InputScan())
 	w.scan(input)
@@ -204,8 +205,8 @@ func (w *walk) project(n *gsql.ResolvedProjectScan) {
 	}
 }
 
-// coalesced defines a column of USING in a FULL JOIN; false for one that the author wrote. What the engine makes up refers to columns that
-// stand nowhere in the text.
+// coalesced defines a column of USING in a FULL JOIN; false for one that the author wrote. What the
+// engine makes up refers to columns that stand nowhere in the text.
 func (w *walk) coalesced(c *gsql.ResolvedComputedColumn) bool {
 	call, ok := must(c.Expr()).(*gsql.ResolvedFunctionCall)
 	if !ok || must(must(call.Function()).FullName(false)) != "coalesce" {
@@ -227,8 +228,8 @@ func (w *walk) coalesced(c *gsql.ResolvedComputedColumn) bool {
 	return true
 }
 
-// sample keeps some of the rows. Which ones depends on how the table is stored, and so on what it was sorted by: every column that is
-// read from it counts.
+// sample keeps some of the rows. Which ones depends on how the table is stored, and so on what it
+// was sorted by: every column that is read from it counts.
 func (w *walk) sample(n *gsql.ResolvedSampleScan) {
 	input := must(n.InputScan())
 	w.scan(input)

@@ -8,8 +8,9 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql"
 )
 
-// statement walks a whole statement. What a statement writes are its output columns, as if its query had been asked; what decides
-// which rows it touches are uses. In UPDATE, MERGE and VALUES, where expressions go straight into columns of the target, what they read is a use.
+// statement walks a whole statement. What a statement writes are its output columns, as if its
+// query had been asked; what decides which rows it touches are uses. In UPDATE, MERGE and VALUES,
+// where expressions go straight into columns of the target, what they read is a use.
 func (w *walk) statement(s gsql.ResolvedStatementNode) {
 	switch n := s.(type) {
 	case *gsql.ResolvedQueryStmt:
@@ -55,7 +56,8 @@ func (w *walk) statement(s gsql.ResolvedStatementNode) {
 	}
 }
 
-// outputs are the columns of a query's result. BigQuery makes one column of each field of SELECT AS STRUCT and SELECT AS VALUE.
+// outputs are the columns of a query's result. BigQuery makes one column of each field of SELECT AS
+// STRUCT and SELECT AS VALUE.
 func (w *walk) outputs(columns []*gsql.ResolvedOutputColumn, valueTable bool) {
 	if valueTable {
 		if len(columns) != 1 {
@@ -100,7 +102,8 @@ func (w *walk) viewed(n viewing) {
 	must(n.Sql())
 }
 
-// settings are OPTIONS. A value is computed before the statement runs, so a column in it steers whatever the option does.
+// settings are OPTIONS. A value is computed before the statement runs, so a column in it steers
+// whatever the option does.
 func (w *walk) settings(options []*gsql.ResolvedOption) {
 	for _, o := range options {
 		must(o.Qualifier())
@@ -126,7 +129,8 @@ func (w *walk) definitions(definitions []*gsql.ResolvedColumnDefinition, outputs
 	}
 }
 
-// layout is how a new table is stored: that shows in what a reader pays and, with PARTITION BY, in the names of partitions.
+// layout is how a new table is stored: that shows in what a reader pays and, with PARTITION BY, in
+// the names of partitions.
 func (w *walk) layout(lists ...[]gsql.ResolvedExprNode) {
 	for _, list := range lists {
 		for _, e := range list {

@@ -12,11 +12,12 @@ var scalarTypes = []string{
 	"INTERVAL", "RANGE<DATE>", "RANGE<DATETIME>", "RANGE<TIMESTAMP>",
 }
 
-// aliasesOfINT64 are names that the engine does not have: "INT, SMALLINT, INTEGER, BIGINT, TINYINT, and
-// BYTEINT are aliases for INT64" (BigQuery, Data types). It has those of the other types.
+// aliasesOfINT64 are names that the engine does not have: "INT, SMALLINT, INTEGER, BIGINT, TINYINT,
+// and BYTEINT are aliases for INT64" (BigQuery, Data types). It has those of the other types.
 var aliasesOfINT64 = []string{"INT", "SMALLINT", "INTEGER", "BIGINT", "TINYINT", "BYTEINT"}
 
-// typeOf builds the engine's type. What names the column or parameter, for the refusal of a type that is not known.
+// typeOf builds the engine's type. What names the column or parameter, for the refusal of a type
+// that is not known.
 func (e *engine) typeOf(t wire.Type, what string) gsql.Googlesql_TypeNode {
 	var made gsql.Googlesql_TypeNode
 	switch {

@@ -235,7 +235,9 @@ func (w *walk) carriers() map[*origin][]wire.Carrier {
 
 func sameUnnest(a, b *wire.Unnest) bool {
 	return a.Rows == b.Rows && slices.Equal(a.Arrays, b.Arrays) &&
-		slices.EqualFunc(a.Carriers, b.Carriers, func(x, y wire.Carrier) bool { return x.Column == y.Column && slices.Equal(x.Path, y.Path) })
+		slices.EqualFunc(a.Carriers, b.Carriers, func(x, y wire.Carrier) bool {
+			return x.Column == y.Column && slices.Equal(x.Path, y.Path)
+		})
 }
 
 // distinct are the UNNESTs of a list, each once: a WITH query may read another many times.

@@ -5,9 +5,10 @@ import (
 	"slices"
 )
 
-// origin is one leaf column of a base table: "project.dataset.table.column.field". There is one origin for each leaf in an
-// analysis, so they compare by pointer. generated is the origin of literals, parameters and everything else that no column holds. A mark is
-// no column either: it follows the elements of one UNNEST (unnest.go).
+// origin is one leaf column of a base table: "project.dataset.table.column.field". There is one
+// origin for each leaf in an analysis, so they compare by pointer. generated is the origin of
+// literals, parameters and everything else that no column holds. A mark is no column either: it
+// follows the elements of one UNNEST (unnest.go).
 type origin struct {
 	name string
 	mark bool
@@ -21,8 +22,8 @@ type source struct {
 	derived bool
 }
 
-// value is what a column or an expression carries. A value without sources, fields and element is a constant. Values are shared and
-// never changed once they are made.
+// value is what a column or an expression carries. A value without sources, fields and element is a
+// constant. Values are shared and never changed once they are made.
 type value struct {
 	own     []source // of the value as a whole, and so of each of its parts
 	names   []string // of a STRUCT, as the engine spells them; "" for an anonymous field
@@ -99,8 +100,9 @@ func derive(values ...*value) *value {
 	return &value{own: union(all)}
 }
 
-// merge is a value that is one of several: a row of a UNION ALL, an element of an array. Where one of them has sources at a leaf and
-// another has none, the leaf gets the source generated, since the author chose some of what stands there.
+// merge is a value that is one of several: a row of a UNION ALL, an element of an array. Where one
+// of them has sources at a leaf and another has none, the leaf gets the source generated, since the
+// author chose some of what stands there.
 func merge(values ...*value) *value {
 	if len(values) == 1 {
 		return values[0]

@@ -6,8 +6,9 @@ import (
 	gsql "github.com/goccy/go-googlesql"
 )
 
-// systemVariables are the system variables that BigQuery documents, with their types. Those that say in what surroundings a query runs are
-// values like those of a literal; the others speak of jobs, scripts and errors that belong to the gateway.
+// systemVariables are the system variables that BigQuery documents, with their types. Those that
+// say in what surroundings a query runs are values like those of a literal; the others speak of
+// jobs, scripts and errors that belong to the gateway.
 var systemVariables = map[string]struct {
 	kind    string
 	refused bool

@@ -22,14 +22,18 @@ func TestLookup(t *testing.T) {
 		"deterministic_encrypt": {Name: "DETERMINISTIC_ENCRYPT",
 			Refused: "it works with keys, and what it writes hides a value from every mask"},
 	} {
-		if got, ok := Lookup(name); !ok || got != want {
-			t.Errorf("Lookup(%q) = %+v, %t, want %+v", name, got, ok, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got, ok := Lookup(name); !ok || got != want {
+				t.Errorf("Lookup(%q) = %+v, %t, want %+v", name, got, ok, want)
+			}
+		})
 	}
 	for _, name := range []string{"", "NOPE", "NET.NOPE", "net", "AI", "$nope", "$UPPER", "AEADX.F"} {
-		if f, ok := Lookup(name); ok {
-			t.Errorf("Lookup(%q) = %+v, want nothing", name, f)
-		}
+		t.Run(name, func(t *testing.T) {
+			if f, ok := Lookup(name); ok {
+				t.Errorf("Lookup(%q) = %+v, want nothing", name, f)
+			}
+		})
 	}
 }
 
@@ -38,9 +42,11 @@ func TestRefusalNamesTheFunction(t *testing.T) {
 		"upper": "", "nope": "the function NOPE is not known to bqgate",
 		"ml.predict": "the function ML.PREDICT is not supported: it sends data to a model, or runs one that is not known",
 	} {
-		if got := Refusal(name); got != want {
-			t.Errorf("Refusal(%q) = %q, want %q", name, got, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := Refusal(name); got != want {
+				t.Errorf("Refusal(%q) = %q, want %q", name, got, want)
+			}
+		})
 	}
 }
 

@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"reflect"
 	"strings"
@@ -22,7 +23,7 @@ func TestFrames(t *testing.T) {
 			t.Errorf("read %+v, %v, want %s", h, err, name)
 		}
 	}
-	if err := ReadFrame(&b, &Hello{}); err != io.EOF {
+	if err := ReadFrame(&b, &Hello{}); !errors.Is(err, io.EOF) {
 		t.Errorf("at the end: %v, want io.EOF", err)
 	}
 	if err := WriteFrame(&b, strings.Repeat("x", MaxFrame)); err == nil || b.Len() > 0 {
@@ -39,9 +40,12 @@ func TestBrokenFrames(t *testing.T) {
 		"empty":         "\x00\x00\x00\x00",
 		"another type":  "\x00\x00\x00\x02[]",
 	} {
-		if err := ReadFrame(strings.NewReader(input), &Hello{}); err == nil || errors.Is(err, io.EOF) && err == io.EOF {
-			t.Errorf("%s: %v, want an error that is not a clean end", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			if err := ReadFrame(strings.NewReader(input), &Hello{}); err == nil ||
+				err == io.EOF { //nolint:errorlint // a clean end is io.EOF itself
+				t.Errorf("%s: %v, want an error that is not a clean end", name, err)
+			}
+		})
 	}
 }
 
@@ -63,18 +67,21 @@ func FuzzReadFrame(f *testing.F) {
 // An answer that says nothing is an answer: `ASSERT FALSE` has no columns, tables or uses.
 func TestEmptyAnswersArrive(t *testing.T) {
 	var b bytes.Buffer
-	for _, sent := range []any{Reply{Analysis: &Analysis{}}, Reply{Script: &Script{}}, Reply{Error: &Error{}}, Request{Parse: &ParseRequest{Ahead: &AnalyzeRequest{}}}, Request{Analyze: &AnalyzeRequest{}}} {
-		if err := WriteFrame(&b, sent); err != nil {
-			t.Fatal(err)
-		}
-		got := reflect.New(reflect.TypeOf(sent))
-		if err := ReadFrame(&b, got.Interface()); err != nil {
-			t.Fatal(err)
-		}
-		for i := range got.Elem().NumField() {
-			if was, is := reflect.ValueOf(sent).Field(i), got.Elem().Field(i); was.IsZero() != is.IsZero() {
-				t.Errorf("%+v arrived as %+v", sent, got.Elem().Interface())
+	for _, sent := range []any{Reply{Analysis: &Analysis{}}, Reply{Script: &Script{}}, Reply{Error: &Error{}},
+		Request{Parse: &ParseRequest{Ahead: &AnalyzeRequest{}}}, Request{Analyze: &AnalyzeRequest{}}} {
+		t.Run(fmt.Sprint(sent), func(t *testing.T) {
+			if err := WriteFrame(&b, sent); err != nil {
+				t.Fatal(err)
 			}
-		}
+			got := reflect.New(reflect.TypeOf(sent))
+			if err := ReadFrame(&b, got.Interface()); err != nil {
+				t.Fatal(err)
+			}
+			for i := range got.Elem().NumField() {
+				if was, is := reflect.ValueOf(sent).Field(i), got.Elem().Field(i); was.IsZero() != is.IsZero() {
+					t.Errorf("%+v arrived as %+v", sent, got.Elem().Interface())
+				}
+			}
+		})
 	}
 }

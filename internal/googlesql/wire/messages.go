@@ -2,7 +2,8 @@ package wire
 
 import "strings"
 
-// Hello is the first frame of a worker. A worker whose Version differs from the gateway's own is not used.
+// Hello is the first frame of a worker. A worker whose Version differs from the gateway's own is
+// not used.
 type Hello struct {
 	Version string `json:"version"` // Version of the binary that wrote it
 	Engine  string `json:"engine"`  // the SQL engine's name and revision; part of every cache key
@@ -20,10 +21,12 @@ type Request struct {
 	Analyze *AnalyzeRequest `json:"analyze,omitzero"`
 }
 
-// Reply answers the request of the same ID. Error is set when the question was understood and the SQL was not.
+// Reply answers the request of the same ID. Error is set when the question was understood and the
+// SQL was not.
 //
-// A request has one reply; a ParseRequest with Ahead may have two. More in the first one says that the second follows, which is that to Ahead: the very
-// reply that an AnalyzeRequest with the tables Given would have had.
+// A request has one reply; a ParseRequest with Ahead may have two. More in the first one says that
+// the second follows, which is that to Ahead: the very reply that an AnalyzeRequest with the tables
+// Given would have had.
 type Reply struct {
 	ID       uint64    `json:"id"`
 	Script   *Script   `json:"script,omitzero"`
@@ -34,7 +37,8 @@ type Reply struct {
 	Retire   bool      `json:"retire,omitzero"` // the worker asks to be replaced before the next request
 }
 
-// Error says what the engine found wrong. Offset is a byte offset in the request's SQL, -1 where unknown.
+// Error says what the engine found wrong. Offset is a byte offset in the request's SQL, -1 where
+// unknown.
 type Error struct {
 	Code    string `json:"code"` // a googlesql.ErrorCode
 	Message string `json:"message"`
@@ -48,15 +52,17 @@ type ParseRequest struct {
 	MaxNodes      int    `json:"maxNodes"`      // syntax nodes in all
 	MaxStatements int    `json:"maxStatements"` // statements, nested ones included
 
-	// Ahead is what the gateway will ask next if the text is what it looks like: one SELECT that names tables of this request and nothing else that is not built in. Then
-	// the worker goes on with that question, given the tables that the text names and no others, instead of waiting for it. Its SQL is empty: it is the
-	// statement's, normalized. If the text is anything else, or over a limit, nothing comes of it.
+	// Ahead is what the gateway will ask next if the text is what it looks like: one SELECT that
+	// names tables of this request and nothing else that is not built in. Then the worker goes on
+	// with that question, given the tables that the text names and no others, instead of waiting
+	// for it. Its SQL is empty: it is the statement's, normalized. If the text is anything else, or
+	// over a limit, nothing comes of it.
 	Ahead     *AnalyzeRequest `json:"ahead,omitzero"`
 	MaxTables int             `json:"maxTables,omitzero"` // references to tables, above which Ahead is left alone
 }
 
-// Script is the outline of a text: its statements in text order, those inside blocks, loops and procedures after the
-// statement that holds them. It is complete only if the reply has no Error.
+// Script is the outline of a text: its statements in text order, those inside blocks, loops and
+// procedures after the statement that holds them. It is complete only if the reply has no Error.
 type Script struct {
 	Statements []Statement `json:"statements"`
 	Nodes      int         `json:"nodes"`
@@ -90,8 +96,9 @@ type Path struct {
 	Place *Place `json:"place,omitzero"`
 }
 
-// Place is the part of the text that a table reference takes up, with what may stand around the table's name. Spans are half-open byte
-// ranges of the text; a nil one means that the part is not there.
+// Place is the part of the text that a table reference takes up, with what may stand around the
+// table's name. Spans are half-open byte ranges of the text; a nil one means that the part is not
+// there.
 type Place struct {
 	Form  Form `json:"form"`
 	Whole Span `json:"whole"` // all of the reference: the name with everything below; for TABLE t with the word TABLE
@@ -107,22 +114,28 @@ type Place struct {
 	Pivot      *Span  `json:"pivot,omitzero"`      // of "PIVOT(…) AS x"; it ends the reference, an alias of the table stands before it
 	Unpivot    *Span  `json:"unpivot,omitzero"`    // of "UNPIVOT(…) AS x", as with Pivot
 	Other      bool   `json:"other,omitzero"`      // there is something else: nothing may be moved
-	// Subquery reports whether the text still parses with a parenthesised query in the place of the name (FormFrom: with its hint, FOR SYSTEM_TIME and
-	// TABLESAMPLE moved inside and an alias always written) or of Whole (FormTable, FormArgument).
+	// Subquery reports whether the text still parses with a parenthesised query in the place of the
+	// name (FormFrom: with its hint, FOR SYSTEM_TIME and TABLESAMPLE moved inside and an alias
+	// always written) or of Whole (FormTable, FormArgument).
 	Subquery bool `json:"subquery,omitzero"`
 	Reach
 }
 
-// Reach says what else in a statement hangs on which columns a table has. It is looked for where a table's columns may not be known for certain (engine/reach.go).
+// Reach says what else in a statement hangs on which columns a table has. It is looked for where a
+// table's columns may not be known for certain (engine/reach.go).
 type Reach struct {
-	// Row says that the table may be read as a whole, with columns that the text does not name: by a star, by its name as a value, by position.
+	// Row says that the table may be read as a whole, with columns that the text does not name: by
+	// a star, by its name as a value, by position.
 	Row bool `json:"row,omitzero"`
-	// Names begin unqualified names, lower case, in and below a query that reads the table and stands in another query's expression, or in a function: each is
-	// a column of the table if that has one, and something of what is around it if not. Names of GROUP BY and the like that are also aliases of SELECT are among them.
+	// Names begin unqualified names, lower case, in and below a query that reads the table and
+	// stands in another query's expression, or in a function: each is a column of the table if that
+	// has one, and something of what is around it if not. Names of GROUP BY and the like that are
+	// also aliases of SELECT are among them.
 	Names []string `json:"names,omitzero"`
 }
 
-// PseudoName reports whether a name is kept for the pseudo columns of tables. BigQuery allows no column of such a name, but aliases of it
+// PseudoName reports whether a name is kept for the pseudo columns of tables. BigQuery allows no
+// column of such a name, but aliases of it
 // (https://cloud.google.com/bigquery/docs/schemas#column_names).
 func PseudoName(name string) bool {
 	upper := strings.ToUpper(name)
@@ -183,7 +196,8 @@ type AnalyzeRequest struct {
 	TableFunctions []TableFunction `json:"tableFunctions,omitzero"`
 }
 
-// Function is a scalar SQL function of a dataset, whose body was analysed on its own. Its result is derived from its arguments and from Sources.
+// Function is a scalar SQL function of a dataset, whose body was analysed on its own. Its result is
+// derived from its arguments and from Sources.
 type Function struct {
 	Name      string   `json:"name"`   // project.dataset.function
 	Digest    string   `json:"digest"` // identifies name and signature together
@@ -192,7 +206,8 @@ type Function struct {
 	Sources   []string `json:"sources,omitzero"` // columns of tables that its body reads into the result
 }
 
-// TableFunction is a SQL table function of a dataset, whose query was analysed on its own. The walk names its columns as those of a table "project.dataset.function()".
+// TableFunction is a SQL table function of a dataset, whose query was analysed on its own. The walk
+// names its columns as those of a table "project.dataset.function()".
 type TableFunction struct {
 	Name      string  `json:"name"`
 	Digest    string  `json:"digest"` // identifies name, signature and columns together
@@ -230,7 +245,8 @@ type Field struct {
 	Pseudo bool   `json:"pseudo,omitzero"` // a column that * leaves out, such as _PARTITIONTIME
 }
 
-// Type is a GoogleSQL type. For ARRAY Element is set, for STRUCT Fields, otherwise Name is a scalar type's name.
+// Type is a GoogleSQL type. For ARRAY Element is set, for STRUCT Fields, otherwise Name is a scalar
+// type's name.
 type Type struct {
 	Name    string  `json:"name"`
 	Element *Type   `json:"element,omitzero"`
@@ -249,8 +265,9 @@ type Analysis struct {
 	Unnests   []Unnest `json:"unnests,omitzero"` // whose lengths are no use yet: what becomes of the output columns decides
 }
 
-// Unnest is an UNNEST of arrays whose elements are carried to output columns. The statement itself tells nothing more by it than these elements; whoever reads the
-// statement's result, where it is that of a view or a table function, and leaves the elements out, learns how many there are.
+// Unnest is an UNNEST of arrays whose elements are carried to output columns. The statement itself
+// tells nothing more by it than these elements; whoever reads the statement's result, where it is
+// that of a view or a table function, and leaves the elements out, learns how many there are.
 type Unnest struct {
 	Of       string    `json:"of,omitzero"` // in a request: the view, or the table function as "project.dataset.function()"
 	Arrays   []string  `json:"arrays"`      // leaf columns

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// Within reports whether an outline can be that of a text of so many bytes: the gateway cuts the text by what a worker says of it.
+// Within reports whether an outline can be that of a text of so many bytes: the gateway cuts the
+// text by what a worker says of it.
 func (s *Script) Within(size int) bool {
 	fits := func(start, end int) bool { return 0 <= start && start <= end && end <= size }
 	for i := range s.Statements {
@@ -50,8 +51,8 @@ func (p *Path) Spelled() []string {
 	return p.Parts
 }
 
-// Hides reports whether a table's name may be that of a WITH query, or an array of a row. The engine
-// tells: where it is neither, it asks for the table.
+// Hides reports whether a table's name may be that of a WITH query, or an array of a row. The
+// engine tells: where it is neither, it asks for the table.
 func (s *Statement) Hides(p *Path) bool {
 	first := strings.ToLower(p.Spelled()[0])
 	if len(p.Spelled()) == 1 {

@@ -1,5 +1,5 @@
-// Command worker is a SQL worker without the rest of bqgate, for tests outside package engine: they start it and do not link the
-// engine. It speaks frames on its standard streams; see package wire.
+// Command worker is a SQL worker without the rest of bqgate, for tests outside package engine: they
+// start it and do not link the engine. It speaks frames on its standard streams; see package wire.
 package main
 
 import (
