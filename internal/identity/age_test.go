@@ -13,7 +13,8 @@ func (g *gate) limit(d time.Duration) {
 	g.sessions.Access = func(s Subject) (time.Time, bool) { return s.Issued.Add(d), d > 0 }
 }
 
-// What a client is told of a session, and what people see in a list, ends when access with its token does; nobody is told of the minute for clocks but who comes within it.
+// What a client is told of a session, and what people see in a list, ends when access with its
+// token does; nobody is told of the minute for clocks but who comes within it.
 func TestASessionIsToldTheTokensAge(t *testing.T) {
 	for name, c := range map[string]struct {
 		age     time.Duration
@@ -43,7 +44,8 @@ func TestASessionIsToldTheTokensAge(t *testing.T) {
 					t.Fatal(err)
 				}
 				if c.seconds == 0 {
-					if says, _ := answer["error_description"].(string); recorder.Code != 400 || answer["error"] != "invalid_request" || !strings.Contains(says, issued.UTC().Format(time.RFC3339)) || !strings.Contains(says, "request a new one") {
+					if says, _ := answer["error_description"].(string); recorder.Code != 400 || answer["error"] != "invalid_request" ||
+						!strings.Contains(says, issued.UTC().Format(time.RFC3339)) || !strings.Contains(says, "request a new one") {
 						t.Errorf("status %d %v", recorder.Code, answer)
 					}
 					return
@@ -67,7 +69,8 @@ func TestASessionIsToldTheTokensAge(t *testing.T) {
 	}
 }
 
-// A session that is told a short life is banned for its whole one: whoever puts its record back into Redis opens nothing.
+// A session that is told a short life is banned for its whole one: whoever puts its record back
+// into Redis opens nothing.
 func TestAShortLifeIsBannedWhole(t *testing.T) {
 	onBoth(t, nil, func(t *testing.T, g *gate) {
 		g.limit(2 * time.Minute) // the token is a minute old

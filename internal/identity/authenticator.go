@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// Authenticator is the first step of every request: the Authorization header becomes a Subject. The zero Authenticator refuses everybody.
+// Authenticator is the first step of every request: the Authorization header becomes a Subject. The
+// zero Authenticator refuses everybody.
 type Authenticator struct {
 	Verifier *Verifier
 	Sessions *Sessions
@@ -21,8 +22,9 @@ func NewAuthenticator(verifier *Verifier, sessions *Sessions) (*Authenticator, e
 	return &Authenticator{Verifier: verifier, Sessions: sessions, Audience: verifier.config.Audience}, nil
 }
 
-// Authenticate takes the values of all Authorization headers of a request, each as it was sent. There must be exactly one, "Bearer" and one token: where two credentials
-// arrive, two readers may choose differently. Every error is an *Error.
+// Authenticate takes the values of all Authorization headers of a request, each as it was sent.
+// There must be exactly one, "Bearer" and one token: where two credentials arrive, two readers may
+// choose differently. Every error is an *Error.
 func (a *Authenticator) Authenticate(ctx context.Context, values []string) (Subject, error) {
 	raw, refused := a.bearer(values)
 	if refused != nil {
@@ -37,7 +39,8 @@ func (a *Authenticator) Authenticate(ctx context.Context, values []string) (Subj
 			return Subject{}, err
 		}
 		if issuer, ok := a.Verifier.issuers[subject.Issuer]; !ok || issuer.Name != subject.Name {
-			return Subject{}, refuse(CodeSession, nil, "the gateway session is of an issuer that is no longer configured; exchange a new OIDC token at /v1/token")
+			return Subject{}, refuse(CodeSession, nil,
+				"the gateway session is of an issuer that is no longer configured; exchange a new OIDC token at /v1/token")
 		}
 		return subject, nil
 	}
@@ -47,7 +50,8 @@ func (a *Authenticator) Authenticate(ctx context.Context, values []string) (Subj
 	}
 	subject.Token = a.Sessions.TokenDigest(raw)
 	if a.Sessions.Banned(subject.Token) {
-		return Subject{}, refuse(CodeRevoked, nil, "the token was revoked with a gateway session that it opened; request a new one from your identity provider")
+		return Subject{}, refuse(CodeRevoked, nil,
+			"the token was revoked with a gateway session that it opened; request a new one from your identity provider")
 	}
 	return subject, nil
 }
@@ -56,21 +60,25 @@ func (a *Authenticator) Authenticate(ctx context.Context, values []string) (Subj
 func (a *Authenticator) bearer(values []string) (string, *Error) {
 	switch {
 	case len(values) == 0 || len(values) == 1 && strings.TrimSpace(values[0]) == "":
-		return "", refuse(CodeMissing, nil, "no credential was sent; send `Authorization: Bearer` with an OIDC token of audience %q, or exchange one at /v1/token", a.Audience)
+		return "", refuse(CodeMissing, nil, "no credential was sent; send `Authorization: Bearer` with an OIDC token of audience %q, or "+
+			"exchange one at /v1/token", a.Audience)
 	case len(values) > 1:
 		return "", refuse(CodeMalformed, nil, "%d Authorization headers were sent; send one", len(values))
 	}
 	scheme, raw, ok := strings.Cut(values[0], " ")
 	if !ok || !strings.EqualFold(scheme, "Bearer") || !isToken68(raw) {
-		return "", refuse(CodeMalformed, nil, "the Authorization header is not `Bearer` and one token; send `Authorization: Bearer` with an OIDC token of audience %q", a.Audience)
+		return "", refuse(CodeMalformed, nil, "the Authorization header is not `Bearer` and one token; send `Authorization: Bearer` with "+
+			"an OIDC token of audience %q", a.Audience)
 	}
 	if len(raw) > maxTokenSize {
-		return "", refuse(CodeMalformed, nil, "the bearer token is longer than %d bytes; send the OIDC token as your identity provider issued it", maxTokenSize)
+		return "", refuse(CodeMalformed, nil,
+			"the bearer token is longer than %d bytes; send the OIDC token as your identity provider issued it", maxTokenSize)
 	}
 	return raw, nil
 }
 
-// isToken68 is the b64token of RFC 6750: no space, comma, quote or control character, so never two credentials in one value.
+// isToken68 is the b64token of RFC 6750: no space, comma, quote or control character, so never two
+// credentials in one value.
 func isToken68(s string) bool {
 	body := strings.TrimRight(s, "=")
 	return body != "" && !strings.ContainsFunc(body, func(r rune) bool {

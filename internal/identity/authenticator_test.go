@@ -16,10 +16,13 @@ func TestAuthorizationHeader(t *testing.T) {
 	other := g.issuer.mint(g.clock.now(), claims{"sub": "bob"})
 	session, _ := g.open(t, nil)
 
-	for name, value := range map[string]string{"token": "Bearer " + raw, "lower-case scheme": "bearer " + raw, "session": "Bearer " + session} {
-		if subject, err := g.auth.Authenticate(context.Background(), []string{value}); err != nil || subject.Sub != "alice" {
-			t.Errorf("%s: %+v, %v", name, subject, err)
-		}
+	for name, value := range map[string]string{"token": "Bearer " + raw, "lower-case scheme": "bearer " + raw,
+		"session": "Bearer " + session} {
+		t.Run(name, func(t *testing.T) {
+			if subject, err := g.auth.Authenticate(context.Background(), []string{value}); err != nil || subject.Sub != "alice" {
+				t.Errorf("%s: %+v, %v", name, subject, err)
+			}
+		})
 	}
 	tests := []struct {
 		name   string

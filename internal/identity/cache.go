@@ -9,7 +9,8 @@ import (
 
 const (
 	cacheSize = 4096
-	// cacheFor bounds how long a key that the issuer withdrew still serves through a token seen before.
+	// cacheFor bounds how long a key that the issuer withdrew still serves through a token seen
+	// before.
 	cacheFor = time.Minute
 )
 

@@ -27,28 +27,32 @@ const (
 type Config struct {
 	Issuers []Issuer `yaml:"issuers"`
 
-	// Audience is the `aud` of tokens for queries, ConsoleAudience the one for decisions on them. They differ, so that a token that an agent
-	// holds never opens the console.
+	// Audience is the `aud` of tokens for queries, ConsoleAudience the one for decisions on them.
+	// They differ, so that a token that an agent holds never opens the console.
 	Audience        string `yaml:"audience,omitempty"`
 	ConsoleAudience string `yaml:"console_audience,omitempty"`
 
-	// MaxTokenAge bounds `exp - iat`: a token is usable until it expires, so a long-lived one would be a password.
+	// MaxTokenAge bounds `exp - iat`: a token is usable until it expires, so a long-lived one would
+	// be a password.
 	MaxTokenAge time.Duration `yaml:"max_token_age,omitempty"`
-	// SessionMax bounds the life of a gateway session, which never outlives its subject token either.
+	// SessionMax bounds the life of a gateway session, which never outlives its subject token
+	// either.
 	SessionMax time.Duration `yaml:"session_max,omitempty"`
-	// SessionsPerToken bounds how many sessions one subject token can open, one after the other: the
-	// same token gets its live session again.
+	// SessionsPerToken bounds how many sessions one subject token can open, one after the other:
+	// the same token gets its live session again.
 	SessionsPerToken int `yaml:"sessions_per_token,omitempty"`
 
-	// LoginAudience is the `aud` of the ID tokens with which people log in at the console, "" where nobody can. The console's configuration has it.
+	// LoginAudience is the `aud` of the ID tokens with which people log in at the console, "" where
+	// nobody can. The console's configuration has it.
 	LoginAudience string `yaml:"-"`
 }
 
 // Issuer is one OpenID Provider whose tokens are believed.
 //
-// Owner, Grant and People name claims. An entry may hold alternatives separated by "|" ("environment|ref"). For Owner and Grant the first that the
-// token has counts, and a token that has none of them is refused: a missing run id must not join the jobs of two runs. For People the alternatives are
-// spellings of one person, and all that the token has are taken.
+// Owner, Grant and People name claims. An entry may hold alternatives separated by "|"
+// ("environment|ref"). For Owner and Grant the first that the token has counts, and a token that
+// has none of them is refused: a missing run id must not join the jobs of two runs. For People the
+// alternatives are spellings of one person, and all that the token has are taken.
 type Issuer struct {
 	Name string `yaml:"name"`               // as policies spell it: "github"
 	URL  string `yaml:"url"`                // the token's `iss`, to the letter
@@ -57,30 +61,40 @@ type Issuer struct {
 	// CAFile holds PEM certificates to trust for this issuer beside the system's.
 	CAFile string `yaml:"ca_file,omitempty"`
 
-	// Algorithms are the JWS algorithms that tokens may be signed with; RS256 and ES256 by default. Symmetric ones and `none` cannot be configured.
+	// Algorithms are the JWS algorithms that tokens may be signed with; RS256 and ES256 by default.
+	// Symmetric ones and `none` cannot be configured.
 	Algorithms []string `yaml:"algorithms,omitempty"`
 
-	// Workload says that tokens stand for machines: their subjects never decide on a request. Tokens that carry the claims of a GitHub Actions run or
-	// of a GitLab pipeline are workloads whatever this says, since GitLab signs people's tokens under the same issuer.
+	// Workload says that tokens stand for machines: their subjects never decide on a request.
+	// Tokens that carry the claims of a GitHub Actions run or of a GitLab pipeline are workloads
+	// whatever this says, since GitLab signs people's tokens under the same issuer.
 	Workload bool `yaml:"workload,omitempty"`
 
-	// Owner names the claims that tell one run from another, Grant those that tell one pipeline at one ref or environment from another. Both hold beside the issuer and
-	// (for Owner) `sub`. GitHub Actions and GitLab have defaults; other workload issuers must say; people are told apart by `sub`.
+	// Owner names the claims that tell one run from another, Grant those that tell one pipeline at
+	// one ref or environment from another. Both hold beside the issuer and (for Owner) `sub`.
+	// GitHub Actions and GitLab have defaults; other workload issuers must say; people are told
+	// apart by `sub`.
 	Owner []string `yaml:"owner,omitempty"`
 	Grant []string `yaml:"grant,omitempty"`
 
-	// People names the claims that name the humans behind a token, one entry a human. Default: `actor` for GitHub Actions, `user_email|user_login` for GitLab, and
+	// People names the claims that name the humans behind a token, one entry a human. Default:
+	// `actor` for GitHub Actions, `user_email|user_login` for GitLab, and
 	// `sub|email|preferred_username` for people.
 	People []string `yaml:"people,omitempty"`
-	// PeopleMap leads from such a value to the person as the human issuers know them: {"alice-gh": "alice@corp.example"}.
+	// PeopleMap leads from such a value to the person as the human issuers know them: {"alice-gh":
+	// "alice@corp.example"}.
 	PeopleMap map[string]string `yaml:"people_map,omitempty"`
-	// PeopleDomains are e-mail domains ("corp.example") whose addresses in a workload's token name a person as they are. Other addresses need PeopleMap: a private
-	// address at the CI system would hide who reviews their own change.
+	// PeopleDomains are e-mail domains ("corp.example") whose addresses in a workload's token name
+	// a person as they are. Other addresses need PeopleMap: a private address at the CI system
+	// would hide who reviews their own change.
 	PeopleDomains []string `yaml:"people_domains,omitempty"`
-	// EmailsVerified says that the issuer verifies the address of every user, although its tokens do not say so (`email_verified`). Who has no verified address and
-	// stands in no PeopleMap is unknown: such people decide on nothing, and their own requests need two approvals. `email_verified: false` in a token is always believed.
+	// EmailsVerified says that the issuer verifies the address of every user, although its tokens
+	// do not say so (`email_verified`). Who has no verified address and stands in no PeopleMap is
+	// unknown: such people decide on nothing, and their own requests need two approvals.
+	// `email_verified: false` in a token is always believed.
 	EmailsVerified bool `yaml:"emails_verified,omitempty"`
-	// NameScripts are scripts of Unicode ("Latin", "Cyrillic") in which names of people may be written beside ASCII, each name in one of them.
+	// NameScripts are scripts of Unicode ("Latin", "Cyrillic") in which names of people may be
+	// written beside ASCII, each name in one of them.
 	NameScripts []string `yaml:"name_scripts,omitempty"`
 }
 
@@ -126,7 +140,8 @@ func (c Config) Validate() error {
 		errs = append(errs, errors.New("issuers: name at least one OpenID issuer, or nobody can ask"))
 	}
 	if c.Audience == c.ConsoleAudience {
-		errs = append(errs, fmt.Errorf("audience and console_audience are both %q; they must differ, or an agent's token opens the console", c.Audience))
+		errs = append(errs, fmt.Errorf("audience and console_audience are both %q; they must differ, or an agent's token opens the console",
+			c.Audience))
 	}
 	if c.MaxTokenAge < time.Minute || c.MaxTokenAge > 24*time.Hour {
 		errs = append(errs, fmt.Errorf("max_token_age is %s; it must be between 1m and 24h", c.MaxTokenAge))
@@ -229,7 +244,8 @@ func (i Issuer) people() (byName, byID map[string]string, errs []error) {
 	return byName, byID, errs
 }
 
-// CheckEndpoint accepts a URL that tokens and secrets may be trusted to: https, or plain http on loopback for the demo and tests.
+// CheckEndpoint accepts a URL that tokens and secrets may be trusted to: https, or plain http on
+// loopback for the demo and tests.
 func CheckEndpoint(raw string) error {
 	u, err := url.Parse(raw)
 	if err != nil {

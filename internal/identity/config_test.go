@@ -29,7 +29,8 @@ max_token_age: 30m
 	}
 	config = config.WithDefaults()
 	if config.Audience != "bqgate" || config.ConsoleAudience != "bqgate-console" || config.MaxTokenAge != 30*time.Minute ||
-		config.SessionMax != time.Hour || config.SessionsPerToken != 256 || strings.Join(config.Issuers[0].Algorithms, " ") != "RS256 ES256" {
+		config.SessionMax != time.Hour || config.SessionsPerToken != 256 ||
+		strings.Join(config.Issuers[0].Algorithms, " ") != "RS256 ES256" {
 		t.Fatalf("config = %+v", config)
 	}
 }
@@ -55,7 +56,8 @@ func TestConfigMistakes(t *testing.T) {
 		{"no URL", func(c *Config) { c.Issuers[0].URL = "" }, "url"},
 		{"no name", func(c *Config) { c.Issuers[0].Name = "" }, "name"},
 		{"name twice", func(c *Config) { c.Issuers = append(c.Issuers, Issuer{Name: "okta", URL: "https://b.example"}) }, "is taken"},
-		{"URL twice", func(c *Config) { c.Issuers = append(c.Issuers, Issuer{Name: "b", URL: "https://okta.example"}) }, "configured twice"},
+		{"URL twice", func(c *Config) { c.Issuers = append(c.Issuers, Issuer{Name: "b", URL: "https://okta.example"}) },
+			"configured twice"},
 		{"one audience for both", func(c *Config) { c.ConsoleAudience = "bqgate" }, "must differ"},
 		{"token age", func(c *Config) { c.MaxTokenAge = 25 * time.Hour }, "max_token_age"},
 		{"negative age", func(c *Config) { c.MaxTokenAge = -time.Hour }, "max_token_age"},
@@ -65,7 +67,8 @@ func TestConfigMistakes(t *testing.T) {
 		{"owner without grant", func(c *Config) { c.Issuers[0].Workload, c.Issuers[0].Owner = true, []string{"sub"} }, "together"},
 		{"map to nobody", func(c *Config) { c.Issuers[0].PeopleMap = map[string]string{"alice": " "} }, "names of people are made of"},
 		{"map to two", func(c *Config) { c.Issuers[0].PeopleMap = map[string]string{"Alice": "a@x", "alice": "b@x"} }, "two people"},
-		{"map from a name with a space", func(c *Config) { c.Issuers[0].PeopleMap = map[string]string{"alice ": "b@x"} }, "names of people are made of"},
+		{"map from a name with a space", func(c *Config) { c.Issuers[0].PeopleMap = map[string]string{"alice ": "b@x"} },
+			"names of people are made of"},
 		{"map to a hidden character", func(c *Config) { c.Issuers[0].PeopleMap = map[string]string{"alice": "b\u200b@x"} }, `"b\u200b@x"`},
 		{"map to two who look alike", func(c *Config) {
 			c.Issuers[0].NameScripts = []string{"Cyrillic"}

@@ -25,7 +25,8 @@ const (
 	CodeUnavailable Code = "unavailable" // the issuer or Redis did not answer
 )
 
-// Error is a refused identity. Its Message is written for the client: what was wrong and what would be right; it never holds a token.
+// Error is a refused identity. Its Message is written for the client: what was wrong and what would
+// be right; it never holds a token.
 type Error struct {
 	Status  int    // 401 where sending another credential would help a stock client (none sent, session over), else 403
 	Reason  string // BigQuery's error reason: "required", "authError" or "accessDenied"
@@ -56,7 +57,8 @@ func refuse(code Code, cause error, format string, args ...any) *Error {
 	return e
 }
 
-// quote shows a value of the client's own token in a message: short, and without anything that could forge a line.
+// quote shows a value of the client's own token in a message: short, and without anything that
+// could forge a line.
 func quote(s string) string {
 	const most = 120
 	if len(s) > most {

@@ -6,9 +6,10 @@ import (
 	"sync"
 )
 
-// fetches owns the requests to issuers, which outlive the request that caused them: others wait for the same answer.
+// fetches owns the requests to issuers, which outlive the request that caused them: others wait for
+// the same answer.
 type fetches struct {
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // ends with close: a fetch outlives the request that caused it
 	cancel context.CancelFunc
 
 	mu      sync.Mutex
@@ -22,7 +23,8 @@ func newFetches() *fetches {
 	return f
 }
 
-// begin registers one fetch. Its context ends after fetchTimeout and with close; done must be called.
+// begin registers one fetch. Its context ends after fetchTimeout and with close; done must be
+// called.
 func (f *fetches) begin() (ctx context.Context, done func(), err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

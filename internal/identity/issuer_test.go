@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -88,7 +89,8 @@ type claims map[string]any
 // claims are those of a person's good token, with changes; a nil value takes a claim away.
 func (i *testIssuer) claims(now time.Time, changes claims) string {
 	all := claims{
-		"iss": i.URL, "sub": "alice", "aud": "bqgate", "iat": now.Add(-time.Minute).Unix(), "exp": now.Add(10 * time.Minute).Unix(), "email": "alice@corp.example",
+		"iss": i.URL, "sub": "alice", "aud": "bqgate", "iat": now.Add(-time.Minute).Unix(), "exp": now.Add(10 * time.Minute).Unix(),
+		"email": "alice@corp.example",
 	}
 	maps.Copy(all, changes)
 	maps.DeleteFunc(all, func(_ string, v any) bool { return v == nil })
@@ -133,11 +135,12 @@ func newTestVerifier(t testing.TB, c *clock, issuers ...Issuer) *Verifier {
 	return v
 }
 
-// wantCode asserts a refusal with the code and status, and that its text holds no part of the token.
+// wantCode asserts a refusal with the code and status, and that its text holds no part of the
+// token.
 func wantCode(t testing.TB, err error, code Code, status int, raw string) {
 	t.Helper()
-	refused, ok := err.(*Error)
-	if !ok {
+	var refused *Error
+	if !errors.As(err, &refused) {
 		t.Fatalf("error is %v (%T), want a refusal %q", err, err, code)
 	}
 	if refused.Code != code || refused.Status != status {

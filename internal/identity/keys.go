@@ -59,7 +59,9 @@ func (i *issuer) subject(token *token) (Subject, *Error) {
 	}
 	owner, grant := orDefault(i.Owner, kind.owner), orDefault(i.Grant, kind.grant)
 	if workload && (len(owner) == 0 || len(grant) == 0) {
-		return Subject{}, refuse(CodeClaims, nil, "the token of workload issuer %s has neither GitHub's nor GitLab's claims; its `owner` and `grant` claims must be configured at the gateway", i.Name)
+		return Subject{}, refuse(CodeClaims, nil,
+			"the token of workload issuer %s has neither GitHub's nor GitLab's claims; its `owner` and `grant` claims must be configured "+
+				"at the gateway", i.Name)
 	}
 	if len(grant) == 0 {
 		grant = []string{"sub"}
@@ -87,7 +89,8 @@ func (i *issuer) subject(token *token) (Subject, *Error) {
 }
 
 func missingClaim(name, key, claim string) *Error {
-	return refuse(CodeClaims, nil, "the token of issuer %s lacks the claim %s, which its `%s` key needs; request a token that has it", name, claim, key)
+	return refuse(CodeClaims, nil, "the token of issuer %s lacks the claim %s, which its `%s` key needs; request a token that has it", name,
+		claim, key)
 }
 
 func orDefault(configured, fallback []string) []string {
@@ -97,8 +100,9 @@ func orDefault(configured, fallback []string) []string {
 	return fallback
 }
 
-// key spells claims as one text that two different sets of values never share: "https://iss#sub=…&run_id=…", values escaped as in a query. It returns the entry for
-// which the token has no value, if there is one.
+// key spells claims as one text that two different sets of values never share:
+// "https://iss#sub=…&run_id=…", values escaped as in a query. It returns the entry for which the
+// token has no value, if there is one.
 func (i *issuer) key(token *token, entries []string) (key, missing string) {
 	var b strings.Builder
 	b.WriteString(i.URL) // has no "#": CheckEndpoint
@@ -124,7 +128,8 @@ func firstOf(claims map[string]any, entry string) (name, value string) {
 	return "", ""
 }
 
-// scalar is the text of a string, number or boolean; "" for anything else, which no key can be made of.
+// scalar is the text of a string, number or boolean; "" for anything else, which no key can be made
+// of.
 func scalar(v any) string {
 	switch v := v.(type) {
 	case string:

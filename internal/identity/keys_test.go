@@ -17,7 +17,8 @@ func githubRun(changes claims) claims {
 	all := claims{
 		"sub": "repo:acme/app:ref:refs/heads/main", "email": nil,
 		"repository": "acme/app", "repository_id": "74", "repository_owner_id": "4411", "run_id": "1001", "run_attempt": "1",
-		"workflow_ref": "acme/app/.github/workflows/ci.yml@refs/heads/main", "ref": "refs/heads/main", "actor": "alice-gh", "actor_id": "12",
+		"workflow_ref": "acme/app/.github/workflows/ci.yml@refs/heads/main", "ref": "refs/heads/main", "actor": "alice-gh",
+		"actor_id": "12",
 	}
 	for name, value := range changes {
 		all[name] = value
@@ -30,7 +31,8 @@ func gitlabJob(changes claims) claims {
 	all := claims{
 		"sub": "project_path:acme/app:ref_type:branch:ref:main", "email": nil,
 		"project_id": "22", "pipeline_id": "1212", "job_id": "1", "ref": "main", "ref_type": "branch", "ref_path": "refs/heads/main",
-		"ci_config_ref_uri": "gitlab.example/acme/app//.gitlab-ci.yml@refs/heads/main", "user_login": "alice", "user_email": "alice@corp.example",
+		"ci_config_ref_uri": "gitlab.example/acme/app//.gitlab-ci.yml@refs/heads/main", "user_login": "alice",
+		"user_email": "alice@corp.example",
 	}
 	for name, value := range changes {
 		all[name] = value
@@ -62,12 +64,15 @@ func TestKeysTellRunsApart(t *testing.T) {
 		{"the same run", githubRun(nil), githubRun(nil), true, true},
 		{"another run", githubRun(nil), githubRun(claims{"run_id": "1002"}), false, true},
 		{"another attempt", githubRun(nil), githubRun(claims{"run_attempt": "2"}), false, true},
-		{"another workflow", githubRun(nil), githubRun(claims{"workflow_ref": "acme/app/.github/workflows/evil.yml@refs/heads/main"}), true, false},
-		{"two pull requests of one repository share sub", githubRun(claims{"sub": "repo:acme/app:pull_request", "run_id": "1", "ref": "refs/pull/1/merge"}),
+		{"another workflow", githubRun(nil), githubRun(claims{"workflow_ref": "acme/app/.github/workflows/evil.yml@refs/heads/main"}), true,
+			false},
+		{"two pull requests of one repository share sub",
+			githubRun(claims{"sub": "repo:acme/app:pull_request", "run_id": "1", "ref": "refs/pull/1/merge"}),
 			githubRun(claims{"sub": "repo:acme/app:pull_request", "run_id": "2", "ref": "refs/pull/2/merge"}), false, false},
 		{"an environment named like the branch", githubRun(nil), githubRun(claims{"environment": "refs/heads/main"}), true, false},
 		{"a repository of another id", githubRun(nil), githubRun(claims{"repository_id": "75"}), false, false},
-		{"values that run into each other", githubRun(claims{"repository_id": "7", "run_id": "4&run_id=1"}), githubRun(claims{"repository_id": "7&run_id=4", "run_id": "1"}), false, false},
+		{"values that run into each other", githubRun(claims{"repository_id": "7", "run_id": "4&run_id=1"}),
+			githubRun(claims{"repository_id": "7&run_id=4", "run_id": "1"}), false, false},
 		{"another GitLab pipeline", gitlabJob(nil), gitlabJob(claims{"pipeline_id": "1213"}), false, true},
 		{"two jobs of one GitLab pipeline", gitlabJob(nil), gitlabJob(claims{"job_id": "2"}), true, true},
 		{"a tag named like the branch", gitlabJob(nil), gitlabJob(claims{"ref_type": "tag", "ref_path": "refs/tags/main"}), true, false},
@@ -125,7 +130,8 @@ func TestWorkloads(t *testing.T) {
 			wantCode(t, err, CodeClaims, 403, "")
 		})
 	}
-	subject, err := subjectOf(t, Issuer{Workload: true, Owner: []string{"kubernetes.io/pod|sub"}, Grant: []string{"sub"}}, claims{"kubernetes.io/pod": 12345678901234567})
+	subject, err := subjectOf(t, Issuer{Workload: true, Owner: []string{"kubernetes.io/pod|sub"}, Grant: []string{"sub"}},
+		claims{"kubernetes.io/pod": 12345678901234567})
 	if err != nil || subject.Owner != "https://ci.example#sub=alice&kubernetes.io%2Fpod=12345678901234567" {
 		t.Errorf("configured keys: %+v, %v", subject, err)
 	}
@@ -142,47 +148,72 @@ func TestPeople(t *testing.T) {
 	}{
 		{"actor unmapped", Issuer{}, githubRun(nil), []string{"alice-gh"}, false},
 		{"actor mapped", Issuer{PeopleMap: byMap}, githubRun(nil), []string{"alice-gh", "alice@corp.example"}, true},
-		{"actor in another case", Issuer{PeopleMap: byMap}, githubRun(claims{"actor": "ALICE-gh"}), []string{"alice-gh", "alice@corp.example"}, true},
+		{"actor in another case", Issuer{PeopleMap: byMap}, githubRun(claims{"actor": "ALICE-gh"}),
+			[]string{"alice-gh", "alice@corp.example"}, true},
 		{"no actor", Issuer{PeopleMap: byMap}, githubRun(claims{"actor": nil}), nil, false},
-		{"two humans, one unmapped", Issuer{PeopleMap: byMap, People: []string{"actor", "pusher"}}, githubRun(claims{"pusher": "mallory"}), []string{"alice-gh", "alice@corp.example", "mallory"}, false},
-		{"authors as a list, one unmapped", Issuer{PeopleMap: byMap, People: []string{"authors"}}, githubRun(claims{"authors": []string{"alice-gh", "mallory"}}), []string{"alice-gh", "alice@corp.example", "mallory"}, false},
-		{"a second human is missing", Issuer{PeopleMap: byMap, People: []string{"actor", "pusher"}}, githubRun(nil), []string{"alice-gh", "alice@corp.example"}, false},
-		{"GitLab, private address", Issuer{PeopleDomains: []string{"corp.example"}}, gitlabJob(claims{"user_email": "alice@gmail.example"}), []string{"alice", "alice@gmail.example"}, false},
+		{"two humans, one unmapped", Issuer{PeopleMap: byMap, People: []string{"actor", "pusher"}}, githubRun(claims{"pusher": "mallory"}),
+			[]string{"alice-gh", "alice@corp.example", "mallory"}, false},
+		{"authors as a list, one unmapped", Issuer{PeopleMap: byMap, People: []string{"authors"}},
+			githubRun(claims{"authors": []string{"alice-gh", "mallory"}}), []string{"alice-gh", "alice@corp.example", "mallory"}, false},
+		{"a second human is missing", Issuer{PeopleMap: byMap, People: []string{"actor", "pusher"}}, githubRun(nil),
+			[]string{"alice-gh", "alice@corp.example"}, false},
+		{"GitLab, private address", Issuer{PeopleDomains: []string{"corp.example"}}, gitlabJob(claims{"user_email": "alice@gmail.example"}),
+			[]string{"alice", "alice@gmail.example"}, false},
 		{"GitLab, no domain configured", Issuer{}, gitlabJob(nil), []string{"alice", "alice@corp.example"}, false},
-		{"GitLab, corporate address", Issuer{PeopleDomains: []string{"Corp.example"}}, gitlabJob(nil), []string{"alice", "alice@corp.example"}, true},
-		{"GitLab, domain as a prefix", Issuer{PeopleDomains: []string{"corp.example"}}, gitlabJob(claims{"user_email": "alice@corp.example.evil"}), []string{"alice", "alice@corp.example.evil"}, false},
-		{"GitLab, tagged address", Issuer{PeopleDomains: []string{"corp.example"}}, gitlabJob(claims{"user_email": "Alice+ci@corp.example"}), []string{"alice", "alice+ci@corp.example", "alice@corp.example"}, true},
-		{"GitLab, address that it has not verified", Issuer{PeopleDomains: []string{"corp.example"}}, gitlabJob(claims{"email_verified": false}), []string{"alice", "alice@corp.example"}, false},
+		{"GitLab, corporate address", Issuer{PeopleDomains: []string{"Corp.example"}}, gitlabJob(nil),
+			[]string{"alice", "alice@corp.example"}, true},
+		{"GitLab, domain as a prefix", Issuer{PeopleDomains: []string{"corp.example"}},
+			gitlabJob(claims{"user_email": "alice@corp.example.evil"}), []string{"alice", "alice@corp.example.evil"}, false},
+		{"GitLab, tagged address", Issuer{PeopleDomains: []string{"corp.example"}},
+			gitlabJob(claims{"user_email": "Alice+ci@corp.example"}), []string{"alice", "alice+ci@corp.example", "alice@corp.example"},
+			true},
+		{"GitLab, address that it has not verified", Issuer{PeopleDomains: []string{"corp.example"}},
+			gitlabJob(claims{"email_verified": false}), []string{"alice", "alice@corp.example"}, false},
 		{"GitHub, an app", Issuer{}, githubRun(claims{"actor": "dependabot[bot]"}), []string{"dependabot[bot]"}, false},
 
 		// A61: who is unknown.
-		{"a person with a verified address", Issuer{}, claims{"sub": "00U2", "preferred_username": "alice", "email_verified": true}, []string{"00u2", "alice", "alice@corp.example"}, true},
+		{"a person with a verified address", Issuer{}, claims{"sub": "00U2", "preferred_username": "alice", "email_verified": true},
+			[]string{"00u2", "alice", "alice@corp.example"}, true},
 		{"verified as text", Issuer{}, claims{"email_verified": "true"}, []string{"alice", "alice@corp.example"}, true},
 		{"nothing said of the address", Issuer{}, nil, []string{"alice", "alice@corp.example"}, false},
 		{"the operator says that all are verified", Issuer{EmailsVerified: true}, nil, []string{"alice", "alice@corp.example"}, true},
 		{"an address that is not verified", Issuer{}, claims{"email_verified": false}, []string{"alice", "alice@corp.example"}, false},
-		{"not verified, whatever the operator says of all", Issuer{EmailsVerified: true}, claims{"email_verified": false}, []string{"alice", "alice@corp.example"}, false},
-		{"not verified, as text", Issuer{EmailsVerified: true}, claims{"email_verified": "false"}, []string{"alice", "alice@corp.example"}, false},
-		{"verified is null", Issuer{EmailsVerified: true}, claims{"email_verified": json.RawMessage("null")}, []string{"alice", "alice@corp.example"}, false},
+		{"not verified, whatever the operator says of all", Issuer{EmailsVerified: true}, claims{"email_verified": false},
+			[]string{"alice", "alice@corp.example"}, false},
+		{"not verified, as text", Issuer{EmailsVerified: true}, claims{"email_verified": "false"}, []string{"alice", "alice@corp.example"},
+			false},
+		{"verified is null", Issuer{EmailsVerified: true}, claims{"email_verified": json.RawMessage("null")},
+			[]string{"alice", "alice@corp.example"}, false},
 		{"verified is a number", Issuer{EmailsVerified: true}, claims{"email_verified": 1}, []string{"alice", "alice@corp.example"}, false},
-		{"not verified, and in the map", Issuer{PeopleMap: map[string]string{"x@mail.example": "alice@corp.example"}}, claims{"sub": "7", "email": "x@mail.example", "email_verified": false},
+		{"not verified, and in the map", Issuer{PeopleMap: map[string]string{"x@mail.example": "alice@corp.example"}},
+			claims{"sub": "7", "email": "x@mail.example", "email_verified": false},
 			[]string{"7", "alice@corp.example", "x@mail.example"}, false},
 		{"in the map, and nobody says that it is verified", Issuer{PeopleMap: map[string]string{"x@mail.example": "alice@corp.example"}},
 			claims{"sub": "7", "email": "x@mail.example"}, []string{"7", "alice@corp.example", "x@mail.example"}, false},
 		{"in the map, and verified", Issuer{PeopleMap: map[string]string{"x@mail.example": "alice@corp.example"}},
-			claims{"sub": "7", "email": "x@mail.example", "email_verified": true}, []string{"7", "alice@corp.example", "x@mail.example"}, true},
-		{"not verified, beside a sub that is an address", Issuer{}, claims{"sub": "alice@corp.example", "email_verified": false}, []string{"alice@corp.example"}, false},
+			claims{"sub": "7", "email": "x@mail.example", "email_verified": true}, []string{"7", "alice@corp.example", "x@mail.example"},
+			true},
+		{"not verified, beside a sub that is an address", Issuer{}, claims{"sub": "alice@corp.example", "email_verified": false},
+			[]string{"alice@corp.example"}, false},
 		{"a sub that is an address", Issuer{}, claims{"sub": "Alice@corp.example", "email": nil}, []string{"alice@corp.example"}, true},
 		{"an opaque sub", Issuer{}, claims{"email": nil}, []string{"alice"}, false},
-		{"a pairwise sub", Issuer{}, claims{"sub": "8f3c0a1e-5b7d-4a52-9c1e-0d5b7f2a9c11", "email": nil}, []string{"8f3c0a1e-5b7d-4a52-9c1e-0d5b7f2a9c11"}, false},
-		{"a sub of several parts", Issuer{}, claims{"sub": "samlp|acme|lead@corp.example", "email": nil}, []string{"samlp|acme|lead@corp.example"}, false},
-		{"a name that everybody chooses", Issuer{}, claims{"sub": "7", "email": nil, "preferred_username": "lead@corp.example"}, []string{"7", "lead@corp.example"}, false},
-		{"a chosen name of the map", Issuer{PeopleMap: byMap}, claims{"sub": "7", "email": nil, "preferred_username": "alice-gh"}, []string{"7", "alice-gh", "alice@corp.example"}, false},
-		{"the operator trusts the chosen name", Issuer{People: []string{"preferred_username"}}, claims{"sub": "7", "email": nil, "preferred_username": "lead@corp.example"}, []string{"7", "lead@corp.example"}, true},
-		{"a list of addresses", Issuer{}, claims{"sub": "7", "email": []string{"a@corp.example", "b@corp.example"}, "email_verified": true}, []string{"7", "a@corp.example", "b@corp.example"}, true},
+		{"a pairwise sub", Issuer{}, claims{"sub": "8f3c0a1e-5b7d-4a52-9c1e-0d5b7f2a9c11", "email": nil},
+			[]string{"8f3c0a1e-5b7d-4a52-9c1e-0d5b7f2a9c11"}, false},
+		{"a sub of several parts", Issuer{}, claims{"sub": "samlp|acme|lead@corp.example", "email": nil},
+			[]string{"samlp|acme|lead@corp.example"}, false},
+		{"a name that everybody chooses", Issuer{}, claims{"sub": "7", "email": nil, "preferred_username": "lead@corp.example"},
+			[]string{"7", "lead@corp.example"}, false},
+		{"a chosen name of the map", Issuer{PeopleMap: byMap}, claims{"sub": "7", "email": nil, "preferred_username": "alice-gh"},
+			[]string{"7", "alice-gh", "alice@corp.example"}, false},
+		{"the operator trusts the chosen name", Issuer{People: []string{"preferred_username"}},
+			claims{"sub": "7", "email": nil, "preferred_username": "lead@corp.example"}, []string{"7", "lead@corp.example"}, true},
+		{"a list of addresses", Issuer{}, claims{"sub": "7", "email": []string{"a@corp.example", "b@corp.example"}, "email_verified": true},
+			[]string{"7", "a@corp.example", "b@corp.example"}, true},
 		{"known by the map", Issuer{PeopleMap: byMap}, claims{"sub": "00u1", "email": nil}, []string{"00u1", "alice@corp.example"}, true},
-		{"a sub of the map in another case is another account", Issuer{PeopleMap: byMap}, claims{"sub": "00U1", "email": nil}, []string{"00u1"}, false},
-		{"other claims configured", Issuer{People: []string{"upn"}}, claims{"upn": "a.smith", "email_verified": true}, []string{"a.smith", "alice", "alice@corp.example"}, true},
+		{"a sub of the map in another case is another account", Issuer{PeopleMap: byMap}, claims{"sub": "00U1", "email": nil},
+			[]string{"00u1"}, false},
+		{"other claims configured", Issuer{People: []string{"upn"}}, claims{"upn": "a.smith", "email_verified": true},
+			[]string{"a.smith", "alice", "alice@corp.example"}, true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -206,7 +237,8 @@ func TestPeople(t *testing.T) {
 	}
 }
 
-// TestOnePersonTwoSpellings is A7 as a property: whoever is behind a mapped workload is recognised as the reviewer, however the login and the address are spelt.
+// TestOnePersonTwoSpellings is A7 as a property: whoever is behind a mapped workload is recognised
+// as the reviewer, however the login and the address are spelt.
 func TestOnePersonTwoSpellings(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		name := rapid.StringMatching(`[a-zA-Z][a-zA-Z0-9-]{0,12}`)
@@ -254,10 +286,13 @@ func TestClaims(t *testing.T) {
 	if !slices.Equal(subject.Groups, []string{"a", "b"}) {
 		t.Errorf("groups %q", subject.Groups)
 	}
-	for name, want := range map[string]any{"level": 3.0, "big": "9007199254740993", "half": 1.5, "nested": map[string]any{"n": []any{1.0, "x"}}} {
-		if got := subject.Claims[name]; !reflect.DeepEqual(got, want) {
-			t.Errorf("claim %s = %#v, want %#v", name, got, want)
-		}
+	for name, want := range map[string]any{"level": 3.0, "big": "9007199254740993", "half": 1.5,
+		"nested": map[string]any{"n": []any{1.0, "x"}}} {
+		t.Run(name, func(t *testing.T) {
+			if got := subject.Claims[name]; !reflect.DeepEqual(got, want) {
+				t.Errorf("claim %s = %#v, want %#v", name, got, want)
+			}
+		})
 	}
 	// A session gives the same claims as the token: its record goes through JSON.
 	text, err := json.Marshal(subject)

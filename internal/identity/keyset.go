@@ -27,11 +27,13 @@ const (
 	maxDocument  = 1 << 20 // bytes of a discovery document or key set
 	maxKeys      = 100
 
-	// keysRefresh is the age at which keys are fetched again in the background, so that a key that the issuer withdrew is soon gone here.
+	// keysRefresh is the age at which keys are fetched again in the background, so that a key that
+	// the issuer withdrew is soon gone here.
 	keysRefresh = 5 * time.Minute
 	// keysStale is the age up to which keys serve while the issuer does not answer.
 	keysStale = 24 * time.Hour
-	// fetchEvery and fetchBurst bound how often tokens with unknown key ids, which anyone can invent, make the gateway fetch.
+	// fetchEvery and fetchBurst bound how often tokens with unknown key ids, which anyone can
+	// invent, make the gateway fetch.
 	fetchEvery = 2 * time.Second
 	fetchBurst = 3
 )
@@ -42,8 +44,9 @@ var (
 	errTooOften    = errors.New("keys were fetched a moment ago")
 )
 
-// keySet holds the public keys of one issuer. It implements oidc.KeySet. Unlike go-oidc's own it forgets withdrawn keys, bounds what strangers can make it fetch, accepts
-// no weak key, and keeps its keys while the issuer is down.
+// keySet holds the public keys of one issuer. It implements oidc.KeySet. Unlike go-oidc's own it
+// forgets withdrawn keys, bounds what strangers can make it fetch, accepts no weak key, and keeps
+// its keys while the issuer is down.
 type keySet struct {
 	issuer  Issuer
 	client  *http.Client
@@ -69,13 +72,14 @@ func newKeySet(issuer Issuer, now func() time.Time, fetches *fetches) (*keySet, 
 	}, nil
 }
 
-// VerifySignature returns the payload of a token that one of the issuer's keys signed. Errors are errUnavailable or errUnknownKey, wrapped.
+// VerifySignature returns the payload of a token that one of the issuer's keys signed. Errors are
+// errUnavailable or errUnknownKey, wrapped.
 func (k *keySet) VerifySignature(ctx context.Context, raw string) ([]byte, error) {
 	algorithms := make([]jose.SignatureAlgorithm, len(k.issuer.Algorithms))
 	for i, name := range k.issuer.Algorithms {
 		algorithms[i] = jose.SignatureAlgorithm(name)
 	}
-	jws, err := jose.ParseSigned(raw, algorithms)
+	jws, err := jose.ParseSignedCompact(raw, algorithms)
 	if err != nil {
 		return nil, fmt.Errorf("read the token: %w", errUnknownKey)
 	}
@@ -112,7 +116,8 @@ func (k *keySet) VerifySignature(ctx context.Context, raw string) ([]byte, error
 	return nil, errUnknownKey
 }
 
-// verifyWith returns the payload if a key verifies the signature; known says that a key has the token's key id.
+// verifyWith returns the payload if a key verifies the signature; known says that a key has the
+// token's key id.
 func verifyWith(jws *jose.JSONWebSignature, keys []jose.JSONWebKey) (payload []byte, known bool) {
 	if len(jws.Signatures) != 1 {
 		return nil, false
@@ -157,7 +162,8 @@ func (k *keySet) refresh() <-chan singleflight.Result {
 	})
 }
 
-// fetch replaces the keys by what the issuer publishes now. The JWKS URL is discovered first, and again after it failed.
+// fetch replaces the keys by what the issuer publishes now. The JWKS URL is discovered first, and
+// again after it failed.
 func (k *keySet) fetch(ctx context.Context, w durable.Keys) error {
 	durable.Because(w)
 	k.mu.Lock()
@@ -216,8 +222,9 @@ func (k *keySet) download(ctx context.Context, w durable.Keys, jwks string) ([]j
 	return keys, nil
 }
 
-// parseKeys reads a JWK Set (RFC 7517). Keys that cannot verify a token here are left out, as section 5 wants: unknown types, private and
-// symmetric keys, keys for encryption, RSA below 2048 bits. An empty set is an answer too: the issuer has withdrawn everything.
+// parseKeys reads a JWK Set (RFC 7517). Keys that cannot verify a token here are left out, as
+// section 5 wants: unknown types, private and symmetric keys, keys for encryption, RSA below 2048
+// bits. An empty set is an answer too: the issuer has withdrawn everything.
 func parseKeys(body []byte) ([]jose.JSONWebKey, error) {
 	var set map[string]json.RawMessage
 	if err := json.Unmarshal(body, &set); err != nil {

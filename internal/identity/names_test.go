@@ -118,7 +118,8 @@ func TestNamesThatPassForAnother(t *testing.T) {
 // few.
 func TestNamesOfAnotherType(t *testing.T) {
 	for kind, value := range map[string]any{
-		"object": claims{"alice@corp.example": true}, "true": true, "list with a number": []any{"alice@corp.example", 1}, "list of lists": []any{[]any{"alice@corp.example"}},
+		"object": claims{"alice@corp.example": true}, "true": true, "list with a number": []any{"alice@corp.example", 1},
+		"list of lists": []any{[]any{"alice@corp.example"}},
 	} {
 		t.Run(kind, func(t *testing.T) {
 			_, err := subjectOf(t, Issuer{}, claims{"email": value})
@@ -130,8 +131,10 @@ func TestNamesOfAnotherType(t *testing.T) {
 // What people and machines are really called passes.
 func TestNamesThatAreTaken(t *testing.T) {
 	for _, name := range []string{
-		"alice", "Alice", "a.smith", "a_smith", "a-smith", "alice+ci@corp.example", "ALICE@CORP.EXAMPLE", "a.b.c@sub.corp.example", "a@corp", "x@xn--bcher-kva.example", "00u1a2b3c4",
-		"8f3c0a1e-5b7d-4a52-9c1e-0d5b7f2a9c11", "auth0|5f7c1e", "google-oauth2|1029384756", "https://idp.example/u/7", "f:3c2a:alice", "waad|x~y", "CgNhbGljZRIEbGRhcA==", "repo:acme/app:pull_request",
+		"alice", "Alice", "a.smith", "a_smith", "a-smith", "alice+ci@corp.example", "ALICE@CORP.EXAMPLE", "a.b.c@sub.corp.example",
+		"a@corp", "x@xn--bcher-kva.example", "00u1a2b3c4",
+		"8f3c0a1e-5b7d-4a52-9c1e-0d5b7f2a9c11", "auth0|5f7c1e", "google-oauth2|1029384756", "https://idp.example/u/7", "f:3c2a:alice",
+		"waad|x~y", "CgNhbGljZRIEbGRhcA==", "repo:acme/app:pull_request",
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := subjectOf(t, Issuer{}, claims{"sub": name, "email": nil}); err != nil {
@@ -202,12 +205,14 @@ func TestSamePerson(t *testing.T) {
 		{"user1", "userl", false}, // ASCII names are taken letter by letter
 		{"mike", "rnike", false},
 	} {
-		if got := SamePerson(test.a, test.b); got != test.same {
-			t.Errorf("SamePerson(%+q, %+q) = %t", test.a, test.b, got)
-		}
-		if got := SamePerson(test.b, test.a); got != test.same {
-			t.Errorf("SamePerson(%+q, %+q) = %t", test.b, test.a, got)
-		}
+		t.Run(test.a, func(t *testing.T) {
+			if got := SamePerson(test.a, test.b); got != test.same {
+				t.Errorf("SamePerson(%+q, %+q) = %t", test.a, test.b, got)
+			}
+			if got := SamePerson(test.b, test.a); got != test.same {
+				t.Errorf("SamePerson(%+q, %+q) = %t", test.b, test.a, got)
+			}
+		})
 	}
 }
 
@@ -221,19 +226,25 @@ func TestAudiencesOfTwoDoors(t *testing.T) {
 	t.Cleanup(v.Close)
 	doors := []string{"bqgate", "bqgate-console", "console-client"}
 	for _, audience := range [][]string{
-		{"bqgate", "bqgate-console"}, {"bqgate-console", "bqgate"}, {"bqgate", "console-client"}, {"bqgate-console", "console-client"}, {"bqgate", "other", "bqgate-console", "console-client"},
+		{"bqgate", "bqgate-console"}, {"bqgate-console", "bqgate"}, {"bqgate", "console-client"}, {"bqgate-console", "console-client"},
+		{"bqgate", "other", "bqgate-console", "console-client"},
 	} {
 		t.Run(strings.Join(audience, "+"), func(t *testing.T) {
 			raw := issuer.mint(c.now(), claims{"aud": audience})
 			for _, door := range doors {
-				_, err := v.Verify(context.Background(), raw, door)
-				wantCode(t, err, CodeAudience, 403, raw)
+				t.Run(door, func(t *testing.T) {
+					_, err := v.Verify(context.Background(), raw, door)
+					wantCode(t, err, CodeAudience, 403, raw)
+				})
 			}
 		})
 	}
 	for _, door := range doors {
-		if _, err := v.Verify(context.Background(), issuer.mint(c.now(), claims{"aud": []string{"https://other.example", door}}), door); err != nil {
-			t.Errorf("%s beside an audience that is none of ours: %v", door, err)
-		}
+		t.Run(door, func(t *testing.T) {
+			if _, err := v.Verify(context.Background(), issuer.mint(c.now(), claims{"aud": []string{"https://other.example", door}}),
+				door); err != nil {
+				t.Errorf("%s beside an audience that is none of ours: %v", door, err)
+			}
+		})
 	}
 }

@@ -71,7 +71,8 @@ func (i *issuer) spellings(token *token, claim string, workload bool) (h humans,
 		is, err := read(value)
 		if err != nil {
 			return h, refuse(CodeClaims, nil, "the claim %s of the token is %+q, which is not taken for a name: %w; "+
-				"another name at your identity provider would pass, or the operator of bqgate allows the script (name_scripts)", claim, clip(value), err)
+				"another name at your identity provider would pass, or the operator of bqgate allows the script (name_scripts)", claim,
+				clip(value), err)
 		}
 		var known []string
 		for _, form := range []string{is.text, withoutTag(is.text)} {

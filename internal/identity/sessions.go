@@ -17,12 +17,13 @@ import (
 const (
 	// SessionPrefix marks the gateway's own access tokens. No JWT begins with it.
 	SessionPrefix = "bqs_"
-	// SessionTokenSize is the length of such a token: the prefix and 256 bits in unpadded base64url.
+	// SessionTokenSize is the length of such a token: the prefix and 256 bits in unpadded
+	// base64url.
 	SessionTokenSize = len(SessionPrefix) + 43
 
 	sessionKey = "bqgate:session:"
-	// sessionPurpose has another number when a Subject means something else: a session of before says
-	// who is known by the rules of then.
+	// sessionPurpose has another number when a Subject means something else: a session of before
+	// says who is known by the rules of then.
 	sessionPurpose = "redis/session/v3/"
 )
 
@@ -41,15 +42,15 @@ type Sessions struct {
 	log      *slog.Logger
 	revoked  revoked
 
-	// Access, where it is set, is the policy's word on when access with a subject's token ends at the
-	// latest. What clients and people are told of a session never goes beyond it. The session itself
-	// stays: at each query the policy says whether there is still access. Set it before the first
-	// session is opened or listed.
+	// Access, where it is set, is the policy's word on when access with a subject's token ends at
+	// the latest. What clients and people are told of a session never goes beyond it. The session
+	// itself stays: at each query the policy says whether there is still access. Set it before the
+	// first session is opened or listed.
 	Access func(Subject) (until time.Time, limited bool)
 	// Revoked, where it is set, is called when a revocation comes into force.
 	Revoked func()
-	// Journal has a session before it is given out, and a revocation before it is in force, so that it
-	// outlives this process. Without one no session is opened, and revocations are not recorded.
+	// Journal has a session before it is given out, and a revocation before it is in force, so that
+	// it outlives this process. Without one no session is opened, and revocations are not recorded.
 	Journal Journal
 }
 
@@ -90,7 +91,8 @@ type Session struct {
 	Subject string    `json:"subject"`
 	Owner   string    `json:"owner"`
 	Created time.Time `json:"created"`
-	// Expiry is when the session is good for nothing any more: when it ends, or access with its token does.
+	// Expiry is when the session is good for nothing any more: when it ends, or access with its
+	// token does.
 	Expiry time.Time `json:"expiry"`
 	// Ends is when the session itself ends, zero where that is Expiry.
 	Ends time.Time `json:"-"`

@@ -203,7 +203,8 @@ func TestPlantedSessions(t *testing.T) {
 		attackers := sealedtest.Keyring(t, 8)
 		planted := SessionPrefix + strings.Repeat("A", 43)
 		id := sessionstore.ID(planted)
-		forged := record{ID: id, Subject: Subject{Issuer: g.issuer.URL, Name: "okta", Sub: "lead", Owner: "x", Expiry: g.clock.now().Add(time.Hour), Session: id}, Expiry: g.clock.now().Add(time.Hour)}
+		forged := record{ID: id, Subject: Subject{Issuer: g.issuer.URL, Name: "okta", Sub: "lead", Owner: "x",
+			Expiry: g.clock.now().Add(time.Hour), Session: id}, Expiry: g.clock.now().Add(time.Hour)}
 		plain, err := json.Marshal(forged)
 		if err != nil {
 			t.Fatal(err)
@@ -220,12 +221,14 @@ func TestPlantedSessions(t *testing.T) {
 			"plain JSON": string(plain), "sealed with another secret": ownKey, "sealed by the gateway for something else": otherPurpose,
 			"the record of another session": sealedByGate, "cut": sealedByGate[:40], "empty": "",
 		} {
-			g.redis.Set(ctx, sessionKey+id, value, time.Hour)
-			_, err := g.ask(planted)
-			if err == nil {
-				t.Fatalf("%s opens a session", name)
-			}
-			wantCode(t, err, CodeSession, 401, planted)
+			t.Run(name, func(t *testing.T) {
+				g.redis.Set(ctx, sessionKey+id, value, time.Hour)
+				_, err := g.ask(planted)
+				if err == nil {
+					t.Fatalf("%s opens a session", name)
+				}
+				wantCode(t, err, CodeSession, 401, planted)
+			})
 		}
 		// The attacker's own session, overwritten with the record of the victim's.
 		g.redis.Set(ctx, sessionKey+own.ID, sealedByGate, time.Hour)
@@ -301,7 +304,8 @@ func TestRedisGoneOrFrozen(t *testing.T) {
 	}
 }
 
-// A11: whoever can write Redis kept the sealed record of a session, and puts it back after it was revoked: into the life of this process, and of the next one, which has the journal's word.
+// A11: whoever can write Redis kept the sealed record of a session, and puts it back after it was
+// revoked: into the life of this process, and of the next one, which has the journal's word.
 func TestRevokedSessionPutBack(t *testing.T) {
 	onBoth(t, nil, func(t *testing.T, g *gate) {
 		ctx := context.Background()

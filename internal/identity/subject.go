@@ -6,11 +6,12 @@ import (
 	"time"
 )
 
-// ClockSkew is what the clock of an issuer may differ from the gateway's where the age of a token counts.
+// ClockSkew is what the clock of an issuer may differ from the gateway's where the age of a token
+// counts.
 const ClockSkew = time.Minute
 
-// Subject is who asks: the verified claims of one OIDC token, reduced to the three keys that decisions hang on.
-// The zero Subject belongs to no group and is refused by every policy.
+// Subject is who asks: the verified claims of one OIDC token, reduced to the three keys that
+// decisions hang on. The zero Subject belongs to no group and is refused by every policy.
 type Subject struct {
 	Issuer string // issuer URL, the token's `iss`
 	Name   string // the issuer's name in the configuration ("github"), as policies spell it
@@ -19,7 +20,9 @@ type Subject struct {
 	Owner  string   // who may read a job: issuer, subject and run
 	Grant  string   // who may use an approval: issuer, repository id, workflow, ref or environment; the subject for a person
 	People []string // the humans behind the token in every spelling, lower case, sorted; none of them may decide on its requests
-	Mapped bool     // true when the people are known by names that others use; who is unmapped decides on nothing, and its requests need two reviewers
+	// true when the people are known by names that others use; who is unmapped decides on nothing,
+	// and its requests need two reviewers
+	Mapped bool
 	Known  []string // those of People by which they are known, sorted: what a token may not make up
 	Person string   // the name by which the first of them is known, for people to read; "" where nobody is
 
@@ -32,7 +35,8 @@ type Subject struct {
 	Token    string         // Sessions.TokenDigest of the OIDC token; with a session, of the one that opened it
 }
 
-// DisplayName is what people are shown: the name by which a person is known, never one that the person may choose; the subject where nobody is known.
+// DisplayName is what people are shown: the name by which a person is known, never one that the
+// person may choose; the subject where nobody is known.
 func (s Subject) DisplayName() string {
 	switch {
 	case s.Person != "":

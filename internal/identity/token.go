@@ -14,14 +14,17 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxTokenSize bounds a bearer token in bytes. Tokens of CI systems have 1 to 3 KiB; Envoy's own header limit is 60 KiB.
+// maxTokenSize bounds a bearer token in bytes. Tokens of CI systems have 1 to 3 KiB; Envoy's own
+// header limit is 60 KiB.
 const maxTokenSize = 16 << 10
 
-// headerNames are the JOSE header parameters that a token may have (RFC 7515 section 4.1). Absent are those that bring their own key (jwk, jku, x5u, x5c) and those
-// that change how the token is read (crit, b64, zip, enc).
+// headerNames are the JOSE header parameters that a token may have (RFC 7515 section 4.1). Absent
+// are those that bring their own key (jwk, jku, x5u, x5c) and those that change how the token is
+// read (crit, b64, zip, enc).
 var headerNames = []string{"alg", "kid", "typ", "x5t", "x5t#S256"}
 
-// typNames are the accepted values of `typ`, lower case: an ID token or a JWT access token (RFC 9068). A logout token or a DPoP proof is neither.
+// typNames are the accepted values of `typ`, lower case: an ID token or a JWT access token (RFC
+// 9068). A logout token or a DPoP proof is neither.
 var typNames = []string{"", "jwt", "at+jwt", "application/at+jwt"}
 
 // token is a JWS in compact serialization, read strictly but not verified yet.
@@ -32,7 +35,8 @@ type token struct {
 	claims  map[string]any // numbers as json.Number
 }
 
-// decode reads a token. It refuses what two readers could understand differently: duplicate members, other serializations, lax base64, other JSON.
+// decode reads a token. It refuses what two readers could understand differently: duplicate
+// members, other serializations, lax base64, other JSON.
 func decode(raw string) (*token, *Error) {
 	malformed := func(what string) *Error {
 		return refuse(CodeMalformed, nil, "the bearer token is %s; send the OIDC token as your identity provider issued it", what)
@@ -80,7 +84,8 @@ func decode(raw string) (*token, *Error) {
 		return nil, malformed("of type " + quote(typ) + ", not an ID or access token")
 	}
 	if len(decoded[2]) == 0 || strings.EqualFold(t.alg, "none") {
-		return nil, refuse(CodeAlgorithm, nil, `the bearer token is not signed (alg "none"); send the OIDC token as your identity provider signed it`)
+		return nil, refuse(CodeAlgorithm, nil,
+			`the bearer token is not signed (alg "none"); send the OIDC token as your identity provider signed it`)
 	}
 	// encoding/json, which go-oidc reads with, takes "EXP" for "exp".
 	for name := range claims {
@@ -117,7 +122,8 @@ func (t *token) text(name string) string {
 	return s
 }
 
-// audience returns `aud`, one string or a list of them (RFC 7519 section 4.1.3); nil if it is absent or malformed.
+// audience returns `aud`, one string or a list of them (RFC 7519 section 4.1.3); nil if it is
+// absent or malformed.
 func (t *token) audience() []string {
 	return texts(t.claims["aud"])
 }
@@ -157,8 +163,8 @@ func texts(v any) []string {
 	}
 }
 
-// plain turns the numbers of decoded claims into float64, as CEL and encoding/json know them. Integers beyond 2^53 stay text: as float64, two neighbouring ids
-// would be one.
+// plain turns the numbers of decoded claims into float64, as CEL and encoding/json know them.
+// Integers beyond 2^53 stay text: as float64, two neighbouring ids would be one.
 func plain(v any) any {
 	switch v := v.(type) {
 	case json.Number:

@@ -13,6 +13,8 @@ import (
 )
 
 // Names of RFC 8693.
+//
+//nolint:gosec // G101: names and no credentials
 const (
 	grantTokenExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
 	typeAccessToken    = "urn:ietf:params:oauth:token-type:access_token"
@@ -25,7 +27,8 @@ const TokenPath = "/v1/token"
 
 const maxForm = 64 << 10 // bytes; a token of 16 KiB may arrive percent-encoded
 
-// tokenEndpoint is the RFC 8693 token exchange that stock Google clients call with an `external_account` credentials file: an OIDC token becomes a gateway session.
+// tokenEndpoint is the RFC 8693 token exchange that stock Google clients call with an
+// `external_account` credentials file: an OIDC token becomes a gateway session.
 type tokenEndpoint struct {
 	verifier *Verifier
 	sessions *Sessions
@@ -103,7 +106,8 @@ func (e *tokenEndpoint) exchange(w http.ResponseWriter, r *http.Request) (*token
 		did = "session given again"
 	}
 	e.log.Info(did, "session", out.session.ID, "subject", subject, "expiry", out.session.Expiry)
-	return &tokenAnswer{AccessToken: out.access, IssuedTokenType: typeAccessToken, TokenType: "Bearer", ExpiresIn: int64(out.left.Seconds())}, nil
+	return &tokenAnswer{AccessToken: out.access, IssuedTokenType: typeAccessToken, TokenType: "Bearer",
+		ExpiresIn: int64(out.left.Seconds())}, nil
 }
 
 // notOpened says why a verified subject token got no session.
@@ -111,7 +115,8 @@ func (e *tokenEndpoint) notOpened(subject Subject, err error) *oauthError {
 	for known, says := range map[error]string{
 		errTooMany: "the subject_token has opened too many sessions; request a new one from your identity provider",
 		errRevoked: "a session of the subject_token was revoked, and the token with it; request a new one from your identity provider",
-		errEnding:  "the subject_token expires at " + subject.Expiry.Format(time.RFC3339) + "; request a new one from your identity provider",
+		errEnding: "the subject_token expires at " + subject.Expiry.Format(time.RFC3339) +
+			"; request a new one from your identity provider",
 		errTooOld: "the subject_token was issued at " + subject.Issued.Format(time.RFC3339) +
 			", and the policy lets it be used no longer (`for`, counted from iat); request a new one from your identity provider",
 	} {
@@ -129,7 +134,8 @@ func (e *tokenEndpoint) refusal(err error) *oauthError {
 	var identity *Error
 	if !errors.As(err, &identity) {
 		e.log.Error("subject token not verified", "error", err)
-		return &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", "the subject_token cannot be verified now; try again in a moment"}
+		return &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable",
+			"the subject_token cannot be verified now; try again in a moment"}
 	}
 	e.log.Info("subject token refused", "code", string(identity.Code), "error", identity.Err)
 	if identity.Code == CodeUnavailable {
@@ -138,7 +144,8 @@ func (e *tokenEndpoint) refusal(err error) *oauthError {
 	return badRequest("subject_token: " + identity.Message)
 }
 
-// readForm reads the request strictly: one way to send each parameter, and none that ends in a server's access log.
+// readForm reads the request strictly: one way to send each parameter, and none that ends in a
+// server's access log.
 func readForm(w http.ResponseWriter, r *http.Request) (url.Values, *oauthError) {
 	switch {
 	case r.URL.Path != TokenPath:
@@ -174,8 +181,8 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, *oauthError) 
 	return form, nil
 }
 
-// checkForm accepts what stock clients send. Audience and scope are theirs to choose and give nothing here: a session is always for this gateway, and what it may do is
-// decided at each query.
+// checkForm accepts what stock clients send. Audience and scope are theirs to choose and give
+// nothing here: a session is always for this gateway, and what it may do is decided at each query.
 func checkForm(form url.Values) *oauthError {
 	for name, values := range form {
 		switch name {
@@ -187,7 +194,8 @@ func checkForm(form url.Values) *oauthError {
 		default:
 			return badRequest("parameter " + quote(name) + " is not understood; leave it out")
 		}
-		// RFC 8693 allows several audiences; which of two other values counts must never be a question.
+		// RFC 8693 allows several audiences; which of two other values counts must never be a
+		// question.
 		if len(values) > 1 && name != "audience" {
 			return badRequest("parameter " + name + " is given twice")
 		}

@@ -120,7 +120,8 @@ func TestTokenExchangeRefuses(t *testing.T) {
 		{"no subject token", TokenPath, with("subject_token"), nil, 400, "invalid_request"},
 		{"no subject token type", TokenPath, with("subject_token_type"), nil, 400, "invalid_request"},
 		{"SAML", TokenPath, with("subject_token_type", "urn:ietf:params:oauth:token-type:saml2"), nil, 400, "invalid_request"},
-		{"a refresh token wanted", TokenPath, with("requested_token_type", "urn:ietf:params:oauth:token-type:refresh_token"), nil, 400, "invalid_request"},
+		{"a refresh token wanted", TokenPath, with("requested_token_type", "urn:ietf:params:oauth:token-type:refresh_token"), nil, 400,
+			"invalid_request"},
 		{"delegation", TokenPath, with("actor_token", raw), nil, 400, "invalid_request"},
 		{"resource", TokenPath, with("resource", "https://x"), nil, 400, "invalid_target"},
 		{"unknown parameter", TokenPath, with("options", `{"userProject":"x"}`), nil, 400, "invalid_request"},
@@ -129,7 +130,8 @@ func TestTokenExchangeRefuses(t *testing.T) {
 		{"too long", TokenPath, with("scope", strings.Repeat("a", maxForm)), nil, 413, "invalid_request"},
 		{"not a JWT", TokenPath, with("subject_token", "abc"), nil, 400, "invalid_request"},
 		{"expired", TokenPath, with("subject_token", g.issuer.mint(now, claims{"exp": now.Unix()})), nil, 400, "invalid_request"},
-		{"console audience", TokenPath, with("subject_token", g.issuer.mint(now, claims{"aud": "bqgate-console"})), nil, 400, "invalid_request"},
+		{"console audience", TokenPath, with("subject_token", g.issuer.mint(now, claims{"aud": "bqgate-console"})), nil, 400,
+			"invalid_request"},
 		{"revoked", TokenPath, stockForm(revoked).Encode(), nil, 400, "invalid_request"},
 		{"too many sessions", TokenPath, stockForm(spent).Encode(), nil, 400, "invalid_request"},
 	}
@@ -153,11 +155,13 @@ func TestTokenExchangeRefuses(t *testing.T) {
 		})
 	}
 	for _, method := range []string{"GET", "PUT", "OPTIONS", "HEAD"} {
-		recorder := httptest.NewRecorder()
-		handler.ServeHTTP(recorder, httptest.NewRequest(method, TokenPath, nil))
-		if recorder.Code != 405 || recorder.Header().Get("Allow") != "POST" {
-			t.Errorf("%s: %d", method, recorder.Code)
-		}
+		t.Run(method, func(t *testing.T) {
+			recorder := httptest.NewRecorder()
+			handler.ServeHTTP(recorder, httptest.NewRequest(method, TokenPath, nil))
+			if recorder.Code != 405 || recorder.Header().Get("Allow") != "POST" {
+				t.Errorf("%s: %d", method, recorder.Code)
+			}
+		})
 	}
 	assertNoToken(t, g.log.String(), raw)
 }
@@ -170,7 +174,8 @@ func TestTokenExchangeWhileSomethingIsDown(t *testing.T) {
 	raw := g.issuer.mint(g.clock.now(), nil)
 	for _, what := range []string{"issuer", "Redis"} {
 		recorder := post(handler, TokenPath, stockForm(raw).Encode(), nil)
-		if recorder.Code != 503 || recorder.Header().Get("Retry-After") == "" || !strings.Contains(recorder.Body.String(), "temporarily_unavailable") {
+		if recorder.Code != 503 || recorder.Header().Get("Retry-After") == "" ||
+			!strings.Contains(recorder.Body.String(), "temporarily_unavailable") {
 			t.Errorf("%s down: %d %s", what, recorder.Code, recorder.Body)
 		}
 		assertNoToken(t, recorder.Body.String()+g.log.String(), raw)
@@ -196,7 +201,8 @@ func TestStockGoogleClient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	creds, err := credentials.NewCredentialsFromJSON(credentials.ExternalAccount, adc, &credentials.DetectOptions{Scopes: []string{"https://www.googleapis.com/auth/bigquery"}})
+	creds, err := credentials.NewCredentialsFromJSON(credentials.ExternalAccount, adc,
+		&credentials.DetectOptions{Scopes: []string{"https://www.googleapis.com/auth/bigquery"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +227,8 @@ func FuzzCheckForm(f *testing.F) {
 		if err != nil || checkForm(form) != nil {
 			return
 		}
-		if len(form["subject_token"]) != 1 || len(form["grant_type"]) != 1 || form.Get("grant_type") != grantTokenExchange || form.Has("actor_token") {
+		if len(form["subject_token"]) != 1 || len(form["grant_type"]) != 1 || form.Get("grant_type") != grantTokenExchange ||
+			form.Has("actor_token") {
 			t.Fatalf("accepted %q", body)
 		}
 	})

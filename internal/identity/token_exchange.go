@@ -25,12 +25,12 @@ var (
 )
 
 const (
-	subjectTokenKey     = "bqgate:subject-token:"
+	subjectTokenKey     = "bqgate:subject-token:" //nolint:gosec // G101: a prefix of keys in Redis
 	subjectTokenPurpose = "redis/subject-token/v1/"
 
-	// renewWithin is how much of a session must be left for it to be given again where the token could
-	// open one that lasts longer. Stock clients ask for a new token when theirs has up to 225 s left
-	// (google-auth's REFRESH_THRESHOLD).
+	// renewWithin is how much of a session must be left for it to be given again where the token
+	// could open one that lasts longer. Stock clients ask for a new token when theirs has up to 225
+	// s left (google-auth's REFRESH_THRESHOLD).
 	renewWithin = 5 * time.Minute
 )
 
@@ -39,8 +39,8 @@ const (
 // exchanges before every request; each of those must not be another session.
 //
 // The session's token is not stored for that, not even sealed: it is made again. It is a MAC over
-// the subject token, who that token stands for, and when the session was opened. What Redis holds is
-// that time, sealed, under a keyed digest of the subject token. Who reads Redis learns neither
+// the subject token, who that token stands for, and when the session was opened. What Redis holds
+// is that time, sealed, under a keyed digest of the subject token. Who reads Redis learns neither
 // token, and with the gateway's sealing secret in hand still needs the subject token itself, with
 // which a session can be had anyway.
 
@@ -78,8 +78,8 @@ func (s *Sessions) TokenDigest(subjectToken string) string {
 func signed(token string) string { return token[:max(0, strings.LastIndexByte(token, '.'))] }
 
 // exchange gives a session for a subject whose token was verified: the one that the token opened
-// before, while it lives, or a new one. However many ask at the same time, and at whichever replica,
-// they get the same one.
+// before, while it lives, or a new one. However many ask at the same time, and at whichever
+// replica, they get the same one.
 func (s *Sessions) exchange(ctx context.Context, subject Subject, subjectToken string) (exchanged, error) {
 	now := s.now()
 	left := subject.Expiry.Sub(now)

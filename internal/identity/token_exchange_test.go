@@ -104,7 +104,8 @@ func TestATokenGetsItsSessionAgain(t *testing.T) {
 		g.clock.add(9*time.Minute + 30*time.Second)
 		for name, at := range map[string]*gate{"here": g, "at another replica": other} {
 			out := at.mustExchange(t, raw)
-			if !out.again || out.access != first.access || out.session.ID != first.session.ID || !out.session.Expiry.Equal(first.session.Expiry) {
+			if !out.again || out.access != first.access || out.session.ID != first.session.ID ||
+				!out.session.Expiry.Equal(first.session.Expiry) {
 				t.Errorf("%s: another session: %+v, the first was %+v", name, out.session, first.session)
 			}
 			if out.left != 30*time.Second {
@@ -171,11 +172,13 @@ func TestEachTokenHasItsOwnSession(t *testing.T) {
 			"alice": nil, "alice again": {"jti": "2"}, "bob": {"sub": "bob"}, "more groups": {"groups": []string{"data-owners"}},
 			"longer": {"exp": g.clock.now().Add(11 * time.Minute).Unix()},
 		} {
-			out := g.mustExchange(t, g.issuer.mint(g.clock.now(), changes))
-			if other, ok := seen[out.access]; ok {
-				t.Errorf("%s got the session of %s", name, other)
-			}
-			seen[out.access] = name
+			t.Run(name, func(t *testing.T) {
+				out := g.mustExchange(t, g.issuer.mint(g.clock.now(), changes))
+				if other, ok := seen[out.access]; ok {
+					t.Errorf("%s got the session of %s", name, other)
+				}
+				seen[out.access] = name
+			})
 		}
 	})
 }

@@ -14,10 +14,12 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 )
 
-// leeway is what the issuer's clock may be ahead for `iat` and `nbf`. `exp` has none: what is over is over.
+// leeway is what the issuer's clock may be ahead for `iat` and `nbf`. `exp` has none: what is over
+// is over.
 const leeway = 30 * time.Second
 
-// Verifier turns OIDC tokens into subjects. It is safe for concurrent use. The zero Verifier refuses every token.
+// Verifier turns OIDC tokens into subjects. It is safe for concurrent use. The zero Verifier
+// refuses every token.
 type Verifier struct {
 	config  Config
 	issuers map[string]*issuer // by URL
@@ -33,7 +35,8 @@ type issuer struct {
 	ids    map[string]string // the same by a `sub` as it is written
 }
 
-// NewVerifier makes a Verifier. It contacts no issuer: discovery happens with an issuer's first token, and one that is down costs only its own tokens.
+// NewVerifier makes a Verifier. It contacts no issuer: discovery happens with an issuer's first
+// token, and one that is down costs only its own tokens.
 func NewVerifier(config Config) (*Verifier, error) {
 	return newVerifier(config, time.Now)
 }
@@ -55,7 +58,8 @@ func newVerifier(config Config, now func() time.Time) (*Verifier, error) {
 	return v, nil
 }
 
-// Close ends what is under way towards issuers and waits for it. No token is verified afterwards that needs a key not yet fetched.
+// Close ends what is under way towards issuers and waits for it. No token is verified afterwards
+// that needs a key not yet fetched.
 func (v *Verifier) Close() {
 	if v.fetches == nil {
 		return
@@ -66,9 +70,11 @@ func (v *Verifier) Close() {
 	}
 }
 
-// Verify checks a token for an audience and returns its subject. Every error is an *Error. The Subject's Claims are shared and must not be changed.
+// Verify checks a token for an audience and returns its subject. Every error is an *Error. The
+// Subject's Claims are shared and must not be changed.
 func (v *Verifier) Verify(ctx context.Context, raw, audience string) (Subject, error) {
-	// What was verified for this audience within the last minute, and has not expired since, is not verified again.
+	// What was verified for this audience within the last minute, and has not expired since, is not
+	// verified again.
 	key := sha256.Sum256([]byte(audience + "\x00" + raw))
 	if subject, ok := v.cache.Get(key, v.clock()); ok {
 		return subject, nil
@@ -102,15 +108,18 @@ func (v *Verifier) verify(ctx context.Context, raw, audience string) (Subject, *
 			quote(token.text("iss")), strings.Join(v.names(), ", "))
 	}
 	if !slices.Contains(issuer.Algorithms, token.alg) {
-		return Subject{}, refuse(CodeAlgorithm, nil, "the token is signed with %s; issuer %s may use %s", quote(token.alg), issuer.Name, strings.Join(issuer.Algorithms, ", "))
+		return Subject{}, refuse(CodeAlgorithm, nil, "the token is signed with %s; issuer %s may use %s", quote(token.alg), issuer.Name,
+			strings.Join(issuer.Algorithms, ", "))
 	}
 	if !slices.Contains(token.audience(), audience) {
-		return Subject{}, refuse(CodeAudience, nil, "the token's audience is %s; request one with audience %q", quote(strings.Join(token.audience(), " ")), audience)
+		return Subject{}, refuse(CodeAudience, nil, "the token's audience is %s; request one with audience %q",
+			quote(strings.Join(token.audience(), " ")), audience)
 	}
 	// A token opens one door. An agent that holds one for both could decide on what it asks.
 	for _, other := range []string{v.config.Audience, v.config.ConsoleAudience, v.config.LoginAudience} {
 		if other != "" && other != audience && slices.Contains(token.audience(), other) {
-			return Subject{}, refuse(CodeAudience, nil, "the token is made for %q and for %q; request one with audience %q alone", audience, other, audience)
+			return Subject{}, refuse(CodeAudience, nil, "the token is made for %q and for %q; request one with audience %q alone", audience,
+				other, audience)
 		}
 	}
 	if refused := v.checkTimes(token); refused != nil {
@@ -128,13 +137,16 @@ func (v *Verifier) checkTimes(token *token) *Error {
 	iat, hasIat := token.date("iat")
 	switch {
 	case !hasExp || !hasIat:
-		return refuse(CodeTimes, nil, "the token lacks exp or iat; bqgate accepts only tokens that say when they were issued and when they end")
+		return refuse(CodeTimes, nil,
+			"the token lacks exp or iat; bqgate accepts only tokens that say when they were issued and when they end")
 	case !now.Before(exp):
-		return refuse(CodeExpired, nil, "the token expired at %s; request a new one from your identity provider", exp.UTC().Format(time.RFC3339))
+		return refuse(CodeExpired, nil, "the token expired at %s; request a new one from your identity provider",
+			exp.UTC().Format(time.RFC3339))
 	case iat.After(now.Add(leeway)):
 		return refuse(CodeTimes, nil, "the token is issued in the future (iat %s); check the clocks", iat.UTC().Format(time.RFC3339))
 	case exp.Sub(iat) > v.config.MaxTokenAge:
-		return refuse(CodeTimes, nil, "the token lives %s from iat to exp; request one of at most %s", exp.Sub(iat).Round(time.Second), v.config.MaxTokenAge)
+		return refuse(CodeTimes, nil, "the token lives %s from iat to exp; request one of at most %s", exp.Sub(iat).Round(time.Second),
+			v.config.MaxTokenAge)
 	}
 	if _, present := token.claims["nbf"]; present {
 		if nbf, ok := token.date("nbf"); !ok || nbf.After(now.Add(leeway)) {
@@ -151,10 +163,12 @@ func (v *Verifier) checkSignature(ctx context.Context, issuer *issuer, token *to
 		ClientID: audience, SupportedSigningAlgs: issuer.Algorithms, Now: v.clock,
 	}).Verify(ctx, raw)
 	if errors.Is(keys.err, errUnavailable) {
-		return refuse(CodeUnavailable, keys.err, "the keys of issuer %s cannot be fetched now, so its tokens cannot be verified; try again in a moment", issuer.Name)
+		return refuse(CodeUnavailable, keys.err,
+			"the keys of issuer %s cannot be fetched now, so its tokens cannot be verified; try again in a moment", issuer.Name)
 	}
 	if err != nil {
-		return refuse(CodeSignature, err, "the token's signature is not of a current key of issuer %s; send the token as the issuer signed it", issuer.Name)
+		return refuse(CodeSignature, err,
+			"the token's signature is not of a current key of issuer %s; send the token as the issuer signed it", issuer.Name)
 	}
 	var payload json.RawMessage
 	if err := verified.Claims(&payload); err != nil || !bytes.Equal(payload, token.payload) {
