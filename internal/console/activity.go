@@ -16,8 +16,9 @@ const (
 	activitySubjects = 2000 // remembered; of more, those that were silent longest are forgotten
 )
 
-// Activity remembers what subjects asked for lately and was decided without a person, for the reviewers of what they ask next. It knows what this process decided since it
-// started; the audit log knows the rest. It holds no SQL. The zero Activity is empty; it is safe for concurrent use.
+// Activity remembers what subjects asked for lately and was decided without a person, for the
+// reviewers of what they ask next. It knows what this process decided since it started; the audit
+// log knows the rest. It holds no SQL. The zero Activity is empty; it is safe for concurrent use.
 type Activity struct {
 	mu sync.Mutex
 	by map[who]*lately
@@ -39,7 +40,8 @@ type act struct {
 	Rule, Message string
 }
 
-// Saw takes a decision in, if it is of the kind that is shown: a query or a read of a table that no person had to decide on.
+// Saw takes a decision in, if it is of the kind that is shown: a query or a read of a table that no
+// person had to decide on.
 func (a *Activity) Saw(d audit.Decision) {
 	switch bigquery.Method(d.Method) {
 	case bigquery.MethodQuery, bigquery.MethodInsert, bigquery.MethodListTableData, "":
@@ -91,7 +93,8 @@ func (a act) like(b act) bool {
 	return a.Allowed == b.Allowed && a.Rule == b.Rule && a.Message == b.Message && slices.Equal(a.Tables, b.Tables)
 }
 
-// forget drops a quarter of the subjects, so that a crowd of new ones does not search for the oldest at every decision.
+// forget drops a quarter of the subjects, so that a crowd of new ones does not search for the
+// oldest at every decision.
 func (a *Activity) forget() {
 	times := make([]time.Time, 0, len(a.by))
 	for _, l := range a.by {

@@ -15,8 +15,9 @@ import (
 // decided is a decision about something that carol's pipeline asked for.
 func decided(change func(*audit.Decision)) audit.Decision {
 	d := audit.Decision{
-		Time: time.Now(), Method: "jobs.query", Effect: audit.EffectAllow, Subject: audit.Subject{Issuer: callers["run1"].Issuer, Sub: callers["run1"].Sub},
-		SQL: "SELECT '123-45-6789'", Tables: []string{"acme.finance.budget"},
+		Time: time.Now(), Method: "jobs.query", Effect: audit.EffectAllow,
+		Subject: audit.Subject{Issuer: callers["run1"].Issuer, Sub: callers["run1"].Sub},
+		SQL:     "SELECT '123-45-6789'", Tables: []string{"acme.finance.budget"},
 	}
 	if change != nil {
 		change(&d)
@@ -49,9 +50,11 @@ func TestActivity(t *testing.T) {
 	page := "/requests/" + b.hold("").ID
 	a := b.as("dana").get(page)
 	for _, want := range []string{"finance.budget", "3 times, the last just now", "DROP_TABLE is not allowed on &lt;b&gt;"} {
-		if !strings.Contains(a.text, want) {
-			t.Errorf("the page lacks %s", want)
-		}
+		t.Run(want, func(t *testing.T) {
+			if !strings.Contains(a.text, want) {
+				t.Errorf("the page lacks %s", want)
+			}
+		})
 	}
 	if strings.Index(a.text, "DROP_TABLE") > strings.Index(a.text, "finance.budget") {
 		t.Error("the newest is not first")
@@ -63,7 +66,8 @@ func TestActivity(t *testing.T) {
 	}
 }
 
-// A crowd of subjects, each with much to do, does not fill the memory, and who was busy last is remembered.
+// A crowd of subjects, each with much to do, does not fill the memory, and who was busy last is
+// remembered.
 func TestActivityIsBounded(t *testing.T) {
 	var a Activity
 	for i := range 2 * activitySubjects {

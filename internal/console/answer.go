@@ -8,7 +8,8 @@ import (
 	"github.com/bqgate/bqgate/internal/approvals"
 )
 
-// failure is a refusal, as {"error": {"code", "message"}}. Code is the HTTP status, as in Google's errors; reason is a word for programs.
+// failure is a refusal, as {"error": {"code", "message"}}. Code is the HTTP status, as in Google's
+// errors; reason is a word for programs.
 type failure struct {
 	status    int
 	reason    string
@@ -40,7 +41,8 @@ func fail(w http.ResponseWriter, status int, reason, message string) {
 	write(w, status, text)
 }
 
-// fault answers what is nobody's mistake but the gateway's or its neighbours'. The cause goes to the log only.
+// fault answers what is nobody's mistake but the gateway's or its neighbours'. The cause goes to
+// the log only.
 func (a *api) fault(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, approvals.ErrRolledBack) { // trying again opens nothing; approvals has logged why, once
 		fail(w, http.StatusServiceUnavailable, "approvalsClosed", closedWords)
@@ -69,11 +71,13 @@ func write(w http.ResponseWriter, status int, text []byte) {
 	_, _ = w.Write(append(text, '\n')) // the caller has gone
 }
 
-// headers go with every answer. Nothing here may be kept, framed, or run: it holds other people's SQL.
+// headers go with every answer. Nothing here may be kept, framed, or run: it holds other people's
+// SQL.
 func headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		h.Set("Content-Security-Policy",
+			"default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Referrer-Policy", "no-referrer")

@@ -46,12 +46,14 @@ type api struct {
 	Options
 }
 
-// New makes the console: the endpoint, and the pages where people can log in. What the pages follow ends with ctx.
+// New makes the console: the endpoint, and the pages where people can log in. What the pages follow
+// ends with ctx.
 func New(ctx context.Context, o Options) (http.Handler, error) {
 	if o.Login == nil {
 		return NewAPI(o), nil
 	}
-	if o.Approvals == nil || o.Verifier == nil || o.Groups == nil || o.Known == nil || o.Policies == nil || o.Redis == nil || o.Keys == nil || o.Bans == nil || o.Login.Client == nil ||
+	if o.Approvals == nil || o.Verifier == nil || o.Groups == nil || o.Known == nil || o.Policies == nil || o.Redis == nil ||
+		o.Keys == nil || o.Bans == nil || o.Login.Client == nil ||
 		o.Login.ClientID == "" || o.Login.URL == "" || o.Login.Session <= 0 {
 		return nil, errors.New("the console's pages lack a part")
 	}
@@ -71,7 +73,8 @@ func New(ctx context.Context, o Options) (http.Handler, error) {
 	})), nil
 }
 
-// NewAPI makes the endpoint alone, with a page that says how it is used. A handler whose parts are missing refuses everything with 503.
+// NewAPI makes the endpoint alone, with a page that says how it is used. A handler whose parts are
+// missing refuses everything with 503.
 func NewAPI(o Options) http.Handler {
 	if o.Log == nil {
 		o.Log = slog.Default()
@@ -101,14 +104,17 @@ func (a *api) routes(mux *http.ServeMux) {
 	mux.Handle("POST /api/v1/grants/{id}/revoke", a.as(withDecision(a.revoke)))
 	mux.HandleFunc("/api/", unknownPath)
 	for path, method := range map[string]string{
-		"/healthz": "GET", "/api/v1/requests": "GET", "/api/v1/requests/{id}": "GET", "/api/v1/requests/{id}/approve": "POST", "/api/v1/requests/{id}/deny": "POST",
-		"/api/v1/grants": "GET", "/api/v1/notifications": "GET", "/api/v1/openapi.yaml": "GET", "/api/v1/grants/{id}/revoke": "POST",
+		"/healthz": "GET", "/api/v1/requests": "GET", "/api/v1/requests/{id}": "GET", "/api/v1/requests/{id}/approve": "POST",
+		"/api/v1/requests/{id}/deny": "POST",
+		"/api/v1/grants":             "GET", "/api/v1/notifications": "GET", "/api/v1/openapi.yaml": "GET",
+		"/api/v1/grants/{id}/revoke": "POST",
 	} {
 		mux.HandleFunc(path, wrongMethod(method))
 	}
 }
 
-// sameOriginOnly guards the endpoint. Browsers carry no credential that a foreign page could use there; a request from one is a mistake or worse all the same.
+// sameOriginOnly guards the endpoint. Browsers carry no credential that a foreign page could use
+// there; a request from one is a mistake or worse all the same.
 func sameOriginOnly(next http.Handler) http.Handler {
 	crossOrigin := http.NewCrossOriginProtection()
 	crossOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -142,7 +148,8 @@ func (a *api) list(w http.ResponseWriter, r *http.Request, caller approvals.Deci
 		fail(w, http.StatusBadRequest, "invalid", err.Error())
 		return
 	}
-	found, err := a.Approvals.List(r.Context(), approvals.Filter{State: state, Match: func(q approvals.Request) bool { return q.VisibleTo(caller) }})
+	found, err := a.Approvals.List(r.Context(),
+		approvals.Filter{State: state, Match: func(q approvals.Request) bool { return q.VisibleTo(caller) }})
 	if err != nil {
 		a.fault(w, r, err)
 		return
@@ -209,7 +216,8 @@ func loggable(id string) string {
 }
 
 // closedWords are what people read while approvals are closed. Why is in the operator's log.
-const closedWords = "approvals are closed: Redis has lost some of what was approved, used or revoked, or shows it otherwise. Nothing is approved or run until the gateway's operator has opened them again; " +
+const closedWords = "approvals are closed: Redis has lost some of what was approved, used or revoked, or shows it otherwise. Nothing is " +
+	"approved or run until the gateway's operator has opened them again; " +
 	"the gateway's log says how"
 
 // refuse maps what approvals said to a status. What is not known here is a fault, and no decision.
@@ -228,7 +236,8 @@ func (a *api) refuse(w http.ResponseWriter, r *http.Request, id string, err erro
 	case errors.Is(err, approvals.ErrDecided):
 		fail(w, http.StatusConflict, "alreadyDecided", fmt.Sprintf("%v; GET /api/v1/requests/%s shows it", err, id))
 	case errors.Is(err, approvals.ErrExpired):
-		fail(w, http.StatusConflict, "expired", "the request has expired and can no longer be decided on; the requester may run the query again to ask again")
+		fail(w, http.StatusConflict, "expired",
+			"the request has expired and can no longer be decided on; the requester may run the query again to ask again")
 	case errors.Is(err, approvals.ErrNotApproved):
 		fail(w, http.StatusConflict, "notApproved", err.Error())
 	case errors.Is(err, approvals.ErrReleasing):
@@ -240,7 +249,8 @@ func (a *api) refuse(w http.ResponseWriter, r *http.Request, id string, err erro
 	}
 }
 
-// health says that the process serves. It asks nobody else: a Redis that is down is no reason to restart the gateway.
+// health says that the process serves. It asks nobody else: a Redis that is down is no reason to
+// restart the gateway.
 func (a *api) health(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = w.Write([]byte("ok\n")) // the caller has gone

@@ -18,8 +18,9 @@ var (
 	pageTemplate = template.Must(template.New("page").Parse(pageText))
 )
 
-// page says what the endpoint offers, and under /requests/{id}, where links to a request lead, how to see and decide that one. It shows nothing of any
-// request, and not even whether it exists: it asks nobody who he is.
+// page says what the endpoint offers, and under /requests/{id}, where links to a request lead, how
+// to see and decide that one. It shows nothing of any request, and not even whether it exists: it
+// asks nobody who he is.
 func (a *api) page(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
 	if id != "" && !approvals.ValidID(id) {

@@ -23,11 +23,14 @@ func TestContract(t *testing.T) {
 	}
 	a = b.call("dana", "GET", "/api/v1/requests/"+first.ID, "")
 	for _, key := range []string{
-		"id", "state", "subject", "groups", "people", "sql", "tables", "sensitive_columns", "estimated_bytes", "estimated_cost", "job_id", "created", "expires", "decisions",
+		"id", "state", "subject", "groups", "people", "sql", "tables", "sensitive_columns", "estimated_bytes", "estimated_cost", "job_id",
+		"created", "expires", "decisions",
 	} {
-		if a.body[key] == nil {
-			t.Errorf("a request has no %s: %s", key, a.text)
-		}
+		t.Run(key, func(t *testing.T) {
+			if a.body[key] == nil {
+				t.Errorf("a request has no %s: %s", key, a.text)
+			}
+		})
 	}
 	a = b.call("dana", "POST", "/api/v1/requests/"+first.ID+"/approve", `{"reason":"fine"}`)
 	if a.status != 200 || a.body["state"] != "approved" || a.body["id"] != first.ID {
@@ -52,7 +55,8 @@ func TestContract(t *testing.T) {
 	}
 	for _, id := range []string{first.ID, second.ID} {
 		for _, verdict := range []string{"approve", "deny"} {
-			b.refused("decided", b.call("erin", "POST", "/api/v1/requests/"+id+"/"+verdict, `{"reason":"x"}`), 409, "already decided", "dana@acme.example")
+			b.refused("decided", b.call("erin", "POST", "/api/v1/requests/"+id+"/"+verdict, `{"reason":"x"}`), 409, "already decided",
+				"dana@acme.example")
 		}
 	}
 }
@@ -70,7 +74,8 @@ func TestSecondVote(t *testing.T) {
 	}
 }
 
-// A token of an old login decides nothing where the policy wants a fresh one, and says so as RFC 9470 does.
+// A token of an old login decides nothing where the policy wants a fresh one, and says so as RFC
+// 9470 does.
 func TestStaleLogin(t *testing.T) {
 	b := newBench(t)
 	r := b.hold("run1", func(h *approvals.Held) { h.Approval.MaxAuthAge = 15 * time.Minute })
@@ -103,7 +108,8 @@ func TestExpired(t *testing.T) {
 	}
 }
 
-// Who sees and decides what. The pipeline's requests are carol's too; a pull request's run sees its own only (A7).
+// Who sees and decides what. The pipeline's requests are carol's too; a pull request's run sees its
+// own only (A7).
 func TestWho(t *testing.T) {
 	b := newBench(t)
 	r := b.hold("run1")
@@ -121,26 +127,28 @@ func TestWho(t *testing.T) {
 		{"dana", []string{r.ID, own.ID}, 200},
 	}
 	for _, c := range cases {
-		want := append([]string{}, c.sees...)
-		slices.Sort(want)
-		if got := b.ids(b.call(c.by, "GET", "/api/v1/requests", "")); !slices.Equal(got, want) {
-			t.Errorf("%s sees %v, want %v", c.by, got, want)
-		}
-		for _, id := range []string{r.ID, own.ID} {
-			status := b.call(c.by, "GET", "/api/v1/requests/"+id, "").status
-			if (status == 200) != slices.Contains(want, id) || (status != 200 && status != 404) {
-				t.Errorf("%s gets %d for %s", c.by, status, id)
+		t.Run(c.by, func(t *testing.T) {
+			want := append([]string{}, c.sees...)
+			slices.Sort(want)
+			if got := b.ids(b.call(c.by, "GET", "/api/v1/requests", "")); !slices.Equal(got, want) {
+				t.Errorf("%s sees %v, want %v", c.by, got, want)
 			}
-		}
-		a := b.call(c.by, "POST", "/api/v1/requests/"+r.ID+"/approve", `{"reason":"me"}`)
-		if c.decide == 200 {
-			if a.status != 200 {
-				t.Errorf("%s: %d %s", c.by, a.status, a.text)
+			for _, id := range []string{r.ID, own.ID} {
+				status := b.call(c.by, "GET", "/api/v1/requests/"+id, "").status
+				if (status == 200) != slices.Contains(want, id) || (status != 200 && status != 404) {
+					t.Errorf("%s gets %d for %s", c.by, status, id)
+				}
 			}
-			continue
-		}
-		b.refused(c.by+" approves", a, c.decide)
-		b.refused(c.by+" denies", b.call(c.by, "POST", "/api/v1/requests/"+r.ID+"/deny", `{"reason":"me"}`), c.decide)
+			a := b.call(c.by, "POST", "/api/v1/requests/"+r.ID+"/approve", `{"reason":"me"}`)
+			if c.decide == 200 {
+				if a.status != 200 {
+					t.Errorf("%s: %d %s", c.by, a.status, a.text)
+				}
+				return
+			}
+			b.refused(c.by+" approves", a, c.decide)
+			b.refused(c.by+" denies", b.call(c.by, "POST", "/api/v1/requests/"+r.ID+"/deny", `{"reason":"me"}`), c.decide)
+		})
 	}
 	b.refused("own", b.call("dana", "POST", "/api/v1/requests/"+own.ID+"/approve", `{}`), 403, "own", "someone else")
 	// What is not there and what may not be seen look the same.
@@ -168,7 +176,8 @@ func TestTokens(t *testing.T) {
 			t.Errorf("challenge %q", none.header.Get("WWW-Authenticate"))
 		}
 		b.refused("expired token", call(auth("Bearer old")), 401, "expired at noon")
-		for _, bad := range [][]string{{"Basic x"}, {"Bearer"}, {"Bearer "}, {"Bearer token-dana, Bearer x"}, {"Bearer token-dana", "Bearer token-dana"}, {"token-dana"}, {""}} {
+		for _, bad := range [][]string{{"Basic x"}, {"Bearer"}, {"Bearer "}, {"Bearer token-dana, Bearer x"},
+			{"Bearer token-dana", "Bearer token-dana"}, {"token-dana"}, {""}} {
 			b.refused(fmt.Sprint(bad), call(auth(bad...)), 401)
 		}
 		b.refused("no role", call(auth("Bearer token-stranger")), 403, "group")
@@ -222,7 +231,9 @@ func TestInput(t *testing.T) {
 	} {
 		b.refused(name, b.call("dana", c.method, c.path, c.body), c.status, c.says)
 	}
-	b.refused("compressed", b.call("dana", "POST", base+"/approve", "{}", func(r *http.Request) { r.Header.Set("Content-Encoding", "gzip") }), 415)
+	b.refused("compressed", b.call("dana", "POST", base+"/approve", "{}", func(r *http.Request) {
+		r.Header.Set("Content-Encoding", "gzip")
+	}), 415)
 	if a := b.call("dana", "GET", base, ""); a.body["state"] != "pending" {
 		t.Fatalf("after all that it is %v", a.body["state"])
 	}
@@ -239,19 +250,24 @@ func TestCrossOrigin(t *testing.T) {
 		"same site":      func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-site") },
 		"origin":         func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") },
 	} {
-		a := b.call("dana", "POST", "/api/v1/requests/"+r.ID+"/approve", "{}", change)
-		b.refused(name, a, 403, "origin")
-		if a.header.Get("Access-Control-Allow-Origin") != "" {
-			t.Errorf("%s: CORS is open", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			a := b.call("dana", "POST", "/api/v1/requests/"+r.ID+"/approve", "{}", change)
+			b.refused(name, a, 403, "origin")
+			if a.header.Get("Access-Control-Allow-Origin") != "" {
+				t.Errorf("%s: CORS is open", name)
+			}
+		})
 	}
-	if a := b.call("", "OPTIONS", "/api/v1/requests", "", func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") }); a.status == 200 ||
+	if a := b.call("", "OPTIONS", "/api/v1/requests", "", func(r *http.Request) {
+		r.Header.Set("Origin", "https://evil.example")
+	}); a.status == 200 ||
 		a.header.Get("Access-Control-Allow-Methods") != "" {
 		t.Errorf("preflight is answered: %d %v", a.status, a.header)
 	}
 }
 
-// A Redis that has lost what was there closes approvals, and every path says so: trying again would open nothing.
+// A Redis that has lost what was there closes approvals, and every path says so: trying again would
+// open nothing.
 func TestApprovalsClosed(t *testing.T) {
 	for name, ask := range map[string][2]string{
 		"list":    {"GET", "/api/v1/requests"},
@@ -282,7 +298,8 @@ func TestRedisDown(t *testing.T) {
 	b := newBench(t)
 	r := b.hold("run1")
 	b.redis.Close()
-	for _, target := range [][2]string{{"GET", "/api/v1/requests"}, {"GET", "/api/v1/requests/" + r.ID}, {"POST", "/api/v1/requests/" + r.ID + "/approve"}} {
+	for _, target := range [][2]string{{"GET", "/api/v1/requests"}, {"GET", "/api/v1/requests/" + r.ID},
+		{"POST", "/api/v1/requests/" + r.ID + "/approve"}} {
 		a := b.call("dana", target[0], target[1], "")
 		b.refused(target[1], a, 503, "try again")
 		if strings.Contains(a.text, "redis") {
@@ -307,39 +324,50 @@ func TestNothingConfigured(t *testing.T) {
 func TestHeaders(t *testing.T) {
 	b := newBench(t)
 	r := b.hold("run1")
-	for _, path := range []string{"/", "/healthz", "/style.css", "/requests/" + r.ID, "/nothing", "/api/v1/requests", "/api/v1/requests/" + r.ID, "/api/v1/requests/x"} {
-		h := b.call("dana", "GET", path, "").header
-		for name, want := range map[string]string{
-			"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY",
-			"Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-		} {
-			if h.Get(name) != want {
-				t.Errorf("%s: %s is %q", path, name, h.Get(name))
+	for _, path := range []string{"/", "/healthz", "/style.css", "/requests/" + r.ID, "/nothing", "/api/v1/requests",
+		"/api/v1/requests/" + r.ID, "/api/v1/requests/x"} {
+		t.Run(path, func(t *testing.T) {
+			h := b.call("dana", "GET", path, "").header
+			for name, want := range map[string]string{
+				"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
+				"X-Frame-Options": "DENY",
+				"Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors " +
+					"'none'",
+			} {
+				if h.Get(name) != want {
+					t.Errorf("%s: %s is %q", path, name, h.Get(name))
+				}
 			}
-		}
+		})
 	}
 }
 
 func TestPage(t *testing.T) {
 	b := newBench(t)
 	r := b.hold("run1")
-	for path, want := range map[string]string{"/": "$CONSOLE/api/v1/requests/$ID/approve", "/requests/" + r.ID: "$CONSOLE/api/v1/requests/" + r.ID + "/approve"} {
+	for path, want := range map[string]string{"/": "$CONSOLE/api/v1/requests/$ID/approve",
+		"/requests/" + r.ID: "$CONSOLE/api/v1/requests/" + r.ID + "/approve"} {
 		a := b.call("", "GET", path, "")
-		if a.status != 200 || a.header.Get("Content-Type") != "text/html; charset=utf-8" || !strings.Contains(a.text, want) || !strings.Contains(a.text, audience) {
+		if a.status != 200 || a.header.Get("Content-Type") != "text/html; charset=utf-8" || !strings.Contains(a.text, want) ||
+			!strings.Contains(a.text, audience) {
 			t.Errorf("%s: %d %s", path, a.status, a.text)
 		}
 		for _, banned := range []string{"<script", "style=", "onclick", "SELECT", "carol"} {
-			if strings.Contains(a.text, banned) {
-				t.Errorf("%s has %s", path, banned)
-			}
+			t.Run(banned, func(t *testing.T) {
+				if strings.Contains(a.text, banned) {
+					t.Errorf("%s has %s", path, banned)
+				}
+			})
 		}
 	}
 	for _, id := range []string{"x", "%3Cscript%3Ealert(1)%3C%2Fscript%3E", "r-01ARZ3NDEKTSV4RRFFQ69G5FAV%22"} {
-		a := b.call("", "GET", "/requests/"+id, "")
-		b.refused(id, a, 404)
-		if strings.Contains(a.text, "alert") {
-			t.Errorf("%s is repeated: %s", id, a.text)
-		}
+		t.Run(id, func(t *testing.T) {
+			a := b.call("", "GET", "/requests/"+id, "")
+			b.refused(id, a, 404)
+			if strings.Contains(a.text, "alert") {
+				t.Errorf("%s is repeated: %s", id, a.text)
+			}
+		})
 	}
 	if a := b.call("", "GET", "/style.css", ""); a.status != 200 || !strings.HasPrefix(a.header.Get("Content-Type"), "text/css") {
 		t.Errorf("style: %d", a.status)
@@ -358,8 +386,10 @@ func TestLogs(t *testing.T) {
 		t.Errorf("the log does not say who decided:\n%s", log)
 	}
 	for _, banned := range []string{"SELECT", "words for", "token-", "evil", "payroll"} {
-		if strings.Contains(log, banned) {
-			t.Errorf("the log has %q:\n%s", banned, log)
-		}
+		t.Run(banned, func(t *testing.T) {
+			if strings.Contains(log, banned) {
+				t.Errorf("the log has %q:\n%s", banned, log)
+			}
+		})
 	}
 }

@@ -15,7 +15,8 @@ import (
 //go:embed assets
 var assetFiles embed.FS
 
-// assets are the files that pages load, by a name that changes with their content: "1a2b3c4d-console.css".
+// assets are the files that pages load, by a name that changes with their content:
+// "1a2b3c4d-console.css".
 var assets, assetNames = loadAssets()
 
 func loadAssets() (map[string][]byte, map[string]string) {
@@ -57,7 +58,8 @@ func assetPath(file string) string {
 	return "/assets/" + name
 }
 
-// asset serves one file. It holds nothing of anybody, and its name changes with it, so browsers may keep it.
+// asset serves one file. It holds nothing of anybody, and its name changes with it, so browsers may
+// keep it.
 func asset(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
 	content, ok := assets[name]

@@ -40,7 +40,8 @@ func person(name string, groups ...string) identity.Subject {
 // pipeline is a run of a CI workload that carol started.
 func pipeline(run string) identity.Subject {
 	return identity.Subject{
-		Issuer: "https://ci.example", Sub: "repo:acme/app:pull_request", Owner: "ci|acme/app|" + run, Grant: "ci|acme/app", Groups: []string{"ai-agents"},
+		Issuer: "https://ci.example", Sub: "repo:acme/app:pull_request", Owner: "ci|acme/app|" + run, Grant: "ci|acme/app",
+		Groups: []string{"ai-agents"},
 		People: []string{"carol@acme.example"}, Mapped: true, Workload: true,
 	}
 }
@@ -50,8 +51,10 @@ var callers = map[string]identity.Subject{
 	"alan": person("alan", "analysts"), "stranger": person("stranger"),
 	"run1": pipeline("1"), "run2": pipeline("2"),
 	"fresh": loggedIn(person("erin", "data-owners"), time.Minute), "tired": loggedIn(person("erin", "data-owners"), time.Hour),
-	"ghost": {Issuer: "https://login.example", Sub: "8f3c", Owner: "login|8f3c", Grant: "login|8f3c", Groups: []string{"data-owners"}, People: []string{"8f3c"}},
-	"bot":   {Issuer: "https://ci.example", Sub: "bot", Owner: "ci|bot", Grant: "ci|bot", Groups: []string{"data-owners"}, People: []string{"bo"}, Workload: true},
+	"ghost": {Issuer: "https://login.example", Sub: "8f3c", Owner: "login|8f3c", Grant: "login|8f3c", Groups: []string{"data-owners"},
+		People: []string{"8f3c"}},
+	"bot": {Issuer: "https://ci.example", Sub: "bot", Owner: "ci|bot", Grant: "ci|bot", Groups: []string{"data-owners"},
+		People: []string{"bo"}, Workload: true},
 }
 
 // loggedIn is somebody whose token says how long ago they logged in.
@@ -73,7 +76,8 @@ func (fakeVerifier) Verify(_ context.Context, raw, aud string) (identity.Subject
 	}
 	s, ok := callers[strings.TrimPrefix(raw, "token-")]
 	if !ok || aud != audience {
-		return identity.Subject{}, &identity.Error{Status: 403, Code: identity.CodeExpired, Message: "the token expired at noon; get a new one"}
+		return identity.Subject{},
+			&identity.Error{Status: 403, Code: identity.CodeExpired, Message: "the token expired at noon; get a new one"}
 	}
 	return s, nil
 }
@@ -100,7 +104,8 @@ func newBench(t *testing.T) *bench {
 	log := slog.New(slog.NewTextHandler(b, nil))
 	b.redis = redis.NewClient(&redis.Options{Addr: redistest.Start(t), MaxRetries: 1, DialerRetries: 1})
 	t.Cleanup(func() { b.redis.Close() })
-	b.store, err = approvals.New(approvals.Options{Redis: b.redis, Keys: keys, Journal: &approvalstest.Journal{}, ConsoleURL: "https://console.example", Log: log})
+	b.store, err = approvals.New(approvals.Options{Redis: b.redis, Keys: keys, Journal: &approvalstest.Journal{},
+		ConsoleURL: "https://console.example", Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,11 +123,13 @@ func newBench(t *testing.T) *bench {
 func (b *bench) hold(caller string, change ...func(*approvals.Held)) approvals.Request {
 	b.t.Helper()
 	h := approvals.Held{
-		Operation: bigquery.Operation{Method: bigquery.MethodQuery, Query: &bigquery.QueryRequest{SQL: "SELECT salary FROM finance.payroll"}},
-		Job:       bigquery.JobReference{ProjectID: "acme", JobID: fmt.Sprintf("job_%d", time.Now().UnixNano()), Location: "US"},
-		Subject:   callers[caller], Groups: callers[caller].Groups, Statement: "d", Decision: "d-1", Credential: "reader",
-		Tables: []string{"acme.finance.payroll"}, Sensitive: []string{"acme.finance.payroll.salary"}, Estimated: true, EstimatedBytes: 4096, EstimatedCost: 0.01,
-		Approval: policies.Approval{Why: "high-value table", Reviewers: []string{"data-owners"}, Quorum: 1, Expires: time.Hour},
+		Operation: bigquery.Operation{Method: bigquery.MethodQuery,
+			Query: &bigquery.QueryRequest{SQL: "SELECT salary FROM finance.payroll"}},
+		Job:     bigquery.JobReference{ProjectID: "acme", JobID: fmt.Sprintf("job_%d", time.Now().UnixNano()), Location: "US"},
+		Subject: callers[caller], Groups: callers[caller].Groups, Statement: "d", Decision: "d-1", Credential: "reader",
+		Tables: []string{"acme.finance.payroll"}, Sensitive: []string{"acme.finance.payroll.salary"}, Estimated: true, EstimatedBytes: 4096,
+		EstimatedCost: 0.01,
+		Approval:      policies.Approval{Why: "high-value table", Reviewers: []string{"data-owners"}, Quorum: 1, Expires: time.Hour},
 	}
 	for _, c := range change {
 		c(&h)

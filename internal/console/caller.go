@@ -14,11 +14,13 @@ import (
 func (a *api) authenticate(r *http.Request) (approvals.Decider, *failure) {
 	values := r.Header.Values("Authorization")
 	if len(values) == 0 {
-		return approvals.Decider{}, unauthorized("", fmt.Sprintf("no token; send `Authorization: Bearer` and an OIDC token with audience %s", a.Audience))
+		return approvals.Decider{},
+			unauthorized("", fmt.Sprintf("no token; send `Authorization: Bearer` and an OIDC token with audience %s", a.Audience))
 	}
 	raw, ok := bearer(values)
 	if !ok {
-		return approvals.Decider{}, unauthorized("invalid_request", fmt.Sprintf("Authorization must be `Bearer` and one OIDC token with audience %s", a.Audience))
+		return approvals.Decider{},
+			unauthorized("invalid_request", fmt.Sprintf("Authorization must be `Bearer` and one OIDC token with audience %s", a.Audience))
 	}
 	subject, err := a.Verifier.Verify(r.Context(), raw, a.Audience)
 	var refused *identity.Error
@@ -27,7 +29,8 @@ func (a *api) authenticate(r *http.Request) (approvals.Decider, *failure) {
 		return approvals.Decider{}, unauthorized("invalid_token", refused.Message)
 	case err != nil:
 		a.Log.Error("token could not be verified", "error", err)
-		return approvals.Decider{}, &failure{status: http.StatusServiceUnavailable, reason: "unavailable", message: "your token could not be verified just now; try again"}
+		return approvals.Decider{}, &failure{status: http.StatusServiceUnavailable, reason: "unavailable",
+			message: "your token could not be verified just now; try again"}
 	case subject.Issuer == "" || subject.Sub == "":
 		return approvals.Decider{}, unauthorized("invalid_token", "your token names no subject")
 	}

@@ -76,7 +76,8 @@ func (u *ui) undecided(w http.ResponseWriter, r *http.Request, v *visitor, q app
 	case errors.Is(err, approvals.ErrDecided):
 		status, words = http.StatusConflict, "Your decision was not taken: "+sentence(err)
 	case errors.Is(err, approvals.ErrExpired):
-		status, words = http.StatusConflict, "Your decision was not taken: the request has expired. The requester may run the query again to ask again."
+		status, words = http.StatusConflict,
+			"Your decision was not taken: the request has expired. The requester may run the query again to ask again."
 	case errors.Is(err, approvals.ErrNotApproved), errors.Is(err, approvals.ErrReleasing):
 		status, words = http.StatusConflict, "Nothing was taken back: "+err.Error()+"."
 	case errors.Is(err, approvals.ErrReason), errors.Is(err, approvals.ErrTerms):
@@ -102,7 +103,8 @@ func sentence(err error) string {
 	return strings.ToUpper(text[:1]) + text[1:]
 }
 
-// readForm reads a decision as a browser sends it: a reason, and how far an approval reaches where the policy lets people choose.
+// readForm reads a decision as a browser sends it: a reason, and how far an approval reaches where
+// the policy lets people choose.
 func readForm(w http.ResponseWriter, r *http.Request) (in decision, refused *failure) {
 	if r.URL.RawQuery != "" {
 		return in, &failure{status: http.StatusBadRequest, message: "The address of a decision takes no parameters."}

@@ -79,7 +79,8 @@ func (h *hub) fresh(ctx context.Context) ([]approvals.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	recent, err := h.store.List(ctx, approvals.Filter{Limit: shownRecent, Match: func(q approvals.Request) bool { return q.State != approvals.StatePending }})
+	recent, err := h.store.List(ctx,
+		approvals.Filter{Limit: shownRecent, Match: func(q approvals.Request) bool { return q.State != approvals.StatePending }})
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +157,8 @@ func (s *streams) open(session string) (leave func(), ok bool) {
 // fragment makes what a stream shows, as it is now. Nil shows nothing new.
 type fragment func(ctx context.Context, v *visitor) (templ.Component, error)
 
-// stream serves server-sent events: the fragment whenever it has changed, until the browser leaves, the session ends or the gateway stops.
+// stream serves server-sent events: the fragment whenever it has changed, until the browser leaves,
+// the session ends or the gateway stops.
 func (u *ui) stream(prepare func(r *http.Request, v *visitor) (fragment, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v, err := u.visitor(r)
@@ -169,7 +171,8 @@ func (u *ui) stream(prepare func(r *http.Request, v *visitor) (fragment, error))
 		}
 		switch {
 		case errors.Is(err, errNoSession):
-			// An answer of 401 would leave the page as it is, without a word: it is told as by a stream that was open when the session ended.
+			// An answer of 401 would leave the page as it is, without a word: it is told as by a
+			// stream that was open when the session ended.
 			events(w, http.StatusOK).ended()
 			return
 		case errors.Is(err, approvals.ErrNotFound):
@@ -191,7 +194,8 @@ func (u *ui) stream(prepare func(r *http.Request, v *visitor) (fragment, error))
 	}
 }
 
-// events begins a stream. Also what cannot be served is told as one: after an answer of another type the page would not come back.
+// events begins a stream. Also what cannot be served is told as one: after an answer of another
+// type the page would not come back.
 func events(w http.ResponseWriter, status int) *eventWriter {
 	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
 	w.Header().Set("X-Accel-Buffering", "no")

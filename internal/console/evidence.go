@@ -27,8 +27,8 @@ var (
 	number   = regexp.MustCompile(`^[0-9]{1,20}$`)
 )
 
-// origin leads from the claims of a CI run to the repository, the commit and the run. A link is made only of claims of the shape that they have at that CI system, on the host
-// that signed them.
+// origin leads from the claims of a CI run to the repository, the commit and the run. A link is
+// made only of claims of the shape that they have at that CI system, on the host that signed them.
 func origin(r approvals.Request) []link {
 	c := r.Claims
 	var all []link
@@ -116,7 +116,8 @@ func sourceWords(s approvals.ReviewSource, project string) string {
 	}
 }
 
-// rulesOf are the lines of the policy that took part, the one that held the query first. Lines are shown only of the policy that held it.
+// rulesOf are the lines of the policy that took part, the one that held the query first. Lines are
+// shown only of the policy that held it.
 func rulesOf(r approvals.Request, set *policies.Set) []ruleView {
 	var all []ruleView
 	known := r.Review.Policy == set.Digest()

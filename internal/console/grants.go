@@ -6,7 +6,8 @@ import (
 	"github.com/bqgate/bqgate/internal/approvals"
 )
 
-// grants lists the approvals that the caller may see: what they allow, what came of them, until when they stand.
+// grants lists the approvals that the caller may see: what they allow, what came of them, until
+// when they stand.
 func (a *api) grants(w http.ResponseWriter, r *http.Request, caller approvals.Decider) {
 	state, err := wordParameter(r, approvals.GrantStates())
 	if err != nil {
@@ -49,7 +50,8 @@ func (a *api) revoke(w http.ResponseWriter, r *http.Request, caller approvals.De
 	a.answer(w, r, g)
 }
 
-// notifications lists messages that wait to be sent or were given up, of requests that the caller may see.
+// notifications lists messages that wait to be sent or were given up, of requests that the caller
+// may see.
 func (a *api) notifications(w http.ResponseWriter, r *http.Request, caller approvals.Decider) {
 	state, err := wordParameter(r, []string{approvals.NotificationWaiting, approvals.NotificationDead})
 	if err != nil {

@@ -23,16 +23,20 @@ type decision struct {
 	approvals.Terms
 }
 
-// readDecision reads {"reason": "…"}, and beside it "uses" and "hours" of an approval that is to stand. An empty body is an empty reason. Unknown and repeated keys are refused: somebody
-// meant something by them. The Content-Type is not asked: no browser sends the token by itself, so no form of another site can post here.
+// readDecision reads {"reason": "…"}, and beside it "uses" and "hours" of an approval that is to
+// stand. An empty body is an empty reason. Unknown and repeated keys are refused: somebody meant
+// something by them. The Content-Type is not asked: no browser sends the token by itself, so no
+// form of another site can post here.
 func readDecision(w http.ResponseWriter, r *http.Request) (decision, *failure) {
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
-		return decision{}, &failure{status: http.StatusUnsupportedMediaType, reason: "invalid", message: "the body must be JSON without Content-Encoding"}
+		return decision{}, &failure{status: http.StatusUnsupportedMediaType, reason: "invalid",
+			message: "the body must be JSON without Content-Encoding"}
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		return decision{}, &failure{status: http.StatusRequestEntityTooLarge, reason: "invalid", message: fmt.Sprintf("the body is larger than %d bytes", maxBody)}
+		return decision{}, &failure{status: http.StatusRequestEntityTooLarge, reason: "invalid",
+			message: fmt.Sprintf("the body is larger than %d bytes", maxBody)}
 	}
 	if err != nil {
 		return decision{}, &failure{status: http.StatusBadRequest, reason: "invalid", message: "the body could not be read to its end"}
@@ -54,7 +58,8 @@ func parseDecision(body []byte) (decision, error) {
 		Hours  *int    `json:"hours"`
 	}
 	if err := json.Unmarshal(body, &in, json.RejectUnknownMembers(true)); err != nil || in == nil {
-		return decision{}, errors.New(`the body must be a JSON object with the key "reason", a string, and for an approval that is to stand "uses" and "hours", whole numbers: {"reason": "month end is closed"}`)
+		return decision{}, errors.New(`the body must be a JSON object with the key "reason", a string, and for an approval that is to ` +
+			`stand "uses" and "hours", whole numbers: {"reason": "month end is closed"}`)
 	}
 	var out decision
 	if in.Reason != nil {

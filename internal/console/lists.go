@@ -46,7 +46,8 @@ func (u *ui) grants(w http.ResponseWriter, r *http.Request, v *visitor) {
 	u.show(w, r, http.StatusOK, grantsPage(shell{Title: "Grants", Visitor: v, Here: "/grants"}, live, over, found.More))
 }
 
-// messages are what could not be told yet, and what was given up: the requests still wait, but somebody may not know.
+// messages are what could not be told yet, and what was given up: the requests still wait, but
+// somebody may not know.
 func (u *ui) messages(w http.ResponseWriter, r *http.Request, v *visitor) {
 	found, err := u.Approvals.Notifications(r.Context(), "", func(q approvals.Request) bool { return q.VisibleTo(v.decider) })
 	if err != nil {
@@ -66,7 +67,9 @@ func (u *ui) messages(w http.ResponseWriter, r *http.Request, v *visitor) {
 
 // undelivered counts the messages that were given up, for the first page.
 func (u *ui) undelivered(ctx context.Context, v *visitor) (int, error) {
-	found, err := u.Approvals.Notifications(ctx, approvals.NotificationDead, func(q approvals.Request) bool { return q.VisibleTo(v.decider) })
+	found, err := u.Approvals.Notifications(ctx, approvals.NotificationDead, func(q approvals.Request) bool {
+		return q.VisibleTo(v.decider)
+	})
 	return len(found), err
 }
 
@@ -114,7 +117,8 @@ func (u *ui) policies(w http.ResponseWriter, r *http.Request, v *visitor) {
 		return
 	}
 	set := u.Policies()
-	u.show(w, r, http.StatusOK, policiesPage(shell{Title: "Policies", Visitor: v, Here: "/policies"}, policyFiles(set.Entries()), set.Digest()))
+	u.show(w, r, http.StatusOK, policiesPage(shell{Title: "Policies", Visitor: v, Here: "/policies"}, policyFiles(set.Entries()),
+		set.Digest()))
 }
 
 // policyFile is the entries of one file, as the policies page shows them.

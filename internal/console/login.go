@@ -21,7 +21,8 @@ import (
 	"github.com/bqgate/bqgate/internal/sessionstore"
 )
 
-// Login says how people log in: by OpenID Connect's authorization code flow with PKCE at one issuer.
+// Login says how people log in: by OpenID Connect's authorization code flow with PKCE at one
+// issuer.
 type Login struct {
 	Issuer       identity.Issuer
 	Client       *http.Client // reaches the issuer
@@ -38,7 +39,8 @@ const anyAge = 30 * 24 * time.Hour
 // loginLife is how long somebody may take at the issuer.
 const loginLife = 10 * time.Minute
 
-// attempt is a login under way. The browser that began it holds it, sealed, in a cookie; so only that browser can end it, and strangers make the gateway store nothing.
+// attempt is a login under way. The browser that began it holds it, sealed, in a cookie; so only
+// that browser can end it, and strangers make the gateway store nothing.
 type attempt struct {
 	State    string    `json:"state"`
 	Nonce    string    `json:"nonce"`
@@ -82,7 +84,8 @@ func (u *ui) oauth(ctx context.Context) (*oauth2.Config, error) {
 		scopes = []string{oidc.ScopeOpenID, "email", "profile"}
 	}
 	return &oauth2.Config{
-		ClientID: u.Login.ClientID, ClientSecret: u.Login.ClientSecret, Endpoint: u.provider.endpoint, RedirectURL: u.Login.URL + "/login/callback", Scopes: scopes,
+		ClientID: u.Login.ClientID, ClientSecret: u.Login.ClientSecret, Endpoint: u.provider.endpoint,
+		RedirectURL: u.Login.URL + "/login/callback", Scopes: scopes,
 	}, nil
 }
 
@@ -96,10 +99,12 @@ func (u *ui) begin(w http.ResponseWriter, r *http.Request) {
 	config, err := u.oauth(r.Context())
 	if err != nil {
 		u.Log.Error("login could not begin", "error", err)
-		u.problem(w, r, nil, http.StatusServiceUnavailable, "The login does not answer", "The identity provider could not be reached. Try again in a moment.")
+		u.problem(w, r, nil, http.StatusServiceUnavailable, "The login does not answer",
+			"The identity provider could not be reached. Try again in a moment.")
 		return
 	}
-	a := attempt{State: sessionstore.NewSecret(), Nonce: sessionstore.NewSecret(), Verifier: oauth2.GenerateVerifier(), To: localPath(query.Get("to")), Expires: u.now().Add(loginLife)}
+	a := attempt{State: sessionstore.NewSecret(), Nonce: sessionstore.NewSecret(), Verifier: oauth2.GenerateVerifier(),
+		To: localPath(query.Get("to")), Expires: u.now().Add(loginLife)}
 	text, err := u.Keys.Seal(attemptPurpose, a)
 	if err != nil {
 		u.broken(w, r, nil, err)
@@ -119,7 +124,8 @@ func (u *ui) begin(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, config.AuthCodeURL(a.State, options...), http.StatusSeeOther)
 }
 
-// The words for a login that did not come to an end. None of them tells an attacker which check failed.
+// The words for a login that did not come to an end. None of them tells an attacker which check
+// failed.
 const (
 	loginOver = "This login is over, or was begun in another browser. Begin again."
 	loginBad  = "The identity provider's answer could not be accepted. Begin again; if it stays, tell the operator of bqgate."
@@ -154,7 +160,8 @@ func (u *ui) callback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if query.Get("error") != "" || query.Get("code") == "" {
-		refuse(http.StatusForbidden, "The identity provider did not log you in. Begin again.", errors.New("the issuer answered without a code"))
+		refuse(http.StatusForbidden, "The identity provider did not log you in. Begin again.",
+			errors.New("the issuer answered without a code"))
 		return
 	}
 	subject, err := u.redeem(r.Context(), a, query.Get("code"))
@@ -168,7 +175,8 @@ func (u *ui) callback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if subject.Workload {
-		refuse(http.StatusForbidden, "This account stands for a workload. Only people decide on requests; log in as yourself.", errors.New("subject is a workload"))
+		refuse(http.StatusForbidden, "This account stands for a workload. Only people decide on requests; log in as yourself.",
+			errors.New("subject is a workload"))
 		return
 	}
 	// The code is the issuer's to use once; the state is ours.
@@ -262,8 +270,9 @@ func loginPath(to string) string {
 	return "/login?to=" + url.QueryEscape(to)
 }
 
-// sameOrigin refuses what a page of another origin sent (CSRF). A browser says by Sec-Fetch-Site where a request comes from, or by Origin; who says neither is no browser, and
-// has the endpoint under /api/v1.
+// sameOrigin refuses what a page of another origin sent (CSRF). A browser says by Sec-Fetch-Site
+// where a request comes from, or by Origin; who says neither is no browser, and has the endpoint
+// under /api/v1.
 func (u *ui) sameOrigin(r *http.Request) bool {
 	site, origin := r.Header.Values("Sec-Fetch-Site"), r.Header.Values("Origin")
 	if len(site) > 1 || len(origin) > 1 {

@@ -29,9 +29,11 @@ func TestLogin(t *testing.T) {
 	authorize := v.atIssuer("?to=" + url.QueryEscape(page))
 	asked, _ := url.Parse(authorize)
 	for _, name := range []string{"state", "nonce", "code_challenge"} {
-		if len(asked.Query().Get(name)) < 43 {
-			t.Errorf("%s is %q", name, asked.Query().Get(name))
-		}
+		t.Run(name, func(t *testing.T) {
+			if len(asked.Query().Get(name)) < 43 {
+				t.Errorf("%s is %q", name, asked.Query().Get(name))
+			}
+		})
 	}
 	back := v.choose(authorize, "dana")
 	a := v.get(back)
@@ -39,7 +41,8 @@ func TestLogin(t *testing.T) {
 		t.Fatalf("login ends with %d %s", a.status, a.location)
 	}
 	for _, c := range a.header.Values("Set-Cookie") {
-		if strings.HasPrefix(c, sessionCookie+"=") && (!strings.Contains(c, "HttpOnly") || !strings.Contains(c, "SameSite=Lax") || !strings.Contains(c, "Path=/") || strings.Contains(c, "Domain")) {
+		if strings.HasPrefix(c, sessionCookie+"=") && (!strings.Contains(c, "HttpOnly") || !strings.Contains(c, "SameSite=Lax") ||
+			!strings.Contains(c, "Path=/") || strings.Contains(c, "Domain")) {
 			t.Errorf("session cookie: %s", c)
 		}
 	}
@@ -59,9 +62,11 @@ func TestLogin(t *testing.T) {
 	}
 	code, _ := url.Parse(back)
 	for _, private := range []string{value, code.Query().Get("code"), code.Query().Get("state"), "SELECT"} {
-		if strings.Contains(b.logged(), private) {
-			t.Errorf("the log has %s", private)
-		}
+		t.Run(private, func(t *testing.T) {
+			if strings.Contains(b.logged(), private) {
+				t.Errorf("the log has %s", private)
+			}
+		})
 	}
 	// A second login makes another session, and ends the first.
 	if v.get(v.choose(v.atIssuer(""), "erin")); v.cookie(sessionCookie).Value == value {
@@ -124,7 +129,9 @@ func TestLoginAttacks(t *testing.T) {
 		"a forged attempt": func(v *visit) seen {
 			back, _ := url.Parse(v.choose(v.atIssuer(""), "dana"))
 			at, _ := url.Parse(b.http.URL)
-			v.client.Jar.SetCookies(at, []*http.Cookie{{Name: loginCookie, Value: base64.RawURLEncoding.EncodeToString([]byte(`{"state":"` + back.Query().Get("state") + `"}`)), Path: "/"}})
+			v.client.Jar.SetCookies(at,
+				[]*http.Cookie{{Name: loginCookie,
+					Value: base64.RawURLEncoding.EncodeToString([]byte(`{"state":"` + back.Query().Get("state") + `"}`)), Path: "/"}})
 			return v.get(back.String())
 		},
 		"a workload": func(v *visit) seen { return v.get(v.choose(v.atIssuer(""), "robot")) },
@@ -162,13 +169,16 @@ func TestLoginAttacks(t *testing.T) {
 func TestOpenRedirect(t *testing.T) {
 	b := newWeb(t)
 	for _, to := range []string{
-		"https://evil.example/", "//evil.example", `/\evil.example`, "/%2f/evil.example", "/requests/r-1/../../x", "/requests/%2e%2e", "/logout", "/login", "javascript:alert(1)", "", "/history?x",
+		"https://evil.example/", "//evil.example", `/\evil.example`, "/%2f/evil.example", "/requests/r-1/../../x", "/requests/%2e%2e",
+		"/logout", "/login", "javascript:alert(1)", "", "/history?x",
 		"/requests/r-01ARZ3NDEKTSV4RRFFQ69G5FAV\n", "\thttps://evil.example",
 	} {
-		v := b.browser()
-		if a := v.get(v.choose(v.atIssuer("?to="+url.QueryEscape(to)), "dana")); a.status != 303 || a.location != "/" {
-			t.Errorf("%q leads to %q", to, a.location)
-		}
+		t.Run(to, func(t *testing.T) {
+			v := b.browser()
+			if a := v.get(v.choose(v.atIssuer("?to="+url.QueryEscape(to)), "dana")); a.status != 303 || a.location != "/" {
+				t.Errorf("%q leads to %q", to, a.location)
+			}
+		})
 	}
 	for _, to := range []string{"/history", "/requests/r-01ARZ3NDEKTSV4RRFFQ69G5FAV"} {
 		v := b.browser()
@@ -211,7 +221,8 @@ func TestSessionEnds(t *testing.T) {
 			kept := b.redis.Get(ctx, consoleSessionKey+id).Val()
 			list, err := ListSessions(ctx, b.redis, b.keys, b.bans)
 			at := slices.IndexFunc(list, func(s identity.Session) bool { return s.ID == id })
-			if err != nil || at < 0 || list[at].Subject != "id-of-dana" || list[at].Issuer != b.issuer.URL() || !list[at].Console || list[at].Forged {
+			if err != nil || at < 0 || list[at].Subject != "id-of-dana" || list[at].Issuer != b.issuer.URL() || !list[at].Console ||
+				list[at].Forged {
 				t.Fatalf("listed %+v, %v", list, err)
 			}
 			b.bans.LearnRevoked(id, list[at].Expiry) // as the gateway does from the journal
@@ -219,7 +230,8 @@ func TestSessionEnds(t *testing.T) {
 				t.Fatal(err)
 			}
 			b.redis.Set(ctx, consoleSessionKey+id, kept, 0)
-			if list, err = ListSessions(ctx, b.redis, b.keys, b.bans); err != nil || slices.ContainsFunc(list, func(s identity.Session) bool { return s.ID == id }) {
+			if list, err = ListSessions(ctx, b.redis, b.keys, b.bans); err != nil ||
+				slices.ContainsFunc(list, func(s identity.Session) bool { return s.ID == id }) {
 				t.Errorf("it is listed still: %+v, %v", list, err)
 			}
 		},
@@ -230,7 +242,8 @@ func TestSessionEnds(t *testing.T) {
 			plant(v, "mine")
 		},
 		"copied from another key": func(v *visit) {
-			b.redis.Set(ctx, consoleSessionKey+sessionstore.ID("mine"), b.redis.Get(ctx, consoleSessionKey+sessionstore.ID(v.cookie(sessionCookie).Value)).Val(), 0)
+			b.redis.Set(ctx, consoleSessionKey+sessionstore.ID("mine"),
+				b.redis.Get(ctx, consoleSessionKey+sessionstore.ID(v.cookie(sessionCookie).Value)).Val(), 0)
 			plant(v, "mine")
 		},
 		"another type": func(v *visit) {
@@ -240,7 +253,8 @@ func TestSessionEnds(t *testing.T) {
 			plant(v, "list")
 		},
 		"sealed for something else": func(v *visit) {
-			text, err := b.keys.Seal("redis/session/v1/"+sessionstore.ID("mine"), session{ID: sessionstore.ID("mine"), Subject: identity.Subject{Issuer: "i", Sub: "s"}, Expires: time.Now().Add(time.Hour)})
+			text, err := b.keys.Seal("redis/session/v1/"+sessionstore.ID("mine"),
+				session{ID: sessionstore.ID("mine"), Subject: identity.Subject{Issuer: "i", Sub: "s"}, Expires: time.Now().Add(time.Hour)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -322,11 +336,14 @@ func TestPostsOfOthers(t *testing.T) {
 		"two origins":      {func(r *http.Request) { r.Header.Add("Origin", "https://evil.example") }},
 		"two fetch values": {func(r *http.Request) { r.Header.Add("Sec-Fetch-Site", "cross-site") }},
 	} {
-		for _, path := range []string{"/requests/" + r.ID + "/approve", "/requests/" + r.ID + "/deny", "/requests/" + r.ID + "/revoke", "/logout"} {
-			if a := v.post(path, url.Values{"reason": {"csrf"}}, change...); a.status != 403 {
-				t.Errorf("%s on %s: %d", name, path, a.status)
+		t.Run(name, func(t *testing.T) {
+			for _, path := range []string{"/requests/" + r.ID + "/approve", "/requests/" + r.ID + "/deny", "/requests/" + r.ID + "/revoke",
+				"/logout"} {
+				if a := v.post(path, url.Values{"reason": {"csrf"}}, change...); a.status != 403 {
+					t.Errorf("%s on %s: %d", name, path, a.status)
+				}
 			}
-		}
+		})
 	}
 	if q, _ := b.store.Get(context.Background(), r.ID); len(q.Decisions) != 0 || !v.loggedIn() {
 		t.Errorf("something was done: %v", q.Decisions)
@@ -382,20 +399,23 @@ func TestOtherWays(t *testing.T) {
 		"unknown page":             {v.get("/admin"), 404},
 		"unknown list":             {v.get("/history?state=open"), 400},
 	} {
-		if c.got.status != c.want {
-			t.Errorf("%s: %d, want %d", name, c.got.status, c.want)
-		}
-		if strings.Contains(c.got.text, "<script>") {
-			t.Errorf("%s: the address is repeated", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			if c.got.status != c.want {
+				t.Errorf("%s: %d, want %d", name, c.got.status, c.want)
+			}
+			if strings.Contains(c.got.text, "<script>") {
+				t.Errorf("%s: the address is repeated", name)
+			}
+		})
 	}
 	if q, _ := b.store.Get(context.Background(), r.ID); len(q.Decisions) != 0 {
 		t.Errorf("something was decided: %v", q.Decisions)
 	}
 }
 
-// Where the operator asks for it, a decision wants a fresh proof of who decides.
-// Where the policy wants a fresh login of whoever decides, an old one decides nothing: not with a form that is sent all the same, nor with a token.
+// Where the operator asks for it, a decision wants a fresh proof of who decides. Where the policy
+// wants a fresh login of whoever decides, an old one decides nothing: not with a form that is sent
+// all the same, nor with a token.
 func TestMaxAuthAge(t *testing.T) {
 	b := newWeb(t)
 	const policy = webPolicy + "\n    max_auth_age: 10m\n"
@@ -417,7 +437,8 @@ func TestMaxAuthAge(t *testing.T) {
 		b.issuer.SetClient(oidcissuer.Client{ID: webClient, RedirectURI: b.http.URL + "/login/callback", People: people})
 	}
 	for name, claim := range map[string]any{
-		"long ago": time.Now().Add(-11 * time.Minute).Unix(), "not said": nil, "in words": "now", "in the future": time.Now().Add(time.Hour).Unix(), "zero": 0, "negative": -1,
+		"long ago": time.Now().Add(-11 * time.Minute).Unix(), "not said": nil, "in words": "now",
+		"in the future": time.Now().Add(time.Hour).Unix(), "zero": 0, "negative": -1,
 	} {
 		t.Run(name, func(t *testing.T) {
 			loggedInAt(claim)
@@ -428,7 +449,8 @@ func TestMaxAuthAge(t *testing.T) {
 				t.Errorf("page: %d", a.status)
 			}
 			for _, verdict := range []string{"approve", "deny"} {
-				if a := v.post(page+"/"+verdict, url.Values{"reason": {"x"}}); a.status != 403 || !strings.Contains(a.text, "policy wants a login") {
+				if a := v.post(page+"/"+verdict, url.Values{"reason": {"x"}}); a.status != 403 ||
+					!strings.Contains(a.text, "policy wants a login") {
 					t.Errorf("%s: %d", verdict, a.status)
 				}
 			}
@@ -446,7 +468,8 @@ func TestMaxAuthAge(t *testing.T) {
 	r := b.hold("", fresh)
 	page := "/requests/" + r.ID
 	loggedInAt(time.Now().Unix())
-	if q, _ := url.Parse(v.atIssuer("")); q.Query().Get("prompt") != "" || q.Query().Get("max_age") == "600" || q.Query().Get("max_age") == "" {
+	if q, _ := url.Parse(v.atIssuer("")); q.Query().Get("prompt") != "" || q.Query().Get("max_age") == "600" ||
+		q.Query().Get("max_age") == "" {
 		t.Errorf("a login to look asks for %s", q.RawQuery)
 	}
 	authorize := v.atIssuer("?again=yes&to=" + url.QueryEscape(page))

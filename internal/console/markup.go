@@ -9,7 +9,8 @@ import (
 	"github.com/a-h/templ"
 )
 
-// text shows what a stranger wrote: escaped, with hidden characters spelt out, and unable to turn the text around it.
+// text shows what a stranger wrote: escaped, with hidden characters spelt out, and unable to turn
+// the text around it.
 func text(s string) templ.Component {
 	return templ.ComponentFunc(func(_ context.Context, w io.Writer) error {
 		var b strings.Builder
@@ -60,7 +61,8 @@ func writeRun(b *strings.Builder, r run, goesOn, continues bool) {
 	}
 }
 
-// numbered shows lines of a file with the numbers that they have there, moved to the left as far as they go together.
+// numbered shows lines of a file with the numbers that they have there, moved to the left as far as
+// they go together.
 func numbered(text string, first int) templ.Component {
 	return templ.ComponentFunc(func(_ context.Context, w io.Writer) error {
 		lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// A message that could not be delivered is seen by those who may see its request: on the first page as a number, and in words where that leads.
+// A message that could not be delivered is seen by those who may see its request: on the first page
+// as a number, and in words where that leads.
 func TestMessages(t *testing.T) {
 	b := newWeb(t)
 	b.targets = []string{"slack <b>"}
@@ -32,20 +33,26 @@ func TestMessages(t *testing.T) {
 		t.Errorf("the queue says nothing of it: %s", a.text)
 	}
 	a := erin.get("/messages")
-	for _, want := range []string{"slack &lt;b&gt;", "/requests/" + given.ID, "500 &lt;i&gt;", "given up just now", "/requests/" + later.ID, "503", "next try at"} {
-		if !strings.Contains(a.text, want) {
-			t.Errorf("the page lacks %s", want)
-		}
+	for _, want := range []string{"slack &lt;b&gt;", "/requests/" + given.ID, "500 &lt;i&gt;", "given up just now", "/requests/" + later.ID,
+		"503", "next try at"} {
+		t.Run(want, func(t *testing.T) {
+			if !strings.Contains(a.text, want) {
+				t.Errorf("the page lacks %s", want)
+			}
+		})
 	}
 	for _, private := range []string{"salary", "SELECT", "payroll"} {
-		if strings.Contains(a.text, private) {
-			t.Errorf("the page shows %s", private)
-		}
+		t.Run(private, func(t *testing.T) {
+			if strings.Contains(a.text, private) {
+				t.Errorf("the page shows %s", private)
+			}
+		})
 	}
 	// alan may see neither request.
 	alan := b.as("alan")
 	for _, page := range []string{"/", "/messages"} {
-		if a := alan.get(page); a.status != 200 || strings.Contains(a.text, given.ID) || strings.Contains(a.text, "could not be delivered") || strings.Contains(a.text, "slack") {
+		if a := alan.get(page); a.status != 200 || strings.Contains(a.text, given.ID) ||
+			strings.Contains(a.text, "could not be delivered") || strings.Contains(a.text, "slack") {
 			t.Errorf("alan at %s: %d %s", page, a.status, a.text)
 		}
 	}

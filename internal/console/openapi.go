@@ -5,7 +5,8 @@ import (
 	"net/http"
 )
 
-// The endpoint as a document for programs. openapi_test.go holds it against what the handler really answers.
+// The endpoint as a document for programs. openapi_test.go holds it against what the handler really
+// answers.
 //
 //go:embed openapi.yaml
 var openapiText []byte

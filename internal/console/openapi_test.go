@@ -43,7 +43,8 @@ func (d *document) call(by, method, path, body string, change ...func(*http.Requ
 	return a
 }
 
-// Every answer of contract 7 and of the grants and notifications beside it is as openapi.yaml says, and every answer that it names is given.
+// Every answer of contract 7 and of the grants and notifications beside it is as openapi.yaml says,
+// and every answer that it names is given.
 func TestOpenAPI(t *testing.T) {
 	b := newBench(t)
 	d := openDocument(t, b)

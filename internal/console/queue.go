@@ -77,7 +77,8 @@ func endedAt(r approvals.Request) time.Time {
 
 func (u *ui) itemOf(r approvals.Request, v *visitor) item {
 	i := item{
-		ID: r.ID, State: string(r.State), Who: r.Person, Reads: tablesOf(r), Why: sentence(errors.New(r.Why)), Cost: costOf(r), Made: r.Created, Until: r.Expires, Now: u.now(),
+		ID: r.ID, State: string(r.State), Who: r.Person, Reads: tablesOf(r), Why: sentence(errors.New(r.Why)), Cost: costOf(r),
+		Made: r.Created, Until: r.Expires, Now: u.now(),
 		Mine: r.MadeBy(v.decider), Waits: r.State == approvals.StatePending && r.MayDecide(v.decider) == nil,
 	}
 	if r.Quorum > 1 {

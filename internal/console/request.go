@@ -64,7 +64,8 @@ func (v requestView) Allows() string {
 // Revocable says that there is an approval to take back.
 func (v requestView) Revocable() bool {
 	_, ok := v.Grant()
-	return ok && !v.Revoked && v.Now.Before(v.Until) && (v.State == approvals.StateApproved && !v.Releasing || v.State == approvals.StateUsed && v.Uses > 1)
+	return ok && !v.Revoked && v.Now.Before(v.Until) &&
+		(v.State == approvals.StateApproved && !v.Releasing || v.State == approvals.StateUsed && v.Uses > 1)
 }
 
 // Approved counts the approvals.
@@ -104,7 +105,8 @@ func (v requestView) Last() (d approvals.Decision) {
 	return d
 }
 
-// sensitiveOf are the sensitive columns of a table that the query touches, without the table's name.
+// sensitiveOf are the sensitive columns of a table that the query touches, without the table's
+// name.
 func (v requestView) sensitiveOf(table string) []string {
 	var names []string
 	for _, c := range v.SensitiveColumns {
@@ -123,8 +125,10 @@ func (v requestView) Masks() bool {
 func (u *ui) requestOf(r approvals.Request, v *visitor, a answered) requestView {
 	set := u.Policies()
 	page := requestView{
-		Request: r, Who: r.Person, Reads: tablesOf(r), Origin: origin(r), Now: u.now(), Stale: !r.Fresh(v.decider, u.now()), Answered: a, Visitor: v,
-		Outdated: r.Review.Policy != "" && r.Review.Policy != set.Digest() && (r.State == approvals.StatePending || r.State == approvals.StateApproved),
+		Request: r, Who: r.Person, Reads: tablesOf(r), Origin: origin(r), Now: u.now(), Stale: !r.Fresh(v.decider, u.now()), Answered: a,
+		Visitor: v,
+		Outdated: r.Review.Policy != "" && r.Review.Policy != set.Digest() &&
+			(r.State == approvals.StatePending || r.State == approvals.StateApproved),
 	}
 	marks := marksOf(r)
 	page.Lines, page.Marked = sqlLines(r.SQL, marks), len(marks) > 0
@@ -170,7 +174,8 @@ func (u *ui) find(w http.ResponseWriter, r *http.Request, v *visitor) (approvals
 		err = approvals.ErrNotFound
 	}
 	if errors.Is(err, approvals.ErrNotFound) {
-		u.problem(w, r, v, http.StatusNotFound, "There is no such request", "It is not among those you may see, or it was forgotten: requests are kept for about a day after they end.")
+		u.problem(w, r, v, http.StatusNotFound, "There is no such request",
+			"It is not among those you may see, or it was forgotten: requests are kept for about a day after they end.")
 		return q, false
 	}
 	if err != nil {

@@ -49,20 +49,21 @@ type Bans interface {
 
 const (
 	consoleSessionKey = "bqgate:console-session:"
-	// sessionPurpose has another number when a Subject means something else: a session of before says
-	// who is known by the rules of then.
+	// sessionPurpose has another number when a Subject means something else: a session of before
+	// says who is known by the rules of then.
 	sessionPurpose = "redis/console-session/v2/"
 )
 
-func storeOf(client redis.UniversalClient, keys *sealed.Keyring, bans Bans, log *slog.Logger, now func() time.Time) *sessionstore.Store[session] {
+func storeOf(client redis.UniversalClient, keys *sealed.Keyring, bans Bans, log *slog.Logger,
+	now func() time.Time) *sessionstore.Store[session] {
 	return sessionstore.New[session](sessionstore.Options{
 		Redis: client, Keys: keys, Prefix: consoleSessionKey, Purpose: sessionPurpose, What: "console session",
 		Revoked: bans.Banned, Now: now, Log: log,
 	})
 }
 
-// open begins a session. Its cookie is always new: a value that somebody planted before the login is
-// worth nothing after it.
+// open begins a session. Its cookie is always new: a value that somebody planted before the login
+// is worth nothing after it.
 func (s *sessions) open(ctx context.Context, w http.ResponseWriter, subject identity.Subject, authTime time.Time) error {
 	value := sessionstore.NewSecret()
 	now := s.now()
@@ -100,7 +101,8 @@ func (s *sessions) end(r *http.Request) error {
 }
 
 func (s session) public() identity.Session {
-	return identity.Session{ID: s.ID, Issuer: s.Subject.Issuer, Subject: s.Subject.Sub, Owner: s.Subject.Owner, Created: s.Created, Expiry: s.Expires, Console: true}
+	return identity.Session{ID: s.ID, Issuer: s.Subject.Issuer, Subject: s.Subject.Sub, Owner: s.Subject.Owner, Created: s.Created,
+		Expiry: s.Expires, Console: true}
 }
 
 // ListSessions returns who is logged in to the console, oldest first, and those entries that this
@@ -135,7 +137,8 @@ const (
 	loginCookie   = "bqgate-login"
 )
 
-// name binds a cookie to this host and to https by the prefix that browsers enforce (RFC 6265bis section 4.1.3.2). Plain http is for loopback only.
+// name binds a cookie to this host and to https by the prefix that browsers enforce (RFC 6265bis
+// section 4.1.3.2). Plain http is for loopback only.
 func (s *sessions) name(cookie string) string {
 	if s.secure {
 		return "__Host-" + cookie
@@ -144,16 +147,20 @@ func (s *sessions) name(cookie string) string {
 }
 
 func (s *sessions) setCookie(w http.ResponseWriter, name, value string, life time.Duration) {
-	http.SetCookie(w, &http.Cookie{
-		Name: name, Value: value, Path: "/", MaxAge: int(life / time.Second), Secure: s.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // G124: Secure but where the console's own URL is http, on loopback
+		Name: name, Value: value, Path: "/", MaxAge: int(life / time.Second), Secure: s.secure, HttpOnly: true,
+		SameSite: http.SameSiteLaxMode,
 	})
 }
 
 func (s *sessions) dropCookie(w http.ResponseWriter, cookie string) {
-	http.SetCookie(w, &http.Cookie{Name: s.name(cookie), Path: "/", MaxAge: -1, Secure: s.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // G124: as above
+		Name: s.name(cookie), Path: "/", MaxAge: -1, Secure: s.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	})
 }
 
-// cookie returns the value of a cookie that came exactly once: of two, nobody can say which is ours.
+// cookie returns the value of a cookie that came exactly once: of two, nobody can say which is
+// ours.
 func (s *sessions) cookie(r *http.Request, cookie string) (string, bool) {
 	found := r.CookiesNamed(s.name(cookie))
 	if len(found) != 1 || found[0].Value == "" || len(found[0].Value) > 4096 {

@@ -12,7 +12,8 @@ import (
 	"github.com/bqgate/bqgate/internal/approvals"
 )
 
-// maxHighlight bounds what is highlighted, in bytes; longer SQL is shown plain. The lexer works with backtracking expressions, and the SQL is a stranger's.
+// maxHighlight bounds what is highlighted, in bytes; longer SQL is shown plain. The lexer works
+// with backtracking expressions, and the SQL is a stranger's.
 const (
 	maxHighlight  = 64 << 10
 	highlightTime = 200 * time.Millisecond
@@ -34,7 +35,8 @@ type mark struct {
 	note       string
 }
 
-// sqlLines cuts SQL into lines of highlighted runs. Every byte of the text is in exactly one run, in order.
+// sqlLines cuts SQL into lines of highlighted runs. Every byte of the text is in exactly one run,
+// in order.
 func sqlLines(sql string, marks []mark) []sqlLine {
 	lines := []sqlLine{{}}
 	at := 0
@@ -58,7 +60,8 @@ func sqlLines(sql string, marks []mark) []sqlLine {
 
 type lexed struct{ class, text string }
 
-// lex is the text in tokens. Where the lexer gives up, takes too long or loses a byte, it is one plain token.
+// lex is the text in tokens. Where the lexer gives up, takes too long or loses a byte, it is one
+// plain token.
 func lex(sql string) []lexed {
 	whole := []lexed{{"", sql}}
 	lexer := lexers.Get("sql")
@@ -135,8 +138,9 @@ func noteOf(part mark, marks []mark) string {
 	return strings.Join(notes, "; ")
 }
 
-// marksOf says where the SQL reads what is sensitive: the name of the column wherever it stands, the places where the analysis says it steers the result, and the table
-// where the text never names it (SELECT *).
+// marksOf says where the SQL reads what is sensitive: the name of the column wherever it stands,
+// the places where the analysis says it steers the result, and the table where the text never names
+// it (SELECT *).
 func marksOf(q approvals.Request) []mark {
 	var all []mark
 	words := wordsOf(q.SQL)
@@ -175,7 +179,8 @@ func wordsOf(sql string) []mark {
 		if t.class != "c" && (t.class != "s" || strings.HasPrefix(t.text, "`")) {
 			start := -1
 			for i := 0; i <= len(t.text); i++ {
-				letter := i < len(t.text) && (t.text[i] == '_' || t.text[i] >= 0x80 || '0' <= t.text[i] && t.text[i] <= '9' || 'a' <= t.text[i]|0x20 && t.text[i]|0x20 <= 'z')
+				letter := i < len(t.text) && (t.text[i] == '_' || t.text[i] >= 0x80 || '0' <= t.text[i] && t.text[i] <= '9' ||
+					'a' <= t.text[i]|0x20 && t.text[i]|0x20 <= 'z')
 				switch {
 				case letter && start < 0:
 					start = i

@@ -14,7 +14,8 @@ import (
 	"github.com/bqgate/bqgate/internal/approvals"
 )
 
-// ui serves the pages. Who looks is known by a session, which begins with a login at the identity provider.
+// ui serves the pages. Who looks is known by a session, which begins with a login at the identity
+// provider.
 type ui struct {
 	Options
 	sessions sessions
@@ -54,7 +55,8 @@ func (u *ui) routes(mux *http.ServeMux) {
 		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
 			if !u.sameOrigin(r) {
 				u.Log.Warn("a post of another origin was refused", "route", r.Pattern)
-				u.problem(w, r, nil, http.StatusForbidden, "Nothing was done", "This did not come from a page of this console, so it was refused.")
+				u.problem(w, r, nil, http.StatusForbidden, "Nothing was done",
+					"This did not come from a page of this console, so it was refused.")
 				return
 			}
 			h(w, r)
@@ -65,7 +67,8 @@ func (u *ui) routes(mux *http.ServeMux) {
 	get("/login", u.begin)
 	get("/login/callback", u.callback)
 	get("/logged-out", func(w http.ResponseWriter, r *http.Request) {
-		u.signedOut(w, r, http.StatusOK, "You are logged out", "Your session at bqgate has ended. The one at your identity provider may go on.")
+		u.signedOut(w, r, http.StatusOK, "You are logged out",
+			"Your session at bqgate has ended. The one at your identity provider may go on.")
 	})
 	post("/logout", u.logout)
 	get("/{$}", u.page(u.queue))
@@ -99,9 +102,10 @@ func (u *ui) page(h pageHandler) http.HandlerFunc {
 		v, err := u.visitor(r)
 		switch {
 		case errors.Is(err, errNoSession) && r.Method == http.MethodGet:
-			http.Redirect(w, r, loginPath(r.URL.Path), http.StatusSeeOther)
+			http.Redirect(w, r, loginPath(r.URL.Path), http.StatusSeeOther) //nolint:gosec // G710: to the console's own /login
 		case errors.Is(err, errNoSession):
-			u.signedOut(w, r, http.StatusUnauthorized, "Nothing was decided", "Your session has ended. Log in again and look at the request once more.")
+			u.signedOut(w, r, http.StatusUnauthorized, "Nothing was decided",
+				"Your session has ended. Log in again and look at the request once more.")
 		case err != nil:
 			u.broken(w, r, nil, err)
 		case !u.hasRole(v):
@@ -123,7 +127,8 @@ func (u *ui) visitor(r *http.Request) (*visitor, error) {
 func (u *ui) visitorOf(s session) *visitor {
 	groups := u.Groups(s.Subject)
 	return &visitor{
-		session: s, decider: approvals.Decider{Subject: s.Subject, Groups: groups, AuthTime: s.AuthTime}, name: s.Subject.DisplayName(), reviews: u.Policies().MayReview(groups),
+		session: s, decider: approvals.Decider{Subject: s.Subject, Groups: groups, AuthTime: s.AuthTime}, name: s.Subject.DisplayName(),
+		reviews: u.Policies().MayReview(groups),
 	}
 }
 
@@ -143,10 +148,12 @@ func (u *ui) show(w http.ResponseWriter, r *http.Request, status int, page templ
 	_, _ = io.Copy(w, &out) // the visitor has gone
 }
 
-// pageHeaders loosen what headers sets for the endpoint by what pages need: their own files, their own forms, their own stream. No script or style stands in a page.
+// pageHeaders loosen what headers sets for the endpoint by what pages need: their own files, their
+// own forms, their own stream. No script or style stands in a page.
 func pageHeaders(h http.Header, secure bool) {
-	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; "+
-		"frame-ancestors 'none'; base-uri 'none'")
+	h.Set("Content-Security-Policy",
+		"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; "+
+			"frame-ancestors 'none'; base-uri 'none'")
 	// With no-referrer a browser hides the Origin of forms, which tells our own from others.
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
@@ -160,7 +167,8 @@ func (u *ui) problem(w http.ResponseWriter, r *http.Request, v *visitor, status 
 	u.show(w, r, status, problemPage(shell{Title: title, Visitor: v}, words))
 }
 
-// broken is for what is nobody's mistake but the gateway's or its neighbours'. The cause goes to the log only.
+// broken is for what is nobody's mistake but the gateway's or its neighbours'. The cause goes to
+// the log only.
 func (u *ui) broken(w http.ResponseWriter, r *http.Request, v *visitor, err error) {
 	if errors.Is(err, approvals.ErrRolledBack) { // it was logged, with what to do
 		u.problem(w, r, v, http.StatusServiceUnavailable, "Approvals are closed", sentence(errors.New(closedWords)))
@@ -168,7 +176,8 @@ func (u *ui) broken(w http.ResponseWriter, r *http.Request, v *visitor, err erro
 	}
 	u.Log.Error("console could not answer", "method", r.Method, "route", r.Pattern, "error", err)
 	w.Header().Set("Retry-After", "2")
-	u.problem(w, r, v, http.StatusServiceUnavailable, "bqgate does not answer just now", "Try again in a moment, and look at the request before you decide on it again.")
+	u.problem(w, r, v, http.StatusServiceUnavailable, "bqgate does not answer just now",
+		"Try again in a moment, and look at the request before you decide on it again.")
 }
 
 func (u *ui) signedOut(w http.ResponseWriter, r *http.Request, status int, title, words string) {

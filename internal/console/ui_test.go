@@ -39,32 +39,36 @@ func TestVisitors(t *testing.T) {
 		{"alan", other, 404, false, 404}, {"stranger", other, 403, false, 403},
 		{"erin", other, 200, true, 303},
 	} {
-		v := b.as(c.who)
-		page := "/requests/" + c.request.ID
-		a := v.get(page)
-		if a.status != c.status || strings.Contains(a.text, `class="approve"`) != c.buttons {
-			t.Errorf("%s on a request of %s: %d, buttons %v", c.who, c.request.Subject, a.status, strings.Contains(a.text, `class="approve"`))
-		}
-		if c.status != 200 && strings.Contains(a.text, "salary") {
-			t.Errorf("%s reads of it: %s", c.who, a.text)
-		}
-		listed := strings.Contains(v.get("/").text, c.request.ID)
-		if listed != (c.status == 200) {
-			t.Errorf("%s has it in the queue: %v", c.who, listed)
-		}
-		for _, verdict := range []string{"deny", "approve"} {
-			if verdict == "deny" && c.decisionGives == 303 {
-				continue
+		t.Run(c.who, func(t *testing.T) {
+			v := b.as(c.who)
+			page := "/requests/" + c.request.ID
+			a := v.get(page)
+			if a.status != c.status || strings.Contains(a.text, `class="approve"`) != c.buttons {
+				t.Errorf("%s on a request of %s: %d, buttons %v", c.who, c.request.Subject, a.status,
+					strings.Contains(a.text, `class="approve"`))
 			}
-			if got := v.post(page+"/"+verdict, url.Values{"reason": {"mine"}}); got.status != c.decisionGives {
-				t.Errorf("%s says %s: %d, want %d", c.who, verdict, got.status, c.decisionGives)
+			if c.status != 200 && strings.Contains(a.text, "salary") {
+				t.Errorf("%s reads of it: %s", c.who, a.text)
 			}
-		}
+			listed := strings.Contains(v.get("/").text, c.request.ID)
+			if listed != (c.status == 200) {
+				t.Errorf("%s has it in the queue: %v", c.who, listed)
+			}
+			for _, verdict := range []string{"deny", "approve"} {
+				if verdict == "deny" && c.decisionGives == 303 {
+					continue
+				}
+				if got := v.post(page+"/"+verdict, url.Values{"reason": {"mine"}}); got.status != c.decisionGives {
+					t.Errorf("%s says %s: %d, want %d", c.who, verdict, got.status, c.decisionGives)
+				}
+			}
+		})
 	}
 	if a := b.as("alan").get("/policies"); a.status != 403 || strings.Contains(a.text, "finance") {
 		t.Errorf("who reviews nothing reads the policy: %d", a.status)
 	}
-	if a := b.as("dana").get("/policies"); a.status != 200 || !strings.Contains(a.text, `data-n="13"`) || !strings.Contains(a.text, "reviewers: [data-owners]") {
+	if a := b.as("dana").get("/policies"); a.status != 200 || !strings.Contains(a.text, `data-n="13"`) ||
+		!strings.Contains(a.text, "reviewers: [data-owners]") {
 		t.Errorf("policies: %d %s", a.status, a.text)
 	}
 	if a := b.as("stranger").get("/"); a.status != 403 || !strings.Contains(a.text, "no role") {
@@ -90,7 +94,8 @@ func TestTwoAtOnce(t *testing.T) {
 		if first.status+second.status != 303+409 {
 			t.Fatalf("%d and %d", first.status, second.status)
 		}
-		if !strings.Contains(loser.text, "Your decision was not taken") || !strings.Contains(loser.text, winner) || strings.Contains(loser.text, `class="approve"`) {
+		if !strings.Contains(loser.text, "Your decision was not taken") || !strings.Contains(loser.text, winner) ||
+			strings.Contains(loser.text, `class="approve"`) {
 			t.Errorf("the loser reads %s", loser.text)
 		}
 	}
@@ -100,24 +105,31 @@ func TestRequestPage(t *testing.T) {
 	b := newWeb(t)
 	r := b.hold("", func(h *approvals.Held) {
 		h.Subject.Issuer = "https://token.actions.githubusercontent.com"
-		h.Subject.Claims = map[string]any{"repository": "acme/app", "sha": "0123456789abcdef0123456789abcdef01234567", "run_id": "77", "ref": "refs/heads/main"}
+		h.Subject.Claims = map[string]any{"repository": "acme/app", "sha": "0123456789abcdef0123456789abcdef01234567", "run_id": "77",
+			"ref": "refs/heads/main"}
 		h.Approval.Quorum, h.MaxRows, h.MaxResultBytes = 2, 100, 2<<20
 		h.Approval.Rule = policies.RuleRef{Policy: "web", Name: "payroll", File: "policies/web.yaml", Line: 12}
 		h.Review.Columns = []approvals.ReviewColumn{
-			{Name: "salary", Type: "NUMERIC", Mask: masking.AlwaysNull, Sources: []approvals.ReviewSource{{Column: "acme.finance.payroll.salary"}}},
-			{Name: "n", Type: "INT64", Mask: masking.Clear, Sources: []approvals.ReviewSource{{Column: "acme.finance.payroll.employee", Derived: true}, {}}},
+			{Name: "salary", Type: "NUMERIC", Mask: masking.AlwaysNull,
+				Sources: []approvals.ReviewSource{{Column: "acme.finance.payroll.salary"}}},
+			{Name: "n", Type: "INT64", Mask: masking.Clear,
+				Sources: []approvals.ReviewSource{{Column: "acme.finance.payroll.employee", Derived: true}, {}}},
 		}
 	})
 	v := b.as("dana")
 	a := v.get("/requests/" + r.ID)
 	for _, want := range []string{
-		"carol@acme.example", `href="https://github.com/acme/app"`, `href="https://github.com/acme/app/commit/0123456789abcdef0123456789abcdef01234567"`,
-		`href="https://github.com/acme/app/actions/runs/77"`, "5 GiB, about $0.03", "10 GiB", "at most 100 rows, at most 2 MiB", `value="500"`, "0 of 2 approvals", "when: &#34;true&#34;", "ALWAYS_NULL",
+		"carol@acme.example", `href="https://github.com/acme/app"`,
+		`href="https://github.com/acme/app/commit/0123456789abcdef0123456789abcdef01234567"`,
+		`href="https://github.com/acme/app/actions/runs/77"`, "5 GiB, about $0.03", "10 GiB", "at most 100 rows, at most 2 MiB",
+		`value="500"`, "0 of 2 approvals", "when: &#34;true&#34;", "ALWAYS_NULL",
 		"computed from finance.payroll.employee, a constant", "Line 1: finance.payroll.salary is sensitive",
 	} {
-		if !strings.Contains(a.text, want) {
-			t.Errorf("the page lacks %s", want)
-		}
+		t.Run(want, func(t *testing.T) {
+			if !strings.Contains(a.text, want) {
+				t.Errorf("the page lacks %s", want)
+			}
+		})
 	}
 	if title := titleOf(t, a.text); strings.Contains(title, "payroll") || !strings.Contains(title, "waiting") {
 		t.Errorf("title %q", title)
@@ -125,22 +137,27 @@ func TestRequestPage(t *testing.T) {
 	if a := v.post("/requests/"+r.ID+"/approve", url.Values{"reason": {"checked"}}); a.status != 303 || a.location != "/requests/"+r.ID {
 		t.Fatalf("approve: %d %s", a.status, a.text)
 	}
-	if a := v.get("/requests/" + r.ID); !strings.Contains(a.text, "1 of 2 approvals") || strings.Contains(a.text, `class="approve"`) || !strings.Contains(a.text, "You have approved") {
+	if a := v.get("/requests/" + r.ID); !strings.Contains(a.text, "1 of 2 approvals") || strings.Contains(a.text, `class="approve"`) ||
+		!strings.Contains(a.text, "You have approved") {
 		t.Errorf("after one's own vote: %s", a.text)
 	}
-	// Under another policy than the loaded one an approval would be void, and the page says so; lines of a policy that did not hold it are not shown.
+	// Under another policy than the loaded one an approval would be void, and the page says so;
+	// lines of a policy that did not hold it are not shown.
 	old := b.hold("", func(h *approvals.Held) {
 		h.Review.Policy = "another"
 		h.Approval.Rule = policies.RuleRef{Policy: "web", Name: "payroll", File: "policies/web.yaml", Line: 12}
 	})
-	if a := v.get("/requests/" + old.ID); !strings.Contains(a.text, "The policy has changed") || strings.Contains(a.text, "when: &#34;true&#34;") {
+	if a := v.get("/requests/" + old.ID); !strings.Contains(a.text, "The policy has changed") ||
+		strings.Contains(a.text, "when: &#34;true&#34;") {
 		t.Errorf("changed policy: %s", a.text)
 	}
 	rewritten := b.hold("", func(h *approvals.Held) {
 		h.Review.Forwarded = "SELECT NULL AS salary"
-		h.Review.Columns = []approvals.ReviewColumn{{Name: "salary", Type: "NUMERIC", Mask: masking.Clear, Sources: []approvals.ReviewSource{{Column: "acme.finance.payroll.salary", Derived: true}}}}
+		h.Review.Columns = []approvals.ReviewColumn{{Name: "salary", Type: "NUMERIC", Mask: masking.Clear,
+			Sources: []approvals.ReviewSource{{Column: "acme.finance.payroll.salary", Derived: true}}}}
 	})
-	if a := v.get("/requests/" + rewritten.ID); !strings.Contains(a.text, "The query is rewritten") || !strings.Contains(a.text, "computed on masked values") || strings.Contains(a.text, "as it is") {
+	if a := v.get("/requests/" + rewritten.ID); !strings.Contains(a.text, "The query is rewritten") ||
+		!strings.Contains(a.text, "computed on masked values") || strings.Contains(a.text, "as it is") {
 		t.Errorf("rewritten: %s", a.text)
 	}
 }
@@ -162,13 +179,15 @@ func TestGrantPages(t *testing.T) {
 	if a := v.get("/requests/" + r.ID); !strings.Contains(a.text, `name="uses"`) || !strings.Contains(a.text, `max="5"`) {
 		t.Errorf("no terms to choose: %s", a.text)
 	}
-	if a := v.post("/requests/"+r.ID+"/approve", url.Values{"reason": {""}, "terms": {"standing"}, "uses": {"3"}, "hours": {"2"}}); a.status != 303 {
+	if a := v.post("/requests/"+r.ID+"/approve",
+		url.Values{"reason": {""}, "terms": {"standing"}, "uses": {"3"}, "hours": {"2"}}); a.status != 303 {
 		t.Fatalf("approve: %d %s", a.status, a.text)
 	}
 	if a := v.get("/requests/" + r.ID); !strings.Contains(a.text, "0 of 3 runs used") || !strings.Contains(a.text, `id="revoke"`) {
 		t.Errorf("page: %s", a.text)
 	}
-	if a := v.get("/grants"); !strings.Contains(a.text, r.ID) || !strings.Contains(a.text, "0 of 3 runs") || !strings.Contains(a.text, "live") {
+	if a := v.get("/grants"); !strings.Contains(a.text, r.ID) || !strings.Contains(a.text, "0 of 3 runs") ||
+		!strings.Contains(a.text, "live") {
 		t.Errorf("grants: %s", a.text)
 	}
 	if a := b.as("alan").get("/grants"); strings.Contains(a.text, r.ID) {
@@ -180,13 +199,15 @@ func TestGrantPages(t *testing.T) {
 	if a := b.as("erin").post("/requests/"+r.ID+"/revoke", url.Values{"reason": {"a mistake"}}); a.status != 303 {
 		t.Errorf("revoke: %d %s", a.status, a.text)
 	}
-	if a := v.get("/requests/" + r.ID); !strings.Contains(a.text, "revoked by erin@acme.example") || strings.Contains(a.text, `id="revoke"`) {
+	if a := v.get("/requests/" + r.ID); !strings.Contains(a.text, "revoked by erin@acme.example") ||
+		strings.Contains(a.text, `id="revoke"`) {
 		t.Errorf("after it: %s", a.text)
 	}
 }
 
 // hostile is written into everything that a requester or a reviewer can choose.
-const hostile = `</code></pre></title><script>alert(1)</script><img src=x onerror=alert(1)>"'><a href="javascript:alert(1)" hx-get="/x" hx-on:click="alert(1)">` + "\u202e\u2066\u200b\x00{{.}}"
+const hostile = `</code></pre></title><script>alert(1)</script><img src=x onerror=alert(1)>"'><a href="javascript:alert(1)" hx-get="/x" ` +
+	`hx-on:click="alert(1)">` + "\u202e\u2066\u200b\x00{{.}}"
 
 func TestHostile(t *testing.T) {
 	b := newWeb(t)
@@ -197,14 +218,18 @@ func TestHostile(t *testing.T) {
 		h.Subject.Issuer = "https://token.actions.githubusercontent.com"
 		h.Subject.Sub = hostile
 		h.Subject.People = []string{hostile + "@acme.example"}
-		h.Subject.Claims = map[string]any{"repository": hostile, "sha": "../../x", "run_id": "1/../2", "workflow": hostile, "actor": hostile}
+		h.Subject.Claims = map[string]any{"repository": hostile, "sha": "../../x", "run_id": "1/../2", "workflow": hostile,
+			"actor": hostile}
 		h.Groups = []string{hostile}
 		h.Tables, h.Sensitive = []string{"acme." + hostile}, []string{"acme." + hostile + ".c"}
 		h.Approval.Why = hostile
 		h.Approval.Rule = policies.RuleRef{Policy: hostile, Name: hostile, File: hostile, Line: 1}
 		h.Job.JobID = hostile
-		h.Review.Columns = []approvals.ReviewColumn{{Name: hostile, Type: hostile, Mask: "<b>", Sources: []approvals.ReviewSource{{Column: hostile}}}}
-		h.Review.Marks = []approvals.Mark{{Start: 0, End: 1 << 40, Column: hostile}, {Start: -5, End: 2}, {Start: 3, End: 1}, {Start: 7, End: 9, Column: hostile, Use: hostile}}
+		h.Review.Columns = []approvals.ReviewColumn{
+			{Name: hostile, Type: hostile, Mask: "<b>", Sources: []approvals.ReviewSource{{Column: hostile}}},
+		}
+		h.Review.Marks = []approvals.Mark{{Start: 0, End: 1 << 40, Column: hostile}, {Start: -5, End: 2}, {Start: 3, End: 1},
+			{Start: 7, End: 9, Column: hostile, Use: hostile}}
 		h.Review.Forwarded = hostile
 	})
 	v := b.as("dana")
@@ -223,7 +248,8 @@ func TestHostile(t *testing.T) {
 				t.Errorf("%s: <%s>", name, n.Data)
 			}
 			for _, a := range n.Attr {
-				if strings.HasPrefix(a.Key, "on") || a.Key == "style" || a.Key == "hx-get" || strings.HasPrefix(a.Key, "hx-on") || strings.Contains(strings.ToLower(a.Val), "javascript:") {
+				if strings.HasPrefix(a.Key, "on") || a.Key == "style" || a.Key == "hx-get" || strings.HasPrefix(a.Key, "hx-on") ||
+					strings.Contains(strings.ToLower(a.Val), "javascript:") {
 					t.Errorf("%s: %s=%q", name, a.Key, a.Val)
 				}
 				if a.Key == "href" && !strings.HasPrefix(a.Val, "/") && !strings.HasPrefix(a.Val, "#") {
@@ -255,7 +281,8 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// sqlOf reads SQL back from the page: hidden characters are what their labels say, notes are not part of it.
+// sqlOf reads SQL back from the page: hidden characters are what their labels say, notes are not
+// part of it.
 func sqlOf(n *html.Node) string {
 	var b strings.Builder
 	var walk func(n *html.Node)
@@ -282,26 +309,31 @@ func TestPageHeaders(t *testing.T) {
 	b := newWeb(t)
 	r := b.hold("")
 	v := b.as("dana")
-	const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+	const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action " +
+		"'self'; frame-ancestors 'none'; base-uri 'none'"
 	for _, path := range []string{"/", "/requests/" + r.ID, "/history", "/grants", "/policies", "/logged-out", "/nothing", "/requests/x"} {
-		a := v.get(path)
-		for name, want := range map[string]string{
-			"Content-Security-Policy": policy, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "same-origin",
-			"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin",
-		} {
-			if a.header.Get(name) != want {
-				t.Errorf("%s: %s is %q", path, name, a.header.Get(name))
+		t.Run(path, func(t *testing.T) {
+			a := v.get(path)
+			for name, want := range map[string]string{
+				"Content-Security-Policy": policy, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff",
+				"X-Frame-Options":            "DENY",
+				"Referrer-Policy":            "same-origin",
+				"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin",
+			} {
+				if a.header.Get(name) != want {
+					t.Errorf("%s: %s is %q", path, name, a.header.Get(name))
+				}
 			}
-		}
-		for _, n := range elements(t, a.text) {
-			for _, name := range []string{"src", "href"} {
-				if to := attribute(n, name); strings.HasPrefix(to, "/assets/") {
-					if got := v.get(to); got.status != 200 || !strings.Contains(got.header.Get("Cache-Control"), "immutable") {
-						t.Errorf("%s: %d", to, got.status)
+			for _, n := range elements(t, a.text) {
+				for _, name := range []string{"src", "href"} {
+					if to := attribute(n, name); strings.HasPrefix(to, "/assets/") {
+						if got := v.get(to); got.status != 200 || !strings.Contains(got.header.Get("Cache-Control"), "immutable") {
+							t.Errorf("%s: %d", to, got.status)
+						}
 					}
 				}
 			}
-		}
+		})
 	}
 	if a := v.get("/assets/console.css"); a.status != 404 {
 		t.Errorf("a file without its digest: %d", a.status)
@@ -490,9 +522,11 @@ func TestPagesWithoutRedis(t *testing.T) {
 	r := b.hold("")
 	b.redis.Close()
 	for _, path := range []string{"/", "/requests/" + r.ID, "/history", "/grants", "/policies"} {
-		if a := v.get(path); a.status != 503 || strings.Contains(a.text, "redis:") || a.header.Get("Retry-After") == "" {
-			t.Errorf("%s: %d", path, a.status)
-		}
+		t.Run(path, func(t *testing.T) {
+			if a := v.get(path); a.status != 503 || strings.Contains(a.text, "redis:") || a.header.Get("Retry-After") == "" {
+				t.Errorf("%s: %d", path, a.status)
+			}
+		})
 	}
 	if a := v.post("/requests/"+r.ID+"/approve", nil); a.status != 503 {
 		t.Errorf("decision: %d", a.status)

@@ -23,7 +23,8 @@ func TestUnknownPeopleDecideOnNothing(t *testing.T) {
 				t.Errorf("%s: %d %v", verb, a.status, a.body)
 			}
 		}
-		if a := b.call("ghost", "GET", "/api/v1/requests/"+r.ID, ""); a.status != 200 || a.body["state"] != "pending" || len(a.body["decisions"].([]any)) != 0 {
+		if a := b.call("ghost", "GET", "/api/v1/requests/"+r.ID, ""); a.status != 200 || a.body["state"] != "pending" ||
+			len(a.body["decisions"].([]any)) != 0 {
 			t.Errorf("the request is %d %v", a.status, a.body)
 		}
 	})
@@ -33,11 +34,13 @@ func TestUnknownPeopleDecideOnNothing(t *testing.T) {
 		for _, name := range []string{"ghost", "claimed"} {
 			v := b.as(name)
 			page := v.get("/requests/" + r.ID)
-			if page.status != 200 || !strings.Contains(page.text, "names no person whom others know") || strings.Contains(page.text, `action="/requests/`+r.ID+`/approve"`) {
+			if page.status != 200 || !strings.Contains(page.text, "names no person whom others know") ||
+				strings.Contains(page.text, `action="/requests/`+r.ID+`/approve"`) {
 				t.Errorf("%s sees %d, buttons: %t", name, page.status, strings.Contains(page.text, "/approve"))
 			}
 			for _, verb := range []string{"approve", "deny"} {
-				if a := v.post("/requests/"+r.ID+"/"+verb, url.Values{"reason": {"x"}}); a.status != 403 || !strings.Contains(a.text, "people_map") {
+				if a := v.post("/requests/"+r.ID+"/"+verb, url.Values{"reason": {"x"}}); a.status != 403 ||
+					!strings.Contains(a.text, "people_map") {
 					t.Errorf("%s: %s is %d", name, verb, a.status)
 				}
 			}
@@ -58,7 +61,8 @@ func TestUnknownPeopleDecideOnNothing(t *testing.T) {
 	t.Run("their own requests", func(t *testing.T) {
 		b := newWeb(t)
 		r := b.hold("", func(h *approvals.Held) {
-			h.Subject = identity.Subject{Issuer: b.issuer.URL(), Sub: "8f3c", Owner: "o", Grant: "g", People: []string{"8f3c", "boss@acme.example"}, Groups: []string{"analysts"}}
+			h.Subject = identity.Subject{Issuer: b.issuer.URL(), Sub: "8f3c", Owner: "o", Grant: "g",
+				People: []string{"8f3c", "boss@acme.example"}, Groups: []string{"analysts"}}
 		})
 		if r.Quorum != 2 {
 			t.Errorf("quorum %d", r.Quorum)

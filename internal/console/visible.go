@@ -8,7 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// piece is a run of text, or one character that a reader could not see or that would move others, spelt out.
+// piece is a run of text, or one character that a reader could not see or that would move others,
+// spelt out.
 type piece struct {
 	Text   string
 	Hidden string // "U+202E" for such a character; Text is "" then
@@ -16,9 +17,11 @@ type piece struct {
 }
 
 // blank are letters and marks that print as nothing, beside what unicode.IsPrint leaves out.
-var blank = []rune{'\u034f', '\u115f', '\u1160', '\u17b4', '\u17b5', '\u180b', '\u180c', '\u180d', '\u180f', '\u2800', '\u3164', '\uffa0', '\ufffc'}
+var blank = []rune{'\u034f', '\u115f', '\u1160', '\u17b4', '\u17b5', '\u180b', '\u180c', '\u180d', '\u180f', '\u2800', '\u3164', '\uffa0',
+	'\ufffc'}
 
-// pieces cuts text at every character that hides (zero width, filler, tag), moves what stands around it (bidi controls), or is none.
+// pieces cuts text at every character that hides (zero width, filler, tag), moves what stands
+// around it (bidi controls), or is none.
 func pieces(text string) []piece {
 	var all []piece
 	from := 0

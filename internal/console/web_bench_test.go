@@ -84,17 +84,21 @@ func webPeople() []oidcissuer.Person {
 	ttl := int64(600)
 	person := func(name string, groups ...string) oidcissuer.Person {
 		return oidcissuer.Person{Name: name, Token: oidcissuer.Mint{
-			Subject: "id-of-" + name, Groups: groups, Claims: map[string]any{"email": name + "@acme.example", "email_verified": true}, TTLSeconds: &ttl,
+			Subject: "id-of-" + name, Groups: groups, Claims: map[string]any{"email": name + "@acme.example", "email_verified": true},
+			TTLSeconds: &ttl,
 		}}
 	}
 	robot := person("robot", "data-owners")
-	robot.Token.Claims = map[string]any{"repository_id": "1", "run_id": "2", "run_attempt": "1", "workflow_ref": "w", "ref": "r", "actor": "dana"}
+	robot.Token.Claims = map[string]any{"repository_id": "1", "run_id": "2", "run_attempt": "1", "workflow_ref": "w", "ref": "r",
+		"actor": "dana"}
 	ghost, claimed := person("ghost", "data-owners"), person("claimed", "data-owners")
-	ghost.Token.Subject, ghost.Token.Claims = "8f3c0a1e-5b7d-4a52-9c1e-0d5b7f2a9c11", map[string]any{"preferred_username": "erin@acme.example"}
+	ghost.Token.Subject, ghost.Token.Claims = "8f3c0a1e-5b7d-4a52-9c1e-0d5b7f2a9c11",
+		map[string]any{"preferred_username": "erin@acme.example"}
 	claimed.Token.Claims = map[string]any{"email": "aaron@acme.example", "email_verified": false}
 	return []oidcissuer.Person{
 		ghost, claimed,
-		person("dana", "data-owners"), person("erin", "data-owners"), person("carol", "data-owners"), person("alan", "analysts"), person("stranger"), robot,
+		person("dana", "data-owners"), person("erin", "data-owners"), person("carol", "data-owners"), person("alan", "analysts"),
+		person("stranger"), robot,
 	}
 }
 
@@ -112,7 +116,8 @@ func newWeb(t *testing.T, change ...func(*Login)) *web {
 	log := slog.New(slog.NewTextHandler(b, nil))
 	b.redis = redis.NewClient(&redis.Options{Addr: redistest.Start(t)})
 	t.Cleanup(func() { b.redis.Close() })
-	b.store, err = approvals.New(approvals.Options{Redis: b.redis, Keys: b.keys, Journal: &approvalstest.Journal{}, ConsoleURL: "https://console.example", Log: log,
+	b.store, err = approvals.New(approvals.Options{Redis: b.redis, Keys: b.keys, Journal: &approvalstest.Journal{},
+		ConsoleURL: "https://console.example", Log: log,
 		Notify: func(approvals.Request, approvals.Kind) []string { return b.targets }})
 	must(err)
 	t.Cleanup(b.store.Close)
@@ -154,16 +159,20 @@ func (b *web) hold(name string, change ...func(*approvals.Held)) approvals.Reque
 	subject := callers["run1"]
 	if name != "" {
 		subject = identity.Subject{
-			Issuer: b.issuer.URL(), Sub: "id-of-" + name, Owner: "login|" + name, Grant: "login|" + name, People: []string{name + "@acme.example"}, Mapped: true, Groups: []string{"analysts"},
+			Issuer: b.issuer.URL(), Sub: "id-of-" + name, Owner: "login|" + name, Grant: "login|" + name,
+			People: []string{name + "@acme.example"}, Mapped: true, Groups: []string{"analysts"},
 		}
 	}
 	h := approvals.Held{
-		Operation: bigquery.Operation{Method: bigquery.MethodQuery, Query: &bigquery.QueryRequest{SQL: "SELECT salary\nFROM finance.payroll"}},
-		Job:       bigquery.JobReference{ProjectID: "acme", JobID: fmt.Sprintf("job_%d", time.Now().UnixNano()), Location: "US"},
-		Subject:   subject, Groups: []string{"analysts"}, Statement: "d", Decision: "d-1", Credential: "reader",
-		Tables: []string{"acme.finance.payroll"}, Sensitive: []string{"acme.finance.payroll.salary"}, Estimated: true, EstimatedBytes: 5 << 30, EstimatedCost: 0.03, MaxBytes: 10 << 30,
-		Approval: policies.Approval{Why: "approval payroll holds this query: it reads finance.payroll", Reviewers: []string{"data-owners"}, Quorum: 1, Expires: time.Hour},
-		Review:   approvals.Review{Policy: b.set.Digest()},
+		Operation: bigquery.Operation{Method: bigquery.MethodQuery,
+			Query: &bigquery.QueryRequest{SQL: "SELECT salary\nFROM finance.payroll"}},
+		Job:     bigquery.JobReference{ProjectID: "acme", JobID: fmt.Sprintf("job_%d", time.Now().UnixNano()), Location: "US"},
+		Subject: subject, Groups: []string{"analysts"}, Statement: "d", Decision: "d-1", Credential: "reader",
+		Tables: []string{"acme.finance.payroll"}, Sensitive: []string{"acme.finance.payroll.salary"}, Estimated: true,
+		EstimatedBytes: 5 << 30, EstimatedCost: 0.03, MaxBytes: 10 << 30,
+		Approval: policies.Approval{Why: "approval payroll holds this query: it reads finance.payroll", Reviewers: []string{"data-owners"},
+			Quorum: 1, Expires: time.Hour},
+		Review: approvals.Review{Policy: b.set.Digest()},
 	}
 	for _, c := range change {
 		c(&h)
@@ -175,7 +184,8 @@ func (b *web) hold(name string, change ...func(*approvals.Held)) approvals.Reque
 	return r
 }
 
-// visit is a browser: it keeps cookies and says where its requests come from. It follows no redirect by itself.
+// visit is a browser: it keeps cookies and says where its requests come from. It follows no
+// redirect by itself.
 type visit struct {
 	*web
 	client *http.Client

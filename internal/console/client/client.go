@@ -1,4 +1,5 @@
-// Package client asks the approval HTTP endpoint, for reviewers who work in a terminal and for scripts.
+// Package client asks the approval HTTP endpoint, for reviewers who work in a terminal and for
+// scripts.
 package client
 
 import (
@@ -25,15 +26,17 @@ type Client struct {
 	http      *http.Client
 }
 
-// New makes a client for a console ("https://bqgate.internal.example"). The token file holds the reviewer's OIDC token for the console's audience; it is read for each
-// request, so that something else may keep it fresh. Plain HTTP is taken on loopback only: the token passes here.
+// New makes a client for a console ("https://bqgate.internal.example"). The token file holds the
+// reviewer's OIDC token for the console's audience; it is read for each request, so that something
+// else may keep it fresh. Plain HTTP is taken on loopback only: the token passes here.
 func New(console, tokenFile string) (*Client, error) {
 	base, err := url.Parse(strings.TrimSuffix(console, "/"))
 	if err != nil {
 		return nil, fmt.Errorf("console %q: %w", console, err)
 	}
 	switch {
-	case base.Host == "" || base.Scheme != "https" && base.Scheme != "http" || base.RawQuery != "" || base.Fragment != "" || base.User != nil:
+	case base.Host == "" || base.Scheme != "https" && base.Scheme != "http" || base.RawQuery != "" || base.Fragment != "" ||
+		base.User != nil:
 		return nil, fmt.Errorf("console %q: want a URL such as https://bqgate.internal.example", console)
 	case base.Scheme == "http" && !loopback(base.Hostname()):
 		return nil, fmt.Errorf("console %q: your token would pass in the clear; plain http is for loopback only", console)
@@ -59,7 +62,8 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Message }
 
-// List returns the requests of a state that the reviewer may see, all of them if state is "". More says that older ones were left out.
+// List returns the requests of a state that the reviewer may see, all of them if state is "". More
+// says that older ones were left out.
 func (c *Client) List(ctx context.Context, state string) (requests []approvals.Request, more bool, err error) {
 	var out struct {
 		Requests []approvals.Request `json:"requests"`
@@ -81,12 +85,15 @@ func (c *Client) Get(ctx context.Context, id string) (r approvals.Request, err e
 	return r, c.call(ctx, http.MethodGet, "/api/v1/requests/"+url.PathEscape(id), nil, &r)
 }
 
-// Decide approves or denies a request and returns what became of it. Terms make an approval stand for several runs; zero ones are left out.
-func (c *Client) Decide(ctx context.Context, id string, verdict approvals.Verdict, reason string, terms approvals.Terms) (r approvals.Request, err error) {
+// Decide approves or denies a request and returns what became of it. Terms make an approval stand
+// for several runs; zero ones are left out.
+func (c *Client) Decide(ctx context.Context, id string, verdict approvals.Verdict, reason string,
+	terms approvals.Terms) (r approvals.Request, err error) {
 	return r, c.post(ctx, "/api/v1/requests/"+url.PathEscape(id)+"/"+string(verdict), reason, terms, &r)
 }
 
-// Grants returns the approvals of a state that the reviewer may see, all of them if state is "". More says that older ones were left out.
+// Grants returns the approvals of a state that the reviewer may see, all of them if state is "".
+// More says that older ones were left out.
 func (c *Client) Grants(ctx context.Context, state string) (grants []approvals.Grant, more bool, err error) {
 	var out struct {
 		Grants []approvals.Grant `json:"grants"`
@@ -164,7 +171,8 @@ func refusal(status int, text []byte) error {
 		} `json:"error"`
 	}
 	if err := json.Unmarshal(text, &body); err != nil || body.Error.Message == "" {
-		return &Error{Status: status, Message: fmt.Sprintf("the console answered %d %s without words; is this the URL of a bqgate console?", status, http.StatusText(status))}
+		return &Error{Status: status, Message: fmt.Sprintf("the console answered %d %s without words; is this the URL of a bqgate console?",
+			status, http.StatusText(status))}
 	}
 	return &Error{Status: status, Reason: body.Error.Reason, Message: body.Error.Message}
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/bqgate/bqgate/internal/golden"
 )
 
-// The Go code of the pages is what their templates give. `go test ./internal/console/generated -update` writes it anew.
+// The Go code of the pages is what their templates give.
+// `go test ./internal/console/generated -update` writes it anew.
 func TestGenerated(t *testing.T) {
 	templates, err := filepath.Glob("../*.templ")
 	if err != nil || len(templates) == 0 {
@@ -26,7 +27,8 @@ func TestGenerated(t *testing.T) {
 			continue
 		}
 		var text bytes.Buffer
-		if _, err := generator.Generate(parsed, &text, generator.WithVersion("v0.3.977"), generator.WithFileName("internal/console/"+filepath.Base(file))); err != nil {
+		if _, err := generator.Generate(parsed, &text, generator.WithVersion("v0.3.977"),
+			generator.WithFileName("internal/console/"+filepath.Base(file))); err != nil {
 			t.Errorf("%s: %v", file, err)
 			continue
 		}

@@ -1,4 +1,5 @@
-// Package openapitest holds answers of the approval endpoint against its OpenAPI document, in tests.
+// Package openapitest holds answers of the approval endpoint against its OpenAPI document, in
+// tests.
 package openapitest
 
 import (
@@ -108,7 +109,8 @@ func (d *Document) dig(v any, path ...string) any {
 	return d.resolve(v)
 }
 
-// check is what of JSON Schema the document uses. A keyword that is not known here fails the test: it would check nothing.
+// check is what of JSON Schema the document uses. A keyword that is not known here fails the test:
+// it would check nothing.
 func (d *Document) check(where, at string, schema, v any) {
 	d.t.Helper()
 	s, ok := d.resolve(schema).(map[string]any)
