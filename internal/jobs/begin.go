@@ -17,10 +17,11 @@ import (
 	"github.com/bqgate/bqgate/policies"
 )
 
-// The answer to a request that makes a job can be lost, and its client then sends the request again.
-// BigQuery knows a requestId or a job id again and gives the job that it has. That job carries the
-// label of the first decision, so the gateway must know the first one again too: a provisional
-// record stands before the request leaves, and what is sent again is the first request's bytes.
+// The answer to a request that makes a job can be lost, and its client then sends the request
+// again. BigQuery knows a requestId or a job id again and gives the job that it has. That job
+// carries the label of the first decision, so the gateway must know the first one again too: a
+// provisional record stands before the request leaves, and what is sent again is the first
+// request's bytes.
 
 // Window is how long a requestId of jobs.query is known again. BigQuery keeps one for 15 minutes,
 // counted from when the request reached it; a minute of them is for the way there.
@@ -28,8 +29,8 @@ import (
 const Window = 14 * time.Minute
 
 var (
-	// ErrOtherwise says that a request was sent to BigQuery before, and that what would be sent now is
-	// not the same or is bounded more tightly. Its text says in what.
+	// ErrOtherwise says that a request was sent to BigQuery before, and that what would be sent now
+	// is not the same or is bounded more tightly. Its text says in what.
 	ErrOtherwise = errors.New("the request was sent to BigQuery before, under a decision that is not today's")
 	// ErrRace is returned by Stand when the same request was begun by somebody else meanwhile.
 	ErrRace = errors.New("the same request is being sent by another call")
@@ -40,7 +41,8 @@ type Begun struct {
 	// Record is the draft of the job's record. Its Decision, Mutation and Created are those of the
 	// first request of this name, whose bytes are sent again.
 	Record Record
-	// Plan, MaxRows and MaxResultBytes bound the answer: the stricter of the first decision and today's.
+	// Plan, MaxRows and MaxResultBytes bound the answer: the stricter of the first decision and
+	// today's.
 	Plan                    masking.Plan
 	MaxRows, MaxResultBytes int64
 	// Again is set where the request was sent before.
@@ -68,7 +70,8 @@ func (s *Store) Begin(ctx context.Context, op bigquery.Operation, r Record) (Beg
 		}
 	}
 	if op.Method == bigquery.MethodQuery && r.Mutation.JobID == "" {
-		// For this decision alone: the same value of another subject, or after Window, is another request (A6).
+		// For this decision alone: the same value of another subject, or after Window, is another
+		// request (A6).
 		sum := s.keys.MAC("requestId", r.Owner, r.Job.ProjectID, r.Decision)
 		r.Mutation.RequestID = hex.EncodeToString(sum[:18]) // BigQuery takes up to 36 characters
 	}
@@ -164,8 +167,8 @@ func (s *Store) Weld(op bigquery.Operation, m bigquery.Mutation, decision string
 // has just begun has been seen. It says nothing against the job.
 var errIncomplete = errors.New("BigQuery does not tell yet what the job runs")
 
-// Created reads a job that BigQuery was just asked to make, or said it made. It may not know the job
-// at once, or not all of it, so that it is asked again.
+// Created reads a job that BigQuery was just asked to make, or said it made. It may not know the
+// job at once, or not all of it, so that it is asked again.
 func Created(ctx context.Context, w durable.Facts, upstream Upstream, ref bigquery.JobReference) (bigquery.Job, error) {
 	unknown := func(err error) bool { return errors.Is(err, bigquery.ErrNotFound) || errors.Is(err, errIncomplete) }
 	return bigquery.Again(ctx, unknown, func() (bigquery.Job, error) {
@@ -180,10 +183,10 @@ func Created(ctx context.Context, w durable.Facts, upstream Upstream, ref bigque
 // ErrNotYet is ErrNotFound of a job that the owner has asked for: BigQuery may know it in a while.
 var ErrNotYet = fmt.Errorf("BigQuery knows no job of this id, which was asked for: %w", ErrNotFound)
 
-// Recover looks at BigQuery for a job that the owner asked for by jobs.insert and whose answer never
-// came back, and adopts it under the decision that it was asked for with. It returns ErrNotFound
-// where the owner has asked for no such job, ErrNotYet where BigQuery has none, and ErrMismatch
-// beside ErrNotFound where BigQuery's job of this id is not the one that was asked for.
+// Recover looks at BigQuery for a job that the owner asked for by jobs.insert and whose answer
+// never came back, and adopts it under the decision that it was asked for with. It returns
+// ErrNotFound where the owner has asked for no such job, ErrNotYet where BigQuery has none, and
+// ErrMismatch beside ErrNotFound where BigQuery's job of this id is not the one that was asked for.
 func (s *Store) Recover(
 	ctx context.Context, ask durable.Ask, upstream Upstream, owner string, ref bigquery.JobReference,
 ) (Record, error) {

@@ -23,17 +23,20 @@ type asked struct {
 	draft jobs.Record
 }
 
-// byQuery is jobs.query with a requestId, byInsert jobs.insert with a job id, byRelease the gateway's own insert.
+// byQuery is jobs.query with a requestId, byInsert jobs.insert with a job id, byRelease the
+// gateway's own insert.
 func byQuery() asked {
 	n, ms := uint32(10), int64(5000)
-	return asking(bigquery.Operation{Method: bigquery.MethodQuery, Job: bigquery.JobReference{ProjectID: "demo"}, Query: &bigquery.QueryRequest{
-		SQL: sql, RequestID: "0b8b2e1c", MaxResults: &n, TimeoutMs: &ms, Labels: map[string]string{"team": "x"},
-	}})
+	return asking(bigquery.Operation{Method: bigquery.MethodQuery, Job: bigquery.JobReference{ProjectID: "demo"},
+		Query: &bigquery.QueryRequest{
+			SQL: sql, RequestID: "0b8b2e1c", MaxResults: &n, TimeoutMs: &ms, Labels: map[string]string{"team": "x"},
+		}})
 }
 
 func byInsert() asked {
 	return asking(bigquery.Operation{
-		Method: bigquery.MethodInsert, Job: bigquery.JobReference{ProjectID: "demo", JobID: "job-one-of-alice", Location: "US"}, Query: &bigquery.QueryRequest{SQL: sql},
+		Method: bigquery.MethodInsert, Job: bigquery.JobReference{ProjectID: "demo", JobID: "job-one-of-alice", Location: "US"},
+		Query: &bigquery.QueryRequest{SQL: sql},
 	})
 }
 
@@ -103,7 +106,8 @@ func TestARequestThatIsSentAgainIsTheFirstOneByteForByte(t *testing.T) {
 			}
 			second := again.begin(t, w)
 			if first.Again || !second.Again || second.Record.Decision != "d-01ABC" || !second.Record.Created.Equal(first.Record.Created) {
-				t.Errorf("again %v and %v, under decision %s of %s", first.Again, second.Again, second.Record.Decision, second.Record.Created)
+				t.Errorf("again %v and %v, under decision %s of %s", first.Again, second.Again, second.Record.Decision,
+					second.Record.Created)
 			}
 			if one, two := a.sent(t, first), again.sent(t, second); one != two {
 				t.Errorf("sent\n%s, then\n%s", one, two)
@@ -194,10 +198,12 @@ func TestWhatIsStricterTodayIsNotSentAgain(t *testing.T) {
 	for name, change := range map[string]func(*asked){
 		"another account":                 func(a *asked) { a.draft.Credential = "other" },
 		"the account is another identity": func(a *asked) { a.draft.Principal = "other@demo.iam.gserviceaccount.com" },
-		"its tables are masked now":       func(a *asked) { a.draft.Mutation.SQL, a.draft.SQLDigest = "SELECT 'X'", jobs.Digest("SELECT 'X'") },
-		"a table changed":                 func(a *asked) { a.draft.Reads.Digests = map[string]string{"demo.crm.customers": "2"} },
-		"fewer bytes":                     func(a *asked) { a.draft.Mutation.MaximumBytesBilled = 999 },
-		"another shape":                   func(a *asked) { a.draft.Plan.Columns = append(a.draft.Plan.Columns, a.draft.Plan.Columns[0]) },
+		"its tables are masked now": func(a *asked) {
+			a.draft.Mutation.SQL, a.draft.SQLDigest = "SELECT 'X'", jobs.Digest("SELECT 'X'")
+		},
+		"a table changed": func(a *asked) { a.draft.Reads.Digests = map[string]string{"demo.crm.customers": "2"} },
+		"fewer bytes":     func(a *asked) { a.draft.Mutation.MaximumBytesBilled = 999 },
+		"another shape":   func(a *asked) { a.draft.Plan.Columns = append(a.draft.Plan.Columns, a.draft.Plan.Columns[0]) },
 	} {
 		for method, of := range names {
 			t.Run(method+"/"+name, func(t *testing.T) {
@@ -226,15 +232,16 @@ func TestWhatIsStricterTodayIsNotSentAgain(t *testing.T) {
 // Of the first decision and today's, the stricter bounds what is shown, whichever it is.
 func TestTheStricterDecisionBoundsTheAnswer(t *testing.T) {
 	masked := masking.Plan{Sensitive: true, Columns: []masking.Column{{Name: "ssn", Type: "STRING", Mask: masking.LastFourCharacters}}}
-	clear := masking.Plan{Sensitive: true, Columns: []masking.Column{{Name: "ssn", Type: "STRING", Mask: masking.Clear}}}
-	for name, c := range map[string]struct{ first, now masking.Plan }{"then": {masked, clear}, "now": {clear, masked}} {
+	shown := masking.Plan{Sensitive: true, Columns: []masking.Column{{Name: "ssn", Type: "STRING", Mask: masking.Clear}}}
+	for name, c := range map[string]struct{ first, now masking.Plan }{"then": {masked, shown}, "now": {shown, masked}} {
 		t.Run(name, func(t *testing.T) {
 			w, a := newWorld(t), byQuery()
 			a.draft.Plan, a.draft.MaxRows, a.draft.MaxResultBytes = c.first, 10, 0
 			a.begin(t, w)
 			b := a.later(func(a *asked) { a.draft.Plan, a.draft.MaxRows, a.draft.MaxResultBytes = c.now, 5, 70 }).begin(t, w)
 			if b.Plan.Columns[0].Mask != masking.LastFourCharacters || b.MaxRows != 5 || b.MaxResultBytes != 70 {
-				t.Errorf("mask %v, %d rows, %d bytes; want the masked column, 5 and 70", b.Plan.Columns[0].Mask, b.MaxRows, b.MaxResultBytes)
+				t.Errorf("mask %v, %d rows, %d bytes; want the masked column, 5 and 70", b.Plan.Columns[0].Mask, b.MaxRows,
+					b.MaxResultBytes)
 			}
 		})
 	}
@@ -266,7 +273,8 @@ func TestARequestIDIsKnownForItsWindow(t *testing.T) {
 			}
 			w.redis.Del(ctx, keys[0]) // the time is over
 			b := a.later().begin(t, w)
-			if b.Again || b.Record.Decision != "d-02" || a.op.Method == bigquery.MethodQuery && b.Record.Mutation.RequestID == first.Record.Mutation.RequestID {
+			if b.Again || b.Record.Decision != "d-02" || a.op.Method == bigquery.MethodQuery &&
+				b.Record.Mutation.RequestID == first.Record.Mutation.RequestID {
 				t.Errorf("not a new request: %+v", b.Record.Mutation)
 			}
 		})
@@ -331,11 +339,13 @@ func TestALabelIsGoodForOneRequest(t *testing.T) {
 		},
 		"the gateway's id": func(a *asked) { a.draft.Mutation.JobID = "job2" },
 	} {
-		got := weld(w.Store, func(a *asked) { decision(a); change(a) })
-		if other, seen := labels[got]; seen {
-			t.Errorf("%s has the label of %s", name, other)
-		}
-		labels[got] = name
+		t.Run(name, func(t *testing.T) {
+			got := weld(w.Store, func(a *asked) { decision(a); change(a) })
+			if other, seen := labels[got]; seen {
+				t.Errorf("%s has the label of %s", name, other)
+			}
+			labels[got] = name
+		})
 	}
 }
 
@@ -393,7 +403,8 @@ func (a asked) made(t *testing.T, b jobs.Begun) *bigquery.Job {
 		t.Fatal(err)
 	}
 	text, err := json.Marshal(map[string]any{
-		"kind": "bigquery#job", "jobReference": body.JobReference, "configuration": body.Configuration, "user_email": account, "status": map[string]string{"state": "RUNNING"},
+		"kind": "bigquery#job", "jobReference": body.JobReference, "configuration": body.Configuration, "user_email": account,
+		"status": map[string]string{"state": "RUNNING"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -448,7 +459,8 @@ func TestAJobWhoseAnswerWasLostIsRecovered(t *testing.T) {
 		"not with other SQL":     {"alice", func(j *bigquery.Job) { j.SQL = "SELECT 1" }, true, jobs.ErrMismatch},
 		"not of another account": {"alice", func(j *bigquery.Job) { j.UserEmail = "mallory@x" }, true, jobs.ErrMismatch},
 		"not with another configuration": {"alice", func(j *bigquery.Job) {
-			j.Configuration = []byte(strings.Replace(string(j.Configuration), `"query":{`, `"query":{"defaultDataset":{"projectId":"demo","datasetId":"hr"},`, 1))
+			j.Configuration = []byte(strings.Replace(string(j.Configuration), `"query":{`,
+				`"query":{"defaultDataset":{"projectId":"demo","datasetId":"hr"},`, 1))
 		}, true, jobs.ErrMismatch},
 		"not under another id": {"alice", func(j *bigquery.Job) { j.Reference.JobID = "j2" }, true, nil},
 	} {
@@ -478,7 +490,8 @@ func TestAJobWhoseAnswerWasLostIsRecovered(t *testing.T) {
 	t.Run("not where BigQuery does not say", func(t *testing.T) {
 		w, a := newWorld(t), byInsert()
 		a.begin(t, w)
-		if _, err := w.Recover(ctx, durabletest.Decided(t, "d-1"), &bigQuery{err: &bigquery.APIError{Status: 503}}, "alice", ref); err == nil || errors.Is(err, jobs.ErrNotFound) {
+		if _, err := w.Recover(ctx, durabletest.Decided(t, "d-1"), &bigQuery{err: &bigquery.APIError{Status: 503}}, "alice",
+			ref); err == nil || errors.Is(err, jobs.ErrNotFound) {
 			t.Errorf("%v, want a fault", err)
 		}
 	})
@@ -486,14 +499,16 @@ func TestAJobWhoseAnswerWasLostIsRecovered(t *testing.T) {
 		w := newWorld(t)
 		j := job()
 		up := &bigQuery{job: &j}
-		if _, err := w.Recover(ctx, durabletest.Decided(t, "d-1"), up, "alice", ref); !errors.Is(err, jobs.ErrNotFound) || len(up.asked) > 0 {
+		if _, err := w.Recover(ctx, durabletest.Decided(t, "d-1"), up, "alice", ref); !errors.Is(err, jobs.ErrNotFound) ||
+			len(up.asked) > 0 {
 			t.Errorf("%v, asked %v; want ErrNotFound, and nothing asked of BigQuery", err, up.asked)
 		}
 	})
 	t.Run("not of a release, which ends with its own outcome", func(t *testing.T) {
 		w, a := newWorld(t), byRelease()
 		up := &bigQuery{job: a.made(t, a.begin(t, w))}
-		if _, err := w.Recover(ctx, durabletest.Decided(t, "d-1"), up, "alice", a.draft.Job); !errors.Is(err, jobs.ErrNotFound) || len(up.asked) > 0 {
+		if _, err := w.Recover(ctx, durabletest.Decided(t, "d-1"), up, "alice", a.draft.Job); !errors.Is(err, jobs.ErrNotFound) ||
+			len(up.asked) > 0 {
 			t.Errorf("%v, asked %v", err, up.asked)
 		}
 	})
@@ -532,8 +547,9 @@ func TestPlantedProvisionalRecordsLeadNowhere(t *testing.T) {
 	}
 }
 
-// A48: somebody who may make jobs at BigQuery has read our label, job id and SQL, and makes the job first, with something
-// else in it. Neither the answer to the owner's own request nor a read of the job adopts it.
+// A48: somebody who may make jobs at BigQuery has read our label, job id and SQL, and makes the job
+// first, with something else in it. Neither the answer to the owner's own request nor a read of the
+// job adopts it.
 func TestAJobMadeDirectlyIsNotAdopted(t *testing.T) {
 	ctx := t.Context()
 	for name, change := range map[string]func(configuration, query map[string]any){
@@ -541,16 +557,21 @@ func TestAJobMadeDirectlyIsNotAdopted(t *testing.T) {
 			q["defaultDataset"] = map[string]string{"projectId": "demo", "datasetId": "hr"}
 		},
 		"an external table": func(_, q map[string]any) {
-			q["tableDefinitions"] = map[string]any{"customers": map[string]any{"sourceFormat": "CSV", "sourceUris": []string{"gs://evil/x"}}}
+			q["tableDefinitions"] = map[string]any{
+				"customers": map[string]any{"sourceFormat": "CSV", "sourceUris": []string{"gs://evil/x"}},
+			}
 		},
 		"a destination": func(_, q map[string]any) {
 			q["destinationTable"] = map[string]string{"projectId": "demo", "datasetId": "evil", "tableId": "t"}
 		},
 		"a destination that looks anonymous": func(_, q map[string]any) {
-			q["destinationTable"] = map[string]string{"projectId": "demo", "datasetId": "evil", "tableId": "anonfbbe65d6_9782_469b_9f56_1392560314b2"}
+			q["destinationTable"] = map[string]string{"projectId": "demo", "datasetId": "evil",
+				"tableId": "anonfbbe65d6_9782_469b_9f56_1392560314b2"}
 		},
 		"parameters": func(_, q map[string]any) {
-			q["parameterMode"], q["queryParameters"] = "POSITIONAL", []any{map[string]any{"parameterType": map[string]string{"type": "INT64"}, "parameterValue": map[string]string{"value": "1"}}}
+			q["parameterMode"], q["queryParameters"] = "POSITIONAL",
+				[]any{map[string]any{"parameterType": map[string]string{"type": "INT64"},
+					"parameterValue": map[string]string{"value": "1"}}}
 		},
 		"a function of a script": func(_, q map[string]any) {
 			q["userDefinedFunctionResources"] = []any{map[string]string{"inlineCode": "x"}}
@@ -585,7 +606,8 @@ func TestAJobMadeDirectlyIsNotAdopted(t *testing.T) {
 			}
 			change(configuration, configuration["query"].(map[string]any))
 			text, err := json.Marshal(map[string]any{
-				"kind": "bigquery#job", "jobReference": job.Reference, "configuration": configuration, "user_email": account, "status": map[string]string{"state": "DONE"},
+				"kind": "bigquery#job", "jobReference": job.Reference, "configuration": configuration, "user_email": account,
+				"status": map[string]string{"state": "DONE"},
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -600,7 +622,8 @@ func TestAJobMadeDirectlyIsNotAdopted(t *testing.T) {
 			if _, err := w.Adopt(ctx, b.Record, altered); !errors.Is(err, jobs.ErrMismatch) {
 				t.Errorf("the answer to the owner's request adopts it: %v", err)
 			}
-			if _, err := w.Recover(ctx, durabletest.Decided(t, "d-1"), &bigQuery{job: &altered}, "alice", a.op.Job); !errors.Is(err, jobs.ErrMismatch) || !errors.Is(err, jobs.ErrNotFound) {
+			if _, err := w.Recover(ctx, durabletest.Decided(t, "d-1"), &bigQuery{job: &altered}, "alice", a.op.Job); !errors.Is(err,
+				jobs.ErrMismatch) || !errors.Is(err, jobs.ErrNotFound) {
 				t.Errorf("a read adopts it: %v", err)
 			}
 			if _, _, err := w.Get(ctx, "alice", "demo", "job-one-of-alice"); !errors.Is(err, jobs.ErrNotFound) {

@@ -32,7 +32,8 @@ func CheckCreated(r Record, job bigquery.Job) error {
 		return fmt.Errorf("%w: its SQL differs", ErrMismatch)
 	}
 	if job.Reference.JobID != r.Job.JobID || job.Reference.ProjectID != r.Job.ProjectID {
-		return fmt.Errorf("%w: it is %s:%s, want %s:%s", ErrMismatch, job.Reference.ProjectID, job.Reference.JobID, r.Job.ProjectID, r.Job.JobID)
+		return fmt.Errorf("%w: it is %s:%s, want %s:%s", ErrMismatch, job.Reference.ProjectID, job.Reference.JobID, r.Job.ProjectID,
+			r.Job.JobID)
 	}
 	return nil
 }

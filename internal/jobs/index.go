@@ -14,8 +14,9 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 )
 
-// Two indexes lead back to records: from an owner to his jobs, for jobs.list, and from a result table to the job that wrote it, for tabledata.list. Their entries are
-// sealed, and lead to records that are sealed themselves: a planted entry leads nowhere.
+// Two indexes lead back to records: from an owner to his jobs, for jobs.list, and from a result
+// table to the job that wrote it, for tabledata.list. Their entries are sealed, and lead to records
+// that are sealed themselves: a planted entry leads nowhere.
 
 // Indexed is the newest jobs of one owner that are kept in the index.
 const Indexed = 1000
@@ -26,7 +27,8 @@ type Entry struct {
 	Created time.Time `json:"created"`
 }
 
-// Note puts a job into the index of its owner. Create does so by itself; it is for jobs that are held.
+// Note puts a job into the index of its owner. Create does so by itself; it is for jobs that are
+// held.
 func (s *Store) Note(ctx context.Context, owner string, job bigquery.JobReference, created time.Time) error {
 	note, err := s.note(ctx, owner, job, created)
 	if err != nil {
@@ -66,7 +68,8 @@ func (s *Store) List(ctx context.Context, owner, project string) ([]Entry, error
 			all = append(all, e)
 		}
 	}
-	// A job that was held and then ran is noted twice: the time of the hold, which comes last, is the one that a client knows.
+	// A job that was held and then ran is noted twice: the time of the hold, which comes last, is
+	// the one that a client knows.
 	slices.SortStableFunc(all, func(a, b Entry) int { return a.Created.Compare(b.Created) })
 	all = slices.DeleteFunc(all, func(e Entry) bool {
 		again := seen[e.JobID]
@@ -82,8 +85,8 @@ func (s *Store) List(ctx context.Context, owner, project string) ([]Entry, error
 	return all, nil
 }
 
-// ByDestination returns the owner's job that wrote a result table, with its verification. Tables that no verified job of the owner wrote are ErrNotFound, whatever
-// they hold.
+// ByDestination returns the owner's job that wrote a result table, with its verification. Tables
+// that no verified job of the owner wrote are ErrNotFound, whatever they hold.
 func (s *Store) ByDestination(ctx context.Context, owner string, table bigquery.TableID) (Record, *Verification, error) {
 	key := s.tableKey(owner, table)
 	text, err := s.redis.Get(ctx, key).Result()
@@ -108,8 +111,9 @@ func (s *Store) ByDestination(ctx context.Context, owner string, table bigquery.
 	}
 }
 
-// noteDestination lets the result table of a job that was found to be in order be read by ByDestination. Of two jobs with one table, which BigQuery only gives where
-// its cache is used, the first keeps it.
+// noteDestination lets the result table of a job that was found to be in order be read by
+// ByDestination. Of two jobs with one table, which BigQuery only gives where its cache is used, the
+// first keeps it.
 func (s *Store) noteDestination(ctx context.Context, r Record, v Verification) (func(redis.Pipeliner), error) {
 	if v.Broken != "" || v.Destination.Table == "" {
 		return nil, nil
@@ -122,8 +126,9 @@ func (s *Store) noteDestination(ctx context.Context, r Record, v Verification) (
 	return func(p redis.Pipeliner) { p.SetNX(ctx, key, text, Retention) }, nil
 }
 
-// Spend adds to the bytes of a job's result that have been released and returns their sum. It bounds how much of what is allowed is copied (A35); the sum is no secret and
-// opens nothing that a plan does not.
+// Spend adds to the bytes of a job's result that have been released and returns their sum. It
+// bounds how much of what is allowed is copied (A35); the sum is no secret and opens nothing that a
+// plan does not.
 func (s *Store) Spend(ctx context.Context, r Record, bytes int) (int64, error) {
 	key := s.key(r.Owner, r.Job.ProjectID, r.Job.JobID) + ":bytes"
 	var sum *redis.IntCmd

@@ -43,9 +43,11 @@ func TestAResultTableIsReadByItsOwnerOnly(t *testing.T) {
 		owner string
 		table bigquery.TableID
 	}{"another owner": {"bob", anonymous}, "nobody": {"", anonymous}, "another table": {"alice", other}} {
-		if _, _, err := w.ByDestination(ctx, c.owner, c.table); !errors.Is(err, jobs.ErrNotFound) {
-			t.Errorf("%s: %v, want ErrNotFound", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			if _, _, err := w.ByDestination(ctx, c.owner, c.table); !errors.Is(err, jobs.ErrNotFound) {
+				t.Errorf("%s: %v, want ErrNotFound", name, err)
+			}
+		})
 	}
 }
 
@@ -61,7 +63,8 @@ func TestTheTableOfABrokenJobIsNotRead(t *testing.T) {
 	}
 }
 
-// Who writes Redis can copy entries and plant others: they lead nowhere, and they do not keep others from being found.
+// Who writes Redis can copy entries and plant others: they lead nowhere, and they do not keep
+// others from being found.
 func TestPlantedIndexEntriesLeadNowhere(t *testing.T) {
 	w, ctx := newWorld(t), t.Context()
 	finished(t, w, record())
@@ -91,16 +94,20 @@ func TestPlantedIndexEntriesLeadNowhere(t *testing.T) {
 		t.Fatalf("%q, %v", tables, err)
 	}
 	for _, text := range []string{"", `{"jobId":"job-one-of-alice","projectId":"demo"}`, w.redis.Get(ctx, tables[0]).Val() + "AA"} {
-		w.redis.Set(ctx, tables[0], text, 0)
-		if _, _, err := w.ByDestination(ctx, "alice", anonymous); !errors.Is(err, jobs.ErrNotFound) {
-			t.Errorf("%.20q: %v, want ErrNotFound", text, err)
-		}
+		t.Run(text, func(t *testing.T) {
+			w.redis.Set(ctx, tables[0], text, 0)
+			if _, _, err := w.ByDestination(ctx, "alice", anonymous); !errors.Is(err, jobs.ErrNotFound) {
+				t.Errorf("%.20q: %v, want ErrNotFound", text, err)
+			}
+		})
 	}
 	for _, key := range append(lists, tables...) {
 		for _, secret := range []string{"alice", "job-one-of-alice", "anonymous", "_abc.anon1"} {
-			if strings.Contains(key, secret) {
-				t.Errorf("Redis shows %q in %s", secret, key)
-			}
+			t.Run(secret, func(t *testing.T) {
+				if strings.Contains(key, secret) {
+					t.Errorf("Redis shows %q in %s", secret, key)
+				}
+			})
 		}
 	}
 }
@@ -119,7 +126,8 @@ func TestJobsAreListedNewestFirstEachOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	all, err := w.List(ctx, "alice", "demo")
-	if err != nil || len(all) != jobs.Indexed-1 || all[0].JobID != "j1004" || all[1].JobID != "j1003" || !all[0].Created.Equal(start.Add(1004*time.Second)) {
+	if err != nil || len(all) != jobs.Indexed-1 || all[0].JobID != "j1004" || all[1].JobID != "j1003" ||
+		!all[0].Created.Equal(start.Add(1004*time.Second)) {
 		t.Fatalf("%d jobs, the first %+v, %v", len(all), all[:min(2, len(all))], err)
 	}
 	for _, c := range [][2]string{{"bob", "demo"}, {"alice", "other"}} {
@@ -139,9 +147,11 @@ func TestBytesOfOneResultAddUp(t *testing.T) {
 	w, ctx := newWorld(t), t.Context()
 	other := record(func(r *jobs.Record) { r.Owner = "bob" })
 	for i, want := range []int64{100, 200, 300} {
-		if got, err := w.Spend(ctx, record(), 100); err != nil || got != want {
-			t.Errorf("time %d: %d, %v; want %d", i, got, err, want)
-		}
+		t.Run(fmt.Sprint(want), func(t *testing.T) {
+			if got, err := w.Spend(ctx, record(), 100); err != nil || got != want {
+				t.Errorf("time %d: %d, %v; want %d", i, got, err, want)
+			}
+		})
 	}
 	if got, err := w.Spend(ctx, other, 1); err != nil || got != 1 {
 		t.Errorf("another owner: %d, %v", got, err)

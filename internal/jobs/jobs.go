@@ -1,11 +1,14 @@
 // Package jobs welds a masking plan to a BigQuery job.
 //
-// A result page often carries no schema, a job id is chosen by the client, and BigQuery hands the same result table to everybody who
-// asks the same question. So what a reader may see is never taken from a response: it is taken from the job's Record, which the gateway writes
-// once, for one owner, after its own jobs.get has shown that the job is the one that was decided on (attacks A5, A6, A19). Rows additionally
-// need a Verification: the finished job must have read exactly the tables that the analysis named (A8).
+// A result page often carries no schema, a job id is chosen by the client, and BigQuery hands the
+// same result table to everybody who asks the same question. So what a reader may see is never
+// taken from a response: it is taken from the job's Record, which the gateway writes once, for one
+// owner, after its own jobs.get has shown that the job is the one that was decided on (attacks A5,
+// A6, A19). Rows additionally need a Verification: the finished job must have read exactly the
+// tables that the analysis named (A8).
 //
-// Records live in Redis, sealed: a planted, altered or copied record opens nothing (A11), a lost one makes its job unreadable.
+// Records live in Redis, sealed: a planted, altered or copied record opens nothing (A11), a lost
+// one makes its job unreadable.
 package jobs
 
 import (
@@ -26,20 +29,25 @@ import (
 	"github.com/bqgate/bqgate/policies"
 )
 
-// Retention is how long a record is kept: BigQuery keeps an anonymous result table for about 24 hours.
+// Retention is how long a record is kept: BigQuery keeps an anonymous result table for about 24
+// hours.
 const Retention = 26 * time.Hour
 
-// Label is the job label that carries the id of the decision a job was created under, or of the request whose approval released it.
+// Label is the job label that carries the id of the decision a job was created under, or of the
+// request whose approval released it.
 const Label = bigquery.DecisionLabel
 
 var (
-	// ErrNotFound is returned for a job that this owner has no record of, whoever else may have one.
+	// ErrNotFound is returned for a job that this owner has no record of, whoever else may have
+	// one.
 	ErrNotFound = errors.New("no record of this job for this owner")
-	// ErrExists is returned by Create when the owner already has a record under this project and job id.
+	// ErrExists is returned by Create when the owner already has a record under this project and
+	// job id.
 	ErrExists = errors.New("a record of this job exists already")
 )
 
-// Record is what the gateway knows about a job it let through. It is written once and never changed.
+// Record is what the gateway knows about a job it let through. It is written once and never
+// changed.
 type Record struct {
 	Job      bigquery.JobReference `json:"job"`
 	Owner    string                `json:"owner"`
@@ -48,15 +56,18 @@ type Record struct {
 	Query     bigquery.QueryRequest `json:"query"`      // as the client asked; its SQL is shown wherever the job's SQL is shown
 	SQLDigest string                `json:"sql_digest"` // hex SHA-256 of the text that was forwarded
 	Analysis  googlesql.Analysis    `json:"analysis"`   // for deciding again at every read
-	// Mutation is what was changed in the request on its way: with Query it gives the forwarded one.
+	// Mutation is what was changed in the request on its way: with Query it gives the forwarded
+	// one.
 	Mutation bigquery.Mutation `json:"mutation"`
 	Located  string            `json:"located,omitempty"` // where its tables are, as far as is known
-	// Rewritten is set where the tables were masked before the query read them: which masks stand in the forwarded text, and the proof that they hide what they must.
+	// Rewritten is set where the tables were masked before the query read them: which masks stand
+	// in the forwarded text, and the proof that they hide what they must.
 	Rewritten *policies.Rewritten `json:"rewritten,omitempty"`
 	Named     []string            `json:"named,omitempty"` // what the text itself names: googlesql.Statement.Named
 	Tables    []string            `json:"tables"`          // tables and views that the run may have read, sorted
 	Reads     Reads               `json:"reads"`
-	// RowAccess is what was known of the tables when the query ran. Those that the policy named are not in it.
+	// RowAccess is what was known of the tables when the query ran. Those that the policy named are
+	// not in it.
 	RowAccess map[string]bigquery.RowAccess `json:"row_access,omitempty"`
 	Plan      masking.Plan                  `json:"plan"`
 	Masked    []string                      `json:"masked,omitempty"` // sensitive columns that the plan shows masked
@@ -69,7 +80,8 @@ type Record struct {
 	Approval   string          `json:"approval,omitempty"` // id of the approved request, when the run needed one
 	Votes      approvals.Votes `json:"votes,omitempty"`    // of those who approved it
 	Estimate   *int64          `json:"estimate,omitempty"` // bytes, when a dry run was made
-	// Cap is the maximumBytesBilled that the job runs under, for the words of a job that fails for it.
+	// Cap is the maximumBytesBilled that the job runs under, for the words of a job that fails for
+	// it.
 	Cap bigquery.BytesCap `json:"cap,omitzero"`
 	// SizeUnknown says that the dry run could not tell: policies.Estimate.
 	SizeUnknown bool      `json:"size_unknown,omitempty"`
@@ -103,7 +115,8 @@ func NewStore(client redis.UniversalClient, keys *sealed.Keyring) *Store {
 	return &Store{redis: client, keys: keys}
 }
 
-// Create writes the record, once. It returns ErrExists when the owner already has one for the project and job id.
+// Create writes the record, once. It returns ErrExists when the owner already has one for the
+// project and job id.
 func (s *Store) Create(ctx context.Context, r Record) error {
 	if r.Owner == "" || r.Job.ProjectID == "" || r.Job.JobID == "" || r.Decision == "" {
 		return fmt.Errorf("record of job %q: owner, project, job id and decision must be set", r.Job.JobID)
@@ -166,7 +179,8 @@ func (s *Store) Verify(ctx context.Context, r Record, v Verification) (Verificat
 	return *standing, nil
 }
 
-// putOnce writes a value that is not there yet, and what is noted beside it in the same exchange with Redis.
+// putOnce writes a value that is not there yet, and what is noted beside it in the same exchange
+// with Redis.
 func (s *Store) putOnce(ctx context.Context, key string, v any, note func(redis.Pipeliner)) error {
 	return s.putOnceFor(ctx, key, v, Retention, note)
 }
@@ -193,7 +207,8 @@ func (s *Store) putOnceFor(ctx context.Context, key string, v any, kept time.Dur
 	return nil
 }
 
-// key hides who owns which job from readers of Redis and keeps one owner's ids apart from every other's.
+// key hides who owns which job from readers of Redis and keeps one owner's ids apart from every
+// other's.
 func (s *Store) key(owner, project, jobID string) string {
 	sum := s.keys.MAC("job", owner, project, jobID)
 	return "bqgate:job:" + hex.EncodeToString(sum[:])

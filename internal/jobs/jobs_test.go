@@ -59,7 +59,8 @@ func job(changes ...func(*bigquery.Job)) bigquery.Job {
 	j := bigquery.Job{
 		Reference: bigquery.JobReference{ProjectID: "demo", JobID: "job-one-of-alice", Location: "US"},
 		Labels:    map[string]string{jobs.Label: label}, SQL: sql, State: "DONE", StatementType: "SELECT", UserEmail: account,
-		Configuration:    []byte(`{"jobType":"QUERY","labels":{"bqgate_decision":"` + label + `"},"query":{"query":"` + sql + `","useLegacySql":false}}`),
+		Configuration: []byte(`{"jobType":"QUERY","labels":{"bqgate_decision":"` + label + `"},"query":{"query":"` + sql +
+			`","useLegacySql":false}}`),
 		ReferencedTables: []bigquery.TableID{{Project: "demo", Dataset: "crm", Table: "customers"}},
 	}
 	for _, change := range changes {
@@ -78,14 +79,15 @@ func TestARecordIsWrittenOnceAndReadByItsOwnerAlone(t *testing.T) {
 	if err != nil || v != nil || got.SQLDigest != r.SQLDigest || len(got.Plan.Columns) != 1 {
 		t.Fatalf("got %+v, verification %v, %v", got, v, err)
 	}
-	clear := record(func(r *jobs.Record) { r.Plan = masking.Plan{}; r.Decision = "d-02" })
-	if err := w.Create(ctx, clear); !errors.Is(err, jobs.ErrExists) {
+	second := record(func(r *jobs.Record) { r.Plan = masking.Plan{}; r.Decision = "d-02" })
+	if err := w.Create(ctx, second); !errors.Is(err, jobs.ErrExists) {
 		t.Errorf("a second record under the same id: %v, want ErrExists", err)
 	}
 	if got, _, _ := w.Get(ctx, "alice", "demo", "job-one-of-alice"); !got.Plan.Sensitive {
 		t.Error("the second record's plan replaced the first one's")
 	}
-	for _, who := range [][3]string{{"bob", "demo", "job-one-of-alice"}, {"alice", "other", "job-one-of-alice"}, {"alice", "demo", "job2"}, {"", "demo", "job-one-of-alice"}} {
+	for _, who := range [][3]string{{"bob", "demo", "job-one-of-alice"}, {"alice", "other", "job-one-of-alice"}, {"alice", "demo", "job2"},
+		{"", "demo", "job-one-of-alice"}} {
 		if _, _, err := w.Get(ctx, who[0], who[1], who[2]); !errors.Is(err, jobs.ErrNotFound) {
 			t.Errorf("record of %q: %v, want ErrNotFound", who, err)
 		}
@@ -100,17 +102,20 @@ func TestARecordNeedsItsNames(t *testing.T) {
 		"job id":   func(r *jobs.Record) { r.Job.JobID = "" },
 		"decision": func(r *jobs.Record) { r.Decision = "" },
 	} {
-		if err := w.Create(t.Context(), record(change)); err == nil {
-			t.Errorf("a record without %s was written", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			if err := w.Create(t.Context(), record(change)); err == nil {
+				t.Errorf("a record without %s was written", name)
+			}
+		})
 	}
 }
 
-// Two subjects run the same SQL under job ids that look alike; each reads by the plan of their own record (A5).
+// Two subjects run the same SQL under job ids that look alike; each reads by the plan of their own
+// record (A5).
 func TestTwoOwnersOfOneJobIDKeepTheirPlans(t *testing.T) {
 	w, ctx := newWorld(t), t.Context()
-	clear := record(func(r *jobs.Record) { r.Owner = "bob"; r.Plan = masking.Plan{} })
-	for _, r := range []jobs.Record{record(), clear} {
+	second := record(func(r *jobs.Record) { r.Owner = "bob"; r.Plan = masking.Plan{} })
+	for _, r := range []jobs.Record{record(), second} {
 		if err := w.Create(ctx, r); err != nil {
 			t.Fatal(err)
 		}
@@ -140,13 +145,16 @@ func TestWhatTheGatewayDidNotSealOpensNothing(t *testing.T) {
 	for _, k := range keys {
 		values[k] = w.redis.Get(ctx, k).Val()
 		for _, secret := range []string{"alice", "mallory", "customers", "sensitive", "job-one-of-alice"} {
-			if strings.Contains(k+values[k], secret) {
-				t.Errorf("Redis shows %q in %s", secret, k)
-			}
+			t.Run(secret, func(t *testing.T) {
+				if strings.Contains(k+values[k], secret) {
+					t.Errorf("Redis shows %q in %s", secret, k)
+				}
+			})
 		}
 	}
 	for _, k := range keys {
-		for _, planted := range append([]string{"", "{}", `{"owner":"alice"}`}, values[keys[0]], values[keys[1]], values[keys[2]], values[k][:len(values[k])-2]+"AA") {
+		for _, planted := range append([]string{"", "{}", `{"owner":"alice"}`}, values[keys[0]], values[keys[1]], values[keys[2]],
+			values[k][:len(values[k])-2]+"AA") {
 			if planted == values[k] {
 				continue
 			}
@@ -178,9 +186,11 @@ func TestTheCreationAnswerMustShowTheDecidedJob(t *testing.T) {
 		"another project":   func(j *bigquery.Job) { j.Reference.ProjectID = "other" },
 		"no SQL":            func(j *bigquery.Job) { j.SQL = "" },
 	} {
-		if err := jobs.CheckCreated(record(), job(change)); !errors.Is(err, jobs.ErrMismatch) {
-			t.Errorf("%s: %v, want ErrMismatch", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			if err := jobs.CheckCreated(record(), job(change)); !errors.Is(err, jobs.ErrMismatch) {
+				t.Errorf("%s: %v, want ErrMismatch", name, err)
+			}
+		})
 	}
 }
 
@@ -204,13 +214,16 @@ func TestTheFinishedJobMustHaveReadWhatTheAnalysisNamed(t *testing.T) {
 		"another life":    func(j *bigquery.Job) { j.Labels = map[string]string{"team": "x"} },
 		"other statement": func(j *bigquery.Job) { j.SQL = "SELECT name FROM crm.customers" },
 	} {
-		err := jobs.CheckFinished(record(), job(change))
-		if !errors.Is(err, jobs.ErrMismatch) {
-			t.Errorf("%s: %v, want ErrMismatch", name, err)
-		}
-		if name == "a table more" && (!strings.Contains(err.Error(), "demo.crm.secrets") || !strings.Contains(err.Error(), "[demo.crm.customers]")) {
-			t.Errorf("%v does not name both sides", err)
-		}
+		t.Run(name, func(t *testing.T) {
+			err := jobs.CheckFinished(record(), job(change))
+			if !errors.Is(err, jobs.ErrMismatch) {
+				t.Errorf("%s: %v, want ErrMismatch", name, err)
+			}
+			if name == "a table more" &&
+				(!strings.Contains(err.Error(), "demo.crm.secrets") || !strings.Contains(err.Error(), "[demo.crm.customers]")) {
+				t.Errorf("%v does not name both sides", err)
+			}
+		})
 	}
 }
 
@@ -256,11 +269,17 @@ func TestAdopt(t *testing.T) {
 		}
 	})
 	for name, change := range map[string]func(*jobs.Record, *bigquery.Job){
-		"of another account":                func(_ *jobs.Record, j *bigquery.Job) { j.UserEmail = "mallory@demo.iam.gserviceaccount.com" },
-		"of nobody":                         func(_ *jobs.Record, j *bigquery.Job) { j.UserEmail = "" },
-		"of an account that is not known":   func(r *jobs.Record, j *bigquery.Job) { r.Principal, j.UserEmail = "", "" },
-		"of another federated identity":     func(r *jobs.Record, j *bigquery.Job) { r.Principal, j.Principal = "principal://a", "principal://b" },
-		"that names the address of another": func(r *jobs.Record, j *bigquery.Job) { r.Principal, j.UserEmail = "principal://a", "principal://a" },
+		"of another account":              func(_ *jobs.Record, j *bigquery.Job) { j.UserEmail = "mallory@demo.iam.gserviceaccount.com" },
+		"of nobody":                       func(_ *jobs.Record, j *bigquery.Job) { j.UserEmail = "" },
+		"of an account that is not known": func(r *jobs.Record, j *bigquery.Job) { r.Principal, j.UserEmail = "", "" },
+		"of another federated identity": func(r *jobs.Record, j *bigquery.Job) {
+			r.Principal, j.Principal = "principal://a",
+				"principal://b"
+		},
+		"that names the address of another": func(r *jobs.Record, j *bigquery.Job) {
+			r.Principal, j.UserEmail = "principal://a",
+				"principal://a"
+		},
 		"with another configuration": func(_ *jobs.Record, j *bigquery.Job) {
 			j.Configuration = []byte(strings.Replace(string(j.Configuration), `false`, `false,"createSession":true`, 1))
 		},
@@ -284,7 +303,8 @@ func TestAdopt(t *testing.T) {
 	t.Run("takes a federated identity by its principal", func(t *testing.T) {
 		w := newWorld(t)
 		r := record(func(r *jobs.Record) { r.Principal = "principal://iam.googleapis.com/a" })
-		if _, err := w.Adopt(ctx, r, job(func(j *bigquery.Job) { j.UserEmail, j.Principal = "", "principal://iam.googleapis.com/a" })); err != nil {
+		if _, err := w.Adopt(ctx, r,
+			job(func(j *bigquery.Job) { j.UserEmail, j.Principal = "", "principal://iam.googleapis.com/a" })); err != nil {
 			t.Error(err)
 		}
 	})
@@ -295,7 +315,8 @@ func TestFinishIsWrittenOnce(t *testing.T) {
 	if err := w.Create(ctx, record()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Finish(ctx, durabletest.Decided(t, "d-1"), record(), job(func(j *bigquery.Job) { j.State = "RUNNING" }), nil); err == nil {
+	if _, err := w.Finish(ctx, durabletest.Decided(t, "d-1"), record(), job(func(j *bigquery.Job) { j.State = "RUNNING" }),
+		nil); err == nil {
 		t.Error("a running job was verified")
 	}
 	bad := job(func(j *bigquery.Job) { j.ReferencedTables[0].Table = "secrets" })

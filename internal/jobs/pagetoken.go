@@ -8,8 +8,8 @@ import (
 	"github.com/bqgate/bqgate/internal/sealed"
 )
 
-// BigQuery's page tokens say where in which result a page begins. A reader gets them sealed, for one
-// owner, one job and one method, so that none opens a page of anything else.
+// BigQuery's page tokens say where in which result a page begins. A reader gets them sealed, for
+// one owner, one job and one method, so that none opens a page of anything else.
 
 // A page token of BigQuery may be any text: it leaves sealed, and goes back to BigQuery escaped. In
 // practice it is base32 with padding. Sealed it must fit into a URL of the client's.

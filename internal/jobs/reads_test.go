@@ -25,9 +25,11 @@ func tableIDs(names string) []bigquery.TableID {
 	return ids
 }
 
-// analysed is the analysis of a statement that names these tables, each with its type, and these routines.
+// analysed is the analysis of a statement that names these tables, each with its type, and these
+// routines.
 func analysed(tables map[string]string, routines ...string) *googlesql.Analysis {
-	a := &googlesql.Analysis{Statements: []googlesql.Statement{{Kind: "SELECT", Routines: routines}}, Tables: map[string]*bigquery.Table{}, Digests: map[string]string{"d.d.d": "x"}}
+	a := &googlesql.Analysis{Statements: []googlesql.Statement{{Kind: "SELECT", Routines: routines}}, Tables: map[string]*bigquery.Table{},
+		Digests: map[string]string{"d.d.d": "x"}}
 	for name, kind := range tables {
 		table := &bigquery.Table{TableReference: tableID(name), Type: kind}
 		if strings.HasSuffix(name, "*") {
@@ -47,7 +49,8 @@ func noPolicies(names []string) map[string]bigquery.RowAccess {
 	return known
 }
 
-// A8: what BigQuery says it read against what the analysis named, for everything that is not a plain table.
+// A8: what BigQuery says it read against what the analysis named, for everything that is not a
+// plain table.
 func TestTheFinishedJobMustHaveReadWhatViewsWildcardsAndFunctionsStandFor(t *testing.T) {
 	type told struct{ tables, views, routines string }
 	view := map[string]string{"p.d.v": "VIEW", "p.d.t": "TABLE"}
@@ -80,23 +83,26 @@ func TestTheFinishedJobMustHaveReadWhatViewsWildcardsAndFunctionsStandFor(t *tes
 		"a function that reads more by now":  {analysed(plain, "p.d.f"), told{"p.d.t p.d.u", "", "p.d.f"}, false},
 		"a function more":                    {analysed(plain), told{"p.d.t", "", "p.d.f"}, false},
 	} {
-		var names []string
-		for _, s := range test.analysis.Statements {
-			names = append(names, s.Tables...)
-		}
-		r := record(func(r *jobs.Record) {
-			r.Tables, r.Reads, r.RowAccess = names, jobs.ReadsOf(test.analysis), noPolicies(names)
+		t.Run(name, func(t *testing.T) {
+			var names []string
+			for _, s := range test.analysis.Statements {
+				names = append(names, s.Tables...)
+			}
+			r := record(func(r *jobs.Record) {
+				r.Tables, r.Reads, r.RowAccess = names, jobs.ReadsOf(test.analysis), noPolicies(names)
+			})
+			var routines []bigquery.RoutineID
+			for _, id := range tableIDs(test.told.routines) {
+				routines = append(routines, bigquery.RoutineID{Project: id.Project, Dataset: id.Dataset, Routine: id.Table})
+			}
+			err := jobs.CheckFinished(r, job(func(j *bigquery.Job) {
+				j.ReferencedTables, j.ReferencedViews, j.ReferencedRoutines = tableIDs(test.told.tables), tableIDs(test.told.views),
+					routines
+			}))
+			if test.agrees && err != nil || !test.agrees && !errors.Is(err, jobs.ErrMismatch) {
+				t.Errorf("%s: %v, want agreement %t", name, err, test.agrees)
+			}
 		})
-		var routines []bigquery.RoutineID
-		for _, id := range tableIDs(test.told.routines) {
-			routines = append(routines, bigquery.RoutineID{Project: id.Project, Dataset: id.Dataset, Routine: id.Table})
-		}
-		err := jobs.CheckFinished(r, job(func(j *bigquery.Job) {
-			j.ReferencedTables, j.ReferencedViews, j.ReferencedRoutines = tableIDs(test.told.tables), tableIDs(test.told.views), routines
-		}))
-		if test.agrees && err != nil || !test.agrees && !errors.Is(err, jobs.ErrMismatch) {
-			t.Errorf("%s: %v, want agreement %t", name, err, test.agrees)
-		}
 	}
 	graph := job(func(j *bigquery.Job) { j.ReferencedGraphs = 1 })
 	if err := jobs.CheckFinished(record(), graph); !errors.Is(err, jobs.ErrMismatch) {
@@ -119,7 +125,8 @@ func TestAChangeBreaksTheJobForGood(t *testing.T) {
 	}
 }
 
-// Members of a wildcard may fill the list that BigQuery cuts off: then what stands behind them is not known.
+// Members of a wildcard may fill the list that BigQuery cuts off: then what stands behind them is
+// not known.
 func TestAListThatMembersFillProvesNothing(t *testing.T) {
 	for _, n := range []int{49, 50} {
 		var members []string
@@ -130,7 +137,8 @@ func TestAListThatMembersFillProvesNothing(t *testing.T) {
 			r.Tables = []string{"p.d.e_*"}
 			r.Reads = jobs.Reads{Members: map[string][]string{"p.d.e_*": members}, Digests: r.Reads.Digests}
 		})
-		if err := jobs.CheckFinished(r, job(func(j *bigquery.Job) { j.ReferencedTables = tableIDs(strings.Join(members, " ")) })); (err == nil) != (n == 49) {
+		if err := jobs.CheckFinished(r,
+			job(func(j *bigquery.Job) { j.ReferencedTables = tableIDs(strings.Join(members, " ")) })); (err == nil) != (n == 49) {
 			t.Errorf("%d members listed: %v", n, err)
 		}
 	}
@@ -147,7 +155,8 @@ func TestMoreTablesThanBigQueryListsProveNothing(t *testing.T) {
 		}
 		a := analysed(kinds)
 		r := record(func(r *jobs.Record) { r.Tables, r.Reads = names, jobs.ReadsOf(a) })
-		if err := jobs.CheckFinished(r, job(func(j *bigquery.Job) { j.ReferencedTables = tableIDs(strings.Join(names, " ")) })); (err == nil) != (n == 50) {
+		if err := jobs.CheckFinished(r,
+			job(func(j *bigquery.Job) { j.ReferencedTables = tableIDs(strings.Join(names, " ")) })); (err == nil) != (n == 50) {
 			t.Errorf("%d tables, all listed: %v", n, err)
 		}
 	}

@@ -79,7 +79,7 @@ var ErrNotMaterialized = errors.New("not a materialized view")
 // those of the tables. https://cloud.google.com/bigquery/docs/materialized-views-use#smart_tuning
 func (s *Store) settle(ctx context.Context, ask durable.Ask, r Record, job bigquery.Job) error {
 	err := CheckFinished(r, job)
-	if err == nil || !comparable(r, job) {
+	if err == nil || !comparableLists(r, job) {
 		return err
 	}
 	var aside, behind []string
@@ -119,8 +119,8 @@ func (s *Store) accept(r Record, err error) error {
 	return err
 }
 
-// comparable says whether the lists of tables are all that may not agree.
-func comparable(r Record, job bigquery.Job) bool {
+// comparableLists says whether the lists of tables are all that may not agree.
+func comparableLists(r Record, job bigquery.Job) bool {
 	bare := job
 	bare.ReferencedTables, bare.ReferencedViews, bare.ReferencedRoutines, bare.ReferencedGraphs = nil, nil, nil, 0
 	r.Tables, r.Reads = nil, Reads{}

@@ -43,19 +43,22 @@ func TestWhatCannotBeCompared(t *testing.T) {
 		cached       bool
 		want         string // agrees, broken, or the construct
 	}{
-		"a cached result without a list":             {tables: plain, cached: true, want: "cached_results"},
-		"a cached result with its list":              {tables: plain, told: "p.d.t", cached: true, want: agrees},
-		"a cached result of another table":           {tables: plain, told: "p.d.u", cached: true, want: broken},
-		"a cached result of a wildcard":              {tables: map[string]string{"p.d.app_*": "TABLE"}, cached: true, want: "cached_results"},
-		"a cached result of no table":                {cached: true, want: agrees},
-		"a cached result of views":                   {tables: view, cached: true, want: "cached_results"},
-		"no list":                                    {tables: plain, want: "missing_tables"},
-		"a list that lacks a table":                  {tables: two, told: "p.d.t", want: "missing_tables"},
-		"a list that lacks one and has another":      {tables: two, told: "p.d.t p.d.x", want: broken},
-		"more tables than BigQuery lists":            {tables: many, told: strings.Join(manyNames[:50], " "), want: "many_tables"},
-		"more tables than it lists, and another":     {tables: many, told: strings.Join(manyNames[:49], " ") + " p.hr.x", want: broken},
-		"INFORMATION_SCHEMA without its dataset":     {tables: metadata, told: "p.d.t p.INFORMATION_SCHEMA.TABLES", want: "information_schema"},
-		"INFORMATION_SCHEMA of a region":             {tables: metadata, told: "p.d.t p.region-us.INFORMATION_SCHEMA.TABLES", want: "information_schema"},
+		"a cached result without a list":   {tables: plain, cached: true, want: "cached_results"},
+		"a cached result with its list":    {tables: plain, told: "p.d.t", cached: true, want: agrees},
+		"a cached result of another table": {tables: plain, told: "p.d.u", cached: true, want: broken},
+		"a cached result of a wildcard": {tables: map[string]string{"p.d.app_*": "TABLE"}, cached: true,
+			want: "cached_results"},
+		"a cached result of no table":            {cached: true, want: agrees},
+		"a cached result of views":               {tables: view, cached: true, want: "cached_results"},
+		"no list":                                {tables: plain, want: "missing_tables"},
+		"a list that lacks a table":              {tables: two, told: "p.d.t", want: "missing_tables"},
+		"a list that lacks one and has another":  {tables: two, told: "p.d.t p.d.x", want: broken},
+		"more tables than BigQuery lists":        {tables: many, told: strings.Join(manyNames[:50], " "), want: "many_tables"},
+		"more tables than it lists, and another": {tables: many, told: strings.Join(manyNames[:49], " ") + " p.hr.x", want: broken},
+		"INFORMATION_SCHEMA without its dataset": {tables: metadata, told: "p.d.t p.INFORMATION_SCHEMA.TABLES",
+			want: "information_schema"},
+		"INFORMATION_SCHEMA of a region": {tables: metadata, told: "p.d.t p.region-us.INFORMATION_SCHEMA.TABLES",
+			want: "information_schema"},
 		"INFORMATION_SCHEMA of another dataset":      {tables: metadata, told: "p.d.t p.hr.INFORMATION_SCHEMA.TABLES", want: broken},
 		"another view of INFORMATION_SCHEMA":         {tables: metadata, told: "p.d.t p.INFORMATION_SCHEMA.JOBS", want: broken},
 		"INFORMATION_SCHEMA that was not named":      {tables: plain, told: "p.d.t p.INFORMATION_SCHEMA.TABLES", want: broken},
@@ -207,7 +210,8 @@ func TestTablesThatRowAccessPoliciesLookInto(t *testing.T) {
 					r.RowAccess = map[string]bigquery.RowAccess{"p.d.t": bigquery.RowAccessPolicies}
 				}
 			})
-			v, err := w.Finish(t.Context(), durabletest.Decided(t, "d-1"), r, job(func(j *bigquery.Job) { j.ReferencedTables = tableIDs(c.told) }), nil)
+			v, err := w.Finish(t.Context(), durabletest.Decided(t, "d-1"), r,
+				job(func(j *bigquery.Job) { j.ReferencedTables = tableIDs(c.told) }), nil)
 			got := "agrees"
 			var u *jobs.Uncertain
 			switch {
