@@ -11,8 +11,10 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// An answer may be on its way for longer than the right to it lasts: the token grows too old, the session is revoked, the policy changes. So every answer that is under way is
-// decided again at intervals and whenever something of that kind has happened, also while its reader takes nothing, and is broken off where the right has ended (A51).
+// An answer may be on its way for longer than the right to it lasts: the token grows too old, the
+// session is revoked, the policy changes. So every answer that is under way is decided again at
+// intervals and whenever something of that kind has happened, also while its reader takes nothing,
+// and is broken off where the right has ended (A51).
 
 // againEvery is how often that is, at the least.
 const againEvery = 10 * time.Second
@@ -47,7 +49,8 @@ func (b *bell) ring() {
 	}
 }
 
-// DecideAgain has every answer that is on its way decided again now: a session was revoked, or the policy was loaded anew.
+// DecideAgain has every answer that is on its way decided again now: a session was revoked, or the
+// policy was loaded anew.
 func (s *Service) DecideAgain() { s.changed.ring() }
 
 // watch says when an exchange must be decided again.
@@ -61,7 +64,8 @@ func (s *Service) watch() *watch {
 	return &watch{bell: &s.changed, tick: time.NewTicker(againEvery), rung: s.changed.next()}
 }
 
-// heard listens for the next ring. It comes before the exchange is decided again, so that no ring is lost.
+// heard listens for the next ring. It comes before the exchange is decided again, so that no ring
+// is lost.
 func (w *watch) heard() { w.rung = w.bell.next() }
 
 // due says whether it is time, without waiting.
@@ -76,7 +80,8 @@ func (w *watch) due() bool {
 	return true
 }
 
-// again decides once more about the exchange. Its error ends the stream; an exchange that was refused instead is finished.
+// again decides once more about the exchange. Its error ends the stream; an exchange that was
+// refused instead is finished.
 func (s *Service) again(stream procv3.ExternalProcessor_ProcessServer, x *exchange) error {
 	if x.forward == nil || x.finished {
 		return nil // nothing of BigQuery's is on its way
@@ -101,8 +106,10 @@ func (s *Service) again(stream procv3.ExternalProcessor_ProcessServer, x *exchan
 	return status.Error(codes.Aborted, "the right to the response has ended")
 }
 
-// deliver sends replies. Envoy takes them as fast as the client reads, and meanwhile the exchange is decided again like any other.
-func (s *Service) deliver(stream procv3.ExternalProcessor_ProcessServer, x *exchange, w *watch, replies []*procv3.ProcessingResponse) error {
+// deliver sends replies. Envoy takes them as fast as the client reads, and meanwhile the exchange
+// is decided again like any other.
+func (s *Service) deliver(stream procv3.ExternalProcessor_ProcessServer, x *exchange, w *watch,
+	replies []*procv3.ProcessingResponse) error {
 	sent := make(chan error, 1)
 	go func() { // ends with the stream's context at the latest, which gRPC cancels when Process returns
 		for _, r := range replies {

@@ -30,7 +30,8 @@ func (r *reader) Send(m *procv3.ProcessingResponse) error {
 	return r.stream.Send(m)
 }
 
-// answering is an exchange in a bubble of its own time: its request and the headers of its response have come.
+// answering is an exchange in a bubble of its own time: its request and the headers of its response
+// have come.
 type answering struct {
 	s     *Service
 	st    *reader
@@ -113,7 +114,8 @@ func (a *answering) brokenOff(t *testing.T) bool {
 	return true
 }
 
-// A51: one endless answer, a row a second, whose right ends after 25 s: it is decided again every 10 s, and broken off at 30.
+// A51: one endless answer, a row a second, whose right ends after 25 s: it is decided again every
+// 10 s, and broken off at 30.
 func TestAnEndlessAnswerIsBrokenOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := openAnswer(t, func(since time.Duration) error {
@@ -192,7 +194,8 @@ func TestASlowReaderOutlivesNothing(t *testing.T) {
 	})
 }
 
-// Before BigQuery has answered there is nothing to send: the exchange ends. Between the headers and the first byte the client is told.
+// Before BigQuery has answered there is nothing to send: the exchange ends. Between the headers and
+// the first byte the client is told.
 func TestTheRightEndsBeforeTheFirstByte(t *testing.T) {
 	for name, headers := range map[string]bool{"BigQuery is silent": false, "the headers have come": true} {
 		t.Run(name, func(t *testing.T) {
@@ -205,7 +208,8 @@ func TestTheRightEndsBeforeTheFirstByte(t *testing.T) {
 				synctest.Wait()
 				if headers {
 					last := a.st.sent[len(a.st.sent)-1].GetImmediateResponse()
-					if last.GetStatus().GetCode() != 403 || !strings.Contains(string(last.GetBody()), "the right to this answer ended") || !strings.Contains(string(last.GetBody()), "d-1") {
+					if last.GetStatus().GetCode() != 403 || !strings.Contains(string(last.GetBody()), "the right to this answer ended") ||
+						!strings.Contains(string(last.GetBody()), "d-1") {
 						t.Errorf("the client is told %v", last)
 					}
 					if a.rows() != 0 || leaked(a.st.sent) {

@@ -9,8 +9,8 @@ import (
 	"github.com/bqgate/bqgate/internal/verdict"
 )
 
-// A1: what leaves is what was decided on. The bytes that arrive must be those that ext_authz saw, and
-// what is made of them those that it sealed.
+// A1: what leaves is what was decided on. The bytes that arrive must be those that ext_authz saw,
+// and what is made of them those that it sealed.
 func TestTheBodyIsTheOneThatWasDecidedOn(t *testing.T) {
 	const path = "/bigquery/v2/projects/demo/queries"
 	const asked = `{"query":"SELECT 1","useLegacySql":false}`

@@ -8,7 +8,8 @@ import (
 	"github.com/bqgate/bqgate/internal/verdict"
 )
 
-// A35: of a result with more rows than the policy lets leave, none does, though its first page is short.
+// A35: of a result with more rows than the policy lets leave, none does, though its first page is
+// short.
 func TestAResultOfTooManyRowsStaysBehind(t *testing.T) {
 	for _, c := range []struct {
 		limit int64

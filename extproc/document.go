@@ -63,7 +63,8 @@ func (d *document) close(ctx context.Context) ([]byte, error) {
 		return nil, &mismatch{err}
 	}
 	if f.Method == bigquery.MethodGetJob && !f.Verified && job.State == "DONE" && job.Error == nil {
-		// The answer names the result table, which Java then reads: from here on it is known to be this job's.
+		// The answer names the result table, which Java then reads: from here on it is known to be
+		// this job's.
 		if err := finish(ctx, d.service, f, f.Record, job, recheck(ctx, d.service, f.Witness(), f.Record)); err != nil {
 			return nil, err
 		}
@@ -71,16 +72,17 @@ func (d *document) close(ctx context.Context) ([]byte, error) {
 	return d.shown(job)
 }
 
-// stopped is the answer to jobs.cancel for which BigQuery gave a status and no body. Clients read the
-// job in it, so the gateway asks for the job; where it gets none, the job's names and that it was
-// running are all that is told.
+// stopped is the answer to jobs.cancel for which BigQuery gave a status and no body. Clients read
+// the job in it, so the gateway asks for the job; where it gets none, the job's names and that it
+// was running are all that is told.
 func (d *document) stopped(ctx context.Context) ([]byte, error) {
 	record := d.forward.Record
 	d.about, d.made = record.Job, true
 	job, err := d.service.Upstream.GetJob(ctx, d.forward.Witness(), record.Job)
 	if err != nil {
 		d.service.Log.Warn("a job was cancelled, and cannot be read", "decision", d.forward.Decision, "error", err)
-		return d.shown(bigquery.Job{Reference: record.Job, Priority: record.Query.Priority, State: "RUNNING", Created: record.Created.UnixMilli()})
+		return d.shown(bigquery.Job{Reference: record.Job, Priority: record.Query.Priority, State: "RUNNING",
+			Created: record.Created.UnixMilli()})
 	}
 	if err := jobs.CheckCreated(record, job); err != nil {
 		return nil, &mismatch{err}
@@ -96,7 +98,8 @@ func (d *document) unread(err error) error {
 	return err
 }
 
-// shown is the job as its reader may see it: nothing but that it was stopped, where the answer is bare.
+// shown is the job as its reader may see it: nothing but that it was stopped, where the answer is
+// bare.
 func (d *document) shown(job bigquery.Job) ([]byte, error) {
 	out, err := d.view(job)
 	if err != nil {

@@ -21,10 +21,12 @@ import (
 func TestWhatACancelShows(t *testing.T) {
 	const words = "Bad int64 value: " + secret
 	job := func(state, failed string) string {
-		return `{"kind":"bigquery#jobCancelResponse","job":{"kind":"bigquery#job","jobReference":{"projectId":"demo","jobId":"j1","location":"US"},` +
+		return `{"kind":"bigquery#jobCancelResponse","job":{"kind":"bigquery#job","jobReference":{"projectId":"demo","jobId":"j1",` +
+			`"location":"US"},` +
 			`"configuration":{"jobType":"QUERY","labels":{"bqgate_decision":"d-0"},"query":{"query":"SELECT 1","useLegacySql":false,` +
 			`"destinationTable":{"projectId":"demo","datasetId":"_anon","tableId":"t7"}}},` +
-			`"statistics":{"creationTime":"1","startTime":"2","endTime":"3","query":{"statementType":"SELECT","totalBytesProcessed":"77"}},` +
+			`"statistics":{"creationTime":"1","startTime":"2","endTime":"3","query":{"statementType":"SELECT",` +
+			`"totalBytesProcessed":"77"}},` +
 			`"status":{"state":"` + state + `"` + failed + `}}}`
 	}
 	failed := `,"errorResult":{"reason":"invalidQuery","message":"` + words + `"}`
@@ -38,11 +40,13 @@ func TestWhatACancelShows(t *testing.T) {
 			false, true, "200", job("DONE", failed), []string{"Its own words are not shown", "invalidQuery"}, []string{secret},
 		},
 		"bare, failed": {
-			true, true, "200", job("DONE", failed), []string{`"stopped"`, "the job was cancelled", "SELECT mine"}, []string{secret, "invalidQuery", "_anon", "t7", "77", "10485760"},
+			true, true, "200", job("DONE", failed), []string{`"stopped"`, "the job was cancelled", "SELECT mine"},
+			[]string{secret, "invalidQuery", "_anon", "t7", "77", "10485760"},
 		},
 		"bare, done":    {true, true, "200", job("DONE", ""), []string{`"stopped"`}, []string{"_anon", "10485760", "SELECT 1"}},
 		"bare, running": {true, true, "200", job("RUNNING", ""), []string{`"stopped"`}, []string{"RUNNING", "_anon"}},
-		"bare, an error of BigQuery": {true, true, "400", `{"error":{"code":400,"message":"` + words + `","errors":[{"reason":"invalid","message":"` + words + `"}]}}`,
+		"bare, an error of BigQuery": {true, true, "400",
+			`{"error":{"code":400,"message":"` + words + `","errors":[{"reason":"invalid","message":"` + words + `"}]}}`,
 			[]string{`"error"`, "Its own words are not shown"}, []string{secret}},
 		"bare, another job's": {
 			true, true, "200", strings.Replace(job("DONE", failed), `"j1"`, `"j2"`, 1), []string{`"error"`}, []string{secret, "j2"},
@@ -72,11 +76,12 @@ func TestWhatACancelShows(t *testing.T) {
 	}
 }
 
-// An answer to jobs.cancel may be a status without a body. The client gets a whole one, whatever the headers say of a body that
-// is not there; a body that is there is still read, or withheld.
+// An answer to jobs.cancel may be a status without a body. The client gets a whole one, whatever
+// the headers say of a body that is not there; a body that is there is still read, or withheld.
 func TestACancelThatIsAnsweredWithoutABody(t *testing.T) {
 	ref := bigquery.JobReference{ProjectID: "demo", JobID: "j1", Location: "US"}
-	running := bigquery.Job{Reference: ref, Labels: map[string]string{jobs.Label: "d-0"}, SQL: "SELECT 1", State: "RUNNING", StatementType: "SELECT"}
+	running := bigquery.Job{Reference: ref, Labels: map[string]string{jobs.Label: "d-0"}, SQL: "SELECT 1", State: "RUNNING",
+		StatementType: "SELECT"}
 	stopped := running
 	stopped.State, stopped.Error = "DONE", &bigquery.JobError{Reason: "stopped", Message: "Job execution was cancelled: " + secret}
 	foreign := running
@@ -91,19 +96,25 @@ func TestACancelThatIsAnsweredWithoutABody(t *testing.T) {
 		code    int
 		shows   []string
 	}{
-		"no body":               {"200", json, nil, found(running), false, 200, []string{`"bigquery#jobCancelResponse"`, `"RUNNING"`, "SELECT mine", `"j1"`}},
-		"a job that ended":      {"200", json, nil, found(stopped), false, 200, []string{`"DONE"`, `"stopped"`, "ran longer than its jobTimeoutMs"}},
-		"no type":               {"200", nil, nil, found(running), false, 200, []string{`"RUNNING"`}},
-		"the type of HTML":      {"200", []string{"content-type", "text/html"}, nil, found(running), false, 200, []string{`"RUNNING"`}},
-		"204":                   {"204", nil, nil, found(running), false, 200, []string{`"RUNNING"`}},
-		"an empty piece":        {"200", json, []*procv3.ProcessingRequest{responseBodyOf("", true)}, found(running), false, 200, []string{`"RUNNING"`}},
-		"white space":           {"200", json, []*procv3.ProcessingRequest{responseBodyOf(" \n", false), responseBodyOf("", true)}, found(running), false, 200, []string{`"RUNNING"`}},
-		"bare":                  {"200", nil, nil, found(stopped), true, 200, []string{`"stopped"`, "the job was cancelled"}},
-		"the job is not told":   {"200", nil, nil, lost, false, 200, []string{`"bigquery#jobCancelResponse"`, `"RUNNING"`, `"j1"`}},
-		"the job is another's":  {"200", nil, nil, found(foreign), false, 403, []string{`"accessDenied"`}},
-		"HTML where JSON is":    {"200", []string{"content-type", "text/html"}, []*procv3.ProcessingRequest{responseBodyOf("<html>"+secret, true)}, found(running), false, 503, nil},
+		"no body": {"200", json, nil, found(running), false, 200,
+			[]string{`"bigquery#jobCancelResponse"`, `"RUNNING"`, "SELECT mine", `"j1"`}},
+		"a job that ended": {"200", json, nil, found(stopped), false, 200,
+			[]string{`"DONE"`, `"stopped"`, "ran longer than its jobTimeoutMs"}},
+		"no type":          {"200", nil, nil, found(running), false, 200, []string{`"RUNNING"`}},
+		"the type of HTML": {"200", []string{"content-type", "text/html"}, nil, found(running), false, 200, []string{`"RUNNING"`}},
+		"204":              {"204", nil, nil, found(running), false, 200, []string{`"RUNNING"`}},
+		"an empty piece": {"200", json, []*procv3.ProcessingRequest{responseBodyOf("", true)}, found(running), false, 200,
+			[]string{`"RUNNING"`}},
+		"white space": {"200", json, []*procv3.ProcessingRequest{responseBodyOf(" \n", false), responseBodyOf("", true)},
+			found(running), false, 200, []string{`"RUNNING"`}},
+		"bare":                 {"200", nil, nil, found(stopped), true, 200, []string{`"stopped"`, "the job was cancelled"}},
+		"the job is not told":  {"200", nil, nil, lost, false, 200, []string{`"bigquery#jobCancelResponse"`, `"RUNNING"`, `"j1"`}},
+		"the job is another's": {"200", nil, nil, found(foreign), false, 403, []string{`"accessDenied"`}},
+		"HTML where JSON is": {"200", []string{"content-type", "text/html"},
+			[]*procv3.ProcessingRequest{responseBodyOf("<html>"+secret, true)}, found(running), false, 503, nil},
 		"gzip where nothing is": {"200", []string{"content-encoding", "gzip"}, nil, found(running), false, 200, []string{`"RUNNING"`}},
-		"gzip":                  {"200", []string{"content-encoding", "gzip", "content-type", "application/json"}, []*procv3.ProcessingRequest{responseBodyOf(secret, true)}, found(running), false, 503, nil},
+		"gzip": {"200", []string{"content-encoding", "gzip", "content-type", "application/json"},
+			[]*procv3.ProcessingRequest{responseBodyOf(secret, true)}, found(running), false, 503, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			j := &journal{}

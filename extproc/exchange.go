@@ -41,7 +41,8 @@ type exchange struct {
 type answer interface {
 	// write takes a piece of the body and returns what may be released now.
 	write(ctx context.Context, p []byte) ([]byte, error)
-	// close takes the end of the body and returns the rest. What the last write returned stays valid, unless close fails.
+	// close takes the end of the body and returns the rest. What the last write returned stays
+	// valid, unless close fails.
 	close(ctx context.Context) ([]byte, error)
 	// rows is how many result rows went through.
 	rows() uint64
@@ -49,7 +50,8 @@ type answer interface {
 	job() bigquery.JobReference
 }
 
-// handle takes one message of Envoy and returns the replies to it, none for a piece that is withheld.
+// handle takes one message of Envoy and returns the replies to it, none for a piece that is
+// withheld.
 func (x *exchange) handle(ctx context.Context, r *procv3.ProcessingRequest) ([]*procv3.ProcessingResponse, error) {
 	if x.finished {
 		return nil, errors.New("a message after the end of the exchange")
@@ -91,8 +93,8 @@ func (x *exchange) requestHeaders(r *procv3.ProcessingRequest, h *procv3.HttpHea
 	return one(requestHeaders(f)), nil
 }
 
-// requestBody replaces the client's bytes by the re-serialised request. Both must have the digests that ext_authz decided on, so the two services cannot
-// disagree about what is asked.
+// requestBody replaces the client's bytes by the re-serialised request. Both must have the digests
+// that ext_authz decided on, so the two services cannot disagree about what is asked.
 func (x *exchange) requestBody(b *procv3.HttpBody) ([]*procv3.ProcessingResponse, error) {
 	f := x.forward
 	if f == nil || x.sent || !b.GetEndOfStream() {
@@ -121,7 +123,8 @@ func (x *exchange) requestBody(b *procv3.HttpBody) ([]*procv3.ProcessingResponse
 	return one(replaceRequestBody(body)), nil
 }
 
-// Envoy's response.code_details for the two answers that this service lets pass; every other answer is replaced.
+// Envoy's response.code_details for the two answers that this service lets pass; every other answer
+// is replaced.
 // https://www.envoyproxy.io/docs/envoy/v1.40.0/configuration/http/http_conn_man/response_code_details
 const (
 	viaUpstream    = "via_upstream"
@@ -132,7 +135,8 @@ const (
 // decisionID is the id of a decision: "d-" and a ULID.
 var decisionID = regexp.MustCompile(`^d-[0-9A-HJKMNP-TV-Z]{26}$`)
 
-func (x *exchange) responseHeaders(ctx context.Context, r *procv3.ProcessingRequest, h *procv3.HttpHeaders) ([]*procv3.ProcessingResponse, error) {
+func (x *exchange) responseHeaders(ctx context.Context, r *procv3.ProcessingRequest, h *procv3.HttpHeaders) ([]*procv3.ProcessingResponse,
+	error) {
 	if x.answer != nil {
 		return nil, errors.New("response headers arrived twice")
 	}
@@ -227,10 +231,12 @@ func (x *exchange) responseBody(ctx context.Context, b *procv3.HttpBody) ([]*pro
 	return x.flush(ctx)
 }
 
-// frameSize is how much of an answer shares one record at most, unless one message brought more. The wait for the disk is the same for a byte as for a megabyte.
+// frameSize is how much of an answer shares one record at most, unless one message brought more.
+// The wait for the disk is the same for a byte as for a megabyte.
 const frameSize = 1 << 20
 
-// flush releases what is pending. The replies must be sent before the next piece of the answer is taken.
+// flush releases what is pending. The replies must be sent before the next piece of the answer is
+// taken.
 func (x *exchange) flush(ctx context.Context) ([]*procv3.ProcessingResponse, error) {
 	if len(x.pending) == 0 || x.finished {
 		return nil, nil
@@ -240,8 +246,9 @@ func (x *exchange) flush(ctx context.Context) ([]*procv3.ProcessingResponse, err
 	return x.release(ctx, out, false)
 }
 
-// finish ends the answer: what is left of it, and that it is whole, become durable by one wait for the disk. out is what the last write gave; end says whether
-// Envoy waits for the end of the body, which otherwise the trailers are.
+// finish ends the answer: what is left of it, and that it is whole, become durable by one wait for
+// the disk. out is what the last write gave; end says whether Envoy waits for the end of the body,
+// which otherwise the trailers are.
 func (x *exchange) finish(ctx context.Context, out []byte, end bool) ([]*procv3.ProcessingResponse, error) {
 	rest, err := x.answer.close(ctx)
 	if err != nil {
@@ -250,7 +257,8 @@ func (x *exchange) finish(ctx context.Context, out []byte, end bool) ([]*procv3.
 	out = slices.Concat(x.pending, out, rest)
 	x.pending = nil
 	replies, err := x.release(ctx, out, end, audit.Outcome{
-		State: audit.StateComplete, Status: x.status, Rows: x.answer.rows(), Bytes: x.bytes + uint64(len(out)), Job: auditJob(x.answer.job()),
+		State: audit.StateComplete, Status: x.status, Rows: x.answer.rows(), Bytes: x.bytes + uint64(len(out)),
+		Job: auditJob(x.answer.job()),
 	})
 	if err != nil {
 		return nil, err
@@ -274,7 +282,8 @@ func (x *exchange) responseTrailers(ctx context.Context, t *procv3.HttpTrailers)
 	return append(replies, responseTrailers(names)), nil
 }
 
-// release makes the record of a piece durable, and with the last one the outcome's, and only then hands the piece over.
+// release makes the record of a piece durable, and with the last one the outcome's, and only then
+// hands the piece over.
 func (x *exchange) release(ctx context.Context, out []byte, end bool, outcome ...audit.Outcome) ([]*procv3.ProcessingResponse, error) {
 	if _, mine := x.answer.(own); !mine {
 		if err := x.record(ctx, out, outcome); err != nil {
@@ -323,7 +332,8 @@ func (x *exchange) record(ctx context.Context, out []byte, outcome []audit.Outco
 	return nil
 }
 
-// refuse turns an error into a refusal body while nothing has been released, and into nil, which breaks the response off, afterwards.
+// refuse turns an error into a refusal body while nothing has been released, and into nil, which
+// breaks the response off, afterwards.
 func (x *exchange) refuse(err error) *procv3.ProcessingResponse {
 	x.service.Log.Warn("answer withheld", "decision", x.decision(), "released_bytes", x.bytes, "error", err)
 	x.broken(err)
@@ -367,12 +377,15 @@ func (x *exchange) log() {
 		rows = x.answer.rows()
 	}
 	if r, ok := x.answer.(*results); ok && len(r.masker.Head().Dropped) > 0 {
-		x.service.Log.Info("the answer had members that are not known; they were dropped", "decision", x.forward.Decision, "members", r.masker.Head().Dropped)
+		x.service.Log.Info("the answer had members that are not known; they were dropped", "decision", x.forward.Decision, "members",
+			r.masker.Head().Dropped)
 	}
-	x.service.Log.Info("answer", "decision", x.forward.Decision, "status", x.status, "rows", rows, "bytes", x.bytes, "frames", x.frames, "steps", &x.clock)
+	x.service.Log.Info("answer", "decision", x.forward.Decision, "status", x.status, "rows", rows, "bytes", x.bytes, "frames", x.frames,
+		"steps", &x.clock)
 }
 
-// broken records that the agent did not get the whole answer. It is the one record that nothing waits for: there is nothing left to hold back.
+// broken records that the agent did not get the whole answer. It is the one record that nothing
+// waits for: there is nothing left to hold back.
 func (x *exchange) broken(cause error) {
 	if x.forward == nil {
 		return
@@ -389,8 +402,9 @@ func (x *exchange) broken(cause error) {
 	}
 }
 
-// stopJob cancels the job that the answer is about: without a journal nobody will be told how it ends (A31). The agent's
-// answer does not wait for it. What becomes of the decision is recorded as unknown by the process that begins next.
+// stopJob cancels the job that the answer is about: without a journal nobody will be told how it
+// ends (A31). The agent's answer does not wait for it. What becomes of the decision is recorded as
+// unknown by the process that begins next.
 func (x *exchange) stopJob() {
 	record := x.forward.Record
 	if job := x.answer.job(); job.JobID != "" {
@@ -409,8 +423,8 @@ func (x *exchange) stopJob() {
 	}()
 }
 
-// replaced says that the upstream answered with an error, or with nothing where an answer is due: the
-// response is the gateway's own.
+// replaced says that the upstream answered with an error, or with nothing where an answer is due:
+// the response is the gateway's own.
 func (x *exchange) replaced() bool {
 	if d, ok := x.answer.(*document); ok {
 		return d.made

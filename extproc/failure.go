@@ -10,8 +10,9 @@ import (
 // failureLimit bounds how much of an upstream error is read. No error of BigQuery's comes near it.
 const failureLimit = 256 << 10
 
-// failure rebuilds an upstream error. Its status stays what it was, whatever its body is: what is permanent must not look
-// transient to a client, which would try again for minutes, nor the other way round.
+// failure rebuilds an upstream error. Its status stays what it was, whatever its body is: what is
+// permanent must not look transient to a client, which would try again for minutes, nor the other
+// way round.
 type failure struct {
 	forward  *verdict.Forward
 	code     int

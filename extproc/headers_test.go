@@ -7,8 +7,8 @@ import (
 	procv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 )
 
-// A16: of an answer's headers only those of an allow-list reach the client, and none of its trailers:
-// a value could stand in any of them, under any name.
+// A16: of an answer's headers only those of an allow-list reach the client, and none of its
+// trailers: a value could stand in any of them, under any name.
 func TestHeadersAndTrailersStayBehind(t *testing.T) {
 	names := []string{
 		"x-secret", "x-goog-meta-ssn", "x-goog-trace", "www-authenticate", "set-cookie", "etag", "server-timing", "grpc-message",

@@ -10,7 +10,8 @@ import (
 	"github.com/bqgate/bqgate/internal/verdict"
 )
 
-// chunkLimit is the largest body chunk of one reply: Envoy takes 64 KiB in FULL_DUPLEX_STREAMED mode.
+// chunkLimit is the largest body chunk of one reply: Envoy takes 64 KiB in FULL_DUPLEX_STREAMED
+// mode.
 const chunkLimit = 62_000
 
 // header returns the value of a header, by lower-case name. Envoy sends ext_proc raw_value.
@@ -26,7 +27,8 @@ func header(h *procv3.HttpHeaders, name string) string {
 	return ""
 }
 
-// headersBut lists the names of all headers that keep does not name; pseudo-headers are never listed.
+// headersBut lists the names of all headers that keep does not name; pseudo-headers are never
+// listed.
 func headersBut(h *procv3.HttpHeaders, keep []string) []string {
 	kept := make(map[string]bool, len(keep))
 	for _, k := range keep {
@@ -77,7 +79,8 @@ func requestHeaders(f *verdict.Forward) *procv3.ProcessingResponse {
 	}}
 }
 
-// replaceRequestBody answers a BUFFERED request body. The old content-length must go in the same reply, or Envoy rejects the new body.
+// replaceRequestBody answers a BUFFERED request body. The old content-length must go in the same
+// reply, or Envoy rejects the new body.
 func replaceRequestBody(body []byte) *procv3.ProcessingResponse {
 	return &procv3.ProcessingResponse{Response: &procv3.ProcessingResponse_RequestBody{
 		RequestBody: &procv3.BodyResponse{Response: &procv3.CommonResponse{
@@ -123,11 +126,12 @@ func responseTrailers(remove []string) *procv3.ProcessingResponse {
 	}}
 }
 
-// immediate replaces the whole response. Envoy accepts it only before the first byte of a response went out.
+// immediate replaces the whole response. Envoy accepts it only before the first byte of a response
+// went out.
 func immediate(code int, body []byte) *procv3.ProcessingResponse {
 	return &procv3.ProcessingResponse{Response: &procv3.ProcessingResponse_ImmediateResponse{
 		ImmediateResponse: &procv3.ImmediateResponse{
-			Status: &typev3.HttpStatus{Code: typev3.StatusCode(code)},
+			Status: &typev3.HttpStatus{Code: typev3.StatusCode(code)}, //nolint:gosec // G115: a status of HTTP
 			Headers: &procv3.HeaderMutation{SetHeaders: []*corev3.HeaderValueOption{{
 				Header:       &corev3.HeaderValue{Key: "content-type", RawValue: []byte("application/json; charset=UTF-8")},
 				AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,

@@ -26,9 +26,11 @@ func got(sent []*procv3.ProcessingResponse) string {
 // What leaves is the query that was decided on, byte for byte, and nothing of the client's.
 func TestTheQueryIsWrittenAsItWasDecidedOn(t *testing.T) {
 	for name, query := range map[string]string{
-		"plain": "alt=json&prettyPrint=false", "padding": "pageToken=BEGX%3D%3D%3D", "slash": "pageToken=a%2Fb", "colon": "pageToken=a%3Ab", "tilde": "pageToken=a~b",
-		"plus": "pageToken=a%2Bb", "percent": "pageToken=a%2525", "dotted name": "formatOptions.useInt64Timestamp=true", "raw padding": "pageToken=a==",
-		"ampersand": "pageToken=a%26alt%3Dproto", "none": "",
+		"plain": "alt=json&prettyPrint=false", "padding": "pageToken=BEGX%3D%3D%3D", "slash": "pageToken=a%2Fb", "colon": "pageToken=a%3Ab",
+		"tilde": "pageToken=a~b",
+		"plus":  "pageToken=a%2Bb", "percent": "pageToken=a%2525", "dotted name": "formatOptions.useInt64Timestamp=true",
+		"raw padding": "pageToken=a==",
+		"ampersand":   "pageToken=a%26alt%3Dproto", "none": "",
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newService(t, &journal{})
@@ -48,7 +50,8 @@ func TestTheQueryIsWrittenAsItWasDecidedOn(t *testing.T) {
 	}
 }
 
-// Rows of a job that is not complete leave in no cut of the answer: no check can say yet what it read.
+// Rows of a job that is not complete leave in no cut of the answer: no check can say yet what it
+// read.
 func TestRowsOfAnUnfinishedJob(t *testing.T) {
 	const head = `{"jobReference":{"projectId":"demo","jobId":"j1","location":"US"},`
 	const rows = `"rows":[{"f":[{"v":"` + secret + `"}]}]`
@@ -70,7 +73,8 @@ func TestRowsOfAnUnfinishedJob(t *testing.T) {
 			j := &journal{}
 			s := newService(t, j)
 			s.Upstream = upstream{bigquery.Job{Reference: bigquery.JobReference{ProjectID: "demo", JobID: "j1"}, State: "RUNNING"}}
-			messages := []*procv3.ProcessingRequest{request(t, s, func(f *verdict.Forward) { f.Verified = false }), responseHeadersOf("via_upstream", "200")}
+			messages := []*procv3.ProcessingRequest{request(t, s, func(f *verdict.Forward) { f.Verified = false }),
+				responseHeadersOf("via_upstream", "200")}
 			for i, p := range pieces {
 				messages = append(messages, responseBodyOf(p, i == len(pieces)-1))
 			}
@@ -86,7 +90,8 @@ func TestRowsOfAnUnfinishedJob(t *testing.T) {
 	}
 	t.Run("without rows it passes", func(t *testing.T) {
 		s := newService(t, &journal{})
-		sent, err := run(t, s, true, request(t, s, func(f *verdict.Forward) { f.Verified = false }), responseHeadersOf("via_upstream", "200"),
+		sent, err := run(t, s, true, request(t, s, func(f *verdict.Forward) { f.Verified = false }),
+			responseHeadersOf("via_upstream", "200"),
 			responseBodyOf(head, false), responseBodyOf(`"jobComplete":false}`, true))
 		if body := got(sent); err != nil || !strings.Contains(body, `"jobComplete":false`) || strings.Contains(body, `"error"`) {
 			t.Errorf("%v: %s", err, body)
@@ -108,25 +113,32 @@ func TestPageTokensAreSealed(t *testing.T) {
 		opens  []bigquery.Method
 	}{
 		"getQueryResults": {
-			bigquery.MethodGetQueryResults, "", `{` + job + `,` + next + `,` + rows + `}`, []bigquery.Method{bigquery.MethodGetQueryResults},
+			bigquery.MethodGetQueryResults, "", `{` + job + `,` + next + `,` + rows + `}`,
+			[]bigquery.Method{bigquery.MethodGetQueryResults},
 		},
 		"behind the rows": {
-			bigquery.MethodGetQueryResults, "", `{` + job + `,` + rows + `,` + next + `}`, []bigquery.Method{bigquery.MethodGetQueryResults},
+			bigquery.MethodGetQueryResults, "", `{` + job + `,` + rows + `,` + next + `}`,
+			[]bigquery.Method{bigquery.MethodGetQueryResults},
 		},
 		"before the job": {
-			bigquery.MethodGetQueryResults, "", `{` + next + `,` + job + `,` + rows + `}`, []bigquery.Method{bigquery.MethodGetQueryResults},
+			bigquery.MethodGetQueryResults, "", `{` + next + `,` + job + `,` + rows + `}`,
+			[]bigquery.Method{bigquery.MethodGetQueryResults},
 		},
 		"escaped": {
-			bigquery.MethodGetQueryResults, "", `{` + job + `,"pageToken":"` + strings.Replace(token, "B", `\u0042`, 1) + `",` + rows + `}`, []bigquery.Method{bigquery.MethodGetQueryResults},
+			bigquery.MethodGetQueryResults, "", `{` + job + `,"pageToken":"` + strings.Replace(token, "B", `\u0042`, 1) + `",` + rows + `}`,
+			[]bigquery.Method{bigquery.MethodGetQueryResults},
 		},
 		"by fields": {
-			bigquery.MethodGetQueryResults, "rows,pageToken", `{` + job + `,` + next + `,` + rows + `}`, []bigquery.Method{bigquery.MethodGetQueryResults},
+			bigquery.MethodGetQueryResults, "rows,pageToken", `{` + job + `,` + next + `,` + rows + `}`,
+			[]bigquery.Method{bigquery.MethodGetQueryResults},
 		},
 		"the table of a result": {
-			bigquery.MethodListTableData, "", `{"totalRows":"2",` + next + `,` + rows + `}`, []bigquery.Method{bigquery.MethodListTableData},
+			bigquery.MethodListTableData, "", `{"totalRows":"2",` + next + `,` + rows + `}`,
+			[]bigquery.Method{bigquery.MethodListTableData},
 		},
 		"jobs.query, which Java goes on from by its table": {
-			bigquery.MethodQuery, "", `{` + job + `,` + next + `,` + rows + `}`, []bigquery.Method{bigquery.MethodGetQueryResults, bigquery.MethodListTableData},
+			bigquery.MethodQuery, "", `{` + job + `,` + next + `,` + rows + `}`,
+			[]bigquery.Method{bigquery.MethodGetQueryResults, bigquery.MethodListTableData},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -140,7 +152,8 @@ func TestPageTokensAreSealed(t *testing.T) {
 			if strings.Contains(got(sent), token) || strings.ContainsAny(answer.PageToken, "=/+:~%") {
 				t.Errorf("the client gets %s", got(sent))
 			}
-			for _, method := range []bigquery.Method{bigquery.MethodQuery, bigquery.MethodGetQueryResults, bigquery.MethodListTableData, bigquery.MethodListJobs} {
+			for _, method := range []bigquery.Method{bigquery.MethodQuery, bigquery.MethodGetQueryResults, bigquery.MethodListTableData,
+				bigquery.MethodListJobs} {
 				want := ""
 				for _, m := range c.opens {
 					if m == method {
@@ -156,17 +169,21 @@ func TestPageTokensAreSealed(t *testing.T) {
 				"another project": {Job: bigquery.JobReference{ProjectID: "demo2", JobID: "j1"}, Owner: "o"},
 				"another owner":   {Job: record.Job, Owner: "p"},
 			} {
-				if opened, err := other.OpenPageToken(s.Keys, c.opens[0], answer.PageToken); err == nil {
-					t.Errorf("%s opens it to %q", what, opened)
-				}
+				t.Run(what, func(t *testing.T) {
+					if opened, err := other.OpenPageToken(s.Keys, c.opens[0], answer.PageToken); err == nil {
+						t.Errorf("%s opens it to %q", what, opened)
+					}
+				})
 			}
 		})
 	}
-	for name, text := range map[string]string{"a space": "a b", "a control character": `a\u0007`, "not ASCII": "ä", "4 KiB": strings.Repeat("B", 4096)} {
+	for name, text := range map[string]string{"a space": "a b", "a control character": `a\u0007`, "not ASCII": "ä",
+		"4 KiB": strings.Repeat("B", 4096)} {
 		t.Run(name, func(t *testing.T) {
 			s := newService(t, &journal{})
 			first := request(t, s, func(f *verdict.Forward) { f.Method, f.Record = bigquery.MethodGetQueryResults, record })
-			sent, err := run(t, s, true, first, responseHeadersOf("via_upstream", "200"), responseBodyOf(`{`+job+`,"pageToken":"`+text+`",`+rows+`}`, true))
+			sent, err := run(t, s, true, first, responseHeadersOf("via_upstream", "200"),
+				responseBodyOf(`{`+job+`,"pageToken":"`+text+`",`+rows+`}`, true))
 			var answer, upstream struct{ PageToken string }
 			jerr := errors.Join(json.Unmarshal([]byte(got(sent)), &answer), json.Unmarshal([]byte(`{"pageToken":"`+text+`"}`), &upstream))
 			opened, oerr := record.OpenPageToken(s.Keys, bigquery.MethodGetQueryResults, answer.PageToken)
@@ -178,7 +195,8 @@ func TestPageTokensAreSealed(t *testing.T) {
 	for name, text := range map[string]string{"too long": strings.Repeat("B", 5000), "no text": `\ud800`} {
 		t.Run(name, func(t *testing.T) {
 			s := newService(t, &journal{})
-			sent, _ := run(t, s, false, request(t, s, nil), responseHeadersOf("via_upstream", "200"), responseBodyOf(`{`+job+`,"pageToken":"`+text+`",`+rows+`}`, true))
+			sent, _ := run(t, s, false, request(t, s, nil), responseHeadersOf("via_upstream", "200"),
+				responseBodyOf(`{`+job+`,"pageToken":"`+text+`",`+rows+`}`, true))
 			if body := got(sent); strings.Contains(body, "6789") || !strings.Contains(body, `"error"`) {
 				t.Errorf("passed: %s", body)
 			}
@@ -186,7 +204,8 @@ func TestPageTokensAreSealed(t *testing.T) {
 	}
 	t.Run("no next page", func(t *testing.T) {
 		s := newService(t, &journal{})
-		sent, err := run(t, s, true, request(t, s, nil), responseHeadersOf("via_upstream", "200"), responseBodyOf(`{`+job+`,"pageToken":"",`+rows+`}`, true))
+		sent, err := run(t, s, true, request(t, s, nil), responseHeadersOf("via_upstream", "200"),
+			responseBodyOf(`{`+job+`,"pageToken":"",`+rows+`}`, true))
 		if body := got(sent); err != nil || strings.Contains(body, "pageToken") || !strings.Contains(body, "6789") {
 			t.Errorf("%v: %s", err, body)
 		}

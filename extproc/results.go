@@ -15,11 +15,13 @@ import (
 	"github.com/bqgate/bqgate/internal/verdict"
 )
 
-// withheldLimit bounds what is masked but not yet cleared: BigQuery caps a response at about 10 MB, and names the job before the rows.
+// withheldLimit bounds what is masked but not yet cleared: BigQuery caps a response at about 10 MB,
+// and names the job before the rows.
 const withheldLimit = 32 << 20
 
-// results masks an answer of jobs.query, jobs.getQueryResults or tabledata.list. Masked bytes are withheld until the job that the answer
-// names is cleared: recorded, when this request created it, and found to have read what the analysis named, when there are rows.
+// results masks an answer of jobs.query, jobs.getQueryResults or tabledata.list. Masked bytes are
+// withheld until the job that the answer names is cleared: recorded, when this request created it,
+// and found to have read what the analysis named, when there are rows.
 type results struct {
 	service  *Service
 	forward  *verdict.Forward
@@ -34,7 +36,8 @@ func newResults(s *Service, f *verdict.Forward, clock *timing.Clock) *results {
 	salt := s.Keys.MAC("random_hash", f.Record.Decision)
 	// Both caps are of the whole result, so that no answer alone may exceed them either.
 	r := &results{service: s, forward: f, clock: clock}
-	o := masking.Options{Salt: salt[:], TimestampFormat: f.TimestampFormat, MaxRows: uint64(max(0, f.MaxRows)), MaxBytes: uint64(max(0, f.MaxResultBytes))}
+	o := masking.Options{Salt: salt[:], TimestampFormat: f.TimestampFormat, MaxRows: uint64(max(0, f.MaxRows)),
+		MaxBytes: uint64(max(0, f.MaxResultBytes))}
 	whole := func(_ string, value []byte) ([]byte, error) { return value, nil }
 	projected := whole
 	if f.Fields != "" {
@@ -55,8 +58,8 @@ func newResults(s *Service, f *verdict.Forward, clock *timing.Clock) *results {
 	return r
 }
 
-// pageToken is what stands in the place of BigQuery's own: the same, sealed for this reader, job and
-// method. It names its job, which an answer that creates one must have named before.
+// pageToken is what stands in the place of BigQuery's own: the same, sealed for this reader, job
+// and method. It names its job, which an answer that creates one must have named before.
 func (r *results) pageToken() ([]byte, error) {
 	token := r.masker.Head().PageToken
 	if token == "" {
@@ -102,7 +105,8 @@ func (r *results) job() bigquery.JobReference {
 	return bigquery.JobReference(r.masker.Head().JobReference)
 }
 
-// unnamed says that the answer names no job: a result table was asked for, which belongs to the job of the record.
+// unnamed says that the answer names no job: a result table was asked for, which belongs to the job
+// of the record.
 func (r *results) unnamed() bool { return r.forward.Method == bigquery.MethodListTableData }
 
 func (r *results) rows() uint64 { return r.masker.RowsSeen() }
@@ -197,9 +201,9 @@ func (r *results) clear(ctx context.Context) ([]byte, error) {
 	return r.spend(ctx, out)
 }
 
-// unmasked is what comes of an answer that could not be masked. Where it is not the one that was planned, nothing about its job
-// is readable any more: another answer, without a schema, would not show it. A job that this request made has no record yet,
-// and gets none.
+// unmasked is what comes of an answer that could not be masked. Where it is not the one that was
+// planned, nothing about its job is readable any more: another answer, without a schema, would not
+// show it. A job that this request made has no record yet, and gets none.
 func (r *results) unmasked(ctx context.Context, err error) error {
 	err = fmt.Errorf("mask the answer: %w", err)
 	if !errors.Is(err, masking.ErrUnplanned) || errors.Is(err, masking.ErrCap) {
@@ -233,8 +237,8 @@ func (r *results) spend(ctx context.Context, out []byte) ([]byte, error) {
 	return out, nil
 }
 
-// clearJob makes sure that the job an answer names is the one decided on, that its record is durable, and, before rows, that it read what the analysis
-// named.
+// clearJob makes sure that the job an answer names is the one decided on, that its record is
+// durable, and, before rows, that it read what the analysis named.
 func clearJob(ctx context.Context, s *Service, f *verdict.Forward, ref bigquery.JobReference, complete bool) (jobs.Record, error) {
 	record := f.Record
 	if ref.ProjectID != record.Job.ProjectID || record.Job.JobID != "" && ref.JobID != record.Job.JobID || ref.JobID == "" {
@@ -265,8 +269,8 @@ func clearJob(ctx context.Context, s *Service, f *verdict.Forward, ref bigquery.
 	return record, finish(ctx, s, f, record, job, changed)
 }
 
-// jobReadTime bounds the gateway's own jobs.get for an answer, all its tries together: Envoy waits so
-// long for what becomes of the answer's headers, and the client is told while it does.
+// jobReadTime bounds the gateway's own jobs.get for an answer, all its tries together: Envoy waits
+// so long for what becomes of the answer's headers, and the client is told while it does.
 const jobReadTime = 4 * time.Second
 
 // readJob is the gateway's own jobs.get of the job that an answer names.
@@ -279,7 +283,8 @@ func readJob(ctx context.Context, s *Service, f *verdict.Forward, ref bigquery.J
 	return s.Upstream.GetJob(ctx, f.Witness(), ref)
 }
 
-// recheck begins to read again what the decision about a job rested on: schemas, views, functions and wildcard members (A8). It must not begin before the job is done.
+// recheck begins to read again what the decision about a job rested on: schemas, views, functions
+// and wildcard members (A8). It must not begin before the job is done.
 func recheck(ctx context.Context, s *Service, w durable.Facts, record jobs.Record) func() ([]string, error) {
 	type answer struct {
 		changed []string

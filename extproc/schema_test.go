@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// An answer with other columns than the plan has is a refusal that no client repeats: each try would be a new job with the
-// same answer. It says what to do, and tells nothing of the answer.
+// An answer with other columns than the plan has is a refusal that no client repeats: each try
+// would be a new job with the same answer. It says what to do, and tells nothing of the answer.
 func TestAnAnswerWithOtherColumnsIsARefusal(t *testing.T) {
 	const row, field = `{"v":"` + secret + `"}`, `{"name":"ssn","type":"STRING"}`
 	answer := func(fields, cells string) string {

@@ -21,7 +21,8 @@ import (
 	"github.com/bqgate/bqgate/internal/verdict"
 )
 
-// Journal is the part of the audit journal that ext_proc needs: both return when the records are durable.
+// Journal is the part of the audit journal that ext_proc needs: both return when the records are
+// durable.
 type Journal interface {
 	Append(ctx context.Context, r audit.Record) (audit.Position, error)
 	AppendAll(ctx context.Context, records ...audit.Record) (audit.Position, error)
@@ -34,13 +35,15 @@ type Parts struct {
 	Jobs     *jobs.Store
 	Upstream jobs.Upstream
 	Log      *slog.Logger
-	// Cancel stops a job under the account that runs it. It is asked where an answer about the job cannot be recorded any
-	// more: what nobody may read needs not run.
+	// Cancel stops a job under the account that runs it. It is asked where an answer about the job
+	// cannot be recorded any more: what nobody may read needs not run.
 	Cancel func(ctx context.Context, w durable.Stop, record jobs.Record) error
-	// Changed reads again what a record's digests stand for, past every cache, and names what is not as it was.
+	// Changed reads again what a record's digests stand for, past every cache, and names what is
+	// not as it was.
 	Changed func(ctx context.Context, w durable.Facts, digests map[string]string) ([]string, error)
 
-	// Again says whether whoever asked may still have the answer that is on its way. An error ends it.
+	// Again says whether whoever asked may still have the answer that is on its way. An error ends
+	// it.
 	Again func(ctx context.Context, f *verdict.Forward) error
 
 	// StepTimeout bounds one step: recording a chunk, checking a job. Default 10 s.
@@ -65,7 +68,8 @@ func New(p Parts) (*Service, error) {
 	return &Service{Parts: p}, nil
 }
 
-// Process serves one exchange. It returns an error on every path but one: when Envoy itself has closed the stream.
+// Process serves one exchange. It returns an error on every path but one: when Envoy itself has
+// closed the stream.
 func (s *Service) Process(stream procv3.ExternalProcessor_ProcessServer) (err error) {
 	x := &exchange{service: s}
 	defer func() {
@@ -115,7 +119,8 @@ func (s *Service) Process(stream procv3.ExternalProcessor_ProcessServer) (err er
 }
 
 // await waits for Envoy's next message.
-func (s *Service) await(stream procv3.ExternalProcessor_ProcessServer, x *exchange, w *watch, messages <-chan received, idle *time.Timer) (received, error) {
+func (s *Service) await(stream procv3.ExternalProcessor_ProcessServer, x *exchange, w *watch, messages <-chan received,
+	idle *time.Timer) (received, error) {
 	for {
 		select {
 		case m := <-messages:
@@ -134,8 +139,10 @@ func (s *Service) await(stream procv3.ExternalProcessor_ProcessServer, x *exchan
 	}
 }
 
-// step does one thing of the exchange within its deadline and sends what comes of it: the replies, or a refusal. Its error ends the stream.
-func (s *Service) step(stream procv3.ExternalProcessor_ProcessServer, x *exchange, w *watch, do func(context.Context) ([]*procv3.ProcessingResponse, error)) error {
+// step does one thing of the exchange within its deadline and sends what comes of it: the replies,
+// or a refusal. Its error ends the stream.
+func (s *Service) step(stream procv3.ExternalProcessor_ProcessServer, x *exchange, w *watch,
+	do func(context.Context) ([]*procv3.ProcessingResponse, error)) error {
 	ctx, cancel := context.WithTimeoutCause(stream.Context(), s.stepTimeout(), errStepTimeout)
 	defer cancel()
 	x.clock.Begin()
@@ -159,7 +166,8 @@ func (s *Service) step(stream procv3.ExternalProcessor_ProcessServer, x *exchang
 	return err
 }
 
-// readAhead is how many messages may wait while a record becomes durable. They are then masked together and share the next wait for the disk.
+// readAhead is how many messages may wait while a record becomes durable. They are then masked
+// together and share the next wait for the disk.
 const readAhead = 8
 
 var errStepTimeout = errors.New("a step of the response took too long")
@@ -169,8 +177,9 @@ type received struct {
 	err     error
 }
 
-// receive moves Recv into a goroutine so that the watchdog can end a stream on which Envoy is silent. The goroutine ends with the stream's context,
-// which gRPC cancels when Process returns. It reads a few messages ahead at most, which keeps Envoy's flow control in force.
+// receive moves Recv into a goroutine so that the watchdog can end a stream on which Envoy is
+// silent. The goroutine ends with the stream's context, which gRPC cancels when Process returns. It
+// reads a few messages ahead at most, which keeps Envoy's flow control in force.
 func receive(stream procv3.ExternalProcessor_ProcessServer) <-chan received {
 	out := make(chan received, readAhead)
 	go func() {

@@ -106,16 +106,21 @@ func responseHeadersOf(details, status string) *procv3.ProcessingRequest {
 		Headers: headers(":status", status, "content-type", "application/json", "x-secret", secret),
 	}}}
 	if details != "" {
-		r.Attributes = map[string]*structpb.Struct{"envoy.filters.http.ext_proc": {Fields: map[string]*structpb.Value{"response.code_details": structpb.NewStringValue(details)}}}
+		r.Attributes = map[string]*structpb.Struct{
+			"envoy.filters.http.ext_proc": {Fields: map[string]*structpb.Value{"response.code_details": structpb.NewStringValue(details)}},
+		}
 	}
 	return r
 }
 
 func responseBodyOf(text string, end bool) *procv3.ProcessingRequest {
-	return &procv3.ProcessingRequest{Request: &procv3.ProcessingRequest_ResponseBody{ResponseBody: &procv3.HttpBody{Body: []byte(text), EndOfStream: end}}}
+	return &procv3.ProcessingRequest{
+		Request: &procv3.ProcessingRequest_ResponseBody{ResponseBody: &procv3.HttpBody{Body: []byte(text), EndOfStream: end}},
+	}
 }
 
-const rowsBody = `{"jobReference":{"projectId":"demo","jobId":"j1","location":"US"},"jobComplete":true,"totalRows":"1","rows":[{"f":[{"v":"` + secret + `"}]}]}`
+const rowsBody = `{"jobReference":{"projectId":"demo","jobId":"j1","location":"US"},"jobComplete":true,"totalRows":"1",` +
+	`"rows":[{"f":[{"v":"` + secret + `"}]}]}`
 
 // leaked says whether the secret is in anything that was sent.
 func leaked(sent []*procv3.ProcessingResponse) bool {
@@ -131,9 +136,11 @@ func leaked(sent []*procv3.ProcessingResponse) bool {
 func request(t *testing.T, s *Service, change func(*verdict.Forward)) *procv3.ProcessingRequest {
 	t.Helper()
 	f := verdict.Forward{
-		Decision: "d-1", Expires: time.Now().Add(time.Minute), Method: bigquery.MethodGetQueryResults, Verb: "GET", Path: "/bigquery/v2/projects/demo/queries/j1",
+		Decision: "d-1", Expires: time.Now().Add(time.Minute), Method: bigquery.MethodGetQueryResults, Verb: "GET",
+		Path:     "/bigquery/v2/projects/demo/queries/j1",
 		Record:   jobs.Record{Job: bigquery.JobReference{ProjectID: "demo", JobID: "j1", Location: "US"}, Owner: "o", Decision: "d-0"},
-		Verified: true, Plan: masking.Plan{Sensitive: true, Columns: []masking.Column{{Name: "ssn", Type: "STRING", Mask: masking.LastFourCharacters}}},
+		Verified: true, Plan: masking.Plan{Sensitive: true,
+			Columns: []masking.Column{{Name: "ssn", Type: "STRING", Mask: masking.LastFourCharacters}}},
 	}
 	if change != nil {
 		change(&f)
@@ -156,7 +163,8 @@ func TestAnAnswerIsMaskedRecordedAndReleased(t *testing.T) {
 	j := &journal{}
 	s := newService(t, j)
 	half := len(rowsBody) - 20
-	sent, err := run(t, s, true, request(t, s, nil), responseHeadersOf("via_upstream", "200"), responseBodyOf(rowsBody[:half], false), responseBodyOf(rowsBody[half:], true))
+	sent, err := run(t, s, true, request(t, s, nil), responseHeadersOf("via_upstream", "200"), responseBodyOf(rowsBody[:half], false),
+		responseBodyOf(rowsBody[half:], true))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,17 +194,21 @@ func TestAnAnswerIsMaskedRecordedAndReleased(t *testing.T) {
 	}
 }
 
-// A13: a coder writes `if plan == nil { pass }`. Whatever an answer is and whoever made it, without a verdict no byte of the upstream's passes.
+// A13: a coder writes `if plan == nil { pass }`. Whatever an answer is and whoever made it, without
+// a verdict no byte of the upstream's passes.
 func TestAnswersWithoutAVerdict(t *testing.T) {
-	for _, details := range []string{"via_upstream", "", "direct_response", "ext_authz_error", "upstream_reset_before_response_started{connection_termination}", "via_upstream ", "something new"} {
-		s := newService(t, &journal{})
-		sent, err := run(t, s, false, responseHeadersOf(details, "200"), responseBodyOf(rowsBody, true))
-		if err == nil {
-			t.Errorf("%q: Process returned nil: Envoy goes on without it", details)
-		}
-		if leaked(sent) {
-			t.Errorf("%q: the upstream's bytes passed", details)
-		}
+	for _, details := range []string{"via_upstream", "", "direct_response", "ext_authz_error",
+		"upstream_reset_before_response_started{connection_termination}", "via_upstream ", "something new"} {
+		t.Run(details, func(t *testing.T) {
+			s := newService(t, &journal{})
+			sent, err := run(t, s, false, responseHeadersOf(details, "200"), responseBodyOf(rowsBody, true))
+			if err == nil {
+				t.Errorf("%q: Process returned nil: Envoy goes on without it", details)
+			}
+			if leaked(sent) {
+				t.Errorf("%q: the upstream's bytes passed", details)
+			}
+		})
 	}
 }
 
@@ -232,43 +244,51 @@ func TestAFaultKeepsItsDecision(t *testing.T) {
 // Doubts after a valid verdict.
 func TestDoubtfulAnswersAreWithheld(t *testing.T) {
 	gzip := responseHeadersOf("via_upstream", "200")
-	gzip.GetResponseHeaders().Headers.Headers = append(gzip.GetResponseHeaders().Headers.Headers, &corev3.HeaderValue{Key: "content-encoding", RawValue: []byte("gzip")})
+	gzip.GetResponseHeaders().Headers.Headers = append(gzip.GetResponseHeaders().Headers.Headers,
+		&corev3.HeaderValue{Key: "content-encoding", RawValue: []byte("gzip")})
 	proto := responseHeadersOf("via_upstream", "200")
 	proto.GetResponseHeaders().Headers.Headers[1].RawValue = []byte("application/x-protobuf")
 	for name, c := range map[string]struct {
 		change func(*verdict.Forward)
 		answer []*procv3.ProcessingRequest
 	}{
-		"expired verdict":  {func(f *verdict.Forward) { f.Expires = time.Now().Add(-time.Second) }, nil},
-		"another path":     {func(f *verdict.Forward) { f.Path = "/bigquery/v2/projects/demo/queries/j2" }, nil},
-		"a body expected":  {func(f *verdict.Forward) { f.RequestDigest = "ab" }, nil},
-		"another job":      {func(f *verdict.Forward) { f.Record.Job.JobID = "j9" }, nil},
-		"no plan":          {func(f *verdict.Forward) { f.Plan = masking.Plan{} }, nil},
-		"two columns":      {func(f *verdict.Forward) { f.Plan.Columns = append(f.Plan.Columns, f.Plan.Columns[0]) }, nil},
-		"gzip":             {nil, []*procv3.ProcessingRequest{gzip, responseBodyOf(rowsBody, true)}},
-		"protobuf":         {nil, []*procv3.ProcessingRequest{proto, responseBodyOf(rowsBody, true)}},
-		"redirect":         {nil, []*procv3.ProcessingRequest{responseHeadersOf("via_upstream", "302"), responseBodyOf(rowsBody, true)}},
-		"cut short":        {nil, []*procv3.ProcessingRequest{responseHeadersOf("via_upstream", "200"), responseBodyOf(rowsBody[:len(rowsBody)-3], true)}},
-		"no job":           {nil, []*procv3.ProcessingRequest{responseHeadersOf("via_upstream", "200"), responseBodyOf(`{"jobComplete":true,"rows":[{"f":[{"v":"`+secret+`"}]}]}`, true)}},
-		"body twice ended": {nil, []*procv3.ProcessingRequest{responseHeadersOf("via_upstream", "200"), responseBodyOf(rowsBody, true), responseBodyOf(secret, true)}},
-		"headers twice":    {nil, []*procv3.ProcessingRequest{responseHeadersOf("via_upstream", "200"), responseHeadersOf("ext_authz_denied", "200"), responseBodyOf(secret, true)}},
+		"expired verdict": {func(f *verdict.Forward) { f.Expires = time.Now().Add(-time.Second) }, nil},
+		"another path":    {func(f *verdict.Forward) { f.Path = "/bigquery/v2/projects/demo/queries/j2" }, nil},
+		"a body expected": {func(f *verdict.Forward) { f.RequestDigest = "ab" }, nil},
+		"another job":     {func(f *verdict.Forward) { f.Record.Job.JobID = "j9" }, nil},
+		"no plan":         {func(f *verdict.Forward) { f.Plan = masking.Plan{} }, nil},
+		"two columns":     {func(f *verdict.Forward) { f.Plan.Columns = append(f.Plan.Columns, f.Plan.Columns[0]) }, nil},
+		"gzip":            {nil, []*procv3.ProcessingRequest{gzip, responseBodyOf(rowsBody, true)}},
+		"protobuf":        {nil, []*procv3.ProcessingRequest{proto, responseBodyOf(rowsBody, true)}},
+		"redirect":        {nil, []*procv3.ProcessingRequest{responseHeadersOf("via_upstream", "302"), responseBodyOf(rowsBody, true)}},
+		"cut short": {nil,
+			[]*procv3.ProcessingRequest{responseHeadersOf("via_upstream", "200"), responseBodyOf(rowsBody[:len(rowsBody)-3], true)}},
+		"no job": {nil, []*procv3.ProcessingRequest{responseHeadersOf("via_upstream", "200"),
+			responseBodyOf(`{"jobComplete":true,"rows":[{"f":[{"v":"`+secret+`"}]}]}`, true)}},
+		"body twice ended": {nil, []*procv3.ProcessingRequest{responseHeadersOf("via_upstream", "200"), responseBodyOf(rowsBody, true),
+			responseBodyOf(secret, true)}},
+		"headers twice": {nil, []*procv3.ProcessingRequest{responseHeadersOf("via_upstream", "200"),
+			responseHeadersOf("ext_authz_denied", "200"), responseBodyOf(secret, true)}},
 	} {
-		s := newService(t, &journal{})
-		answer := c.answer
-		if answer == nil {
-			answer = []*procv3.ProcessingRequest{responseHeadersOf("via_upstream", "200"), responseBodyOf(rowsBody, true)}
-		}
-		sent, err := run(t, s, false, append([]*procv3.ProcessingRequest{request(t, s, c.change)}, answer...)...)
-		if err == nil {
-			t.Errorf("%s: Process returned nil", name)
-		}
-		if leaked(sent) {
-			t.Errorf("%s: a raw value passed", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			s := newService(t, &journal{})
+			answer := c.answer
+			if answer == nil {
+				answer = []*procv3.ProcessingRequest{responseHeadersOf("via_upstream", "200"), responseBodyOf(rowsBody, true)}
+			}
+			sent, err := run(t, s, false, append([]*procv3.ProcessingRequest{request(t, s, c.change)}, answer...)...)
+			if err == nil {
+				t.Errorf("%s: Process returned nil", name)
+			}
+			if leaked(sent) {
+				t.Errorf("%s: a raw value passed", name)
+			}
+		})
 	}
 }
 
-// Pieces that have come by the time an earlier one is recorded share a record. What waits for its record when a doubt comes up never leaves.
+// Pieces that have come by the time an earlier one is recorded share a record. What waits for its
+// record when a doubt comes up never leaves.
 func TestPiecesShareARecordAndWaitForIt(t *testing.T) {
 	j := &journal{Refuse: func(context.Context, audit.Record) error { time.Sleep(5 * time.Millisecond); return nil }}
 	s := newService(t, j)
@@ -294,7 +314,8 @@ func TestPiecesShareARecordAndWaitForIt(t *testing.T) {
 		}
 	}
 	if got.String() != recorded.String() || strings.Count(got.String(), "XXXXX6789") != 201 || leaked(sent) {
-		t.Errorf("the client gets %d bytes, the journal %d, %d masked: %s", got.Len(), recorded.Len(), strings.Count(got.String(), "XXXXX6789"), got.String()[:300])
+		t.Errorf("the client gets %d bytes, the journal %d, %d masked: %s", got.Len(), recorded.Len(),
+			strings.Count(got.String(), "XXXXX6789"), got.String()[:300])
 	}
 	if frames == 0 || frames > len(body)/piece/2 {
 		t.Errorf("%d records for %d pieces", frames, len(body)/piece)
@@ -302,7 +323,8 @@ func TestPiecesShareARecordAndWaitForIt(t *testing.T) {
 
 	j = &journal{}
 	s = newService(t, j)
-	messages = []*procv3.ProcessingRequest{request(t, s, nil), responseHeadersOf("via_upstream", "200"), responseBodyOf(rowsBody[:len(rowsBody)-20], false), responseBodyOf("\x00broken", false)}
+	messages = []*procv3.ProcessingRequest{request(t, s, nil), responseHeadersOf("via_upstream", "200"),
+		responseBodyOf(rowsBody[:len(rowsBody)-20], false), responseBodyOf("\x00broken", false)}
 	sent, _ = run(t, s, false, messages...)
 	refused := false
 	for _, r := range sent {
@@ -316,7 +338,8 @@ func TestPiecesShareARecordAndWaitForIt(t *testing.T) {
 	}
 }
 
-// I1, A31: when the record cannot be made, nothing is released, not even the masked bytes, and the job is stopped.
+// I1, A31: when the record cannot be made, nothing is released, not even the masked bytes, and the
+// job is stopped.
 func TestNoRecordNoAnswer(t *testing.T) {
 	j := &journal{}
 	s := newService(t, j)
@@ -346,8 +369,9 @@ func TestNoRecordNoAnswer(t *testing.T) {
 	}
 }
 
-// A8: the finished job read another table than the analysis named. Its rows are withheld, from the first reader and, although
-// it would agree by then, from every later one; a job that read what it should is masked and released.
+// A8: the finished job read another table than the analysis named. Its rows are withheld, from the
+// first reader and, although it would agree by then, from every later one; a job that read what it
+// should is masked and released.
 func TestAJobThatReadSomethingElseIsWithheld(t *testing.T) {
 	server := miniredis.RunT(t)
 	client := redis.NewClient(&redis.Options{Addr: server.Addr()})
@@ -375,7 +399,8 @@ func TestAJobThatReadSomethingElseIsWithheld(t *testing.T) {
 			s.Changed = func(context.Context, durable.Facts, map[string]string) ([]string, error) { return c.changed, nil }
 			ref := bigquery.JobReference{ProjectID: "demo", JobID: c.job, Location: "US"}
 			s.Upstream = upstream{bigquery.Job{
-				Reference: ref, Labels: map[string]string{jobs.Label: "d-0"}, State: "DONE", StatementType: "SELECT", ReferencedTables: c.read,
+				Reference: ref, Labels: map[string]string{jobs.Label: "d-0"}, State: "DONE", StatementType: "SELECT",
+				ReferencedTables: c.read,
 			}}
 			record := jobs.Record{
 				Job: ref, Owner: "o", Decision: "d-0", SQLDigest: jobs.Digest(""), Tables: []string{customers.String()},
@@ -386,7 +411,8 @@ func TestAJobThatReadSomethingElseIsWithheld(t *testing.T) {
 				t.Fatal(err)
 			}
 			first := request(t, s, func(f *verdict.Forward) { f.Verified, f.Record = false, record })
-			sent, err := run(t, s, true, first, responseHeadersOf("via_upstream", "200"), responseBodyOf(strings.Replace(rowsBody, "j1", c.job, 1), true))
+			sent, err := run(t, s, true, first, responseHeadersOf("via_upstream", "200"),
+				responseBodyOf(strings.Replace(rowsBody, "j1", c.job, 1), true))
 			if leaked(sent) {
 				t.Errorf("a raw value passed: %v", sent)
 			}

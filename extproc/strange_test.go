@@ -15,8 +15,8 @@ import (
 	"github.com/bqgate/bqgate/internal/verdict"
 )
 
-// An answer that is whole, and not the one that was planned, is refused for good: BigQuery would answer the same, each time as a
-// new job. What came broken may be asked for again.
+// An answer that is whole, and not the one that was planned, is refused for good: BigQuery would
+// answer the same, each time as a new job. What came broken may be asked for again.
 func TestWhatIsDecidedIsNeverA5xx(t *testing.T) {
 	const head = `{"jobReference":{"projectId":"demo","jobId":"j1","location":"US"},"jobComplete":true,"totalRows":"1",`
 	row := func(cells string) string { return `"rows":[{"f":[` + cells + `]}]}` }
@@ -32,7 +32,8 @@ func TestWhatIsDecidedIsNeverA5xx(t *testing.T) {
 		code   int
 		words  string
 	}{
-		"another schema":          {nil, head + `"schema":{"fields":[{"name":"id","type":"STRING"}]},` + row(cell), 403, "named in place of *"},
+		"another schema": {nil, head + `"schema":{"fields":[{"name":"id","type":"STRING"}]},` + row(cell), 403,
+			"named in place of *"},
 		"one cell more":           {nil, head + row(cell+","+cell), 403, "named in place of *"},
 		"one cell less":           {nil, head + row(``), 403, "named in place of *"},
 		"a record for a text":     {nil, head + row(`{"v":{"f":[`+cell+`]}}`), 403, "named in place of *"},
@@ -44,25 +45,31 @@ func TestWhatIsDecidedIsNeverA5xx(t *testing.T) {
 		"not masked by BigQuery": {func(f *verdict.Forward) {
 			f.Plan.Columns[0].Mask, f.Plan.Columns[0].Expect = masking.Clear, masking.SHA256
 		}, head + row(cell), 403, "named in place of *"},
-		"totalRows of words":        {nil, strings.Replace(head, `"1"`, `"many"`, 1) + row(cell), 403, "named in place of *"},
-		"a member too long":         {nil, head + `"queryId":"` + strings.Repeat("x", 1<<20+1) + `",` + row(cell), 403, "named in place of *"},
-		"no job":                    {nil, `{"jobComplete":true,"totalRows":"1",` + row(cell), 403, "named in place of *"},
-		"a page token before":       {nil, `{"pageToken":"B==",` + head[1:] + row(cell), 200, ""},
-		"too many rows":             {func(f *verdict.Forward) { f.MaxRows = 1 }, strings.Replace(head, `"1"`, `"2"`, 1) + row(cell), 403, "larger than the policy's cap"},
-		"metadata, a new column":    {metadata, head + `"schema":{"fields":[{"name":"table_name","type":"STRING"},{"name":"new","type":"STRING"}]},` + row(cell+","+cell), 403, "INFORMATION_SCHEMA"},
-		"metadata, without schema":  {metadata, head + row(cell), 403, "jobs.getQueryResults first"},
-		"a job of another form":     {get, `{"jobReference":"` + secret + `"}`, 403, "a form that bqgate does not know"},
-		"a job that is a list":      {get, `["` + secret + `"]`, 403, "a form that bqgate does not know"},
-		"a member twice":            {nil, head + row(cell)[:len(row(cell))-1] + `,"totalRows":"1"}`, 403, "named in place of *"},
-		"a job with a member twice": {get, `{"jobReference":{"projectId":"demo","projectId":"demo"}}`, 403, "a form that bqgate does not know"},
-		"cut short":                 {nil, (head + row(cell))[:120], 503, "Try again"},
-		"no JSON":                   {nil, `<html>` + secret, 503, "Try again"},
-		"a job cut short":           {get, `{"jobReference":{"projectId":"demo"`, 503, "Try again"},
-		"a job that is no JSON":     {get, `<html>` + secret, 503, "Try again"},
+		"totalRows of words": {nil, strings.Replace(head, `"1"`, `"many"`, 1) + row(cell), 403, "named in place of *"},
+		"a member too long": {nil, head + `"queryId":"` + strings.Repeat("x", 1<<20+1) + `",` + row(cell), 403,
+			"named in place of *"},
+		"no job":              {nil, `{"jobComplete":true,"totalRows":"1",` + row(cell), 403, "named in place of *"},
+		"a page token before": {nil, `{"pageToken":"B==",` + head[1:] + row(cell), 200, ""},
+		"too many rows": {func(f *verdict.Forward) { f.MaxRows = 1 }, strings.Replace(head, `"1"`, `"2"`, 1) + row(cell), 403,
+			"larger than the policy's cap"},
+		"metadata, a new column": {metadata,
+			head + `"schema":{"fields":[{"name":"table_name","type":"STRING"},{"name":"new","type":"STRING"}]},` + row(cell+","+cell), 403,
+			"INFORMATION_SCHEMA"},
+		"metadata, without schema": {metadata, head + row(cell), 403, "jobs.getQueryResults first"},
+		"a job of another form":    {get, `{"jobReference":"` + secret + `"}`, 403, "a form that bqgate does not know"},
+		"a job that is a list":     {get, `["` + secret + `"]`, 403, "a form that bqgate does not know"},
+		"a member twice":           {nil, head + row(cell)[:len(row(cell))-1] + `,"totalRows":"1"}`, 403, "named in place of *"},
+		"a job with a member twice": {get, `{"jobReference":{"projectId":"demo","projectId":"demo"}}`, 403,
+			"a form that bqgate does not know"},
+		"cut short":             {nil, (head + row(cell))[:120], 503, "Try again"},
+		"no JSON":               {nil, `<html>` + secret, 503, "Try again"},
+		"a job cut short":       {get, `{"jobReference":{"projectId":"demo"`, 503, "Try again"},
+		"a job that is no JSON": {get, `<html>` + secret, 503, "Try again"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newService(t, &journal{})
-			sent, _ := run(t, s, c.code == 200, request(t, s, c.change), responseHeadersOf("via_upstream", "200"), responseBodyOf(c.body, true))
+			sent, _ := run(t, s, c.code == 200, request(t, s, c.change), responseHeadersOf("via_upstream", "200"),
+				responseBodyOf(c.body, true))
 			if leaked(sent) {
 				t.Fatalf("a raw value passed: %s", got(sent))
 			}
@@ -71,15 +78,17 @@ func TestWhatIsDecidedIsNeverA5xx(t *testing.T) {
 			}
 			last := sent[len(sent)-1].GetImmediateResponse()
 			reason := map[int]string{403: `"accessDenied"`, 503: `"backendError"`}[c.code]
-			if int(last.GetStatus().GetCode()) != c.code || !strings.Contains(string(last.GetBody()), c.words) || !strings.Contains(string(last.GetBody()), reason) {
+			if int(last.GetStatus().GetCode()) != c.code || !strings.Contains(string(last.GetBody()), c.words) ||
+				!strings.Contains(string(last.GetBody()), reason) {
 				t.Errorf("the client gets %d %s", last.GetStatus().GetCode(), last.GetBody())
 			}
 		})
 	}
 }
 
-// Rows without a schema do not show that they are others than planned. So an answer that showed it ends the readability of its
-// job, also where that was found to be in order before; one that only lacks a schema does not.
+// Rows without a schema do not show that they are others than planned. So an answer that showed it
+// ends the readability of its job, also where that was found to be in order before; one that only
+// lacks a schema does not.
 func TestAStrangeAnswerBreaksItsJob(t *testing.T) {
 	const head = `{"jobReference":{"projectId":"demo","jobId":"j1","location":"US"},"jobComplete":true,"totalRows":"1",`
 	metadata := masking.Plan{Metadata: true, Columns: []masking.Column{{Name: "table_name", Type: "STRING", Mask: masking.Clear}}}
@@ -123,11 +132,12 @@ func TestAStrangeAnswerBreaksItsJob(t *testing.T) {
 	}
 }
 
-// What BigQuery calls the columns, where it had to make names unique, is kept for the answers that do not say it, before a row
-// leaves.
+// What BigQuery calls the columns, where it had to make names unique, is kept for the answers that
+// do not say it, before a row leaves.
 func TestHowAnAnswerCallsItsColumnsIsKept(t *testing.T) {
 	plan := masking.Plan{Sensitive: true, Columns: []masking.Column{
-		{Name: "ssn", Type: "STRING", Mask: masking.AlwaysNull, Ambiguous: true}, {Name: "ssn", Type: "STRING", Mask: masking.Clear, Ambiguous: true},
+		{Name: "ssn", Type: "STRING", Mask: masking.AlwaysNull, Ambiguous: true},
+		{Name: "ssn", Type: "STRING", Mask: masking.Clear, Ambiguous: true},
 	}}
 	pieces := []string{
 		`{"jobReference":{"projectId":"demo","jobId":"j1","location":"US"},"jobComplete":true,"totalRows":"1",`,
@@ -137,7 +147,8 @@ func TestHowAnAnswerCallsItsColumnsIsKept(t *testing.T) {
 	s := newService(t, &journal{})
 	s.Jobs = jobs.NewStore(redisClient(t), s.Keys)
 	var record jobs.Record
-	messages := []*procv3.ProcessingRequest{request(t, s, func(f *verdict.Forward) { f.Plan = plan; record = f.Record }), responseHeadersOf("via_upstream", "200")}
+	messages := []*procv3.ProcessingRequest{request(t, s, func(f *verdict.Forward) { f.Plan = plan; record = f.Record }),
+		responseHeadersOf("via_upstream", "200")}
 	for i, p := range pieces {
 		messages = append(messages, responseBodyOf(p, i == len(pieces)-1))
 	}

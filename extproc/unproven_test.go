@@ -55,8 +55,9 @@ func TestAJobThatCannotBeCompared(t *testing.T) {
 				f.Verified = false
 				f.Record = jobs.Record{
 					Job: ref, Owner: "o", Decision: "d-0", SQLDigest: jobs.Digest(""), Tables: []string{name}, Created: time.Now(),
-					Reads: jobs.Reads{Digests: map[string]string{name: "x"}}, RowAccess: map[string]bigquery.RowAccess{name: bigquery.RowAccessNone},
-					Plan: masking.Plan{Sensitive: c.then},
+					Reads:     jobs.Reads{Digests: map[string]string{name: "x"}},
+					RowAccess: map[string]bigquery.RowAccess{name: bigquery.RowAccessNone},
+					Plan:      masking.Plan{Sensitive: c.then},
 				}
 				if c.policies {
 					f.Record.RowAccess = nil
