@@ -47,13 +47,15 @@ func TestTokens(t *testing.T) {
 		}
 	}
 	narrow := as(t, s, reader)
-	narrow.token = s.tokens.mint(minted{account: reader, scopes: []string{"https://www.googleapis.com/auth/drive"}, expires: time.Now().Add(time.Minute)})
+	narrow.token = s.tokens.mint(minted{account: reader, scopes: []string{"https://www.googleapis.com/auth/drive"},
+		expires: time.Now().Add(time.Minute)})
 	if r := narrow.do("GET", base+"/jobs", nil); r.status != 403 {
 		t.Errorf("wrong scope: %d", r.status)
 	}
 }
 
-// What Google honours, an attacker may send: the stand-in honours it too, so that a test sees whether it came through.
+// What Google honours, an attacker may send: the stand-in honours it too, so that a test sees
+// whether it came through.
 func TestLaxWhereGoogleIsLax(t *testing.T) {
 	s := start(t)
 	theirs := as(t, s, nobody)
@@ -61,15 +63,18 @@ func TestLaxWhereGoogleIsLax(t *testing.T) {
 	if r := theirs.query("SELECT name FROM crm.customers", nil); r.status != 403 {
 		t.Fatalf("nobody: %d", r.status)
 	}
-	if r := theirs.do("POST", base+"/queries?access_token="+mine, map[string]any{"query": "SELECT name FROM crm.customers", "useLegacySql": false}); r.status != 200 {
+	if r := theirs.do("POST", base+"/queries?access_token="+mine,
+		map[string]any{"query": "SELECT name FROM crm.customers", "useLegacySql": false}); r.status != 200 {
 		t.Errorf("access_token= was not honoured: %d", r.status)
 	}
 	c := as(t, s, reader)
 	if r := c.do("POST", base+"/jobs", nil, "X-HTTP-Method-Override", "GET"); r.status != 200 || r.tree(t)["kind"] != "bigquery#jobList" {
 		t.Errorf("method override: %d %s", r.status, r.body)
 	}
-	body := "--b\r\nContent-Type: application/json\r\n\r\n" + `{"configuration":{"query":{"query":"SELECT 1","useLegacySql":false}}}` + "\r\n--b\r\nContent-Type: text/plain\r\n\r\nx\r\n--b--\r\n"
-	req, _ := http.NewRequest("POST", s.BigQueryURL()+"/upload/bigquery/v2/projects/demo/jobs?uploadType=multipart", strings.NewReader(body))
+	body := "--b\r\nContent-Type: application/json\r\n\r\n" + `{"configuration":{"query":{"query":"SELECT 1","useLegacySql":false}}}` +
+		"\r\n--b\r\nContent-Type: text/plain\r\n\r\nx\r\n--b--\r\n"
+	req, _ := http.NewRequest("POST", s.BigQueryURL()+"/upload/bigquery/v2/projects/demo/jobs?uploadType=multipart",
+		strings.NewReader(body))
 	req.Header.Set("Authorization", "Bearer "+c.token)
 	req.Header.Set("Content-Type", "multipart/related; boundary=b")
 	resp, err := c.http.Do(req)
@@ -133,17 +138,26 @@ func TestPermissions(t *testing.T) {
 		do   func(*caller) reply
 		want want
 	}{
-		{"query", func(c *caller) reply { return c.query("SELECT name FROM crm.customers", nil) }, want{reader: 200, inspect: 403, nobody: 403}},
+		{"query", func(c *caller) reply { return c.query("SELECT name FROM crm.customers", nil) },
+			want{reader: 200, inspect: 403, nobody: 403}},
 		{"query without tables", func(c *caller) reply { return c.query("SELECT 1", nil) }, want{reader: 200, inspect: 403, nobody: 403}},
 		{"insert", func(c *caller) reply { return c.insert("", "SELECT 1", false) }, want{reader: 200, inspect: 403, nobody: 403}},
-		{"dry run", func(c *caller) reply { return c.insert("", "SELECT name FROM crm.customers", true) }, want{reader: 200, inspect: 200, nobody: 403}},
-		{"jobs.get of another's job", func(c *caller) reply { return c.do("GET", base+"/jobs/theirs", nil) }, want{other: 403, inspect: 200, nobody: 403}},
-		{"results of another's job", func(c *caller) reply { return c.results("theirs", nil) }, want{reader: 200, other: 403, inspect: 403, nobody: 403}},
-		{"tables.get", func(c *caller) reply { return c.do("GET", base+"/datasets/crm/tables/customers", nil) }, want{reader: 200, inspect: 200, nobody: 403}},
-		{"tables.get of nothing", func(c *caller) reply { return c.do("GET", base+"/datasets/crm/tables/nope", nil) }, want{reader: 404, inspect: 404, nobody: 403}},
-		{"tabledata.list", func(c *caller) reply { return c.do("GET", base+"/datasets/crm/tables/customers/data", nil) }, want{reader: 200, inspect: 403, nobody: 403}},
-		{"jobs.list of all users", func(c *caller) reply { return c.do("GET", base+"/jobs?allUsers=true", nil) }, want{reader: 403, inspect: 200, nobody: 403}},
-		{"datasets.list", func(c *caller) reply { return c.do("GET", base+"/datasets", nil) }, want{reader: 200, inspect: 200, nobody: 403}},
+		{"dry run", func(c *caller) reply { return c.insert("", "SELECT name FROM crm.customers", true) },
+			want{reader: 200, inspect: 200, nobody: 403}},
+		{"jobs.get of another's job", func(c *caller) reply { return c.do("GET", base+"/jobs/theirs", nil) },
+			want{other: 403, inspect: 200, nobody: 403}},
+		{"results of another's job", func(c *caller) reply { return c.results("theirs", nil) },
+			want{reader: 200, other: 403, inspect: 403, nobody: 403}},
+		{"tables.get", func(c *caller) reply { return c.do("GET", base+"/datasets/crm/tables/customers", nil) },
+			want{reader: 200, inspect: 200, nobody: 403}},
+		{"tables.get of nothing", func(c *caller) reply { return c.do("GET", base+"/datasets/crm/tables/nope", nil) },
+			want{reader: 404, inspect: 404, nobody: 403}},
+		{"tabledata.list", func(c *caller) reply { return c.do("GET", base+"/datasets/crm/tables/customers/data", nil) },
+			want{reader: 200, inspect: 403, nobody: 403}},
+		{"jobs.list of all users", func(c *caller) reply { return c.do("GET", base+"/jobs?allUsers=true", nil) },
+			want{reader: 403, inspect: 200, nobody: 403}},
+		{"datasets.list", func(c *caller) reply { return c.do("GET", base+"/datasets", nil) },
+			want{reader: 200, inspect: 200, nobody: 403}},
 		{"datasets.insert", func(c *caller) reply {
 			return c.do("POST", base+"/datasets", map[string]any{"datasetReference": map[string]any{"datasetId": "made"}})
 		}, want{inspect: 403, nobody: 403, reader: 200}},
@@ -161,7 +175,8 @@ func TestTablesGet(t *testing.T) {
 	s := start(t)
 	c := as(t, s, inspect)
 	tree := c.do("GET", base+"/datasets/crm/tables/customers", nil).tree(t)
-	if at(t, tree, "type") != "TABLE" || at(t, tree, "numRows") != "24" || strings.Join(names(t, tree), " ") != "id name email ssn card_number address phones created" {
+	if at(t, tree, "type") != "TABLE" || at(t, tree, "numRows") != "24" ||
+		strings.Join(names(t, tree), " ") != "id name email ssn card_number address phones created" {
 		t.Fatalf("%v", tree)
 	}
 	if at(t, tree, "schema", "fields", 6, "mode") != "REPEATED" || at(t, tree, "schema", "fields", 6, "fields", 1, "name") != "number" {
@@ -169,7 +184,8 @@ func TestTablesGet(t *testing.T) {
 	}
 	as(t, s, reader).query("CREATE VIEW crm.v AS SELECT ssn AS name FROM crm.customers", nil)
 	view := c.do("GET", base+"/datasets/crm/tables/v", nil).tree(t)
-	if at(t, view, "type") != "VIEW" || at(t, view, "view", "query") != "SELECT ssn AS name FROM crm.customers" || strings.Join(names(t, view), " ") != "name" {
+	if at(t, view, "type") != "VIEW" || at(t, view, "view", "query") != "SELECT ssn AS name FROM crm.customers" ||
+		strings.Join(names(t, view), " ") != "name" {
 		t.Fatalf("%v", view)
 	}
 	old := view["etag"]
@@ -213,8 +229,9 @@ func TestSTSAndImpersonation(t *testing.T) {
 	exchange := func(change func(url.Values)) (int, map[string]any) {
 		form := url.Values{
 			"grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"}, "audience": {DefaultProvider}, "scope": {scopeCloudPlatform},
-			"requested_token_type": {"urn:ietf:params:oauth:token-type:access_token"}, "subject_token_type": {"urn:ietf:params:oauth:token-type:jwt"},
-			"subject_token": {goodToken},
+			"requested_token_type": {"urn:ietf:params:oauth:token-type:access_token"},
+			"subject_token_type":   {"urn:ietf:params:oauth:token-type:jwt"},
+			"subject_token":        {goodToken},
 		}
 		change(form)
 		resp, err := h.PostForm(s.TokenURL(), form)
@@ -231,12 +248,14 @@ func TestSTSAndImpersonation(t *testing.T) {
 	set := func(k, v string) func(url.Values) { return func(f url.Values) { f.Set(k, v) } }
 	half := strings.LastIndexByte(goodToken, '.')
 	for name, change := range map[string]func(url.Values){
-		"no token":           set("subject_token", ""),
-		"garbage":            set("subject_token", "a.b.c"),
-		"forged signature":   set("subject_token", goodToken[:half+1]+"AAAA"),
-		"unknown issuer":     set("subject_token", mint(stranger, oidcissuer.Mint{Subject: "gateway", Audience: audience})),
-		"claimed issuer":     set("subject_token", mint(stranger, oidcissuer.Mint{Subject: "gateway", Audience: audience, Claims: map[string]any{"iss": issuer.URL()}})),
-		"expired":            set("subject_token", mint(issuer, oidcissuer.Mint{Subject: "gateway", Audience: audience, TTLSeconds: &expired})),
+		"no token":         set("subject_token", ""),
+		"garbage":          set("subject_token", "a.b.c"),
+		"forged signature": set("subject_token", goodToken[:half+1]+"AAAA"),
+		"unknown issuer":   set("subject_token", mint(stranger, oidcissuer.Mint{Subject: "gateway", Audience: audience})),
+		"claimed issuer": set("subject_token",
+			mint(stranger, oidcissuer.Mint{Subject: "gateway", Audience: audience, Claims: map[string]any{"iss": issuer.URL()}})),
+		"expired": set("subject_token",
+			mint(issuer, oidcissuer.Mint{Subject: "gateway", Audience: audience, TTLSeconds: &expired})),
 		"another audience":   set("subject_token", mint(issuer, oidcissuer.Mint{Subject: "gateway"})),
 		"wrong provider":     set("audience", "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/x"),
 		"wrong grant type":   set("grant_type", "authorization_code"),
@@ -292,10 +311,14 @@ func TestSTSAndImpersonation(t *testing.T) {
 		{"the agent's federated token", agent, nil, codes.PermissionDenied},
 		{"scope without IAM", narrow, nil, codes.PermissionDenied},
 		{"a service account's token", s.MintToken(reader, time.Minute), nil, codes.PermissionDenied},
-		{"unknown account", federated, func(r *credentialspb.GenerateAccessTokenRequest) { r.Name = "projects/-/serviceAccounts/x@y" }, codes.PermissionDenied},
-		{"broad scope", federated, func(r *credentialspb.GenerateAccessTokenRequest) { r.Scope = []string{scopeCloudPlatform} }, codes.InvalidArgument},
-		{"two scopes", federated, func(r *credentialspb.GenerateAccessTokenRequest) { r.Scope = append(r.Scope, scopeCloudPlatform) }, codes.InvalidArgument},
-		{"long", federated, func(r *credentialspb.GenerateAccessTokenRequest) { r.Lifetime = durationpb.New(2 * time.Hour) }, codes.InvalidArgument},
+		{"unknown account", federated, func(r *credentialspb.GenerateAccessTokenRequest) { r.Name = "projects/-/serviceAccounts/x@y" },
+			codes.PermissionDenied},
+		{"broad scope", federated, func(r *credentialspb.GenerateAccessTokenRequest) { r.Scope = []string{scopeCloudPlatform} },
+			codes.InvalidArgument},
+		{"two scopes", federated, func(r *credentialspb.GenerateAccessTokenRequest) { r.Scope = append(r.Scope, scopeCloudPlatform) },
+			codes.InvalidArgument},
+		{"long", federated, func(r *credentialspb.GenerateAccessTokenRequest) { r.Lifetime = durationpb.New(2 * time.Hour) },
+			codes.InvalidArgument},
 		{"delegates", federated, func(r *credentialspb.GenerateAccessTokenRequest) { r.Delegates = []string{"x"} }, codes.PermissionDenied},
 	} {
 		req := good()
@@ -325,7 +348,8 @@ func TestSTSAndImpersonation(t *testing.T) {
 
 	// The REST form.
 	body := `{"scope":["` + ScopeBigQuery + `"],"lifetime":"300s"}`
-	req, _ := http.NewRequest("POST", "https://"+s.IAMAddr()+"/v1/projects/-/serviceAccounts/"+reader+":generateAccessToken", bytes.NewReader([]byte(body)))
+	req, _ := http.NewRequest("POST", "https://"+s.IAMAddr()+"/v1/projects/-/serviceAccounts/"+reader+":generateAccessToken",
+		bytes.NewReader([]byte(body)))
 	req.Header.Set("Authorization", "Bearer "+federated)
 	rr, err := h.Do(req)
 	if err != nil {
@@ -354,7 +378,8 @@ func TestRecorder(t *testing.T) {
 		t.Fatalf("%d requests", len(all))
 	}
 	r := all[0]
-	if r.Method != "POST" || r.Path != base+"/queries" || r.Query != "quotaUser=x" || r.Header.Get("X-Odd") != "1" || !strings.Contains(r.Body, "SELECT 1") || r.Account != reader || r.Status != 200 {
+	if r.Method != "POST" || r.Path != base+"/queries" || r.Query != "quotaUser=x" || r.Header.Get("X-Odd") != "1" ||
+		!strings.Contains(r.Body, "SELECT 1") || r.Account != reader || r.Status != 200 {
 		t.Fatalf("%+v", r)
 	}
 	resp, err := http.Get(s.ControlURL() + "/_fake/requests?contains=quotaUser")

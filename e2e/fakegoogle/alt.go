@@ -7,8 +7,9 @@ import (
 	"net/http"
 )
 
-// wrapped honours alt=proto and alt=media, and callback=NAME, as Google's front end does: the answer is no JSON then, and who masks JSON alone would let it pass. The message
-// is not one of Google's, but every value is in it.
+// wrapped honours alt=proto and alt=media, and callback=NAME, as Google's front end does: the
+// answer is no JSON then, and who masks JSON alone would let it pass. The message is not one of
+// Google's, but every value is in it.
 func wrapped(w http.ResponseWriter, r *http.Request, out io.Writer, closer io.Closer) (io.Writer, io.Closer) {
 	query := r.URL.Query()
 	switch alt := query.Get("alt"); {

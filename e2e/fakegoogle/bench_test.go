@@ -6,11 +6,13 @@ import (
 	"testing"
 )
 
-// BenchmarkLargeDownload is the ceiling that the stand-in puts on what `make bench` measures through Envoy.
+// BenchmarkLargeDownload is the ceiling that the stand-in puts on what `make bench` measures
+// through Envoy.
 func BenchmarkLargeDownload(b *testing.B) {
 	s := start(b)
 	c := as(b, s, reader)
-	id := at(b, c.query("SELECT id, name, email, ssn FROM crm.customers -- fake:rows=500000", map[string]any{"maxResults": 0}).tree(b), "jobReference", "jobId").(string)
+	id := at(b, c.query("SELECT id, name, email, ssn FROM crm.customers -- fake:rows=500000", map[string]any{"maxResults": 0}).tree(b),
+		"jobReference", "jobId").(string)
 	for _, proto := range []string{"h2", "http1"} {
 		b.Run(proto, func(b *testing.B) {
 			h := client(b, s)

@@ -16,10 +16,12 @@ import (
 	"time"
 )
 
-// hosts are Google's names for the three services; each listener has a certificate for its own name only, and for loopback.
+// hosts are Google's names for the three services; each listener has a certificate for its own name
+// only, and for loopback.
 var hosts = []string{"bigquery.googleapis.com", "sts.googleapis.com", "iamcredentials.googleapis.com"}
 
-// certificates loads the given certificate, or makes a CA in dir and one certificate for each service.
+// certificates loads the given certificate, or makes a CA in dir and one certificate for each
+// service.
 func (s *Server) certificates(dir string) (map[string]tls.Certificate, error) {
 	out := map[string]tls.Certificate{}
 	if s.opts.CertFile != "" {

@@ -16,7 +16,8 @@ import (
 // restartDelay is how long a dead child stays dead.
 const restartDelay = time.Second
 
-// child runs a process and starts it again when it dies. It dies with this process, even by SIGKILL: the kernel signals it (Pdeathsig).
+// child runs a process and starts it again when it dies. It dies with this process, even by
+// SIGKILL: the kernel signals it (Pdeathsig).
 type child struct {
 	log     *slog.Logger
 	command []string
@@ -39,7 +40,8 @@ func newChild(log *slog.Logger, command ...string) *child {
 func (c *child) start() error {
 	first := make(chan error, 1)
 	go func() {
-		// Pdeathsig fires when the thread that started the child ends, so the thread must live as long as the child does.
+		// Pdeathsig fires when the thread that started the child ends, so the thread must live as
+		// long as the child does.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		defer close(c.ended)

@@ -50,7 +50,9 @@ CREATE SCHEMA linked;`); err != nil {
 	add("jobs.query", "INFORMATION_SCHEMA", c.query("SELECT * FROM forms.INFORMATION_SCHEMA.COLUMNS", nil))
 	add("jobs.query", "labels and parameters", c.query("SELECT @x AS x", map[string]any{
 		"labels": map[string]any{"a": "b"}, "parameterMode": "NAMED",
-		"queryParameters": []any{map[string]any{"name": "x", "parameterType": map[string]any{"type": "INT64"}, "parameterValue": map[string]any{"value": "1"}}},
+		"queryParameters": []any{
+			map[string]any{"name": "x", "parameterType": map[string]any{"type": "INT64"}, "parameterValue": map[string]any{"value": "1"}},
+		},
 	}))
 	add("jobs.insert", "a query", c.insert("forms_query", all, false))
 	add("jobs.insert", "a dry run", c.insert("", all, true))
@@ -79,7 +81,8 @@ CREATE SCHEMA linked;`); err != nil {
 	get(c, "datasets.list", "a page", "/datasets?maxResults=1")
 	get(c, "datasets.get", "forms", "/datasets/forms")
 	get(c, "datasets.get", "linked", "/datasets/linked")
-	add("datasets.insert", "a dataset", c.do("POST", base+"/datasets", map[string]any{"datasetReference": map[string]any{"datasetId": "added"}}))
+	add("datasets.insert", "a dataset",
+		c.do("POST", base+"/datasets", map[string]any{"datasetReference": map[string]any{"datasetId": "added"}}))
 	get(c, "tables.list", "all", "/datasets/forms/tables")
 	get(c, "tables.list", "a page", "/datasets/forms/tables?maxResults=1")
 	for _, table := range []string{"t", "v", "shot", "twin"} {
@@ -184,7 +187,8 @@ func TestAnInsertTellsItsStatementType(t *testing.T) {
 	s := start(t, func(o *Options) { o.JobDelay = time.Minute })
 	c := as(t, s, reader)
 	for sql, want := range map[string]string{
-		"SELECT name FROM crm.customers": "SELECT", "DELETE FROM crm.customers WHERE FALSE": "DELETE", "CREATE TABLE crm.x AS SELECT 1 AS x": "CREATE_TABLE_AS_SELECT",
+		"SELECT name FROM crm.customers": "SELECT", "DELETE FROM crm.customers WHERE FALSE": "DELETE",
+		"CREATE TABLE crm.x AS SELECT 1 AS x": "CREATE_TABLE_AS_SELECT",
 	} {
 		job := c.insert("", sql, false).tree(t)
 		if state := at(t, job, "status", "state"); state == "DONE" {

@@ -17,7 +17,8 @@ var conformanceCases = []struct {
 	ask          func(*upstreamAPI) reply
 }{
 	{"jobs.query", "rows of all types", func(a *upstreamAPI) reply {
-		return a.query("SELECT 1 AS i, 1.5 AS f, NUMERIC '1.5' AS n, TRUE AS b, 'x' AS s, b'x' AS y, DATE '2024-01-01' AS d, TIMESTAMP '2024-01-01 00:00:00+00' AS ts, "+
+		return a.query("SELECT 1 AS i, 1.5 AS f, NUMERIC '1.5' AS n, TRUE AS b, 'x' AS s, b'x' AS y, DATE '2024-01-01' AS d, TIMESTAMP "+
+			"'2024-01-01 00:00:00+00' AS ts, "+
 			"STRUCT(1 AS a, [1, 2] AS l) AS r, CAST(NULL AS STRING) AS nothing", nil)
 	}},
 	{"jobs.query", "no rows", func(a *upstreamAPI) reply { return a.query("SELECT 1 AS x FROM (SELECT 1) WHERE FALSE", nil) }},
@@ -33,8 +34,9 @@ var conformanceCases = []struct {
 	}},
 	{"jobs.insert", "a query", func(a *upstreamAPI) reply {
 		return a.do("POST", "/projects/PROJECT/jobs", map[string]any{
-			"jobReference":  map[string]any{"projectId": "PROJECT", "jobId": "JOBSquery"},
-			"configuration": map[string]any{"labels": map[string]any{"bqgate": "conformance"}, "query": map[string]any{"query": "SELECT x FROM UNNEST([1, 2]) AS x", "useLegacySql": false}},
+			"jobReference": map[string]any{"projectId": "PROJECT", "jobId": "JOBSquery"},
+			"configuration": map[string]any{"labels": map[string]any{"bqgate": "conformance"},
+				"query": map[string]any{"query": "SELECT x FROM UNNEST([1, 2]) AS x", "useLegacySql": false}},
 		})
 	}},
 	{"jobs.getQueryResults", "rows", func(a *upstreamAPI) reply {

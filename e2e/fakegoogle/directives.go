@@ -13,17 +13,22 @@ import (
 // directives are what comments in the SQL ask of the stand-in:
 //
 //	-- fake:delay=500ms   the job takes this long
-//	-- fake:rows=N        the result's rows are repeated to N rows, generated while they are sent, in one page unless maxResults says otherwise
+//	-- fake:rows=N        the result's rows are repeated to N rows, generated while they are sent,
+//	                      in one page unless maxResults says otherwise
 //	-- fake:pages         with fake:rows: cut into pages of 10 MB as Google does
 //	-- fake:stall=10s     the body stops this long after half of the rows
 //	-- fake:die           the body breaks off after half of the rows
-//	-- fake:fail=REASON   the job fails for this reason of BigQuery's, with values of the first row in the message
-//	-- fake:columns=+NAME,-NAME,>NAME   the result has a column more, or less, or one comes last: BigQuery changes the columns of
-//	                      the views of INFORMATION_SCHEMA ("we recommend explicitly listing the columns to select")
-//	-- fake:lists=A,B     what the job says that it read, in place of what it did: project.dataset.table; none for no list
+//	-- fake:fail=REASON   the job fails for this reason of BigQuery's, with values of the first row
+//	                      in the message
+//	-- fake:columns=+NAME,-NAME,>NAME   the result has a column more, or less, or one comes last:
+//	                      BigQuery changes the columns of the views of INFORMATION_SCHEMA ("we
+//	                      recommend explicitly listing the columns to select")
+//	-- fake:lists=A,B     what the job says that it read, in place of what it did:
+//	                      project.dataset.table; none for no list
 //	-- fake:cached        the job says that its result is a cached one, and names no tables
 //	-- fake:chosen=A      the job says that it was answered from this materialized view
-//	-- fake:accuracy=WORD the dry run is no better than this; with UNKNOWN and LOWER_BOUND it says 0 bytes
+//	-- fake:accuracy=WORD the dry run is no better than this; with UNKNOWN and LOWER_BOUND it says
+//	                      0 bytes
 type directives struct {
 	delay time.Duration // -1 if not given
 	rows  int64         // -1 if not given

@@ -19,11 +19,13 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 )
 
-// emulatorLife is how many statements one life of the emulator serves: it slows down with every job it ever ran.
+// emulatorLife is how many statements one life of the emulator serves: it slows down with every job
+// it ever ran.
 const emulatorLife = 200
 
-// emulator runs queries on bigquery-emulator, as a second opinion about what SQL gives. Statement types, referenced tables, dry runs and the catalog
-// come from a sqlengine beside it that sees the same statements, since the emulator knows none of them.
+// emulator runs queries on bigquery-emulator, as a second opinion about what SQL gives. Statement
+// types, referenced tables, dry runs and the catalog come from a sqlengine beside it that sees the
+// same statements, since the emulator knows none of them.
 type emulator struct {
 	analysis Engine
 	log      *slog.Logger
@@ -37,8 +39,9 @@ type emulator struct {
 	history []Statement // everything that changed something, run again in each life
 }
 
-// NewEmulator starts the bigquery-emulator binary with a project, and keeps it usable by starting it afresh every 200 statements. It takes over
-// analysis, an engine that NewSQLEngine made, and closes it.
+// NewEmulator starts the bigquery-emulator binary with a project, and keeps it usable by starting
+// it afresh every 200 statements. It takes over analysis, an engine that NewSQLEngine made, and
+// closes it.
 func NewEmulator(ctx context.Context, binary, project string, analysis Engine, log *slog.Logger) (Engine, error) {
 	e := &emulator{analysis: analysis, log: log, binary: binary, project: project}
 	e.mu.Lock()
@@ -65,7 +68,8 @@ func (e *emulator) restart(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c := newChild(e.log, e.binary, "--project", e.project, "--host", "127.0.0.1", "--port", port(rest), "--grpc-port", port(grpc), "--log-level", "error")
+	c := newChild(e.log, e.binary, "--project", e.project, "--host", "127.0.0.1", "--port", port(rest), "--grpc-port", port(grpc),
+		"--log-level", "error")
 	c.started = func(_ io.WriteCloser, stdout io.ReadCloser) { go io.Copy(io.Discard, stdout) }
 	c.stopped = func(error) {}
 	if err := c.start(); err != nil {
@@ -104,7 +108,8 @@ func port(addr string) string {
 	return p
 }
 
-// Run asks the analysis engine first (and lets it apply changes, so that both hold the same data), then the emulator for the rows.
+// Run asks the analysis engine first (and lets it apply changes, so that both hold the same data),
+// then the emulator for the rows.
 func (e *emulator) Run(ctx context.Context, s Statement) (*Result, error) {
 	analysed, err := e.analysis.Run(ctx, s)
 	return e.run(ctx, s, analysed, err)
@@ -137,7 +142,8 @@ func (e *emulator) run(ctx context.Context, s Statement, analysed *Result, err e
 	if analysed.StatementType != "SELECT" {
 		e.history = append(e.history, s)
 	}
-	out.StatementType, out.Tables, out.Views, out.Targets, out.Affected = analysed.StatementType, analysed.Tables, analysed.Views, analysed.Targets, analysed.Affected
+	out.StatementType, out.Tables, out.Views, out.Targets, out.Affected = analysed.StatementType, analysed.Tables, analysed.Views,
+		analysed.Targets, analysed.Affected
 	return out, NameColumns(out)
 }
 
@@ -146,7 +152,8 @@ var (
 	orReplace    = regexp.MustCompile("(?i)^\\s*CREATE\\s+OR\\s+REPLACE\\s+(?:TABLE|VIEW)\\s+([\\w.`-]+)")
 )
 
-// statement sends one statement. CREATE SCHEMA by SQL makes no usable dataset there, so it goes by REST.
+// statement sends one statement. CREATE SCHEMA by SQL makes no usable dataset there, so it goes by
+// REST.
 func (e *emulator) statement(ctx context.Context, s Statement) (*Result, error) {
 	e.served++
 	text := stripComments(s.SQL)
@@ -266,7 +273,8 @@ func restCell(raw json.RawMessage, f bigquery.Field) (any, error) {
 	return text, nil
 }
 
-// call speaks REST to the emulator. Its errors are all 400 jobInternalError; as a statement's they are invalidQuery.
+// call speaks REST to the emulator. Its errors are all 400 jobInternalError; as a statement's they
+// are invalidQuery.
 func (e *emulator) call(ctx context.Context, method, path string, body any) ([]byte, error) {
 	text, err := json.Marshal(body)
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 
 // Engine runs SQL for the stand-in. Implementations are safe for concurrent use.
 type Engine interface {
-	// Run executes one statement or script, whatever it does. An error is a *QueryError where the statement is at fault.
+	// Run executes one statement or script, whatever it does. An error is a *QueryError where the
+	// statement is at fault.
 	Run(ctx context.Context, s Statement) (*Result, error)
 	// Dry analyses without running. Its answer has no rows.
 	Dry(ctx context.Context, s Statement) (*Result, error)
@@ -40,7 +41,8 @@ type Result struct {
 	Routines      []bigquery.RoutineID
 	Metadata      bool // a view of INFORMATION_SCHEMA is read; it is in neither list
 	Schema        []bigquery.Field
-	// Rows are positional: nil, a string, or []any for a REPEATED and for a RECORD cell. TIMESTAMP cells are microseconds since the epoch.
+	// Rows are positional: nil, a string, or []any for a REPEATED and for a RECORD cell. TIMESTAMP
+	// cells are microseconds since the epoch.
 	Rows     [][]any
 	Affected int64 // rows changed by DML
 }
@@ -66,7 +68,8 @@ type CatalogTable struct {
 	Base     *bigquery.TableID // of a snapshot or clone
 }
 
-// QueryError is an error of the statement, with BigQuery's reason (invalidQuery, notFound, duplicate …).
+// QueryError is an error of the statement, with BigQuery's reason (invalidQuery, notFound,
+// duplicate …).
 type QueryError struct {
 	Reason  string
 	Message string
@@ -76,8 +79,9 @@ func (e *QueryError) Error() string { return e.Reason + ": " + e.Message }
 
 var anonymous = regexp.MustCompile(`^\$col\d+$`)
 
-// NameColumns gives result columns the names and the shape that BigQuery gives them: f0_, f1_ … counted over anonymous columns only; a value
-// table of structs spread over its fields; the second of two equal names with a suffix.
+// NameColumns gives result columns the names and the shape that BigQuery gives them: f0_, f1_ …
+// counted over anonymous columns only; a value table of structs spread over its fields; the second
+// of two equal names with a suffix.
 func NameColumns(r *Result) error {
 	if len(r.Schema) == 1 && (r.Schema[0].Name == "$struct" || r.Schema[0].Name == "$value_column") {
 		col := r.Schema[0]

@@ -26,7 +26,8 @@ var statusWords = map[int]string{
 
 // body is the JSON Google writes.
 func (e *apiError) body() object {
-	one := object{{"message", e.Message}, {"domain", "global"}, {"reason", e.Reason}, {"debugInfo", "[" + e.Reason + "] " + internals(e.Message)}}
+	one := object{{"message", e.Message}, {"domain", "global"}, {"reason", e.Reason},
+		{"debugInfo", "[" + e.Reason + "] " + internals(e.Message)}}
 	if e.Location != "" {
 		one = append(one, member{"location", e.Location}, member{"locationType", e.LocationType})
 	}
@@ -36,7 +37,8 @@ func (e *apiError) body() object {
 	}
 	return object{{"error", object{
 		{"code", json.Number(itoa(e.Code))}, {"message", e.Message}, {"errors", []any{one}}, {"status", word},
-		{"details", []any{object{{"@type", "type.googleapis.com/google.rpc.DebugInfo"}, {"detail", "[" + word + "] " + internals(e.Message)}}}},
+		{"details", []any{object{{"@type", "type.googleapis.com/google.rpc.DebugInfo"},
+			{"detail", "[" + word + "] " + internals(e.Message)}}}},
 	}}}
 }
 
@@ -73,14 +75,16 @@ func (e *apiError) write(w http.ResponseWriter) {
 func errLoginRequired() *apiError {
 	return &apiError{
 		Code: http.StatusUnauthorized, Reason: "required", Location: "Authorization", LocationType: "header",
-		Message: "Request is missing required authentication credential. Expected OAuth 2 access token, login cookie or other valid authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project.",
+		Message: "Request is missing required authentication credential. Expected OAuth 2 access token, login cookie or other valid " +
+			"authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project.",
 	}
 }
 
 func errInvalidCredentials() *apiError {
 	return &apiError{
 		Code: http.StatusUnauthorized, Reason: "authError", Location: "Authorization", LocationType: "header",
-		Message: "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project.",
+		Message: "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid " +
+			"authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project.",
 	}
 }
 
@@ -112,7 +116,8 @@ func queryFailure(err error) *apiError {
 	}
 	var q *QueryError
 	if !errors.As(err, &q) {
-		return &apiError{Code: 500, Reason: "internalError", Message: "An internal error occurred and the request could not be completed: " + err.Error()}
+		return &apiError{Code: 500, Reason: "internalError",
+			Message: "An internal error occurred and the request could not be completed: " + err.Error()}
 	}
 	out := &apiError{Code: reasonCodes[q.Reason], Reason: q.Reason, Message: q.Message}
 	if out.Code == 0 {

@@ -78,7 +78,8 @@ func (s *Server) size(ctx context.Context, t CatalogTable) (tableSize, error) {
 	said, told := s.bytes[t.ID.String()]
 	s.mu.Unlock()
 	if !known {
-		ran, err := s.engine.Run(ctx, Statement{SQL: fmt.Sprintf("SELECT * FROM `%s`.`%s`.`%s`", t.ID.Project, t.ID.Dataset, t.ID.Table), Project: t.ID.Project})
+		ran, err := s.engine.Run(ctx, Statement{SQL: fmt.Sprintf("SELECT * FROM `%s`.`%s`.`%s`", t.ID.Project, t.ID.Dataset, t.ID.Table),
+			Project: t.ID.Project})
 		if err != nil {
 			return tableSize{}, err
 		}

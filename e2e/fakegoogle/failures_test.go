@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// What a gateway must withstand has to happen here first: values in errors, and answers that are no JSON.
+// What a gateway must withstand has to happen here first: values in errors, and answers that are no
+// JSON.
 func TestValuesLeaveInEveryWayThatGoogleHas(t *testing.T) {
 	s := start(t)
 	c := as(t, s, reader)
@@ -22,7 +23,8 @@ func TestValuesLeaveInEveryWayThatGoogleHas(t *testing.T) {
 		t.Errorf("a reason that BigQuery has not: %d %s", r.status, r.body)
 	}
 	job := c.query(sql, nil).tree(t)["jobReference"].(map[string]any)["jobId"].(string)
-	for query, begins := range map[string]string{"alt=proto": "\x0a", "alt=media": "\x0a", "callback=f": "// API callback\nf({", "alt=json": "{"} {
+	for query, begins := range map[string]string{"alt=proto": "\x0a", "alt=media": "\x0a", "callback=f": "// API callback\nf({",
+		"alt=json": "{"} {
 		r := c.do("GET", base+"/queries/"+job+"?"+query, nil)
 		if r.status != 200 || !strings.HasPrefix(string(r.body), begins) || !bytes.Contains(r.body, []byte(first)) {
 			t.Errorf("%s: %d %.60q", query, r.status, r.body)
@@ -30,7 +32,8 @@ func TestValuesLeaveInEveryWayThatGoogleHas(t *testing.T) {
 	}
 }
 
-// A dry run and the finished job tell of views, functions, table functions and the members of wildcards alike, and routines.get gives their bodies.
+// A dry run and the finished job tell of views, functions, table functions and the members of
+// wildcards alike, and routines.get gives their bodies.
 func TestWhatIsRead(t *testing.T) {
 	s := start(t)
 	if err := s.Seed(t.Context(), `CREATE SCHEMA lib;
@@ -50,14 +53,17 @@ CREATE TABLE lib.day_2 (id INT64);`); err != nil {
 		for _, dry := range []bool{true, false} {
 			r := c.insert("read_"+itoa(i), test.sql, dry)
 			if !dry {
-				r = c.do("GET", base+"/queries/read_"+itoa(i), nil)
+				if r = c.do("GET", base+"/queries/read_"+itoa(i), nil); r.status != 200 {
+					t.Errorf("%s: %d %s", test.sql, r.status, r.body)
+				}
 				r = c.do("GET", base+"/jobs/read_"+itoa(i), nil)
 			}
 			query, ok := r.tree(t)["statistics"].(map[string]any)["query"].(map[string]any)
 			if !ok {
 				t.Fatalf("%s: %s", test.sql, r.body)
 			}
-			for key, want := range map[string]string{"referencedTables": test.tables, "referencedLogicalViews": test.views, "referencedRoutines": test.routines} {
+			for key, want := range map[string]string{"referencedTables": test.tables, "referencedLogicalViews": test.views,
+				"referencedRoutines": test.routines} {
 				var got []string
 				list, _ := query[key].([]any)
 				for _, one := range list {

@@ -28,7 +28,8 @@ import (
 //	slow                 the answer begins after Delay
 //	trickle              the answer begins at once and its second half comes after Delay
 //	repeated             the answer's body comes twice
-//	replayed             the request arrives twice, as when a proxy tries again; the second answer counts
+//	replayed             the request arrives twice, as when a proxy tries again; the second
+//	                     answer counts
 type Fault struct {
 	Name string `json:"name"`
 	// Method is a method of the discovery document, as "jobs.get", or "dryRun" for a dry run by

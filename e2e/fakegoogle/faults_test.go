@@ -45,7 +45,8 @@ func TestEveryFault(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c.t = t
 			s.Disarm(0)
-			body := `{"query":"SELECT id, name FROM crm.customers ORDER BY id LIMIT 1","useLegacySql":false,"requestId":"fault-` + itoa(i) + `"}`
+			body := `{"query":"SELECT id, name FROM crm.customers ORDER BY id LIMIT 1","useLegacySql":false,"requestId":"fault-` + itoa(i) +
+				`"}`
 			before := len(s.Jobs())
 			arm(t, s, Fault{Name: name, Method: "jobs.query", DelayMs: 1})
 			got, err := c.try("POST", base+"/queries", body)

@@ -12,7 +12,8 @@ func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys
 // fieldMask is a parsed `fields=` parameter: for each key what is kept below it; nil keeps all.
 type fieldMask map[string]fieldMask
 
-// parseFields reads Google's partial response syntax: a,b(c,d),e/f,*. An empty text keeps everything.
+// parseFields reads Google's partial response syntax: a,b(c,d),e/f,*. An empty text keeps
+// everything.
 func parseFields(text string) (fieldMask, error) {
 	if text == "" {
 		return nil, nil

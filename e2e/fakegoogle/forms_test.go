@@ -16,7 +16,8 @@ func TestHeadersOfTheFrontEnd(t *testing.T) {
 	for path, status := range map[string]int{"/datasets": 200, "/datasets/none": 404} {
 		r := c.do("GET", base+path, nil)
 		if r.status != status || r.header.Get("Server") != "ESF" || r.header.Get("Cache-Control") != "private" ||
-			!slices.Equal(r.header.Values("Vary"), []string{"Origin", "X-Origin", "Referer"}) || !strings.HasPrefix(r.header.Get("Alt-Svc"), "h3=") {
+			!slices.Equal(r.header.Values("Vary"), []string{"Origin", "X-Origin", "Referer"}) ||
+			!strings.HasPrefix(r.header.Get("Alt-Svc"), "h3=") {
 			t.Errorf("%s: %d %v", path, r.status, r.header)
 		}
 	}
@@ -66,7 +67,8 @@ func TestTheConfigurationOfAJob(t *testing.T) {
 		"name": "ids", "parameterType": map[string]any{"type": "ARRAY", "arrayType": map[string]any{"type": "INT64"}},
 		"parameterValue": map[string]any{"arrayValues": []any{}},
 	}
-	r := c.query("SELECT name FROM crm.customers WHERE id IN UNNEST(@ids)", map[string]any{"parameterMode": "NAMED", "queryParameters": []any{parameter}}).tree(t)
+	r := c.query("SELECT name FROM crm.customers WHERE id IN UNNEST(@ids)",
+		map[string]any{"parameterMode": "NAMED", "queryParameters": []any{parameter}}).tree(t)
 	id := at(t, r, "jobReference", "jobId").(string)
 	q := at(t, c.do("GET", base+"/jobs/"+id, nil).tree(t), "configuration", "query").(map[string]any)
 	if q["writeDisposition"] != "WRITE_TRUNCATE" || q["priority"] != "INTERACTIVE" || q["createDisposition"] != "CREATE_IF_NEEDED" {
@@ -91,7 +93,8 @@ func TestTheCache(t *testing.T) {
 	}
 	check := func(what string, q map[string]any, hit bool) {
 		t.Helper()
-		if q["cacheHit"] != hit || (q["referencedTables"] == nil) != hit || (q["queryPlan"] == nil) != hit || q["statementType"] != "SELECT" {
+		if q["cacheHit"] != hit || (q["referencedTables"] == nil) != hit || (q["queryPlan"] == nil) != hit ||
+			q["statementType"] != "SELECT" {
 			t.Errorf("%s: %v", what, q)
 		}
 	}
@@ -172,7 +175,8 @@ func TestPageTokens(t *testing.T) {
 	if got := at(t, second, "datasets", 0, "datasetReference", "datasetId"); got != "finance" {
 		t.Errorf("the second dataset is %v", got)
 	}
-	for name, wrong := range map[string]string{"unescaped": token, "cut": url.QueryEscape(token[:len(token)-4]), "of another list": "+/AAAA"} {
+	for name, wrong := range map[string]string{"unescaped": token, "cut": url.QueryEscape(token[:len(token)-4]),
+		"of another list": "+/AAAA"} {
 		if got := c.do("GET", base+"/datasets?pageToken="+wrong, nil); got.status != 400 {
 			t.Errorf("%s: %d", name, got.status)
 		}

@@ -48,12 +48,14 @@ func FuzzSplitStatements(f *testing.F) {
 	})
 }
 
-// A bound parameter never changes text inside strings and comments, and its value never ends its own literal.
+// A bound parameter never changes text inside strings and comments, and its value never ends its
+// own literal.
 func FuzzBindParameters(f *testing.F) {
 	f.Add("SELECT @a, '@a', @@x -- @a", "v'\"\\")
 	f.Add("SELECT `@a` /* @a */ @A", "\n")
 	f.Fuzz(func(t *testing.T, sql, value string) {
-		out, apiErr := bindParameters(sql, "NAMED", []queryParameter{{Name: "a", ParameterType: parameterType{Type: "STRING"}, ParameterValue: parameterValue{Value: &value}}})
+		out, apiErr := bindParameters(sql, "NAMED",
+			[]queryParameter{{Name: "a", ParameterType: parameterType{Type: "STRING"}, ParameterValue: parameterValue{Value: &value}}})
 		if apiErr != nil {
 			t.Fatal(apiErr)
 		}

@@ -18,10 +18,12 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// maxLifetime is Google's bound for GenerateAccessToken without an organisation policy that widens it.
+// maxLifetime is Google's bound for GenerateAccessToken without an organisation policy that widens
+// it.
 const maxLifetime = time.Hour
 
-// iam serves the IAM Service Account Credentials API on one port: gRPC, and the REST form of GenerateAccessToken.
+// iam serves the IAM Service Account Credentials API on one port: gRPC, and the REST form of
+// GenerateAccessToken.
 func (s *Server) iam() http.Handler {
 	service := &credentialsService{server: s}
 	g := grpc.NewServer()
@@ -41,7 +43,8 @@ type credentialsService struct {
 }
 
 // GenerateAccessToken is the gRPC form.
-func (c *credentialsService) GenerateAccessToken(ctx context.Context, req *credentialspb.GenerateAccessTokenRequest) (*credentialspb.GenerateAccessTokenResponse, error) {
+func (c *credentialsService) GenerateAccessToken(ctx context.Context,
+	req *credentialspb.GenerateAccessTokenRequest) (*credentialspb.GenerateAccessTokenResponse, error) {
 	var authorization string
 	if md, ok := metadata.FromIncomingContext(ctx); ok {
 		if v := md.Get("authorization"); len(v) == 1 {
@@ -52,12 +55,15 @@ func (c *credentialsService) GenerateAccessToken(ctx context.Context, req *crede
 }
 
 // generate mints a token of a service account for a caller who may impersonate it.
-func (c *credentialsService) generate(ctx context.Context, authorization string, req *credentialspb.GenerateAccessTokenRequest) (*credentialspb.GenerateAccessTokenResponse, error) {
+func (c *credentialsService) generate(ctx context.Context, authorization string,
+	req *credentialspb.GenerateAccessTokenRequest) (*credentialspb.GenerateAccessTokenResponse, error) {
 	s := c.server
 	raw, ok := strings.CutPrefix(authorization, "Bearer ")
 	caller, live := s.tokens.find(raw)
 	if !ok || !live {
-		return nil, status.Error(codes.Unauthenticated, "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid authentication credential.")
+		return nil, status.Error(codes.Unauthenticated,
+			"Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid authentication "+
+				"credential.")
 	}
 	who := caller.subject
 	if who == "" {
@@ -72,10 +78,12 @@ func (c *credentialsService) generate(ctx context.Context, authorization string,
 		return nil, status.Error(codes.InvalidArgument, "name must be projects/-/serviceAccounts/{e-mail}")
 	}
 	if caller.subject == "" || !slices.Contains(s.opts.Impersonators, caller.subject) {
-		return nil, status.Error(codes.PermissionDenied, "Permission 'iam.serviceAccounts.getAccessToken' denied on resource (or it may not exist).")
+		return nil, status.Error(codes.PermissionDenied,
+			"Permission 'iam.serviceAccounts.getAccessToken' denied on resource (or it may not exist).")
 	}
 	if _, ok := s.opts.ServiceAccounts[email]; !ok {
-		return nil, status.Error(codes.PermissionDenied, "Permission 'iam.serviceAccounts.getAccessToken' denied on resource (or it may not exist).")
+		return nil, status.Error(codes.PermissionDenied,
+			"Permission 'iam.serviceAccounts.getAccessToken' denied on resource (or it may not exist).")
 	}
 	if len(req.GetDelegates()) != 0 {
 		return nil, status.Error(codes.PermissionDenied, "no delegation chain is configured")
@@ -111,14 +119,16 @@ func (c *credentialsService) rest(w http.ResponseWriter, r *http.Request) {
 		Lifetime  string   `json:"lifetime"`
 	}
 	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
-		(&apiError{Code: http.StatusBadRequest, Reason: "badRequest", Message: "Invalid JSON payload received.", Status: "INVALID_ARGUMENT"}).write(w)
+		(&apiError{Code: http.StatusBadRequest, Reason: "badRequest", Message: "Invalid JSON payload received.",
+			Status: "INVALID_ARGUMENT"}).write(w)
 		return
 	}
 	req := &credentialspb.GenerateAccessTokenRequest{Name: name, Scope: body.Scope, Delegates: body.Delegates}
 	if body.Lifetime != "" {
 		d, err := time.ParseDuration(body.Lifetime)
 		if err != nil {
-			(&apiError{Code: http.StatusBadRequest, Reason: "badRequest", Message: fmt.Sprintf("Invalid value at 'lifetime': %q", body.Lifetime), Status: "INVALID_ARGUMENT"}).write(w)
+			(&apiError{Code: http.StatusBadRequest, Reason: "badRequest",
+				Message: fmt.Sprintf("Invalid value at 'lifetime': %q", body.Lifetime), Status: "INVALID_ARGUMENT"}).write(w)
 			return
 		}
 		req.Lifetime = durationpb.New(d)

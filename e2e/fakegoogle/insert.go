@@ -14,7 +14,8 @@ func (s *Server) insert(project string) handler {
 	return func(c *call) (object, *apiError) { return s.insertJob(c, project, c.body) }
 }
 
-// uploadInsert is jobs.insert on the upload path: the job is the first part of a multipart body. What it holds is run, as at Google.
+// uploadInsert is jobs.insert on the upload path: the job is the first part of a multipart body.
+// What it holds is run, as at Google.
 func (s *Server) uploadInsert(project string) handler {
 	return func(c *call) (object, *apiError) {
 		mediaType, params, err := mime.ParseMediaType(c.Header.Get("Content-Type"))
@@ -79,7 +80,8 @@ func (s *Server) insertJob(c *call, project string, body []byte) (object, *apiEr
 		return s.dryInsert(c, project, q, sql, config)
 	}
 	if !c.may.CreateJobs {
-		return nil, errDenied("Access Denied: Project " + project + ": User does not have bigquery.jobs.create permission in project " + project + ".")
+		return nil, errDenied("Access Denied: Project " + project + ": User does not have bigquery.jobs.create permission in project " +
+			project + ".")
 	}
 	id := newJobID()
 	if r := b.JobReference; r != nil {
@@ -145,14 +147,16 @@ func (s *Server) dryQuery(c *call, project string, b queryBody, sql string) (obj
 		return nil, apiErr
 	}
 	return object{
-		{"kind", "bigquery#queryResponse"}, {"schema", schemaJSON(est.Schema)}, {"jobReference", object{{"projectId", project}, {"location", s.Location()}}},
+		{"kind", "bigquery#queryResponse"}, {"schema", schemaJSON(est.Schema)},
+		{"jobReference", object{{"projectId", project}, {"location", s.Location()}}},
 		{"totalBytesProcessed", int64Text(est.processed)}, {"jobComplete", true}, {"cacheHit", false},
 	}, nil
 }
 
 func (s *Server) dry(c *call, project string, b queryBody, sql string) (estimate, *apiError) {
 	if !c.may.DryRun && !c.may.CreateJobs {
-		return estimate{}, errDenied("Access Denied: Project " + project + ": User does not have bigquery.jobs.create permission in project " + project + ".")
+		return estimate{}, errDenied("Access Denied: Project " + project + ": User does not have bigquery.jobs.create permission in " +
+			"project " + project + ".")
 	}
 	est, err := s.estimate(c.Context(), b.statement(project, sql))
 	if err != nil {

@@ -48,7 +48,8 @@ func (s *Server) deleteJob(project, id string) handler {
 }
 
 // listed are the members of a job in a list of jobs.
-var listed = []string{"id", "kind", "jobReference", "state", "statistics", "configuration", "status", "user_email", "principal_subject", "errorResult"}
+var listed = []string{"id", "kind", "jobReference", "state", "statistics", "configuration", "status", "user_email", "principal_subject",
+	"errorResult"}
 
 // listJobs is jobs.list. projection is "minimal" where it is not given: "Does not include the job
 // configuration".
@@ -56,7 +57,8 @@ func (s *Server) listJobs(project string) handler {
 	return func(c *call) (object, *apiError) {
 		all := c.query.Get("allUsers") == "true"
 		if all && !c.may.Metadata {
-			return nil, errDenied("Access Denied: Project " + project + ": User does not have bigquery.jobs.listAll permission in project " + project + ".")
+			return nil, errDenied("Access Denied: Project " + project + ": User does not have bigquery.jobs.listAll permission in " +
+				"project " + project + ".")
 		}
 		s.mu.Lock()
 		jobs := slices.Collect(maps.Values(s.jobs))

@@ -8,7 +8,8 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 )
 
-// resource is the Job resource, with all that BigQuery tells: SQL, plan with literals, who ran it, where the rows are.
+// resource is the Job resource, with all that BigQuery tells: SQL, plan with literals, who ran it,
+// where the rows are.
 func (j *job) resource() object {
 	state := j.state()
 	res, hit, fail := j.outcome()
@@ -59,7 +60,8 @@ func (r *result) cost(hit bool) int64 {
 	return r.billed
 }
 
-// withDestination puts destinationTable into configuration.query, as BigQuery does once it is known.
+// withDestination puts destinationTable into configuration.query, as BigQuery does once it is
+// known.
 func withDestination(config object, t bigquery.TableID) object {
 	q, ok := config.get("query").(object)
 	if !ok {
@@ -69,9 +71,9 @@ func withDestination(config object, t bigquery.TableID) object {
 }
 
 // asTold is a job's configuration as BigQuery tells it: with members that the client left out
-// ("priority": "INTERACTIVE", "writeDisposition": "WRITE_TRUNCATE" stand in all recordings, older ones
-// have createDisposition too), and without empty arrays, so that of a parameter which is one nothing
-// but its name and type is left.
+// ("priority": "INTERACTIVE", "writeDisposition": "WRITE_TRUNCATE" stand in all recordings, older
+// ones have createDisposition too), and without empty arrays, so that of a parameter which is one
+// nothing but its name and type is left.
 func asTold(config object) object {
 	q, ok := config.get("query").(object)
 	if !ok {

@@ -49,7 +49,8 @@ func newJobID() string { return "job_" + rand.Text() }
 // newJob registers a job and starts it. A job id is good once, whoever used it.
 func (s *Server) newJob(account, project, id string, body queryBody, sql string, config object, d directives) (*job, *apiError) {
 	if !validID(id) {
-		return nil, errInvalid(fmt.Sprintf("Invalid job ID %q: Job IDs must be alphanumeric (plus underscores and dashes) and must be at most 1024 characters long.", id))
+		return nil, errInvalid(fmt.Sprintf("Invalid job ID %q: Job IDs must be alphanumeric (plus underscores and dashes) and must be at "+
+			"most 1024 characters long.", id))
 	}
 	delay := d.delay
 	if delay < 0 {
@@ -57,14 +58,16 @@ func (s *Server) newJob(account, project, id string, body queryBody, sql string,
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	j := &job{
-		project: project, id: id, location: s.Location(), account: account, body: body, sql: sql, config: config, directives: d, delay: delay, created: time.Now(),
+		project: project, id: id, location: s.Location(), account: account, body: body, sql: sql, config: config, directives: d,
+		delay: delay, created: time.Now(),
 		cancelled: make(chan struct{}), done: make(chan struct{}), cancel: cancel,
 	}
 	s.mu.Lock()
 	if _, taken := s.jobs[jobKey(project, id)]; taken {
 		s.mu.Unlock()
 		cancel()
-		return nil, &apiError{Code: 409, Reason: "duplicate", Message: fmt.Sprintf("Already Exists: Job %s:%s.%s", project, s.Location(), id)}
+		return nil, &apiError{Code: 409, Reason: "duplicate",
+			Message: fmt.Sprintf("Already Exists: Job %s:%s.%s", project, s.Location(), id)}
 	}
 	s.jobs[jobKey(project, id)] = j
 	s.started = append(s.started, j)
@@ -198,14 +201,17 @@ func (s *Server) execute(ctx context.Context, j *job) (*result, bool, error) {
 		if len(cost.Tables) > 0 {
 			name = tableText(cost.Tables[0])
 		}
-		return nil, false, errDenied(fmt.Sprintf("Access Denied: Table %s: User does not have permission to query table %s, or perhaps it does not exist.", name, name))
+		return nil, false, errDenied(fmt.Sprintf("Access Denied: Table %s: User does not have permission to query table %s, or perhaps "+
+			"it does not exist.", name, name))
 	}
 	if limit := int64(j.body.MaximumBytesBilled); limit > 0 && cost.billed > limit {
-		return nil, false, &apiError{Code: 400, Reason: "bytesBilledLimitExceeded", Message: fmt.Sprintf("Query exceeded limit for bytes billed: %d. %d or higher required.", limit, cost.billed)}
+		return nil, false, &apiError{Code: 400, Reason: "bytesBilledLimitExceeded",
+			Message: fmt.Sprintf("Query exceeded limit for bytes billed: %d. %d or higher required.", limit, cost.billed)}
 	}
 	version := s.version.Load()
 	key := strings.Join([]string{j.account, st.Project, st.Dataset, st.SQL, int64Text(version)}, "\x00")
-	useCache := (j.body.UseQueryCache == nil || *j.body.UseQueryCache || s.cacheAlways.Load()) && j.body.DestinationTable == nil && cost.StatementType == "SELECT" &&
+	useCache := (j.body.UseQueryCache == nil || *j.body.UseQueryCache || s.cacheAlways.Load()) && j.body.DestinationTable == nil &&
+		cost.StatementType == "SELECT" &&
 		!cost.Metadata // "INFORMATION_SCHEMA queries are not cached" (information-schema-intro)
 	if useCache {
 		s.mu.Lock()
@@ -229,7 +235,8 @@ func (s *Server) execute(ctx context.Context, j *job) (*result, bool, error) {
 	if len(cost.Tables) > 0 {
 		ran.Tables, ran.Views = cost.Tables, cost.Views
 	}
-	res := &result{Result: ran, rows: ran.Rows, account: j.account, directives: j.directives, created: time.Now(), bytes: cost.processed, billed: cost.billed}
+	res := &result{Result: ran, rows: ran.Rows, account: j.account, directives: j.directives, created: time.Now(), bytes: cost.processed,
+		billed: cost.billed}
 	if d := j.body.DestinationTable; d != nil {
 		if err := s.writeDestination(ctx, st, j.body); err != nil {
 			return nil, false, err
@@ -338,7 +345,8 @@ func (s *Server) findJob(c *call, project, id string) (*job, *apiError) {
 		return nil, errNotFound(fmt.Sprintf("Not found: Job %s:%s", project, id))
 	}
 	if j.account != c.account && !c.may.Metadata {
-		return nil, errDenied(fmt.Sprintf("Access Denied: Job %s:%s.%s: Permission bigquery.jobs.get denied on job %s:%s.%s (or it may not exist).", project, j.location, id, project, j.location, id))
+		return nil, errDenied(fmt.Sprintf("Access Denied: Job %s:%s.%s: Permission bigquery.jobs.get denied on job %s:%s.%s (or it may "+
+			"not exist).", project, j.location, id, project, j.location, id))
 	}
 	return j, nil
 }

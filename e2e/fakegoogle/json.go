@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// object is a JSON object that keeps its order. Values are string, bool, nil, json.Number, object, []any, or a *page of rows.
+// object is a JSON object that keeps its order. Values are string, bool, nil, json.Number, object,
+// []any, or a *page of rows.
 type object []member
 
 type member struct {
@@ -43,7 +44,8 @@ func (o object) encode(pretty bool) []byte {
 	return b.Bytes()
 }
 
-// writeValue streams a value, rows included, compact or with two spaces a level as Google's prettyPrint does.
+// writeValue streams a value, rows included, compact or with two spaces a level as Google's
+// prettyPrint does.
 func writeValue(w io.Writer, v any, depth int, pretty bool) error {
 	newline := func(d int) string {
 		if !pretty {
@@ -116,7 +118,8 @@ func quote(s string) string {
 	return string(b)
 }
 
-// fromJSON turns decoded JSON into an object tree, so that what a client sent can be echoed. Key order of the request is not kept: sorted.
+// fromJSON turns decoded JSON into an object tree, so that what a client sent can be echoed. Key
+// order of the request is not kept: sorted.
 func fromJSON(v any) any {
 	switch x := v.(type) {
 	case map[string]any:

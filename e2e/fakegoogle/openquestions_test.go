@@ -18,10 +18,11 @@ var openQuestions = []struct {
 	{"doubled-names", "a A_2 a_1 a_3", func(a *upstreamAPI) string {
 		return namesOf(a.query("SELECT 1 AS a, 2 AS A, 3 AS a_1, 4 AS a", nil))
 	}},
-	{"information-schema-columns", "21 columns, async_generation_status RECORD{blocking_error}, data_policies RECORD{name}", func(a *upstreamAPI) string {
-		r := a.dry("SELECT * FROM `bigquery-public-data`.samples.INFORMATION_SCHEMA.COLUMNS")
-		return describeColumns(inside(r, "statistics", "query", "schema", "fields"))
-	}},
+	{"information-schema-columns", "21 columns, async_generation_status RECORD{blocking_error}, data_policies RECORD{name}",
+		func(a *upstreamAPI) string {
+			r := a.dry("SELECT * FROM `bigquery-public-data`.samples.INFORMATION_SCHEMA.COLUMNS")
+			return describeColumns(inside(r, "statistics", "query", "schema", "fields"))
+		}},
 	{"information-schema-references", "none", func(a *upstreamAPI) string {
 		return referenced(a.dry("SELECT table_name FROM `bigquery-public-data`.samples.INFORMATION_SCHEMA.TABLES"))
 	}},
@@ -33,11 +34,13 @@ var openQuestions = []struct {
 		return names[0] + " to " + names[len(names)-1]
 	}},
 	{"many-tables", "60 tables", func(a *upstreamAPI) string {
-		list, _ := inside(a.dry("SELECT stn FROM `bigquery-public-data.noaa_gsod.gsod*`"), "statistics", "query", "referencedTables").([]any)
+		list, _ := inside(a.dry("SELECT stn FROM `bigquery-public-data.noaa_gsod.gsod*`"), "statistics", "query",
+			"referencedTables").([]any)
 		return fmt.Sprint(len(list), " tables")
 	}},
 	{"system-time-references", "shakespeare", func(a *upstreamAPI) string {
-		return referenced(a.dry("SELECT word FROM `bigquery-public-data`.samples.shakespeare FOR SYSTEM_TIME AS OF TIMESTAMP_SUB(CURRENT_TIMESTAMP(), INTERVAL 1 HOUR)"))
+		return referenced(a.dry("SELECT word FROM `bigquery-public-data`.samples.shakespeare FOR SYSTEM_TIME AS OF " +
+			"TIMESTAMP_SUB(CURRENT_TIMESTAMP(), INTERVAL 1 HOUR)"))
 	}},
 	{"cached-references", "cacheHit true, references none", func(a *upstreamAPI) string {
 		const sql = "SELECT COUNT(*) AS n FROM `bigquery-public-data`.samples.shakespeare"
@@ -55,7 +58,8 @@ var openQuestions = []struct {
 		id, _ := inside(r, "jobReference", "jobId").(string)
 		at, _ := inside(r, "jobReference", "location").(string)
 		return fmt.Sprintf("PROJECT:LOCATION.ID %d, PROJECT:ID %d",
-			a.do("GET", "/projects/PROJECT/jobs/PROJECT:"+at+"."+id, nil).status, a.do("GET", "/projects/PROJECT/jobs/PROJECT:"+id, nil).status)
+			a.do("GET", "/projects/PROJECT/jobs/PROJECT:"+at+"."+id, nil).status,
+			a.do("GET", "/projects/PROJECT/jobs/PROJECT:"+id, nil).status)
 	}},
 	{"case-of-a-location", "200", func(a *upstreamAPI) string {
 		r := a.query("SELECT 8 AS x", map[string]any{"jobCreationMode": "JOB_CREATION_REQUIRED"})

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// TestMain lets the test binary be run as a process that starts both engines and waits to be killed.
+// TestMain lets the test binary be run as a process that starts both engines and waits to be
+// killed.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("FAKEGOOGLE_ORPHANS"); dir != "" {
 		ctx := context.Background()

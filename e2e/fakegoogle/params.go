@@ -39,7 +39,8 @@ var scalarTypes = map[string]string{
 
 var digits = regexp.MustCompile(`^-?\d{1,18}$`)
 
-// bindParameters writes parameter values into the SQL as typed literals, which is all that the engines behind need to understand.
+// bindParameters writes parameter values into the SQL as typed literals, which is all that the
+// engines behind need to understand.
 func bindParameters(sql, mode string, params []queryParameter) (string, *apiError) {
 	if len(params) == 0 {
 		return sql, nil
@@ -87,9 +88,9 @@ func bindParameters(sql, mode string, params []queryParameter) (string, *apiErro
 	return b.String(), nil
 }
 
-// parameterName reads the name of a parameter behind its @, and says where it ends. It is an identifier, which may be
-// quoted: "Query parameters … Follow the @ character with an identifier, such as @param_name."
-// https://cloud.google.com/bigquery/docs/parameterized-queries
+// parameterName reads the name of a parameter behind its @, and says where it ends. It is an
+// identifier, which may be quoted: "Query parameters … Follow the @ character with an identifier,
+// such as @param_name." https://cloud.google.com/bigquery/docs/parameterized-queries
 func parameterName(sql string, from int) (name string, end int) {
 	if from < len(sql) && sql[from] == '`' {
 		end = tokenEnd(sql, from)
@@ -248,8 +249,9 @@ func (f *flexInt) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// camelKeys turns snake_case keys into camelCase, as Google's JSON reader accepts both. Maps with the client's own keys (labels, structValues)
-// stay as they are. Where both spellings are given, camelCase wins.
+// camelKeys turns snake_case keys into camelCase, as Google's JSON reader accepts both. Maps with
+// the client's own keys (labels, structValues) stay as they are. Where both spellings are given,
+// camelCase wins.
 func camelKeys(v any, own bool) any {
 	switch x := v.(type) {
 	case map[string]any:
@@ -283,7 +285,8 @@ func camel(s string) string {
 	return strings.Join(parts, "")
 }
 
-// decodeBody reads a request body as Google does: unknown keys are ignored, snake_case works, the last of two equal keys wins.
+// decodeBody reads a request body as Google does: unknown keys are ignored, snake_case works, the
+// last of two equal keys wins.
 func decodeBody(body []byte, into any) (map[string]any, *apiError) {
 	var tree map[string]any
 	dec := json.NewDecoder(strings.NewReader(string(body)))

@@ -55,7 +55,8 @@ func (t *tableRefBody) project(def string) string {
 	return def
 }
 
-// statement is the SQL with its defaults; dataset_project_id and dataset_id of the connection properties move them, as at Google.
+// statement is the SQL with its defaults; dataset_project_id and dataset_id of the connection
+// properties move them, as at Google.
 func (b queryBody) statement(project, sql string) Statement {
 	st := Statement{SQL: sql, Project: project}
 	if d := b.DefaultDataset; d != nil {
@@ -77,7 +78,8 @@ func (b queryBody) statement(project, sql string) Statement {
 
 var dialect = regexp.MustCompile(`(?i)^\s*#(legacy|standard)SQL\b`)
 
-// prepare checks what Google checks before a job exists, and gives the SQL to run. useLegacySql is true where it is absent; a first line
+// prepare checks what Google checks before a job exists, and gives the SQL to run. useLegacySql is
+// true where it is absent; a first line
 // #standardSQL or #legacySQL overrides it.
 func (b queryBody) prepare() (string, directives, *apiError) {
 	if strings.TrimSpace(b.Query) == "" {
@@ -117,7 +119,8 @@ func (s *Server) query(project string) handler {
 			return s.dryQuery(c, project, b, sql)
 		}
 		if !c.may.CreateJobs {
-			return nil, errDenied("Access Denied: Project " + project + ": User does not have bigquery.jobs.create permission in project " + project + ".")
+			return nil, errDenied("Access Denied: Project " + project + ": User does not have bigquery.jobs.create permission in project " +
+				project + ".")
 		}
 		if b.Location != "" && !strings.EqualFold(b.Location, s.Location()) {
 			return nil, errNotFound("Not found: Dataset of the query was not found in location " + b.Location)
@@ -131,7 +134,8 @@ func (s *Server) query(project string) handler {
 			timeout = min(time.Duration(*b.TimeoutMs)*time.Millisecond, 200*time.Second)
 		}
 		if !j.wait(c.Context(), timeout) {
-			return append(object{{"kind", "bigquery#queryResponse"}, {"jobReference", j.reference()}, {"queryId", j.id}, {"jobComplete", false}}, j.times()...), nil
+			return append(object{{"kind", "bigquery#queryResponse"}, {"jobReference", j.reference()}, {"queryId", j.id},
+				{"jobComplete", false}}, j.times()...), nil
 		}
 		res, hit, fail := j.outcome()
 		if fail != nil {
@@ -168,7 +172,8 @@ func (s *Server) query(project string) handler {
 // configuration is the JobConfiguration that jobs.get shows for a jobs.query.
 func configuration(tree map[string]any, b queryBody) object {
 	q := object{}
-	for _, k := range []string{"query", "defaultDataset", "useLegacySql", "useQueryCache", "maximumBytesBilled", "queryParameters", "parameterMode", "connectionProperties"} {
+	for _, k := range []string{"query", "defaultDataset", "useLegacySql", "useQueryCache", "maximumBytesBilled", "queryParameters",
+		"parameterMode", "connectionProperties"} {
 		if v, ok := tree[k]; ok {
 			q = append(q, member{k, fromJSON(v)})
 		}
@@ -188,7 +193,8 @@ func (s *Server) getQueryResults(project, id string) handler {
 			return nil, apiErr
 		}
 		if j.account != c.account || !c.may.ReadRows {
-			return nil, errDenied("Access Denied: Table " + project + ":_anonymous: Permission bigquery.tables.getData denied (or it may not exist).")
+			return nil, errDenied("Access Denied: Table " + project + ":_anonymous: Permission bigquery.tables.getData denied (or it may " +
+				"not exist).")
 		}
 		maxResults, timeout, apiErr := c.pageParameters()
 		if apiErr != nil {
@@ -199,7 +205,8 @@ func (s *Server) getQueryResults(project, id string) handler {
 			return nil, apiErr
 		}
 		if !j.wait(c.Context(), timeout) {
-			return object{{"kind", "bigquery#getQueryResultsResponse"}, {"etag", etag(j.id)}, {"jobReference", j.reference()}, {"jobComplete", false}}, nil
+			return object{{"kind", "bigquery#getQueryResultsResponse"}, {"etag", etag(j.id)}, {"jobReference", j.reference()},
+				{"jobComplete", false}}, nil
 		}
 		res, hit, fail := j.outcome()
 		if fail != nil {

@@ -28,11 +28,15 @@ func TestNamesAndCells(t *testing.T) {
 		{"SELECT AS VALUE 7", "f0_", `{"f":[{"v":"7"}]}`},
 		{"SELECT STRUCT(1, 2 AS y)", "f0_", `{"f":[{"v":{"f":[{"v":"1"},{"v":"2"}]}}]}`},
 		{"SELECT [1, 2] AS a, CAST([] AS ARRAY<STRING>) AS e", "a e", `{"f":[{"v":[{"v":"1"},{"v":"2"}]},{"v":[]}]}`},
-		{"SELECT TRUE AS t, 1.5 AS f, NUMERIC '12.50' AS n, b'\\xff\\x00' AS b", "t f n b", `{"f":[{"v":"true"},{"v":"1.5"},{"v":"12.5"},{"v":"/wA="}]}`},
-		{"SELECT DATE '2024-01-02' AS d, DATETIME '2024-01-02 03:04:05' AS dt, TIME '03:04:05' AS tm", "d dt tm", `{"f":[{"v":"2024-01-02"},{"v":"2024-01-02T03:04:05"},{"v":"03:04:05"}]}`},
+		{"SELECT TRUE AS t, 1.5 AS f, NUMERIC '12.50' AS n, b'\\xff\\x00' AS b", "t f n b",
+			`{"f":[{"v":"true"},{"v":"1.5"},{"v":"12.5"},{"v":"/wA="}]}`},
+		{"SELECT DATE '2024-01-02' AS d, DATETIME '2024-01-02 03:04:05' AS dt, TIME '03:04:05' AS tm", "d dt tm",
+			`{"f":[{"v":"2024-01-02"},{"v":"2024-01-02T03:04:05"},{"v":"03:04:05"}]}`},
 		{"SELECT TIMESTAMP '2024-01-01 00:00:00.123456+00' AS ts", "ts", `{"f":[{"v":"1.704067200123456E9"}]}`},
-		{"SELECT c.id, o.id FROM crm.customers c JOIN crm.orders o ON o.customer_id = c.id ORDER BY o.id LIMIT 1", "id id_1", `{"f":[{"v":"1"},{"v":"1001"}]}`},
-		{"SELECT phones FROM crm.customers WHERE id = 21", "phones", `{"f":[{"v":[{"v":{"f":[{"v":"home"},{"v":null}]}},{"v":{"f":[{"v":"work"},{"v":"` + phoneOf21(t, s) + `"}]}}]}]}`},
+		{"SELECT c.id, o.id FROM crm.customers c JOIN crm.orders o ON o.customer_id = c.id ORDER BY o.id LIMIT 1", "id id_1",
+			`{"f":[{"v":"1"},{"v":"1001"}]}`},
+		{"SELECT phones FROM crm.customers WHERE id = 21", "phones",
+			`{"f":[{"v":[{"v":{"f":[{"v":"home"},{"v":null}]}},{"v":{"f":[{"v":"work"},{"v":"` + phoneOf21(t, s) + `"}]}}]}]}`},
 		{"SELECT `demo.crm.customers`.id FROM `demo.crm.customers` ORDER BY 1 LIMIT 1", "id", `{"f":[{"v":"1"}]}`},
 		{"FROM crm.customers |> WHERE id = 2 |> SELECT id, name AS who", "id who", `{"f":[{"v":"2"},{"v":"Boris Blumenthal"}]}`},
 	} {
@@ -111,10 +115,12 @@ func TestParameters(t *testing.T) {
 		t.Errorf("%d rows, want 2", n)
 	}
 	r = c.query("SELECT ? AS a, ? AS b", map[string]any{"parameterMode": "POSITIONAL", "queryParameters": []any{
-		map[string]any{"parameterType": map[string]any{"type": "ARRAY", "arrayType": map[string]any{"type": "INT64"}}, "parameterValue": map[string]any{"arrayValues": []any{map[string]any{"value": "4"}, map[string]any{"value": "5"}}}},
+		map[string]any{"parameterType": map[string]any{"type": "ARRAY", "arrayType": map[string]any{"type": "INT64"}},
+			"parameterValue": map[string]any{"arrayValues": []any{map[string]any{"value": "4"}, map[string]any{"value": "5"}}}},
 		map[string]any{"parameterType": map[string]any{"type": "BOOL"}, "parameterValue": map[string]any{"value": "true"}},
 	}})
-	if got := string(r.body); r.status != 200 || at(t, r.tree(t), "rows", 0, "f", 0, "v", 1, "v") != "5" || cell(t, r.tree(t), 0, 1) != "true" {
+	if got := string(r.body); r.status != 200 || at(t, r.tree(t), "rows", 0, "f", 0, "v", 1, "v") != "5" ||
+		cell(t, r.tree(t), 0, 1) != "true" {
 		t.Errorf("positional: %s", got)
 	}
 }
@@ -156,7 +162,8 @@ func TestErrorsAreGooglesAndCarryValues(t *testing.T) {
 	if r := c.results(id, nil); r.status != 400 || r.reason() != "invalidQuery" {
 		t.Errorf("getQueryResults: %d %s", r.status, r.body)
 	}
-	if r := c.do("GET", base+"/jobs/"+id, nil); r.status != 200 || at(t, r.tree(t), "status", "errorResult", "message") != "Bad int64 value: "+ssns[0] {
+	if r := c.do("GET", base+"/jobs/"+id, nil); r.status != 200 ||
+		at(t, r.tree(t), "status", "errorResult", "message") != "Bad int64 value: "+ssns[0] {
 		t.Errorf("jobs.get: %d %s", r.status, r.body)
 	}
 }
@@ -211,7 +218,8 @@ func TestAsyncJob(t *testing.T) {
 	if strings.Join(seen, " ") != "PENDING RUNNING DONE" {
 		t.Fatalf("states %v", seen)
 	}
-	// jobs.query tells that it is not complete when timeoutMs passes, and gives a reference to wait on.
+	// jobs.query tells that it is not complete when timeoutMs passes, and gives a reference to wait
+	// on.
 	r := c.query("SELECT 2 -- fake:delay=300ms", map[string]any{"timeoutMs": 20}).tree(t)
 	if r["jobComplete"] != false || r["schema"] != nil {
 		t.Fatalf("jobs.query: %v", r)
@@ -230,7 +238,8 @@ func TestCancel(t *testing.T) {
 	s := start(t)
 	c := as(t, s, reader)
 	c.insert("j", "SELECT 1 -- fake:delay=30s", false)
-	if r := c.do("POST", base+"/jobs/j/cancel", nil); r.status != 200 || at(t, r.tree(t), "job", "status", "errorResult", "reason") != "stopped" {
+	if r := c.do("POST", base+"/jobs/j/cancel", nil); r.status != 200 ||
+		at(t, r.tree(t), "job", "status", "errorResult", "reason") != "stopped" {
 		t.Fatalf("cancel: %d %s", r.status, r.body)
 	}
 	if r := as(t, s, other).do("POST", base+"/jobs/j/cancel", nil); r.status != 403 {
@@ -335,7 +344,8 @@ func TestDuplicateJobIDs(t *testing.T) {
 			t.Errorf("%s: %d %s", who, r.status, r.body)
 		}
 	}
-	if err := s.PlantJob(t.Context(), PlantedJob{Account: reader, JobID: "old", SQL: "SELECT ssn FROM crm.customers", RequestID: "r-1", Labels: map[string]string{"team": "x"}}); err != nil {
+	if err := s.PlantJob(t.Context(), PlantedJob{Account: reader, JobID: "old", SQL: "SELECT ssn FROM crm.customers", RequestID: "r-1",
+		Labels: map[string]string{"team": "x"}}); err != nil {
 		t.Fatal(err)
 	}
 	if r := c.insert("old", "SELECT 1", false); r.status != 409 {
@@ -351,7 +361,8 @@ func TestDuplicateJobIDs(t *testing.T) {
 		t.Errorf("planted job: %v", job)
 	}
 	for _, bad := range []string{"a b", "ä", ""} {
-		body := map[string]any{"jobReference": map[string]any{"jobId": bad}, "configuration": map[string]any{"query": map[string]any{"query": "SELECT 1", "useLegacySql": false}}}
+		body := map[string]any{"jobReference": map[string]any{"jobId": bad},
+			"configuration": map[string]any{"query": map[string]any{"query": "SELECT 1", "useLegacySql": false}}}
 		r := c.do("POST", base+"/jobs", body)
 		if want := map[bool]int{true: 200, false: 400}[bad == ""]; r.status != want {
 			t.Errorf("job id %q: %d", bad, r.status)
@@ -400,7 +411,8 @@ func TestCacheSharesTheResultTable(t *testing.T) {
 		t.Fatal("the cache was shared between accounts")
 	}
 	d, tab, _ := strings.Cut(first, ".")
-	if r := c.do("GET", base+"/datasets/"+d+"/tables/"+tab+"/data?maxResults=2", nil); r.status != 200 || r.tree(t)["schema"] != nil || len(at(t, r.tree(t), "rows").([]any)) != 2 {
+	if r := c.do("GET", base+"/datasets/"+d+"/tables/"+tab+"/data?maxResults=2", nil); r.status != 200 || r.tree(t)["schema"] != nil ||
+		len(at(t, r.tree(t), "rows").([]any)) != 2 {
 		t.Fatalf("tabledata.list of a result: %d %s", r.status, r.body)
 	}
 	if r := o.do("GET", base+"/datasets/"+d+"/tables/"+tab+"/data", nil); r.status != 403 {
@@ -444,7 +456,8 @@ func TestDryRun(t *testing.T) {
 		t.Errorf("totalBytesProcessed %d", n)
 	}
 	before := len(s.jobs)
-	if r := c.insert("", "DROP TABLE crm.orders", true); r.status != 200 || at(t, r.tree(t), "statistics", "query", "statementType") != "DROP_TABLE" {
+	if r := c.insert("", "DROP TABLE crm.orders", true); r.status != 200 ||
+		at(t, r.tree(t), "statistics", "query", "statementType") != "DROP_TABLE" {
 		t.Errorf("dry DROP: %d %s", r.status, r.body)
 	}
 	if r := as(t, s, reader).query("SELECT COUNT(*) FROM crm.orders", nil); cell(t, r.tree(t), 0, 0) != "40" {
@@ -464,7 +477,8 @@ func TestMaximumBytesBilled(t *testing.T) {
 	c := as(t, s, reader)
 	const sql = "SELECT COUNT(*) FROM crm.events"
 	r := c.query(sql, map[string]any{"maximumBytesBilled": "1000"})
-	if r.status != 400 || r.reason() != "bytesBilledLimitExceeded" || !strings.Contains(string(r.body), "limit for bytes billed: 1000. 5368709120 or higher required") {
+	if r.status != 400 || r.reason() != "bytesBilledLimitExceeded" ||
+		!strings.Contains(string(r.body), "limit for bytes billed: 1000. 5368709120 or higher required") {
 		t.Fatalf("%d %s", r.status, r.body)
 	}
 	if r := c.query(sql, map[string]any{"maximumBytesBilled": "5368709120"}); r.status != 200 {
@@ -480,7 +494,8 @@ func TestStatisticsLeakAsGooglesDo(t *testing.T) {
 	r := c.do("GET", base+"/jobs/j", nil)
 	tree := r.tree(t)
 	plan, _ := json.Marshal(at(t, tree, "statistics", "query", "queryPlan"))
-	if !bytes.Contains(plan, []byte("111-22-3333")) || at(t, tree, "user_email") != reader || at(t, tree, "statistics", "query", "timeline") == nil {
+	if !bytes.Contains(plan, []byte("111-22-3333")) || at(t, tree, "user_email") != reader ||
+		at(t, tree, "statistics", "query", "timeline") == nil {
 		t.Fatalf("%s", r.body)
 	}
 }
@@ -550,7 +565,8 @@ func TestLargeResultsStallAndDie(t *testing.T) {
 	if err := json.Unmarshal(big.body, &tree); err != nil {
 		t.Fatal(err)
 	}
-	if tree.TotalRows != "120000" || len(tree.Rows) != 120000 || string(tree.Rows[0]) != string(tree.Rows[24]) || string(tree.Rows[0]) == string(tree.Rows[1]) {
+	if tree.TotalRows != "120000" || len(tree.Rows) != 120000 || string(tree.Rows[0]) != string(tree.Rows[24]) ||
+		string(tree.Rows[0]) == string(tree.Rows[1]) {
 		t.Fatalf("totalRows %s, %d rows", tree.TotalRows, len(tree.Rows))
 	}
 	// die: the body breaks off and the client can tell.

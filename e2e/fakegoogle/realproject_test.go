@@ -87,9 +87,12 @@ func standIn(t testing.TB) *upstreamAPI {
 	for year := 1929; year < 1989; year++ {
 		fmt.Fprintf(&years, "CREATE TABLE `bigquery-public-data`.noaa_gsod.gsod%d (stn STRING);", year)
 	}
-	if err := s.Seed(t.Context(), "CREATE SCHEMA `bigquery-public-data`.noaa_gsod;"+years.String()+"CREATE SCHEMA `bigquery-public-data`.samples;"+
-		"CREATE TABLE `bigquery-public-data`.samples.shakespeare (word STRING NOT NULL, word_count INT64 NOT NULL, corpus STRING NOT NULL, corpus_date INT64 NOT NULL);"+
-		"INSERT INTO `bigquery-public-data`.samples.shakespeare VALUES ('LVII', 1, 'sonnets', 0), ('augurs', 1, 'sonnets', 0), (\"dimm'd\", 1, 'sonnets', 0);"); err != nil {
+	if err := s.Seed(t.Context(),
+		"CREATE SCHEMA `bigquery-public-data`.noaa_gsod;"+years.String()+"CREATE SCHEMA `bigquery-public-data`.samples;"+
+			"CREATE TABLE `bigquery-public-data`.samples.shakespeare (word STRING NOT NULL, word_count INT64 NOT NULL, corpus STRING NOT "+
+			"NULL, corpus_date INT64 NOT NULL);"+
+			"INSERT INTO `bigquery-public-data`.samples.shakespeare VALUES ('LVII', 1, 'sonnets', 0), ('augurs', 1, 'sonnets', 0), "+
+			"(\"dimm'd\", 1, 'sonnets', 0);"); err != nil {
 		t.Fatal(err)
 	}
 	c := as(t, s, all)
@@ -116,7 +119,8 @@ func google(t testing.TB) *upstreamAPI {
 		t.Fatalf("%s is set, and the application default credentials give no token: %v", realProject, err)
 	}
 	client := &http.Client{Timeout: 2 * time.Minute}
-	return &upstreamAPI{t: t, name: "Google", project: project, base: "https://bigquery.googleapis.com", jobs: "bqgate_conformance_" + newJobID()[4:12] + "_",
+	return &upstreamAPI{t: t, name: "Google", project: project, base: "https://bigquery.googleapis.com",
+		jobs: "bqgate_conformance_" + newJobID()[4:12] + "_",
 		send: func(r *http.Request) (*http.Response, error) {
 			token, err := creds.Token(r.Context())
 			if err != nil {

@@ -23,7 +23,8 @@ type Request struct {
 	Header  http.Header `json:"header"`
 	Trailer http.Header `json:"trailer,omitempty"`
 	Body    string      `json:"body"`
-	// Account is the e-mail of the service account (or the subject) whose token the request carried; empty if none was valid.
+	// Account is the e-mail of the service account (or the subject) whose token the request
+	// carried; empty if none was valid.
 	Account string `json:"account"`
 	Status  int    `json:"status"`          // of the answer; 0 while it is being made
 	Fault   string `json:"fault,omitempty"` // the name of the fault that it met, see Fault

@@ -15,8 +15,9 @@ type remembering struct {
 	catalog *Catalog
 }
 
-// Remember wraps an engine for measurements of what stands in front of it: an upstream that answers at once and always the same. Only a statement that reads is
-// remembered; after one that may have changed something, everything is forgotten. It takes the engine over.
+// Remember wraps an engine for measurements of what stands in front of it: an upstream that answers
+// at once and always the same. Only a statement that reads is remembered; after one that may have
+// changed something, everything is forgotten. It takes the engine over.
 func Remember(e Engine) Engine {
 	r := &remembering{Engine: e}
 	r.forget()
@@ -39,7 +40,8 @@ func (r *remembering) Dry(ctx context.Context, s Statement) (*Result, error) {
 }
 
 // ask hands out copies: the stand-in completes the answer for each job.
-func (r *remembering) ask(ctx context.Context, s Statement, kept func() map[Statement]*Result, run func(context.Context, Statement) (*Result, error)) (*Result, error) {
+func (r *remembering) ask(ctx context.Context, s Statement, kept func() map[Statement]*Result,
+	run func(context.Context, Statement) (*Result, error)) (*Result, error) {
 	r.mu.Lock()
 	known := kept()[s]
 	r.mu.Unlock()

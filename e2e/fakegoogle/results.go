@@ -121,7 +121,8 @@ func encodeCell(b *bytes.Buffer, cell any, f bigquery.Field, format timestampFor
 	b.WriteByte('}')
 }
 
-// formatTimestamp writes microseconds since the epoch as Google writes a TIMESTAMP cell; floats as 1.7040672E9, exactly.
+// formatTimestamp writes microseconds since the epoch as Google writes a TIMESTAMP cell; floats as
+// 1.7040672E9, exactly.
 func formatTimestamp(micros string, format timestampFormat) string {
 	n, err := strconv.ParseInt(micros, 10, 64)
 	if err != nil || format == "INT64" {
@@ -177,7 +178,8 @@ func (r *result) window(start int64, maxResults *uint32, format timestampFormat)
 
 var errCut = errors.New("cut off by -- fake:die")
 
-// writeTo streams the rows. Generated rows come out of one prepared block, so that a large download costs the stand-in little.
+// writeTo streams the rows. Generated rows come out of one prepared block, so that a large download
+// costs the stand-in little.
 func (p *page) writeTo(w io.Writer, depth int, pretty bool) error {
 	n := p.end - p.start
 	if n == 0 {

@@ -94,7 +94,8 @@ func (c *call) read() *apiError {
 	return nil
 }
 
-// write sends an answer: projected, compressed if asked, with noise if switched on; faults of the page's directives happen here.
+// write sends an answer: projected, compressed if asked, with noise if switched on; faults of the
+// page's directives happen here.
 func (s *Server) write(w http.ResponseWriter, r *http.Request, answer object, mask fieldMask, pretty bool) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json; charset=UTF-8")
@@ -136,7 +137,8 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, answer object, ma
 	out, closer = wrapped(w, r, out, closer)
 	w.WriteHeader(http.StatusOK)
 	if err := writeValue(out, mask.project(answer), 0, pretty); err != nil {
-		// The client went away, or `-- fake:die` asked for it. The gzip stream stays open, so that the body does not look whole.
+		// The client went away, or `-- fake:die` asked for it. The gzip stream stays open, so that
+		// the body does not look whole.
 		panic(http.ErrAbortHandler)
 	}
 	if pretty {
@@ -162,7 +164,8 @@ func acceptsGzip(r *http.Request) bool {
 	return false
 }
 
-// noiseFor gathers texts out of the rows of an answer, so that a leak by header or trailer would show a real value.
+// noiseFor gathers texts out of the rows of an answer, so that a leak by header or trailer would
+// show a real value.
 func (s *Server) noiseFor(rows *page) string {
 	if rows == nil {
 		return textsOf(nil)

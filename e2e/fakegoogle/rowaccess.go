@@ -9,18 +9,22 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 )
 
-// rowAccessPolicy is a policy as it was made. Queries read all rows whatever it says: an account that sees everything is the worst case for those who share it.
+// rowAccessPolicy is a policy as it was made. Queries read all rows whatever it says: an account
+// that sees everything is the worst case for those who share it.
 type rowAccessPolicy struct {
 	id        string
 	predicate string
 }
 
 var (
-	createRowAccess = regexp.MustCompile("(?is)^(?:--[^\\n]*\\n\\s*)*CREATE(?:\\s+OR\\s+REPLACE)?\\s+ROW\\s+ACCESS\\s+POLICY\\s+(\\w+)\\s+ON\\s+`?([\\w.*-]+)`?\\s+GRANT\\s+TO\\s*\\([^()]*\\)\\s*FILTER\\s+USING\\s*\\((.*)\\)$")
-	dropRowAccess   = regexp.MustCompile("(?is)^(?:--[^\\n]*\\n\\s*)*DROP\\s+ALL\\s+ROW\\s+ACCESS\\s+POLICIES\\s+ON\\s+`?([\\w.-]+)`?$")
+	createRowAccess = regexp.MustCompile(
+		"(?is)^(?:--[^\\n]*\\n\\s*)*CREATE(?:\\s+OR\\s+REPLACE)?\\s+ROW\\s+ACCESS\\s+POLICY\\s+(\\w+)\\s+ON\\s+`?([\\w.*-]+)`?" +
+			"\\s+GRANT\\s+TO\\s*\\([^()]*\\)\\s*FILTER\\s+USING\\s*\\((.*)\\)$")
+	dropRowAccess = regexp.MustCompile("(?is)^(?:--[^\\n]*\\n\\s*)*DROP\\s+ALL\\s+ROW\\s+ACCESS\\s+POLICIES\\s+ON\\s+`?([\\w.-]+)`?$")
 )
 
-// makeRowAccessPolicy runs a statement of a seed that is about row access policies; done is false for any other.
+// makeRowAccessPolicy runs a statement of a seed that is about row access policies; done is false
+// for any other.
 func (s *Server) makeRowAccessPolicy(ctx context.Context, sql string) (done bool, err error) {
 	create, drop := createRowAccess.FindStringSubmatch(sql), dropRowAccess.FindStringSubmatch(sql)
 	if create == nil && drop == nil {
@@ -70,7 +74,8 @@ func (s *Server) WithholdRowAccess(on bool) {
 	s.withheld = on
 }
 
-// listRowAccessPolicies is rowAccessPolicies.list. As at Google, a table without policies is answered with an empty object, and the page's size is pageSize.
+// listRowAccessPolicies is rowAccessPolicies.list. As at Google, a table without policies is
+// answered with an empty object, and the page's size is pageSize.
 func (s *Server) listRowAccessPolicies(project, dataset, table string) handler {
 	return func(c *call) (object, *apiError) {
 		id := bigquery.TableID{Project: project, Dataset: dataset, Table: table}
@@ -78,7 +83,8 @@ func (s *Server) listRowAccessPolicies(project, dataset, table string) handler {
 		policies, withheld := s.rowAccess[id.String()], s.withheld
 		s.mu.Unlock()
 		if !c.may.RowAccess || withheld {
-			return nil, errDenied("Access Denied: Table " + tableText(id) + ": Permission bigquery.rowAccessPolicies.list denied on table " + tableText(id) + " (or it may not exist).")
+			return nil, errDenied("Access Denied: Table " + tableText(id) + ": Permission bigquery.rowAccessPolicies.list denied on " +
+				"table " + tableText(id) + " (or it may not exist).")
 		}
 		cat, err := s.engine.Catalog(c.Context())
 		if err != nil {
@@ -95,7 +101,8 @@ func (s *Server) listRowAccessPolicies(project, dataset, table string) handler {
 		for _, p := range policies {
 			list = append(list, object{
 				{"etag", etag(p.id + p.predicate)},
-				{"rowAccessPolicyReference", object{{"projectId", project}, {"datasetId", dataset}, {"tableId", table}, {"policyId", p.id}}},
+				{"rowAccessPolicyReference",
+					object{{"projectId", project}, {"datasetId", dataset}, {"tableId", table}, {"policyId", p.id}}},
 				{"filterPredicate", p.predicate}, {"creationTime", "2026-11-01T00:00:00Z"}, {"lastModifiedTime", "2026-11-01T00:00:00Z"},
 			})
 		}

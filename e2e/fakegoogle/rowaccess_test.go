@@ -11,7 +11,8 @@ func TestRowAccessPolicies(t *testing.T) {
 	s := start(t)
 	seed := func(sql string) error { return s.Seed(context.Background(), sql) }
 	for _, sql := range []string{
-		"-- who sees what\nCREATE ROW ACCESS POLICY north ON crm.orders GRANT TO (\"group:a@demo.example\", \"user:b@demo.example\") FILTER USING (status = 'a)b' AND (id > 1));",
+		"-- who sees what\nCREATE ROW ACCESS POLICY north ON crm.orders GRANT TO (\"group:a@demo.example\", \"user:b@demo.example\") " +
+			"FILTER USING (status = 'a)b' AND (id > 1));",
 		"CREATE OR REPLACE ROW ACCESS POLICY south ON `demo.crm.orders` GRANT TO (\"domain:demo.example\") FILTER USING (TRUE)",
 		"CREATE OR REPLACE ROW ACCESS POLICY south ON crm.orders GRANT TO (\"domain:demo.example\") FILTER USING (FALSE)",
 		"CREATE VIEW crm.some_orders AS SELECT id FROM demo.crm.orders",
@@ -42,7 +43,8 @@ func TestRowAccessPolicies(t *testing.T) {
 	token, _ := first["nextPageToken"].(string)
 	next := url.QueryEscape(token)
 	second := list(inspect, "orders", "?pageSize=1&pageToken="+next).tree(t)
-	if got := at(t, second, "rowAccessPolicies", 0, "rowAccessPolicyReference", "policyId"); got != "south" || second["nextPageToken"] != nil {
+	if got := at(t, second, "rowAccessPolicies", 0, "rowAccessPolicyReference", "policyId"); got != "south" ||
+		second["nextPageToken"] != nil {
 		t.Errorf("page 2: %v", second)
 	}
 	if both := list(inspect, "orders", "").tree(t)["rowAccessPolicies"].([]any); len(both) != 2 {
@@ -55,8 +57,10 @@ func TestRowAccessPolicies(t *testing.T) {
 		account, table, query string
 		status                int
 	}{
-		"an account without the permission": {reader, "orders", "", 403}, "nobody": {nobody, "orders", "", 403}, "no table": {inspect, "nothing", "", 404}, "a view": {inspect, "some_orders", "", 400},
-		"the other methods' parameter": {inspect, "orders", "?maxResults=1", 400}, "another table's page": {inspect, "customers", "?pageToken=" + next, 400},
+		"an account without the permission": {reader, "orders", "", 403}, "nobody": {nobody, "orders", "", 403},
+		"no table": {inspect, "nothing", "", 404}, "a view": {inspect, "some_orders", "", 400},
+		"the other methods' parameter": {inspect, "orders", "?maxResults=1", 400},
+		"another table's page":         {inspect, "customers", "?pageToken=" + next, 400},
 	} {
 		if r := list(c.account, c.table, c.query); r.status != c.status || strings.Contains(string(r.body), "a)b") {
 			t.Errorf("%s: %d %s", name, r.status, r.body)

@@ -145,7 +145,8 @@ func (s *Server) Values(ctx context.Context, table, column string) ([]string, er
 	if err != nil {
 		return nil, err
 	}
-	ran, err := s.engine.Run(ctx, Statement{SQL: fmt.Sprintf("SELECT * FROM `%s`.`%s`.`%s`", id.Project, id.Dataset, id.Table), Project: id.Project})
+	ran, err := s.engine.Run(ctx, Statement{SQL: fmt.Sprintf("SELECT * FROM `%s`.`%s`.`%s`", id.Project, id.Dataset, id.Table),
+		Project: id.Project})
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", id, err)
 	}

@@ -87,7 +87,8 @@ func TestSeedSizes(t *testing.T) {
 	}
 }
 
-// The engine is killed: what is in flight fails, it is started again after a second with the seeds, and what was asked meanwhile is answered.
+// The engine is killed: what is in flight fails, it is started again after a second with the seeds,
+// and what was asked meanwhile is answered.
 func TestEngineDies(t *testing.T) {
 	s := start(t)
 	c := as(t, s, reader)
@@ -159,8 +160,10 @@ func TestEmulatorAgrees(t *testing.T) {
 		}
 	}
 	for _, sql := range []string{
-		"CREATE SCHEMA IF NOT EXISTS crm", "CREATE OR REPLACE TABLE crm.copy AS SELECT id FROM crm.orders", "CREATE OR REPLACE TABLE crm.copy AS SELECT id FROM crm.customers",
-		"CREATE OR REPLACE VIEW crm.seen AS SELECT id FROM crm.copy", "CREATE OR REPLACE VIEW crm.seen AS SELECT id AS n FROM crm.copy WHERE id < 4",
+		"CREATE SCHEMA IF NOT EXISTS crm", "CREATE OR REPLACE TABLE crm.copy AS SELECT id FROM crm.orders",
+		"CREATE OR REPLACE TABLE crm.copy AS SELECT id FROM crm.customers",
+		"CREATE OR REPLACE VIEW crm.seen AS SELECT id FROM crm.copy",
+		"CREATE OR REPLACE VIEW crm.seen AS SELECT id AS n FROM crm.copy WHERE id < 4",
 	} {
 		if err := second.Seed(ctx, sql); err != nil {
 			t.Errorf("%s: %v", sql, err)
@@ -174,7 +177,8 @@ func TestEmulatorAgrees(t *testing.T) {
 	em.mu.Lock()
 	em.served = emulatorLife
 	em.mu.Unlock()
-	if r := b.query("SELECT COUNT(*) FROM finance.payroll", map[string]any{"timeoutMs": 60_000}); r.status != 200 || cell(t, r.tree(t), 0, 0) != "22" {
+	if r := b.query("SELECT COUNT(*) FROM finance.payroll", map[string]any{"timeoutMs": 60_000}); r.status != 200 ||
+		cell(t, r.tree(t), 0, 0) != "22" {
 		t.Fatalf("after the planned restart: %d %s", r.status, r.body)
 	}
 	if after := second.EnginePID(); after == before || after == 0 {

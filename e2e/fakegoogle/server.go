@@ -146,7 +146,8 @@ func (s *Server) listen() error {
 		srv := &http.Server{
 			Handler: l.handler, ReadHeaderTimeout: 30 * time.Second, MaxHeaderBytes: 1 << 20,
 			ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-			HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: 2000, MaxReceiveBufferPerConnection: 8 << 20, MaxReceiveBufferPerStream: 4 << 20},
+			HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 2000, MaxReceiveBufferPerConnection: 8 << 20,
+				MaxReceiveBufferPerStream: 4 << 20},
 		}
 		s.servers = append(s.servers, srv)
 		s.running.Add(1)
@@ -180,7 +181,8 @@ func (s *Server) Close() error {
 	return err
 }
 
-// BigQueryURL is the root of the BigQuery front, "https://127.0.0.1:port"; its certificate is also for bigquery.googleapis.com.
+// BigQueryURL is the root of the BigQuery front, "https://127.0.0.1:port"; its certificate is also
+// for bigquery.googleapis.com.
 func (s *Server) BigQueryURL() string { return "https://" + s.addresses[atBigQuery].String() }
 
 // BigQueryAddr is "127.0.0.1:port" of the BigQuery front.
@@ -201,7 +203,7 @@ func (s *Server) CAFile() string { return s.caFile }
 // EnginePID is the process id of the SQL engine's child; 0 while it is being started again.
 func (s *Server) EnginePID() int { return s.engine.PID() }
 
-// SetNoise, SetForceGzip and SetJobDelay change Options.Noise, ForceGzip and JobDelay from now on.
+// SetNoise changes Options.Noise from now on, SetForceGzip and SetJobDelay their like.
 func (s *Server) SetNoise(on bool) { s.noise.Store(on) }
 
 // SetForceGzip compresses every answer, asked or not.

@@ -75,11 +75,16 @@ func TestShapes(t *testing.T) {
 		google         any
 		wrong, missing string
 	}{
-		"the same":        {map[string]any{"a": "y", "l": []any{map[string]any{"b": 2.0, "c": "z"}}, "t": false}, "[]", "[]"},
-		"one more there":  {map[string]any{"a": "y", "l": []any{map[string]any{"b": 2.0, "c": 1.0}}, "t": false, "n": []any{"x"}}, "[]", "[.n .n[]]"},
-		"one more here":   {map[string]any{"a": "y", "l": []any{map[string]any{"b": 2.0, "c": 1.0}}}, "[.t: Google has no such member]", "[]"},
-		"of another kind": {map[string]any{"a": 1.0, "l": []any{map[string]any{"b": 2.0, "c": 1.0}}, "t": false}, "[.a: a text, and Google has [number]]", "[]"},
-		"no list":         {map[string]any{"a": "y", "l": map[string]any{}, "t": false}, "[.l: a list, and Google has [object] .l[]: Google has no such member .l[].b: Google has no such member .l[].c: Google has no such member]", "[]"},
+		"the same": {map[string]any{"a": "y", "l": []any{map[string]any{"b": 2.0, "c": "z"}}, "t": false}, "[]", "[]"},
+		"one more there": {map[string]any{"a": "y", "l": []any{map[string]any{"b": 2.0, "c": 1.0}}, "t": false, "n": []any{"x"}}, "[]",
+			"[.n .n[]]"},
+		"one more here": {map[string]any{"a": "y", "l": []any{map[string]any{"b": 2.0, "c": 1.0}}}, "[.t: Google has no such member]",
+			"[]"},
+		"of another kind": {map[string]any{"a": 1.0, "l": []any{map[string]any{"b": 2.0, "c": 1.0}}, "t": false},
+			"[.a: a text, and Google has [number]]", "[]"},
+		"no list": {map[string]any{"a": "y", "l": map[string]any{}, "t": false},
+			"[.l: a list, and Google has [object] .l[]: Google has no such member .l[].b: Google has no such member .l[].c: Google has " +
+				"no such member]", "[]"},
 	} {
 		wrong, missing := ours.differences(shapeOf(test.google))
 		if fmt.Sprint(wrong) != test.wrong || fmt.Sprint(missing) != test.missing {

@@ -15,7 +15,8 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 )
 
-// sqlengine is the child of e2e/engine: frames of JSON on its stdin and stdout, each with the id of its request.
+// sqlengine is the child of e2e/engine: frames of JSON on its stdin and stdout, each with the id of
+// its request.
 type sqlengine struct {
 	child *child
 	log   *slog.Logger
@@ -77,8 +78,9 @@ type sqlResponse struct {
 // maxFrame is the engine's own bound.
 const maxFrame = 1 << 30
 
-// NewSQLEngine starts the sqlengine binary (built from e2e/engine) and keeps it running: when it dies it is started again after a second and seeded
-// again. What was in flight fails with a backendError.
+// NewSQLEngine starts the sqlengine binary (built from e2e/engine) and keeps it running: when it
+// dies it is started again after a second and seeded again. What was in flight fails with a
+// backendError.
 func NewSQLEngine(ctx context.Context, binary string, log *slog.Logger) (Engine, error) {
 	e := &sqlengine{log: log, waiting: map[uint64]chan sqlResponse{}, ready: make(chan struct{})}
 	e.child = newChild(log, binary)

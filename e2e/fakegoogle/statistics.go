@@ -46,7 +46,8 @@ func queryStatistics(res *result, hit bool, sql string) object {
 	}
 	return append(out,
 		member{"queryPlan", []any{object{
-			{"name", "S00: Output"}, {"id", "0"}, {"recordsRead", int64Text(res.total())}, {"recordsWritten", int64Text(res.total())}, {"status", "COMPLETE"},
+			{"name", "S00: Output"}, {"id", "0"}, {"recordsRead", int64Text(res.total())}, {"recordsWritten", int64Text(res.total())},
+			{"status", "COMPLETE"},
 			{"steps", []any{object{{"kind", "READ"}, {"substeps", substeps}}}},
 		}}},
 		member{"timeline", []any{object{{"elapsedMs", "12"}, {"totalSlotMs", "42"}, {"pendingUnits", "0"}, {"completedUnits", "1"}}}},

@@ -15,9 +15,9 @@ func (s *Server) strike(w http.ResponseWriter, c *call, f *Fault) {
 	if err != nil {
 		panic(err) // Arm has parsed it
 	}
-	var real *buffered
+	var answer *buffered
 	if form.done {
-		real = s.rehearse(c)
+		answer = s.rehearse(c)
 	}
 	switch form.kind {
 	case "json", "json-empty", "html", "html-empty":
@@ -29,24 +29,24 @@ func (s *Server) strike(w http.ResponseWriter, c *call, f *Fault) {
 	case "drop":
 		panic(http.ErrAbortHandler)
 	case "half":
-		real.send(w, real.body.Bytes()[:real.body.Len()/2], real.body.Len())
+		answer.send(w, answer.body.Bytes()[:answer.body.Len()/2], answer.body.Len())
 		breakOff(w)
 	case "slow":
 		pause(c, f.delay())
-		real.send(w, real.body.Bytes(), real.body.Len())
+		answer.send(w, answer.body.Bytes(), answer.body.Len())
 	case "trickle":
-		half := real.body.Len() / 2
-		real.send(w, real.body.Bytes()[:half], real.body.Len())
+		half := answer.body.Len() / 2
+		answer.send(w, answer.body.Bytes()[:half], answer.body.Len())
 		if err := http.NewResponseController(w).Flush(); err != nil {
 			panic(http.ErrAbortHandler)
 		}
 		pause(c, f.delay())
-		w.Write(real.body.Bytes()[half:])
+		w.Write(answer.body.Bytes()[half:])
 	case "repeated":
-		real.send(w, bytes.Repeat(real.body.Bytes(), 2), 2*real.body.Len())
+		answer.send(w, bytes.Repeat(answer.body.Bytes(), 2), 2*answer.body.Len())
 	case "replayed":
-		real = s.rehearse(c)
-		real.send(w, real.body.Bytes(), real.body.Len())
+		answer = s.rehearse(c)
+		answer.send(w, answer.body.Bytes(), answer.body.Len())
 	}
 }
 

@@ -17,8 +17,9 @@ import (
 // stsLifetime is how long a federated token lives.
 const stsLifetime = time.Hour
 
-// securityTokenService is `POST /v1/token`: RFC 8693 token exchange for one workload identity pool provider. Subject tokens are verified for real:
-// signature by the issuer's published keys, issuer, audience, time.
+// securityTokenService is `POST /v1/token`: RFC 8693 token exchange for one workload identity pool
+// provider. Subject tokens are verified for real: signature by the issuer's published keys, issuer,
+// audience, time.
 type securityTokenService struct {
 	provider  string
 	audiences []string
@@ -34,7 +35,8 @@ func newSTS(opts Options, t *tokens) *securityTokenService {
 	if len(audiences) == 0 {
 		audiences = []string{opts.Provider, "https:" + opts.Provider}
 	}
-	return &securityTokenService{provider: opts.Provider, audiences: audiences, issuers: opts.Issuers, tokens: t, providers: map[string]*oidc.Provider{}}
+	return &securityTokenService{provider: opts.Provider, audiences: audiences, issuers: opts.Issuers, tokens: t,
+		providers: map[string]*oidc.Provider{}}
 }
 
 func (s *securityTokenService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -43,7 +45,8 @@ func (s *securityTokenService) ServeHTTP(w http.ResponseWriter, r *http.Request)
 		return
 	}
 	form := map[string]string{}
-	if mediaType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); strings.EqualFold(strings.TrimSpace(mediaType), "application/json") {
+	if mediaType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); strings.EqualFold(strings.TrimSpace(mediaType),
+		"application/json") {
 		var camel map[string]any
 		if err := json.NewDecoder(r.Body).Decode(&camel); err != nil {
 			oauthError(w, http.StatusBadRequest, "invalid_request", "the body is not JSON")
@@ -74,9 +77,12 @@ func (s *securityTokenService) ServeHTTP(w http.ResponseWriter, r *http.Request)
 	case form["audience"] != s.provider:
 		oauthError(w, http.StatusBadRequest, "invalid_target", "The target service indicated by the \"audience\" parameters is invalid.")
 	case form["requested_token_type"] != "urn:ietf:params:oauth:token-type:access_token":
-		oauthError(w, http.StatusBadRequest, "invalid_request", "requested_token_type must be urn:ietf:params:oauth:token-type:access_token")
-	case form["subject_token_type"] != "urn:ietf:params:oauth:token-type:jwt" && form["subject_token_type"] != "urn:ietf:params:oauth:token-type:id_token":
-		oauthError(w, http.StatusBadRequest, "invalid_request", "subject_token_type must be urn:ietf:params:oauth:token-type:jwt or …:id_token")
+		oauthError(w, http.StatusBadRequest, "invalid_request",
+			"requested_token_type must be urn:ietf:params:oauth:token-type:access_token")
+	case form["subject_token_type"] != "urn:ietf:params:oauth:token-type:jwt" &&
+		form["subject_token_type"] != "urn:ietf:params:oauth:token-type:id_token":
+		oauthError(w, http.StatusBadRequest, "invalid_request",
+			"subject_token_type must be urn:ietf:params:oauth:token-type:jwt or …:id_token")
 	case len(scopes) == 0:
 		oauthError(w, http.StatusBadRequest, "invalid_scope", "scope must be given")
 	default:
@@ -98,7 +104,7 @@ func (s *securityTokenService) verify(ctx context.Context, raw string) (string, 
 	if raw == "" {
 		return "", errors.New("subject_token must be given")
 	}
-	var last error = errors.New("no issuer is configured for this provider")
+	last := errors.New("no issuer is configured for this provider")
 	for _, issuer := range s.issuers {
 		p, err := s.find(ctx, issuer)
 		if err != nil {

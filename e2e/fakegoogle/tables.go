@@ -58,7 +58,8 @@ func (s *Server) listProjects(c *call) (object, *apiError) {
 	p := s.opts.Project
 	return object{
 		{"kind", "bigquery#projectList"}, {"etag", etag("projects")},
-		{"projects", []any{object{{"kind", "bigquery#project"}, {"id", p}, {"numericId", "481516234200"}, {"projectReference", object{{"projectId", p}}}, {"friendlyName", p}}}},
+		{"projects", []any{object{{"kind", "bigquery#project"}, {"id", p}, {"numericId", "481516234200"},
+			{"projectReference", object{{"projectId", p}}}, {"friendlyName", p}}}},
 		{"totalItems", number(1)},
 	}, nil
 }
@@ -88,7 +89,8 @@ func (s *Server) listDatasets(project string) handler {
 		list := []any{}
 		for _, name := range cat.Datasets {
 			if p, d, _ := strings.Cut(name, "."); p == project {
-				list = append(list, object{{"kind", "bigquery#dataset"}, {"id", p + ":" + d}, {"datasetReference", datasetReference(p, d)}, {"location", s.Location()}})
+				list = append(list, object{{"kind", "bigquery#dataset"}, {"id", p + ":" + d}, {"datasetReference", datasetReference(p, d)},
+					{"location", s.Location()}})
 			}
 		}
 		list, next, apiErr := c.cut(s, "datasets of "+project, list)
@@ -109,7 +111,8 @@ func (s *Server) getDataset(project, dataset string) handler {
 			return nil, errNotFound("Not found: Dataset " + project + ":" + dataset)
 		}
 		out := object{
-			{"kind", "bigquery#dataset"}, {"etag", etag(dataset)}, {"id", project + ":" + dataset}, {"datasetReference", datasetReference(project, dataset)},
+			{"kind", "bigquery#dataset"}, {"etag", etag(dataset)}, {"id", project + ":" + dataset},
+			{"datasetReference", datasetReference(project, dataset)},
 			{"access", []any{object{{"role", "OWNER"}, {"userByEmail", "owner@" + project + ".example"}}}}, {"location", s.Location()},
 		}
 		s.mu.Lock()
@@ -132,7 +135,8 @@ func (s *Server) insertDataset(project string) handler {
 			return nil, apiErr
 		}
 		if !c.may.CreateJobs || !c.may.ReadRows {
-			return nil, errDenied("Access Denied: Project " + project + ": User does not have bigquery.datasets.create permission in project " + project + ".")
+			return nil, errDenied("Access Denied: Project " + project + ": User does not have bigquery.datasets.create permission in " +
+				"project " + project + ".")
 		}
 		name := b.DatasetReference.DatasetID
 		if !validID(name) {
@@ -142,7 +146,8 @@ func (s *Server) insertDataset(project string) handler {
 			return nil, queryFailure(err)
 		}
 		s.version.Add(1)
-		return object{{"kind", "bigquery#dataset"}, {"id", project + ":" + name}, {"datasetReference", datasetReference(project, name)}, {"location", s.Location()}}, nil
+		return object{{"kind", "bigquery#dataset"}, {"id", project + ":" + name}, {"datasetReference", datasetReference(project, name)},
+			{"location", s.Location()}}, nil
 	}
 }
 
@@ -158,7 +163,8 @@ func (s *Server) listTables(project, dataset string) handler {
 		list := []any{}
 		for _, t := range cat.Tables {
 			if t.ID.Project == project && t.ID.Dataset == dataset {
-				list = append(list, object{{"kind", "bigquery#table"}, {"id", tableText(t.ID)}, {"tableReference", tableReference(t.ID)}, {"type", tableType(t)}, {"creationTime", creationTime(t)}})
+				list = append(list, object{{"kind", "bigquery#table"}, {"id", tableText(t.ID)}, {"tableReference", tableReference(t.ID)},
+					{"type", tableType(t)}, {"creationTime", creationTime(t)}})
 			}
 		}
 		total := int64(len(list))
@@ -166,11 +172,13 @@ func (s *Server) listTables(project, dataset string) handler {
 		if apiErr != nil {
 			return nil, apiErr
 		}
-		return append(object{{"kind", "bigquery#tableList"}, {"etag", etag("tables")}, {"tables", list}, {"totalItems", number(total)}}, next...), nil
+		return append(object{{"kind", "bigquery#tableList"}, {"etag", etag("tables")}, {"tables", list}, {"totalItems", number(total)}},
+			next...), nil
 	}
 }
 
-// cut gives one page of a listing, of 50 entries where the client says nothing, and the member that leads to the next.
+// cut gives one page of a listing, of 50 entries where the client says nothing, and the member that
+// leads to the next.
 func (c *call) cut(s *Server, of string, list []any) ([]any, object, *apiError) {
 	size, _, apiErr := c.pageParameters()
 	if apiErr != nil {
@@ -213,7 +221,8 @@ func (s *Server) getTable(project, dataset, table string) handler {
 		id := bigquery.TableID{Project: project, Dataset: dataset, Table: table}
 		if res := s.anonymous(id); res != nil {
 			if res.account != c.account {
-				return nil, errDenied("Access Denied: Table " + tableText(id) + ": User does not have permission to access the anonymous table.")
+				return nil, errDenied("Access Denied: Table " + tableText(id) + ": User does not have permission to access the anonymous " +
+					"table.")
 			}
 			return s.tableResource(CatalogTable{ID: id, Schema: res.Schema}, res.total(), res.bytes), nil
 		}
@@ -254,7 +263,8 @@ func (s *Server) anonymous(id bigquery.TableID) *result {
 func (s *Server) tableResource(t CatalogTable, rows, bytes int64) object {
 	out := object{
 		{"kind", "bigquery#table"}, {"etag", etag(fmt.Sprint(t))}, {"id", tableText(t.ID)},
-		{"selfLink", "https://bigquery.googleapis.com/bigquery/v2/projects/" + t.ID.Project + "/datasets/" + t.ID.Dataset + "/tables/" + t.ID.Table},
+		{"selfLink", "https://bigquery.googleapis.com/bigquery/v2/projects/" + t.ID.Project + "/datasets/" + t.ID.Dataset + "/tables/" +
+			t.ID.Table},
 		{"tableReference", tableReference(t.ID)}, {"schema", schemaJSON(t.Schema)}, {"type", tableType(t)}, {"location", s.Location()},
 		{"creationTime", creationTime(t)}, {"lastModifiedTime", creationTime(t)},
 	}
@@ -265,12 +275,15 @@ func (s *Server) tableResource(t CatalogTable, rows, bytes int64) object {
 		}
 		return append(out, member{"view", view})
 	}
-	// "Output only. Information about the snapshot", "about the clone" (https://cloud.google.com/bigquery/docs/reference/rest/v2/tables#resource:-table).
+	// "Output only. Information about the snapshot", "about the clone"
+	// (https://cloud.google.com/bigquery/docs/reference/rest/v2/tables#resource:-table).
 	switch {
 	case t.Snapshot:
-		out = append(out, member{"snapshotDefinition", object{{"baseTableReference", tableReference(*t.Base)}, {"snapshotTime", "2026-01-01T00:00:00Z"}}})
+		out = append(out, member{"snapshotDefinition",
+			object{{"baseTableReference", tableReference(*t.Base)}, {"snapshotTime", "2026-01-01T00:00:00Z"}}})
 	case t.Base != nil:
-		out = append(out, member{"cloneDefinition", object{{"baseTableReference", tableReference(*t.Base)}, {"cloneTime", "2026-01-01T00:00:00Z"}}})
+		out = append(out, member{"cloneDefinition",
+			object{{"baseTableReference", tableReference(*t.Base)}, {"cloneTime", "2026-01-01T00:00:00Z"}}})
 	}
 	return append(out, member{"numRows", int64Text(rows)}, member{"numBytes", int64Text(bytes)})
 }
@@ -280,7 +293,8 @@ func (s *Server) deleteTable(project, dataset, table string) handler {
 	return func(c *call) (object, *apiError) {
 		id := bigquery.TableID{Project: project, Dataset: dataset, Table: table}
 		if !c.may.CreateJobs || !c.may.ReadRows {
-			return nil, errDenied("Access Denied: Table " + tableText(id) + ": Permission bigquery.tables.delete denied on table " + tableText(id) + " (or it may not exist).")
+			return nil, errDenied("Access Denied: Table " + tableText(id) + ": Permission bigquery.tables.delete denied on table " +
+				tableText(id) + " (or it may not exist).")
 		}
 		cat, apiErr := s.catalog(c, "Table "+tableText(id))
 		if apiErr != nil {
@@ -299,12 +313,14 @@ func (s *Server) deleteTable(project, dataset, table string) handler {
 	}
 }
 
-// listTableData is tabledata.list: rows without a schema, of a table or of a result's anonymous table.
+// listTableData is tabledata.list: rows without a schema, of a table or of a result's anonymous
+// table.
 func (s *Server) listTableData(project, dataset, table string) handler {
 	return func(c *call) (object, *apiError) {
 		id := bigquery.TableID{Project: project, Dataset: dataset, Table: table}
 		if !c.may.ReadRows {
-			return nil, errDenied("Access Denied: Table " + tableText(id) + ": Permission bigquery.tables.getData denied on table " + tableText(id) + " (or it may not exist).")
+			return nil, errDenied("Access Denied: Table " + tableText(id) + ": Permission bigquery.tables.getData denied on table " +
+				tableText(id) + " (or it may not exist).")
 		}
 		maxResults, _, apiErr := c.pageParameters()
 		if apiErr != nil {
@@ -316,7 +332,8 @@ func (s *Server) listTableData(project, dataset, table string) handler {
 		}
 		res := s.anonymous(id)
 		if res != nil && res.account != c.account {
-			return nil, errDenied("Access Denied: Table " + tableText(id) + ": User does not have permission to access the anonymous table.")
+			return nil, errDenied("Access Denied: Table " + tableText(id) + ": User does not have permission to access the anonymous " +
+				"table.")
 		}
 		if res == nil {
 			cat, apiErr := s.catalog(c, "Table "+tableText(id))
@@ -330,7 +347,8 @@ func (s *Server) listTableData(project, dataset, table string) handler {
 			if t.View {
 				return nil, errInvalid("Cannot list a table of type VIEW.")
 			}
-			ran, err := s.engine.Run(c.Context(), Statement{SQL: fmt.Sprintf("SELECT * FROM `%s`.`%s`.`%s`", project, dataset, table), Project: project})
+			ran, err := s.engine.Run(c.Context(),
+				Statement{SQL: fmt.Sprintf("SELECT * FROM `%s`.`%s`.`%s`", project, dataset, table), Project: project})
 			if err != nil {
 				return nil, queryFailure(err)
 			}

@@ -24,7 +24,8 @@ type tokens struct {
 	live map[string]minted
 }
 
-// minted is what a token stands for: a service account (account set), or a federated principal (subject set), never both.
+// minted is what a token stands for: a service account (account set), or a federated principal
+// (subject set), never both.
 type minted struct {
 	account string
 	subject string
@@ -50,13 +51,14 @@ func (t *tokens) find(token string) (minted, bool) {
 	return m, ok && time.Now().Before(m.expires)
 }
 
-// MintToken makes an access token of a service account past STS and IAM, for tests that need one of their own ("the agent brings a Google
-// token"). A lifetime of zero or less gives an expired one.
+// MintToken makes an access token of a service account past STS and IAM, for tests that need one of
+// their own ("the agent brings a Google token"). A lifetime of zero or less gives an expired one.
 func (s *Server) MintToken(account string, lifetime time.Duration) string {
 	return s.tokens.mint(minted{account: account, scopes: []string{ScopeBigQuery}, expires: time.Now().Add(lifetime)})
 }
 
-// bearer returns the one bearer token of a request. Google reads `access_token` of the query string as well, and prefers it.
+// bearer returns the one bearer token of a request. Google reads `access_token` of the query string
+// as well, and prefers it.
 func bearer(r *http.Request) (string, *apiError) {
 	if q := r.URL.Query(); q.Has("access_token") {
 		return q.Get("access_token"), nil
@@ -92,5 +94,6 @@ func (s *Server) authenticate(r *http.Request) (string, *apiError) {
 			return m.account, nil
 		}
 	}
-	return "", &apiError{Code: http.StatusForbidden, Reason: "insufficientPermissions", Message: "Request had insufficient authentication scopes.", Status: "PERMISSION_DENIED"}
+	return "", &apiError{Code: http.StatusForbidden, Reason: "insufficientPermissions",
+		Message: "Request had insufficient authentication scopes.", Status: "PERMISSION_DENIED"}
 }

@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// Client is the one that people may log in to: a public client, which has to prove by PKCE that it began the login.
+// Client is the one that people may log in to: a public client, which has to prove by PKCE that it
+// began the login.
 type Client struct {
 	ID          string
 	RedirectURI string
@@ -74,8 +75,8 @@ small { display: block; opacity: .8; }
 </html>
 `))
 
-// authorize is the authorization endpoint (RFC 6749 section 4.1, RFC 7636, OpenID Connect Core section 3.1.2). What is wrong with the client or its redirect URI is said here, never
-// sent there.
+// authorize is the authorization endpoint (RFC 6749 section 4.1, RFC 7636, OpenID Connect Core
+// section 3.1.2). What is wrong with the client or its redirect URI is said here, never sent there.
 func (i *Issuer) authorize(w http.ResponseWriter, r *http.Request) {
 	i.mu.Lock()
 	client := i.client

@@ -1,7 +1,9 @@
-// Package oidcissuer is an OIDC issuer for the demo and for tests: discovery, a key set, and an endpoint that mints any token one asks for.
+// Package oidcissuer is an OIDC issuer for the demo and for tests: discovery, a key set, and an
+// endpoint that mints any token one asks for.
 //
-// It stands in for the identity provider of an organisation (GitHub Actions, GitLab, Okta …): what it signs is checked by bqgate and by the
-// stand-in of Google STS exactly as a real issuer's tokens are. It speaks plain HTTP and is for loopback only.
+// It stands in for the identity provider of an organisation (GitHub Actions, GitLab, Okta …): what
+// it signs is checked by bqgate and by the stand-in of Google STS exactly as a real issuer's tokens
+// are. It speaks plain HTTP and is for loopback only.
 package oidcissuer
 
 import (
@@ -98,8 +100,9 @@ func (i *Issuer) URL() string { return i.url }
 // Close stops serving.
 func (i *Issuer) Close() error { return i.server.Close() }
 
-// Rotate makes a new signing key. With keepOld the old keys stay published, as in an orderly rotation; without, tokens signed with them stop
-// being valid as soon as a verifier fetches the key set again.
+// Rotate makes a new signing key. With keepOld the old keys stay published, as in an orderly
+// rotation; without, tokens signed with them stop being valid as soon as a verifier fetches the key
+// set again.
 func (i *Issuer) Rotate(keepOld bool) error {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -114,7 +117,8 @@ func (i *Issuer) Rotate(keepOld bool) error {
 	return nil
 }
 
-// Token signs a token. Claims given in m.Claims win over the ones made here, so that a test can forge `iss` or leave `exp` odd.
+// Token signs a token. Claims given in m.Claims win over the ones made here, so that a test can
+// forge `iss` or leave `exp` odd.
 func (i *Issuer) Token(m Mint) (string, error) {
 	now := time.Now()
 	ttl := DefaultTTL
@@ -187,7 +191,8 @@ func (i *Issuer) mint(w http.ResponseWriter, r *http.Request) {
 	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&m); err != nil {
-		writeJSON(w, http.StatusBadRequest, map[string]string{"error": "the body must be JSON with subject, groups, claims, audience, ttl_seconds: " + err.Error()})
+		writeJSON(w, http.StatusBadRequest,
+			map[string]string{"error": "the body must be JSON with subject, groups, claims, audience, ttl_seconds: " + err.Error()})
 		return
 	}
 	token, err := i.Token(m)
