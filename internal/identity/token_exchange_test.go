@@ -481,3 +481,28 @@ func TestRedisTellsNoToken(t *testing.T) {
 		assertNoToken(t, key+value, raw)
 	}
 }
+
+// A43: with a dead journal no session is opened, none is given again, and none is in Redis that would be good.
+func TestNoSessionWithoutItsRecord(t *testing.T) {
+	onBoth(t, nil, func(t *testing.T, g *gate) {
+		fault := errors.New("disk is full")
+		for name, journal := range map[string]Journal{"dead": &revocations{fail: fault}, "missing": nil} {
+			g.sessions.Journal = &revocations{}
+			given := g.issuer.mint(g.clock.now(), claims{"jti": "given " + name})
+			g.mustExchange(t, given)
+			before, err := g.sessions.List(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			g.sessions.Journal = journal
+			for what, raw := range map[string]string{"opened": g.issuer.mint(g.clock.now(), claims{"jti": "new " + name}), "given again": given} {
+				if out, err := g.exchange(t, raw); err == nil || out.access != "" || journal != nil && !errors.Is(err, fault) {
+					t.Errorf("%s journal: a session was %s: %+v, %v", name, what, out.session, err)
+				}
+			}
+			if after, err := g.sessions.List(t.Context()); err != nil || len(after) != len(before) {
+				t.Errorf("%s journal: %d sessions, then %d, %v", name, len(before), len(after), err)
+			}
+		}
+	})
+}
