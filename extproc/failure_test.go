@@ -25,7 +25,7 @@ func TestUpstreamErrorsKeepTheirStatus(t *testing.T) {
 	reasons := map[int]string{
 		400: "invalid", 401: "authError", 403: "accessDenied", 404: "notFound", 409: "duplicate", 412: "invalid", 413: "invalid",
 		429: "rateLimitExceeded",
-		500: "backendError", 501: "backendError", 502: "backendError", 503: "backendError", 504: "backendError",
+		500: "backendError", 501: "notImplemented", 502: "backendError", 503: "backendError", 504: "backendError",
 	}
 	for status, reason := range reasons {
 		for name, c := range map[string]struct {
