@@ -42,8 +42,10 @@ differential: ## Compare the SQL analysis with what N=50000 generated queries do
 
 conformance: ## Hold the stand-in for Google against its documents, and a real project: BQGATE_REAL_PROJECT=… (10 s; with one, 1 min)
 	@scripts/build.sh sqlengine
-	CGO_ENABLED=0 go test -count 1 -timeout 10m -run '^(TestConformance|TestOpenQuestions|TestAnswersAreValid|TestErrorsAreValid)$$' -v ./e2e/fakegoogle
-	@test -n "$$BQGATE_REAL_PROJECT" || echo "BQGATE_REAL_PROJECT is not set: the cases ran against the stand-in alone (docs/conformance.md)"
+	CGO_ENABLED=0 go test -count 1 -timeout 10m -v ./e2e/fakegoogle \
+		-run '^(TestConformance|TestOpenQuestions|TestAnswersAreValid|TestErrorsAreValid)$$'
+	@test -n "$$BQGATE_REAL_PROJECT" || \
+		echo "BQGATE_REAL_PROJECT is not set: the cases ran against the stand-in alone (docs/conformance.md)"
 
 fuzz: ## Run each fuzz target for FUZZTIME=30s (14 min for all 27)
 	@scripts/fuzz.sh

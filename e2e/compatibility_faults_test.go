@@ -13,10 +13,11 @@ import (
 // runner is the account that the demo's queries run under.
 const runner = "crm-reader@demo.iam.gserviceaccount.com"
 
-// clientFaults are a fault of each kind: of the request that runs the query, and of the gateway's own
-// look at its job.
+// clientFaults are a fault of each kind: of the request that runs the query, and of the gateway's
+// own look at its job.
 var clientFaults = []fakegoogle.Fault{
-	{Name: "503-json"}, {Name: "502-html"}, {Name: "429-json"}, {Name: "500-json-empty"}, {Name: "drop"}, {Name: "empty"}, {Name: "slow"}, {Name: "trickle"},
+	{Name: "503-json"}, {Name: "502-html"}, {Name: "429-json"}, {Name: "500-json-empty"}, {Name: "drop"}, {Name: "empty"}, {Name: "slow"},
+	{Name: "trickle"},
 	{Name: "done-503-json"}, {Name: "done-502-html"}, {Name: "done-504-html-empty"}, {Name: "done-drop"}, {Name: "done-empty"},
 	{Name: "half"}, {Name: "repeated"}, {Name: "replayed"},
 	{Name: "503-json", Method: "jobs.get", Account: inspector}, {Name: "404-json", Method: "jobs.get", Account: inspector},
@@ -44,7 +45,8 @@ func TestClientsThroughFaults(t *testing.T) {
 						b.fake(t, "/_fake/faults", f)
 						defer b.disarm(t)
 						s := b.run(t, c, way, "SELECT id, ssn FROM crm.customers WHERE ssn IS NOT NULL ORDER BY id LIMIT 3 "+marker)
-						// Go's own repetition of a jobs.insert whose answer was lost meets "Already Exists", and Go tells its user.
+						// Go's own repetition of a jobs.insert whose answer was lost meets "Already
+						// Exists", and Go tells its user.
 						told := strings.Contains(s.Error, "there is a job of this id already") && f.Method == ""
 						if !told && (s.Error != "" || len(s.Rows) != 3 || !maskedCell("ssn", s.Rows[0][1])) {
 							t.Errorf("rows %v, error %q", s.Rows, s.Error)

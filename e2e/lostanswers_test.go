@@ -50,8 +50,9 @@ func TestOneFaultLosesNoJob(t *testing.T) {
 	d.searchCanaries()
 }
 
-// BigQuery may take each request of a SELECT for another one, whatever its requestId is. Then a job whose answer was lost
-// has run for nothing; the rows that arrive are those of one job all the same.
+// BigQuery may take each request of a SELECT for another one, whatever its requestId is. Then a job
+// whose answer was lost has run for nothing; the rows that arrive are those of one job all the
+// same.
 func TestALostAnswerWhereRequestIDsDoNotCount(t *testing.T) {
 	d := startDemo(t)
 	c := newRetrying(d, "agent")
@@ -63,7 +64,8 @@ func TestALostAnswerWhereRequestIDsDoNotCount(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			marker := fmt.Sprintf("/* uncounted %d */", i)
-			a, err := c.byQuery(ctx, "SELECT id, ssn FROM crm.customers WHERE ssn IS NOT NULL ORDER BY id LIMIT 3 "+marker, fmt.Sprintf("uncounted-%d", i))
+			a, err := c.byQuery(ctx, "SELECT id, ssn FROM crm.customers WHERE ssn IS NOT NULL ORDER BY id LIMIT 3 "+marker,
+				fmt.Sprintf("uncounted-%d", i))
 			if err != nil || a.Status != 200 {
 				t.Fatalf("%d %s, %v", a.Status, a.Body, err)
 			}
@@ -85,7 +87,8 @@ func TestALostAnswerWhereRequestIDsDoNotCount(t *testing.T) {
 	d.searchCanaries()
 }
 
-// A call too many, of the gateway's own account, at each of its own calls: BigQuery says so with 403.
+// A call too many, of the gateway's own account, at each of its own calls: BigQuery says so with
+// 403.
 func TestARateLimitLosesNoJob(t *testing.T) {
 	d := startDemo(t)
 	c := newRetrying(d, "agent")
@@ -151,8 +154,8 @@ func (d *demo) oneJob(t *testing.T, c *retrying, way, marker, id string) {
 	}
 }
 
-// A fault in the middle of a release: the rows arrive by the polls of a client that goes on asking, of one
-// job, and the approval is not used up by the fault.
+// A fault in the middle of a release: the rows arrive by the polls of a client that goes on asking,
+// of one job, and the approval is not used up by the fault.
 func TestAFaultInTheMiddleOfARelease(t *testing.T) {
 	d := startDemo(t)
 	c := newRetrying(d, "agent")

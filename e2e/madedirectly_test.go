@@ -82,7 +82,8 @@ func (b directly) insert(t *testing.T, body any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := http.NewRequest("POST", "https://bigquery.googleapis.com/bigquery/v2/projects/"+b.d.Project+"/jobs?alt=json", bytes.NewReader(text))
+	r, err := http.NewRequest("POST", "https://bigquery.googleapis.com/bigquery/v2/projects/"+b.d.Project+"/jobs?alt=json",
+		bytes.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +120,9 @@ func TestAJobMadeDirectlyIsNotTheAgents(t *testing.T) {
 		"no limit of bytes": func(_, q map[string]any) { q["maximumBytesBilled"] = "99999999999" },
 		"the cache":         func(_, q map[string]any) { q["useQueryCache"] = true },
 		"parameters": func(_, q map[string]any) {
-			q["parameterMode"], q["queryParameters"] = "NAMED", []any{map[string]any{"name": "p", "parameterType": map[string]string{"type": "INT64"}, "parameterValue": map[string]string{"value": "1"}}}
+			q["parameterMode"], q["queryParameters"] = "NAMED",
+				[]any{map[string]any{"name": "p", "parameterType": map[string]string{"type": "INT64"},
+					"parameterValue": map[string]string{"value": "1"}}}
 		},
 		"a connection property": func(_, q map[string]any) {
 			q["connectionProperties"] = []any{map[string]string{"key": "dataset_id", "value": "finance"}}

@@ -20,11 +20,13 @@ func TestPageTokens(t *testing.T) {
 	want := fmt.Sprint(whole.rows(t))
 	for name, strange := range map[string]string{
 		"padding": "B==", "base64": "+/=", "escapes": "%2F%25%zz", "parameters": "&alt=proto&fields=x;y#frag?", "quotes": `"\'<>`,
-		"space": " a b ", "other letters": "ß€😀", "control": "\n\t\x01", "zero": "a\x00b", "dots": "/../", "absolute": "https://x/", "long": strings.Repeat("A=/+", 900),
+		"space": " a b ", "other letters": "ß€😀", "control": "\n\t\x01", "zero": "a\x00b", "dots": "/../", "absolute": "https://x/",
+		"long": strings.Repeat("A=/+", 900),
 	} {
 		t.Run(name, func(t *testing.T) {
 			d.fake(t, "/_fake/options", map[string]any{"page_tokens": strange})
-			first := d.call("POST", queries, token, map[string]any{"query": "SELECT id FROM crm.orders ORDER BY id", "useLegacySql": false, "maxResults": 7})
+			first := d.call("POST", queries, token, map[string]any{"query": "SELECT id FROM crm.orders ORDER BY id", "useLegacySql": false,
+				"maxResults": 7})
 			if first.Status != 200 {
 				t.Fatalf("%d %s", first.Status, first.message())
 			}

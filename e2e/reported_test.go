@@ -109,8 +109,9 @@ func TestReported(t *testing.T) {
 		refused(t, "another table", d.query("agent", "SELECT id FROM crm.plain -- fake:lists=demo.crm.plain,demo.crm.people"),
 			"BigQuery's job does not agree with what was decided")
 		for sql, says := range map[string]string{
-			"SELECT id FROM crm.plain -- fake:lists=none":                                   "(checks.referenced_tables.missing_tables)",
-			"SELECT id FROM crm.plain -- fake:lists=demo.crm.mv -- fake:chosen=demo.crm.mv": "(checks.referenced_tables.materialized_views)",
+			"SELECT id FROM crm.plain -- fake:lists=none": "(checks.referenced_tables.missing_tables)",
+			"SELECT id FROM crm.plain -- fake:lists=demo.crm.mv " +
+				"-- fake:chosen=demo.crm.mv": "(checks.referenced_tables.materialized_views)",
 			"SELECT id FROM crm.people -- fake:lists=none": "a query without tables that have sensitive " +
 				"columns",
 		} {

@@ -49,7 +49,8 @@ func TestStockPythonThroughEveryFaultThatPasses(t *testing.T) {
 	for _, step := range []string{"jobs.query", "jobs.insert", "jobs.get", "jobs.getQueryResults"} {
 		for _, name := range passing(step) {
 			for _, way := range []string{"query_and_wait", "query"} {
-				c := stockCase{step, fakegoogle.Fault{Name: name, Method: step, DelayMs: 200}, way, fmt.Sprintf("/* stock %d */", len(cases))}
+				c := stockCase{step, fakegoogle.Fault{Name: name, Method: step, DelayMs: 200}, way,
+					fmt.Sprintf("/* stock %d */", len(cases))}
 				switch step {
 				case "jobs.query", "jobs.insert":
 					if (step == "jobs.query") != (way == "query_and_wait") {

@@ -77,14 +77,18 @@ func newBoundWorld(t *testing.T) *boundWorld {
 		return &googlesql.Analysis{
 			Statements: []googlesql.Statement{{
 				Kind: "SELECT", Tables: []string{"p.finance.payroll"},
-				Columns: []googlesql.Column{{Name: "employee", Type: "STRING", Sources: []googlesql.Source{{Column: "p.finance.payroll.employee", Carry: googlesql.CarryDirect}}}},
+				Columns: []googlesql.Column{
+					{Name: "employee", Type: "STRING",
+						Sources: []googlesql.Source{{Column: "p.finance.payroll.employee", Carry: googlesql.CarryDirect}}},
+				},
 			}},
 			Tables: map[string]*bigquery.Table{"p.finance.payroll": &table},
 		}
 	}
 	w.policy(boundPolicy)
 	w.subject = identity.Subject{
-		Issuer: "https://ci.example", Name: "ci", Sub: "repo:acme/app", Owner: "run 1", Grant: "acme/app@main", People: []string{"carol"}, Mapped: true, Workload: true,
+		Issuer: "https://ci.example", Name: "ci", Sub: "repo:acme/app", Owner: "run 1", Grant: "acme/app@main", People: []string{"carol"},
+		Mapped: true, Workload: true,
 		Issued: time.Now(), Expiry: time.Now().Add(time.Hour),
 	}
 	m := miniredis.RunT(t)
@@ -97,7 +101,8 @@ func newBoundWorld(t *testing.T) *boundWorld {
 	}
 	t.Cleanup(holds.Close)
 	w.s = &Service{Parts: Parts{
-		Identity: w, Analyzer: w, Catalog: forAll(w), Policies: func() *policies.Set { return w.set }, Approvals: holds, Jobs: jobs.NewStore(client, keys), Credentials: w, Upstream: w,
+		Identity: w, Analyzer: w, Catalog: forAll(w), Policies: func() *policies.Set { return w.set }, Approvals: holds,
+		Jobs: jobs.NewStore(client, keys), Credentials: w, Upstream: w,
 		Journal: w, Keys: keys, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Location: "US", LongPoll: time.Millisecond,
 	}}
 	return w
@@ -105,7 +110,9 @@ func newBoundWorld(t *testing.T) *boundWorld {
 
 func (w *boundWorld) policy(text string) {
 	w.t.Helper()
-	set, err := policies.LoadBytes("finance.yaml", []byte(text), policies.Options{Issuers: []string{"ci"}, Credentials: []string{"reader", "other"}, Projects: map[string]string{"reader": "p", "other": "p"}})
+	set, err := policies.LoadBytes("finance.yaml", []byte(text),
+		policies.Options{Issuers: []string{"ci"}, Credentials: []string{"reader", "other"},
+			Projects: map[string]string{"reader": "p", "other": "p"}})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -206,7 +213,8 @@ func (w *boundWorld) ask(body map[string]any) outcome {
 }
 
 func (w *boundWorld) call(verb, path string, body []byte) outcome {
-	r := request{http: bigquery.Request{Verb: verb, Path: path, Body: body, Header: map[string][]string{"content-type": {"application/json"}}}}
+	r := request{http: bigquery.Request{Verb: verb, Path: path, Body: body,
+		Header: map[string][]string{"content-type": {"application/json"}}}}
 	_, o := w.s.decide(context.Background(), arrived(r))
 	return o
 }
@@ -217,7 +225,8 @@ var decisions = regexp.MustCompile(`d-[0-9A-HJKMNP-TV-Z]{26}`)
 
 func (w *boundWorld) approve(id string) {
 	w.t.Helper()
-	dana := approvals.Decider{Subject: identity.Subject{Issuer: "h", Sub: "dana", People: []string{"dana"}, Mapped: true}, Groups: []string{"owners"}}
+	dana := approvals.Decider{Subject: identity.Subject{Issuer: "h", Sub: "dana", People: []string{"dana"}, Mapped: true},
+		Groups: []string{"owners"}}
 	if _, err := w.s.Approvals.Decide(context.Background(), id, dana, approvals.Approve, "fine"); err != nil {
 		w.t.Fatal(err)
 	}
@@ -226,8 +235,9 @@ func (w *boundWorld) approve(id string) {
 func boundQuery() map[string]any {
 	return map[string]any{
 		"query": "SELECT employee FROM payroll WHERE employee = @who", "useLegacySql": false, "parameterMode": "NAMED",
-		"queryParameters": []any{map[string]any{"name": "who", "parameterType": map[string]any{"type": "STRING"}, "parameterValue": map[string]any{"value": "a"}}},
-		"defaultDataset":  map[string]any{"projectId": "p", "datasetId": "finance"},
+		"queryParameters": []any{map[string]any{"name": "who", "parameterType": map[string]any{"type": "STRING"},
+			"parameterValue": map[string]any{"value": "a"}}},
+		"defaultDataset": map[string]any{"projectId": "p", "datasetId": "finance"},
 	}
 }
 
@@ -398,7 +408,8 @@ func TestAPollBesideTheRelease(t *testing.T) {
 	}
 	late := func(method bigquery.Method) asked {
 		n := arrived(request{})
-		n.subject, n.op = w.subject, bigquery.Operation{Method: method, Job: bigquery.JobReference{ProjectID: "p", JobID: job}, Read: &bigquery.ReadRequest{}}
+		n.subject, n.op = w.subject, bigquery.Operation{Method: method, Job: bigquery.JobReference{ProjectID: "p", JobID: job},
+			Read: &bigquery.ReadRequest{}}
 		return n
 	}
 	for _, method := range []bigquery.Method{bigquery.MethodGetQueryResults, bigquery.MethodGetJob, bigquery.MethodCancel} {
@@ -443,7 +454,8 @@ func TestAJobIDIsTakenOnce(t *testing.T) {
 			t.Errorf("%s again while it is held: %d %s", sql, o.status, o.body)
 		}
 	}
-	if err := w.s.Jobs.Create(t.Context(), jobs.Record{Owner: w.subject.Owner, Decision: "d-1", Job: bigquery.JobReference{ProjectID: "p", JobID: "ran", Location: "US"}, Created: time.Now()}); err != nil {
+	if err := w.s.Jobs.Create(t.Context(), jobs.Record{Owner: w.subject.Owner, Decision: "d-1",
+		Job: bigquery.JobReference{ProjectID: "p", JobID: "ran", Location: "US"}, Created: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	if o := insert("ran", "SELECT employee FROM finance.payroll"); !taken(o) {

@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// Rate is how often one caller may ask the gateway what costs it calls of Google: dry runs, lists of jobs, and metadata
-// that it does not know yet. The zero value is DefaultRate.
+// Rate is how often one caller may ask the gateway what costs it calls of Google: dry runs, lists
+// of jobs, and metadata that it does not know yet. The zero value is DefaultRate.
 type Rate struct {
 	AtOnce    int     // so many at once after a rest
 	PerSecond float64 // and so many more each second
 }
 
-// DefaultRate lets a client look at some hundred tables when it connects, and make a dry run before each query.
-// BigQuery itself serves 100 metadata requests a second and user.
+// DefaultRate lets a client look at some hundred tables when it connects, and make a dry run before
+// each query. BigQuery itself serves 100 metadata requests a second and user.
 var DefaultRate = Rate{AtOnce: 600, PerSecond: 10}
 
 func (r Rate) orDefault() Rate {
@@ -28,7 +28,8 @@ func (r Rate) refill() time.Duration { return time.Duration(float64(time.Second)
 
 const bucketsKept = 10_000
 
-// buckets is a token bucket for each caller of this process. The zero value is ready, and each bucket begins full.
+// buckets is a token bucket for each caller of this process. The zero value is ready, and each
+// bucket begins full.
 type buckets struct {
 	mu   sync.Mutex
 	full map[string]time.Time // when each bucket will be full again; one that is full is not kept

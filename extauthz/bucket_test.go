@@ -21,7 +21,8 @@ func TestBucketsAreRefilledAndApart(t *testing.T) {
 	if b.take("bob", now, rate) > 0 {
 		t.Error("bob pays for alice")
 	}
-	if b.take("alice", now.Add(refill/2), rate) != refill/2 || b.take("alice", now.Add(refill), rate) > 0 || b.take("alice", now.Add(refill), rate) == 0 {
+	if b.take("alice", now.Add(refill/2), rate) != refill/2 || b.take("alice", now.Add(refill), rate) > 0 ||
+		b.take("alice", now.Add(refill), rate) == 0 {
 		t.Error("not two more each second")
 	}
 	if later := now.Add(time.Hour); b.take("alice", later, rate) > 0 || b.full["alice"].Sub(later) != refill {
@@ -29,7 +30,8 @@ func TestBucketsAreRefilledAndApart(t *testing.T) {
 	}
 }
 
-// Any number of subjects does not make the table grow, and a full table refuses rather than forgets who has asked.
+// Any number of subjects does not make the table grow, and a full table refuses rather than forgets
+// who has asked.
 func TestBucketsAreBounded(t *testing.T) {
 	var b buckets
 	now := time.Unix(1000, 0)

@@ -16,8 +16,8 @@ import (
 	"github.com/bqgate/bqgate/internal/timing"
 )
 
-// Check decides about one request. It returns a gRPC error only when no answer can be trusted, which
-// Envoy turns into a 503.
+// Check decides about one request. It returns a gRPC error only when no answer can be trusted,
+// which Envoy turns into a 503.
 func (s *Service) Check(ctx context.Context, in *authv3.CheckRequest) (out *authv3.CheckResponse, err error) {
 	a := arrived(translate(in))
 	defer func() {
@@ -35,7 +35,8 @@ func (s *Service) Check(ctx context.Context, in *authv3.CheckRequest) (out *auth
 	return s.respond(a, o)
 }
 
-// decide asks the questions, and concludes by what they found. What it returns is recorded, durably.
+// decide asks the questions, and concludes by what they found. What it returns is recorded,
+// durably.
 func (s *Service) decide(ctx context.Context, a asked) (asked, outcome) {
 	a, err := s.understand(ctx, a) // 1 what is asked, 2 who asks
 	if err != nil {
@@ -60,8 +61,8 @@ func (s *Service) understand(ctx context.Context, a asked) (asked, error) {
 	return a, malformed
 }
 
-// question asks what there is to ask about a request of its kind. It writes nothing: what it found is
-// returned, beside the error that ended it too.
+// question asks what there is to ask about a request of its kind. It writes nothing: what it found
+// is returned, beside the error that ended it too.
 func (s *Service) question(ctx context.Context, a asked) (r ruling, err error) {
 	groups, err := s.admit(a)
 	switch {

@@ -92,9 +92,11 @@ func (p *parts) check(ctx context.Context, verb, path, body string, headers ...s
 	h := &authv3.AttributeContext_HttpRequest{Method: verb, Path: path, RawBody: []byte(body), HeaderMap: &corev3.HeaderMap{}}
 	for _, line := range append([]string{":path: " + path, "content-type: application/json"}, headers...) {
 		i := strings.Index(line[1:], ":") + 1
-		h.HeaderMap.Headers = append(h.HeaderMap.Headers, &corev3.HeaderValue{Key: line[:i], RawValue: []byte(strings.TrimSpace(line[i+1:]))})
+		h.HeaderMap.Headers = append(h.HeaderMap.Headers,
+			&corev3.HeaderValue{Key: line[:i], RawValue: []byte(strings.TrimSpace(line[i+1:]))})
 	}
-	out, err := p.s.Check(ctx, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: h}}})
+	out, err := p.s.Check(ctx,
+		&authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: h}}})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -107,10 +109,12 @@ const (
 	bearer      = "authorization: Bearer client's"
 )
 
-// What leaves is decided, then durable, then minted for; the caller's credential and headers are gone, and the verdict is sealed to this request.
+// What leaves is decided, then durable, then minted for; the caller's credential and headers are
+// gone, and the verdict is sealed to this request.
 func TestAnAllowedQuery(t *testing.T) {
 	p := newParts(t)
-	out := p.check(t.Context(), "POST", queriesPath+"?prettyPrint=false&alt=json", plainQuery, bearer, "x-goog-user-project: theirs", "accept-encoding: gzip", "x-forwarded-for: 1.2.3.4")
+	out := p.check(t.Context(), "POST", queriesPath+"?prettyPrint=false&alt=json", plainQuery, bearer, "x-goog-user-project: theirs",
+		"accept-encoding: gzip", "x-forwarded-for: 1.2.3.4")
 	ok := out.GetOkResponse()
 	if ok == nil {
 		t.Fatalf("%v", out)
@@ -118,7 +122,8 @@ func TestAnAllowedQuery(t *testing.T) {
 	if want := []string{"analyse", "asked", "record allow", "mint"}; !slices.Equal(p.order, want) {
 		t.Errorf("order %v, want %v", p.order, want)
 	}
-	if len(ok.Headers) != 1 || ok.Headers[0].Header.Key != "authorization" || ok.Headers[0].AppendAction != corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD || len(ok.Headers[0].Header.RawValue) > 0 {
+	if len(ok.Headers) != 1 || ok.Headers[0].Header.Key != "authorization" ||
+		ok.Headers[0].AppendAction != corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD || len(ok.Headers[0].Header.RawValue) > 0 {
 		t.Errorf("headers set: %v", ok.Headers)
 	}
 	if want := []string{"x-goog-user-project", "accept-encoding", "x-forwarded-for"}; !slices.Equal(ok.HeadersToRemove, want) {
@@ -128,12 +133,14 @@ func TestAnAllowedQuery(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f.Verb != "POST" || f.Path != queriesPath || f.RequestDigest != verdict.Digest([]byte(plainQuery)) || !f.Creates || len(f.Plan.Columns) != 1 {
+	if f.Verb != "POST" || f.Path != queriesPath || f.RequestDigest != verdict.Digest([]byte(plainQuery)) || !f.Creates ||
+		len(f.Plan.Columns) != 1 {
 		t.Errorf("verdict %+v", f)
 	}
-	// What BigQuery may bill is the estimate that was decided on, 1 GiB, in whole steps of 10 MiB, a
-	// tenth, and the 10 MiB that it bills at least for a table and for a query.
-	if f.Record.Mutation.MaximumBytesBilled != (1030+103+20)<<20 || !strings.HasPrefix(f.Record.Mutation.Decision, jobs.LabelValue(f.Decision)+"-") || f.Record.Mutation.RequestID == "" {
+	// What BigQuery may bill is the estimate that was decided on, 1 GiB, in whole steps of 10 MiB,
+	// a tenth, and the 10 MiB that it bills at least for a table and for a query.
+	if f.Record.Mutation.MaximumBytesBilled != (1030+103+20)<<20 ||
+		!strings.HasPrefix(f.Record.Mutation.Decision, jobs.LabelValue(f.Decision)+"-") || f.Record.Mutation.RequestID == "" {
 		t.Errorf("mutation %+v", f.Record.Mutation)
 	}
 }
@@ -151,13 +158,16 @@ func TestNothingPassesWhereAStepFails(t *testing.T) {
 		status int // 503 is an answer that Envoy counts as an error
 		says   string
 	}{
-		"no credential":           {auth: []string{}, status: 401, says: "no credential was sent"},
-		"identity refuses":        {damage: func(p *parts) { p.identity = &identity.Error{Status: 403, Reason: "accessDenied", Message: "expired"} }, status: 403, says: "expired"},
+		"no credential": {auth: []string{}, status: 401, says: "no credential was sent"},
+		"identity refuses": {damage: func(p *parts) {
+			p.identity = &identity.Error{Status: 403, Reason: "accessDenied", Message: "expired"}
+		}, status: 403, says: "expired"},
 		"identity is unavailable": {damage: func(p *parts) { p.identity = errors.New("keys of the issuer: timeout") }, status: 503},
 		"malformed body":          {body: `{"query": "SELECT 1", "query": "SELECT 2", "useLegacySql": false}`, status: 400, says: "query"},
-		"unknown field":           {body: `{"query": "SELECT 1", "useLegacySql": false, "impersonate": "x"}`, status: 400, says: "impersonate"},
-		"unknown path":            {path: "/bigquery/v2/projects/p/secrets", status: 403},
-		"other API":               {path: "/storage/v1/b", status: 403},
+		"unknown field": {body: `{"query": "SELECT 1", "useLegacySql": false, "impersonate": "x"}`, status: 400,
+			says: "impersonate"},
+		"unknown path": {path: "/bigquery/v2/projects/p/secrets", status: 403},
+		"other API":    {path: "/storage/v1/b", status: 403},
 		"analysis fails": {damage: func(p *parts) {
 			p.analyze = func(context.Context) (*googlesql.Analysis, error) { return nil, errors.New("pool closed") }
 		}, status: 503},
@@ -168,19 +178,23 @@ func TestNothingPassesWhereAStepFails(t *testing.T) {
 		}, status: 503},
 		"analysis does not understand": {damage: func(p *parts) {
 			p.analyze = func(context.Context) (*googlesql.Analysis, error) {
-				return &googlesql.Analysis{Error: &googlesql.Error{Code: googlesql.ErrorUnsupported, Message: "MATCH_RECOGNIZE is not supported"}}, nil
+				return &googlesql.Analysis{
+					Error: &googlesql.Error{Code: googlesql.ErrorUnsupported, Message: "MATCH_RECOGNIZE is not supported"},
+				}, nil
 			}
 		}, status: 403, says: "MATCH_RECOGNIZE is not supported"},
 		"empty analysis": {damage: func(p *parts) {
 			p.analyze = func(context.Context) (*googlesql.Analysis, error) { return &googlesql.Analysis{}, nil }
 		}, status: 403},
-		"a step panics":         {damage: func(p *parts) { p.boundWorld.analysis = nil }, status: 503},
-		"journal fails":         {damage: func(p *parts) { p.journal = errors.New("disk full") }, status: 503},
-		"no policy matches":     {damage: func(p *parts) { p.policy(strings.Replace(openPolicy, "'true'", "'false'", 1)) }, status: 403, says: "refused"},
-		"no token":              {damage: func(p *parts) { p.mint = errors.New("STS: timeout") }, status: 503},
-		"Envoy has hung up":     {ctx: gone, status: 503},
-		"job of somebody else":  {path: queriesPath + "/theirs", status: 403, says: "not a job of yours"},
-		"redis does not answer": {damage: func(p *parts) { p.s.Jobs = jobs.NewStore(deadRedis(p.t), p.s.Keys) }, path: queriesPath + "/j", status: 503},
+		"a step panics": {damage: func(p *parts) { p.boundWorld.analysis = nil }, status: 503},
+		"journal fails": {damage: func(p *parts) { p.journal = errors.New("disk full") }, status: 503},
+		"no policy matches": {damage: func(p *parts) { p.policy(strings.Replace(openPolicy, "'true'", "'false'", 1)) }, status: 403,
+			says: "refused"},
+		"no token":             {damage: func(p *parts) { p.mint = errors.New("STS: timeout") }, status: 503},
+		"Envoy has hung up":    {ctx: gone, status: 503},
+		"job of somebody else": {path: queriesPath + "/theirs", status: 403, says: "not a job of yours"},
+		"redis does not answer": {damage: func(p *parts) { p.s.Jobs = jobs.NewStore(deadRedis(p.t), p.s.Keys) }, path: queriesPath + "/j",
+			status: 503},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -218,23 +232,28 @@ func TestNothingPassesWhereAStepFails(t *testing.T) {
 				}
 			}
 			minted := slices.Contains(p.order, "mint")
-			if allowed := slices.Index(p.order, "record allow"); minted && (p.mint == nil && c.ctx == nil || allowed < 0 || allowed > slices.Index(p.order, "mint")) {
+			if allowed := slices.Index(p.order, "record allow"); minted &&
+				(p.mint == nil && c.ctx == nil || allowed < 0 || allowed > slices.Index(p.order, "mint")) {
 				t.Errorf("a token was minted: %v", p.order)
 			}
-			if c.ctx == nil && name != "a step panics" && !slices.ContainsFunc(p.order, func(s string) bool { return strings.HasPrefix(s, "record ") }) {
+			if c.ctx == nil && name != "a step panics" &&
+				!slices.ContainsFunc(p.order, func(s string) bool { return strings.HasPrefix(s, "record ") }) {
 				t.Errorf("nothing was recorded: %v", p.order)
 			}
 		})
 	}
 }
 
-// A17: a column becomes sensitive after the job ran. The next read masks it, and where it cannot be masked any more, ends.
+// A17: a column becomes sensitive after the job ran. The next read masks it, and where it cannot be
+// masked any more, ends.
 func TestReadsAreDecidedOnAgain(t *testing.T) {
 	p := newParts(t)
 	record := jobs.Record{
 		Job: bigquery.JobReference{ProjectID: "p", Location: "US", JobID: "j"}, Owner: p.subject.Owner, Decision: "d-1",
-		Query: bigquery.QueryRequest{SQL: "SELECT employee FROM finance.payroll"}, Analysis: *p.boundWorld.analysis(), Tables: []string{"p.finance.payroll"},
-		Credential: "reader", Principal: "reader@p.iam", Created: time.Now(), RowAccess: map[string]bigquery.RowAccess{"p.finance.payroll": bigquery.RowAccessNone},
+		Query: bigquery.QueryRequest{SQL: "SELECT employee FROM finance.payroll"}, Analysis: *p.boundWorld.analysis(),
+		Tables:     []string{"p.finance.payroll"},
+		Credential: "reader", Principal: "reader@p.iam", Created: time.Now(),
+		RowAccess: map[string]bigquery.RowAccess{"p.finance.payroll": bigquery.RowAccessNone},
 	}
 	record.SQLDigest = jobs.Digest(record.Query.SQL)
 	first := p.check(t.Context(), "POST", queriesPath, plainQuery, bearer)

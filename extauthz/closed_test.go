@@ -47,7 +47,8 @@ func TestSQLIsAnalysedWithinReach(t *testing.T) {
 		if w.reach == nil {
 			t.Fatalf("dry run %t: the SQL was analysed with everything within reach", dry)
 		}
-		for name, want := range map[string]bool{"p.finance.payroll": true, "p.finance.pay*": true, "p.finance.f()": true, "p.hr.reviews": false, "p.hr.f()": false, "p.hr.r*": false, "p._h.x": false, "x": false, "": false} {
+		for name, want := range map[string]bool{"p.finance.payroll": true, "p.finance.pay*": true, "p.finance.f()": true,
+			"p.hr.reviews": false, "p.hr.f()": false, "p.hr.r*": false, "p._h.x": false, "x": false, "": false} {
 			if got := w.reach(name); got != want {
 				t.Errorf("dry run %t: %s is within reach: %t", dry, name, got)
 			}
@@ -56,15 +57,16 @@ func TestSQLIsAnalysedWithinReach(t *testing.T) {
 }
 
 // A finished job whose table the policy has closed since is not read, and nothing is asked of
-// BigQuery about what the reader may not know any more. Only the names that his own text had are
-// said.
+// BigQuery about what the reader may not know any more. Only the names that the reader's own text
+// had are said.
 func TestAJobOfAClosedTable(t *testing.T) {
 	w := newClosedWorld(t)
 	a := w.analysis()
 	a.Statements[0].Named = []string{"p.finance.report"}
 	a.Statements[0].Tables = []string{"p.finance.payroll", "p.finance.report"}
 	record := jobs.Record{
-		Job: bigquery.JobReference{ProjectID: "p", JobID: "j", Location: "US"}, Owner: w.subject.Owner, Decision: "d", Query: bigquery.QueryRequest{SQL: "SELECT employee FROM finance.report"},
+		Job: bigquery.JobReference{ProjectID: "p", JobID: "j", Location: "US"}, Owner: w.subject.Owner, Decision: "d",
+		Query:    bigquery.QueryRequest{SQL: "SELECT employee FROM finance.report"},
 		Analysis: *a, Named: named(a), Tables: tables(a), Credential: "reader",
 	}
 	if err := w.s.Jobs.Create(t.Context(), record); err != nil {
@@ -75,7 +77,8 @@ func TestAJobOfAClosedTable(t *testing.T) {
 	}
 	w.policy(strings.Replace(openPolicy, "p.finance.*", "p.sales.*", 1))
 	o := read()
-	if o.status != 403 || !strings.Contains(string(o.body), "finance.report does not exist or no policy lets you read it") || strings.Contains(string(o.body), "payroll") {
+	if o.status != 403 || !strings.Contains(string(o.body), "finance.report does not exist or no policy lets you read it") ||
+		strings.Contains(string(o.body), "payroll") {
 		t.Errorf("status %d %s", o.status, o.body)
 	}
 	if len(w.asked) > 0 {
@@ -96,15 +99,18 @@ func TestAFaultOfThePolicyIsTold(t *testing.T) {
 	w := newClosedWorld(t)
 	var log bytes.Buffer
 	w.s.Log = slog.New(slog.NewTextHandler(&log, nil))
-	faulty := openPolicy + "columns:\n  - {match: p.finance.payroll.employe, mask: ALWAYS_NULL}\ntables:\n  - {match: p.finance.*, unlisted: clear}\n"
+	faulty := openPolicy + "columns:\n  - {match: p.finance.payroll.employe, mask: ALWAYS_NULL}\ntables:\n  - {match: p.finance.*, " +
+		"unlisted: clear}\n"
 	w.policy(faulty)
 	for range 3 {
 		o := w.ask(map[string]any{"query": "SELECT employee FROM finance.payroll", "useLegacySql": false})
-		if o.status != 403 || !strings.Contains(string(o.body), "until its policy is mended") || strings.Contains(string(o.body), "employe") {
+		if o.status != 403 || !strings.Contains(string(o.body), "until its policy is mended") ||
+			strings.Contains(string(o.body), "employe") {
 			t.Errorf("status %d %s", o.status, o.body)
 		}
 	}
-	const cause = `cause="finance.yaml:7: columns entry p.finance.payroll.employe: p.finance.payroll has no column employe (did you mean employee?)"`
+	const cause = `cause="finance.yaml:7: columns entry p.finance.payroll.employe: p.finance.payroll has no column employe (did you mean ` +
+		`employee?)"`
 	if got := strings.Count(log.String(), cause); got != 1 {
 		t.Errorf("the log says it %d times, want once:\n%s", got, log.String())
 	}

@@ -137,7 +137,8 @@ func (s *Service) forward(ctx context.Context, a asked, r ruling, f verdict.Forw
 	return outcome{forward: &f, token: token, decided: decided, decision: a.id, rule: r.decision.Rule.ID()}
 }
 
-// answer gives an answer of the gateway's own. The decision and the whole answer are durable before.
+// answer gives an answer of the gateway's own. The decision and the whole answer are durable
+// before.
 func (s *Service) answer(ctx context.Context, a asked, r ruling, then answers) outcome {
 	body := then.body
 	if !then.same {
@@ -182,14 +183,16 @@ func (s *Service) hold(ctx context.Context, a asked, r ruling, held approvals.He
 		return s.refuse(ctx, a, r, err)
 	}
 	job := heldJob{request, held}
-	if request.Repeated && (request.State == approvals.StateDenied || request.State == approvals.StateExpired || request.State == approvals.StateCancelled) {
+	if request.Repeated && (request.State == approvals.StateDenied || request.State == approvals.StateExpired ||
+		request.State == approvals.StateCancelled) {
 		return s.end(ctx, a, r, job)
 	}
 	return s.say(ctx, a, r, entry{effect: audit.EffectHold, message: held.Approval.Why, status: 200, body: job.pending(a.op.Method)})
 }
 
-// wait answers a poll of a job that still waits for a person, if the journal takes records. Such polls
-// have none of their own: the request was recorded when it began to wait, and is when that ends.
+// wait answers a poll of a job that still waits for a person, if the journal takes records. Such
+// polls have none of their own: the request was recorded when it began to wait, and is when that
+// ends.
 func (s *Service) wait(ctx context.Context, a asked, job heldJob) outcome {
 	witness, err := s.pulse.Waiting(ctx, s.Journal)
 	if err != nil {
@@ -210,8 +213,8 @@ func (s *Service) withdraw(ctx context.Context, a asked, r ruling, job heldJob) 
 	return s.say(ctx, a, r, entry{effect: effectCancel, status: 200, body: bigquery.CancelledJob(job.view())})
 }
 
-// end answers reads of a held job that will not run: jobs.get shows a failed job, the reads of results
-// fail.
+// end answers reads of a held job that will not run: jobs.get shows a failed job, the reads of
+// results fail.
 func (s *Service) end(ctx context.Context, a asked, r ruling, job heldJob) outcome {
 	e := &refusal{bare: true, message: endedWords(job.request)}
 	if a.op.Method != bigquery.MethodGetJob {
@@ -278,7 +281,8 @@ func (s *Service) unrecorded(a asked, err error) outcome {
 	return outcome{fault: true, decision: a.id}
 }
 
-// asking is how a request comes to look something up at Google: that it asks, and for what, is durable before (A43).
+// asking is how a request comes to look something up at Google: that it asks, and for what, is
+// durable before (A43).
 func (s *Service) asking(a asked) durable.Ask {
 	r := audit.Asked{
 		Time: a.started, Decision: a.id, Subject: auditSubject(a.subject), Method: string(a.op.Method), Job: auditJob(a.op.Job),

@@ -68,14 +68,17 @@ func (w *listedWorld) ListTables(_ context.Context, _ durable.Facts, ref bigquer
 	}
 	var all []bigquery.ListedTable
 	for _, name := range tables {
-		all = append(all, bigquery.ListedTable{Reference: bigquery.TableID{Project: ref.ProjectID, Dataset: ref.DatasetID, Table: name}, Type: "TABLE"})
+		all = append(all, bigquery.ListedTable{Reference: bigquery.TableID{Project: ref.ProjectID, Dataset: ref.DatasetID, Table: name},
+			Type: "TABLE"})
 	}
 	return all, nil
 }
 
 func newListedWorld(t *testing.T, read string) *listedWorld {
-	w := &listedWorld{boundWorld: newBoundWorld(t), datasets: map[string][]string{"crm": {"pay", "x"}, "empty": nil, "north": {"other", "pay"}, "quiet": {"other"}}}
-	w.policy("version: bqgate/v1\ngroups: {agents: {issuer: ci, when: 'true'}}\nrules:\n  - {name: r, groups: [agents], read: [" + read + "], credential: reader}\n")
+	w := &listedWorld{boundWorld: newBoundWorld(t),
+		datasets: map[string][]string{"crm": {"pay", "x"}, "empty": nil, "north": {"other", "pay"}, "quiet": {"other"}}}
+	w.policy("version: bqgate/v1\ngroups: {agents: {issuer: ci, when: 'true'}}\nrules:\n  - {name: r, groups: [agents], read: [" + read +
+		"], credential: reader}\n")
 	w.s.Catalog, w.s.Metadata = forAll(w), w
 	return w
 }
@@ -114,7 +117,8 @@ func TestDatasetsOfAPattern(t *testing.T) {
 				t.Errorf("%s: datasets.get of %s answers %d, tables.list %d", c.read, name, one.status, tables.status)
 			}
 			if tables.status != 200 {
-				got, want := decisions.ReplaceAllString(string(tables.body), ""), decisions.ReplaceAllString(strings.ReplaceAll(string(nothing.body), "zz"+name, name), "")
+				got, want := decisions.ReplaceAllString(string(tables.body), ""),
+					decisions.ReplaceAllString(strings.ReplaceAll(string(nothing.body), "zz"+name, name), "")
 				if got != want {
 					t.Errorf("%s: %s is told from a name of nothing:\n%s\n%s", c.read, name, got, want)
 				}
@@ -138,7 +142,8 @@ func TestDatasetsOfAPattern(t *testing.T) {
 func TestProjectsOfAPattern(t *testing.T) {
 	w := newListedWorld(t, "'*.*.none'")
 	o, nothing := w.get(""), w.call(http.MethodGet, "/bigquery/v2/projects/q/datasets", nil)
-	if o.status != 403 || nothing.status != 403 || !strings.Contains(string(o.body), "project p does not exist or no policy lets you read it") {
+	if o.status != 403 || nothing.status != 403 ||
+		!strings.Contains(string(o.body), "project p does not exist or no policy lets you read it") {
 		t.Errorf("status %d %s", o.status, o.body)
 	}
 }

@@ -80,8 +80,8 @@ func (g *google) Analyze(ctx context.Context, r googlesql.Request) (*googlesql.A
 	return g.boundWorld.Analyze(ctx, r)
 }
 
-// A43: with a journal that is full, failing or frozen, every request gets a fault, and nothing of it
-// reaches Google.
+// A43: with a journal that is full, failing or frozen, every request gets a fault, and nothing of
+// it reaches Google.
 func TestNothingLeavesWithADeadJournal(t *testing.T) {
 	query := func(sql, more string) string { return `{"query": "` + sql + `", "useLegacySql": false` + more + `}` }
 	insert := func(more string) string {
@@ -91,10 +91,11 @@ func TestNothingLeavesWithADeadJournal(t *testing.T) {
 		verb, path, body string
 		open             bool // to be allowed, but for the journal
 	}{
-		"query":                         {"POST", "/queries", query("SELECT employee FROM finance.payroll -- new", ""), true},
-		"query that waits":              {"POST", "/queries", query("SELECT employee FROM finance.payroll -- held", ""), false},
-		"query without an identity":     {"POST", "/queries", "", false},
-		"dry run":                       {"POST", "/queries", query("SELECT employee FROM finance.payroll -- dry", `, "dryRun": true`), true},
+		"query":                     {"POST", "/queries", query("SELECT employee FROM finance.payroll -- new", ""), true},
+		"query that waits":          {"POST", "/queries", query("SELECT employee FROM finance.payroll -- held", ""), false},
+		"query without an identity": {"POST", "/queries", "", false},
+		"dry run": {"POST", "/queries", query("SELECT employee FROM finance.payroll -- dry", `, "dryRun": true`),
+			true},
 		"insert":                        {"POST", "/jobs", insert(""), true},
 		"dry run by insert":             {"POST", "/jobs", insert(`, "dryRun": true`), true},
 		"datasets.list":                 {"GET", "/datasets", "", false},
@@ -180,7 +181,8 @@ func TestNothingLeavesWithADeadJournal(t *testing.T) {
 					auth = nil
 				}
 				out := p.check(ctx, r.verb, path, r.body, auth...)
-				if out.GetErrorResponse().GetStatus().GetCode() != http.StatusServiceUnavailable || out.GetDeniedResponse() != nil || out.GetOkResponse() != nil {
+				if out.GetErrorResponse().GetStatus().GetCode() != http.StatusServiceUnavailable || out.GetDeniedResponse() != nil ||
+					out.GetOkResponse() != nil {
 					t.Errorf("the agent gets %v", out)
 				}
 				if n := g.calls.Load(); n != 0 {

@@ -51,7 +51,8 @@ rules:
 				if o.forward == nil || o.forward.Record.Mutation.MaximumBytesBilled != 20<<20 {
 					t.Errorf("0 bytes that are believed: %d %s %+v", o.status, o.body, o.forward)
 				}
-			} else if o.status != 403 || !strings.Contains(string(o.body), "does not say beforehand how much the query would read, and at most 1 GiB are allowed") {
+			} else if o.status != 403 ||
+				!strings.Contains(string(o.body), "does not say beforehand how much the query would read, and at most 1 GiB are allowed") {
 				t.Errorf("over max_bytes: %d %s", o.status, o.body)
 			}
 
@@ -64,7 +65,8 @@ rules:
 			}
 			if !c.known {
 				r := list.Requests[0]
-				if r.EstimatedBytes != nil || r.EstimatedCost != nil || r.MaximumBytes != 1<<30 || !strings.Contains(r.Why, "may read any amount: BigQuery does not say") {
+				if r.EstimatedBytes != nil || r.EstimatedCost != nil || r.MaximumBytes != 1<<30 ||
+					!strings.Contains(r.Why, "may read any amount: BigQuery does not say") {
 					t.Errorf("the reviewer reads %v bytes, %v, at most %d, %q", r.EstimatedBytes, r.EstimatedCost, r.MaximumBytes, r.Why)
 				}
 				job := jobOf(t, o)
@@ -94,7 +96,8 @@ rules:
 	}
 }
 
-// BigQuery's refusal of a dry run stays what it is: permanent, or worth another try. A client repeats a 5xx for minutes.
+// BigQuery's refusal of a dry run stays what it is: permanent, or worth another try. A client
+// repeats a 5xx for minutes.
 func TestADryRunThatBigQueryRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		status int

@@ -13,8 +13,8 @@ import (
 	"github.com/bqgate/bqgate/internal/jobs"
 )
 
-// needsPerson says how a query is held that needs a person. Nothing is minted and nothing is sent: a
-// grant is only a right to be decided on again (A10).
+// needsPerson says how a query is held that needs a person. Nothing is minted and nothing is sent:
+// a grant is only a right to be decided on again (A10).
 func (s *Service) needsPerson(ctx context.Context, a asked, r ruling) (ruling, error) {
 	statement, err := s.statement(a, &r.judged)
 	if err != nil {
@@ -49,7 +49,8 @@ func (s *Service) needsPerson(ctx context.Context, a asked, r ruling) (ruling, e
 	case r.estimate.Unknown:
 		held.SizeUnknown = true
 	default:
-		// Requesters see their own requests, so that these tell sizes no more exactly than every other answer (A29).
+		// Requesters see their own requests, so that these tell sizes no more exactly than every
+		// other answer (A29).
 		held.Estimated, held.EstimatedBytes = true, coarse.Bytes(r.estimate.Bytes)
 		held.EstimatedCost = s.Prices.of(held.EstimatedBytes, job.Location)
 	}
@@ -57,7 +58,8 @@ func (s *Service) needsPerson(ctx context.Context, a asked, r ruling) (ruling, e
 	return r, nil
 }
 
-// notHeld is an error if the owner has a held job of this id, which is one of BigQuery's for as long as its request is kept. What is planted in Redis takes no id.
+// notHeld is an error if the owner has a held job of this id, which is one of BigQuery's for as
+// long as its request is kept. What is planted in Redis takes no id.
 func (s *Service) notHeld(ctx context.Context, a asked, job bigquery.JobReference) error {
 	_, _, err := s.Approvals.ByJob(ctx, a.subject.Owner, job.ProjectID, job.Location, job.JobID)
 	switch {
@@ -74,7 +76,8 @@ func (s *Service) notHeld(ctx context.Context, a asked, job bigquery.JobReferenc
 
 // duplicate is BigQuery's own answer to a job id that is taken.
 func duplicate(job bigquery.JobReference) *refusal {
-	return &refusal{status: 409, reason: "duplicate", bare: true, message: fmt.Sprintf("already exists: job %s:%s.%s", job.ProjectID, job.Location, job.JobID)}
+	return &refusal{status: 409, reason: "duplicate", bare: true,
+		message: fmt.Sprintf("already exists: job %s:%s.%s", job.ProjectID, job.Location, job.JobID)}
 }
 
 // sentAway is the refusal of a query whose client does not wait: it says where the request is, and
@@ -167,12 +170,14 @@ func endedWords(r approvals.Request) string {
 	case approvals.StateDenied:
 		for i := len(r.Decisions) - 1; i >= 0; i-- {
 			if d := r.Decisions[i]; d.Verdict == approvals.Deny {
-				return fmt.Sprintf("waiting for approval was refused by %s: %q. Request %s, %s after it was made", d.By, d.Reason, r.ID, roughly(d.At.Sub(r.Created)))
+				return fmt.Sprintf("waiting for approval was refused by %s: %q. Request %s, %s after it was made", d.By, d.Reason, r.ID,
+					roughly(d.At.Sub(r.Created)))
 			}
 		}
 		return fmt.Sprintf("waiting for approval was refused. Request %s", r.ID)
 	case approvals.StateExpired:
-		return fmt.Sprintf("nobody decided on request %s before it expired at %s; the same query again asks again", r.ID, r.Expires.UTC().Format(time.RFC3339))
+		return fmt.Sprintf("nobody decided on request %s before it expired at %s; the same query again asks again", r.ID,
+			r.Expires.UTC().Format(time.RFC3339))
 	case approvals.StateCancelled:
 		if r.Revoked {
 			return fmt.Sprintf("the approval of request %s was revoked; the same query again asks again", r.ID)

@@ -21,7 +21,8 @@ const (
 	jobsAtOnce  = 8   // jobs looked at at the same time
 )
 
-// listJobs answers jobs.list from the gateway's own records: the owner's jobs, those that wait for a person among them, and nobody else's.
+// listJobs answers jobs.list from the gateway's own records: the owner's jobs, those that wait for
+// a person among them, and nobody else's.
 func (s *Service) listJobs(ctx context.Context, a asked) (ruling, error) {
 	if err := s.mayAsk(a, s.reach(a)); err != nil {
 		return ruling{}, err
@@ -97,7 +98,8 @@ func (s *Service) summary(ctx context.Context, a asked, e jobs.Entry) (bigquery.
 		return bigquery.JobSummary{}, err
 	}
 	q := record.Query
-	sum := bigquery.JobSummary{HeldJob: bigquery.HeldJob{Job: record.Job, SQL: q.SQL, Labels: q.Labels, Priority: q.Priority, Created: e.Created}, State: "DONE"}
+	sum := bigquery.JobSummary{HeldJob: bigquery.HeldJob{Job: record.Job, SQL: q.SQL, Labels: q.Labels, Priority: q.Priority,
+		Created: e.Created}, State: "DONE"}
 	if verified != nil {
 		sum.Ended = verified.At
 		return sum, nil
@@ -125,8 +127,8 @@ func (s *Service) summary(ctx context.Context, a asked, e jobs.Entry) (bigquery.
 	return sum, nil
 }
 
-// mayKnow says whether today's policy would let jobs.get tell how a job ended: why one failed depends
-// on what it read.
+// mayKnow says whether today's policy would let jobs.get tell how a job ended: why one failed
+// depends on what it read.
 func (s *Service) mayKnow(ctx context.Context, a asked, record jobs.Record) bool {
 	a.op.Method = bigquery.MethodGetJob
 	_, err := s.judgeAgain(ctx, a, record)
@@ -142,7 +144,8 @@ func (s *Service) heldSummary(ctx context.Context, a asked, e jobs.Entry) (bigqu
 		return bigquery.JobSummary{}, err
 	}
 	q := held.Operation.Query
-	sum := bigquery.JobSummary{HeldJob: bigquery.HeldJob{Job: held.Job, SQL: q.SQL, Labels: q.Labels, Priority: q.Priority, Created: r.Created}, State: "DONE", Reason: "accessDenied"}
+	sum := bigquery.JobSummary{HeldJob: bigquery.HeldJob{Job: held.Job, SQL: q.SQL, Labels: q.Labels, Priority: q.Priority,
+		Created: r.Created}, State: "DONE", Reason: "accessDenied"}
 	switch r.State {
 	case approvals.StatePending, approvals.StateApproved:
 		sum.State, sum.Reason = "PENDING", ""

@@ -12,8 +12,8 @@ type everRead struct{ *listedWorld }
 
 func (everRead) Knows(bigquery.TableID) bool { return true }
 
-// What the gateway has in memory costs its reader nothing. A closed table costs the same whether others have read it or
-// nobody could (A62): with an empty budget both are told of the budget.
+// What the gateway has in memory costs its reader nothing. A closed table costs the same whether
+// others have read it or nobody could (A62): with an empty budget both are told of the budget.
 func TestWhatIsKnownIsFreeToItsReadersAlone(t *testing.T) {
 	w := newListedWorld(t, "p.crm.*")
 	w.s.Catalog, w.s.Asks = forAll(everRead{w}), Rate{AtOnce: 1, PerSecond: 0.01}

@@ -22,8 +22,9 @@ type MetadataSource interface {
 	ListTables(ctx context.Context, w durable.Facts, ref bigquery.DatasetReference) ([]bigquery.ListedTable, error)
 }
 
-// metadata answers projects.list, datasets.list, datasets.get, tables.list and tables.get itself: what the subject may read, rebuilt by allow-list. What is outside of that
-// is not told apart from what is not there.
+// metadata answers projects.list, datasets.list, datasets.get, tables.list and tables.get itself:
+// what the subject may read, rebuilt by allow-list. What is outside of that is not told apart from
+// what is not there.
 func (s *Service) metadata(ctx context.Context, a asked) (ruling, error) {
 	reach := s.reach(a)
 	if err := s.mayAsk(a, reach); err != nil {
@@ -51,8 +52,8 @@ func (s *Service) metadata(ctx context.Context, a asked) (ruling, error) {
 	}
 }
 
-// mayAsk refuses subjects that no rule is for, and those that ask too fast: each answer costs BigQuery calls of the gateway, and enough of them tell things
-// that one does not.
+// mayAsk refuses subjects that no rule is for, and those that ask too fast: each answer costs
+// BigQuery calls of the gateway, and enough of them tell things that one does not.
 func (s *Service) mayAsk(a asked, reach policies.Reach) error {
 	if reach.Nothing() {
 		return &refusal{message: "no policy lets you read anything"}
@@ -64,7 +65,8 @@ func (s *Service) mayAsk(a asked, reach policies.Reach) error {
 	if wait := s.asks.take(a.subject.Owner, time.Now(), rate); wait > 0 {
 		return &refusal{
 			reason: "rateLimitExceeded",
-			message: fmt.Sprintf("too many dry runs and reads of metadata: %d at once and %g a second are served, and one is free again in %s",
+			message: fmt.Sprintf("too many dry runs and reads of metadata: %d at once and %g a second are served, and one is free again "+
+				"in %s",
 				rate.AtOnce, rate.PerSecond, wait.Round(10*time.Millisecond)),
 			remedy: "the same request a little later",
 		}
@@ -72,8 +74,9 @@ func (s *Service) mayAsk(a asked, reach policies.Reach) error {
 	return nil
 }
 
-// knows says that a table is asked for whose schema the gateway has in memory, or that nothing is asked of Google at all.
-// Of a closed table it says nothing: what is in memory, others have read, and a free answer would tell that it is there.
+// knows says that a table is asked for whose schema the gateway has in memory, or that nothing is
+// asked of Google at all. Of a closed table it says nothing: what is in memory, others have read,
+// and a free answer would tell that it is there.
 func (s *Service) knows(a asked, reach policies.Reach) bool {
 	switch a.op.Method {
 	case bigquery.MethodListProjects, bigquery.MethodDiscovery:
@@ -134,7 +137,8 @@ func (s *Service) getTable(ctx context.Context, a asked, reach policies.Reach, i
 	return named, nil
 }
 
-// resultTable describes the table of an own job's result, by the plan: that is what its reader is shown.
+// resultTable describes the table of an own job's result, by the plan: that is what its reader is
+// shown.
 func (s *Service) resultTable(ctx context.Context, a asked, record jobs.Record, id bigquery.TableID) (ruling, error) {
 	j, err := s.judgeAgain(ctx, a, record)
 	j.approval = ""
@@ -158,8 +162,9 @@ func (s *Service) resultTable(ctx context.Context, a asked, record jobs.Record, 
 	return r, nil
 }
 
-// planSchema is the schema of a masked result. Where two columns have one name, and BigQuery has not said what it makes of them,
-// the second is shown as it would be where nothing else is in the way: a_1.
+// planSchema is the schema of a masked result. Where two columns have one name, and BigQuery has
+// not said what it makes of them, the second is shown as it would be where nothing else is in the
+// way: a_1.
 func planSchema(p masking.Plan) bigquery.Schema {
 	fields, taken := planFields(p.Columns), map[string]bool{}
 	for _, f := range fields {
@@ -188,7 +193,8 @@ func planFields(columns []masking.Column) []bigquery.Field {
 	return out
 }
 
-// hidden says of something outside the subject's policy what is also said of something that is not there.
+// hidden says of something outside the subject's policy what is also said of something that is not
+// there.
 func hidden(name string) *refusal {
 	return &refusal{message: name + " does not exist or no policy lets you read it"}
 }
@@ -217,7 +223,8 @@ const (
 	listMost    = 1000
 )
 
-// page cuts a listing behind the entry that the page token names. Tokens are sealed for one subject and one listing: BigQuery's own would name hidden entries.
+// page cuts a listing behind the entry that the page token names. Tokens are sealed for one subject
+// and one listing: BigQuery's own would name hidden entries.
 func page[T any](s *Service, a asked, of string, all []T, name func(T) string) (shown []T, next string, err error) {
 	purpose := "page/" + string(a.op.Method) + "/" + a.subject.Owner + "/" + of
 	m := a.op.Metadata

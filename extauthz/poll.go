@@ -16,8 +16,8 @@ import (
 	"github.com/bqgate/bqgate/policies"
 )
 
-// read decides about jobs.get, jobs.getQueryResults and jobs.cancel. A job is readable by its owner,
-// under its record, or it does not exist.
+// read decides about jobs.get, jobs.getQueryResults and jobs.cancel. A job is readable by its
+// owner, under its record, or it does not exist.
 func (s *Service) read(ctx context.Context, a asked) (ruling, error) {
 	record, verified, err := s.Jobs.Get(ctx, a.subject.Owner, a.op.Job.ProjectID, a.op.Job.JobID)
 	if errors.Is(err, jobs.ErrNotFound) {
@@ -38,8 +38,8 @@ func (s *Service) read(ctx context.Context, a asked) (ruling, error) {
 }
 
 // readTable decides about tabledata.list. The table of an own job's result is read under that job's
-// record, as its pages are; the rows of any other table are only read by a query, which says what of
-// them is meant.
+// record, as its pages are; the rows of any other table are only read by a query, which says what
+// of them is meant.
 func (s *Service) readTable(ctx context.Context, a asked) (ruling, error) {
 	id := *a.op.Read.Table
 	named := ruling{judged: judged{tables: []string{id.String()}}}
@@ -60,8 +60,8 @@ func (s *Service) readTable(ctx context.Context, a asked) (ruling, error) {
 	}
 }
 
-// readJob forwards a read of a job that ran. The record is decided on again under today's policy, and
-// the stricter plan masks the answer (A17).
+// readJob forwards a read of a job that ran. The record is decided on again under today's policy,
+// and the stricter plan masks the answer (A17).
 func (s *Service) readJob(ctx context.Context, a asked, record jobs.Record, verified *jobs.Verification) (ruling, error) {
 	r := ruling{judged: ofJob(record)}
 	if a.op.Job.Location != "" && a.op.Job.Location != record.Job.Location {
@@ -98,8 +98,8 @@ func ofJob(record jobs.Record) judged {
 	return judged{sql: record.Query.SQL, approval: record.Approval, account: record.Credential, job: record.Job}
 }
 
-// forwardedRead is the query of a read as BigQuery gets it: with BigQuery's own page token, and with
-// the job's location, which the client may not know and BigQuery needs outside US and EU.
+// forwardedRead is the query of a read as BigQuery gets it: with BigQuery's own page token, and
+// with the job's location, which the client may not know and BigQuery needs outside US and EU.
 func forwardedRead(op bigquery.Operation, record jobs.Record, token string) string {
 	op.Job.Location = record.Job.Location
 	if op.Read != nil {
@@ -120,7 +120,8 @@ func (s *Service) judgeAgain(ctx context.Context, a asked, record jobs.Record) (
 		analysis.Statements[0].Named = record.Named
 	}
 	ask := policies.Request{
-		Subject: a.subject, Now: s.now(), Method: string(a.op.Method), Project: record.Job.ProjectID, SQL: record.Query.SQL, Analysis: &analysis,
+		Subject: a.subject, Now: s.now(), Method: string(a.op.Method), Project: record.Job.ProjectID, SQL: record.Query.SQL,
+		Analysis:  &analysis,
 		Rewritten: record.Rewritten, RowAccess: record.RowAccess, // its rows are those of when it ran
 		Credential: record.Credential,
 	}
@@ -144,7 +145,8 @@ func (s *Service) judgeAgain(ctx context.Context, a asked, record jobs.Record) (
 	j.analysis = &analysis
 	if s.Credentials.Principal(record.Credential) != record.Principal {
 		return j, &refusal{
-			message: "the account that this query ran under is not the one that queries like it run under now", remedy: "the same query again",
+			message: "the account that this query ran under is not the one that queries like it run under now",
+			remedy:  "the same query again",
 		}
 	}
 	if record.Estimate != nil {
@@ -164,8 +166,9 @@ func (s *Service) judgeAgain(ctx context.Context, a asked, record jobs.Record) (
 	case j.decision.Effect == policies.Hold && record.Votes.Meet(*j.decision.Approval, a.subject): // results of approved runs can be read
 	case j.decision.Effect == policies.Hold:
 		return j, &refusal{
-			message: "the policy has changed since this query ran: its result now needs approval that it does not have", rule: j.decision.Rule,
-			remedy: "the same query again, which asks for approval",
+			message: "the policy has changed since this query ran: its result now needs approval that it does not have",
+			rule:    j.decision.Rule,
+			remedy:  "the same query again, which asks for approval",
 		}
 	default:
 		return j, denied(j.decision)
@@ -189,8 +192,8 @@ func reshaped(err error) error {
 	return err
 }
 
-// openPageToken gives BigQuery's own page token for the sealed one that its reader got. It opens for
-// this owner and this job only.
+// openPageToken gives BigQuery's own page token for the sealed one that its reader got. It opens
+// for this owner and this job only.
 func (s *Service) openPageToken(a asked, record jobs.Record) (string, error) {
 	if a.op.Read.PageToken == "" {
 		return "", nil
@@ -236,7 +239,8 @@ func (s *Service) schemas(ctx context.Context, a asked, names []string) (map[str
 }
 
 func recordedOperation(r jobs.Record) bigquery.Operation {
-	return bigquery.Operation{Method: bigquery.MethodInsert, Job: bigquery.JobReference{ProjectID: r.Job.ProjectID, Location: r.Job.Location}, Query: &r.Query}
+	return bigquery.Operation{Method: bigquery.MethodInsert,
+		Job: bigquery.JobReference{ProjectID: r.Job.ProjectID, Location: r.Job.Location}, Query: &r.Query}
 }
 
 func unknownJob(ref bigquery.JobReference) *refusal {
@@ -256,8 +260,8 @@ func notYet(ref bigquery.JobReference) *refusal {
 	}
 }
 
-// readHeld decides about reads of a job that waits for a person, and about the run of one to which a
-// person has said yes. unknown is the answer where nobody waits.
+// readHeld decides about reads of a job that waits for a person, and about the run of one to which
+// a person has said yes. unknown is the answer where nobody waits.
 func (s *Service) readHeld(ctx context.Context, a asked, unknown *refusal) (ruling, error) {
 	var wait time.Duration
 	if a.op.Method == bigquery.MethodGetQueryResults {
@@ -297,8 +301,8 @@ func (j heldJob) about() judged {
 	return judged{approval: j.request.ID, job: j.held.Job, sql: j.held.Operation.Query.SQL}
 }
 
-// readReleased decides about a poll of a job that another poll of the same client released meanwhile:
-// its record was written before the grant was marked used.
+// readReleased decides about a poll of a job that another poll of the same client released
+// meanwhile: its record was written before the grant was marked used.
 func (s *Service) readReleased(ctx context.Context, a asked, job heldJob) (ruling, error) {
 	record, verified, err := s.Jobs.Get(ctx, a.subject.Owner, job.held.Job.ProjectID, job.held.Job.JobID)
 	if errors.Is(err, jobs.ErrNotFound) {

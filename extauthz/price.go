@@ -2,7 +2,8 @@ package extauthz
 
 import "strings"
 
-// Prices are what a tebibyte read costs, in US dollars, for reviewers and the record. The zero Prices show no price.
+// Prices are what a tebibyte read costs, in US dollars, for reviewers and the record. The zero
+// Prices show no price.
 type Prices struct {
 	Default    float64
 	ByLocation map[string]float64 // "EU", "europe-west2", in any case

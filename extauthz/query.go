@@ -80,8 +80,8 @@ func (s *Service) judge(ctx context.Context, a asked, salted string) (j judged, 
 	return j, nil
 }
 
-// sqlRequest is the operation's SQL with everything that its meaning depends on. Nothing is asked of
-// BigQuery about what the policy does not let the subject know.
+// sqlRequest is the operation's SQL with everything that its meaning depends on. Nothing is asked
+// of BigQuery about what the policy does not let the subject know.
 func (s *Service) sqlRequest(a asked, set *policies.Set) googlesql.Request {
 	q := a.op.Query
 	return googlesql.Request{
@@ -91,9 +91,9 @@ func (s *Service) sqlRequest(a asked, set *policies.Set) googlesql.Request {
 	}
 }
 
-// salt keys RANDOM_HASH in a rewritten text. It is another one for every query, and the same one when
-// the same request is made again or a held query is released: the text that runs must be the text that
-// was decided on.
+// salt keys RANDOM_HASH in a rewritten text. It is another one for every query, and the same one
+// when the same request is made again or a held query is released: the text that runs must be the
+// text that was decided on.
 func (s *Service) salt(a asked, salted string) []byte {
 	id := cmp.Or(salted, a.id)
 	switch { // a request that is sent again gets the same text
@@ -102,7 +102,8 @@ func (s *Service) salt(a asked, salted string) []byte {
 	case a.op.Method == bigquery.MethodInsert && a.op.Job.JobID != "" && salted == "":
 		id = a.op.Job.JobID
 	}
-	sum := s.Keys.MAC("random_hash/sql", a.subject.Owner, a.op.Job.ProjectID, id, jobs.Digest(a.op.Query.SQL), string(a.op.Query.Parameters))
+	sum := s.Keys.MAC("random_hash/sql", a.subject.Owner, a.op.Job.ProjectID, id, jobs.Digest(a.op.Query.SQL),
+		string(a.op.Query.Parameters))
 	return sum[:]
 }
 
@@ -117,7 +118,8 @@ func (j *judged) runs(op bigquery.Operation) bigquery.Operation {
 	return op
 }
 
-// rowAccess asks whether tables have row access policies: the catalog where it knows, BigQuery where it does not. What cannot be found out refuses the query (A34).
+// rowAccess asks whether tables have row access policies: the catalog where it knows, BigQuery
+// where it does not. What cannot be found out refuses the query (A34).
 func (s *Service) rowAccess(
 	ctx context.Context, a asked, analysis *googlesql.Analysis, tables []*bigquery.Table,
 ) (map[string]bigquery.RowAccess, error) {
@@ -127,7 +129,8 @@ func (s *Service) rowAccess(
 	case err == nil:
 		return known, nil
 	case errors.Is(err, bigquery.ErrRowAccessDenied):
-		s.Log.Error("queries are refused: give the inspection account the permission bigquery.rowAccessPolicies.list", "decision", a.id, "error", err)
+		s.Log.Error("queries are refused: give the inspection account the permission bigquery.rowAccessPolicies.list", "decision", a.id,
+			"error", err)
 		var names []string
 		for _, t := range tables {
 			// Behind a snapshot or clone stands another table, which the subject need not know of.
@@ -139,7 +142,8 @@ func (s *Service) rowAccess(
 			names = []string{"a table of this query"}
 		}
 		return nil, &refusal{
-			message: fmt.Sprintf("it is not known whether %s has row access policies of BigQuery: the gateway's inspection account lacks the permission bigquery.rowAccessPolicies.list",
+			message: fmt.Sprintf("it is not known whether %s has row access policies of BigQuery: the gateway's inspection account lacks "+
+				"the permission bigquery.rowAccessPolicies.list",
 				strings.Join(names, " or ")),
 			remedy: "the same query, after an operator has given the inspection account that permission",
 		}

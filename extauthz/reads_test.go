@@ -34,7 +34,8 @@ func finishedJob(t *testing.T, approved bool) (*boundWorld, jobs.Record) {
 		r := o.forward.Record
 		r.Job = bigquery.JobReference{ProjectID: "p", JobID: "j", Location: "US"}
 		w.job = bigquery.Job{
-			Reference: r.Job, SQL: r.Query.SQL, Labels: map[string]string{jobs.Label: r.Mutation.Decision}, State: "DONE", StatementType: "SELECT",
+			Reference: r.Job, SQL: r.Query.SQL, Labels: map[string]string{jobs.Label: r.Mutation.Decision}, State: "DONE",
+			StatementType: "SELECT",
 		}
 		if err := w.s.Jobs.Create(t.Context(), r); err != nil {
 			t.Fatal(err)
@@ -75,7 +76,8 @@ func readings(job string) map[string][2]string {
 	}
 }
 
-// What happened between the run and a read, and whether the read is still one that today's rules allow.
+// What happened between the run and a read, and whether the read is still one that today's rules
+// allow.
 var sinceTheRun = map[string]struct {
 	approved bool
 	since    func(*boundWorld)
@@ -85,10 +87,11 @@ var sinceTheRun = map[string]struct {
 	"nothing, approved":           {true, func(*boundWorld) {}, true},
 	"the group is gone":           {false, func(w *boundWorld) { w.in() }, false},
 	"the group is gone, approved": {true, func(w *boundWorld) { w.in() }, false},
-	"the table is closed":         {false, func(w *boundWorld) { w.policy(strings.Replace(readPolicy, "p.finance.*", "p.crm.*", 1)) }, false},
-	"the table is not there":      {false, func(w *boundWorld) { w.gone = true }, false},
-	"a column is sensitive":       {false, func(w *boundWorld) { w.policy(readPolicy + sensitive) }, true},
-	"another credential":          {false, func(w *boundWorld) { w.policy(strings.Replace(readPolicy, "reader", "other", 1)) }, false},
+	"the table is closed": {false, func(w *boundWorld) { w.policy(strings.Replace(readPolicy, "p.finance.*", "p.crm.*", 1)) },
+		false},
+	"the table is not there": {false, func(w *boundWorld) { w.gone = true }, false},
+	"a column is sensitive":  {false, func(w *boundWorld) { w.policy(readPolicy + sensitive) }, true},
+	"another credential":     {false, func(w *boundWorld) { w.policy(strings.Replace(readPolicy, "reader", "other", 1)) }, false},
 	"another credential, approved": {true, func(w *boundWorld) {
 		w.policy(strings.Replace(readPolicy, "reader", "other", 1) + needsOf("reviewers"))
 	}, false},
@@ -96,7 +99,8 @@ var sinceTheRun = map[string]struct {
 	"no account of that name":             {false, func(w *boundWorld) { w.principals = nil }, false},
 	"a second rule of another credential": {false, func(w *boundWorld) { w.policy(withOther(readPolicy)) }, true},
 	"the first rule of another credential": {false, func(w *boundWorld) {
-		w.policy(strings.Replace(withOther(readPolicy), "name: agents, groups: [agents], read: [p.finance.*], credential: reader", "name: agents, groups: [agents], read: [p.crm.*], credential: reader", 1))
+		w.policy(strings.Replace(withOther(readPolicy), "name: agents, groups: [agents], read: [p.finance.*], credential: reader",
+			"name: agents, groups: [agents], read: [p.crm.*], credential: reader", 1))
 	}, false},
 	"an approval is needed":          {false, func(w *boundWorld) { w.policy(readPolicy + needsOf("reviewers")) }, false},
 	"an approval is not needed now":  {true, func(w *boundWorld) { w.policy(readPolicy) }, true},
@@ -117,7 +121,8 @@ var sinceTheRun = map[string]struct {
 	"another run":               {true, func(w *boundWorld) { w.subject.Owner = "run 2" }, false},
 }
 
-const sensitive = "columns:\n  - {match: p.finance.payroll.salary, mask: ALWAYS_NULL}\n  - {match: p.finance.payroll.employee, clear: true}\n"
+const sensitive = "columns:\n  - {match: p.finance.payroll.salary, mask: ALWAYS_NULL}\n  - {match: p.finance.payroll.employee, clear: " +
+	"true}\n"
 
 func withOther(policy string) string {
 	return policy + "  - {name: more, groups: [agents], read: [p.finance.*], credential: other}\n"
@@ -147,8 +152,8 @@ func TestReadsOfAFinishedJobAskAgain(t *testing.T) {
 	}
 }
 
-// jobs.cancel goes to BigQuery whatever today's rules say: stopping shows nothing. What it answers is
-// today's to say.
+// jobs.cancel goes to BigQuery whatever today's rules say: stopping shows nothing. What it answers
+// is today's to say.
 func TestCancelStopsWhateverTheRulesSay(t *testing.T) {
 	for name, c := range sinceTheRun {
 		t.Run(name, func(t *testing.T) {

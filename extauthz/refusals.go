@@ -34,13 +34,15 @@ func (r *refusal) passes() bool {
 func denied(d policies.Decision) *refusal {
 	r := &refusal{message: d.Message, rule: d.Rule, remedy: d.Remedy}
 	if d.Invalid {
-		// As BigQuery says it: tools show a 400 to the model that wrote the SQL, and a 403 to nobody.
+		// As BigQuery says it: tools show a 400 to the model that wrote the SQL, and a 403 to
+		// nobody.
 		r.status, r.reason, r.bare = 400, "invalidQuery", true
 	}
 	return r
 }
 
-// text is what the client reads: what was refused, by which rule, what would pass, and the decision's id.
+// text is what the client reads: what was refused, by which rule, what would pass, and the
+// decision's id.
 func (r *refusal) text(decision string) string {
 	var b strings.Builder
 	b.WriteString("bqgate: ")
@@ -59,7 +61,8 @@ func (r *refusal) text(decision string) string {
 	return b.String()
 }
 
-// asRefusal maps every error that a step can end with to what the client reads. An error that is not known is a fault, never an allowance.
+// asRefusal maps every error that a step can end with to what the client reads. An error that is
+// not known is a fault, never an allowance.
 func asRefusal(err error) (*refusal, bool) {
 	var (
 		r   *refusal
@@ -82,7 +85,8 @@ func asRefusal(err error) (*refusal, bool) {
 			remedy:  "a request that needs no such table, or this one once the gateway's operator has a newer bqgate",
 		}, true
 	case errors.Is(err, bigquery.ErrTooMany):
-		return &refusal{message: "a table or dataset of this request has more entries than bqgate lists", remedy: "naming what you need"}, true
+		return &refusal{message: "a table or dataset of this request has more entries than bqgate lists", remedy: "naming what you need"},
+			true
 	case errors.Is(err, approvals.ErrRolledBack): // the operator's log says why, and what to do
 		return &refusal{
 			message: "approvals are closed: what was approved, used or revoked cannot be told for sure now",
@@ -100,7 +104,8 @@ func asRefusal(err error) (*refusal, bool) {
 		return &refusal{message: "this job is not one of yours that bqgate knows"}, true
 	case errors.Is(err, approvals.ErrReleasing):
 		return &refusal{status: 409, reason: "resourceInUse", message: approvals.ErrReleasing.Error()}, true
-	case errors.Is(err, approvals.ErrUsed), errors.Is(err, approvals.ErrExpired), errors.Is(err, approvals.ErrNotApproved), errors.Is(err, approvals.ErrRevoked):
+	case errors.Is(err, approvals.ErrUsed), errors.Is(err, approvals.ErrExpired), errors.Is(err, approvals.ErrNotApproved),
+		errors.Is(err, approvals.ErrRevoked):
 		return &refusal{message: "the approval is not good any more", remedy: "the same query again, which asks again"}, true
 	default:
 		return nil, false

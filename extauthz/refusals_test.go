@@ -9,7 +9,8 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql"
 )
 
-// What is decided is never a fault: a client would repeat it, and get the same. What could be otherwise the next time is one.
+// What is decided is never a fault: a client would repeat it, and get the same. What could be
+// otherwise the next time is one.
 func TestWhatIsARefusalAndWhatAFault(t *testing.T) {
 	for name, c := range map[string]struct {
 		err   error
@@ -20,7 +21,8 @@ func TestWhatIsARefusalAndWhatAFault(t *testing.T) {
 			_, err := (&bigquery.Table{Type: "SNAPSHOT"}).Base()
 			return fmt.Errorf("get table: %w", err)
 		}(), false},
-		"a dataset linked to nothing":  {func() error { _, err := (&bigquery.ListedDataset{Type: "LINKED"}).Source(); return err }(), false},
+		"a dataset linked to nothing": {func() error { _, err := (&bigquery.ListedDataset{Type: "LINKED"}).Source(); return err }(),
+			false},
 		"more than is listed":          {fmt.Errorf("list tables: %w", bigquery.ErrTooMany), false},
 		"SQL that is not understood":   {&googlesql.Error{Code: googlesql.ErrorUnsupported}, false},
 		"a catalog that does not tell": {&googlesql.Error{Code: googlesql.ErrorUnavailable}, true},

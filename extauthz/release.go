@@ -17,9 +17,9 @@ import (
 // release runs an approved query at its owner's poll, and answers the poll.
 //
 // The order is what makes a grant single-use (A9): claim the grant → decide again, whole → decision
-// durable → insert under the job id of this use → record the job → mark the grant used. Whoever dies in
-// between leaves a claim whose lease runs out; the next poll walks the same steps, and BigQuery's 409 on
-// the job id says whether the query already ran (use.go).
+// durable → insert under the job id of this use → record the job → mark the grant used. Whoever
+// dies in between leaves a claim whose lease runs out; the next poll walks the same steps, and
+// BigQuery's 409 on the job id says whether the query already ran (use.go).
 func (s *Service) release(ctx context.Context, a asked, r ruling, job heldJob) outcome {
 	lease, err := s.Approvals.BeginRelease(ctx, job.request.ID, a.subject.Owner)
 	if errors.Is(err, approvals.ErrReleasing) {
@@ -100,9 +100,10 @@ func (s *Service) approved(ctx context.Context, run asked, job heldJob, lease ap
 	return ready, nil
 }
 
-// submit records the release and runs the query by the gateway's own hand. It returns the record under
-// which the job may be read.
-func (s *Service) submit(ctx context.Context, run asked, ready approvedRun, held approvals.Held, lease approvals.Lease) (jobs.Record, error) {
+// submit records the release and runs the query by the gateway's own hand. It returns the record
+// under which the job may be read.
+func (s *Service) submit(ctx context.Context, run asked, ready approvedRun, held approvals.Held, lease approvals.Lease) (jobs.Record,
+	error) {
 	decided, err := s.record(ctx, run, ruling{judged: ready.judged}, entry{effect: effectRelease})
 	if err != nil {
 		return jobs.Record{}, fmt.Errorf("record the release: %w", err)
@@ -127,8 +128,9 @@ func (s *Service) submit(ctx context.Context, run asked, ready approvedRun, held
 		return jobs.Record{}, fmt.Errorf("check the approved job: %w", err)
 	}
 	if api != nil {
-		// By nobody, as far as Redis and this call know, or by another try under an id that only the
-		// gateway can know: Redis has forgotten. A proxy on the way may have sent this insert twice.
+		// By nobody, as far as Redis and this call know, or by another try under an id that only
+		// the gateway can know: Redis has forgotten. A proxy on the way may have sent this insert
+		// twice.
 		mine, byThis := job.Labels[jobs.Label] == ready.record.Mutation.Decision, api.Again || job.Created >= began.UnixMilli()
 		if mine && lease.Attempt == 1 && !byThis || !mine && held.Operation.Job.JobID == "" {
 			return jobs.Record{}, usedBefore()
@@ -149,7 +151,8 @@ func (s *Service) submit(ctx context.Context, run asked, ready approvedRun, held
 
 // insert sends the approved query. The job id may be taken: then BigQuery's answer is returned, and
 // jobs.get says by whom.
-func (s *Service) insert(ctx context.Context, w durable.Decided, bearer, project string, body []byte) (taken *bigquery.APIError, err error) {
+func (s *Service) insert(ctx context.Context, w durable.Decided, bearer, project string, body []byte) (taken *bigquery.APIError,
+	err error) {
 	_, err = s.Upstream.InsertJob(ctx, w, bearer, project, body)
 	var api *bigquery.APIError
 	switch {
@@ -168,8 +171,8 @@ func (s *Service) insert(ctx context.Context, w durable.Decided, bearer, project
 }
 
 // asApproved compares today's decision, which is about whoever polls, with what was approved, and
-// takes from it what its reviewers did not see (A58): the poller's token may be in other groups than
-// the one that asked.
+// takes from it what its reviewers did not see (A58): the poller's token may be in other groups
+// than the one that asked.
 func (s *Service) asApproved(run asked, j *judged, held approvals.Held, lease approvals.Lease) (policies.Decision, error) {
 	d := j.decision
 	if d.Effect == policies.Refuse {

@@ -14,8 +14,8 @@ import (
 const (
 	estimateTTL   = 60 * time.Second // how long a dry run is believed
 	estimatesKept = 4096
-	// listedFor is how long a listing of BigQuery is believed. It is the same for every subject: each
-	// sees what their policy reaches of it.
+	// listedFor is how long a listing of BigQuery is believed. It is the same for every subject:
+	// each sees what their policy reaches of it.
 	listedFor    = 15 * time.Second
 	listingsKept = 256
 	toldKept     = 1000 // a fault is told again once there were so many others

@@ -16,11 +16,12 @@ type request struct {
 	scheme, host  string   // by which the client reached Envoy
 }
 
-// translate reads a CheckRequest that Envoy packed with encode_raw_headers and pack_as_bytes. Missing parts stay empty, and empty is refused
-// further on.
+// translate reads a CheckRequest that Envoy packed with encode_raw_headers and pack_as_bytes.
+// Missing parts stay empty, and empty is refused further on.
 func translate(in *authv3.CheckRequest) request {
 	h := in.GetAttributes().GetRequest().GetHttp()
-	r := request{scheme: h.GetScheme(), host: h.GetHost(), http: bigquery.Request{Verb: h.GetMethod(), Path: h.GetPath(), Body: h.GetRawBody(), Header: map[string][]string{}}}
+	r := request{scheme: h.GetScheme(), host: h.GetHost(),
+		http: bigquery.Request{Verb: h.GetMethod(), Path: h.GetPath(), Body: h.GetRawBody(), Header: map[string][]string{}}}
 	add := func(name, value string) {
 		name = strings.ToLower(name)
 		if strings.HasPrefix(name, ":") {

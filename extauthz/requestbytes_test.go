@@ -7,8 +7,8 @@ import (
 	"github.com/bqgate/bqgate/internal/approvals"
 )
 
-// Requesters see their own requests. Two estimates within one step of 10 MiB give requests that tell
-// the same bytes, cost and limit.
+// Requesters see their own requests. Two estimates within one step of 10 MiB give requests that
+// tell the same bytes, cost and limit.
 func TestARequestTellsRoundedBytes(t *testing.T) {
 	tell := func(t *testing.T, estimate int64) string {
 		w := newSeenWorld(t)

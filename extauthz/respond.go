@@ -18,7 +18,8 @@ import (
 	"github.com/bqgate/bqgate/internal/verdict"
 )
 
-// outcome is the verdict of one request: a forward with its token, or a reply that Envoy sends itself. The zero outcome is a refusal.
+// outcome is the verdict of one request: a forward with its token, or a reply that Envoy sends
+// itself. The zero outcome is a refusal.
 type outcome struct {
 	forward *verdict.Forward
 	token   credentials.Token
@@ -86,13 +87,14 @@ func headersToRemove(names []string) []string {
 	return remove
 }
 
-// reply is sent by Envoy itself; the upstream never hears of the request. A pending job is a reply with status 200.
+// reply is sent by Envoy itself; the upstream never hears of the request. A pending job is a reply
+// with status 200.
 func reply(w durable.Answer, code int, body []byte) *authv3.CheckResponse {
 	durable.Because(w)
 	return &authv3.CheckResponse{
 		Status: &status.Status{Code: 7 /* PERMISSION_DENIED */},
 		HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{
-			Status: &typev3.HttpStatus{Code: typev3.StatusCode(code)},
+			Status: &typev3.HttpStatus{Code: typev3.StatusCode(code)}, //nolint:gosec // G115: a status of HTTP
 			Headers: []*corev3.HeaderValueOption{
 				header("content-type", "application/json; charset=UTF-8"),
 				header("cache-control", "no-store"),
@@ -102,7 +104,8 @@ func reply(w durable.Answer, code int, body []byte) *authv3.CheckResponse {
 	}
 }
 
-// unavailable is an answer for faults of the gateway itself, which Envoy counts as an error: a 503 that clients retry.
+// unavailable is an answer for faults of the gateway itself, which Envoy counts as an error: a 503
+// that clients retry.
 func unavailable(decision string) *authv3.CheckResponse {
 	body := bigquery.ErrorBody(503, "backendError", verdict.FaultText(decision))
 	return &authv3.CheckResponse{

@@ -28,7 +28,8 @@ func review(j *judged, policy string) approvals.Review {
 	return r
 }
 
-// leaves lists the leaves of an output column. Path is the one inside the column, as lineage spells it.
+// leaves lists the leaves of an output column. Path is the one inside the column, as lineage spells
+// it.
 func leaves(c masking.Column, name, path string, sources []googlesql.Source, repeated bool) []approvals.ReviewColumn {
 	if len(c.Fields) > 0 {
 		var all []approvals.ReviewColumn
@@ -55,7 +56,8 @@ func leaves(c masking.Column, name, path string, sources []googlesql.Source, rep
 	return []approvals.ReviewColumn{leaf}
 }
 
-// marks finds where the text reads sensitive columns: the table references that bring them in, and the places where they steer the result.
+// marks finds where the text reads sensitive columns: the table references that bring them in, and
+// the places where they steer the result.
 func marks(st *googlesql.Statement, sensitive []string) []approvals.Mark {
 	var all []approvals.Mark
 	for _, column := range sensitive {

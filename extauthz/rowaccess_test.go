@@ -20,8 +20,9 @@ rules:
   - {name: r, groups: [agents], read: [p.finance.*], credential: reader, row_access_policies: [p.finance.payroll]}
 `
 
-// A34: whatever comes of the question whether a table has row access policies, only a plain no lets the query through, and nothing was minted or sent otherwise. A dry run, which
-// tells of a table's size, is decided as the run.
+// A34: whatever comes of the question whether a table has row access policies, only a plain no lets
+// the query through, and nothing was minted or sent otherwise. A dry run, which tells of a table's
+// size, is decided as the run.
 func TestRowAccessPolicies(t *testing.T) {
 	for name, c := range map[string]struct {
 		access bigquery.RowAccess
@@ -33,10 +34,13 @@ func TestRowAccessPolicies(t *testing.T) {
 		"none":     {access: bigquery.RowAccessNone},
 		"policies": {access: bigquery.RowAccessPolicies, status: 403, says: "p.finance.payroll"},
 		"denied": {
-			err: fmt.Errorf("x: %w", bigquery.ErrRowAccessDenied), status: 403, says: "the gateway's inspection account lacks the permission bigquery.rowAccessPolicies.list",
+			err: fmt.Errorf("x: %w", bigquery.ErrRowAccessDenied), status: 403,
+			says: "the gateway's inspection account lacks the permission bigquery.rowAccessPolicies.list",
 		},
-		"the table is gone":       {err: fmt.Errorf("x: %w", bigquery.ErrNotFound), status: 403, says: "does not exist any more"},
-		"rate limit":              {err: &bigquery.APIError{Status: http.StatusForbidden, Reason: "rateLimitExceeded", Message: "CANARY-4711"}, status: 503},
+		"the table is gone": {err: fmt.Errorf("x: %w", bigquery.ErrNotFound), status: 403, says: "does not exist any more"},
+		"rate limit": {
+			err: &bigquery.APIError{Status: http.StatusForbidden, Reason: "rateLimitExceeded", Message: "CANARY-4711"}, status: 503,
+		},
 		"BigQuery is down":        {err: errors.New("CANARY-4711"), status: 503},
 		"no answer and no error":  {status: 503},
 		"another word":            {access: "SOME", status: 503},
@@ -59,7 +63,8 @@ func TestRowAccessPolicies(t *testing.T) {
 				if e := out.GetErrorResponse(); e != nil {
 					status, text = int(e.GetStatus().GetCode()), e.GetBody()
 				}
-				if (out.GetOkResponse() != nil) != (c.status == 0) || status != c.status || !strings.Contains(text, c.says) || strings.Contains(text, "CANARY") {
+				if (out.GetOkResponse() != nil) != (c.status == 0) || status != c.status || !strings.Contains(text, c.says) ||
+					strings.Contains(text, "CANARY") {
 					t.Errorf("%s: status %d %s", body, status, text)
 				}
 			}
@@ -73,7 +78,8 @@ func TestRowAccessPolicies(t *testing.T) {
 	}
 }
 
-// A held query is approved, and its table gets row access policies meanwhile: the release is judged anew.
+// A held query is approved, and its table gets row access policies meanwhile: the release is judged
+// anew.
 func TestRowAccessPoliciesAreAskedAgainAtRelease(t *testing.T) {
 	w := newBoundWorld(t)
 	job := jobOf(t, w.ask(boundQuery()))
@@ -89,15 +95,17 @@ func TestRowAccessPoliciesAreAskedAgainAtRelease(t *testing.T) {
 	}
 }
 
-// A job that ran stays readable when its table gets row access policies later: its rows are those of when it ran. Nothing is asked for that. What it rested on is still asked of
-// today's policy: who takes a table out of row_access_policies closes the results too.
+// A job that ran stays readable when its table gets row access policies later: its rows are those
+// of when it ran. Nothing is asked for that. What it rested on is still asked of today's policy:
+// who takes a table out of row_access_policies closes the results too.
 func TestReadsKeepWhatWasKnownOfRowAccess(t *testing.T) {
 	p := newParts(t)
 	run := func(id string, access map[string]bigquery.RowAccess) {
 		t.Helper()
 		record := jobs.Record{
 			Job: bigquery.JobReference{ProjectID: "p", Location: "US", JobID: id}, Owner: p.subject.Owner, Decision: "d-1",
-			Query: bigquery.QueryRequest{SQL: "SELECT employee FROM finance.payroll"}, Analysis: *p.boundWorld.analysis(), Tables: []string{"p.finance.payroll"},
+			Query: bigquery.QueryRequest{SQL: "SELECT employee FROM finance.payroll"}, Analysis: *p.boundWorld.analysis(),
+			Tables:     []string{"p.finance.payroll"},
 			Credential: "reader", Principal: "reader@p.iam", RowAccess: access, Estimate: new(int64),
 		}
 		record.SQLDigest = jobs.Digest(record.Query.SQL)

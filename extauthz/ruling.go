@@ -43,8 +43,8 @@ type conclusion interface{ concludes() }
 type (
 	// forwards sends the request on to BigQuery.
 	forwards struct{ forward verdict.Forward }
-	// answers is an answer of the gateway's own, of status 200. It is recorded, unless it is the same
-	// for everybody.
+	// answers is an answer of the gateway's own, of status 200. It is recorded, unless it is the
+	// same for everybody.
 	answers struct {
 		body []byte
 		same bool

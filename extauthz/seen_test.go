@@ -58,7 +58,8 @@ func newSeenWorld(t *testing.T) *boundWorld {
 		}
 		return &googlesql.Analysis{Statements: []googlesql.Statement{st}, Tables: map[string]*bigquery.Table{"p.finance.payroll": &table}}
 	}
-	set, err := policies.LoadBytes("finance.yaml", []byte(seenPolicy), policies.Options{Issuers: []string{"ci"}, Credentials: []string{"reader"}, Projects: map[string]string{"reader": "p"}})
+	set, err := policies.LoadBytes("finance.yaml", []byte(seenPolicy),
+		policies.Options{Issuers: []string{"ci"}, Credentials: []string{"reader"}, Projects: map[string]string{"reader": "p"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +80,8 @@ func (w *boundWorld) in(groups ...string) {
 // say approves a request as a person of a group.
 func (w *boundWorld) say(id, name, group string, terms ...approvals.Terms) {
 	w.t.Helper()
-	who := approvals.Decider{Subject: identity.Subject{Issuer: "h", Sub: name, People: []string{name}, Mapped: true}, Groups: []string{group}}
+	who := approvals.Decider{Subject: identity.Subject{Issuer: "h", Sub: name, People: []string{name}, Mapped: true},
+		Groups: []string{group}}
 	if _, err := w.s.Approvals.Decide(w.t.Context(), id, who, approvals.Approve, "fine", terms...); err != nil {
 		w.t.Fatal(err)
 	}
@@ -98,8 +100,8 @@ func (w *boundWorld) results(job string) outcome {
 	return w.call("GET", "/bigquery/v2/projects/p/queries/"+job, nil)
 }
 
-// A path is how a query that one token asked for comes to run for another: ask is the query as it is
-// tried, later makes the change in between.
+// A path is how a query that one token asked for comes to run for another: ask is the query as it
+// is tried, later makes the change in between.
 type path func(w *boundWorld, ask func() map[string]any, later func()) outcome
 
 func waiting(read func(*boundWorld, string) outcome) path {
@@ -165,8 +167,8 @@ type seen struct {
 // cap5GiB is what the estimate of 5 GiB leaves to be billed.
 const cap5GiB = 5<<30 + 5<<30/10 + 20<<20
 
-// A58: whatever changes about the token or the request, a run shows no more than was approved and no
-// more than may be shown today, under the smaller caps; and who must approve it has.
+// A58: whatever changes about the token or the request, a run shows no more than was approved and
+// no more than may be shown today, under the smaller caps; and who must approve it has.
 var changes = map[string]struct {
 	held   []string // groups that ask
 	groups []string // groups that run it, where they differ
@@ -220,7 +222,8 @@ var changes = map[string]struct {
 		held: []string{"agents"}, then: func(w *boundWorld) { w.estimate *= 2 }, want: seen{asksAgain: true},
 	},
 	"an estimate that grew a little": {
-		held: []string{"agents"}, then: func(w *boundWorld) { w.estimate += 1 << 20 }, want: seen{salary: masking.AlwaysNull, rows: 100, billed: cap5GiB},
+		held: []string{"agents"}, then: func(w *boundWorld) { w.estimate += 1 << 20 },
+		want: seen{salary: masking.AlwaysNull, rows: 100, billed: cap5GiB},
 	},
 	"an estimate that nobody can make any more": {
 		held: []string{"agents"}, then: func(w *boundWorld) { w.accuracy = "UNKNOWN" }, want: seen{asksAgain: true},
@@ -274,7 +277,8 @@ func TestARunIsNoMoreThanWhatItsReviewersSaw(t *testing.T) {
 	}
 }
 
-// The client's own limit of bytes is a cap that reviewers see. A later try without it runs under it.
+// The client's own limit of bytes is a cap that reviewers see. A later try without it runs under
+// it.
 func TestALaterTryRunsUnderTheCapThatWasSeen(t *testing.T) {
 	for name, c := range map[string]struct{ first, then, want int64 }{
 		"none at first, one later": {0, 10 << 20, 10 << 20},

@@ -12,8 +12,8 @@ import (
 // freePolicy lets the query run without approval.
 var freePolicy = strings.Replace(boundPolicy, "when: 'true', reviewers", "when: 'false', reviewers", 1)
 
-// A client sends a request again, since it got no answer: what leaves is the first request, under the first decision's
-// label, and each of the two has a decision of its own.
+// A client sends a request again, since it got no answer: what leaves is the first request, under
+// the first decision's label, and each of the two has a decision of its own.
 func TestARequestIsSentAgainAsItWas(t *testing.T) {
 	for name, send := range map[string]func(w *gatewayWorld) outcome{
 		"jobs.query": func(w *gatewayWorld) outcome {
@@ -31,7 +31,8 @@ func TestARequestIsSentAgainAsItWas(t *testing.T) {
 				t.Fatalf("%d %s, %d %s", first.status, first.body, second.status, second.body)
 			}
 			one, two := first.forward, second.forward
-			if one.BodyDigest != two.BodyDigest || one.Record.Decision != two.Record.Decision || one.Record.Mutation != two.Record.Mutation {
+			if one.BodyDigest != two.BodyDigest || one.Record.Decision != two.Record.Decision ||
+				one.Record.Mutation != two.Record.Mutation {
 				t.Errorf("sent %+v, then %+v", one.Record.Mutation, two.Record.Mutation)
 			}
 			if one.Decision == two.Decision || two.Decision == two.Record.Decision {
@@ -54,7 +55,8 @@ func TestARequestThatIsBoundedMoreTightlyIsNotSentAgain(t *testing.T) {
 	}
 	w.principals["reader"] = "new@p.iam"
 	out := w.insert("mine", nil)
-	if out.status != 403 || !strings.Contains(string(out.body), "sent to BigQuery before") || !strings.Contains(string(out.body), "under a new job id or requestId") {
+	if out.status != 403 || !strings.Contains(string(out.body), "sent to BigQuery before") ||
+		!strings.Contains(string(out.body), "under a new job id or requestId") {
 		t.Errorf("%d %s", out.status, out.body)
 	}
 	if out := w.insert("other", nil); out.forward == nil {
@@ -62,7 +64,8 @@ func TestARequestThatIsBoundedMoreTightlyIsNotSentAgain(t *testing.T) {
 	}
 }
 
-// jobs.insert made the job, and its answer was lost: each read of the job finds it, in its owner's hand.
+// jobs.insert made the job, and its answer was lost: each read of the job finds it, in its owner's
+// hand.
 func TestAReadFindsTheJobWhoseAnswerWasLost(t *testing.T) {
 	for name, read := range map[string]func(w *gatewayWorld) outcome{
 		"jobs.get":             func(w *gatewayWorld) outcome { return w.call("GET", "/bigquery/v2/projects/p/jobs/mine", nil) },
@@ -111,19 +114,21 @@ func TestAReadFindsTheJobWhoseAnswerWasLost(t *testing.T) {
 	}
 }
 
-// A fault that passes, in the middle of a release, ends with the rows, by one run; the approval is not used up by it.
+// A fault that passes, in the middle of a release, ends with the rows, by one run; the approval is
+// not used up by it.
 func TestAFaultInTheMiddleOfAReleaseEndsWithTheRows(t *testing.T) {
 	taken := &bigquery.APIError{Status: 409, Reason: "duplicate", Again: true}
 	for name, c := range map[string]struct {
 		fail  []error
 		polls int // until the rows are there
 	}{
-		"503":                        {[]error{&bigquery.APIError{Status: 503, Reason: "backendError"}}, 2},
-		"429":                        {[]error{&bigquery.APIError{Status: 429, Reason: "rateLimitExceeded"}}, 2},
-		"a rate":                     {[]error{&bigquery.APIError{Status: 403, Reason: "rateLimitExceeded"}}, 2},
-		"a quota":                    {[]error{&bigquery.APIError{Status: 403, Reason: "quotaExceeded"}}, 2},
-		"the network":                {[]error{fmt.Errorf("connection reset")}, 2},
-		"twice":                      {[]error{&bigquery.APIError{Status: 502, Reason: "backendError"}, &bigquery.APIError{Status: 429}}, 3},
+		"503":         {[]error{&bigquery.APIError{Status: 503, Reason: "backendError"}}, 2},
+		"429":         {[]error{&bigquery.APIError{Status: 429, Reason: "rateLimitExceeded"}}, 2},
+		"a rate":      {[]error{&bigquery.APIError{Status: 403, Reason: "rateLimitExceeded"}}, 2},
+		"a quota":     {[]error{&bigquery.APIError{Status: 403, Reason: "quotaExceeded"}}, 2},
+		"the network": {[]error{fmt.Errorf("connection reset")}, 2},
+		"twice": {[]error{&bigquery.APIError{Status: 502, Reason: "backendError"}, &bigquery.APIError{Status: 429}},
+			3},
 		"its answer is lost":         {[]error{errLost}, 2},
 		"lost, and asked once again": {[]error{errLostThen{taken}}, 1},
 	} {
@@ -148,7 +153,8 @@ func TestAFaultInTheMiddleOfAReleaseEndsWithTheRows(t *testing.T) {
 	}
 }
 
-// A dry run that BigQuery puts off, when the query is decided on again for its release, is no reason for the approval to lapse.
+// A dry run that BigQuery puts off, when the query is decided on again for its release, is no
+// reason for the approval to lapse.
 func TestADryRunThatIsPutOffKeepsTheApproval(t *testing.T) {
 	w := newGatewayWorld(t, redistest.Start(t))
 	id := jobOf(t, w.ask(boundQuery()))

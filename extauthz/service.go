@@ -30,7 +30,8 @@ type (
 	Analyzer interface {
 		Analyze(ctx context.Context, r googlesql.Request) (*googlesql.Analysis, error)
 		// Rewrite masks tables inside an analysed text.
-		Rewrite(ctx context.Context, r googlesql.Request, original *googlesql.Analysis, masks []googlesql.TableMask) (*googlesql.Rewritten, error)
+		Rewrite(ctx context.Context, r googlesql.Request, original *googlesql.Analysis, masks []googlesql.TableMask) (*googlesql.Rewritten,
+			error)
 	}
 	// Broker mints tokens.
 	Broker interface {

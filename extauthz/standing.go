@@ -14,7 +14,8 @@ import (
 	"github.com/bqgate/bqgate/policies"
 )
 
-// What a subject may do at all, before anything is asked about what it wants: whether its rules are over, and in which projects its jobs may run.
+// What a subject may do at all, before anything is asked about what it wants: whether its rules are
+// over, and in which projects its jobs may run.
 
 func (s *Service) now() time.Time {
 	if s.Now != nil {
@@ -26,9 +27,9 @@ func (s *Service) now() time.Time {
 // reach is what the subject may know to exist.
 func (s *Service) reach(a asked) policies.Reach { return s.Policies().Reach(a.subject, s.now()) }
 
-// admit refuses a subject whose rules are over, and a request for jobs in a project where it may run
-// none: by the policy alone, so that a project that exists is refused in the words and in the time of
-// one that does not. A job is stopped whoever asks for it in its owner's name.
+// admit refuses a subject whose rules are over, and a request for jobs in a project where it may
+// run none: by the policy alone, so that a project that exists is refused in the words and in the
+// time of one that does not. A job is stopped whoever asks for it in its owner's name.
 func (s *Service) admit(a asked) (groups []string, err error) {
 	if a.op.Method == bigquery.MethodCancel {
 		return nil, nil
@@ -45,7 +46,8 @@ func (s *Service) admit(a asked) (groups []string, err error) {
 	return reach.Groups, nil
 }
 
-// aged refuses a request about a held query whose subject's token has become too old for the tables that it reads.
+// aged refuses a request about a held query whose subject's token has become too old for the tables
+// that it reads.
 func (s *Service) aged(a asked, tables []string) error {
 	if d, aged := s.Policies().Aged(a.subject, tables, s.now()); aged {
 		return denied(d)
@@ -59,7 +61,8 @@ var (
 	errChanged = errors.New("the policy has changed, and shows less of this answer than what is on its way")
 )
 
-// Again decides once more about an answer that is on its way: whether whoever asked for it still may. An error ends the answer.
+// Again decides once more about an answer that is on its way: whether whoever asked for it still
+// may. An error ends the answer.
 func (s *Service) Again(ctx context.Context, f *verdict.Forward) error {
 	if f.Method == bigquery.MethodCancel {
 		return nil

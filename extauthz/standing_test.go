@@ -30,16 +30,19 @@ rules:
 func text(out *authv3.CheckResponse) string { return out.GetDeniedResponse().GetBody() }
 
 // job lets the world have run a query, and gives its record.
-func (p *parts) ran(t *testing.T, project, id string) jobs.Record {
+func (p *parts) ran(t *testing.T, project string) jobs.Record {
 	t.Helper()
 	record := jobs.Record{
-		Job: bigquery.JobReference{ProjectID: project, Location: "US", JobID: id}, Owner: p.subject.Owner, Decision: "d-1",
-		Query: bigquery.QueryRequest{SQL: "SELECT employee FROM finance.payroll"}, Analysis: *p.boundWorld.analysis(), Tables: []string{"p.finance.payroll"},
+		Job: bigquery.JobReference{ProjectID: project, Location: "US", JobID: "j"}, Owner: p.subject.Owner, Decision: "d-1",
+		Query: bigquery.QueryRequest{SQL: "SELECT employee FROM finance.payroll"}, Analysis: *p.boundWorld.analysis(),
+		Tables:     []string{"p.finance.payroll"},
 		Plan:       masking.Plan{Columns: []masking.Column{{Name: "employee", Type: "STRING", Mask: masking.Clear}}},
-		Credential: "reader", Principal: "reader@p.iam", Created: time.Now(), RowAccess: map[string]bigquery.RowAccess{"p.finance.payroll": bigquery.RowAccessNone},
+		Credential: "reader", Principal: "reader@p.iam", Created: time.Now(),
+		RowAccess: map[string]bigquery.RowAccess{"p.finance.payroll": bigquery.RowAccessNone},
 	}
 	record.SQLDigest = jobs.Digest(record.Query.SQL)
-	job := bigquery.Job{Reference: record.Job, SQL: record.Query.SQL, Labels: map[string]string{jobs.Label: jobs.LabelValue("d-1")}, StatementType: "SELECT", State: "DONE"}
+	job := bigquery.Job{Reference: record.Job, SQL: record.Query.SQL, Labels: map[string]string{jobs.Label: jobs.LabelValue("d-1")},
+		StatementType: "SELECT", State: "DONE"}
 	p.boundWorld.job = job
 	if err := p.s.Jobs.Create(t.Context(), record); err != nil {
 		t.Fatal(err)
@@ -47,16 +50,19 @@ func (p *parts) ran(t *testing.T, project, id string) jobs.Record {
 	return record
 }
 
-// Access ends with the token's age for every method, also in the middle of paging; only stopping a job is not a matter of access.
+// Access ends with the token's age for every method, also in the middle of paging; only stopping a
+// job is not a matter of access.
 func TestEveryMethodEndsWithTheTokensAge(t *testing.T) {
 	const path = "/bigquery/v2/projects/p"
 	for name, c := range map[string]struct {
 		verb, path, body string
 		always           bool
 	}{
-		"query":       {"POST", path + "/queries", plainQuery, false},
-		"insert":      {"POST", path + "/jobs", `{"configuration": {"query": {"query": "SELECT employee FROM finance.payroll", "useLegacySql": false}}}`, false},
-		"dry run":     {"POST", path + "/queries", `{"query": "SELECT employee FROM finance.payroll", "useLegacySql": false, "dryRun": true}`, false},
+		"query": {"POST", path + "/queries", plainQuery, false},
+		"insert": {"POST", path + "/jobs",
+			`{"configuration": {"query": {"query": "SELECT employee FROM finance.payroll", "useLegacySql": false}}}`, false},
+		"dry run": {"POST", path + "/queries",
+			`{"query": "SELECT employee FROM finance.payroll", "useLegacySql": false, "dryRun": true}`, false},
 		"first page":  {"GET", path + "/queries/j", "", false},
 		"next page":   {"GET", path + "/queries/j?startIndex=7&maxResults=5", "", false},
 		"job":         {"GET", path + "/jobs/j", "", false},
@@ -73,7 +79,7 @@ func TestEveryMethodEndsWithTheTokensAge(t *testing.T) {
 			p.s.Metadata, p.s.Journal = listsNothing{}, p.boundWorld
 			clock := time.Now()
 			p.s.Now = func() time.Time { return clock }
-			p.ran(t, "p", "j")
+			p.ran(t, "p")
 			ask := func() (passed bool, says string) {
 				out := p.check(t.Context(), c.verb, c.path, c.body, bearer)
 				return out.GetOkResponse() != nil || out.GetDeniedResponse().GetStatus().GetCode() == 200, text(out)
@@ -108,10 +114,12 @@ func (listsNothing) ListTables(context.Context, durable.Facts, bigquery.DatasetR
 	return nil, nil
 }
 
-// A held query is not answered, and not released, to a token that is too old. The approval stays good for a new token of the same run.
+// A held query is not answered, and not released, to a token that is too old. The approval stays
+// good for a new token of the same run.
 func TestAHeldQueryEndsWithTheTokensAge(t *testing.T) {
 	w := newBoundWorld(t)
-	w.policy(strings.Replace(boundPolicy, "credential: reader}", "credential: reader, for: 10m}\n  - {name: web, groups: [agents], read: [p.web.*], credential: reader}", 1))
+	w.policy(strings.Replace(boundPolicy, "credential: reader}", "credential: reader, for: 10m}\n  - {name: web, groups: [agents], read: "+
+		"[p.web.*], credential: reader}", 1))
 	clock := time.Now()
 	w.s.Now = func() time.Time { return clock }
 	pending := w.ask(boundQuery())
@@ -125,7 +133,8 @@ func TestAHeldQueryEndsWithTheTokensAge(t *testing.T) {
 	}
 	clock = w.subject.Issued.Add(11*time.Minute + time.Second)
 	for _, state := range []string{"pending", "approved"} {
-		if o := poll(); o.status != 403 || !strings.Contains(string(o.body), "ends 10m0s after the identity token was issued") || w.inserts != 0 {
+		if o := poll(); o.status != 403 || !strings.Contains(string(o.body), "ends 10m0s after the identity token was issued") ||
+			w.inserts != 0 {
 			t.Fatalf("%s: %d %s, %d runs", state, o.status, o.body, w.inserts)
 		}
 		if state == "pending" {
@@ -138,13 +147,15 @@ func TestAHeldQueryEndsWithTheTokensAge(t *testing.T) {
 	}
 }
 
-// A project in which the subject may run nothing is refused by every method that names a job, before anything is asked about it, in the words of one that does not exist.
+// A project in which the subject may run nothing is refused by every method that names a job,
+// before anything is asked about it, in the words of one that does not exist.
 func TestAProjectOfNoRule(t *testing.T) {
 	const sql = `"query": "SELECT employee FROM finance.payroll", "useLegacySql": false`
 	for name, c := range map[string]struct{ verb, path, body string }{
-		"query":          {"POST", "/queries", "{" + sql + "}"},
-		"insert":         {"POST", "/jobs", `{"configuration": {"query": {` + sql + `}}}`},
-		"insert by id":   {"POST", "/jobs", `{"jobReference": {"projectId": "PROJECT", "jobId": "a"}, "configuration": {"query": {` + sql + `}}}`},
+		"query":  {"POST", "/queries", "{" + sql + "}"},
+		"insert": {"POST", "/jobs", `{"configuration": {"query": {` + sql + `}}}`},
+		"insert by id": {"POST", "/jobs", `{"jobReference": {"projectId": "PROJECT", "jobId": "a"}, "configuration": {"query": {` + sql +
+			`}}}`},
 		"dry query":      {"POST", "/queries", `{"dryRun": true, ` + sql + "}"},
 		"dry insert":     {"POST", "/jobs", `{"configuration": {"dryRun": true, "query": {` + sql + `}}}`},
 		"default set":    {"POST", "/queries", `{"defaultDataset": {"projectId": "p", "datasetId": "finance"}, ` + sql + "}"},
@@ -160,17 +171,19 @@ func TestAProjectOfNoRule(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newParts(t)
 			p.analyze = func(context.Context) (*googlesql.Analysis, error) { return nil, errors.New("asked what it means") }
-			p.ran(t, "other", "j") // from before the policy closed the project
-			p.s.Upstream = nil     // whoever asks BigQuery panics
+			p.ran(t, "other")  // from before the policy closed the project
+			p.s.Upstream = nil // whoever asks BigQuery panics
 			said := map[string]bool{}
 			for _, project := range []string{"other", "no-such-project"} {
-				out := p.check(t.Context(), c.verb, "/bigquery/v2/projects/"+project+c.path, strings.ReplaceAll(c.body, "PROJECT", project), bearer)
+				out := p.check(t.Context(), c.verb, "/bigquery/v2/projects/"+project+c.path, strings.ReplaceAll(c.body, "PROJECT", project),
+					bearer)
 				if out.GetDeniedResponse().GetStatus().GetCode() != 403 || !strings.Contains(text(out), "accessDenied") {
 					t.Errorf("%s: %v", project, out)
 				}
 				says, _, _ := strings.Cut(text(out), `\nDecision`)
 				said[strings.ReplaceAll(says, project, "PROJECT")] = true
-				if !strings.Contains(says, "project "+project+" does not exist or no policy lets you run jobs in it") || !strings.Contains(says, "the same request in project p") {
+				if !strings.Contains(says, "project "+project+" does not exist or no policy lets you run jobs in it") ||
+					!strings.Contains(says, "the same request in project p") {
 					t.Errorf("%s", says)
 				}
 			}
@@ -181,7 +194,7 @@ func TestAProjectOfNoRule(t *testing.T) {
 	}
 	// Stopping a job is not running one.
 	p := newParts(t)
-	p.ran(t, "other", "j")
+	p.ran(t, "other")
 	if out := p.check(t.Context(), "POST", "/bigquery/v2/projects/other/jobs/j/cancel", "", bearer); out.GetOkResponse() == nil {
 		t.Errorf("an own job cannot be stopped: %v", text(out))
 	}
@@ -209,13 +222,18 @@ func TestAnAnswerOnItsWayIsDecidedAgain(t *testing.T) {
 		"of a new query":          {nil, "POST", "/queries", false},
 		"the token is too old":    {func(_ *parts, clock *time.Time) { *clock = clock.Add(12 * time.Minute) }, "GET", "/queries/j", true},
 		"of a new query, too old": {func(_ *parts, clock *time.Time) { *clock = clock.Add(12 * time.Minute) }, "POST", "/queries", true},
-		"within the minute":       {func(_ *parts, clock *time.Time) { *clock = clock.Add(10*time.Minute + 30*time.Second) }, "GET", "/queries/j", false},
-		"the session is revoked":  {func(p *parts, _ *time.Time) { p.s.Sessions = live{} }, "GET", "/queries/j", true},
-		"the token is revoked":    {func(p *parts, _ *time.Time) { p.s.Sessions = live{yes: true, banned: true} }, "GET", "/queries/j", true},
-		"Redis does not answer":   {func(p *parts, _ *time.Time) { p.s.Sessions = live{true, errors.New("timeout"), false} }, "GET", "/queries/j", true},
-		"nobody knows sessions":   {func(p *parts, _ *time.Time) { p.s.Sessions = nil }, "GET", "/queries/j", true},
-		"the rule is gone":        {func(p *parts, _ *time.Time) { p.policy(strings.Replace(agedPolicy, "p.finance", "p.sales", 1)) }, "GET", "/queries/j", true},
-		"no rule is left":         {func(p *parts, _ *time.Time) { p.policy(strings.Replace(agedPolicy, "'true'", "'false'", 1)) }, "GET", "/queries/j", true},
+		"within the minute": {func(_ *parts, clock *time.Time) { *clock = clock.Add(10*time.Minute + 30*time.Second) }, "GET",
+			"/queries/j", false},
+		"the session is revoked": {func(p *parts, _ *time.Time) { p.s.Sessions = live{} }, "GET", "/queries/j", true},
+		"the token is revoked": {func(p *parts, _ *time.Time) { p.s.Sessions = live{yes: true, banned: true} }, "GET", "/queries/j",
+			true},
+		"Redis does not answer": {func(p *parts, _ *time.Time) { p.s.Sessions = live{true, errors.New("timeout"), false} }, "GET",
+			"/queries/j", true},
+		"nobody knows sessions": {func(p *parts, _ *time.Time) { p.s.Sessions = nil }, "GET", "/queries/j", true},
+		"the rule is gone": {func(p *parts, _ *time.Time) { p.policy(strings.Replace(agedPolicy, "p.finance", "p.sales", 1)) }, "GET",
+			"/queries/j", true},
+		"no rule is left": {func(p *parts, _ *time.Time) { p.policy(strings.Replace(agedPolicy, "'true'", "'false'", 1)) }, "GET",
+			"/queries/j", true},
 		"the rule became shorter": {func(p *parts, clock *time.Time) {
 			*clock = clock.Add(3 * time.Minute)
 			p.policy(strings.Replace(agedPolicy, "for: 10m", "for: 1m", 1))
@@ -229,7 +247,8 @@ func TestAnAnswerOnItsWayIsDecidedAgain(t *testing.T) {
 		"fewer bytes are allowed": {func(p *parts, _ *time.Time) {
 			p.policy(strings.Replace(agedPolicy, "for: 10m", "for: 10m, max_result_bytes: 5B", 1))
 		}, "GET", "/queries/j", true},
-		"another policy, the same for it": {func(p *parts, _ *time.Time) { p.policy(agedPolicy + "# read again\n") }, "GET", "/queries/j", false},
+		"another policy, the same for it": {func(p *parts, _ *time.Time) { p.policy(agedPolicy + "# read again\n") }, "GET", "/queries/j",
+			false},
 		"now it needs approval": {func(p *parts, _ *time.Time) {
 			p.policy(agedPolicy + "approvals:\n  - {name: a, when: 'true', reviewers: [agents]}\n")
 		}, "GET", "/queries/j", true},
@@ -237,8 +256,10 @@ func TestAnAnswerOnItsWayIsDecidedAgain(t *testing.T) {
 		"the project is closed": {func(p *parts, _ *time.Time) {
 			p.policy(strings.Replace(agedPolicy, "credential: reader, for: 10m", "credential: reader, for: 10m, jobs_in: [q]", 1))
 		}, "GET", "/queries/j", true},
-		"the token has expired":  {func(p *parts, clock *time.Time) { *clock = p.subject.Expiry.Add(61 * time.Second) }, "GET", "/queries/j", true},
-		"of a job to be stopped": {func(p *parts, clock *time.Time) { *clock = clock.Add(24 * time.Hour); p.s.Sessions = nil }, "POST", "/jobs/j/cancel", false},
+		"the token has expired": {func(p *parts, clock *time.Time) { *clock = p.subject.Expiry.Add(61 * time.Second) }, "GET",
+			"/queries/j", true},
+		"of a job to be stopped": {func(p *parts, clock *time.Time) { *clock = clock.Add(24 * time.Hour); p.s.Sessions = nil }, "POST",
+			"/jobs/j/cancel", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newParts(t)
@@ -247,7 +268,7 @@ func TestAnAnswerOnItsWayIsDecidedAgain(t *testing.T) {
 			p.subject.Session = "s"
 			clock := time.Now()
 			p.s.Now = func() time.Time { return clock }
-			p.ran(t, "p", "j")
+			p.ran(t, "p")
 			body := ""
 			if c.path == "/queries" {
 				body = plainQuery

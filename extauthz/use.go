@@ -59,5 +59,6 @@ func (s *Service) takeUse(
 
 // usedBefore is the refusal of a second run of one use.
 func usedBefore() *refusal {
-	return &refusal{message: "BigQuery has run this use of the approval before", remedy: "the same query again, which asks for approval again"}
+	return &refusal{message: "BigQuery has run this use of the approval before",
+		remedy: "the same query again, which asks for approval again"}
 }

@@ -73,7 +73,8 @@ func (u *bigQuery) InsertJob(ctx context.Context, w durable.Decided, bearer, pro
 	return job, err
 }
 
-// errLost is an insert that was carried out and not answered; errLostThen one that was then made again.
+// errLost is an insert that was carried out and not answered; errLostThen one that was then made
+// again.
 var errLost = errors.New("connection reset")
 
 type errLostThen struct{ error }
@@ -119,7 +120,8 @@ func newGatewayWorld(t *testing.T, addr string) *gatewayWorld {
 // host makes a new host the one that is asked. It has no journal, and knows what Redis shows it.
 func (w *gatewayWorld) host() {
 	w.t.Helper()
-	holds, err := approvals.New(approvals.Options{Redis: w.client, Keys: w.keys, Journal: w.boundWorld, ConsoleURL: "https://console.example", Log: slog.New(slog.DiscardHandler)})
+	holds, err := approvals.New(approvals.Options{Redis: w.client, Keys: w.keys, Journal: w.boundWorld,
+		ConsoleURL: "https://console.example", Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -129,7 +131,8 @@ func (w *gatewayWorld) host() {
 	}
 	b := w.boundWorld
 	b.s = &Service{Parts: Parts{
-		Identity: b, Analyzer: b, Catalog: forAll(b), Policies: func() *policies.Set { return b.set }, Approvals: holds, Jobs: jobs.NewStore(w.client, w.keys), Credentials: b, Upstream: w.upstream,
+		Identity: b, Analyzer: b, Catalog: forAll(b), Policies: func() *policies.Set { return b.set }, Approvals: holds,
+		Jobs: jobs.NewStore(w.client, w.keys), Credentials: b, Upstream: w.upstream,
 		Journal: b, Keys: w.keys, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Location: "US", LongPoll: time.Millisecond,
 	}}
 }
@@ -181,8 +184,10 @@ func (w *gatewayWorld) poll(id string) outcome {
 
 func (w *gatewayWorld) approveStanding(id string) {
 	w.t.Helper()
-	dana := approvals.Decider{Subject: identity.Subject{Issuer: "h", Sub: "dana", People: []string{"dana"}, Mapped: true}, Groups: []string{"owners"}}
-	if _, err := w.s.Approvals.Decide(context.Background(), id, dana, approvals.Approve, "fine", approvals.Terms{Uses: 3, Hours: 2}); err != nil {
+	dana := approvals.Decider{Subject: identity.Subject{Issuer: "h", Sub: "dana", People: []string{"dana"}, Mapped: true},
+		Groups: []string{"owners"}}
+	if _, err := w.s.Approvals.Decide(context.Background(), id, dana, approvals.Approve, "fine",
+		approvals.Terms{Uses: 3, Hours: 2}); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -261,7 +266,8 @@ func TestBigQueryRefusesTheSecondRun(t *testing.T) {
 				putBack()
 				w.host()
 				out := again(n + 1)
-				if out.status != 403 || !strings.Contains(string(out.body), "run this use of the approval before") || len(w.upstream.runs()) != 1 {
+				if out.status != 403 || !strings.Contains(string(out.body), "run this use of the approval before") ||
+					len(w.upstream.runs()) != 1 {
 					t.Errorf("host %d: %v %d %s, ran %v", n+2, out, out.status, out.body, w.upstream.runs())
 				}
 			}
@@ -304,7 +310,8 @@ func TestApprovalsClosed(t *testing.T) {
 	w.client.FlushAll(context.Background())
 	refused := func(what string, out outcome) {
 		t.Helper()
-		if out.status != 403 || !strings.Contains(string(out.body), "bqgate: refused: approvals are closed") || !strings.Contains(string(out.body), "What would pass: queries that need no approval") {
+		if out.status != 403 || !strings.Contains(string(out.body), "bqgate: refused: approvals are closed") ||
+			!strings.Contains(string(out.body), "What would pass: queries that need no approval") {
 			t.Errorf("%s: %v %d %s", what, out, out.status, out.body)
 		}
 	}
@@ -316,7 +323,8 @@ func TestApprovalsClosed(t *testing.T) {
 		t.Fatalf("ran %v", w.upstream.jobs)
 	}
 	w.policy(strings.Replace(boundPolicy, "when: 'true', reviewers", "when: 'false', reviewers", 1))
-	for name, out := range map[string]outcome{"jobs.query": w.ask(boundQuery()), "jobs.insert": w.insert("free", nil), "jobs.insert without an id": w.insert("", nil)} {
+	for name, out := range map[string]outcome{"jobs.query": w.ask(boundQuery()), "jobs.insert": w.insert("free", nil),
+		"jobs.insert without an id": w.insert("", nil)} {
 		if out.forward == nil {
 			t.Errorf("%s that needs no approval: %d %s", name, out.status, out.body)
 		}

@@ -9,8 +9,9 @@ import (
 	"github.com/bqgate/bqgate/internal/jobs"
 )
 
-// A policy that comes to speak of a view's own column ends the reads of it, also where the schema that BigQuery stores of the
-// view lacks the column (A17): the policy is shown those that the view had when the query ran.
+// A policy that comes to speak of a view's own column ends the reads of it, also where the schema
+// that BigQuery stores of the view lacks the column (A17): the policy is shown those that the view
+// had when the query ran.
 func TestReadsShowTheColumnsOfNow(t *testing.T) {
 	text := func(name string) bigquery.Field { return bigquery.Field{Name: name, Type: "STRING"} }
 	for name, c := range map[string]struct {
@@ -18,9 +19,14 @@ func TestReadsShowTheColumnsOfNow(t *testing.T) {
 		policy   string
 		readable bool
 	}{
-		"the policy as it was":      {map[string]bigquery.Schema{"p.finance.payroll": {Fields: []bigquery.Field{text("employee"), text("salary")}}}, "", true},
-		"a column of now":           {map[string]bigquery.Schema{"p.finance.payroll": {Fields: []bigquery.Field{text("employee"), text("salary")}}}, "salary", false},
-		"a column of before":        {map[string]bigquery.Schema{"p.finance.payroll": {Fields: []bigquery.Field{text("salary")}}}, "employee", true},
+		"the policy as it was": {
+			map[string]bigquery.Schema{"p.finance.payroll": {Fields: []bigquery.Field{text("employee"), text("salary")}}}, "", true,
+		},
+		"a column of now": {
+			map[string]bigquery.Schema{"p.finance.payroll": {Fields: []bigquery.Field{text("employee"), text("salary")}}}, "salary", false,
+		},
+		"a column of before": {map[string]bigquery.Schema{"p.finance.payroll": {Fields: []bigquery.Field{text("salary")}}},
+			"employee", true},
 		"as stored, another column": {nil, "salary", true},
 		"as stored, its column":     {nil, "employee", false},
 	} {
@@ -32,9 +38,10 @@ func TestReadsShowTheColumnsOfNow(t *testing.T) {
 			w.table.Schema.Fields = []bigquery.Field{text("employee")} // as BigQuery stores it
 			w.analysis = func() *googlesql.Analysis {
 				table := w.table
-				return &googlesql.Analysis{Tables: map[string]*bigquery.Table{"p.finance.payroll": &table}, Statements: []googlesql.Statement{{
-					Kind: "SELECT", Tables: []string{"p.finance.payroll"}, Columns: []googlesql.Column{{Name: "n", Type: "INT64"}},
-				}}}
+				return &googlesql.Analysis{Tables: map[string]*bigquery.Table{"p.finance.payroll": &table},
+					Statements: []googlesql.Statement{{
+						Kind: "SELECT", Tables: []string{"p.finance.payroll"}, Columns: []googlesql.Column{{Name: "n", Type: "INT64"}},
+					}}}
 			}
 			o := w.ask(boundQuery())
 			if o.forward == nil {

@@ -73,7 +73,8 @@ func (u upstream) GetJob(context.Context, durable.Facts, bigquery.JobReference) 
 func newService(t *testing.T, j *journal) *Service {
 	t.Helper()
 	return &Service{Parts: Parts{
-		Keys: sealedtest.Keyring(t, 'k'), Journal: j, Upstream: upstream{}, Log: slog.New(slog.DiscardHandler), IdleTimeout: 200 * time.Millisecond,
+		Keys: sealedtest.Keyring(t, 'k'), Journal: j, Upstream: upstream{}, Log: slog.New(slog.DiscardHandler),
+		IdleTimeout: 200 * time.Millisecond,
 	}}
 }
 

@@ -65,8 +65,8 @@ type Failure struct {
 	Differs []string // what differs, a line each
 }
 
-// Test runs the policy tests of a folder, or of one file. An error says that there is nothing to run or
-// that a file is wrong.
+// Test runs the policy tests of a folder, or of one file. An error says that there is nothing to
+// run or that a file is wrong.
 func Test(ctx context.Context, dir string, analyze Analyze) (ran int, failed []Failure, err error) {
 	files, err := caseFiles(dir)
 	if err != nil {

@@ -13,25 +13,25 @@ import (
 	"github.com/bqgate/bqgate/internal/masking"
 )
 
-// Facts are how Decide gets what it wants to know beside the request. Each is asked at most once, and
-// only where the decision hangs on it: what is refused anyway needs none, so that BigQuery is never
-// asked about what the subject may not know. One that is nil is not to be had: what the request itself
-// says is all that is known.
+// Facts are how Decide gets what it wants to know beside the request. Each is asked at most once,
+// and only where the decision hangs on it: what is refused anyway needs none, so that BigQuery is
+// never asked about what the subject may not know. One that is nil is not to be had: what the
+// request itself says is all that is known.
 type Facts struct {
-	// RowAccess says of stored tables whether they have row access policies of BigQuery: those that the
-	// query reads, the ones behind its views among them, and no rule names.
+	// RowAccess says of stored tables whether they have row access policies of BigQuery: those that
+	// the query reads, the ones behind its views among them, and no rule names.
 	RowAccess func(ctx context.Context, tables []*bigquery.Table) (map[string]bigquery.RowAccess, error)
-	// Rewrite masks tables inside the text of the request. A *googlesql.Error says why the text could
-	// not be rewritten, and makes a refusal.
+	// Rewrite masks tables inside the text of the request. A *googlesql.Error says why the text
+	// could not be rewritten, and makes a refusal.
 	Rewrite func(ctx context.Context, tables []MaskedTable) (*Rewritten, error)
-	// Estimate says how much the query would read. Before a dry run's word is believed, it must be known
-	// of the given tables that they have no row access policies (unmeasured).
+	// Estimate says how much the query would read. Before a dry run's word is believed, it must be
+	// known of the given tables that they have no row access policies (unmeasured).
 	Estimate func(ctx context.Context, unmeasured []*bigquery.Table) (*Estimate, error)
 }
 
-// Decide answers a request. It refuses whatever it cannot prove to be allowed. The request comes back
-// with the facts that were asked for. An error is one of the facts'; the decision beside it is the one
-// that stood when it was asked.
+// Decide answers a request. It refuses whatever it cannot prove to be allowed. The request comes
+// back with the facts that were asked for. An error is one of the facts'; the decision beside it is
+// the one that stood when it was asked.
 func (s *Set) Decide(ctx context.Context, r Request, facts Facts) (Decision, Request, error) {
 	w := s.walk(&r)
 	if needed := w.needsRowAccess; len(needed) > 0 && facts.RowAccess != nil {
@@ -48,7 +48,8 @@ func (s *Set) Decide(ctx context.Context, r Request, facts Facts) (Decision, Req
 		switch {
 		case errors.As(err, &refused) && refused.Code != googlesql.ErrorUnavailable:
 			w.decision.Rewrite = nil
-			w.decision.Message += ", and the query cannot be rewritten to compute on masked values: " + strings.TrimSuffix(refused.Message, ".")
+			w.decision.Message += ", and the query cannot be rewritten to compute on masked values: " + strings.TrimSuffix(refused.Message,
+				".")
 			return w.decision, r, nil
 		case err != nil:
 			return Decision{}, r, fmt.Errorf("mask tables before the query reads them: %w", err)

@@ -28,8 +28,8 @@ func (s *Set) judge(r Request, rewrite func([]MaskedTable) (*Rewritten, error)) 
 	return d, err
 }
 
-// Facts are asked for in their order, once, and only where the decision hangs on them. A fact that is
-// not to be had refuses.
+// Facts are asked for in their order, once, and only where the decision hangs on them. A fact that
+// is not to be had refuses.
 func TestFactsAreAskedOnce(t *testing.T) {
 	const policy = readAll + "approvals: [{name: a, when: 'estimate.bytes > 100', reviewers: [g]}]\n"
 	fault := errors.New("down")
@@ -41,14 +41,15 @@ func TestFactsAreAskedOnce(t *testing.T) {
 		asked   []string
 		effect  Effect
 	}{
-		"allowed":                 {asked: []string{"row access", "estimate"}, effect: Allow},
-		"of somebody else":        {request: func(r *Request) { r.Subject = subject("y") }, effect: Refuse},
-		"row access policies":     {access: bigquery.RowAccessPolicies, asked: []string{"row access"}, effect: Refuse},
-		"row access fails":        {failing: "row access", asked: []string{"row access"}, effect: Refuse},
-		"row access not there":    {without: "row access", effect: Refuse},
-		"estimate fails":          {failing: "estimate", asked: []string{"row access", "estimate"}, effect: Refuse},
-		"estimate not there":      {without: "estimate", asked: []string{"row access"}, effect: Refuse},
-		"estimate in the request": {request: func(r *Request) { r.Estimate = &Estimate{Bytes: 1} }, asked: []string{"row access"}, effect: Allow},
+		"allowed":              {asked: []string{"row access", "estimate"}, effect: Allow},
+		"of somebody else":     {request: func(r *Request) { r.Subject = subject("y") }, effect: Refuse},
+		"row access policies":  {access: bigquery.RowAccessPolicies, asked: []string{"row access"}, effect: Refuse},
+		"row access fails":     {failing: "row access", asked: []string{"row access"}, effect: Refuse},
+		"row access not there": {without: "row access", effect: Refuse},
+		"estimate fails":       {failing: "estimate", asked: []string{"row access", "estimate"}, effect: Refuse},
+		"estimate not there":   {without: "estimate", asked: []string{"row access"}, effect: Refuse},
+		"estimate in the request": {request: func(r *Request) { r.Estimate = &Estimate{Bytes: 1} }, asked: []string{"row access"},
+			effect: Allow},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := ask(subject("x", "g"), selects("demo.crm.t", "a"), tableOf("demo.crm.t", "a"))

@@ -236,7 +236,8 @@ func TestExamplesLoad(t *testing.T) {
 
 // What was loaded can be looked over, and what cannot be loaded says why.
 func TestWhatWasLoaded(t *testing.T) {
-	if _, err := Load([]string{"testdata/errors/mask-typo.yaml"}, Options{}); err == nil || !strings.Contains(err.Error(), "did you mean LAST_FOUR_CHARACTERS?") {
+	if _, err := Load([]string{"testdata/errors/mask-typo.yaml"}, Options{}); err == nil ||
+		!strings.Contains(err.Error(), "did you mean LAST_FOUR_CHARACTERS?") {
 		t.Errorf("a wrong mask: %v", err)
 	}
 	if _, err := Load(nil, Options{}); err == nil {

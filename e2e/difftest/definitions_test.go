@@ -216,7 +216,8 @@ func view(id bigquery.TableID) *bigquery.Table {
 	if d == nil {
 		return nil
 	}
-	table := &bigquery.Table{TableReference: id, Type: "VIEW", View: &bigquery.View{Query: d.body, UseLegacySQL: new(bool), UseExplicitColumnNames: d.list}}
+	table := &bigquery.Table{TableReference: id, Type: "VIEW",
+		View: &bigquery.View{Query: d.body, UseLegacySQL: new(bool), UseExplicitColumnNames: d.list}}
 	for _, c := range d.columns {
 		table.Schema.Fields = append(table.Schema.Fields, c.kind.field(c.ref))
 	}

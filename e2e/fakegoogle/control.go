@@ -12,7 +12,7 @@ import (
 
 // control serves tests in other processes, on plain loopback HTTP:
 //
-//	GET    /_fake/requests            the recorded requests; ?service=bigquery&contains=text filter
+//	GET    /_fake/requests            the recorded requests; ?service= and &contains= filter
 //	DELETE /_fake/requests            forget them
 //	POST   /_fake/seed                run the SQL of the body (see Server.Seed)
 //	POST   /_fake/faults              arm a Fault (see there); the answer is {"id": n}
@@ -21,7 +21,7 @@ import (
 //	GET    /_fake/jobs                every job that was ever started, see JobRecord
 //	POST   /_fake/options             an object of the switches in its code; absent ones stay
 //	POST   /_fake/plant               a PlantedJob as JSON (see Server.PlantJob)
-//	POST   /_fake/token               {"account": e-mail, "ttl_seconds": n}: a token past all checks
+//	POST   /_fake/token               {"account": e-mail, "ttl_seconds": n}: a token unchecked
 //	GET    /_fake/values?table=&column=   Server.Values
 //	GET    /_fake/status              {"engine_pid": n, "version": n}
 func (s *Server) control() http.Handler {

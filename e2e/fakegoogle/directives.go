@@ -18,8 +18,8 @@ import (
 //	-- fake:pages         with fake:rows: cut into pages of 10 MB as Google does
 //	-- fake:stall=10s     the body stops this long after half of the rows
 //	-- fake:die           the body breaks off after half of the rows
-//	-- fake:fail=REASON   the job fails for this reason of BigQuery's, with values of the first row
-//	                      in the message
+//	-- fake:fail=REASON   the job fails for this reason of BigQuery's, with values of the first
+//	                      row in the message
 //	-- fake:columns=+NAME,-NAME,>NAME   the result has a column more, or less, or one comes last:
 //	                      BigQuery changes the columns of the views of INFORMATION_SCHEMA ("we
 //	                      recommend explicitly listing the columns to select")

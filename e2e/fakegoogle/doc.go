@@ -16,7 +16,7 @@
 // (NewEmulator). Everything that arrives is recorded (Server.Requests), which is how a test shows
 // that something did not arrive.
 //
-// Files, in reading order: options.go, server.go, sts.go and iam.go (how tokens come to be),
+// Files, in reading order: options.go, server.go, sts.go and iam.go (how tokens are made),
 // tokens.go, routes.go, methods.go, query.go, insert.go, requestid.go, jobs.go, results.go,
 // tables.go, then engine.go, sqlengine.go, emulator.go and seed.go. What goes wrong on purpose is
 // in faults.go and strike.go; what tests in other processes ask is in control.go; what is held

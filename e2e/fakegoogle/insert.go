@@ -105,7 +105,7 @@ func (s *Server) insertJob(c *call, project string, body []byte) (object, *apiEr
 	return j.resource(), nil
 }
 
-// dryInsert is a dry run by jobs.insert: no job comes to be, the statistics tell what would happen.
+// dryInsert is a dry run by jobs.insert: no job is made, the statistics tell what would happen.
 func (s *Server) dryInsert(c *call, project string, b queryBody, sql string, config object) (object, *apiError) {
 	est, apiErr := s.dry(c, project, b, sql)
 	if apiErr != nil {

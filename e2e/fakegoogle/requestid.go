@@ -32,8 +32,8 @@ func (s *Server) SetRequestIDWindow(d time.Duration) { s.window.Store(int64(d)) 
 
 // SetRequestIDsIgnored makes each request of a SELECT a job of its own, whatever its requestId is:
 // "Read only queries can ignore this token since they are nullipotent by definition", and it is
-// duplicates of mutating queries of which the document says what they get. Which of the two BigQuery
-// does is not known.
+// duplicates of mutating queries of which the document says what they get. Which of the two
+// BigQuery does is not known.
 func (s *Server) SetRequestIDsIgnored(on bool) { s.ignoreIDs.Store(on) }
 
 // plantedKey is where a planted job stands: each request with its id is a duplicate, whatever it

@@ -84,18 +84,20 @@ func (g *gate) judge(ctx context.Context, sql string) (outcome, error) {
 	rowAccess := func(ctx context.Context, tables []*bigquery.Table) (map[string]bigquery.RowAccess, error) {
 		return googlesql.RowAccess(ctx, g.catalog, tables)
 	}
-	v.decision, _, err = g.set.Decide(ctx, ask, policies.Facts{RowAccess: rowAccess, Rewrite: func(ctx context.Context, tables []policies.MaskedTable) (*policies.Rewritten, error) {
-		masks, err := policies.TableMasks(tables, salt)
-		if err != nil {
-			return nil, err
-		}
-		made, err := g.analyzer.Rewrite(ctx, request, analysis, masks)
-		if err != nil {
-			return nil, err
-		}
-		v.sql, v.masked = made.SQL, true
-		return &policies.Rewritten{Proof: made.Proof}, nil
-	}})
+	v.decision, _, err = g.set.Decide(ctx, ask,
+		policies.Facts{RowAccess: rowAccess, Rewrite: func(ctx context.Context, tables []policies.MaskedTable) (*policies.Rewritten,
+			error) {
+			masks, err := policies.TableMasks(tables, salt)
+			if err != nil {
+				return nil, err
+			}
+			made, err := g.analyzer.Rewrite(ctx, request, analysis, masks)
+			if err != nil {
+				return nil, err
+			}
+			v.sql, v.masked = made.SQL, true
+			return &policies.Rewritten{Proof: made.Proof}, nil
+		}})
 	return v, err
 }
 

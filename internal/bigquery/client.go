@@ -31,8 +31,8 @@ type APIError struct {
 	Status  int
 	Reason  string // documented reasons only; knownReason otherwise
 	Message string
-	// Again is set where an earlier try of the same call failed, and may all the same have done what
-	// this one is refused for: a job id is taken, perhaps by that try.
+	// Again is set where an earlier try of the same call failed, and may all the same have done
+	// what this one is refused for: a job id is taken, perhaps by that try.
 	Again bool
 }
 

@@ -85,8 +85,8 @@ var queryMembers = map[string]memberRule{
 	"query":        func(f forwarded, v jsontext.Value) bool { return isText(v, f.body.Query) },
 	"useLegacySql": func(_ forwarded, v jsontext.Value) bool { return string(v) == "false" }, // absent means true
 	// False is forwarded. Where BigQuery does not repeat it, that no cache was used is read in the
-	// statistics; where it does, a cached result all the same is BigQuery's own doing, and whether it
-	// may be read is asked when the job is done (jobs.CachedResult).
+	// statistics; where it does, a cached result all the same is BigQuery's own doing, and whether
+	// it may be read is asked when the job is done (jobs.CachedResult).
 	"useQueryCache": func(f forwarded, v jsontext.Value) bool {
 		return compact(v) == "false" || nothing(f, v) && !f.job.CacheHit
 	},

@@ -69,8 +69,9 @@ func Decode(r Request) (Operation, error) {
 
 var (
 	location = pattern{regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]*$`), 64}
-	// "Keys and values can contain only lowercase letters, numeric characters, underscores, and dashes.
-	// […] International characters are allowed": https://cloud.google.com/bigquery/docs/labels-intro
+	// "Keys and values can contain only lowercase letters, numeric characters, underscores, and
+	// dashes. […] International characters are allowed":
+	// https://cloud.google.com/bigquery/docs/labels-intro
 	labelKey  = pattern{regexp.MustCompile(`^[\p{Ll}\p{Lo}][\p{Ll}\p{Lo}\p{Mn}\p{Nd}_-]{0,62}$`), 128}
 	labelText = pattern{regexp.MustCompile(`^[\p{Ll}\p{Lo}\p{Mn}\p{Nd}_-]{0,63}$`), 128}
 	// A request id longer than BigQuery's 36 characters is sent by Go. It only ever is an input of

@@ -581,14 +581,17 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// What ordinary clients send and BigQuery takes: null for what is absent, and labels of other alphabets.
+// What ordinary clients send and BigQuery takes: null for what is absent, and labels of other
+// alphabets.
 func TestWhatClientsSendIsTaken(t *testing.T) {
-	nulls := `{"etag":null,"id":null,"jobReference":null,"configuration":{"load":null,"copy":null,"extract":null,"labels":null,"reservation":null,` +
+	nulls := `{"etag":null,"id":null,"jobReference":null,"configuration":{"load":null,"copy":null,"extract":null,"labels":null,` +
+		`"reservation":null,` +
 		`"query":{"query":"SELECT 1","destinationTable":null,"maximumBytesBilled":null,"connectionProperties":null,"priority":null}}}`
 	if op, err := Decode(post(insertPath, nulls)); err != nil || op.Query == nil || op.Query.SQL != "SELECT 1" {
 		t.Errorf("null members: %v", err)
 	}
-	for key, value := range map[string]string{"équipe": "données", "部門": "営業-1", "team": strings.Repeat("é", 63), "größe": "", "क्षेत्र": "उत्तर"} {
+	for key, value := range map[string]string{"équipe": "données", "部門": "営業-1", "team": strings.Repeat("é", 63), "größe": "",
+		"क्षेत्र": "उत्तर"} {
 		op, err := Decode(post(queryPath, `{"query":"SELECT 1","labels":{"`+key+`":"`+value+`"}}`))
 		if err != nil || op.Query.Labels[key] != value {
 			t.Errorf("label %s: %v", key, err)

@@ -118,7 +118,8 @@ func jobReason(reason string) string { return knownReason(reason, http.StatusBad
 type ErrorView struct {
 	// Sensitive is set where the query touches a sensitive column: the text of a run-time error can
 	// carry a value, and which text it is can carry a bit of one (A2). One fixed text a reason is
-	// shown then, whatever went wrong: the reason itself is what clients act on, and is always told.
+	// shown then, whatever went wrong: the reason itself is what clients act on, and is always
+	// told.
 	Sensitive bool
 	Cap       BytesCap // of the query: what a query that would bill more is told
 }

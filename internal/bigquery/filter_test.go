@@ -96,7 +96,8 @@ func TestFilterJob(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"kind":"bigquery#job","id":"demo:US.j1","selfLink":"https://bigquery.googleapis.com/bigquery/v2/projects/demo/jobs/j1?location=US",` +
+	want := `{"kind":"bigquery#job","id":"demo:US.j1",` +
+		`"selfLink":"https://bigquery.googleapis.com/bigquery/v2/projects/demo/jobs/j1?location=US",` +
 		`"user_email":"agent@example.com",` +
 		`"jobReference":{"projectId":"demo","jobId":"j1","location":"US"},"configuration":{"jobType":"QUERY","labels":{"team":"x"},` +
 		`"query":{"query":"SELECT name FROM crm.customers",` +
@@ -213,7 +214,8 @@ func TestReplies(t *testing.T) {
 		Job: JobReference{"demo", "j1", "US"}, SQL: "SELECT '<1>'", Labels: map[string]string{"team": "x"},
 		Created: time.UnixMilli(1795391325000), Ended: time.UnixMilli(1795391326000),
 	}
-	head := `{"kind":"bigquery#job","id":"demo:US.j1","selfLink":"https://bigquery.googleapis.com/bigquery/v2/projects/demo/jobs/j1?location=US",` +
+	head := `{"kind":"bigquery#job","id":"demo:US.j1",` +
+		`"selfLink":"https://bigquery.googleapis.com/bigquery/v2/projects/demo/jobs/j1?location=US",` +
 		`"jobReference":{"projectId":"demo","jobId":"j1","location":"US"},` +
 		`"configuration":{"jobType":"QUERY","labels":{"team":"x"},"query":{"query":"SELECT ` +
 		`'<1>'","useLegacySql":false,"priority":"INTERACTIVE"}},"statistics":{"creationTime":"1795391325000"`

@@ -76,7 +76,8 @@ func TestClientRowAccess(t *testing.T) {
 			}
 			r := c.server.seen[0]
 			if r.Method != "GET" ||
-				r.RequestURI != "/bigquery/v2/projects/demo/datasets/crm/tables/t%201/rowAccessPolicies?alt=json&pageSize=1&prettyPrint=false" ||
+				r.RequestURI != "/bigquery/v2/projects/demo/datasets/crm/tables/t%201/rowAccessPolicies"+
+					"?alt=json&pageSize=1&prettyPrint=false" ||
 				r.Header.Get("Authorization") != "Bearer inspection" {
 				t.Errorf("%s %s %v", r.Method, r.RequestURI, r.Header)
 			}

@@ -89,7 +89,8 @@ func TestActivityIsBounded(t *testing.T) {
 // What did not become durable did not happen.
 func TestActivityIsDurable(t *testing.T) {
 	var a Activity
-	if _, err := (Seen{Journal: &audittest.Journal{Refuse: audittest.Broken(errors.New("the disk is full"))}, Activity: &a}).Append(context.Background(), decided(nil)); err == nil {
+	if _, err := (Seen{Journal: &audittest.Journal{Refuse: audittest.Broken(errors.New("the disk is full"))}, Activity: &a}).
+		Append(context.Background(), decided(nil)); err == nil {
 		t.Error("the failure of the journal is swallowed")
 	}
 	if len(a.by) != 0 {

@@ -41,7 +41,7 @@ func fail(w http.ResponseWriter, status int, reason, message string) {
 	write(w, status, text)
 }
 
-// fault answers what is nobody's mistake but the gateway's or its neighbours'. The cause goes to
+// fault answers a fault of the gateway or of what it depends on. The cause goes to
 // the log only.
 func (a *api) fault(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, approvals.ErrRolledBack) { // trying again opens nothing; approvals has logged why, once

@@ -167,7 +167,7 @@ func (u *ui) problem(w http.ResponseWriter, r *http.Request, v *visitor, status 
 	u.show(w, r, status, problemPage(shell{Title: title, Visitor: v}, words))
 }
 
-// broken is for what is nobody's mistake but the gateway's or its neighbours'. The cause goes to
+// broken answers a fault of the gateway or of what it depends on. The cause goes to
 // the log only.
 func (u *ui) broken(w http.ResponseWriter, r *http.Request, v *visitor, err error) {
 	if errors.Is(err, approvals.ErrRolledBack) { // it was logged, with what to do

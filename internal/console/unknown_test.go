@@ -10,8 +10,8 @@ import (
 	"github.com/bqgate/bqgate/internal/identity"
 )
 
-// A61: whom nobody knows decides on nothing, and is told why and what helps. He sees what his
-// groups let him see.
+// A61: whom nobody knows decides on nothing, and is told why and what helps. They see what their
+// groups let them see.
 func TestUnknownPeopleDecideOnNothing(t *testing.T) {
 	t.Run("endpoint", func(t *testing.T) {
 		b := newBench(t)
@@ -44,7 +44,7 @@ func TestUnknownPeopleDecideOnNothing(t *testing.T) {
 					t.Errorf("%s: %s is %d", name, verb, a.status)
 				}
 			}
-			// Nor does anybody pass for another by a name of his own choice.
+			// Nor does anybody pass for another by a name of their own choice.
 			for _, chosen := range []string{"erin@acme.example", "aaron@acme.example"} {
 				if strings.Contains(page.text, chosen) {
 					t.Errorf("%s is shown as %s", name, chosen)
@@ -69,7 +69,7 @@ func TestUnknownPeopleDecideOnNothing(t *testing.T) {
 		}
 		page := b.as("dana").get("/requests/" + r.ID)
 		if !strings.Contains(page.text, "It is not known who this is") || r.Person != "8f3c" {
-			t.Errorf("shown as %q; the page does not say that nobody knows him", r.Person)
+			t.Errorf("shown as %q; the page does not say that nobody knows them", r.Person)
 		}
 		for i, name := range []string{"dana", "erin"} {
 			if a := b.as(name).post("/requests/"+r.ID+"/approve", url.Values{"reason": {"x"}}); a.status != 303 {

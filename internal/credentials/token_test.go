@@ -54,9 +54,8 @@ func TestTokenIsUnprintable(t *testing.T) {
 	for _, text := range printed {
 		// As text, as hexadecimal and as a list of byte values.
 		for _, form := range []string{secret, "very-secret", fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret),
-			fmt.Sprint([]byte(secret))} {
+			fmt.Sprint([]byte(secret))} { //nolint:staticcheck // QF1010: as numbers
 			t.Run(form, func(t *testing.T) {
-				//nolint:staticcheck // QF1010: the bytes as numbers are what is looked for
 				if strings.Contains(text, form) {
 					t.Errorf("printed: %s", text)
 				}

@@ -6,9 +6,9 @@ import (
 	"github.com/bqgate/bqgate/internal/audit"
 )
 
-// Ask gives the witness with which facts are looked up at Google. It is handed down to whatever may have
-// to look something up, and costs nothing where everything is known: the record is appended before the
-// first look, once for a request.
+// Ask gives the witness with which facts are looked up at Google. It is handed down to whatever may
+// have to look something up, and costs nothing where everything is known: the record is appended
+// before the first look, once for a request.
 type Ask interface {
 	// Facts returns when the record of what is asked is durable.
 	Facts(ctx context.Context) (Facts, error)
@@ -20,7 +20,8 @@ type asked struct{ decision string }
 func (a *asked) because() string { return a.decision }
 func (*asked) facts()            {}
 
-// Asking is an Ask that appends the given record when it is first used. It may be used concurrently.
+// Asking is an Ask that appends the given record when it is first used. It may be used
+// concurrently.
 func Asking(j Journal, record func() audit.Asked) Ask {
 	return &asking{journal: j, record: record, turn: make(chan struct{}, 1)}
 }

@@ -1,22 +1,22 @@
-// Package durable is invariant I1 as types: nothing leaves for Google, and nothing is answered, before
-// the record of it is durable.
+// Package durable is invariant I1 as types: nothing leaves for Google, and nothing is answered,
+// before the record of it is durable.
 //
 // A witness is a value that only a successful append to the audit journal makes. Whatever sends a
-// request to Google, mints a token, seals a verdict or answers an agent takes one as a parameter, so
-// that code that skips the journal does not compile. The interfaces are sealed by unexported methods,
-// and their only implementations are unexported structs of this package: another package can neither
-// build a witness nor write a type that passes for one. A nil witness, and one that was wrapped, panics
-// where it is used (Because).
+// request to Google, mints a token, seals a verdict or answers an agent takes one as a parameter,
+// so that code that skips the journal does not compile. The interfaces are sealed by unexported
+// methods, and their only implementations are unexported structs of this package: another package
+// can neither build a witness nor write a type that passes for one. A nil witness, and one that was
+// wrapped, panics where it is used (Because).
 //
 //	Decided  a decision's record is durable: anything may be done for that request
-//	Asked    a record says who asks for what: facts that its decision needs may be looked up, no more
+//	Asked    a record says who asks for what: facts for its decision may be looked up, no more
 //	Opened   a session's record is durable: the session may be stored and given out
-//	Answer   an answer that has no record of its own, if the journal took a record within the last second
-//	         (pulse.go), is of a closed set as well
+//	Answer   an answer that has no record of its own, if the journal took a record within the last
+//	         second (pulse.go), is of a closed set as well
 //	Work     what no request asks for, a closed set with names (work.go)
 //
-// Functions take the interface that says what they do: Facts, Runs, Answer. docs/design/journal-before-verdict.md
-// tells why, and shows what does not compile.
+// Functions take the interface that says what they do: Facts, Runs, Answer.
+// docs/design/journal-before-verdict.md tells why, and shows what does not compile.
 package durable
 
 import (
@@ -34,15 +34,16 @@ type Journal interface {
 // Witness is any of the witnesses.
 type Witness interface{ because() string }
 
-// Facts is needed for calls of the inspection identity, which read no rows: schemas, routines, lists,
-// row access policies, dry runs, jobs. Decided, Asked and the work that looks at tables have it.
+// Facts is needed for calls of the inspection identity, which read no rows: schemas, routines,
+// lists, row access policies, dry runs, jobs. Decided, Asked and the work that looks at tables have
+// it.
 type Facts interface {
 	Witness
 	facts()
 }
 
-// Runs is needed to mint a token of an account that runs queries, and to stop a job with it. Decided
-// and the work that stops a job have it.
+// Runs is needed to mint a token of an account that runs queries, and to stop a job with it.
+// Decided and the work that stops a job have it.
 type Runs interface {
 	Witness
 	runs()
@@ -111,9 +112,9 @@ func OpenSession(ctx context.Context, j Journal, s audit.Session) (Opened, error
 	return &opened{s.ID}, nil
 }
 
-// Because is the use of a witness: what something is done for, as the id of a decision or session, or
-// the name of the work. It panics for one that no append made: nil, or a type of another package that
-// holds one.
+// Because is the use of a witness: what something is done for, as the id of a decision or session,
+// or the name of the work. It panics for one that no append made: nil, or a type of another package
+// that holds one.
 func Because(w Witness) string {
 	switch w.(type) {
 	case *decided, *asked, *opened, *unrecorded, *issuerKeys, *absentTables, *stop:

@@ -16,8 +16,8 @@ import (
 	"github.com/bqgate/bqgate/internal/durable/durabletest"
 )
 
-// I1: code that skips the journal does not compile. Each file of testdata/forged is one attempt, given to the compiler
-// as a package of this module.
+// I1: code that skips the journal does not compile. Each file of testdata/forged is one attempt,
+// given to the compiler as a package of this module.
 func TestForgedWitnessesDoNotCompile(t *testing.T) {
 	says := map[string]string{ // what the compiler says; "" where it is content
 		"honest":             ``,
@@ -74,7 +74,8 @@ func (embedded) Decision() string { return "d-1" }
 // What does compile, a nil witness and a type that holds one, panics where it is used.
 func TestForgedWitnessesPanic(t *testing.T) {
 	for name, w := range map[string]durable.Witness{
-		"nil": nil, "a nil Decided": durable.Decided(nil), "a type that embeds none": embedded{}, "a type that embeds one": embedded{durabletest.Decided(t, "d-2")},
+		"nil": nil, "a nil Decided": durable.Decided(nil), "a type that embeds none": embedded{},
+		"a type that embeds one": embedded{durabletest.Decided(t, "d-2")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {

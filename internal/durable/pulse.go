@@ -11,9 +11,9 @@ import (
 // pulseEvery is how long one record answers for the polls of those who wait.
 const pulseEvery = time.Second
 
-// Pulse finds out whether the journal still takes records, for answers of one kind that have none of
-// their own. A record a second, while there are such answers, says how many there were since the one
-// before. The zero Pulse is ready.
+// Pulse finds out whether the journal still takes records, for answers of one kind that have none
+// of their own. A record a second, while there are such answers, says how many there were since the
+// one before. The zero Pulse is ready.
 type Pulse struct {
 	mu       sync.Mutex
 	until    time.Time // how long the last record answers for
@@ -33,9 +33,9 @@ type unrecorded struct{ what string }
 func (u *unrecorded) because() string { return u.what }
 func (*unrecorded) answer()           {}
 
-// Waiting is the witness for an answer to a client that polls while a person has not decided yet: that
-// it waits was recorded when that began, and is when it ends. A journal that has failed, is full or is
-// frozen gives none.
+// Waiting is the witness for an answer to a client that polls while a person has not decided yet:
+// that it waits was recorded when that began, and is when it ends. A journal that has failed, is
+// full or is frozen gives none.
 func (p *Pulse) Waiting(ctx context.Context, j Journal) (Answer, error) {
 	return p.beats(ctx, j, stillWaiting)
 }

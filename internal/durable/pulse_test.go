@@ -39,8 +39,8 @@ func TestPolls(t *testing.T) {
 	})
 }
 
-// With a journal that is frozen nobody is told that they still wait: neither who finds it so, nor who
-// comes while that one looks.
+// With a journal that is frozen nobody is told that they still wait: neither who finds it so, nor
+// who comes while that one looks.
 func TestPollsOfAFrozenJournal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, pulse := &audittest.Journal{}, durable.Pulse{}

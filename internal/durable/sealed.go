@@ -7,8 +7,8 @@ import (
 	"github.com/bqgate/bqgate/internal/sealed"
 )
 
-// What ext_authz decided, ext_proc goes on with, by way of Envoy. The witness goes along, sealed: only
-// whoever had it can have sealed it.
+// What ext_authz decided, ext_proc goes on with, by way of Envoy. The witness goes along, sealed:
+// only whoever had it can have sealed it.
 
 type carried[T any] struct {
 	Decision string `json:"decision"`

@@ -2,8 +2,8 @@ package durable
 
 import "context"
 
-// Work is what the gateway does at Google, or at an issuer, without a request that a record could be
-// of. The set is closed: what is not here needs a record.
+// Work is what the gateway does at Google, or at an issuer, without a request that a record could
+// be of. The set is closed: what is not here needs a record.
 type Work interface {
 	Witness
 	work()
@@ -24,8 +24,8 @@ type issuerKeys struct{ named }
 
 func (*issuerKeys) keys() {}
 
-// IssuerKeys fetches the public keys of identity providers, at addresses of the configuration. Whether
-// a request has a subject at all is only known with them.
+// IssuerKeys fetches the public keys of identity providers, at addresses of the configuration.
+// Whether a request has a subject at all is only known with them.
 func IssuerKeys() Keys { return &issuerKeys{named{"keys of an issuer"}} }
 
 // Names is needed to look for the tables that the policy names.
@@ -41,8 +41,8 @@ func (*absentTables) facts()                                 {}
 func (*absentTables) ask()                                   {}
 func (w *absentTables) Facts(context.Context) (Facts, error) { return w, nil }
 
-// AbsentTables lists, at start, the datasets that the policy names, to say which of its tables are not
-// there. The names are the operator's own.
+// AbsentTables lists, at start, the datasets that the policy names, to say which of its tables are
+// not there. The names are the operator's own.
 func AbsentTables() Names { return &absentTables{named{"tables of the policy"}} }
 
 // Stop is needed to cancel a job without a decision.
@@ -55,6 +55,6 @@ type stop struct{ named }
 
 func (*stop) runs() {}
 
-// StopJob cancels a job whose answer cannot be recorded: with a dead journal there can be no record of
-// it, and what nobody may read needs not run (A31).
+// StopJob cancels a job whose answer cannot be recorded: with a dead journal there can be no record
+// of it, and what nobody may read needs not run (A31).
 func StopJob() Stop { return &stop{named{"stop a job whose answer cannot be recorded"}} }

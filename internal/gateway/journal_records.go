@@ -56,8 +56,8 @@ func seenOf(r audit.Seen) approvals.Event {
 	return e
 }
 
-// sessionPrefix marks a session, or the token that opened it, among what replicas tell each other is
-// over.
+// sessionPrefix marks a session, or the token that opened it, among what replicas tell each other
+// is over.
 const sessionPrefix = "session/"
 
 // told takes what another replica tells of sessions.
@@ -69,8 +69,8 @@ func told(sessions *identity.Sessions) func(approvals.Reached) {
 	}
 }
 
-// sessionJournal writes sessions and revocations into the audit journal, and tells other replicas, so that none
-// of them believes a session that is put back into Redis.
+// sessionJournal writes sessions and revocations into the audit journal, and tells other replicas,
+// so that none of them believes a session that is put back into Redis.
 type sessionJournal struct {
 	journal *audit.Journal
 	holds   *approvals.Store

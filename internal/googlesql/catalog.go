@@ -10,11 +10,13 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 )
 
-// ErrNotFound is what a Catalog returns, wrapped or not, for what does not exist. A bigquery.Catalog returns it as it is.
+// ErrNotFound is what a Catalog returns, wrapped or not, for what does not exist. A
+// bigquery.Catalog returns it as it is.
 var ErrNotFound = bigquery.ErrNotFound
 
-// Catalog knows tables. It must answer for exactly the table asked for: names are case-sensitive. A Catalog that is a RoutineCatalog or a TableLister too can do
-// more; without, statements that call functions of datasets or read wildcard tables are refused.
+// Catalog knows tables. It must answer for exactly the table asked for: names are case-sensitive. A
+// Catalog that is a RoutineCatalog or a TableLister too can do more; without, statements that call
+// functions of datasets or read wildcard tables are refused.
 type Catalog interface {
 	Table(ctx context.Context, id bigquery.TableID) (*bigquery.Table, error)
 }
@@ -34,8 +36,9 @@ type DatasetCatalog interface {
 	Dataset(ctx context.Context, d bigquery.DatasetReference) (*bigquery.ListedDataset, error)
 }
 
-// ReadTable reads what a table's name of an analysis stands for now: a table, a view, a wildcard table ("project.dataset.events_*") or a view of INFORMATION_SCHEMA. What does
-// not exist is ErrNotFound.
+// ReadTable reads what a table's name of an analysis stands for now: a table, a view, a wildcard
+// table ("project.dataset.events_*") or a view of INFORMATION_SCHEMA. What does not exist is
+// ErrNotFound.
 func ReadTable(ctx context.Context, catalog Catalog, name string) (*bigquery.Table, error) {
 	id, ok := splitTable(name)
 	if !ok {
@@ -61,7 +64,8 @@ func splitTable(name string) (bigquery.TableID, bool) {
 	return bigquery.TableID{Project: parts[0], Dataset: parts[1], Table: parts[2]}, true
 }
 
-// Changed reads again what an analysis rested on and names what is not as it was, sorted. The catalog must not answer from memory.
+// Changed reads the definitions that an analysis rested on again and names those that differ,
+// sorted. The catalog must not answer from memory.
 func Changed(ctx context.Context, catalog Catalog, digests map[string]string) ([]string, error) {
 	type answer struct {
 		name string
@@ -142,11 +146,13 @@ func readStored(ctx context.Context, catalog Catalog, id bigquery.TableID) (*big
 	case errors.Is(err, ErrNotFound):
 		return nil, nil, nil
 	case errors.Is(err, bigquery.ErrNotUnderstood):
-		return nil, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("the definition of %s has a form that bqgate does not understand", id)}, nil
+		return nil, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("the definition of %s has a form that bqgate does not understand",
+			id)}, nil
 	case err != nil || table == nil:
 		return nil, &Error{Code: ErrorUnavailable, Message: fmt.Sprintf("the schema of %s could not be read; try again", id)}, nil
 	case table.TableReference != id:
-		return nil, &Error{Code: ErrorUnavailable, Message: fmt.Sprintf("the schema of %s could not be read: the answer was for another table", id)}, nil
+		return nil, &Error{Code: ErrorUnavailable,
+			Message: fmt.Sprintf("the schema of %s could not be read: the answer was for another table", id)}, nil
 	}
 	return table, nil, nil
 }
@@ -166,22 +172,27 @@ func readRoutine(ctx context.Context, catalog Catalog, id bigquery.RoutineID) (*
 	case errors.Is(err, ErrNotFound):
 		return nil, nil, nil
 	case errors.Is(err, bigquery.ErrNotUnderstood):
-		return nil, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("the definition of %s has a form that bqgate does not understand", id)}, nil
+		return nil, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("the definition of %s has a form that bqgate does not understand",
+			id)}, nil
 	case errors.Is(shown.err, bigquery.ErrNotUnderstood):
 		return nil, unclearSource(id), nil
 	case err != nil || routine == nil:
 		return nil, &Error{Code: ErrorUnavailable, Message: fmt.Sprintf("the definition of %s could not be read; try again", id)}, nil
 	case routine.RoutineReference != id:
-		return nil, &Error{Code: ErrorUnavailable, Message: fmt.Sprintf("the definition of %s could not be read: the answer was for another routine", id)}, nil
+		return nil, &Error{Code: ErrorUnavailable,
+			Message: fmt.Sprintf("the definition of %s could not be read: the answer was for another routine", id)}, nil
 	case shown.err != nil:
-		return nil, &Error{Code: ErrorUnavailable, Message: fmt.Sprintf("whether the dataset of %s is a linked one could not be read; try again", id)}, nil
+		return nil, &Error{Code: ErrorUnavailable,
+			Message: fmt.Sprintf("whether the dataset of %s is a linked one could not be read; try again", id)}, nil
 	case shown.dataset != nil: // names in its body may be those of the source's project
-		return nil, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("%s is a function in a linked dataset, which is not supported; call it where it is", id)}, nil
+		return nil, &Error{Code: ErrorUnsupported,
+			Message: fmt.Sprintf("%s is a function in a linked dataset, which is not supported; call it where it is", id)}, nil
 	}
 	return routine, nil, nil
 }
 
-// tableDigest covers all of a table that an analysis depends on. A view that was replaced and put back has another time of change.
+// tableDigest covers all of a table that an analysis depends on. A view that was replaced and put
+// back has another time of change.
 func tableDigest(t *bigquery.Table) string {
 	if t == nil {
 		return ""

@@ -64,7 +64,8 @@ func newStore() *store {
 	return s
 }
 
-// A8: between the decision and the first row somebody replaces a view, swaps two columns by renaming them, adds a member to a wildcard table, or changes a function.
+// A8: between the decision and the first row somebody replaces a view, swaps two columns by
+// renaming them, adds a member to a wildcard table, or changes a function.
 func TestChanged(t *testing.T) {
 	analyzer := testAnalyzer(t)
 	const sql = "SELECT p.d.f(v.name) AS a, t.ssn, w.a AS b FROM d.v AS v, d.t AS t, `d.log_*` AS w, d.INFORMATION_SCHEMA.TABLES AS i"
@@ -80,10 +81,12 @@ func TestChanged(t *testing.T) {
 		"view put back":   {func(s *store) { alter(s, "p.d.v", func(t *bigquery.Table) { t.LastModifiedTime = "2" }) }, []string{"p.d.v"}},
 		"columns swapped": {func(s *store) { s.put(table("p.d.t", field("ssn"), field("name"))) }, []string{"p.d.t"}},
 		"a column more":   {func(s *store) { s.put(table("p.d.t", field("name"), field("ssn"), field("ssn2"))) }, []string{"p.d.t"}},
-		"table gone":      {func(s *store) { delete(s.tables, bigquery.TableID{Project: "p", Dataset: "d", Table: "t"}) }, []string{"p.d.t"}},
-		"table a view":    {func(s *store) { alter(s, "p.d.t", func(t *bigquery.Table) { t.Type = "VIEW" }) }, []string{"p.d.t"}},
-		"a member more":   {func(s *store) { s.put(table("p.d.log_3", field("a"))) }, []string{"p.d.log_*"}},
-		"a member less":   {func(s *store) { delete(s.tables, bigquery.TableID{Project: "p", Dataset: "d", Table: "log_1"}) }, []string{"p.d.log_*"}},
+		"table gone": {func(s *store) { delete(s.tables, bigquery.TableID{Project: "p", Dataset: "d", Table: "t"}) },
+			[]string{"p.d.t"}},
+		"table a view":  {func(s *store) { alter(s, "p.d.t", func(t *bigquery.Table) { t.Type = "VIEW" }) }, []string{"p.d.t"}},
+		"a member more": {func(s *store) { s.put(table("p.d.log_3", field("a"))) }, []string{"p.d.log_*"}},
+		"a member less": {func(s *store) { delete(s.tables, bigquery.TableID{Project: "p", Dataset: "d", Table: "log_1"}) },
+			[]string{"p.d.log_*"}},
 		"a member a view": {func(s *store) { alter(s, "p.d.log_1", func(t *bigquery.Table) { t.Type = "VIEW" }) }, []string{"p.d.log_*"}},
 		"function body": {func(s *store) {
 			for id, r := range s.routines {
@@ -106,7 +109,8 @@ func TestChanged(t *testing.T) {
 		if err != nil || analysis.Error != nil {
 			t.Fatalf("%s: %v %v", name, err, analysis.Error)
 		}
-		if got := slices.Sorted(maps.Keys(analysis.Digests)); !slices.Equal(got, []string{"p.d.INFORMATION_SCHEMA.TABLES", "p.d.f()", "p.d.log_*", "p.d.t", "p.d.v"}) {
+		if got := slices.Sorted(maps.Keys(analysis.Digests)); !slices.Equal(got,
+			[]string{"p.d.INFORMATION_SCHEMA.TABLES", "p.d.f()", "p.d.log_*", "p.d.t", "p.d.v"}) {
 			t.Fatalf("the analysis rests on %q", got)
 		}
 		test.change(s)

@@ -36,7 +36,6 @@ func limit(pid int, memory int64) error {
 		what  int
 		bound uint64
 	}{{unix.RLIMIT_DATA, uint64(memory)}, {unix.RLIMIT_CORE, 0}, {unix.RLIMIT_FSIZE, 0}, {unix.RLIMIT_NOFILE, 64}} {
-		//nolint:gosec // G115: a limit is positive
 		if err := unix.Prlimit(pid, l.what, &unix.Rlimit{Cur: l.bound, Max: l.bound}, nil); err != nil {
 			return err
 		}

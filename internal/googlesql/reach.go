@@ -16,12 +16,12 @@ func (r *Request) closes(a *Analysis) bool {
 }
 
 // closedKey is where the outline of a text is kept that names something outside of the caller's
-// reach. Each caller has his own: that somebody else has asked the same must not show in the time
-// an answer takes, since only those who may read a table ask for it again and again.
+// reach. Each caller has one of their own: that somebody else has asked the same must not show in
+// the time an answer takes, since only those who may read a table ask for it again and again.
 func (r *Request) closedKey(key string) string { return digest(key, "closed", r.Caller) }
 
 // within says whether everything that a known analysis rests on is within the caller's reach.
-// Otherwise it is none of his, and is not even looked at again.
+// Otherwise it is beyond their reach, and is not even looked at again.
 func (e *entry) within(r Request) bool {
 	for id := range e.tables {
 		if !r.reaches(id.String()) {

@@ -278,7 +278,7 @@ func TestClosedNamesAreNotRemembered(t *testing.T) {
 			world.asked = nil
 			closed("after another", ask("agent", onlyD))
 			closed("again", ask("agent", onlyD))
-			// What a caller was refused does not stand in his way when he may read it.
+			// What a caller was refused does not stand in their way when they may read it.
 			if a := ask("agent", nil); (a.Error == nil) != (first.Error == nil) || (again.Error == nil) != (first.Error == nil) {
 				t.Errorf("%s: within reach it ends in %v, and for another in %v", sql, a.Error, first.Error)
 			}

@@ -183,7 +183,7 @@ func TestRevokedSession(t *testing.T) {
 		if _, err := g.ask(other); err != nil {
 			t.Error(err)
 		}
-		if err := g.sessions.Revoke(ctx, session.ID); err != ErrUnknownSession {
+		if err := g.sessions.Revoke(ctx, session.ID); !errors.Is(err, ErrUnknownSession) {
 			t.Errorf("revoked twice: %v", err)
 		}
 		if list, err := g.sessions.List(ctx); err != nil || len(list) != 1 || list[0].Subject != "bob" {

@@ -42,7 +42,7 @@ func (s Subject) DisplayName() string {
 	case s.Person != "":
 		return s.Person
 	case !s.Mapped && !s.Workload:
-		return s.Sub // the names of an unknown person are of his own choice
+		return s.Sub // the names of an unknown person are of their own choice
 	}
 	for _, p := range s.People {
 		if strings.Contains(p, "@") {

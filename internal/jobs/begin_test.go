@@ -483,7 +483,8 @@ func TestAJobWhoseAnswerWasLostIsRecovered(t *testing.T) {
 	t.Run("not where BigQuery has none", func(t *testing.T) {
 		w, a := newWorld(t), byInsert()
 		a.begin(t, w)
-		if _, err := w.Recover(ctx, durabletest.Decided(t, "d-1"), &bigQuery{}, "alice", ref); !errors.Is(err, jobs.ErrNotYet) || !errors.Is(err, jobs.ErrNotFound) {
+		if _, err := w.Recover(ctx, durabletest.Decided(t, "d-1"), &bigQuery{}, "alice", ref); !errors.Is(err, jobs.ErrNotYet) ||
+			!errors.Is(err, jobs.ErrNotFound) {
 			t.Errorf("%v, want ErrNotYet", err)
 		}
 	})

@@ -14,7 +14,7 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 )
 
-// Two indexes lead back to records: from an owner to his jobs, for jobs.list, and from a result
+// Two indexes lead back to records: from an owner to their jobs, for jobs.list, and from a result
 // table to the job that wrote it, for tabledata.list. Their entries are sealed, and lead to records
 // that are sealed themselves: a planted entry leads nowhere.
 

@@ -51,7 +51,7 @@ func TestAResultTableIsReadByItsOwnerOnly(t *testing.T) {
 	}
 }
 
-// What BigQuery read was not what was decided on: its table is nobody's to read.
+// What BigQuery read was not what was decided on: nobody may read its table.
 func TestTheTableOfABrokenJobIsNotRead(t *testing.T) {
 	w := newWorld(t)
 	v := finished(t, w, record(), func(j *bigquery.Job) { j.ReferencedTables[0].Table = "secrets" })

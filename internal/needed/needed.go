@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// Parts returns an error that names the fields of a struct that are nil: interfaces, also those that hold
-// a nil pointer, functions, pointers, maps, slices and channels. What may be left out must have been given
-// its default before.
+// Parts returns an error that names the fields of a struct that are nil: interfaces, also those
+// that hold a nil pointer, functions, pointers, maps, slices and channels. What may be left out
+// must have been given its default before.
 func Parts(of string, parts any) error {
 	v := reflect.ValueOf(parts)
 	var missing []string

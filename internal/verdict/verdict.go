@@ -29,8 +29,8 @@ const (
 	// Lifetime is how long a Forward may be begun with after the decision.
 	Lifetime = 60 * time.Second
 
-	// DecisionHeader carries the decision's id beside the answer to a fault: Envoy counts that as an error,
-	// and ext_proc words it anew.
+	// DecisionHeader carries the decision's id beside the answer to a fault: Envoy counts that as
+	// an error, and ext_proc words it anew.
 	DecisionHeader = "x-bqgate-decision"
 
 	purpose = "envoy/dynamic_metadata/forward"
@@ -79,8 +79,8 @@ type Forward struct {
 	witness durable.Decided
 }
 
-// FaultText is what a client reads where nothing could be decided or recorded. The cause is for operators,
-// who find it in the log and the journal under the decision's id.
+// FaultText is what a client reads where nothing could be decided or recorded. The cause is for
+// operators, who find it in the log and the journal under the decision's id.
 func FaultText(decision string) string {
 	return "bqgate: the gateway could not decide about the request or could not record its decision; nothing was sent to BigQuery. " +
 		"Try again; if it stays, give this id to the operator: decision " + decision + "."
@@ -98,7 +98,8 @@ func Digest(body []byte) string {
 // Witness says that the decision of a Forward that was opened is durable. It is nil for any other.
 func (f *Forward) Witness() durable.Decided { return f.witness }
 
-// Seal makes the text that goes into the metadata, with the witness that the decision is durable (invariant I1).
+// Seal makes the text that goes into the metadata, with the witness that the decision is durable
+// (invariant I1).
 func Seal(keys *sealed.Keyring, d durable.Decided, f Forward) (string, error) {
 	if f.Decision == "" || f.Decision != d.Decision() {
 		return "", fmt.Errorf("seal the verdict of decision %q: decision %s is the one that is recorded", f.Decision, d.Decision())

@@ -34,8 +34,9 @@ func main() {
 		}
 		if d.IsDir() {
 			switch d.Name() {
-			// Built, or data of tests as it is elsewhere.
-			case "build", ".git", "testdata", "node_modules":
+			// Built, data of tests as it is elsewhere, and the programs of clients in their
+			// languages.
+			case "build", ".git", "testdata", "node_modules", "clients":
 				return fs.SkipDir
 			}
 			return nil
@@ -78,8 +79,10 @@ func checkerOf(path string) func([]byte) []finding {
 		return goFile
 	case strings.HasSuffix(name, ".md"):
 		return markdown
-	case strings.HasSuffix(name, ".sh"), strings.HasSuffix(name, ".yaml"), name == "Makefile":
-		return hashComments
+	case strings.HasSuffix(name, ".sh"), name == "Makefile":
+		return script
+	case strings.HasSuffix(name, ".yaml"):
+		return yamlFile
 	}
 	return nil
 }
@@ -153,8 +156,9 @@ func alone(text []byte, offset int) bool {
 	return len(bytes.TrimSpace(text[begin:offset])) == 0
 }
 
-// markdown checks text. Not held to the limit: tables, whose rows are one line each; code blocks,
-// which show lines as they are printed or typed; and what cannot be broken, such as a long link.
+// markdown checks text. Not held to the limit: headings, and rows of tables, which are one line
+// each; code blocks, which show lines as they are printed or typed; and what cannot be broken, such
+// as a long link.
 func markdown(text []byte) []finding {
 	code := false
 	return lines(text, func(_ int, line string) int {
@@ -163,15 +167,25 @@ func markdown(text []byte) []finding {
 			code = !code
 			return 0
 		}
-		if code || strings.HasPrefix(line, "|") {
+		if code || strings.HasPrefix(line, "|") || strings.HasPrefix(line, "#") {
 			return 0
 		}
 		return widestComment
 	})
 }
 
-// hashComments checks shell scripts, YAML and make files.
-func hashComments(text []byte) []finding {
+// yamlFile checks comments. Values are data: what is long in them is a sentence for people.
+func yamlFile(text []byte) []finding {
+	return lines(text, func(_ int, line string) int {
+		if strings.HasPrefix(strings.TrimSpace(line), "#") {
+			return widestComment
+		}
+		return 0
+	})
+}
+
+// script checks shell scripts and make files.
+func script(text []byte) []finding {
 	return lines(text, func(_ int, line string) int {
 		if strings.HasPrefix(strings.TrimSpace(line), "#") {
 			return widestComment

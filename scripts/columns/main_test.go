@@ -34,6 +34,9 @@ func TestFindings(t *testing.T) {
 		{"a link cannot be broken", "a.md", "- [link](https://" + strings.Repeat("x", 100) + ")\n", nil},
 		{"a comment of a script", "a.sh", "# " + long(99) + "\n", []int{1}},
 		{"a command of a script", "a.sh", long(140) + "\n" + long(141) + "\n", []int{2}},
+		{"a comment in YAML", "a.yaml", "a: 1\n# " + long(99) + "\n", []int{2}},
+		{"a value in YAML", "a.yaml", "a: " + long(150) + "\n", nil},
+		{"a heading", "a.md", "# " + long(120) + "\n", nil},
 		{"of a make file", "Makefile", "# " + long(99) + "\n", []int{1}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 
 // Journal keeps records in memory. Its zero value is ready.
 type Journal struct {
-	// Refuse, where it is set, sees each record first, and may wait: the record is kept only where it
-	// returns no error. It must not be changed while records are written.
+	// Refuse, where it is set, sees each record first, and may wait: the record is kept only where
+	// it returns no error. It must not be changed while records are written.
 	Refuse func(ctx context.Context, r audit.Record) error
 
 	mu      sync.Mutex
@@ -24,7 +24,8 @@ func Broken(err error) func(context.Context, audit.Record) error {
 	return func(context.Context, audit.Record) error { return err }
 }
 
-// Append keeps a record as audit.Journal does: what the caller changes afterwards does not change it.
+// Append keeps a record as audit.Journal does: what the caller changes afterwards does not change
+// it.
 func (j *Journal) Append(ctx context.Context, r audit.Record) (audit.Position, error) {
 	if j.Refuse != nil {
 		if err := j.Refuse(ctx, r); err != nil {

@@ -1,5 +1,5 @@
-// Package durabletest gives tests witnesses, as everybody gets them: by an append to a journal, here one
-// in a folder of the test's own.
+// Package durabletest gives tests witnesses, as everybody gets them: by an append to a journal,
+// here one in a folder of the test's own.
 package durabletest
 
 import (

@@ -9,7 +9,7 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
-// What an author calls his columns does not look like a fault of the engine, and does not choose
+// What an author calls their columns does not look like a fault of the engine, and does not choose
 // the sort of the error either.
 func TestWordsOfTheAuthor(t *testing.T) {
 	e := testEngine(t)
