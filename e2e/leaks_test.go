@@ -42,7 +42,8 @@ func TestLeaks(t *testing.T) {
 		if l.err != nil {
 			t.Errorf("%s by the %s: %v", l.name, l.persona, l.err)
 		}
-		// A 5xx is BigQuery's own: the gateway's say that a decision could not be made, or an answer not be checked.
+		// A 5xx is BigQuery's own: the gateway's say that a decision could not be made, or an
+		// answer not be checked.
 		if l.answer.Status >= 500 && !strings.HasPrefix(l.answer.Message(), "bqgate: BigQuery failed at this.") {
 			t.Errorf("%s by the %s: status %d %s", l.name, l.persona, l.answer.Status, l.answer.Message())
 		}

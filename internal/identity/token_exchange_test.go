@@ -482,7 +482,8 @@ func TestRedisTellsNoToken(t *testing.T) {
 	}
 }
 
-// A43: with a dead journal no session is opened, none is given again, and none is in Redis that would be good.
+// A43: with a dead journal no session is opened, none is given again, and none is in Redis that
+// would be good.
 func TestNoSessionWithoutItsRecord(t *testing.T) {
 	onBoth(t, nil, func(t *testing.T, g *gate) {
 		fault := errors.New("disk is full")
@@ -495,7 +496,8 @@ func TestNoSessionWithoutItsRecord(t *testing.T) {
 				t.Fatal(err)
 			}
 			g.sessions.Journal = journal
-			for what, raw := range map[string]string{"opened": g.issuer.mint(g.clock.now(), claims{"jti": "new " + name}), "given again": given} {
+			for what, raw := range map[string]string{"opened": g.issuer.mint(g.clock.now(), claims{"jti": "new " + name}),
+				"given again": given} {
 				if out, err := g.exchange(t, raw); err == nil || out.access != "" || journal != nil && !errors.Is(err, fault) {
 					t.Errorf("%s journal: a session was %s: %+v, %v", name, what, out.session, err)
 				}
