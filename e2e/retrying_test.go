@@ -33,7 +33,7 @@ type retrying struct {
 // patience is how long a query may take, retries included.
 const patience = 60 * time.Second
 
-func newRetrying(d *demo, persona string) *retrying {
+func newRetrying(d *demo, persona string) *retrying { //nolint:unparam // who asks is said where the client is made
 	return &retrying{d: d, http: &http.Client{Timeout: 30 * time.Second}, bearer: d.token(persona)}
 }
 

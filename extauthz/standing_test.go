@@ -30,7 +30,7 @@ rules:
 func text(out *authv3.CheckResponse) string { return out.GetDeniedResponse().GetBody() }
 
 // job lets the world have run a query, and gives its record.
-func (p *parts) ran(t *testing.T, project string) jobs.Record {
+func (p *parts) ran(t *testing.T, project string) {
 	t.Helper()
 	record := jobs.Record{
 		Job: bigquery.JobReference{ProjectID: project, Location: "US", JobID: "j"}, Owner: p.subject.Owner, Decision: "d-1",
@@ -47,7 +47,6 @@ func (p *parts) ran(t *testing.T, project string) jobs.Record {
 	if err := p.s.Jobs.Create(t.Context(), record); err != nil {
 		t.Fatal(err)
 	}
-	return record
 }
 
 // Access ends with the token's age for every method, also in the middle of paging; only stopping a

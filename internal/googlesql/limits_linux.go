@@ -32,10 +32,11 @@ func start(command func() *exec.Cmd) (cmd *exec.Cmd, apart []string, err error) 
 // no file that it could write, few files at all. RLIMIT_DATA and not RLIMIT_AS: Go reserves much
 // more address space than it uses.
 func limit(pid int, memory int64) error {
-	for _, l := range []struct { //nolint:gosec // G115: a limit is positive
+	data := uint64(memory) //nolint:gosec // G115: a limit is positive
+	for _, l := range []struct {
 		what  int
 		bound uint64
-	}{{unix.RLIMIT_DATA, uint64(memory)}, {unix.RLIMIT_CORE, 0}, {unix.RLIMIT_FSIZE, 0}, {unix.RLIMIT_NOFILE, 64}} {
+	}{{unix.RLIMIT_DATA, data}, {unix.RLIMIT_CORE, 0}, {unix.RLIMIT_FSIZE, 0}, {unix.RLIMIT_NOFILE, 64}} {
 		if err := unix.Prlimit(pid, l.what, &unix.Rlimit{Cur: l.bound, Max: l.bound}, nil); err != nil {
 			return err
 		}

@@ -83,7 +83,7 @@ func (s *Store) Begin(ctx context.Context, op bigquery.Operation, r Record) (Beg
 
 // again compares today's draft with the first one.
 func again(first, now Record) (Begun, error) {
-	cap := first.Mutation.MaximumBytesBilled
+	bound := first.Mutation.MaximumBytesBilled
 	var differs string
 	switch {
 	case first.Credential != now.Credential, first.Principal != now.Principal:
@@ -92,7 +92,7 @@ func again(first, now Record) (Begun, error) {
 		differs = "the text that masks its tables"
 	case !maps.Equal(first.Reads.Digests, now.Reads.Digests):
 		differs = "a table, view or function that it reads"
-	case now.Mutation.MaximumBytesBilled > 0 && (cap == 0 || now.Mutation.MaximumBytesBilled < cap):
+	case now.Mutation.MaximumBytesBilled > 0 && (bound == 0 || now.Mutation.MaximumBytesBilled < bound):
 		differs = "the bytes that it may bill"
 	}
 	if differs != "" {
