@@ -93,7 +93,8 @@ func asRefusal(err error) (*refusal, bool) {
 			remedy:  "queries that need no approval; this one once the gateway's operator has opened approvals again",
 		}, true
 	case errors.Is(err, jobs.ErrOtherwise):
-		return &refusal{message: err.Error(), remedy: "the same query again, under a new job id or requestId"}, true
+		_, differs, _ := strings.Cut(err.Error(), jobs.ErrOtherwise.Error())
+		return &refusal{message: jobs.ErrOtherwise.Error() + differs, remedy: "the same query again, under a new job id or requestId"}, true
 	case errors.Is(err, approvals.ErrTooMany):
 		return &refusal{message: approvals.ErrTooMany.Error(), remedy: "fewer queries waiting at once"}, true
 	case errors.Is(err, approvals.ErrTooLarge):

@@ -55,7 +55,7 @@ func TestARequestThatIsBoundedMoreTightlyIsNotSentAgain(t *testing.T) {
 	}
 	w.principals["reader"] = "new@p.iam"
 	out := w.insert("mine", nil)
-	if out.status != 403 || !strings.Contains(string(out.body), "sent to BigQuery before") ||
+	if out.status != 403 || !strings.Contains(string(out.body), "bqgate: refused: the request was sent to BigQuery before") ||
 		!strings.Contains(string(out.body), "under a new job id or requestId") {
 		t.Errorf("%d %s", out.status, out.body)
 	}

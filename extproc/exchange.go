@@ -336,13 +336,15 @@ func (x *exchange) record(ctx context.Context, out []byte, outcome []audit.Outco
 // breaks the response off, afterwards.
 func (x *exchange) refuse(err error) *procv3.ProcessingResponse {
 	x.service.Log.Warn("answer withheld", "decision", x.decision(), "released_bytes", x.bytes, "error", err)
-	x.broken(err)
 	x.pending = nil
-	if x.released || x.finished {
-		x.finished = true
+	if x.finished { // the outcome is recorded, and stays what it is
 		return nil
 	}
+	x.broken(err)
 	x.finished = true
+	if x.released {
+		return nil
+	}
 	status, body := refusalBody(err, x.decision())
 	return immediate(status, body)
 }

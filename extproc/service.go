@@ -146,8 +146,9 @@ func (s *Service) step(stream procv3.ExternalProcessor_ProcessServer, x *exchang
 	ctx, cancel := context.WithTimeoutCause(stream.Context(), s.stepTimeout(), errStepTimeout)
 	defer cancel()
 	x.clock.Begin()
+	over := x.finished
 	replies, err := do(ctx)
-	if err == nil && ctx.Err() != nil {
+	if err == nil && ctx.Err() != nil && !over { // what is over stays so: Envoy hangs up once it has the last piece
 		err = context.Cause(ctx) // what was decided after the deadline is not trusted
 	}
 	if err != nil {

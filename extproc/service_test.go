@@ -1,10 +1,12 @@
 package extproc
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -76,6 +78,63 @@ func newService(t *testing.T, j *journal) *Service {
 		Keys: sealedtest.Keyring(t, 'k'), Journal: j, Upstream: upstream{}, Log: slog.New(slog.DiscardHandler),
 		IdleTimeout: 200 * time.Millisecond,
 	}}
+}
+
+// hangsUp is an Envoy that ends the stream as soon as it has the end of the answer.
+type hangsUp struct {
+	*stream
+	end context.CancelFunc
+}
+
+func (h *hangsUp) Send(r *procv3.ProcessingResponse) error {
+	err := h.stream.Send(r)
+	if r.GetResponseBody().GetResponse().GetBodyMutation().GetStreamedResponse().GetEndOfStream() {
+		h.end()
+	}
+	return err
+}
+
+// An answer that is whole stays so, whenever Envoy hangs up and whatever it sends afterwards: its record has one outcome.
+func TestAWholeAnswerHasOneOutcome(t *testing.T) {
+	answer := []*procv3.ProcessingRequest{
+		responseHeadersOf("via_upstream", "200"),
+		responseBodyOf(`{"kind":"bigquery#getQueryResultsResponse","jobReference":{"projectId":"demo","jobId":"j1","location":"US"},`+
+			`"jobComplete":true,"totalRows":"1","rows":[{"f":[{"v":"`+secret+`"}]}]}`, true),
+	}
+	for name, more := range map[string][]*procv3.ProcessingRequest{
+		"Envoy hangs up": nil, "a message more": {responseBodyOf("{}", true)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var logged bytes.Buffer
+			j := &journal{}
+			s := newService(t, j)
+			s.Log = slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelWarn}))
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			messages := slices.Concat([]*procv3.ProcessingRequest{request(t, s, nil)}, answer, more)
+			st := &stream{ctx: ctx, in: make(chan *procv3.ProcessingRequest, len(messages))}
+			for _, m := range messages {
+				st.in <- m
+			}
+			var envoy procv3.ExternalProcessor_ProcessServer = st
+			if more == nil {
+				envoy = &hangsUp{st, cancel}
+			}
+			_ = s.Process(envoy) // however the stream ends, the answer was whole
+			var outcomes []string
+			for _, r := range j.Records() {
+				if o, is := r.(audit.Outcome); is {
+					outcomes = append(outcomes, o.State)
+				}
+			}
+			if !slices.Equal(outcomes, []string{audit.StateComplete}) {
+				t.Errorf("outcomes %q, want one that is complete; sent %s", outcomes, got(st.sent))
+			}
+			if more == nil && logged.Len() > 0 {
+				t.Errorf("logged: %s", &logged)
+			}
+		})
+	}
 }
 
 // run plays Envoy's messages and returns what the service answered and how it ended.
