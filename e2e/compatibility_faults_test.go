@@ -26,7 +26,7 @@ var clientFaults = []fakegoogle.Fault{
 
 // Every client, by its ways of jobs.query and of jobs.insert, meets a fault that passes: its rows
 // arrive, of one job, billed once; or, where the client does not look for a job that is there
-// already, that it is, once.
+// already, or does not repeat a request by itself, that it is told so, of one job at most.
 func TestClientsThroughFaults(t *testing.T) {
 	b := startBench(t)
 	n := 0
@@ -48,6 +48,10 @@ func TestClientsThroughFaults(t *testing.T) {
 						// Go's own repetition of a jobs.insert whose answer was lost meets "Already
 						// Exists", and Go tells its user.
 						told := strings.Contains(s.Error, "there is a job of this id already") && f.Method == ""
+						// Java repeats no 5xx and no 429, whoever answers them, and tells its user to:
+						// https://github.com/googleapis/google-cloud-java/issues/12885
+						alone := c.name == "java" && f.Method == "" && strings.Contains(strings.ToLower(s.Error), "try again")
+						told = told || alone
 						if !told && (s.Error != "" || len(s.Rows) != 3 || !maskedCell("ssn", s.Rows[0][1])) {
 							t.Errorf("rows %v, error %q", s.Rows, s.Error)
 						}
@@ -60,7 +64,7 @@ func TestClientsThroughFaults(t *testing.T) {
 								ran++
 							}
 						}
-						if ran != 1 {
+						if ran != 1 && !(alone && ran == 0) {
 							t.Errorf("the stand-in ran %d jobs for it, want 1", ran)
 						}
 					})

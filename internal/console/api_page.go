@@ -20,7 +20,7 @@ var (
 
 // page says what the endpoint offers, and under /requests/{id}, where links to a request lead, how
 // to see and decide that one. It shows nothing of any request, and not even whether it exists: it
-// asks nobody who he is.
+// asks nobody who they are.
 func (a *api) page(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
 	if id != "" && !approvals.ValidID(id) {
