@@ -48,7 +48,7 @@ func TestClientsThroughFaults(t *testing.T) {
 						// Go's own repetition of a jobs.insert whose answer was lost meets "Already
 						// Exists", and Go tells its user.
 						told := strings.Contains(s.Error, "there is a job of this id already") && f.Method == ""
-						// Java repeats no 5xx and no 429, whoever answers them, and tells its user to:
+						// Java repeats no 5xx and no 429, whoever answers them:
 						// https://github.com/googleapis/google-cloud-java/issues/12885
 						alone := c.name == "java" && f.Method == "" && strings.Contains(strings.ToLower(s.Error), "try again")
 						told = told || alone

@@ -94,7 +94,8 @@ func (h *hangsUp) Send(r *procv3.ProcessingResponse) error {
 	return err
 }
 
-// An answer that is whole stays so, whenever Envoy hangs up and whatever it sends afterwards: its record has one outcome.
+// An answer that is whole stays so, whenever Envoy hangs up and whatever it sends afterwards: its
+// record has one outcome.
 func TestAWholeAnswerHasOneOutcome(t *testing.T) {
 	answer := []*procv3.ProcessingRequest{
 		responseHeadersOf("via_upstream", "200"),
