@@ -45,8 +45,8 @@ for name in "$@"; do
     bqgate-demo) one "$name" . ./cmd/bqgate -tags demo ;;
     bqgate-sql-worker) one "$name" . ./internal/googlesql/engine/worker ;;
     # A module of its own: the upstream's SQL engine brings other versions of everything.
-    sqlengine) one "$name" e2e/engine . ;;
-    bigquery-emulator) one "$name" e2e/engine github.com/goccy/bigquery-emulator/cmd/bigquery-emulator ;;
+    sqlengine) one "$name" e2e/sqlengine . ;;
+    bigquery-emulator) one "$name" e2e/sqlengine github.com/goccy/bigquery-emulator/cmd/bigquery-emulator ;;
     *)
       echo "build: unknown binary $name" >&2
       exit 2 ;;

@@ -42,7 +42,7 @@ if [[ -n $missing ]]; then
 fi
 
 go vet -tags 'demo e2e clients' ./...
-(cd e2e/engine && go vet ./...)
+(cd e2e/sqlengine && go vet ./...)
 
 # No linter loads the grammar in reasonable memory: what links it gets, beside go vet, the linters
 # that read the text of a file alone.

@@ -21,7 +21,7 @@ type report struct {
 	rows    int // of these, with rows
 	reruns  int
 	// of these that ran, with set operations that the engine's driver was asked in other words, see
-	// e2e/engine/setoperations.go
+	// e2e/sqlengine/setoperations.go
 	mended    int
 	mendedOne string // the shortest of them
 	lengths   int    // runs that told the length of an array by its elements alone

@@ -16,7 +16,7 @@ import (
 	"github.com/bqgate/bqgate/internal/testbinary"
 )
 
-// request and response are the frames of e2e/engine, as far as they are needed here.
+// request and response are the frames of e2e/sqlengine, as far as they are needed here.
 type request struct {
 	ID        uint64 `json:"id"`
 	Op        string `json:"op"` // "run", "rows" or "nodes"
@@ -160,5 +160,5 @@ var engineBinary = sync.OnceValues(func() (string, error) {
 	if ready := os.Getenv("BQGATE_SQLENGINE"); ready != "" {
 		return ready, nil
 	}
-	return testbinary.Build("sqlengine", "e2e/engine", ".")
+	return testbinary.Build("sqlengine", "e2e/sqlengine", ".")
 })

@@ -12,7 +12,7 @@
 // tables, query plans quote literals.
 //
 // It keeps jobs, results and pages itself and asks an Engine for SQL. There are two: `sqlengine`
-// (e2e/engine), a child process around googlesqlite, and bigquery-emulator, as a second opinion
+// (e2e/sqlengine), a child process around googlesqlite, and bigquery-emulator, as a second opinion
 // (NewEmulator). Everything that arrives is recorded (Server.Requests), which is how a test shows
 // that something did not arrive.
 //

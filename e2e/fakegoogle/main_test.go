@@ -37,7 +37,7 @@ var binaries = sync.OnceValues(func() (string, error) {
 		{"build", "-o", filepath.Join(dir, "bigquery-emulator"), "github.com/goccy/bigquery-emulator/cmd/bigquery-emulator"},
 	} {
 		cmd := exec.Command("go", b...)
-		cmd.Dir = "../engine"
+		cmd.Dir = "../sqlengine"
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return "", fmt.Errorf("go %v: %w\n%s", b, err, out)

@@ -15,7 +15,7 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 )
 
-// sqlengine is the child of e2e/engine: frames of JSON on its stdin and stdout, each with the id of
+// sqlengine is the child of e2e/sqlengine: frames of JSON on its stdin and stdout, each with the id of
 // its request.
 type sqlengine struct {
 	child *child
@@ -78,7 +78,7 @@ type sqlResponse struct {
 // maxFrame is the engine's own bound.
 const maxFrame = 1 << 30
 
-// NewSQLEngine starts the sqlengine binary (built from e2e/engine) and keeps it running: when it
+// NewSQLEngine starts the sqlengine binary (built from e2e/sqlengine) and keeps it running: when it
 // dies it is started again after a second and seeded again. What was in flight fails with a
 // backendError.
 func NewSQLEngine(ctx context.Context, binary string, log *slog.Logger) (Engine, error) {

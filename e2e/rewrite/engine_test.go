@@ -23,7 +23,7 @@ var binary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	cmd := exec.Command("go", "build", "-o", path, ".")
-	cmd.Dir = "../engine"
+	cmd.Dir = "../sqlengine"
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the SQL engine: %w\n%s", err, out)

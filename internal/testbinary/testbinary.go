@@ -12,7 +12,7 @@ import (
 )
 
 // Build builds build/bin/NAME from a package of the module in a folder of the repository ("." or
-// "e2e/engine"), and returns its path. The Go command knows whether there is anything to do; the
+// "e2e/sqlengine"), and returns its path. The Go command knows whether there is anything to do; the
 // lock keeps two test binaries from writing the same file.
 func Build(name, folder, pkg string) (string, error) {
 	path, err := build(name, folder, pkg)

@@ -1,4 +1,4 @@
-module github.com/bqgate/bqgate/e2e/engine
+module github.com/bqgate/bqgate/e2e/sqlengine
 
 go 1.26.0
 
