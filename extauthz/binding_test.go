@@ -227,7 +227,7 @@ func (w *boundWorld) approve(id string) {
 	w.t.Helper()
 	dana := approvals.Decider{Subject: identity.Subject{Issuer: "h", Sub: "dana", People: []string{"dana"}, Mapped: true},
 		Groups: []string{"owners"}}
-	if _, err := w.s.Approvals.Decide(context.Background(), id, dana, approvals.Approve, "fine"); err != nil {
+	if _, err := w.s.Approvals.Vote(context.Background(), id, dana, approvals.Approve, "fine"); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -168,8 +168,8 @@ func (j heldJob) pending(method bigquery.Method) []byte {
 func endedWords(r approvals.Request) string {
 	switch r.State {
 	case approvals.StateDenied:
-		for i := len(r.Decisions) - 1; i >= 0; i-- {
-			if d := r.Decisions[i]; d.Verdict == approvals.Deny {
+		for i := len(r.Votes) - 1; i >= 0; i-- {
+			if d := r.Votes[i]; d.Choice == approvals.Deny {
 				return fmt.Sprintf("waiting for approval was refused by %s: %q. Request %s, %s after it was made", d.By, d.Reason, r.ID,
 					roughly(d.At.Sub(r.Created)))
 			}

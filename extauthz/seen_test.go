@@ -82,7 +82,7 @@ func (w *boundWorld) say(id, name, group string, terms ...approvals.Terms) {
 	w.t.Helper()
 	who := approvals.Decider{Subject: identity.Subject{Issuer: "h", Sub: name, People: []string{name}, Mapped: true},
 		Groups: []string{group}}
-	if _, err := w.s.Approvals.Decide(w.t.Context(), id, who, approvals.Approve, "fine", terms...); err != nil {
+	if _, err := w.s.Approvals.Vote(w.t.Context(), id, who, approvals.Approve, "fine", terms...); err != nil {
 		w.t.Fatal(err)
 	}
 }

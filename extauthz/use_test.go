@@ -186,7 +186,7 @@ func (w *gatewayWorld) approveStanding(id string) {
 	w.t.Helper()
 	dana := approvals.Decider{Subject: identity.Subject{Issuer: "h", Sub: "dana", People: []string{"dana"}, Mapped: true},
 		Groups: []string{"owners"}}
-	if _, err := w.s.Approvals.Decide(context.Background(), id, dana, approvals.Approve, "fine",
+	if _, err := w.s.Approvals.Vote(context.Background(), id, dana, approvals.Approve, "fine",
 		approvals.Terms{Uses: 3, Hours: 2}); err != nil {
 		w.t.Fatal(err)
 	}

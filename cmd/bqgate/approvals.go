@@ -106,8 +106,8 @@ func requestText(r approvals.Request) string {
 	if text := left(r); text != "-" {
 		line("left", text)
 	}
-	for _, d := range r.Decisions {
-		line(string(d.Verdict), fmt.Sprintf("by %s at %s: %q", d.By, d.At.Local().Format(time.DateTime), d.Reason))
+	for _, d := range r.Votes {
+		line(string(d.Choice), fmt.Sprintf("by %s at %s: %q", d.By, d.At.Local().Format(time.DateTime), d.Reason))
 	}
 	line("ended", r.Ended)
 	line("failed", r.Failure)
@@ -123,25 +123,25 @@ func indent(text string) string {
 	return "    " + strings.ReplaceAll(strings.ReplaceAll(text, "\n", "\n    "), "\n    \n", "\n\n")
 }
 
-func approvalsDecideCommand(verdict approvals.Verdict, short string) *cobra.Command {
+func approvalsDecideCommand(choice approvals.Choice, short string) *cobra.Command {
 	var r reviewer
 	var reason string
 	var terms approvals.Terms
 	c := &cobra.Command{
-		Use: string(verdict) + " --console URL --token-file FILE REQUEST [--reason TEXT]", Short: short, Args: exactly(1),
+		Use: string(choice) + " --console URL --token-file FILE REQUEST [--reason TEXT]", Short: short, Args: exactly(1),
 		RunE: asking(&r, func(ctx context.Context, asker *client.Client, args []string) (approvals.Request, error) {
-			return asker.Decide(ctx, args[0], verdict, reason, terms)
+			return asker.Vote(ctx, args[0], choice, reason, terms)
 		}, func(request approvals.Request) string {
 			text := fmt.Sprintf("request %s is %s", request.ID, request.State)
 			if request.State == approvals.StatePending {
-				text += fmt.Sprintf(": %d of %d approvals", len(request.Decisions), request.Quorum)
+				text += fmt.Sprintf(": %d of %d approvals", len(request.Votes), request.Quorum)
 			}
 			return text + "\n"
 		}),
 	}
 	r.flags(c)
 	c.Flags().StringVar(&reason, "reason", "", "why; the query's author reads it, and it is kept")
-	if verdict == approvals.Approve {
+	if choice == approvals.Approve {
 		c.Flags().IntVar(&terms.Uses, "uses", 0,
 			"runs of exactly this statement, together with --hours, where the policy lets an approval stand; default one run")
 		c.Flags().IntVar(&terms.Hours, "hours", 0, "for how long the approval stands")
@@ -213,7 +213,7 @@ func watchRequests(c *cobra.Command, asker *client.Client, every time.Duration, 
 func showChanges(out io.Writer, list []approvals.Request, seen map[string]string, first, asJSON bool) error {
 	for i := len(list) - 1; i >= 0; i-- {
 		r := list[i]
-		now := fmt.Sprint(r.State, len(r.Decisions))
+		now := fmt.Sprint(r.State, len(r.Votes))
 		before, known := seen[r.ID]
 		seen[r.ID] = now
 		if before == now || first && r.State != approvals.StatePending {
@@ -237,9 +237,9 @@ func showChanges(out io.Writer, list []approvals.Request, seen map[string]string
 }
 
 func lastWord(r approvals.Request) string {
-	if len(r.Decisions) == 0 {
+	if len(r.Votes) == 0 {
 		return ""
 	}
-	d := r.Decisions[len(r.Decisions)-1]
-	return harmless(fmt.Sprintf(" (%s by %s: %q)", d.Verdict, d.By, d.Reason))
+	d := r.Votes[len(r.Votes)-1]
+	return harmless(fmt.Sprintf(" (%s by %s: %q)", d.Choice, d.By, d.Reason))
 }

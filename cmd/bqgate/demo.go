@@ -77,10 +77,10 @@ func requestsCommand() *cobra.Command {
 	return c
 }
 
-func decideCommand(verdict string) *cobra.Command {
+func decideCommand(choice string) *cobra.Command {
 	var path, name, reason string
 	c := &cobra.Command{
-		Use: verdict + " [REQUEST]", Short: fmt.Sprintf("%s a request in the running demo, or the only one that waits", verdict),
+		Use: choice + " [REQUEST]", Short: fmt.Sprintf("%s a request in the running demo, or the only one that waits", choice),
 		Args: between(0, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			p, err := demo.Open(path, name, true, c.OutOrStdout())
@@ -91,7 +91,7 @@ func decideCommand(verdict string) *cobra.Command {
 			if len(args) == 1 {
 				id = args[0]
 			}
-			return p.Decide(c.Context(), id, verdict, reason)
+			return p.Vote(c.Context(), id, choice, reason)
 		},
 	}
 	personaFlags(c, &path, &name, "reviewer")

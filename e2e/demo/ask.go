@@ -185,8 +185,8 @@ func (p *Persona) Requests(ctx context.Context) error {
 	return nil
 }
 
-// Decide approves or denies a request, or the only one that waits.
-func (p *Persona) Decide(ctx context.Context, id, verdict, reason string) error {
+// Vote approves or denies a request, or the only one that waits.
+func (p *Persona) Vote(ctx context.Context, id, choice, reason string) error {
 	if id == "" {
 		list, err := p.waiting(ctx)
 		if err != nil {
@@ -205,7 +205,7 @@ func (p *Persona) Decide(ctx context.Context, id, verdict, reason string) error 
 		ID    string `json:"id"`
 		State string `json:"state"`
 	}
-	if err := p.call(ctx, http.MethodPost, p.info.Console+"/api/v1/requests/"+id+"/"+verdict, map[string]string{"reason": reason},
+	if err := p.call(ctx, http.MethodPost, p.info.Console+"/api/v1/requests/"+id+"/"+choice, map[string]string{"reason": reason},
 		&r); err != nil {
 		return err
 	}

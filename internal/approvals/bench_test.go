@@ -105,7 +105,7 @@ func (b *bench) hold(change ...func(*Held)) Request {
 
 func (b *bench) approve(r Request, by Decider) Request {
 	b.t.Helper()
-	out, err := b.store.Decide(b.ctx, r.ID, by, Approve, "looks right")
+	out, err := b.store.Vote(b.ctx, r.ID, by, Approve, "looks right")
 	b.must(err)
 	return out
 }

@@ -412,7 +412,7 @@ func (c *chaos) act(r *rand.Rand, client int) {
 	called := time.Since(c.start)
 	switch in.op {
 	case "approve", "deny":
-		got, err := store.Decide(ctx, id, chaosPeople[in.who], Verdict(in.op), "because")
+		got, err := store.Vote(ctx, id, chaosPeople[in.who], Choice(in.op), "because")
 		out = chaosOutput{word: chaosWord(err), state: got.State}
 	case "cancel":
 		got, err := store.Cancel(ctx, id, owner)
@@ -673,10 +673,10 @@ func TestChaosGrants(t *testing.T) {
 		seed := chaosSeed(t)
 		for i := range 6 {
 			r := c.b.hold(standing(50, 8), func(h *Held) { h.Statement, h.NoWait = fmt.Sprint("grant ", i, seed), true })
-			approved, err := c.b.store.Decide(c.b.ctx, r.ID, chaosPeople[0], Approve, "all week", Terms{uses, 8})
+			approved, err := c.b.store.Vote(c.b.ctx, r.ID, chaosPeople[0], Approve, "all week", Terms{uses, 8})
 			for errors.Is(err, ErrBusy) || errors.Is(err, ErrDecided) { // a machine too slow for such short claims
 				if approved, err = c.b.store.Get(c.b.ctx, r.ID); err == nil && approved.State == StatePending {
-					approved, err = c.b.store.Decide(c.b.ctx, r.ID, chaosPeople[0], Approve, "all week", Terms{uses, 8})
+					approved, err = c.b.store.Vote(c.b.ctx, r.ID, chaosPeople[0], Approve, "all week", Terms{uses, 8})
 				}
 			}
 			c.b.must(err)
@@ -745,7 +745,7 @@ func TestRestoredBackup(t *testing.T) {
 	c.b.approve(c.requests[1], chaosPeople[1])
 	backup := redisServer.backup()
 	c.b.runOut(c.requests[0])
-	if _, err := c.b.store.Decide(c.b.ctx, c.requests[2].ID, chaosPeople[1], Deny, "no"); err != nil {
+	if _, err := c.b.store.Vote(c.b.ctx, c.requests[2].ID, chaosPeople[1], Deny, "no"); err != nil {
 		t.Fatal(err)
 	}
 	high := c.b.store.ledger.sure().number
@@ -762,7 +762,7 @@ func TestRestoredBackup(t *testing.T) {
 	c.b.must(fresh.Err())
 	_, err = fresh.BeginRelease(c.b.ctx, c.requests[0].ID, owner)
 	wantErr(t, err, ErrTampered) // it ran
-	_, err = fresh.Decide(c.b.ctx, c.requests[2].ID, chaosPeople[1], Approve, "")
+	_, err = fresh.Vote(c.b.ctx, c.requests[2].ID, chaosPeople[1], Approve, "")
 	wantErr(t, err, ErrTampered) // it was denied
 	lease, err := fresh.BeginRelease(c.b.ctx, c.requests[1].ID, owner)
 	c.b.must(err) // what the backup has and nothing has changed since is good

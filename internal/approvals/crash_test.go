@@ -21,8 +21,8 @@ func TestJournalFails(t *testing.T) {
 		b.journal.set(full)
 		_, err = b.store.Hold(b.ctx, query(func(h *Held) { h.Job.JobID = "never" }))
 		wantErr(t, err, full)
-		for _, v := range []Verdict{Approve, Deny} {
-			_, err = b.store.Decide(b.ctx, pending.ID, dana, v, "x")
+		for _, v := range []Choice{Approve, Deny} {
+			_, err = b.store.Vote(b.ctx, pending.ID, dana, v, "x")
 			wantErr(t, err, full)
 		}
 		_, err = b.store.Cancel(b.ctx, pending.ID, owner)
@@ -54,7 +54,7 @@ func TestKilledBeforeCommit(t *testing.T) {
 	onEach(t, Options{ClaimLease: 300 * time.Millisecond}, func(t *testing.T, b *bench) {
 		r := b.hold()
 		dying := b.replica(&killer{script: scriptCommit})
-		_, err := dying.Decide(b.ctx, r.ID, dana, Approve, "yes")
+		_, err := dying.Vote(b.ctx, r.ID, dana, Approve, "yes")
 		wantErr(t, err, errKilled)
 		if b.state(r.ID) != StatePending || b.journal.kinds(r.ID) != "requested" {
 			t.Fatalf("after the kill: %s, journal counts %q", b.state(r.ID), b.journal.kinds(r.ID))
@@ -70,7 +70,7 @@ func TestKilledBeforeCommit(t *testing.T) {
 		if attempts != 1 {
 			t.Fatalf("the journal has %d attempts to approve", attempts)
 		}
-		got, err := b.store.Decide(b.ctx, r.ID, erin, Deny, "no")
+		got, err := b.store.Vote(b.ctx, r.ID, erin, Deny, "no")
 		b.must(err)
 		if got.State != StateDenied || b.journal.kinds(r.ID) != "requested denied" {
 			t.Fatalf("decided by another: %s, %q", got.State, b.journal.kinds(r.ID))
@@ -112,11 +112,11 @@ func TestClaimRunsOutDuringAppend(t *testing.T) {
 		}
 		result := make(chan error)
 		go func() {
-			_, err := b.store.Decide(b.ctx, r.ID, dana, Approve, "yes")
+			_, err := b.store.Vote(b.ctx, r.ID, dana, Approve, "yes")
 			result <- err
 		}()
 		time.Sleep(50 * time.Millisecond)
-		got, err := b.replica().Decide(b.ctx, r.ID, erin, Deny, "no")
+		got, err := b.replica().Vote(b.ctx, r.ID, erin, Deny, "no")
 		b.must(err)
 		close(slow)
 		if err := <-result; err == nil {
@@ -170,7 +170,7 @@ func TestCommitWithoutClaim(t *testing.T) {
 func TestLostAnswerOfCommit(t *testing.T) {
 	onEach(t, Options{}, func(t *testing.T, b *bench) {
 		r := b.hold()
-		got, err := b.replica(&repeater{scriptCommit}).Decide(b.ctx, r.ID, dana, Approve, "yes")
+		got, err := b.replica(&repeater{scriptCommit}).Vote(b.ctx, r.ID, dana, Approve, "yes")
 		b.must(err)
 		if got.State != StateApproved || b.journal.kinds(r.ID) != "requested approved" {
 			t.Fatalf("state %s, journal %q", got.State, b.journal.kinds(r.ID))

@@ -63,10 +63,10 @@ func TestReplayAfterRestart(t *testing.T) {
 		// A denial put back to pending is not there either: nobody approves what was denied.
 		r := b.hold()
 		kept = b.client.HGetAll(b.ctx, requestKey(r.ID)).Val()
-		_, err := b.store.Decide(b.ctx, r.ID, dana, Deny, "no")
+		_, err := b.store.Vote(b.ctx, r.ID, dana, Deny, "no")
 		b.must(err)
 		b.client.HSet(b.ctx, requestKey(r.ID), kept)
-		_, err = b.learned().Decide(b.ctx, r.ID, erin, Approve, "")
+		_, err = b.learned().Vote(b.ctx, r.ID, erin, Approve, "")
 		wantErr(t, err, ErrTampered)
 	})
 }

@@ -21,26 +21,26 @@ var (
 	// ErrTooLarge is returned by Hold for a query that is too big to be kept.
 	ErrTooLarge = errors.New("the query is too large to wait for approval")
 
-	// ErrOwn is returned by Decide to the requester, to the people behind a request, and to every
+	// ErrOwn is returned by Vote to the requester, to the people behind a request, and to every
 	// workload.
 	ErrOwn = errors.New("nobody decides on their own request; someone else in the reviewers' groups can")
-	// ErrNoPerson is returned by Decide when the reviewer's token names nobody whom others know, so
+	// ErrNoPerson is returned by Vote when the reviewer's token names nobody whom others know, so
 	// that nobody can tell them from the requester.
 	ErrNoPerson = errors.New("your token names no person whom others know, so it cannot be told that the request is not your own; " +
 		"log in with an account whose e-mail address the identity provider has verified (email_verified), or ask the operator to enter " +
 		"yours in the issuer's people_map")
-	// ErrStale is returned by Decide when the policy wants a fresher login than the reviewer's.
+	// ErrStale is returned by Vote when the policy wants a fresher login than the reviewer's.
 	ErrStale = errors.New("the policy wants a login of you before you decide")
-	// ErrDecided is returned by Decide when the request is decided or ended, or the same person has
+	// ErrDecided is returned by Vote when the request is decided or ended, or the same person has
 	// voted before.
 	ErrDecided = errors.New("already decided")
 	// ErrExpired is returned for a request that nobody decided, or that its owner did not run, in
 	// time.
 	ErrExpired = errors.New("the request has expired; run the query again to ask again")
-	// ErrReason is returned by Decide for a reason that is missing or not printable text.
+	// ErrReason is returned by Vote for a reason that is missing or not printable text.
 	ErrReason = errors.New("reason must be printable text of at most 1000 characters")
 
-	// ErrTerms is returned by Decide for uses or hours that the policy does not allow.
+	// ErrTerms is returned by Vote for uses or hours that the policy does not allow.
 	ErrTerms = errors.New("the policy does not allow an approval of this many runs or hours")
 	// ErrRevoked is returned by BeginRelease for a run on a grant that was taken back.
 	ErrRevoked = errors.New("the approval was revoked; run the query again to ask again")

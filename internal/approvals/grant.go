@@ -114,7 +114,7 @@ func (r *record) grantOf(now time.Time) *grant {
 // leastTerms are the terms that all who approved agreed to; false where one of them gave none.
 func leastTerms(votes []vote) (least Terms, standing bool) {
 	for _, v := range votes {
-		if v.Verdict != Approve {
+		if v.Choice != Approve {
 			continue
 		}
 		if v.Terms == nil || v.Terms.Hours == 0 {
@@ -217,19 +217,19 @@ func (s *Store) standsUnder(ctx context.Context, r record) error {
 
 // Grant is an approval as people see it: what it allows, what came of it, and how to take it back.
 type Grant struct {
-	ID        string     `json:"id"`    // of the request that was approved
-	State     GrantState `json:"state"` //
-	Subject   string     `json:"subject"`
-	People    []string   `json:"people"`
-	Tables    []string   `json:"tables"`
-	SQL       string     `json:"sql"`
-	Uses      int        `json:"uses"` // runs allowed
-	Used      int        `json:"used"` // runs begun
-	Granted   time.Time  `json:"granted"`
-	Until     time.Time  `json:"until"`
-	Decisions []Decision `json:"decisions"`
-	Runs      []GrantRun `json:"runs"`
-	URL       string     `json:"url"`
+	ID      string     `json:"id"`    // of the request that was approved
+	State   GrantState `json:"state"` //
+	Subject string     `json:"subject"`
+	People  []string   `json:"people"`
+	Tables  []string   `json:"tables"`
+	SQL     string     `json:"sql"`
+	Uses    int        `json:"uses"` // runs allowed
+	Used    int        `json:"used"` // runs begun
+	Granted time.Time  `json:"granted"`
+	Until   time.Time  `json:"until"`
+	Votes   []Vote     `json:"decisions"`
+	Runs    []GrantRun `json:"runs"`
+	URL     string     `json:"url"`
 }
 
 // GrantRun is one run of a grant.
@@ -262,8 +262,8 @@ func (r Request) Grant() (Grant, bool) {
 	}
 	g := Grant{
 		ID: r.ID, Subject: r.Subject, People: r.People, Tables: r.Tables, SQL: r.SQL, Uses: r.Uses, Used: r.Used, Until: r.Until,
-		Decisions: r.Decisions, URL: r.URL,
-		Granted: r.Decisions[len(r.Decisions)-1].At, Runs: []GrantRun{},
+		Votes: r.Votes, URL: r.URL,
+		Granted: r.Votes[len(r.Votes)-1].At, Runs: []GrantRun{},
 	}
 	switch {
 	case r.Revoked:

@@ -68,12 +68,12 @@ func TestAllOfAnyOf(t *testing.T) {
 			})
 		}
 		r := b.hold(needing(1, need("owners")))
-		_, err := b.store.Decide(b.ctx, r.ID, in("ann", "privacy"), Approve, "")
+		_, err := b.store.Vote(b.ctx, r.ID, in("ann", "privacy"), Approve, "")
 		wantErr(t, err, ErrNotFound)
 		// One member of any group denies for all.
 		r = b.hold(needing(2, need("owners"), need("privacy")))
 		b.approve(r, in("ann", "owners"))
-		if r, err = b.store.Decide(b.ctx, r.ID, in("cid", "privacy"), Deny, "no"); err != nil || r.State != StateDenied {
+		if r, err = b.store.Vote(b.ctx, r.ID, in("cid", "privacy"), Deny, "no"); err != nil || r.State != StateDenied {
 			t.Fatalf("denied: %s, %v", r.State, err)
 		}
 	})
@@ -94,7 +94,7 @@ func laterRun(n int) func(*Held) {
 
 func (b *bench) approveFor(r Request, by Decider, uses, hours int) Request {
 	b.t.Helper()
-	out, err := b.store.Decide(b.ctx, r.ID, by, Approve, "all week", Terms{uses, hours})
+	out, err := b.store.Vote(b.ctx, r.ID, by, Approve, "all week", Terms{uses, hours})
 	b.must(err)
 	return out
 }
@@ -114,18 +114,18 @@ func TestTerms(t *testing.T) {
 		r := b.hold()
 		for _, terms := range []Terms{{Uses: 2, Hours: 1}, {Uses: 1, Hours: 1}, {Uses: -1}, {Hours: 1}} {
 			t.Run(fmt.Sprint(terms), func(t *testing.T) {
-				_, err := b.store.Decide(b.ctx, r.ID, dana, Approve, "", terms)
+				_, err := b.store.Vote(b.ctx, r.ID, dana, Approve, "", terms)
 				wantErr(t, err, ErrTerms)
 			})
 		}
 		r = b.hold(standing(5, 8))
 		for _, terms := range []Terms{{6, 8}, {5, 9}, {0, 1}, {2, 0}, {-2, -1}, {1 << 62, 1 << 62}} {
 			t.Run(fmt.Sprint(terms), func(t *testing.T) {
-				_, err := b.store.Decide(b.ctx, r.ID, dana, Approve, "", terms)
+				_, err := b.store.Vote(b.ctx, r.ID, dana, Approve, "", terms)
 				wantErr(t, err, ErrTerms)
 			})
 		}
-		_, err := b.store.Decide(b.ctx, r.ID, dana, Deny, "no", Terms{2, 2})
+		_, err := b.store.Vote(b.ctx, r.ID, dana, Deny, "no", Terms{2, 2})
 		wantErr(t, err, ErrTerms)
 		if r = b.approveFor(r, dana, 5, 8); r.Uses != 5 || time.Until(r.Until) < 7*time.Hour || time.Until(r.Until) > 9*time.Hour {
 			t.Fatalf("approved for %d until %s", r.Uses, r.Until)
@@ -339,7 +339,7 @@ func TestNoWait(t *testing.T) {
 		// A denial is the answer for as long as the request would have lasted.
 		no := func(h *Held) { h.Statement = "no" }
 		denied := b.hold(noWait, no, laterRun(7))
-		_, err = b.store.Decide(b.ctx, denied.ID, dana, Deny, "not this month")
+		_, err = b.store.Vote(b.ctx, denied.ID, dana, Deny, "not this month")
 		b.must(err)
 		if r := b.hold(noWait, no, laterRun(8)); r.ID != denied.ID || r.State != StateDenied {
 			t.Fatalf("after a denial: %+v", r)

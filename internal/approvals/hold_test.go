@@ -54,7 +54,7 @@ func TestRequestJSON(t *testing.T) {
 			"job_id":  r.JobID,
 			"created": r.Created.Format(time.RFC3339Nano), "expires": r.Expires.Format(time.RFC3339Nano),
 			"decisions": []any{map[string]any{
-				"by": "dana@acme.example", "verdict": "approve", "reason": "looks right", "at": r.Decisions[0].At.Format(time.RFC3339Nano),
+				"by": "dana@acme.example", "verdict": "approve", "reason": "looks right", "at": r.Votes[0].At.Format(time.RFC3339Nano),
 			}},
 			"claims": map[string]any{"repository": "acme/app", "sha": "abc", "run_id": "77"},
 			"rule":   "finance/payroll", "rule_at": "policies/finance.yaml:12",
@@ -261,7 +261,7 @@ func TestList(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		b.approve(Request{ID: ids[0]}, dana)
-		_, err := b.store.Decide(b.ctx, ids[1], dana, Deny, "no")
+		_, err := b.store.Vote(b.ctx, ids[1], dana, Deny, "no")
 		b.must(err)
 		pending, err := b.store.List(b.ctx, Filter{State: StatePending})
 		b.must(err)

@@ -104,10 +104,10 @@ func TestEndedOnAnotherHost(t *testing.T) {
 			a, other := b.host(), b.host()
 			r := b.hold()
 			kept := b.entry(r.ID)
-			_, err := a.Decide(b.ctx, r.ID, dana, Deny, "no")
+			_, err := a.Vote(b.ctx, r.ID, dana, Deny, "no")
 			b.must(err)
 			b.putBack(r.ID, kept)
-			_, err = other.Decide(b.ctx, r.ID, erin, Approve, "")
+			_, err = other.Vote(b.ctx, r.ID, erin, Approve, "")
 			wantErr(t, err, ErrTampered)
 		})
 	})
@@ -195,7 +195,7 @@ func TestLedgerAttacked(t *testing.T) {
 						if !errors.Is(err, ErrRolledBack) {
 							t.Errorf("%s: held with %v", who, err)
 						}
-						if _, err = h.Decide(b.ctx, other.ID, erin, Approve, ""); !errors.Is(err, ErrRolledBack) {
+						if _, err = h.Vote(b.ctx, other.ID, erin, Approve, ""); !errors.Is(err, ErrRolledBack) {
 							t.Errorf("%s: decided with %v", who, err)
 						}
 					})

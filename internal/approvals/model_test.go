@@ -72,12 +72,12 @@ func TestModel(t *testing.T) {
 		act := map[string]func(*rapid.T){
 			"decide": func(t *rapid.T) {
 				who := rapid.IntRange(0, 4).Draw(t, "who") // 4 is carol, who stands behind it
-				verdict := rapid.SampledFrom([]Verdict{Approve, Approve, Deny}).Draw(t, "verdict")
+				choice := rapid.SampledFrom([]Choice{Approve, Approve, Deny}).Draw(t, "verdict")
 				by := reviewer(fmt.Sprint("r", who))
 				if who == 4 {
 					by.Subject.People = []string{"carol"}
 				}
-				_, err := b.store.Decide(b.ctx, r.ID, by, verdict, "because")
+				_, err := b.store.Vote(b.ctx, r.ID, by, choice, "because")
 				switch state := m.at(now); {
 				case who == 4:
 					expect(err, ErrOwn)
@@ -88,7 +88,7 @@ func TestModel(t *testing.T) {
 				default:
 					expect(err, nil)
 					m.voters[who] = true
-					if verdict == Deny {
+					if choice == Deny {
 						m.state = StateDenied
 					} else if len(m.voters) >= m.quorum {
 						m.state = StateApproved
@@ -151,7 +151,7 @@ func TestModel(t *testing.T) {
 			"journal fails": func(t *rapid.T) {
 				b.journal.set(full)
 				defer b.journal.set(nil)
-				if _, err := b.store.Decide(b.ctx, r.ID, dana, Approve, ""); err == nil {
+				if _, err := b.store.Vote(b.ctx, r.ID, dana, Approve, ""); err == nil {
 					t.Fatal("decided without a journal")
 				}
 				if _, err := b.store.BeginRelease(b.ctx, r.ID, owner); err == nil {
@@ -165,7 +165,7 @@ func TestModel(t *testing.T) {
 					t.Fatal("released by the dead")
 				}
 				killers[name].dead.Store(false)
-				if _, err := doomed[name].Decide(b.ctx, r.ID, dana, Deny, "dying"); err == nil {
+				if _, err := doomed[name].Vote(b.ctx, r.ID, dana, Deny, "dying"); err == nil {
 					t.Fatal("decided by the dead")
 				}
 				now = now.Add(3 * time.Second) // the claim runs out

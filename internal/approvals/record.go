@@ -31,9 +31,9 @@ type record struct {
 	Failure string   `json:"failure,omitempty"`
 }
 
-// vote is a Decision with what is needed to know the same person again.
+// vote is a Vote with what is needed to know the same person again.
 type vote struct {
-	Decision
+	Vote
 	Issuer string   `json:"issuer"`
 	Sub    string   `json:"sub"`
 	People []string `json:"people"`
@@ -156,7 +156,7 @@ func different(votes []vote, groups []string) []vote {
 	var counted []vote
 	for _, v := range votes {
 		in := len(groups) == 0 || slices.ContainsFunc(v.Groups, func(g string) bool { return slices.Contains(groups, g) })
-		if v.Verdict == Approve && in && !v.repeats(counted) {
+		if v.Choice == Approve && in && !v.repeats(counted) {
 			counted = append(counted, v)
 		}
 	}
@@ -188,7 +188,7 @@ func (s *Store) view(r record, now time.Time) Request {
 		Project: h.Job.ProjectID, Location: h.Job.Location, JobID: h.Job.JobID,
 		Why: h.Approval.Why, Rule: h.Approval.Rule.ID(), Reviewers: list(h.Approval.Reviewers), Quorum: h.Approval.Quorum,
 		Needs: needs(h.Approval, r.Votes), NoWait: h.NoWait, Digest: h.Digest,
-		URL: s.url(r.ID), Created: r.Created, Expires: r.Expires, Decisions: []Decision{}, Ended: r.Ended, Failure: r.Failure,
+		URL: s.url(r.ID), Created: r.Created, Expires: r.Expires, Votes: []Vote{}, Ended: r.Ended, Failure: r.Failure,
 		Review: h.Review, owner: h.Subject.Owner,
 	}
 	if h.Approval.Rule.File != "" {
@@ -201,7 +201,7 @@ func (s *Store) view(r record, now time.Time) Request {
 		out.EstimatedCost = &h.EstimatedCost
 	}
 	for _, v := range r.Votes {
-		out.Decisions = append(out.Decisions, v.Decision)
+		out.Votes = append(out.Votes, v.Vote)
 	}
 	if m := h.Approval.Standing; m.MaxUses > 0 {
 		out.Standing = &StandingBounds{MaxUses: m.MaxUses, MaxHours: m.MaxHours}

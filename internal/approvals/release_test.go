@@ -88,7 +88,7 @@ func TestReleaseNeedsApprovalAndOwner(t *testing.T) {
 		_, err := b.store.BeginRelease(b.ctx, pending.ID, owner)
 		wantErr(t, err, ErrNotApproved)
 		denied := b.hold()
-		_, err = b.store.Decide(b.ctx, denied.ID, dana, Deny, "no")
+		_, err = b.store.Vote(b.ctx, denied.ID, dana, Deny, "no")
 		b.must(err)
 		_, err = b.store.BeginRelease(b.ctx, denied.ID, owner)
 		wantErr(t, err, ErrNotApproved)
@@ -190,7 +190,7 @@ func TestCancel(t *testing.T) {
 				t.Fatalf("cancelled: %+v", got)
 			}
 		}
-		_, err := b.store.Decide(b.ctx, r.ID, dana, Approve, "")
+		_, err := b.store.Vote(b.ctx, r.ID, dana, Approve, "")
 		wantErr(t, err, ErrDecided)
 		if got := b.journal.kinds(r.ID); got != "requested cancelled" {
 			t.Errorf("journal has %q", got)

@@ -31,13 +31,13 @@ func States() []State {
 	return []State{StatePending, StateApproved, StateDenied, StateExpired, StateCancelled, StateUsed}
 }
 
-// Verdict is one reviewer's word.
-type Verdict string
+// Choice is what a vote says.
+type Choice string
 
-// Verdicts.
+// Choices.
 const (
-	Approve Verdict = "approve"
-	Deny    Verdict = "deny"
+	Approve Choice = "approve"
+	Deny    Choice = "deny"
 )
 
 // Request is a held query as reviewers see it. Marshalled, it is the request of the approval HTTP
@@ -90,11 +90,11 @@ type Request struct {
 	Digest   string          `json:"digest"` // of all that reviewers see and that the approval is bound to
 	URL      string          `json:"url"`
 
-	Created   time.Time  `json:"created"`
-	Expires   time.Time  `json:"expires"`
-	Decisions []Decision `json:"decisions"`
-	Ended     string     `json:"ended,omitempty"`        // why it was cancelled
-	Failure   string     `json:"last_failure,omitempty"` // why the last attempt to submit it failed
+	Created time.Time `json:"created"`
+	Expires time.Time `json:"expires"`
+	Votes   []Vote    `json:"decisions"`
+	Ended   string    `json:"ended,omitempty"`        // why it was cancelled
+	Failure string    `json:"last_failure,omitempty"` // why the last attempt to submit it failed
 
 	Uses    int       `json:"uses,omitempty"`    // runs that were approved
 	Used    int       `json:"used,omitempty"`    // those of them that were begun
@@ -126,12 +126,12 @@ type StandingBounds struct {
 	MaxHours int `json:"max_hours"`
 }
 
-// Decision is one reviewer's vote.
-type Decision struct {
-	By      string    `json:"by"`
-	Verdict Verdict   `json:"verdict"`
-	Reason  string    `json:"reason"`
-	At      time.Time `json:"at"`
+// Vote is what one reviewer said of a request.
+type Vote struct {
+	By     string    `json:"by"`
+	Choice Choice    `json:"verdict"`
+	Reason string    `json:"reason"`
+	At     time.Time `json:"at"`
 }
 
 // Decider is who reads or decides through the console. Groups are the policy groups of the subject.
@@ -148,7 +148,7 @@ type Decider struct {
 // repository (attack A7).
 func (r Request) VisibleTo(d Decider) bool { return r.reviewedBy(d) || r.madeBy(d) }
 
-// MayDecide says why d could not decide on the request as it stands, nil if d could. Decide asks
+// MayDecide says why d could not decide on the request as it stands, nil if d could. Vote asks
 // again.
 func (r Request) MayDecide(d Decider) error {
 	if !r.reviewedBy(d) {

@@ -153,7 +153,7 @@ func TestWhatWasSeenIsWhatIsRun(t *testing.T) {
 
 func vouch(name string, at time.Time, groups ...string) vote {
 	return vote{
-		Decision: Decision{By: name, Verdict: Approve, At: at}, Issuer: "https://sso.example", Sub: "sub " + name,
+		Vote: Vote{By: name, Choice: Approve, At: at}, Issuer: "https://sso.example", Sub: "sub " + name,
 		People: []string{name}, Groups: groups, AuthTime: at.Add(-5 * time.Minute),
 	}
 }
@@ -165,7 +165,7 @@ func TestVotesMeetAnotherApproval(t *testing.T) {
 	never := ann
 	never.AuthTime = time.Time{}
 	no := bob
-	no.Verdict = Deny
+	no.Choice = Deny
 	approval := func(quorum int, needs ...policies.Need) policies.Approval {
 		return policies.Approval{Quorum: quorum, Needs: needs}
 	}

@@ -56,7 +56,7 @@ func TestForgedEntries(t *testing.T) {
 					wantErr(t, err, ErrNotFound)
 					_, err = store.BeginRelease(b.ctx, victim.ID, owner)
 					wantErr(t, err, ErrNotFound)
-					_, err = store.Decide(b.ctx, victim.ID, dana, Approve, "")
+					_, err = store.Vote(b.ctx, victim.ID, dana, Approve, "")
 					wantErr(t, err, ErrNotFound)
 					_, err = store.Wait(b.ctx, victim.ID, time.Second)
 					wantErr(t, err, ErrNotFound)

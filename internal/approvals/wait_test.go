@@ -43,7 +43,7 @@ func TestWaitByJob(t *testing.T) {
 			t.Errorf("refused after %v", waited)
 		}
 		deciding := b.replica()
-		time.AfterFunc(150*time.Millisecond, func() { deciding.Decide(b.ctx, r.ID, dana, Approve, "") })
+		time.AfterFunc(150*time.Millisecond, func() { deciding.Vote(b.ctx, r.ID, dana, Approve, "") })
 		got, held, err := b.store.WaitByJob(b.ctx, owner, project, "", r.JobID, time.Minute)
 		b.must(err)
 		if got.State != StateApproved || got.ID != r.ID || held.Job.JobID != r.JobID || held.Operation.Query.SQL == "" {
@@ -62,7 +62,7 @@ func TestWait(t *testing.T) {
 			t.Fatalf("undecided: %s after %v", got.State, d)
 		}
 		deciding := b.replica()
-		time.AfterFunc(150*time.Millisecond, func() { deciding.Decide(b.ctx, r.ID, dana, Approve, "") })
+		time.AfterFunc(150*time.Millisecond, func() { deciding.Vote(b.ctx, r.ID, dana, Approve, "") })
 		start = time.Now()
 		got, err = b.store.Wait(b.ctx, r.ID, 10*time.Second)
 		b.must(err)

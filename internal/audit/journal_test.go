@@ -77,7 +77,7 @@ func sampleRecords() []Record {
 		Frame{Time: when, Decision: "d-1", Seq: 0, Bytes: bytes.Repeat([]byte("CANARYCANARY "), 5000)},
 		Frame{Time: when, Decision: "d-1", Seq: 1},
 		Outcome{Time: when, Decision: "d-1", State: StateComplete, Status: 200, Rows: 7, Bytes: 65000},
-		Approval{Time: when, RequestID: "r-1", Verdict: "approved", By: "dana", Reason: "fine", Nonce: "n"},
+		Approval{Time: when, RequestID: "r-1", Kind: "approved", By: "dana", Reason: "fine", Nonce: "n"},
 		Session{Time: when, ID: "s-1", Event: "created", Subject: Subject{Issuer: "i", Sub: "s"}, Expires: when.Add(time.Hour)},
 	}
 }

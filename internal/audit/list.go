@@ -59,11 +59,11 @@ type Entry struct {
 
 // ApprovalOfEntry is one thing done to the approval request of an Entry.
 type ApprovalOfEntry struct {
-	By      string    `json:"by"`
-	Verdict string    `json:"verdict"`
-	Phase   string    `json:"phase"` // PhaseCommitted, or PhaseAttempt where nothing shows that it was done
-	Reason  string    `json:"reason"`
-	At      time.Time `json:"at"`
+	By     string    `json:"by"`
+	Kind   string    `json:"verdict"`
+	Phase  string    `json:"phase"` // PhaseCommitted, or PhaseAttempt where nothing shows that it was done
+	Reason string    `json:"reason"`
+	At     time.Time `json:"at"`
 }
 
 // Listing is an audit folder read back.
@@ -169,7 +169,7 @@ func foldApprovals(records []Approval) []ApprovalOfEntry {
 			continue
 		}
 		seen[r.Nonce] = true
-		step := ApprovalOfEntry{By: r.By, Verdict: r.Verdict, Phase: PhaseAttempt, Reason: r.Reason, At: r.Time}
+		step := ApprovalOfEntry{By: r.By, Kind: r.Kind, Phase: PhaseAttempt, Reason: r.Reason, At: r.Time}
 		if r.Phase == PhaseCommitted || r.Nonce != "" && done[r.Nonce] {
 			step.Phase = PhaseCommitted
 		}

@@ -21,11 +21,11 @@ func TestList(t *testing.T) {
 		Decision{Time: later(5), ID: "d-2", Subject: Subject{Sub: "repo:x"}, Effect: EffectAllow, SQL: "SELECT\n 2", RequestID: "r-1"},
 		Frame{Decision: "d-2", Seq: 0, Bytes: make([]byte, 30)},
 		Frame{Decision: "d-2", Seq: 1, Bytes: make([]byte, 10)},
-		Approval{Time: later(4), RequestID: "r-1", Verdict: "approve", Phase: PhaseCommitted, By: "dana", Reason: "ok", Nonce: "n2",
+		Approval{Time: later(4), RequestID: "r-1", Kind: "approve", Phase: PhaseCommitted, By: "dana", Reason: "ok", Nonce: "n2",
 			Previous: "n1"},
-		Approval{Time: later(4), RequestID: "r-1", Verdict: "approve", Phase: PhaseAttempt, By: "dana", Reason: "ok", Nonce: "n2",
+		Approval{Time: later(4), RequestID: "r-1", Kind: "approve", Phase: PhaseAttempt, By: "dana", Reason: "ok", Nonce: "n2",
 			Previous: "n1"},
-		Approval{Time: later(6), RequestID: "r-1", Verdict: "deny", Phase: PhaseAttempt, By: "eve", Nonce: "n3", Previous: "n2"},
+		Approval{Time: later(6), RequestID: "r-1", Kind: "deny", Phase: PhaseAttempt, By: "eve", Nonce: "n3", Previous: "n2"},
 		Outcome{Time: later(10), Decision: "d-2", State: StateUnknown},
 	)
 	appendAll(t, two,
@@ -33,7 +33,7 @@ func TestList(t *testing.T) {
 			Effect: EffectRefuse, Rule: "crm/read", Message: "no", SQL: "DROP TABLE x"},
 		Decision{Time: later(2), ID: "d-0", Subject: Subject{Sub: "repo:x"}, Effect: EffectHold, RequestID: "r-1",
 			Masked: []string{"p.d.t.c"}, Tables: []string{"p.d.t"}, Job: Job{ProjectID: "p", JobID: "j"}},
-		Approval{Time: later(3), RequestID: "r-1", Verdict: "held", Phase: PhaseAttempt, Nonce: "n1"},
+		Approval{Time: later(3), RequestID: "r-1", Kind: "held", Phase: PhaseAttempt, Nonce: "n1"},
 	)
 	if err := one.Close(); err != nil {
 		t.Fatal(err)
@@ -88,7 +88,7 @@ func TestList(t *testing.T) {
 	// lost.
 	var steps []string
 	for _, a := range l.Entries[2].Approvals {
-		steps = append(steps, a.Verdict+" "+a.Phase+" "+a.By)
+		steps = append(steps, a.Kind+" "+a.Phase+" "+a.By)
 	}
 	if got := strings.Join(steps, ", "); got != "held committed , approve committed dana, deny attempt eve" {
 		t.Errorf("approvals: %s", got)

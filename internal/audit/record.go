@@ -126,7 +126,7 @@ const (
 type Approval struct {
 	Time      time.Time `json:"time"`
 	RequestID string    `json:"request_id"`
-	Verdict   string    `json:"verdict"`         // held, approve, deny, cancelled, releasing, used, failed, lapsed
+	Kind      string    `json:"verdict"`         // held, approve, deny, cancelled, releasing, used, failed, lapsed
 	Phase     string    `json:"phase,omitempty"` // PhaseAttempt or PhaseCommitted
 	By        string    `json:"by,omitempty"`
 	Reason    string    `json:"reason,omitempty"`

@@ -101,7 +101,7 @@ func (a *api) routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/openapi.yaml", a.openapi)
 	mux.Handle("GET /api/v1/notifications", a.as(a.notifications))
 	mux.Handle("GET /api/v1/grants", a.as(a.grants))
-	mux.Handle("POST /api/v1/grants/{id}/revoke", a.as(withDecision(a.revoke)))
+	mux.Handle("POST /api/v1/grants/{id}/revoke", a.as(withBallot(a.revoke)))
 	mux.HandleFunc("/api/", unknownPath)
 	for path, method := range map[string]string{
 		"/healthz": "GET", "/api/v1/requests": "GET", "/api/v1/requests/{id}": "GET", "/api/v1/requests/{id}/approve": "POST",
@@ -177,28 +177,28 @@ func (a *api) get(w http.ResponseWriter, r *http.Request, caller approvals.Decid
 	a.answer(w, r, request)
 }
 
-func (a *api) decide(verdict approvals.Verdict) handler {
-	return withDecision(func(w http.ResponseWriter, r *http.Request, caller approvals.Decider, id string, in decision) {
-		request, err := a.Approvals.Decide(r.Context(), id, caller, verdict, in.Reason, in.Terms)
+func (a *api) decide(choice approvals.Choice) handler {
+	return withBallot(func(w http.ResponseWriter, r *http.Request, caller approvals.Decider, id string, in ballot) {
+		request, err := a.Approvals.Vote(r.Context(), id, caller, choice, in.Reason, in.Terms)
 		if err != nil {
-			a.Log.Info("decision refused", "request", loggable(id), "verdict", verdict, "subject", caller.Subject, "why", err)
+			a.Log.Info("vote refused", "request", loggable(id), "choice", choice, "subject", caller.Subject, "why", err)
 			a.refuse(w, r, id, err)
 			return
 		}
-		a.Log.Info("decision", "request", id, "verdict", verdict, "subject", caller.Subject, "state", request.State)
+		a.Log.Info("vote", "request", id, "choice", choice, "subject", caller.Subject, "state", request.State)
 		a.answer(w, r, request)
 	})
 }
 
-// withDecision reads what a caller says to a request, its id from the path and the rest from the
+// withBallot reads what a caller says to a request, its id from the path and the rest from the
 // body.
-func withDecision(do func(w http.ResponseWriter, r *http.Request, caller approvals.Decider, id string, in decision)) handler {
+func withBallot(do func(w http.ResponseWriter, r *http.Request, caller approvals.Decider, id string, in ballot)) handler {
 	return func(w http.ResponseWriter, r *http.Request, caller approvals.Decider) {
 		if err := noParameters(r); err != nil {
 			fail(w, http.StatusBadRequest, "invalid", err.Error())
 			return
 		}
-		in, refused := readDecision(w, r)
+		in, refused := readBallot(w, r)
 		if refused != nil {
 			refused.write(w)
 			return

@@ -10,7 +10,7 @@ import (
 	"github.com/bqgate/bqgate/internal/approvals"
 )
 
-func (u *ui) decide(verdict approvals.Verdict) pageHandler {
+func (u *ui) decide(choice approvals.Choice) pageHandler {
 	return func(w http.ResponseWriter, r *http.Request, v *visitor) {
 		q, ok := u.find(w, r, v)
 		if !ok {
@@ -20,16 +20,16 @@ func (u *ui) decide(verdict approvals.Verdict) pageHandler {
 		if !ok {
 			return
 		}
-		if verdict == approvals.Deny {
+		if choice == approvals.Deny {
 			in.Terms = approvals.Terms{} // the choice beside the other button
 		}
-		done, err := u.Approvals.Decide(r.Context(), q.ID, v.decider, verdict, in.Reason, in.Terms)
+		done, err := u.Approvals.Vote(r.Context(), q.ID, v.decider, choice, in.Reason, in.Terms)
 		if err != nil {
-			u.Log.Info("decision refused", "request", q.ID, "verdict", verdict, "subject", v.decider.Subject, "why", err)
+			u.Log.Info("vote refused", "request", q.ID, "choice", choice, "subject", v.decider.Subject, "why", err)
 			u.undecided(w, r, v, q, in.Reason, err)
 			return
 		}
-		u.Log.Info("decision", "request", done.ID, "verdict", verdict, "subject", v.decider.Subject, "state", done.State, "by", "console")
+		u.Log.Info("vote", "request", done.ID, "choice", choice, "subject", v.decider.Subject, "state", done.State, "by", "console")
 		http.Redirect(w, r, "/requests/"+q.ID, http.StatusSeeOther)
 	}
 }
@@ -54,7 +54,7 @@ func (u *ui) revoke(w http.ResponseWriter, r *http.Request, v *visitor) {
 }
 
 // form reads what a person decided with; otherwise it has answered.
-func (u *ui) form(w http.ResponseWriter, r *http.Request, v *visitor, q approvals.Request) (decision, bool) {
+func (u *ui) form(w http.ResponseWriter, r *http.Request, v *visitor, q approvals.Request) (ballot, bool) {
 	in, refused := readForm(w, r)
 	if refused != nil {
 		u.showRequest(w, r, v, refused.status, q, answered{Problem: refused.message})
@@ -103,9 +103,9 @@ func sentence(err error) string {
 	return strings.ToUpper(text[:1]) + text[1:]
 }
 
-// readForm reads a decision as a browser sends it: a reason, and how far an approval reaches where
+// readForm reads a vote as a browser sends it: a reason, and how far an approval reaches where
 // the policy lets people choose.
-func readForm(w http.ResponseWriter, r *http.Request) (in decision, refused *failure) {
+func readForm(w http.ResponseWriter, r *http.Request) (in ballot, refused *failure) {
 	if r.URL.RawQuery != "" {
 		return in, &failure{status: http.StatusBadRequest, message: "The address of a decision takes no parameters."}
 	}

@@ -34,7 +34,7 @@ func (a *api) grants(w http.ResponseWriter, r *http.Request, caller approvals.De
 }
 
 // revoke takes an approval back.
-func (a *api) revoke(w http.ResponseWriter, r *http.Request, caller approvals.Decider, id string, in decision) {
+func (a *api) revoke(w http.ResponseWriter, r *http.Request, caller approvals.Decider, id string, in ballot) {
 	if in.Terms != (approvals.Terms{}) {
 		fail(w, http.StatusBadRequest, "invalid", "revoking takes a reason, and no uses or hours")
 		return

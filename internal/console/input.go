@@ -14,43 +14,43 @@ import (
 	"github.com/bqgate/bqgate/internal/approvals"
 )
 
-// maxBody is the size of a decision's body in bytes: a reason is at most 1,000 characters.
+// maxBody is the size of a ballot in bytes: a reason is at most 1,000 characters.
 const maxBody = 16 << 10
 
-// decision is the body of a decision.
-type decision struct {
+// ballot is the body of a vote.
+type ballot struct {
 	Reason string
 	approvals.Terms
 }
 
-// readDecision reads {"reason": "…"}, and beside it "uses" and "hours" of an approval that is to
+// readBallot reads {"reason": "…"}, and beside it "uses" and "hours" of an approval that is to
 // stand. An empty body is an empty reason. Unknown and repeated keys are refused: somebody meant
 // something by them. The Content-Type is not asked: no browser sends the token by itself, so no
 // form of another site can post here.
-func readDecision(w http.ResponseWriter, r *http.Request) (decision, *failure) {
+func readBallot(w http.ResponseWriter, r *http.Request) (ballot, *failure) {
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
-		return decision{}, &failure{status: http.StatusUnsupportedMediaType, reason: "invalid",
+		return ballot{}, &failure{status: http.StatusUnsupportedMediaType, reason: "invalid",
 			message: "the body must be JSON without Content-Encoding"}
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		return decision{}, &failure{status: http.StatusRequestEntityTooLarge, reason: "invalid",
+		return ballot{}, &failure{status: http.StatusRequestEntityTooLarge, reason: "invalid",
 			message: fmt.Sprintf("the body is larger than %d bytes", maxBody)}
 	}
 	if err != nil {
-		return decision{}, &failure{status: http.StatusBadRequest, reason: "invalid", message: "the body could not be read to its end"}
+		return ballot{}, &failure{status: http.StatusBadRequest, reason: "invalid", message: "the body could not be read to its end"}
 	}
-	in, err := parseDecision(body)
+	in, err := parseBallot(body)
 	if err != nil {
-		return decision{}, &failure{status: http.StatusBadRequest, reason: "invalid", message: err.Error()}
+		return ballot{}, &failure{status: http.StatusBadRequest, reason: "invalid", message: err.Error()}
 	}
 	return in, nil
 }
 
-func parseDecision(body []byte) (decision, error) {
+func parseBallot(body []byte) (ballot, error) {
 	if len(body) == 0 {
-		return decision{}, nil
+		return ballot{}, nil
 	}
 	var in *struct {
 		Reason *string `json:"reason"`
@@ -58,10 +58,10 @@ func parseDecision(body []byte) (decision, error) {
 		Hours  *int    `json:"hours"`
 	}
 	if err := json.Unmarshal(body, &in, json.RejectUnknownMembers(true)); err != nil || in == nil {
-		return decision{}, errors.New(`the body must be a JSON object with the key "reason", a string, and for an approval that is to ` +
+		return ballot{}, errors.New(`the body must be a JSON object with the key "reason", a string, and for an approval that is to ` +
 			`stand "uses" and "hours", whole numbers: {"reason": "month end is closed"}`)
 	}
-	var out decision
+	var out ballot
 	if in.Reason != nil {
 		out.Reason = *in.Reason
 	}
@@ -73,7 +73,7 @@ func parseDecision(body []byte) (decision, error) {
 			continue
 		}
 		if *n.in < 1 {
-			return decision{}, errors.New("uses and hours must be whole numbers of at least 1")
+			return ballot{}, errors.New("uses and hours must be whole numbers of at least 1")
 		}
 		*n.out = *n.in
 	}

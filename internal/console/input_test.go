@@ -16,7 +16,7 @@ func FuzzDecision(f *testing.F) {
 	}
 	known := map[string]bool{"reason": true, "uses": true, "hours": true}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		in, err := parseDecision(body)
+		in, err := parseBallot(body)
 		if err != nil {
 			return
 		}

@@ -419,7 +419,7 @@ func grantCards(all []grantView) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			for _, d := range g.Decisions {
+			for _, d := range g.Votes {
 				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 30, "<span>by ")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err

@@ -279,8 +279,8 @@ func TestSessionEnds(t *testing.T) {
 			if a := v.get("/events"); a.text != onlyEnded {
 				t.Errorf("the stream: %d %q", a.status, a.text)
 			}
-			if q, err := b.store.Get(ctx, r.ID); err != nil || len(q.Decisions) != 0 {
-				t.Errorf("decided: %v %v", q.Decisions, err)
+			if q, err := b.store.Get(ctx, r.ID); err != nil || len(q.Votes) != 0 {
+				t.Errorf("decided: %v %v", q.Votes, err)
 			}
 		})
 	}
@@ -345,8 +345,8 @@ func TestPostsOfOthers(t *testing.T) {
 			}
 		})
 	}
-	if q, _ := b.store.Get(context.Background(), r.ID); len(q.Decisions) != 0 || !v.loggedIn() {
-		t.Errorf("something was done: %v", q.Decisions)
+	if q, _ := b.store.Get(context.Background(), r.ID); len(q.Votes) != 0 || !v.loggedIn() {
+		t.Errorf("something was done: %v", q.Votes)
 	}
 	// The cookie opens nothing of the endpoint, which takes tokens.
 	if a := v.get("/api/v1/requests"); a.status != 401 {
@@ -408,8 +408,8 @@ func TestOtherWays(t *testing.T) {
 			}
 		})
 	}
-	if q, _ := b.store.Get(context.Background(), r.ID); len(q.Decisions) != 0 {
-		t.Errorf("something was decided: %v", q.Decisions)
+	if q, _ := b.store.Get(context.Background(), r.ID); len(q.Votes) != 0 {
+		t.Errorf("something was decided: %v", q.Votes)
 	}
 }
 

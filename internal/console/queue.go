@@ -68,8 +68,8 @@ func endedAt(r approvals.Request) time.Time {
 	switch {
 	case r.State == approvals.StateExpired:
 		return r.Expires
-	case len(r.Decisions) > 0:
-		return r.Decisions[len(r.Decisions)-1].At
+	case len(r.Votes) > 0:
+		return r.Votes[len(r.Votes)-1].At
 	default:
 		return r.Created
 	}
@@ -84,16 +84,16 @@ func (u *ui) itemOf(r approvals.Request, v *visitor) item {
 	if r.Quorum > 1 {
 		i.Votes = fmt.Sprintf("%d of %d approvals", approvalsOf(r), r.Quorum)
 	}
-	if n := len(r.Decisions); n > 0 {
-		i.Decided = r.Decisions[n-1].By
+	if n := len(r.Votes); n > 0 {
+		i.Decided = r.Votes[n-1].By
 	}
 	return i
 }
 
 func approvalsOf(r approvals.Request) int {
 	n := 0
-	for _, d := range r.Decisions {
-		if d.Verdict == approvals.Approve {
+	for _, d := range r.Votes {
+		if d.Choice == approvals.Approve {
 			n++
 		}
 	}

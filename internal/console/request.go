@@ -98,9 +98,9 @@ func (v requestView) Share() int {
 }
 
 // Last is the decision that ended it.
-func (v requestView) Last() (d approvals.Decision) {
-	if n := len(v.Decisions); n > 0 {
-		d = v.Decisions[n-1]
+func (v requestView) Last() (d approvals.Vote) {
+	if n := len(v.Votes); n > 0 {
+		d = v.Votes[n-1]
 	}
 	return d
 }
@@ -144,7 +144,7 @@ func (u *ui) requestOf(r approvals.Request, v *visitor, a answered) requestView 
 		page.Columns = append(page.Columns, view)
 	}
 	page.Rules = rulesOf(r, set)
-	page.Voted = slices.ContainsFunc(r.Decisions, func(d approvals.Decision) bool { return d.By == v.name })
+	page.Voted = slices.ContainsFunc(r.Votes, func(d approvals.Vote) bool { return d.By == v.name })
 	if r.State == approvals.StatePending {
 		err := r.MayDecide(v.decider)
 		page.MayDecide = err == nil && !page.Voted

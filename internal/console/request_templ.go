@@ -760,7 +760,7 @@ func stands(v requestView) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			for _, d := range v.Decisions {
+			for _, d := range v.Votes {
 				templ_7745c5c3_Err = said("Approved", d, v).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -786,7 +786,7 @@ func stands(v requestView) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			for _, d := range v.Decisions {
+			for _, d := range v.Votes {
 				templ_7745c5c3_Err = said("Approved", d, v).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -843,7 +843,7 @@ func stands(v requestView) templ.Component {
 				}
 			}
 		case approvals.StateUsed:
-			for _, d := range v.Decisions {
+			for _, d := range v.Votes {
 				templ_7745c5c3_Err = said("Approved", d, v).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -891,8 +891,8 @@ func stands(v requestView) templ.Component {
 				}
 			}
 		case approvals.StateDenied:
-			for _, d := range v.Decisions {
-				if d.Verdict == approvals.Deny {
+			for _, d := range v.Votes {
+				if d.Choice == approvals.Deny {
 					templ_7745c5c3_Err = said("Denied", d, v).Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
@@ -962,7 +962,7 @@ func stands(v requestView) templ.Component {
 	})
 }
 
-func said(verb string, d approvals.Decision, v requestView) templ.Component {
+func said(verb string, d approvals.Vote, v requestView) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {

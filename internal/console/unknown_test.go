@@ -51,8 +51,8 @@ func TestUnknownPeopleDecideOnNothing(t *testing.T) {
 				}
 			}
 		}
-		if q, err := b.store.Get(context.Background(), r.ID); err != nil || len(q.Decisions) != 0 {
-			t.Errorf("decisions %v, %v", q.Decisions, err)
+		if q, err := b.store.Get(context.Background(), r.ID); err != nil || len(q.Votes) != 0 {
+			t.Errorf("decisions %v, %v", q.Votes, err)
 		}
 		if a := b.as("dana").post("/requests/"+r.ID+"/approve", url.Values{"reason": {"x"}}); a.status != 303 {
 			t.Errorf("somebody whom others know: %d", a.status)

@@ -108,7 +108,7 @@ func TestUsedStaysUsedAcrossRestarts(t *testing.T) {
 	first := w.mustBegin()
 	r, err := first.holds.Hold(ctx, held())
 	must(err)
-	_, err = first.holds.Decide(ctx, r.ID,
+	_, err = first.holds.Vote(ctx, r.ID,
 		approvals.Decider{Subject: identity.Subject{Issuer: "h", Sub: "dana", People: []string{"dana"}, Mapped: true},
 			Groups: []string{"owners"}}, approvals.Approve, "")
 	must(err)
@@ -212,7 +212,7 @@ func TestUsedOnAnotherHost(t *testing.T) {
 	a, b := w.mustBegin(), there.mustBegin()
 	r, err := a.holds.Hold(ctx, held())
 	must(err)
-	_, err = a.holds.Decide(ctx, r.ID,
+	_, err = a.holds.Vote(ctx, r.ID,
 		approvals.Decider{Subject: identity.Subject{Issuer: "h", Sub: "dana", People: []string{"dana"}, Mapped: true},
 			Groups: []string{"owners"}}, approvals.Approve, "")
 	must(err)

@@ -27,7 +27,7 @@ func (a approvalJournal) ApprovalEvent(ctx context.Context, e approvals.Event) e
 		return err
 	}
 	_, err := a.journal.Append(ctx, audit.Approval{
-		Time: e.At, RequestID: e.Request, Verdict: string(e.Kind), Phase: string(e.Phase), By: e.By, Reason: e.Reason, Nonce: e.Nonce,
+		Time: e.At, RequestID: e.Request, Kind: string(e.Kind), Phase: string(e.Phase), By: e.By, Reason: e.Reason, Nonce: e.Nonce,
 		Previous: e.Previous,
 		State:    string(e.State), Version: e.Version, Owner: e.Owner, Digest: e.Digest, Decision: e.Decision, Epoch: e.Epoch, Link: e.Link,
 		Grant: e.Grant, Until: e.Until,
@@ -39,7 +39,7 @@ func (a approvalJournal) ApprovalEvent(ctx context.Context, e approvals.Event) e
 // eventOf reverses what ApprovalEvent wrote, but for who acted.
 func eventOf(r audit.Approval) approvals.Event {
 	return approvals.Event{
-		At: r.Time, Request: r.RequestID, Kind: approvals.Kind(r.Verdict), Phase: approvals.Phase(r.Phase), By: r.By, Reason: r.Reason,
+		At: r.Time, Request: r.RequestID, Kind: approvals.Kind(r.Kind), Phase: approvals.Phase(r.Phase), By: r.By, Reason: r.Reason,
 		Nonce: r.Nonce, Previous: r.Previous,
 		State: approvals.State(r.State), Version: r.Version, Owner: r.Owner, Digest: r.Digest, Decision: r.Decision, Epoch: r.Epoch,
 		Link: r.Link, Grant: r.Grant, Until: r.Until,

@@ -169,7 +169,7 @@ func TestTold(t *testing.T) {
 	go func() { done <- h.notifier(time.Millisecond).Run(ctx) }()
 	r := h.hold()
 	until(t, "two deliveries", func() bool { return len(slack.deliveries()) == 1 && len(hook.deliveries()) == 1 })
-	if _, err := h.store.Decide(ctx, r.ID, dana, approvals.Deny, "not with "+canary); err != nil {
+	if _, err := h.store.Vote(ctx, r.ID, dana, approvals.Deny, "not with "+canary); err != nil {
 		t.Fatal(err)
 	}
 	until(t, "the denial", func() bool { return len(hook.deliveries()) == 2 })

@@ -85,11 +85,11 @@ func (c *Client) Get(ctx context.Context, id string) (r approvals.Request, err e
 	return r, c.call(ctx, http.MethodGet, "/api/v1/requests/"+url.PathEscape(id), nil, &r)
 }
 
-// Decide approves or denies a request and returns what became of it. Terms make an approval stand
+// Vote approves or denies a request and returns what became of it. Terms make an approval stand
 // for several runs; zero ones are left out.
-func (c *Client) Decide(ctx context.Context, id string, verdict approvals.Verdict, reason string,
+func (c *Client) Vote(ctx context.Context, id string, choice approvals.Choice, reason string,
 	terms approvals.Terms) (r approvals.Request, err error) {
-	return r, c.post(ctx, "/api/v1/requests/"+url.PathEscape(id)+"/"+string(verdict), reason, terms, &r)
+	return r, c.post(ctx, "/api/v1/requests/"+url.PathEscape(id)+"/"+string(choice), reason, terms, &r)
 }
 
 // Grants returns the approvals of a state that the reviewer may see, all of them if state is "".

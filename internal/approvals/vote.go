@@ -13,8 +13,8 @@ import (
 // maxReason is the length of a reason in characters.
 const maxReason = 1000
 
-// Decide casts one reviewer's vote. A request is approved when as many different people as its
-// quorum have approved, and denied when one has denied. When Decide returns without error, the vote
+// Vote casts one reviewer's vote. A request is approved when as many different people as its
+// quorum have approved, and denied when one has denied. When Vote returns without error, the vote
 // is durable and in force; after ErrBusy or a failure of Redis or the Journal it is neither, or the
 // next look at the request says so.
 //
@@ -23,29 +23,29 @@ const maxReason = 1000
 //
 // Errors: ErrNotFound (also for a request that d may not see), ErrOwn, ErrNoPerson, ErrStale,
 // ErrDecided, ErrExpired, ErrReason, ErrTerms.
-func (s *Store) Decide(ctx context.Context, id string, d Decider, verdict Verdict, reason string, terms ...Terms) (Request, error) {
+func (s *Store) Vote(ctx context.Context, id string, d Decider, choice Choice, reason string, terms ...Terms) (Request, error) {
 	var asked *Terms
 	if len(terms) > 0 && terms[0] != (Terms{}) {
 		asked = &terms[0]
 	}
-	if asked != nil && verdict != Approve {
+	if asked != nil && choice != Approve {
 		return Request{}, fmt.Errorf("%w: a denial has no uses or hours", ErrTerms)
 	}
-	if verdict != Approve && verdict != Deny {
-		return Request{}, fmt.Errorf("decide on request %s: verdict %q is not %s or %s", id, verdict, Approve, Deny)
+	if choice != Approve && choice != Deny {
+		return Request{}, fmt.Errorf("vote on request %s: %q is not %s or %s", id, choice, Approve, Deny)
 	}
 	r, now, err := s.transition(ctx, id, func(r *record, now time.Time) (Event, error) {
 		if err := s.mayDecide(*r, now, d); err != nil {
 			return Event{}, err
 		}
 		// Only now: who may not see the request learns nothing from what they wrote.
-		if err := checkReason(verdict, reason); err != nil {
+		if err := checkReason(choice, reason); err != nil {
 			return Event{}, err
 		}
 		if err := r.checkTerms(asked); err != nil {
 			return Event{}, err
 		}
-		return r.vote(d, verdict, reason, asked, now)
+		return r.vote(d, choice, reason, asked, now)
 	})
 	if err != nil {
 		return Request{}, err
@@ -95,17 +95,17 @@ func (r Request) fresh(d Decider, now time.Time) error {
 }
 
 func lastWord(r Request) string {
-	if len(r.Decisions) == 0 {
+	if len(r.Votes) == 0 {
 		return ""
 	}
-	return ", last decided by " + r.Decisions[len(r.Decisions)-1].By
+	return ", last decided by " + r.Votes[len(r.Votes)-1].By
 }
 
 // vote adds a vote to the record.
-func (r *record) vote(d Decider, verdict Verdict, reason string, terms *Terms, now time.Time) (Event, error) {
+func (r *record) vote(d Decider, choice Choice, reason string, terms *Terms, now time.Time) (Event, error) {
 	v := vote{
-		Decision: Decision{By: d.Subject.DisplayName(), Verdict: verdict, Reason: reason, At: now},
-		Issuer:   d.Subject.Issuer, Sub: d.Subject.Sub, People: persons(d.Subject.People),
+		Vote:   Vote{By: d.Subject.DisplayName(), Choice: choice, Reason: reason, At: now},
+		Issuer: d.Subject.Issuer, Sub: d.Subject.Sub, People: persons(d.Subject.People),
 		Groups:   slices.DeleteFunc(slices.Clone(d.Groups), func(g string) bool { return !slices.Contains(r.Held.Approval.Reviewers, g) }),
 		Terms:    terms,
 		AuthTime: d.AuthTime,
@@ -117,7 +117,7 @@ func (r *record) vote(d Decider, verdict Verdict, reason string, terms *Terms, n
 	r.Votes = append(r.Votes, v)
 	kind := EventApprove
 	switch {
-	case verdict == Deny:
+	case choice == Deny:
 		kind, r.State = EventDeny, StateDenied
 	case met(r.Held.Approval, r.Votes):
 		r.State, r.Grant = StateApproved, r.grantOf(now)
@@ -129,9 +129,9 @@ func (r *record) vote(d Decider, verdict Verdict, reason string, terms *Terms, n
 
 // checkReason keeps out what could pass for something else where the reason is shown: in an agent's
 // error message, on a console, in a log.
-func checkReason(verdict Verdict, reason string) error {
+func checkReason(choice Choice, reason string) error {
 	switch {
-	case verdict == Deny && strings.TrimSpace(reason) == "":
+	case choice == Deny && strings.TrimSpace(reason) == "":
 		return fmt.Errorf("%w; a denial needs one, it is what the requester reads", ErrReason)
 	case !utf8.ValidString(reason):
 		return fmt.Errorf("%w, in UTF-8", ErrReason)

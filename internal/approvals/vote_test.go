@@ -15,20 +15,20 @@ import (
 func TestDecide(t *testing.T) {
 	onEach(t, Options{}, func(t *testing.T, b *bench) {
 		approved := b.approve(b.hold(), dana)
-		if approved.State != StateApproved || len(approved.Decisions) != 1 || approved.Decisions[0].By != "dana@acme.example" {
+		if approved.State != StateApproved || len(approved.Votes) != 1 || approved.Votes[0].By != "dana@acme.example" {
 			t.Fatalf("approved is %+v", approved)
 		}
 		if got := b.journal.kinds(approved.ID); got != "requested approved" {
 			t.Errorf("journal has %q", got)
 		}
-		denied, err := b.store.Decide(b.ctx, b.hold().ID, dana, Deny, "month end is closed, ask again on Monday")
+		denied, err := b.store.Vote(b.ctx, b.hold().ID, dana, Deny, "month end is closed, ask again on Monday")
 		b.must(err)
-		if denied.State != StateDenied || denied.Decisions[0].Reason != "month end is closed, ask again on Monday" {
+		if denied.State != StateDenied || denied.Votes[0].Reason != "month end is closed, ask again on Monday" {
 			t.Fatalf("denied is %+v", denied)
 		}
 		for _, r := range []Request{approved, denied} {
-			for _, v := range []Verdict{Approve, Deny} {
-				_, err := b.store.Decide(b.ctx, r.ID, erin, v, "me too")
+			for _, v := range []Choice{Approve, Deny} {
+				_, err := b.store.Vote(b.ctx, r.ID, erin, v, "me too")
 				wantErr(t, err, ErrDecided)
 				if !strings.Contains(err.Error(), "dana@acme.example") {
 					t.Errorf("error does not say who was first: %v", err)
@@ -81,8 +81,8 @@ func TestDecideWho(t *testing.T) {
 		r := b.hold()
 		for _, c := range cases {
 			t.Run(c.name, func(t *testing.T) {
-				for _, v := range []Verdict{Approve, Deny} {
-					_, err := b.store.Decide(b.ctx, r.ID, c.by, v, "because")
+				for _, v := range []Choice{Approve, Deny} {
+					_, err := b.store.Vote(b.ctx, r.ID, c.by, v, "because")
 					if !errors.Is(err, c.want) {
 						t.Errorf("%s: %s gives %v, want %v", c.name, v, err, c.want)
 					}
@@ -114,16 +114,16 @@ func TestQuorum(t *testing.T) {
 				Groups: dana.Groups},
 		}
 		for _, d := range again {
-			for _, v := range []Verdict{Approve, Deny} {
-				_, err := b.store.Decide(b.ctx, r.ID, d, v, "again")
+			for _, v := range []Choice{Approve, Deny} {
+				_, err := b.store.Vote(b.ctx, r.ID, d, v, "again")
 				wantErr(t, err, ErrDecided)
 			}
 		}
-		if r = b.approve(r, erin); r.State != StateApproved || len(r.Decisions) != 2 {
+		if r = b.approve(r, erin); r.State != StateApproved || len(r.Votes) != 2 {
 			t.Fatalf("two of two make it %s", r.State)
 		}
 		r = b.approve(b.hold(two), dana)
-		r, err := b.store.Decide(b.ctx, r.ID, erin, Deny, "no")
+		r, err := b.store.Vote(b.ctx, r.ID, erin, Deny, "no")
 		b.must(err)
 		if r.State != StateDenied {
 			t.Fatalf("a denial after an approval makes it %s", r.State)
@@ -149,25 +149,25 @@ func TestReason(t *testing.T) {
 	onEach(t, Options{}, func(t *testing.T, b *bench) {
 		r := b.hold()
 		for _, c := range []struct {
-			verdict Verdict
-			reason  string
-			want    error
+			choice Choice
+			reason string
+			want   error
 		}{
 			{Deny, "", ErrReason}, {Deny, " \n", ErrReason}, {Approve, strings.Repeat("é", 1001), ErrReason}, {Approve, "a\xff", ErrReason},
 			{Approve, "right\u202eto left", ErrReason}, {Approve, "bell\a", ErrReason}, {Approve, "line\rback", ErrReason},
 		} {
 			t.Run(c.reason, func(t *testing.T) {
-				_, err := b.store.Decide(b.ctx, r.ID, dana, c.verdict, c.reason)
+				_, err := b.store.Vote(b.ctx, r.ID, dana, c.choice, c.reason)
 				wantErr(t, err, c.want)
 			})
 		}
-		if _, err := b.store.Decide(b.ctx, r.ID, dana, "maybe", "x"); err == nil {
-			t.Error("an unknown verdict is taken")
+		if _, err := b.store.Vote(b.ctx, r.ID, dana, "maybe", "x"); err == nil {
+			t.Error("an unknown choice is taken")
 		}
-		if _, err := b.store.Decide(b.ctx, r.ID, dana, Approve, ""); err != nil {
+		if _, err := b.store.Vote(b.ctx, r.ID, dana, Approve, ""); err != nil {
 			t.Errorf("an approval needs no reason: %v", err)
 		}
-		if _, err := b.store.Decide(b.ctx, b.hold().ID, dana, Deny, strings.Repeat("é", 1000)+""); err != nil {
+		if _, err := b.store.Vote(b.ctx, b.hold().ID, dana, Deny, strings.Repeat("é", 1000)+""); err != nil {
 			t.Error(err)
 		}
 	})
@@ -182,8 +182,8 @@ func TestExpiry(t *testing.T) {
 		if b.state(pending.ID) != StateExpired || b.state(approved.ID) != StateExpired {
 			t.Fatalf("after the expiry: %s, %s", b.state(pending.ID), b.state(approved.ID))
 		}
-		for _, v := range []Verdict{Approve, Deny} {
-			_, err := b.store.Decide(b.ctx, pending.ID, dana, v, "late")
+		for _, v := range []Choice{Approve, Deny} {
+			_, err := b.store.Vote(b.ctx, pending.ID, dana, v, "late")
 			wantErr(t, err, ErrExpired)
 		}
 		_, err := b.store.BeginRelease(b.ctx, approved.ID, owner)
@@ -207,12 +207,12 @@ func TestDecideRace(t *testing.T) {
 			var approvals, denials atomic.Int64
 			var wg sync.WaitGroup
 			for i := range 50 {
-				verdict, count := Approve, &approvals
+				choice, count := Approve, &approvals
 				if i%2 == 1 {
-					verdict, count = Deny, &denials
+					choice, count = Deny, &denials
 				}
 				wg.Go(func() {
-					_, err := stores[i/2%2].Decide(b.ctx, r.ID, reviewer(fmt.Sprint("r", i)), verdict, "race")
+					_, err := stores[i/2%2].Vote(b.ctx, r.ID, reviewer(fmt.Sprint("r", i)), choice, "race")
 					switch {
 					case err == nil:
 						count.Add(1)
@@ -224,9 +224,9 @@ func TestDecideRace(t *testing.T) {
 			wg.Wait()
 			got, err := b.store.Get(b.ctx, r.ID)
 			b.must(err)
-			if approvals.Load()+denials.Load() != 1 || len(got.Decisions) != 1 {
+			if approvals.Load()+denials.Load() != 1 || len(got.Votes) != 1 {
 				t.Fatalf("round %d: %d approvals and %d denials were told they won; decisions %+v", round, approvals.Load(), denials.Load(),
-					got.Decisions)
+					got.Votes)
 			}
 			want, kind := StateApproved, "requested approved"
 			if denials.Load() == 1 {
@@ -246,7 +246,7 @@ func TestQuorumRace(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 30 {
 			wg.Go(func() { // ten people, each trying three times
-				if _, err := b.store.Decide(b.ctx, r.ID, reviewer(fmt.Sprint("r", i%10)), Approve, ""); err == nil {
+				if _, err := b.store.Vote(b.ctx, r.ID, reviewer(fmt.Sprint("r", i%10)), Approve, ""); err == nil {
 					won.Add(1)
 				}
 			})
@@ -255,7 +255,7 @@ func TestQuorumRace(t *testing.T) {
 		got, err := b.store.Get(b.ctx, r.ID)
 		b.must(err)
 		people := map[string]bool{}
-		for _, d := range got.Decisions {
+		for _, d := range got.Votes {
 			people[d.By] = true
 		}
 		if got.State != StateApproved || len(people) != 3 || won.Load() != 3 {
