@@ -16,20 +16,20 @@ func (s *Set) asRequester(string) bool { return false }
 // account: SESSION_USER() gives, and filters by, the account that the query runs under. Whoever
 // asks would read its name, and see in a view that keeps to each user's own rows those of the
 // account, whatever their own are.
-func (w *walk) account() error {
-	if w.decision.AsRequester {
+func (e *evaluation) account() error {
+	if e.decision.AsRequester {
 		return nil
 	}
-	calls := accountFunctions(w.statement)
+	calls := accountFunctions(e.statement)
 	if len(calls) == 0 {
 		return nil
 	}
 	all := strings.Join(calls, "() and ") + "()"
 	where, remedy := "the query calls", "the query without "+all
-	if !slices.ContainsFunc(calls, func(name string) bool { return strings.Contains(strings.ToUpper(w.request.SQL), name) }) {
+	if !slices.ContainsFunc(calls, func(name string) bool { return strings.Contains(strings.ToUpper(e.request.SQL), name) }) {
 		where, remedy = "a view or a function behind the query calls", "a query of tables, or of views and functions that do not call "+all
 	}
-	return refuse(w.decision.Rule, remedy, "%s %s, which gives the gateway's account, under which the query runs, and not you", where, all)
+	return refuse(e.decision.Rule, remedy, "%s %s, which gives the gateway's account, under which the query runs, and not you", where, all)
 }
 
 // accountFunctions are the functions, called anywhere in the statement and in what is behind it,

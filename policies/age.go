@@ -50,22 +50,22 @@ func tooOld(r *rule, s identity.Subject) error {
 
 // age: of the rules that cover what the query reads, the one that ends first counts. It comes
 // before all that tells of tables.
-func (w *walk) age() error {
-	if w.statement == nil {
-		return w.within(slices.Concat(w.covering, w.possibleRules()))
+func (e *evaluation) age() error {
+	if e.statement == nil {
+		return e.within(slices.Concat(e.covering, e.possibleRules()))
 	}
-	return w.within(w.restricting())
+	return e.within(e.restricting())
 }
 
 // within refuses where one of these rules is over.
-func (w *walk) within(rules []*rule) error {
+func (e *evaluation) within(rules []*rule) error {
 	r := shortest(rules)
 	if r == nil {
 		return nil
 	}
-	w.decision.MaxSession = r.session
-	if r.over(ageOf(w.request.Subject, w.request.Now)) {
-		return tooOld(r, w.request.Subject)
+	e.decision.MaxSession = r.session
+	if r.over(ageOf(e.request.Subject, e.request.Now)) {
+		return tooOld(r, e.request.Subject)
 	}
 	return nil
 }

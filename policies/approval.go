@@ -12,59 +12,59 @@ import (
 
 // size: the byte limit, and the approvals that hold the query. It is the last question and sets the
 // effect.
-func (w *walk) size() error {
-	applying := w.applying()
-	bytes, err := w.bytes(applying)
+func (e *evaluation) size() error {
+	applying := e.applying()
+	bytes, err := e.bytes(applying)
 	if err != nil {
 		return err
 	}
-	held, certain, err := w.holding(applying, bytes)
+	held, certain, err := e.holding(applying, bytes)
 	if err != nil {
 		return err
 	}
-	d := &w.decision
+	d := &e.decision
 	if d.MaxBytes > 0 && bytes > d.MaxBytes {
 		decided := slices.ContainsFunc(certain, func(a *approval) bool { return a.when.estimate })
 		switch {
-		case !decided && w.sizeUnknown():
-			return refuse(w.limiting(),
+		case !decided && e.sizeUnknown():
+			return refuse(e.limiting(),
 				"a query of tables without row access policies, or the same one where an approval asks for estimate.bytes",
 				"%s, and at most %s are allowed", sizeUnknown, formatSize(d.MaxBytes))
 		case !decided:
-			return refuse(w.limiting(), fmt.Sprintf("a query that reads at most %s: fewer columns, or a condition on the partition",
+			return refuse(e.limiting(), fmt.Sprintf("a query that reads at most %s: fewer columns, or a condition on the partition",
 				formatSize(d.MaxBytes)),
 				"the query would read %s, and at most %s are allowed", formatSize(coarse.Bytes(bytes)), formatSize(d.MaxBytes))
-		case !w.sizeUnknown():
+		case !e.sizeUnknown():
 			d.MaxBytes = 0 // the reviewers decide on the estimate, which bounds what is forwarded
 		}
 	}
-	if w.ask && !slices.ContainsFunc(certain, func(a *approval) bool { return a.when.otherUse }) {
-		i := slices.IndexFunc(w.asked, func(d demand) bool { return d.leaf.other == useApprove })
-		return refuse(w.asked[i].leaf.ref, w.asked[i].err.remedy, "%s; its rule is `approve`, and no approval holds this query",
-			w.asked[i].err.message)
+	if e.ask && !slices.ContainsFunc(certain, func(a *approval) bool { return a.when.otherUse }) {
+		i := slices.IndexFunc(e.asked, func(d demand) bool { return d.leaf.other == useApprove })
+		return refuse(e.asked[i].leaf.ref, e.asked[i].err.remedy, "%s; its rule is `approve`, and no approval holds this query",
+			e.asked[i].err.message)
 	}
 	if len(held) == 0 {
 		d.Effect = Allow
 		return nil
 	}
-	merged, err := w.merge(held, bytes)
+	merged, err := e.merge(held, bytes)
 	if err != nil {
 		return err
 	}
-	if perhaps := w.perhaps(held, certain); len(perhaps) > 0 {
+	if perhaps := e.perhaps(held, certain); len(perhaps) > 0 {
 		merged.Why += "; " + describeUnknown(perhaps)
 	}
-	w.cite(d.Rule)
+	e.cite(d.Rule)
 	d.Rule, d.Approval, d.Effect = merged.Rule, &merged, Hold
 	return nil
 }
 
 // applying are the approvals that ask for this subject's groups, also for those that it may be in.
-func (w *walk) applying() []*approval {
+func (e *evaluation) applying() []*approval {
 	var all []*approval
-	groups := w.membership.possible()
-	for i := range w.set.approvals {
-		a := &w.set.approvals[i]
+	groups := e.membership.possible()
+	for i := range e.set.approvals {
+		a := &e.set.approvals[i]
 		if len(a.groups) == 0 || anyOf(a.groups, groups) {
 			all = append(all, a)
 		}
@@ -73,17 +73,17 @@ func (w *walk) applying() []*approval {
 }
 
 // bytes is the estimate. A query that reads no table reads nothing.
-func (w *walk) bytes(applying []*approval) (int64, error) {
-	e := w.request.Estimate
+func (e *evaluation) bytes(applying []*approval) (int64, error) {
+	estimate := e.request.Estimate
 	switch {
-	case e != nil && e.Bytes < 0:
-		return 0, fmt.Errorf("the estimate of %d bytes is not one", e.Bytes)
-	case e != nil:
-		return e.size(), nil
-	case len(w.tables) == 0:
+	case estimate != nil && estimate.Bytes < 0:
+		return 0, fmt.Errorf("the estimate of %d bytes is not one", estimate.Bytes)
+	case estimate != nil:
+		return estimate.size(), nil
+	case len(e.tables) == 0:
 		return 0, nil
-	case w.decision.MaxBytes > 0 || slices.ContainsFunc(applying, func(a *approval) bool { return a.when.estimate }) ||
-		len(w.highValue()) > 0:
+	case e.decision.MaxBytes > 0 || slices.ContainsFunc(applying, func(a *approval) bool { return a.when.estimate }) ||
+		len(e.highValue()) > 0:
 		return 0, errEstimate
 	default:
 		return 0, nil
@@ -93,12 +93,15 @@ func (w *walk) bytes(applying []*approval) (int64, error) {
 // sizeUnknown are the words for a query that counts as above every bound.
 const sizeUnknown = "BigQuery does not say beforehand how much the query would read"
 
-func (w *walk) sizeUnknown() bool { e := w.request.Estimate; return e != nil && e.Unknown }
+func (e *evaluation) sizeUnknown() bool {
+	estimate := e.request.Estimate
+	return estimate != nil && estimate.Unknown
+}
 
 // otherUse lists the columns whose other_use is approve and that are used so, sorted.
-func (w *walk) otherUse() []string {
+func (e *evaluation) otherUse() []string {
 	columns := []string{}
-	for _, d := range w.asked {
+	for _, d := range e.asked {
 		if d.leaf.other == useApprove {
 			columns = append(columns, d.column)
 		}
@@ -109,20 +112,20 @@ func (w *walk) otherUse() []string {
 
 // otherUseNames are these columns by every name that they have: in a wildcard's members too, and in
 // the tables that their own shows the rows of.
-func (w *walk) otherUseNames() []string {
+func (e *evaluation) otherUseNames() []string {
 	names := []string{}
-	for _, column := range w.otherUse() {
-		names = append(names, w.alike(column)...)
+	for _, column := range e.otherUse() {
+		names = append(names, e.alike(column)...)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
 }
 
-func (w *walk) highValue() []string {
+func (e *evaluation) highValue() []string {
 	var names []string
-	for _, v := range w.tables {
+	for _, v := range e.tables {
 		if v.highValue {
-			names = append(names, w.request.short(v.name))
+			names = append(names, e.request.short(v.name))
 		}
 	}
 	return names
@@ -130,17 +133,17 @@ func (w *walk) highValue() []string {
 
 // holding are the approvals whose condition is true. One that cannot be evaluated refuses. Only
 // those that hold for certain let through what is refused without an approval.
-func (w *walk) holding(applying []*approval, bytes int64) (held, certain []*approval, err error) {
+func (e *evaluation) holding(applying []*approval, bytes int64) (held, certain []*approval, err error) {
 	if len(applying) == 0 {
 		return nil, nil, nil
 	}
-	readings := w.readings()
-	values := w.approvalValues(readings[0], bytes)
+	readings := e.readings()
+	values := e.approvalValues(readings[0], bytes)
 	for _, a := range applying {
 		holds, surely := false, false
 		for i, tables := range readings {
 			values["tables"] = tables
-			one, certainly, err := w.holds(a, values)
+			one, certainly, err := e.holds(a, values)
 			if err != nil {
 				return nil, nil, refuse(a.ref, "", "the condition of approval %s could not be evaluated", a.ref.Name)
 			}
@@ -162,33 +165,33 @@ func (w *walk) holding(applying []*approval, bytes int64) (held, certain []*appr
 	return held, certain, nil
 }
 
-func (w *walk) approvalValues(tables []Table, bytes int64) map[string]any {
-	values := subjectValues(w.request.Subject)
-	maps.Copy(values, map[string]any{"tables": tables, "estimate.bytes": bytes, "kinds": []string{selectKind}, "groups": w.decision.Groups,
-		"other_use": w.otherUseNames()})
+func (e *evaluation) approvalValues(tables []Table, bytes int64) map[string]any {
+	values := subjectValues(e.request.Subject)
+	maps.Copy(values, map[string]any{"tables": tables, "estimate.bytes": bytes, "kinds": []string{selectKind}, "groups": e.decision.Groups,
+		"other_use": e.otherUseNames()})
 	return values
 }
 
 // limiting is the rule with the smallest byte limit.
-func (w *walk) limiting() RuleRef {
-	for _, r := range w.restricting() {
-		if r.maxBytes == w.decision.MaxBytes {
+func (e *evaluation) limiting() RuleRef {
+	for _, r := range e.restricting() {
+		if r.maxBytes == e.decision.MaxBytes {
 			return r.ref
 		}
 	}
-	return w.decision.Rule
+	return e.decision.Rule
 }
 
 // merge makes one approval of all that hold the query: what each of them needs, the largest quorum,
 // the shortest wait, the freshest login. It stands for as many runs as all of them let it.
-func (w *walk) merge(held []*approval, bytes int64) (Approval, error) {
+func (e *evaluation) merge(held []*approval, bytes int64) (Approval, error) {
 	first := held[0]
 	for _, a := range held[1:] {
 		if a.quorum > first.quorum {
 			first = a
 		}
 	}
-	m := Approval{Rule: first.ref, Quorum: first.quorum, Expires: first.expires, Standing: first.standing, Why: w.why(held, bytes)}
+	m := Approval{Rule: first.ref, Quorum: first.quorum, Expires: first.expires, Standing: first.standing, Why: e.why(held, bytes)}
 	for _, a := range held {
 		m.Expires = min(m.Expires, a.expires)
 		m.Needs = append(m.Needs, a.needs...)
@@ -198,11 +201,11 @@ func (w *walk) merge(held []*approval, bytes int64) (Approval, error) {
 		}
 		m.Standing.MaxUses, m.Standing.MaxHours = min(m.Standing.MaxUses, a.standing.MaxUses), min(m.Standing.MaxHours, a.standing.MaxHours)
 		if a != first {
-			w.cite(a.ref)
+			e.cite(a.ref)
 		}
 	}
 	m.Needs, m.Reviewers = tidyNeeds(m.Needs)
-	if !w.request.Subject.Mapped {
+	if !e.request.Subject.Mapped {
 		m.Quorum = max(m.Quorum, 2) // nobody knows who asks, and one of the reviewers may be: a second person must look (A7, A61)
 	}
 	if m.Quorum < 1 || m.Expires < time.Second || len(m.Reviewers) == 0 {
@@ -259,21 +262,21 @@ func names(held []*approval) string {
 }
 
 // why is one sentence for the reviewer: what of the query each condition looks at.
-func (w *walk) why(held []*approval, bytes int64) string {
+func (e *evaluation) why(held []*approval, bytes int64) string {
 	var facts []string
-	if high := w.highValue(); len(high) > 0 && slices.ContainsFunc(held, func(a *approval) bool { return a.when.tableSubject }) {
+	if high := e.highValue(); len(high) > 0 && slices.ContainsFunc(held, func(a *approval) bool { return a.when.tableSubject }) {
 		facts = append(facts, "reads the high-value "+plural("table", len(high))+" "+strings.Join(high, ", "))
 	}
 	if slices.ContainsFunc(held, func(a *approval) bool { return a.when.estimate }) {
-		if w.sizeUnknown() {
+		if e.sizeUnknown() {
 			facts = append(facts, "may read any amount: "+sizeUnknown)
 		} else {
 			facts = append(facts, "is estimated to read "+formatSize(coarse.Bytes(bytes)))
 		}
 	}
-	if used := w.otherUse(); len(used) > 0 && slices.ContainsFunc(held, func(a *approval) bool { return a.when.otherUse }) {
+	if used := e.otherUse(); len(used) > 0 && slices.ContainsFunc(held, func(a *approval) bool { return a.when.otherUse }) {
 		for i := range used {
-			used[i] = w.request.short(used[i])
+			used[i] = e.request.short(used[i])
 		}
 		facts = append(facts, "computes on the masked "+plural("value", len(used))+" of "+strings.Join(used, ", "))
 	}

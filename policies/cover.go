@@ -13,22 +13,22 @@ import (
 // Closed says whether a request names or reads what its subject may not know to exist, and how it
 // is then refused. It looks at names alone, so that it can be asked before anything is looked up.
 func (s *Set) Closed(r Request) (Decision, bool) {
-	w := s.through(&r, []func(*walk) error{(*walk).who, (*walk).place, (*walk).kind, (*walk).cover, (*walk).age})
-	if !w.refused {
+	e := s.ask(&r, []question{(*evaluation).who, (*evaluation).place, (*evaluation).kind, (*evaluation).cover, (*evaluation).age})
+	if !e.refused {
 		return Decision{}, false
 	}
-	return w.decision, true
+	return e.decision, true
 }
 
 // cover: each table is covered by a rule of the subject's groups. If anything that the text names
 // is not, only that is said, in words that fit a name of nothing: what stands behind such a name,
 // and what else is wrong with the text, must not tell it from one that nobody has ever used (A62).
 // Only of a text whose every name may be read is it said what its views and functions lack.
-func (w *walk) cover() error {
+func (e *evaluation) cover() error {
 	var closed, behind []string
 	seen := map[*rule]bool{}
 	note := func(name string, into *[]string) {
-		rules := coveringName(w.rules, name)
+		rules := coveringName(e.rules, name)
 		if len(rules) == 0 && !slices.Contains(*into, name) {
 			*into = append(*into, name)
 		}
@@ -36,10 +36,10 @@ func (w *walk) cover() error {
 			seen[r] = true
 		}
 	}
-	a := w.request.Analysis
+	a := e.request.Analysis
 	for i := range a.Statements {
 		st := &a.Statements[i]
-		for _, name := range w.named(st) {
+		for _, name := range e.named(st) {
 			note(name, &closed)
 		}
 	}
@@ -59,15 +59,15 @@ func (w *walk) cover() error {
 	}
 	switch {
 	case len(closed) > 0:
-		return w.closed(closed)
+		return e.closed(closed)
 	case len(behind) > 0:
-		return w.closedBehind(behind)
+		return e.closedBehind(behind)
 	case a.Error != nil && a.Error.Code == googlesql.ErrorClosed:
 		return errClosed
 	}
-	for _, r := range w.rules {
+	for _, r := range e.rules {
 		if seen[r] || len(seen) == 0 { // without a table every rule of the subject counts
-			w.covering = append(w.covering, r)
+			e.covering = append(e.covering, r)
 		}
 	}
 	return nil
@@ -80,7 +80,7 @@ var errClosed = errors.New("something that the SQL names does not exist or no po
 // which these are, all count that are names of tables or functions: of another, and of a view of
 // INFORMATION_SCHEMA that is not served, the text's error says what is wrong with it, and nothing
 // was looked up.
-func (w *walk) named(st *googlesql.Statement) []string {
+func (e *evaluation) named(st *googlesql.Statement) []string {
 	if len(st.Named) > 0 {
 		return st.Named
 	}
@@ -88,27 +88,27 @@ func (w *walk) named(st *googlesql.Statement) []string {
 	for _, name := range st.Routines {
 		names = append(names, name+"()")
 	}
-	if w.request.Analysis.Error == nil {
+	if e.request.Analysis.Error == nil {
 		return names
 	}
 	return slices.DeleteFunc(names, func(name string) bool {
 		parts := split(strings.TrimSuffix(name, "()"))
-		return len(parts) < tableParts || slices.Contains(parts, informationSchema) && w.request.Tables[name] == nil
+		return len(parts) < tableParts || slices.Contains(parts, informationSchema) && e.request.Tables[name] == nil
 	})
 }
 
 // closed refuses names, in the same words for what nobody may read and for what does not exist.
-func (w *walk) closed(names []string) error {
+func (e *evaluation) closed(names []string) error {
 	if !slices.ContainsFunc(names, func(name string) bool { return !showsTables(name) }) {
-		return refuse(RuleRef{}, w.remedy(), "%s shows which tables there are, those that you may not read too; "+
+		return refuse(RuleRef{}, e.remedy(), "%s shows which tables there are, those that you may not read too; "+
 			"a policy must name it by itself (read: %s), and none of yours does",
-			w.request.short(names[0]), shortQuoted(names[0]))
+			e.request.short(names[0]), shortQuoted(names[0]))
 	}
 	verb := "does"
 	if len(names) > 1 {
 		verb = "do"
 	}
-	return refuse(RuleRef{}, w.remedy(), "%s %s not exist or no policy lets you read it", w.list(names), verb)
+	return refuse(RuleRef{}, e.remedy(), "%s %s not exist or no policy lets you read it", e.list(names), verb)
 }
 
 // showsTables says whether a name is that of a view of INFORMATION_SCHEMA.
@@ -118,17 +118,17 @@ func showsTables(name string) bool {
 }
 
 // closedBehind refuses what views and functions read that the text names, and that a policy covers.
-func (w *walk) closedBehind(names []string) error {
-	list := w.list(names)
+func (e *evaluation) closedBehind(names []string) error {
+	list := e.list(names)
 	return refuse(RuleRef{}, "the query under a policy that covers "+list+" too",
 		"%s is behind a view or a function that the query names, and no policy lets you read it; a policy must cover both", list)
 }
 
 // list is the names as a refusal shows them.
-func (w *walk) list(names []string) string {
+func (e *evaluation) list(names []string) string {
 	short := make([]string, len(names))
 	for i, name := range names {
-		short[i] = w.request.short(name)
+		short[i] = e.request.short(name)
 	}
 	return strings.Join(short, ", ")
 }

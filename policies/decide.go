@@ -33,48 +33,48 @@ type Facts struct {
 // back with the facts that were asked for. An error is one of the facts'; the decision beside it is
 // the one that stood when it was asked.
 func (s *Set) Decide(ctx context.Context, r Request, facts Facts) (Decision, Request, error) {
-	w := s.walk(&r)
-	if needed := w.needsRowAccess; len(needed) > 0 && facts.RowAccess != nil {
+	e := s.evaluate(&r)
+	if needed := e.needsRowAccess; len(needed) > 0 && facts.RowAccess != nil {
 		known, err := facts.RowAccess(ctx, needed)
 		if err != nil {
 			return Decision{}, r, err
 		}
 		r.RowAccess = known
-		w = s.walk(&r)
+		e = s.evaluate(&r)
 	}
-	if tables := w.decision.Rewrite; len(tables) > 0 && facts.Rewrite != nil {
+	if tables := e.decision.Rewrite; len(tables) > 0 && facts.Rewrite != nil {
 		rewritten, err := facts.Rewrite(ctx, tables)
 		var refused *googlesql.Error
 		switch {
 		case errors.As(err, &refused) && refused.Code != googlesql.ErrorUnavailable:
-			w.decision.Rewrite = nil
-			w.decision.Message += ", and the query cannot be rewritten to compute on masked values: " + strings.TrimSuffix(refused.Message,
+			e.decision.Rewrite = nil
+			e.decision.Message += ", and the query cannot be rewritten to compute on masked values: " + strings.TrimSuffix(refused.Message,
 				".")
-			return w.decision, r, nil
+			return e.decision, r, nil
 		case err != nil:
 			return Decision{}, r, fmt.Errorf("mask tables before the query reads them: %w", err)
 		}
 		rewritten.Tables = tables
 		r.Rewritten = rewritten
-		w = s.walk(&r)
+		e = s.evaluate(&r)
 	}
-	wanted := w.needsEstimate || r.Sized && w.decision.Effect != Refuse
+	wanted := e.needsEstimate || r.Sized && e.decision.Effect != Refuse
 	if r.Estimate != nil || !wanted || facts.Estimate == nil || r.Analysis == nil || r.Analysis.Error != nil {
-		return w.decision, r, nil
+		return e.decision, r, nil
 	}
-	estimate, err := facts.Estimate(ctx, w.unmeasured())
+	estimate, err := facts.Estimate(ctx, e.unmeasured())
 	if err != nil {
-		return w.decision, r, err
+		return e.decision, r, err
 	}
 	r.Estimate = estimate
-	return s.walk(&r).decision, r, nil
+	return s.evaluate(&r).decision, r, nil
 }
 
 // decide is Decide without facts beside the request's own.
-func (s *Set) decide(r Request) Decision { return s.walk(&r).decision }
+func (s *Set) decide(r Request) Decision { return s.evaluate(&r).decision }
 
-// walk is one request on its way through the questions.
-type walk struct {
+// evaluation is one request on its way through the questions.
+type evaluation struct {
 	set     *Set
 	request *Request
 	rules   []*rule // of the subject's groups
@@ -98,58 +98,63 @@ type walk struct {
 	needsRowAccess []*bigquery.Table // stored tables of which nobody knows whether they have row access policies
 }
 
-func (s *Set) walk(r *Request) *walk { return s.through(r, questions) }
+// question is one thing that is asked of a request; its error refuses.
+type question func(*evaluation) error
+
+func (s *Set) evaluate(r *Request) *evaluation { return s.ask(r, questions) }
 
 // questions are asked in the order of the package's documentation.
-var questions = []func(*walk) error{(*walk).who, (*walk).place, (*walk).kind, (*walk).cover, (*walk).age, (*walk).understood,
-	(*walk).schemas, (*walk).limits, (*walk).account, (*walk).rows, (*walk).masks, (*walk).size}
+var questions = []question{
+	(*evaluation).who, (*evaluation).place, (*evaluation).kind, (*evaluation).cover, (*evaluation).age, (*evaluation).understood,
+	(*evaluation).schemas, (*evaluation).limits, (*evaluation).account, (*evaluation).rows, (*evaluation).masks, (*evaluation).size,
+}
 
-// through asks questions until one refuses.
-func (s *Set) through(r *Request, questions []func(*walk) error) *walk {
-	w := &walk{set: s, request: r}
+// ask asks the questions in turn, until one refuses.
+func (s *Set) ask(r *Request, questions []question) *evaluation {
+	e := &evaluation{set: s, request: r}
 	var err error
-	for _, question := range questions {
-		if err = question(w); err != nil {
+	for _, ask := range questions {
+		if err = ask(e); err != nil {
 			break
 		}
 	}
-	w.decision.Cites = slices.DeleteFunc(w.decision.Cites, func(ref RuleRef) bool { return ref == w.decision.Rule })
+	e.decision.Cites = slices.DeleteFunc(e.decision.Cites, func(ref RuleRef) bool { return ref == e.decision.Rule })
 	if err == nil {
-		return w
+		return e
 	}
 	// A refusal keeps what explains it and nothing that could be used to run the query.
-	d := Decision{Message: err.Error(), Groups: w.decision.Groups, Unknown: w.decision.Unknown, Sensitive: w.decision.Sensitive,
-		Rewrite: w.decision.Rewrite}
-	d.Mask.Sensitive = w.decision.Mask.Sensitive
+	d := Decision{Message: err.Error(), Groups: e.decision.Groups, Unknown: e.decision.Unknown, Sensitive: e.decision.Sensitive,
+		Rewrite: e.decision.Rewrite}
+	d.Mask.Sensitive = e.decision.Mask.Sensitive
 	var known *refusal
 	if errors.As(err, &known) {
 		d.Rule, d.Remedy, d.Cause, d.Invalid = known.rule, known.remedy, known.cause, known.invalid
 	}
-	for _, ref := range w.decision.Cites {
+	for _, ref := range e.decision.Cites {
 		if ref != d.Rule {
 			d.Cites = append(d.Cites, ref)
 		}
 	}
-	w.decision, w.refused = d, true
-	w.needsEstimate = errors.Is(err, errEstimate)
-	return w
+	e.decision, e.refused = d, true
+	e.needsEstimate = errors.Is(err, errEstimate)
+	return e
 }
 
 // who: the zero Subject is in no group.
-func (w *walk) who() error {
-	if w.set == nil {
+func (e *evaluation) who() error {
+	if e.set == nil {
 		return errors.New("no policy is loaded")
 	}
-	if !w.request.governed() {
-		return fmt.Errorf("the policy does not speak of %q", shorten(w.request.Method))
+	if !e.request.governed() {
+		return fmt.Errorf("the policy does not speak of %q", shorten(e.request.Method))
 	}
-	subject := w.request.Subject
-	w.membership = w.set.Membership(subject)
-	w.decision.Groups, w.decision.Unknown = w.membership.Groups, w.membership.Unknown
-	w.rules = w.set.rulesOf(w.decision.Groups)
-	if len(w.rules) == 0 {
-		remedy, reading := "", slices.DeleteFunc(slices.Clone(w.membership.Unknown), func(g UnknownGroup) bool {
-			return len(w.set.rulesOf([]string{g.Name})) == 0
+	subject := e.request.Subject
+	e.membership = e.set.Membership(subject)
+	e.decision.Groups, e.decision.Unknown = e.membership.Groups, e.membership.Unknown
+	e.rules = e.set.rulesOf(e.decision.Groups)
+	if len(e.rules) == 0 {
+		remedy, reading := "", slices.DeleteFunc(slices.Clone(e.membership.Unknown), func(g UnknownGroup) bool {
+			return len(e.set.rulesOf([]string{g.Name})) == 0
 		})
 		if len(reading) > 0 {
 			remedy = "a token that tells more: " + describeUnknown(reading)
@@ -167,8 +172,8 @@ func quoteName(name string) string {
 }
 
 // kind: exactly one statement, and that a SELECT.
-func (w *walk) kind() error {
-	a := w.request.Analysis
+func (e *evaluation) kind() error {
+	a := e.request.Analysis
 	if a == nil {
 		return errors.New("the SQL was not analysed")
 	}
@@ -179,18 +184,18 @@ func (w *walk) kind() error {
 		return invalid(foreignWords[other], "%s is not a statement of BigQuery's", other)
 	case worst != nil:
 		what := cmp.Or(worst.Kind, "a statement of unknown kind")
-		on, ref := w.targets(worst.Targets)
+		on, ref := e.targets(worst.Targets)
 		if worst.Kind == scriptKind {
-			return w.forbidden(ref, "a script is not allowed")
+			return e.forbidden(ref, "a script is not allowed")
 		}
 		if len(a.Statements) > 1 {
-			return w.forbidden(ref, "a script that contains %s%s is not allowed", what, on)
+			return e.forbidden(ref, "a script that contains %s%s is not allowed", what, on)
 		}
-		return w.forbidden(ref, "%s is not allowed%s", what, on)
+		return e.forbidden(ref, "%s is not allowed%s", what, on)
 	case len(a.Statements) > 1:
-		return w.forbidden(w.rules[0].ref, "a script of %d statements is not allowed", len(a.Statements))
+		return e.forbidden(e.rules[0].ref, "a script of %d statements is not allowed", len(a.Statements))
 	case len(a.Statements) == 1:
-		w.statement = &a.Statements[0]
+		e.statement = &a.Statements[0]
 	case a.Error == nil:
 		return errors.New("the SQL has no statement")
 	}
@@ -198,12 +203,12 @@ func (w *walk) kind() error {
 }
 
 // targets names what a statement would change, and the subject's rule that speaks of it.
-func (w *walk) targets(targets []string) (on string, ref RuleRef) {
-	ref = w.rules[0].ref
+func (e *evaluation) targets(targets []string) (on string, ref RuleRef) {
+	ref = e.rules[0].ref
 	for _, target := range targets {
-		on += ", " + w.request.short(target)
+		on += ", " + e.request.short(target)
 		if id, ok := parseTable(target); ok {
-			if covering := covering(w.rules, id); len(covering) > 0 {
+			if covering := covering(e.rules, id); len(covering) > 0 {
 				ref = covering[0].ref
 			}
 		}
@@ -215,44 +220,44 @@ func (w *walk) targets(targets []string) (on string, ref RuleRef) {
 }
 
 // forbidden says what was asked, the rule that allows less, and what would pass.
-func (w *walk) forbidden(ref RuleRef, format string, args ...any) error {
-	return refuse(ref, w.remedy(), format+": only a single SELECT is", args...)
+func (e *evaluation) forbidden(ref RuleRef, format string, args ...any) error {
+	return refuse(ref, e.remedy(), format+": only a single SELECT is", args...)
 }
 
 // schemas: nothing is said of a table whose columns are not known.
-func (w *walk) schemas() error {
-	for _, name := range w.statement.Tables {
-		table := w.request.Tables[name]
+func (e *evaluation) schemas() error {
+	for _, name := range e.statement.Tables {
+		table := e.request.Tables[name]
 		if table == nil || table.TableReference.String() != name || len(table.Schema.Fields) == 0 {
-			return fmt.Errorf("the columns of %s are not known", w.request.short(name))
+			return fmt.Errorf("the columns of %s are not known", e.request.short(name))
 		}
 		switch table.Type {
 		case "TABLE", "SNAPSHOT", "CLONE", "VIEW", "MATERIALIZED_VIEW", "":
 		case informationSchema:
 			if !metadata(table.TableReference.Dataset, table.TableReference.Table) {
-				return fmt.Errorf("%s is of type %s, which no policy can allow yet", w.request.short(name), shorten(table.Type))
+				return fmt.Errorf("%s is of type %s, which no policy can allow yet", e.request.short(name), shorten(table.Type))
 			}
 		default:
-			return fmt.Errorf("%s is of type %s, which no policy can allow yet", w.request.short(name), shorten(table.Type))
+			return fmt.Errorf("%s is of type %s, which no policy can allow yet", e.request.short(name), shorten(table.Type))
 		}
-		v := w.set.view(table, covering(w.covering, table.TableReference))
-		if err := w.set.there(v); err != nil {
+		v := e.set.view(table, covering(e.covering, table.TableReference))
+		if err := e.set.there(v); err != nil {
 			return refuse(RuleRef{}, "the same query, after an operator has named the table by itself under `tables`, with what holds "+
-				"for its columns", "%s: %v", w.request.short(name), err)
+				"for its columns", "%s: %v", e.request.short(name), err)
 		}
 		if !v.stored && v.sensitive() {
 			// Lineage leads through a view to its tables, so a mask on the view's own columns would
 			// not be applied.
 			return refuse(v.sensitiveRef(), "a query of the tables behind it",
-				"%s is a view, and the policy speaks of its own columns: mark those of its tables", w.request.short(name))
+				"%s is a view, and the policy speaks of its own columns: mark those of its tables", e.request.short(name))
 		}
-		if err := w.mended(v); err != nil {
+		if err := e.mended(v); err != nil {
 			return err
 		}
-		w.tables = append(w.tables, v)
+		e.tables = append(e.tables, v)
 	}
 	stored := 0
-	for _, v := range w.tables {
+	for _, v := range e.tables {
 		if v.stored && !metadata(v.id.Dataset, v.id.Table) {
 			stored++
 		}
@@ -267,10 +272,10 @@ func (w *walk) schemas() error {
 
 // limits: of several rules the smallest limit; one credential must do for all tables, and its rules
 // let jobs run in the request's project.
-func (w *walk) limits() error {
-	d := &w.decision
-	restricting := w.restricting()
-	if err := w.within(restricting); err != nil { // by now it is known what the tables stand for
+func (e *evaluation) limits() error {
+	d := &e.decision
+	restricting := e.restricting()
+	if err := e.within(restricting); err != nil { // by now it is known what the tables stand for
 		return err
 	}
 	for _, r := range restricting {
@@ -278,53 +283,53 @@ func (w *walk) limits() error {
 		d.MaxRows = Least(d.MaxRows, r.maxRows)
 		d.MaxResultBytes = Least(d.MaxResultBytes, r.maxResultBytes)
 	}
-	for _, r := range w.covering {
-		if fixed := w.request.Credential; (fixed == "" || fixed == r.credential) &&
-			w.reads(func(other *rule) bool { return other.credential == r.credential }) {
-			runs, err := w.run(r.credential)
+	for _, r := range e.covering {
+		if fixed := e.request.Credential; (fixed == "" || fixed == r.credential) &&
+			e.reads(func(other *rule) bool { return other.credential == r.credential }) {
+			runs, err := e.run(r.credential)
 			if err != nil {
 				return err
 			}
 			d.Credential, d.Rule, d.JobsIn = r.credential, runs.ref, slices.Clone(runs.jobsIn)
-			d.AsRequester = w.set.asRequester(r.credential)
+			d.AsRequester = e.set.asRequester(r.credential)
 			break
 		}
 	}
-	if d.Credential == "" && w.request.Credential != "" {
-		return refuse(w.covering[0].ref, "the same query again",
+	if d.Credential == "" && e.request.Credential != "" {
+		return refuse(e.covering[0].ref, "the same query again",
 			"no rule reads these tables any more with the credential that the query ran under")
 	}
 	if d.Credential == "" {
-		return refuse(w.covering[0].ref, "a query of its own for the tables of each rule", "no single credential reads all of these tables")
+		return refuse(e.covering[0].ref, "a query of its own for the tables of each rule", "no single credential reads all of these tables")
 	}
-	for _, r := range w.covering {
+	for _, r := range e.covering {
 		if r.ref != d.Rule {
-			w.cite(r.ref)
+			e.cite(r.ref)
 		}
 	}
 	return nil
 }
 
 // reads says whether every table and function is covered by one of these rules.
-func (w *walk) reads(with func(*rule) bool) bool {
-	for _, name := range w.statement.Routines {
+func (e *evaluation) reads(with func(*rule) bool) bool {
+	for _, name := range e.statement.Routines {
 		id, ok := parseTable(name)
-		if !ok || !slices.ContainsFunc(covering(w.covering, id), with) {
+		if !ok || !slices.ContainsFunc(covering(e.covering, id), with) {
 			return false
 		}
 	}
-	return !slices.ContainsFunc(w.tables, func(v *view) bool { return !slices.ContainsFunc(covering(w.covering, v.id), with) })
+	return !slices.ContainsFunc(e.tables, func(v *view) bool { return !slices.ContainsFunc(covering(e.covering, v.id), with) })
 }
 
-func (w *walk) cite(ref RuleRef) {
-	if ref != (RuleRef{}) && !slices.Contains(w.decision.Cites, ref) {
-		w.decision.Cites = append(w.decision.Cites, ref)
+func (e *evaluation) cite(ref RuleRef) {
+	if ref != (RuleRef{}) && !slices.Contains(e.decision.Cites, ref) {
+		e.decision.Cites = append(e.decision.Cites, ref)
 	}
 }
 
 // view finds the table of a column's full name, and the column's path in it.
-func (w *walk) view(column string) (*view, []string) {
-	for _, v := range w.tables {
+func (e *evaluation) view(column string) (*view, []string) {
+	for _, v := range e.tables {
 		if rest, ok := strings.CutPrefix(column, v.name+"."); ok && rest != "" {
 			return v, strings.Split(rest, ".")
 		}

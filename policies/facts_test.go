@@ -13,12 +13,12 @@ import (
 
 func (s *Set) needsEstimate(r Request) bool {
 	r.Estimate = nil
-	return s.walk(&r).needsEstimate
+	return s.evaluate(&r).needsEstimate
 }
 
 func (s *Set) needsRowAccess(r Request) []*bigquery.Table {
 	r.RowAccess = nil
-	return s.walk(&r).needsRowAccess
+	return s.evaluate(&r).needsRowAccess
 }
 
 func (s *Set) judge(r Request, rewrite func([]MaskedTable) (*Rewritten, error)) (Decision, error) {

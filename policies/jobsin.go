@@ -58,32 +58,34 @@ func noJobsIn(s *Set, rules []*rule, project string) (message, remedy string) {
 
 // place: some rule must let jobs run in the request's project, whatever they read. It comes before
 // anything that depends on the tables, which are other ones in another project.
-func (w *walk) place() error {
-	if slices.ContainsFunc(w.rules, func(r *rule) bool { return w.runsHere(r) }) {
+func (e *evaluation) place() error {
+	if slices.ContainsFunc(e.rules, func(r *rule) bool { return e.runsHere(r) }) {
 		return nil
 	}
-	message, remedy := noJobsIn(w.set, w.rules, w.request.Project)
+	message, remedy := noJobsIn(e.set, e.rules, e.request.Project)
 	return refuse(RuleRef{}, remedy, "%s", message)
 }
 
-func (w *walk) runsHere(r *rule) bool { return slices.Contains(w.set.projects(r), w.request.Project) }
+func (e *evaluation) runsHere(r *rule) bool {
+	return slices.Contains(e.set.projects(r), e.request.Project)
+}
 
 // run: of the rules with the query's credential, every table must be covered by one that lets jobs
 // run in the request's project. It returns the first such rule.
-func (w *walk) run(credential string) (*rule, error) {
-	here := func(r *rule) bool { return r.credential == credential && w.runsHere(r) }
-	i := slices.IndexFunc(w.covering, here)
-	if i < 0 || !w.reads(here) {
+func (e *evaluation) run(credential string) (*rule, error) {
+	here := func(r *rule) bool { return r.credential == credential && e.runsHere(r) }
+	i := slices.IndexFunc(e.covering, here)
+	if i < 0 || !e.reads(here) {
 		var rules []*rule
-		for _, r := range w.covering {
+		for _, r := range e.covering {
 			if r.credential == credential {
 				rules = append(rules, r)
 			}
 		}
-		message, remedy := noJobsIn(w.set, rules, w.request.Project)
+		message, remedy := noJobsIn(e.set, rules, e.request.Project)
 		return nil, refuse(RuleRef{}, remedy, "%s", message)
 	}
-	return w.covering[i], nil
+	return e.covering[i], nil
 }
 
 // checkProject says what is wrong with a project that a policy names. Jobs run in one project, so

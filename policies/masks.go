@@ -17,51 +17,51 @@ import (
 // values, and the errors, counts, order or time of that tell them bit by bit (A2 to A4). Such a
 // query is refused as it stands, and the refusal says which tables must be masked first
 // (rewrite.go); who has done so asks again.
-func (w *walk) masks() error {
-	for _, v := range w.tables {
-		w.decision.Mask.Sensitive = w.decision.Mask.Sensitive || v.sensitive()
+func (e *evaluation) masks() error {
+	for _, v := range e.tables {
+		e.decision.Mask.Sensitive = e.decision.Mask.Sensitive || v.sensitive()
 	}
-	if err := w.certain(); err != nil {
+	if err := e.certain(); err != nil {
 		return err
 	}
-	if w.request.Rewritten != nil {
-		if err := w.masked(); err != nil {
+	if e.request.Rewritten != nil {
+		if err := e.masked(); err != nil {
 			return err
 		}
 	}
-	columns, err := w.sources(w.statement)
+	columns, err := e.sources(e.statement)
 	if err != nil {
 		return err
 	}
-	used := w.uses()
-	slices.Sort(w.decision.Sensitive)
-	w.decision.Sensitive = slices.Compact(w.decision.Sensitive)
-	slices.Sort(w.decision.Masked)
-	w.decision.Masked = slices.Compact(w.decision.Masked)
+	used := e.uses()
+	slices.Sort(e.decision.Sensitive)
+	e.decision.Sensitive = slices.Compact(e.decision.Sensitive)
+	slices.Sort(e.decision.Masked)
+	e.decision.Masked = slices.Compact(e.decision.Masked)
 	if used != nil {
 		return used
 	}
 	if len(columns) == 0 {
 		return errors.New("the statement returns no columns")
 	}
-	if err := w.plan(columns); err != nil {
+	if err := e.plan(columns); err != nil {
 		return err
 	}
-	if len(w.demands) > 0 {
-		return w.rewriting()
+	if len(e.demands) > 0 {
+		return e.rewriting()
 	}
-	if w.request.Rewritten != nil {
-		w.decision.Mask.Columns = expect(w.decision.Mask.Columns, w.expected)
+	if e.request.Rewritten != nil {
+		e.decision.Mask.Columns = expect(e.decision.Mask.Columns, e.expected)
 	}
 	return nil
 }
 
 // sources looks up what each output column carries.
-func (w *walk) sources(s *googlesql.Statement) ([][]carried, error) {
+func (e *evaluation) sources(s *googlesql.Statement) ([][]carried, error) {
 	columns := make([][]carried, len(s.Columns))
 	for i, c := range s.Columns {
 		for _, source := range c.Sources {
-			all, err := w.carried(source)
+			all, err := e.carried(source)
 			if err != nil {
 				return nil, err
 			}
@@ -72,23 +72,23 @@ func (w *walk) sources(s *googlesql.Statement) ([][]carried, error) {
 }
 
 // plan says how each output column is masked in flight.
-func (w *walk) plan(columns [][]carried) error {
-	d := &w.decision
-	anonymous, nameless := 0, make([]bool, len(w.statement.Columns))
-	for i, c := range w.statement.Columns {
+func (e *evaluation) plan(columns [][]carried) error {
+	d := &e.decision
+	anonymous, nameless := 0, make([]bool, len(e.statement.Columns))
+	for i, c := range e.statement.Columns {
 		name := c.Name
 		if name == "" {
 			name, nameless[i] = fmt.Sprintf("f%d_", anonymous), true
 			anonymous++
 		}
-		column, err := w.column(name, c, columns[i])
+		column, err := e.column(name, c, columns[i])
 		if err != nil {
 			return err
 		}
 		d.Mask.Columns = append(d.Mask.Columns, column)
 	}
 	ambiguous(d.Mask.Columns, nameless)
-	d.Mask.Metadata = w.metadata() && !d.Mask.Masks()
+	d.Mask.Metadata = e.metadata() && !d.Mask.Masks()
 	if err := d.Mask.Check(); err != nil {
 		d.Mask = masking.Plan{Sensitive: d.Mask.Sensitive}
 		return fmt.Errorf("the result cannot be masked: %w", err)
@@ -106,7 +106,7 @@ type carried struct {
 
 // carried looks a source up. A whole STRUCT that is carried as it is becomes its leaves, each at
 // its own place.
-func (w *walk) carried(source googlesql.Source) ([]carried, error) {
+func (e *evaluation) carried(source googlesql.Source) ([]carried, error) {
 	var path []string
 	if source.Path != "" {
 		path = foldAll(strings.Split(source.Path, "."))
@@ -115,8 +115,8 @@ func (w *walk) carried(source googlesql.Source) ([]carried, error) {
 	if source.Column == "" {
 		return []carried{{path: path, leaf: leaf{rule: masking.Clear}}}, nil
 	}
-	v, in := w.view(source.Column)
-	if err := w.traced(v, source.Column); err != nil {
+	v, in := e.view(source.Column)
+	if err := e.traced(v, source.Column); err != nil {
 		return nil, err
 	}
 	var all []carried
@@ -125,7 +125,7 @@ func (w *walk) carried(source googlesql.Source) ([]carried, error) {
 		if direct && len(l.path) > len(in) {
 			c.path = append(path[:len(path):len(path)], foldAll(l.path[len(in):])...)
 		}
-		w.touch(c.column, l)
+		e.touch(c.column, l)
 		all = append(all, c)
 	}
 	return all, nil
@@ -133,52 +133,52 @@ func (w *walk) carried(source googlesql.Source) ([]carried, error) {
 
 // traced refuses a column that lineage did not follow to a stored table that the query is known to
 // read.
-func (w *walk) traced(v *view, column string) error {
+func (e *evaluation) traced(v *view, column string) error {
 	switch {
 	case v == nil:
-		return fmt.Errorf("%s is a column of a table that the query is not known to read", w.request.short(column))
+		return fmt.Errorf("%s is a column of a table that the query is not known to read", e.request.short(column))
 	case !v.stored:
-		return fmt.Errorf("%s is a view whose columns are not traced to their tables", w.request.short(v.name))
+		return fmt.Errorf("%s is a view whose columns are not traced to their tables", e.request.short(v.name))
 	default:
 		return nil
 	}
 }
 
 // touch notes a sensitive column for reviewers and the record, also one that the subject may see.
-func (w *walk) touch(column string, l leaf) {
+func (e *evaluation) touch(column string, l leaf) {
 	if l.rule == masking.Clear {
 		return
 	}
-	w.decision.Sensitive = append(w.decision.Sensitive, column)
+	e.decision.Sensitive = append(e.decision.Sensitive, column)
 	if l.masked() != masking.Clear {
-		w.decision.Masked = append(w.decision.Masked, column)
+		e.decision.Masked = append(e.decision.Masked, column)
 	}
-	w.cite(l.ref)
+	e.cite(l.ref)
 	if l.exempt {
-		w.cite(l.grant)
+		e.cite(l.grant)
 	}
 }
 
 // uses demands that a sensitive column that decides about the result is masked first, or refuses
 // it. Of several refused ones the first in the text is named.
-func (w *walk) uses() error {
-	all := slices.Clone(w.statement.Uses)
+func (e *evaluation) uses() error {
+	all := slices.Clone(e.statement.Uses)
 	// Those of unknown place (0 or less, which becomes the largest) stand last.
 	slices.SortStableFunc(all, func(a, b googlesql.Use) int { return cmp.Compare(uint(a.Offset-1), uint(b.Offset-1)) })
 	var first error
 	for _, use := range all {
-		v, in := w.view(use.Column)
-		if err := w.traced(v, use.Column); err != nil {
+		v, in := e.view(use.Column)
+		if err := e.traced(v, use.Column); err != nil {
 			return err
 		}
 		for _, l := range v.at(in) {
 			column := v.name + "." + strings.Join(l.path, ".")
-			w.touch(column, l)
+			e.touch(column, l)
 			if l.masked() == masking.Clear || first != nil {
 				continue
 			}
-			where, remedy := w.useWords(use.In)
-			first = w.demand(column, l, remedy, "%s is used in %s%s", w.request.short(column), where, w.request.place(use.Offset))
+			where, remedy := e.useWords(use.In)
+			first = e.demand(column, l, remedy, "%s is used in %s%s", e.request.short(column), where, e.request.place(use.Offset))
 		}
 	}
 	return first
@@ -195,11 +195,11 @@ func why(l leaf) string {
 var filterWord = regexp.MustCompile(`(?i)\b(WHERE|HAVING|QUALIFY|ON)\b`)
 
 // useWords names a use in the words of SQL, and what would pass instead.
-func (w *walk) useWords(in googlesql.UseIn) (where, remedy string) {
+func (e *evaluation) useWords(in googlesql.UseIn) (where, remedy string) {
 	switch in {
 	case googlesql.UseFilter:
 		words := map[string]bool{}
-		for _, word := range filterWord.FindAllString(w.request.SQL, -1) {
+		for _, word := range filterWord.FindAllString(e.request.SQL, -1) {
 			words[strings.ToUpper(word)] = true
 		}
 		where = "a filter (WHERE, HAVING, QUALIFY, IN or EXISTS)"
@@ -227,8 +227,8 @@ func (w *walk) useWords(in googlesql.UseIn) (where, remedy string) {
 }
 
 // column masks one output column, leaf by leaf.
-func (w *walk) column(name string, c googlesql.Column, sources []carried) (masking.Column, error) {
-	return placed(name, c.Type, sources, func(here []carried) (masking.Rule, error) { return w.leafRule(name, here) })
+func (e *evaluation) column(name string, c googlesql.Column, sources []carried) (masking.Column, error) {
+	return placed(name, c.Type, sources, func(here []carried) (masking.Rule, error) { return e.leafRule(name, here) })
 }
 
 // placed gives the output column's shape a rule at each leaf, by what stands there.
@@ -273,7 +273,7 @@ func placed(name, typ string, sources []carried, ruleOf func(here []carried) (ma
 // leafRule is the one rule under which a leaf of an output column can be masked in flight. Without
 // sensitive sources it is clear; with one, every row must come unchanged from masked columns under
 // the same rule (A3); if not, the columns have to be masked before anything computes on them.
-func (w *walk) leafRule(name string, sources []carried) (masking.Rule, error) {
+func (e *evaluation) leafRule(name string, sources []carried) (masking.Rule, error) {
 	rule, apart := soleRule(sources)
 	if apart == nil {
 		return rule, nil
@@ -285,18 +285,18 @@ func (w *walk) leafRule(name string, sources []carried) (masking.Rule, error) {
 		var err error
 		switch {
 		case !c.direct:
-			err = w.demand(c.column, c.leaf, "the column selected as it is (its values are then masked), or the query without it",
-				"%s is used in an expression (output column %s)", w.request.short(c.column), shorten(name))
+			err = e.demand(c.column, c.leaf, "the column selected as it is (its values are then masked), or the query without it",
+				"%s is used in an expression (output column %s)", e.request.short(c.column), shorten(name))
 		default:
-			err = w.demand(c.column, c.leaf, "each of them in an output column of its own", "%s shares output column %s with other values",
-				w.request.short(c.column), shorten(name))
+			err = e.demand(c.column, c.leaf, "each of them in an output column of its own", "%s shares output column %s with other values",
+				e.request.short(c.column), shorten(name))
 		}
 		if err != nil {
 			return "", err
 		}
 	}
-	if w.collecting {
-		return masking.Clear, nil // nothing is masked by it: see walk.expected
+	if e.collecting {
+		return masking.Clear, nil // nothing is masked by it: see evaluation.expected
 	}
 	return masking.AlwaysNull, nil
 }

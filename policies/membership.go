@@ -109,21 +109,21 @@ func describeUnknown(groups []UnknownGroup) string {
 
 // possibleRules are the rules of groups that the subject may be in, without those that are its own:
 // they give nothing, and their limits hold.
-func (w *walk) possibleRules() []*rule {
-	return slices.DeleteFunc(w.set.rulesOf(w.membership.unknown()), func(r *rule) bool { return slices.Contains(w.rules, r) })
+func (e *evaluation) possibleRules() []*rule {
+	return slices.DeleteFunc(e.set.rulesOf(e.membership.unknown()), func(r *rule) bool { return slices.Contains(e.rules, r) })
 }
 
 // restricting are the rules whose limits hold for the query: those that cover a table of it, or one
 // that a table of it stands for, and those that would if the subject is in their groups.
-func (w *walk) restricting() []*rule {
-	all := slices.Clone(w.covering)
-	for _, r := range w.standingRules(slices.Concat(w.rules, w.possibleRules())) {
+func (e *evaluation) restricting() []*rule {
+	all := slices.Clone(e.covering)
+	for _, r := range e.standingRules(slices.Concat(e.rules, e.possibleRules())) {
 		if !slices.Contains(all, r) {
 			all = append(all, r)
 		}
 	}
-	for _, r := range w.possibleRules() {
-		names := slices.Concat(w.statement.Tables, w.statement.Routines)
+	for _, r := range e.possibleRules() {
+		names := slices.Concat(e.statement.Tables, e.statement.Routines)
 		covers := slices.ContainsFunc(names, func(name string) bool { return len(coveringName([]*rule{r}, name)) > 0 })
 		if (covers || len(names) == 0) && !slices.Contains(all, r) { // without a table every rule counts
 			all = append(all, r)
@@ -133,8 +133,8 @@ func (w *walk) restricting() []*rule {
 }
 
 // perhaps are the unknown groups for whose sake an approval holds that does not do so for certain.
-func (w *walk) perhaps(held, certain []*approval) []UnknownGroup {
-	return slices.DeleteFunc(slices.Clone(w.membership.Unknown), func(g UnknownGroup) bool {
+func (e *evaluation) perhaps(held, certain []*approval) []UnknownGroup {
+	return slices.DeleteFunc(slices.Clone(e.membership.Unknown), func(g UnknownGroup) bool {
 		return !slices.ContainsFunc(held, func(a *approval) bool {
 			return !slices.Contains(certain, a) && (a.when.groups || slices.Contains(a.groups, g.Name))
 		})
@@ -146,21 +146,21 @@ const maxAssignments = 1 << 5
 
 // holds says whether an approval holds the query, and whether it does so for certain. Where it
 // looks at groups and some are unknown, it holds if it does in one of the cases that there may be.
-func (w *walk) holds(a *approval, values map[string]any) (holds, certain bool, err error) {
-	certain = len(a.groups) == 0 || anyOf(a.groups, w.decision.Groups)
-	people, unknown := [][]string{w.request.Subject.Known}, []string(nil)
+func (e *evaluation) holds(a *approval, values map[string]any) (holds, certain bool, err error) {
+	certain = len(a.groups) == 0 || anyOf(a.groups, e.decision.Groups)
+	people, unknown := [][]string{e.request.Subject.Known}, []string(nil)
 	if a.when.people {
-		people = namesOf(w.request.Subject)
+		people = namesOf(e.request.Subject)
 	}
 	if a.when.groups {
-		unknown = w.membership.unknown()
+		unknown = e.membership.unknown()
 	}
 	cases := len(people) << min(len(unknown), 30)
 	if cases > maxAssignments {
 		return true, false, nil
 	}
 	for i := range cases {
-		groups := slices.Clone(w.membership.Groups)
+		groups := slices.Clone(e.membership.Groups)
 		for bit, name := range unknown {
 			if i/len(people)&(1<<bit) != 0 {
 				groups = append(groups, name)
@@ -174,6 +174,6 @@ func (w *walk) holds(a *approval, values map[string]any) (holds, certain bool, e
 		}
 		holds, certain = holds || one, certain && one
 	}
-	values["groups"], values[peopleName] = w.decision.Groups, w.request.Subject.Known
+	values["groups"], values[peopleName] = e.decision.Groups, e.request.Subject.Known
 	return holds, certain, nil
 }

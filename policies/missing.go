@@ -17,7 +17,7 @@ import (
 
 // mended refuses such a table. The agent is told that the policy is wrong, the operator what is
 // wrong with it.
-func (w *walk) mended(v *view) error {
+func (e *evaluation) mended(v *view) error {
 	i := slices.IndexFunc(v.entries, v.lacks)
 	if i < 0 {
 		return nil
@@ -25,7 +25,7 @@ func (w *walk) mended(v *view) error {
 	entry := v.entries[i]
 	return &refusal{
 		message: fmt.Sprintf("%s is not readable until its policy is mended: what the policy says of its columns does not fit them",
-			w.request.short(v.name)),
+			e.request.short(v.name)),
 		remedy: "the same query, after the gateway's operators have mended the policy, or a query of other tables",
 		rule:   entry.ref,
 		cause:  fmt.Sprintf("%s:%d: %s", entry.ref.File, entry.ref.Line, v.missing(entry)),

@@ -40,10 +40,10 @@ func ambiguous(columns []masking.Column, nameless []bool) {
 
 // metadata says whether the result is what a star makes of one view of INFORMATION_SCHEMA: each
 // output column is a whole column of it, under its own name.
-func (w *walk) metadata() bool {
-	s := w.statement
+func (e *evaluation) metadata() bool {
+	s := e.statement
 	star := slices.ContainsFunc(s.Uncertain, func(u googlesql.Uncertain) bool { return u.Why == googlesql.WhyInformationSchema && u.Row })
-	if !star || len(s.Tables) != 1 || w.request.Rewritten != nil {
+	if !star || len(s.Tables) != 1 || e.request.Rewritten != nil {
 		return false
 	}
 	seen := map[string]bool{}

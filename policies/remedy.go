@@ -12,10 +12,10 @@ type tableID = bigquery.TableID
 const remedyTables = 8
 
 // remedy says what the subject may do instead: SELECT on the patterns of its own rules.
-func (w *walk) remedy() string {
+func (e *evaluation) remedy() string {
 	var parts []string
 	seen := map[string]bool{}
-	for _, r := range w.rules {
+	for _, r := range e.rules {
 		for _, p := range r.read {
 			if seen[p.text] {
 				continue
@@ -24,25 +24,25 @@ func (w *walk) remedy() string {
 			if len(parts) == remedyTables {
 				return "SELECT on " + strings.Join(parts, ", ") + " and more"
 			}
-			parts = append(parts, w.request.short(p.text)+w.withApproval(p))
+			parts = append(parts, e.request.short(p.text)+e.withApproval(p))
 		}
 	}
 	return "SELECT on " + strings.Join(parts, ", ")
 }
 
 // withApproval says that a query on such a table, however small, would wait for a person.
-func (w *walk) withApproval(p pattern) string {
+func (e *evaluation) withApproval(p pattern) string {
 	id := tableID{Project: p.parts[0], Dataset: p.parts[1], Table: p.parts[2]}
 	high, all := false, false
-	for i := range w.set.tables {
-		if t := &w.set.tables[i]; t.highValue && t.match.touchesTable(id) {
+	for i := range e.set.tables {
+		if t := &e.set.tables[i]; t.highValue && t.match.touchesTable(id) {
 			high, all = true, all || t.match.coversTable(id)
 		}
 	}
 	held := false
-	for _, a := range w.applying() {
-		holds, _, err := w.holds(a,
-			w.approvalValues([]Table{{Name: p.text, Project: id.Project, Dataset: id.Dataset, Table: id.Table, HighValue: high}}, 0))
+	for _, a := range e.applying() {
+		holds, _, err := e.holds(a,
+			e.approvalValues([]Table{{Name: p.text, Project: id.Project, Dataset: id.Dataset, Table: id.Table, HighValue: high}}, 0))
 		held = held || err != nil || holds
 	}
 	switch {

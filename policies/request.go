@@ -105,7 +105,7 @@ func (r *Request) governed() bool {
 	}
 }
 
-// refusal is a step's answer that ends the walk.
+// refusal is a step's answer that ends the evaluation.
 type refusal struct {
 	message string
 	remedy  string
@@ -120,5 +120,5 @@ func refuse(rule RuleRef, remedy, format string, args ...any) error {
 	return &refusal{message: fmt.Sprintf(format, args...), remedy: remedy, rule: rule}
 }
 
-// errEstimate ends a walk that cannot go on without an estimate.
+// errEstimate ends an evaluation that cannot go on without an estimate.
 var errEstimate = errors.New("the policy needs an estimate of the query's size, and there is none")

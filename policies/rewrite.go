@@ -78,47 +78,47 @@ type demand struct {
 
 // demand notes a use that can be served by masking the column's table first. One that cannot be is
 // an error.
-func (w *walk) demand(column string, l leaf, remedy, format string, args ...any) error {
+func (e *evaluation) demand(column string, l leaf, remedy, format string, args ...any) error {
 	text := fmt.Sprintf(format, args...) + "; " + why(l)
 	switch {
 	case l.other == useDeny:
 		return refuse(l.ref, remedy, "%s and its rule is `deny` outside the select list", text)
-	case w.request.Rewritten != nil && !w.collecting:
+	case e.request.Rewritten != nil && !e.collecting:
 		return refuse(l.ref, remedy, "%s, and this use of it cannot be masked first", text)
 	}
-	w.demands = append(w.demands, demand{column, l, &refusal{message: text, remedy: remedy, rule: l.ref}})
+	e.demands = append(e.demands, demand{column, l, &refusal{message: text, remedy: remedy, rule: l.ref}})
 	return nil
 }
 
-// rewriting ends the walk with the tables that must be masked first: every one of which the query
-// touches a masked column, so that it computes on nothing but masked values. The refusal is the one
-// that stands if they cannot be.
-func (w *walk) rewriting() error {
-	first := w.demands[0].err
-	for _, v := range w.tables {
+// rewriting ends the evaluation with the tables that must be masked first: every one of which the
+// query touches a masked column, so that it computes on nothing but masked values. The refusal is
+// the one that stands if they cannot be.
+func (e *evaluation) rewriting() error {
+	first := e.demands[0].err
+	for _, v := range e.tables {
 		var table MaskedTable
 		var err error
 		if v.stored {
-			table, err = w.maskedTable(v)
+			table, err = e.maskedTable(v)
 		} else {
-			table = w.maskedView(v)
+			table = e.maskedView(v)
 		}
 		if err != nil {
 			return refuse(first.rule, first.remedy, "%s, and the query cannot be rewritten to compute on masked values: %v", first.message,
 				err)
 		}
 		if len(table.Columns) > 0 {
-			w.decision.Rewrite = append(w.decision.Rewrite, table)
+			e.decision.Rewrite = append(e.decision.Rewrite, table)
 		}
 	}
 	return first
 }
 
 // maskedTable is a stored table with every column of which the query touches a masked leaf.
-func (w *walk) maskedTable(v *view) (MaskedTable, error) {
+func (e *evaluation) maskedTable(v *view) (MaskedTable, error) {
 	t := MaskedTable{Table: v.name}
 	touched := map[string]bool{} // folded names of top-level columns
-	for _, column := range w.decision.Masked {
+	for _, column := range e.decision.Masked {
 		if rest, ok := strings.CutPrefix(column, v.name+"."); ok {
 			name, _, _ := strings.Cut(rest, ".")
 			touched[fold(name)] = true
@@ -133,7 +133,7 @@ func (w *walk) maskedTable(v *view) (MaskedTable, error) {
 		t.Columns = append(t.Columns, t.maskedColumn(v, f, []string{f.Name}))
 	}
 	for name := range touched {
-		return t, fmt.Errorf("%s.%s is not a column of the table's schema", w.request.short(v.name), shorten(name))
+		return t, fmt.Errorf("%s.%s is not a column of the table's schema", e.request.short(v.name), shorten(name))
 	}
 	slices.SortFunc(t.Leaves, func(a, b MaskedLeaf) int { return strings.Compare(a.Column, b.Column) })
 	return t, nil
@@ -159,13 +159,13 @@ func (t *MaskedTable) maskedColumn(v *view, f *bigquery.Field, path []string) ma
 // maskedView is a view with every column that carries masked leaves unchanged, each leaf under one
 // rule. What a view computes on a sensitive column, or decides by one, cannot be masked at its
 // reference: the proof shows that it is still there.
-func (w *walk) maskedView(v *view) MaskedTable {
+func (e *evaluation) maskedView(v *view) MaskedTable {
 	t := MaskedTable{Table: v.name}
-	s := w.request.Analysis.Views[v.name]
+	s := e.request.Analysis.Views[v.name]
 	if s == nil {
 		return t
 	}
-	columns, err := w.sources(s)
+	columns, err := e.sources(s)
 	if err != nil {
 		return t
 	}
@@ -212,34 +212,34 @@ func (r *Rewritten) applied(column string) (masking.Rule, bool) {
 // masked looks at a query whose tables were masked first. Every sensitive column that it touches
 // must have been masked by a rule that hides as much as today's, and be gone from the proof, or
 // still be there to be masked in flight. From then on the statement is the one of the proof.
-func (w *walk) masked() error {
-	r := w.request.Rewritten
+func (e *evaluation) masked() error {
+	r := e.request.Rewritten
 	if r.Proof == nil || r.Proof.Error != nil || len(r.Proof.Statements) != 1 ||
-		len(r.Proof.Statements[0].Columns) != len(w.statement.Columns) {
+		len(r.Proof.Statements[0].Columns) != len(e.statement.Columns) {
 		return errors.New("the query was rewritten to compute on masked values, and what came of it is not understood")
 	}
 	proof := &r.Proof.Statements[0]
-	w.collecting = true
-	columns, err := w.sources(w.statement)
+	e.collecting = true
+	columns, err := e.sources(e.statement)
 	if err != nil {
 		return err
 	}
-	if err := w.uses(); err != nil {
+	if err := e.uses(); err != nil {
 		return err
 	}
-	if err := w.plan(columns); err != nil {
+	if err := e.plan(columns); err != nil {
 		return err
 	}
-	w.collecting = false
-	w.ask = slices.ContainsFunc(w.demands, func(d demand) bool { return d.leaf.other == useApprove })
-	w.asked, w.demands, w.expected, w.decision.Mask.Columns = w.demands, nil, w.decision.Mask.Columns, nil
-	for _, column := range w.decision.Masked {
-		if err := w.stillMasked(proof, column); err != nil {
+	e.collecting = false
+	e.ask = slices.ContainsFunc(e.demands, func(d demand) bool { return d.leaf.other == useApprove })
+	e.asked, e.demands, e.expected, e.decision.Mask.Columns = e.demands, nil, e.decision.Mask.Columns, nil
+	for _, column := range e.decision.Masked {
+		if err := e.stillMasked(proof, column); err != nil {
 			return err
 		}
 	}
-	w.decision.MaskedFirst = maskedLeaves(r.Tables)
-	w.statement = proof
+	e.decision.MaskedFirst = maskedLeaves(r.Tables)
+	e.statement = proof
 	return nil
 }
 
@@ -275,23 +275,23 @@ func expect(columns, masked []masking.Column) []masking.Column {
 
 // stillMasked says whether a column that the query touches is hidden: masked in the text by a rule
 // that hides as much as today's, or left for the answer.
-func (w *walk) stillMasked(proof *googlesql.Statement, column string) error {
-	v, in := w.view(column)
+func (e *evaluation) stillMasked(proof *googlesql.Statement, column string) error {
+	v, in := e.view(column)
 	if v == nil {
-		return fmt.Errorf("%s is a column of a table that the query is not known to read", w.request.short(column))
+		return fmt.Errorf("%s is a column of a table that the query is not known to read", e.request.short(column))
 	}
 	l := v.at(in)[0]
-	applied, ok := w.request.Rewritten.applied(column)
+	applied, ok := e.request.Rewritten.applied(column)
 	switch {
 	case ok && applied != masking.Clear && proof.Reads(column):
 		return refuse(l.ref, "the column selected as it is, or the tables behind a view in its place",
-			"%s is still read as it is after the query was rewritten to compute on masked values; it is sensitive", w.request.short(column))
+			"%s is still read as it is after the query was rewritten to compute on masked values; it is sensitive", e.request.short(column))
 	case ok && masking.Stricter(applied, l.masked()) == applied:
 		return nil
 	case !ok && proof.Reads(column):
 		return nil // its place is in the answer; anything else that is done with it is refused
 	default:
 		return refuse(l.ref, "the same query again",
-			"the policy has changed since this query was rewritten: %s has to be masked otherwise now", w.request.short(column))
+			"the policy has changed since this query was rewritten: %s has to be masked otherwise now", e.request.short(column))
 	}
 }

@@ -12,36 +12,36 @@ import (
 // rows: BigQuery applies row access policies to the account that a query runs under, and many
 // subjects share it. Whoever asks would see the account's rows, so a table that has such policies
 // is refused unless a rule names it (A34).
-func (w *walk) rows() error {
+func (e *evaluation) rows() error {
 	var closed error
-	for _, v := range w.tables {
+	for _, v := range e.tables {
 		if !v.stored || metadata(v.id.Dataset, v.id.Table) {
 			continue
 		}
-		rule, named := w.reader(v.id)
+		rule, named := e.reader(v.id)
 		if named {
-			w.cite(rule.ref)
+			e.cite(rule.ref)
 			continue
 		}
-		for _, t := range withOrigins(w.request.Tables[v.name]) {
-			switch w.request.RowAccess[t.TableReference.String()] {
+		for _, t := range withOrigins(e.request.Tables[v.name]) {
+			switch e.request.RowAccess[t.TableReference.String()] {
 			case bigquery.RowAccessNone:
 			case bigquery.RowAccessPolicies:
 				if closed == nil {
-					closed = w.rowAccess(v, rule)
+					closed = e.rowAccess(v, rule)
 				}
 			default:
-				w.needsRowAccess, w.unasked = append(w.needsRowAccess, t), cmp.Or(w.unasked, v.name)
+				e.needsRowAccess, e.unasked = append(e.needsRowAccess, t), cmp.Or(e.unasked, v.name)
 			}
 		}
 	}
 	switch {
 	case closed != nil:
 		return closed
-	case len(w.needsRowAccess) > 0:
-		unknown := w.unasked
-		return refuse(w.decision.Rule, "the same query again", "it is not known whether %s has row access policies of BigQuery",
-			w.request.short(unknown))
+	case len(e.needsRowAccess) > 0:
+		unknown := e.unasked
+		return refuse(e.decision.Rule, "the same query again", "it is not known whether %s has row access policies of BigQuery",
+			e.request.short(unknown))
 	}
 	return nil
 }
@@ -51,10 +51,10 @@ func (w *walk) rows() error {
 // asked so far. BigQuery "hides sensitive statistics on all queries against tables with row-level
 // security", the number of bytes processed among them, and a dry run may say 0.
 // https://cloud.google.com/bigquery/docs/best-practices-row-level-security
-func (w *walk) unmeasured() []*bigquery.Table {
-	r := w.request
+func (e *evaluation) unmeasured() []*bigquery.Table {
+	r := e.request
 	var all []*bigquery.Table
-	for _, v := range w.tables {
+	for _, v := range e.tables {
 		if !v.stored || metadata(v.id.Dataset, v.id.Table) {
 			continue
 		}
@@ -82,9 +82,9 @@ func withOrigins(t *bigquery.Table) []*bigquery.Table {
 // reader is a rule that reads a table with the query's credential: one that names the table under
 // row_access_policies, if there is any. Rows are those of an account, so a rule with another
 // credential counts for nothing.
-func (w *walk) reader(id bigquery.TableID) (r *rule, named bool) {
-	for _, other := range covering(w.covering, id) {
-		if other.credential != w.decision.Credential {
+func (e *evaluation) reader(id bigquery.TableID) (r *rule, named bool) {
+	for _, other := range covering(e.covering, id) {
+		if other.credential != e.decision.Credential {
 			continue
 		}
 		if slices.ContainsFunc(other.rowAccess, func(p pattern) bool { return p.coversTable(id) }) {
@@ -98,8 +98,8 @@ func (w *walk) reader(id bigquery.TableID) (r *rule, named bool) {
 }
 
 // rowAccess refuses a table that has row access policies.
-func (w *walk) rowAccess(v *view, r *rule) error {
-	name := w.request.short(v.name)
+func (e *evaluation) rowAccess(v *view, r *rule) error {
+	name := e.request.short(v.name)
 	if strings.HasSuffix(v.id.Table, "*") {
 		return refuse(r.ref, "a query that names each table",
 			"%s takes in a table that has row access policies, and BigQuery reads no such table through a wildcard", name)

@@ -27,14 +27,14 @@ func (v *view) standsFor() []bigquery.TableID {
 // The first is the one that is documented. The others are for conditions that more names make
 // false, such as `tables.all(t, t.dataset == "finance")`: a query must not escape by the way it is
 // written.
-func (w *walk) readings() [][]Table {
+func (e *evaluation) readings() [][]Table {
 	var written, every, stored []Table
-	for _, v := range w.tables {
-		own := w.tableOf(v.id, v.highValue)
+	for _, v := range e.tables {
+		own := e.tableOf(v.id, v.highValue)
 		written, every = append(written, own), append(every, own)
 		others := v.standsFor()
 		for _, id := range others {
-			table := w.tableOf(id, false)
+			table := e.tableOf(id, false)
 			every, stored = append(every, table), append(stored, table)
 		}
 		if v.stored && len(others) == 0 {
@@ -51,16 +51,16 @@ func (w *walk) readings() [][]Table {
 }
 
 // tableOf is a table as conditions see it. It is of high value if an entry says so of its name.
-func (w *walk) tableOf(id bigquery.TableID, high bool) Table {
-	high = high || slices.ContainsFunc(w.set.tables, func(t tableRule) bool { return t.highValue && t.match.touchesTable(id) })
+func (e *evaluation) tableOf(id bigquery.TableID, high bool) Table {
+	high = high || slices.ContainsFunc(e.set.tables, func(t tableRule) bool { return t.highValue && t.match.touchesTable(id) })
 	return Table{Name: id.String(), Project: id.Project, Dataset: id.Dataset, Table: id.Table, HighValue: high}
 }
 
 // alike are the names of a column in all tables that its own stands for, itself among them:
 // other_use is compared by name.
-func (w *walk) alike(column string) []string {
+func (e *evaluation) alike(column string) []string {
 	names := []string{column}
-	if v, path := w.view(column); v != nil {
+	if v, path := e.view(column); v != nil {
 		for _, id := range v.standsFor() {
 			names = append(names, id.String()+"."+strings.Join(path, "."))
 		}
@@ -70,9 +70,9 @@ func (w *walk) alike(column string) []string {
 
 // standingRules are the rules among these that read a table which one of the query stands for: a
 // wildcard is not a way around the limits of a rule for one of its members.
-func (w *walk) standingRules(rules []*rule) []*rule {
+func (e *evaluation) standingRules(rules []*rule) []*rule {
 	var all []*rule
-	for _, v := range w.tables {
+	for _, v := range e.tables {
 		for _, id := range v.standsFor() {
 			for _, r := range covering(rules, id) {
 				if !slices.Contains(all, r) {

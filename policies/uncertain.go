@@ -15,19 +15,19 @@ import (
 // is the table's column, if it has one, and something of a query around it if not; the table as a
 // whole. Where nothing is sensitive, neither in the statement nor in what the table may be, all
 // readings are allowed.
-func (w *walk) certain() error {
-	for _, r := range w.statement.References { // whatever is said of it below
-		if v, _ := w.view(r.Table + ".*"); r.Place != nil && r.Place.SystemTime != nil && (v == nil || w.travels(v)) {
-			return w.asItWas(r.Table, v)
+func (e *evaluation) certain() error {
+	for _, r := range e.statement.References { // whatever is said of it below
+		if v, _ := e.view(r.Table + ".*"); r.Place != nil && r.Place.SystemTime != nil && (v == nil || e.travels(v)) {
+			return e.asItWas(r.Table, v)
 		}
 	}
-	for _, u := range w.statement.Uncertain {
-		v, _ := w.view(u.Table + ".*")
+	for _, u := range e.statement.Uncertain {
+		v, _ := e.view(u.Table + ".*")
 		if v == nil {
-			return refuse(w.decision.Rule, "a query that names each table", "the columns of %s are not known for certain",
-				w.request.short(u.Table))
+			return refuse(e.decision.Rule, "a query that names each table", "the columns of %s are not known for certain",
+				e.request.short(u.Table))
 		}
-		if err := w.certainTable(u, v); err != nil {
+		if err := e.certainTable(u, v); err != nil {
 			return err
 		}
 	}
@@ -36,26 +36,26 @@ func (w *walk) certain() error {
 
 // asItWas refuses to read a table with sensitive columns as it was at another time: BigQuery reads
 // it with the columns of then, and one that is clear now may have held something else.
-func (w *walk) asItWas(table string, v *view) error {
-	rule := w.decision.Rule
+func (e *evaluation) asItWas(table string, v *view) error {
+	rule := e.decision.Rule
 	if v != nil {
 		rule = v.sensitiveRef()
 	}
 	if v != nil && !v.stored {
 		return refuse(rule, "the view as it is now", "%s is a view and is read as it was at another time (FOR SYSTEM_TIME AS OF), "+
-			"when it may have been of other tables; read it as it is now", w.request.short(table))
+			"when it may have been of other tables; read it as it is now", e.request.short(table))
 	}
 	return refuse(rule, "the table as it is now",
 		"%s has sensitive columns and is read as it was at another time (FOR SYSTEM_TIME AS OF), "+
-			"when its columns may have held something else; read it as it is now", w.request.short(table))
+			"when its columns may have held something else; read it as it is now", e.request.short(table))
 }
 
-func (w *walk) certainTable(u googlesql.Uncertain, v *view) error {
-	short := w.request.short(u.Table)
-	if u.Why == googlesql.WhySystemTime && w.travels(v) {
-		return w.asItWas(u.Table, v)
+func (e *evaluation) certainTable(u googlesql.Uncertain, v *view) error {
+	short := e.request.short(u.Table)
+	if u.Why == googlesql.WhySystemTime && e.travels(v) {
+		return e.asItWas(u.Table, v)
 	}
-	if !w.decision.Mask.Sensitive && !v.mayBeSensitive(u.Why) {
+	if !e.decision.Mask.Sensitive && !v.mayBeSensitive(u.Why) {
 		return nil
 	}
 	if u.Row {
@@ -74,9 +74,9 @@ func (w *walk) certainTable(u googlesql.Uncertain, v *view) error {
 			"%s could be a column of %s or of a query around it, %s", shorten(name), short, uncertainWords[u.Why])
 	}
 	if v.mayBeSensitive(u.Why) {
-		if column := w.readsAround(v, u.Why); column != "" {
+		if column := e.readsAround(v, u.Why); column != "" {
 			return refuse(v.sensitiveRef(), "a query of other columns", "%s may hold more than the fields that are known, %s",
-				w.request.short(column), uncertainWords[u.Why])
+				e.request.short(column), uncertainWords[u.Why])
 		}
 	}
 	return nil
@@ -92,7 +92,7 @@ var uncertainWords = map[googlesql.Why]string{
 
 // travels says whether what is read as it was at another time has sensitive columns, and so may
 // have had others. What a view was of at another time, nobody knows.
-func (w *walk) travels(v *view) bool { return !v.stored || v.sensitive() }
+func (e *evaluation) travels(v *view) bool { return !v.stored || v.sensitive() }
 
 // mayBeSensitive says whether the table has sensitive columns in any form that it may have. A
 // wildcard's forms are those of its members. What a table was at another time nobody knows: any
@@ -132,7 +132,7 @@ func (v *view) mayHide(name string, why googlesql.Why) bool {
 
 // readsAround finds a column of the table that is read, in which there may be a sensitive field
 // that the schema does not have: whoever reads the STRUCT whole reads that too.
-func (w *walk) readsAround(v *view, why googlesql.Why) string {
+func (e *evaluation) readsAround(v *view, why googlesql.Why) string {
 	unknown := func(top string) bool {
 		known := map[string]bool{}
 		v.leaves(v.schema, nil, func(l leaf) bool {
@@ -151,16 +151,16 @@ func (w *walk) readsAround(v *view, why googlesql.Why) string {
 		return found
 	}
 	var all []string
-	for _, c := range w.statement.Columns {
+	for _, c := range e.statement.Columns {
 		for _, s := range c.Sources {
 			all = append(all, s.Column)
 		}
 	}
-	for _, use := range w.statement.Uses {
+	for _, use := range e.statement.Uses {
 		all = append(all, use.Column)
 	}
 	for _, column := range all {
-		if of, in := w.view(column); of == v && unknown(in[0]) {
+		if of, in := e.view(column); of == v && unknown(in[0]) {
 			return column
 		}
 	}

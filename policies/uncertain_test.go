@@ -119,7 +119,7 @@ func TestA44(t *testing.T) {
 			}
 		})
 	}
-	// A table that the walk does not know is none of which anything is certain.
+	// Nothing is certain of a table that the evaluation does not know.
 	a := selects("demo.crm.log", "a")
 	a.Statements[0].Uncertain = []googlesql.Uncertain{{Table: "demo.crm.other", Why: then}}
 	if d := mustLoad(t, ssn).decide(ask(subject("x", "g"), a, tableOf("demo.crm.log", "a"))); d.Effect != Refuse {

@@ -11,10 +11,10 @@ import (
 
 // understood comes after cover: what an analysis complains about may tell of tables that the
 // subject must not know.
-func (w *walk) understood() error {
-	a := w.request.Analysis
+func (e *evaluation) understood() error {
+	a := e.request.Analysis
 	if a.Error != nil {
-		if w.tellsOfClosedTables() {
+		if e.tellsOfClosedTables() {
 			return errClosed
 		}
 		at := ""
@@ -27,7 +27,7 @@ func (w *walk) understood() error {
 		message := strings.TrimSuffix(a.Error.Message, ".")
 		switch a.Error.Code {
 		case googlesql.ErrorSyntax:
-			return invalid(w.request.instead(a.Error), "the SQL is not valid: %s%s", message, at)
+			return invalid(e.request.instead(a.Error), "the SQL is not valid: %s%s", message, at)
 		case googlesql.ErrorUnavailable, googlesql.ErrorDeadline:
 			return refuse(RuleRef{}, "", "the SQL could not be checked: %s%s", message, at)
 		case googlesql.ErrorNotFound:
@@ -40,7 +40,7 @@ func (w *walk) understood() error {
 			return refuse(RuleRef{}, "", "the SQL was not understood: %s%s", message, at)
 		}
 	}
-	if w.statement == nil {
+	if e.statement == nil {
 		return errors.New("the SQL has no statement")
 	}
 	return nil
@@ -66,24 +66,24 @@ var notTables = []string{
 // tellsOfClosedTables says whether the analyser's complaint may be about a table that cover has not
 // looked at: one that was read although no statement is known to name it, or one that was not found
 // although every named one was.
-func (w *walk) tellsOfClosedTables() bool {
-	for _, table := range w.request.Tables {
-		if table == nil || len(covering(w.rules, table.TableReference)) == 0 {
+func (e *evaluation) tellsOfClosedTables() bool {
+	for _, table := range e.request.Tables {
+		if table == nil || len(covering(e.rules, table.TableReference)) == 0 {
 			return true
 		}
 	}
-	for name := range w.request.Analysis.Digests {
+	for name := range e.request.Analysis.Digests {
 		routine, ok := strings.CutSuffix(name, "()")
-		if id, parsed := parseTable(routine); ok && (!parsed || len(covering(w.rules, id)) == 0) {
+		if id, parsed := parseTable(routine); ok && (!parsed || len(covering(e.rules, id)) == 0) {
 			return true
 		}
 	}
-	e := w.request.Analysis.Error
-	if e.Code != googlesql.ErrorNotFound || aboutNoTable(e) {
+	wrong := e.request.Analysis.Error
+	if wrong.Code != googlesql.ErrorNotFound || aboutNoTable(wrong) {
 		return false
 	}
-	for _, st := range w.request.Analysis.Statements {
-		if slices.ContainsFunc(st.Tables, func(name string) bool { return w.request.Tables[name] == nil }) {
+	for _, st := range e.request.Analysis.Statements {
+		if slices.ContainsFunc(st.Tables, func(name string) bool { return e.request.Tables[name] == nil }) {
 			return false
 		}
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 )
 
-// sqlengine is the child of e2e/sqlengine: frames of JSON on its stdin and stdout, each with the id of
-// its request.
+// sqlengine is the child of e2e/sqlengine: frames of JSON on its stdin and stdout, each with the id
+// of its request.
 type sqlengine struct {
 	child *child
 	log   *slog.Logger
