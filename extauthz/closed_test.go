@@ -89,7 +89,7 @@ func TestAJobOfAClosedTable(t *testing.T) {
 		t.Errorf("with the table open again, BigQuery was asked about %q", w.asked)
 	}
 	var none *policies.Set
-	if _, closed := none.Closed(policies.Request{}); !closed {
+	if _, closed := none.Closed(policies.Input{}); !closed {
 		t.Error("without a policy something is open")
 	}
 }

@@ -119,7 +119,7 @@ func (s *Service) judgeAgain(ctx context.Context, a asked, record jobs.Record) (
 	if len(analysis.Statements) == 1 {
 		analysis.Statements[0].Named = record.Named
 	}
-	ask := policies.Request{
+	ask := policies.Input{
 		Subject: a.subject, Now: s.now(), Method: string(a.op.Method), Project: record.Job.ProjectID, SQL: record.Query.SQL,
 		Analysis:  &analysis,
 		Rewritten: record.Rewritten, RowAccess: record.RowAccess, // its rows are those of when it ran

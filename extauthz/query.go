@@ -48,7 +48,7 @@ func (s *Service) judge(ctx context.Context, a asked, salted string) (j judged, 
 		return j, failed // nobody can say what the SQL means: no decision
 	}
 	salt := s.salt(a, salted)
-	d, r, err := set.Decide(ctx, policies.Request{
+	d, r, err := set.Decide(ctx, policies.Input{
 		Subject: a.subject, Now: s.now(), Method: string(a.op.Method), Project: a.op.Job.ProjectID, SQL: a.op.Query.SQL,
 		Analysis: j.analysis, Tables: j.analysis.Tables, Sized: a.op.Query.DryRun, // which asks for nothing else
 	}, policies.Facts{

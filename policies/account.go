@@ -26,7 +26,7 @@ func (e *evaluation) account() error {
 	}
 	all := strings.Join(calls, "() and ") + "()"
 	where, remedy := "the query calls", "the query without "+all
-	if !slices.ContainsFunc(calls, func(name string) bool { return strings.Contains(strings.ToUpper(e.request.SQL), name) }) {
+	if !slices.ContainsFunc(calls, func(name string) bool { return strings.Contains(strings.ToUpper(e.input.SQL), name) }) {
 		where, remedy = "a view or a function behind the query calls", "a query of tables, or of views and functions that do not call "+all
 	}
 	return refuse(e.decision.Rule, remedy, "%s %s, which gives the gateway's account, under which the query runs, and not you", where, all)

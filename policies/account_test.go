@@ -36,7 +36,7 @@ func TestTheAccountIsNotShown(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			st := googlesql.Statement{Kind: "SELECT", Functions: c.calls, Columns: []googlesql.Column{{Name: "x", Type: "STRING"}}}
-			r := Request{Subject: subject("a", "ai-agents"), Now: now, Method: "jobs.query", Project: "demo", SQL: c.sql,
+			r := Input{Subject: subject("a", "ai-agents"), Now: now, Method: "jobs.query", Project: "demo", SQL: c.sql,
 				Tables: map[string]*bigquery.Table{}, RowAccess: map[string]bigquery.RowAccess{}}
 			if c.tables {
 				st.Tables = []string{"demo.crm.orders"}

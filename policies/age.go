@@ -64,8 +64,8 @@ func (e *evaluation) within(rules []*rule) error {
 		return nil
 	}
 	e.decision.MaxSession = r.session
-	if r.over(ageOf(e.request.Subject, e.request.Now)) {
-		return tooOld(r, e.request.Subject)
+	if r.over(ageOf(e.input.Subject, e.input.Now)) {
+		return tooOld(r, e.input.Subject)
 	}
 	return nil
 }

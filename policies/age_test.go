@@ -59,7 +59,7 @@ func TestAccessEndsWithTheTokensAge(t *testing.T) {
 				tables = append(tables, tableOf(name, "a"))
 			}
 			r := ask(who, &googlesql.Analysis{Statements: []googlesql.Statement{st}}, tables...)
-			check := func(r Request) {
+			check := func(r Input) {
 				t.Helper()
 				d := set.decide(r)
 				if c.rule == "" {
@@ -105,8 +105,8 @@ func TestAnUnknownAgeIsTooOld(t *testing.T) {
 	if d := set.decide(r); d.Effect != Allow {
 		t.Fatalf("%s %s", d.Effect, d.Message)
 	}
-	for name, change := range map[string]func(*Request){
-		"no iat": func(r *Request) { r.Subject.Issued = time.Time{} }, "no clock": func(r *Request) { r.Now = time.Time{} },
+	for name, change := range map[string]func(*Input){
+		"no iat": func(r *Input) { r.Subject.Issued = time.Time{} }, "no clock": func(r *Input) { r.Now = time.Time{} },
 	} {
 		without := r
 		change(&without)

@@ -74,7 +74,7 @@ func (e *evaluation) applying() []*approval {
 
 // bytes is the estimate. A query that reads no table reads nothing.
 func (e *evaluation) bytes(applying []*approval) (int64, error) {
-	estimate := e.request.Estimate
+	estimate := e.input.Estimate
 	switch {
 	case estimate != nil && estimate.Bytes < 0:
 		return 0, fmt.Errorf("the estimate of %d bytes is not one", estimate.Bytes)
@@ -94,7 +94,7 @@ func (e *evaluation) bytes(applying []*approval) (int64, error) {
 const sizeUnknown = "BigQuery does not say beforehand how much the query would read"
 
 func (e *evaluation) sizeUnknown() bool {
-	estimate := e.request.Estimate
+	estimate := e.input.Estimate
 	return estimate != nil && estimate.Unknown
 }
 
@@ -125,7 +125,7 @@ func (e *evaluation) highValue() []string {
 	var names []string
 	for _, v := range e.tables {
 		if v.highValue {
-			names = append(names, e.request.short(v.name))
+			names = append(names, e.input.short(v.name))
 		}
 	}
 	return names
@@ -166,7 +166,7 @@ func (e *evaluation) holding(applying []*approval, bytes int64) (held, certain [
 }
 
 func (e *evaluation) approvalValues(tables []Table, bytes int64) map[string]any {
-	values := subjectValues(e.request.Subject)
+	values := subjectValues(e.input.Subject)
 	maps.Copy(values, map[string]any{"tables": tables, "estimate.bytes": bytes, "kinds": []string{selectKind}, "groups": e.decision.Groups,
 		"other_use": e.otherUseNames()})
 	return values
@@ -205,7 +205,7 @@ func (e *evaluation) merge(held []*approval, bytes int64) (Approval, error) {
 		}
 	}
 	m.Needs, m.Reviewers = tidyNeeds(m.Needs)
-	if !e.request.Subject.Mapped {
+	if !e.input.Subject.Mapped {
 		m.Quorum = max(m.Quorum, 2) // nobody knows who asks, and one of the reviewers may be: a second person must look (A7, A61)
 	}
 	if m.Quorum < 1 || m.Expires < time.Second || len(m.Reviewers) == 0 {
@@ -276,7 +276,7 @@ func (e *evaluation) why(held []*approval, bytes int64) string {
 	}
 	if used := e.otherUse(); len(used) > 0 && slices.ContainsFunc(held, func(a *approval) bool { return a.when.otherUse }) {
 		for i := range used {
-			used[i] = e.request.short(used[i])
+			used[i] = e.input.short(used[i])
 		}
 		facts = append(facts, "computes on the masked "+plural("value", len(used))+" of "+strings.Join(used, ", "))
 	}

@@ -16,9 +16,9 @@ import (
 // Analyze says what SQL means: googlesql.Analyzer.Analyze.
 type Analyze func(context.Context, googlesql.Request) (*googlesql.Analysis, error)
 
-// Question is what `policy explain` and policy tests ask: what would happen if this subject ran
+// WhatIf is what `policy explain` and policy tests ask: what would happen if this subject ran
 // this SQL?
-type Question struct {
+type WhatIf struct {
 	Subject        SubjectFile
 	SQL            string
 	Project        string // of names of two parts
@@ -27,13 +27,13 @@ type Question struct {
 	Estimate       *Estimate
 }
 
-// ErrNeedsEstimate says that the policy decides by how much the query would read, and the question
+// ErrNeedsEstimate says that the policy decides by how much the query would read, and WhatIf
 // does not say.
 var ErrNeedsEstimate = errors.New("the policy decides by how much the query would read")
 
-// Ask answers a question as the gateway would. With ErrNeedsEstimate the Decision is what happens
+// Ask answers as the gateway would. With ErrNeedsEstimate the Decision is what happens
 // to a query that reads nothing.
-func (s *Set) Ask(ctx context.Context, analyze Analyze, q Question) (Decision, error) {
+func (s *Set) Ask(ctx context.Context, analyze Analyze, q WhatIf) (Decision, error) {
 	now := time.Now()
 	subject, err := q.Subject.subject(s, now)
 	if err != nil {
@@ -65,7 +65,7 @@ func (s *Set) Ask(ctx context.Context, analyze Analyze, q Question) (Decision, e
 		return Decision{}, analysis.Error
 	}
 	assumed := false
-	decision, _, err := s.Decide(ctx, Request{
+	decision, _, err := s.Decide(ctx, Input{
 		Subject: subject, Now: now, Method: string(bigquery.MethodQuery), Project: r.Project, SQL: q.SQL, Analysis: analysis,
 		Tables: analysis.Tables, Sized: q.Estimate != nil,
 	}, Facts{

@@ -33,8 +33,8 @@ func tableOf(name string, columns ...string) *bigquery.Table {
 	return t
 }
 
-func ask(who identity.Subject, a *googlesql.Analysis, tables ...*bigquery.Table) Request {
-	r := Request{Subject: who, Now: now, Method: "jobs.query", Project: "demo", Analysis: a, Tables: map[string]*bigquery.Table{},
+func ask(who identity.Subject, a *googlesql.Analysis, tables ...*bigquery.Table) Input {
+	r := Input{Subject: who, Now: now, Method: "jobs.query", Project: "demo", Analysis: a, Tables: map[string]*bigquery.Table{},
 		RowAccess: map[string]bigquery.RowAccess{}}
 	for _, t := range tables {
 		r.Tables[t.TableReference.String()] = t
@@ -52,41 +52,41 @@ rules:
 // TestZeroValuesRefuse: whatever is missing, the answer is no.
 func TestZeroValuesRefuse(t *testing.T) {
 	set, table := mustLoad(t, readAll), tableOf("demo.crm.t", "a")
-	whole := func() Request { return ask(subject("x", "g"), selects("demo.crm.t", "a"), table) }
+	whole := func() Input { return ask(subject("x", "g"), selects("demo.crm.t", "a"), table) }
 	if d := set.decide(whole()); d.Effect != Allow {
 		t.Fatalf("the whole request is not allowed: %+v", d)
 	}
 	var nobody *Set
 	cases := map[string]struct {
 		set  *Set
-		spur func(*Request)
+		spur func(*Input)
 	}{
-		"nil set":                 {nobody, func(*Request) {}},
-		"zero set":                {&Set{}, func(*Request) {}},
-		"zero request":            {set, func(r *Request) { *r = Request{} }},
-		"no subject":              {set, func(r *Request) { r.Subject = identity.Subject{} }},
-		"no issuer name":          {set, func(r *Request) { r.Subject.Name = "" }},
-		"other issuer":            {set, func(r *Request) { r.Subject.Name = "other" }},
-		"no claims":               {set, func(r *Request) { r.Subject.Claims = nil }},
-		"groups claim is text":    {set, func(r *Request) { r.Subject.Claims = map[string]any{"groups": "g"} }},
-		"token groups only":       {set, func(r *Request) { r.Subject.Claims, r.Subject.Groups = nil, []string{"g"} }},
-		"no method":               {set, func(r *Request) { r.Method = "" }},
-		"other method":            {set, func(r *Request) { r.Method = "tabledata.insertAll" }},
-		"no analysis":             {set, func(r *Request) { r.Analysis = nil }},
-		"zero analysis":           {set, func(r *Request) { r.Analysis = &googlesql.Analysis{} }},
-		"zero statement":          {set, func(r *Request) { r.Analysis = &googlesql.Analysis{Statements: make([]googlesql.Statement, 1)} }},
-		"kind in other letters":   {set, func(r *Request) { r.Analysis.Statements[0].Kind = "select" }},
-		"error beside a SELECT":   {set, func(r *Request) { r.Analysis.Error = &googlesql.Error{} }},
-		"no schemas":              {set, func(r *Request) { r.Tables = nil }},
-		"schema of another table": {set, func(r *Request) { r.Tables["demo.crm.t"] = tableOf("demo.crm.u", "a") }},
-		"schema without columns":  {set, func(r *Request) { r.Tables["demo.crm.t"] = tableOf("demo.crm.t") }},
-		"unknown type of table": {set, func(r *Request) {
+		"nil set":                 {nobody, func(*Input) {}},
+		"zero set":                {&Set{}, func(*Input) {}},
+		"zero request":            {set, func(r *Input) { *r = Input{} }},
+		"no subject":              {set, func(r *Input) { r.Subject = identity.Subject{} }},
+		"no issuer name":          {set, func(r *Input) { r.Subject.Name = "" }},
+		"other issuer":            {set, func(r *Input) { r.Subject.Name = "other" }},
+		"no claims":               {set, func(r *Input) { r.Subject.Claims = nil }},
+		"groups claim is text":    {set, func(r *Input) { r.Subject.Claims = map[string]any{"groups": "g"} }},
+		"token groups only":       {set, func(r *Input) { r.Subject.Claims, r.Subject.Groups = nil, []string{"g"} }},
+		"no method":               {set, func(r *Input) { r.Method = "" }},
+		"other method":            {set, func(r *Input) { r.Method = "tabledata.insertAll" }},
+		"no analysis":             {set, func(r *Input) { r.Analysis = nil }},
+		"zero analysis":           {set, func(r *Input) { r.Analysis = &googlesql.Analysis{} }},
+		"zero statement":          {set, func(r *Input) { r.Analysis = &googlesql.Analysis{Statements: make([]googlesql.Statement, 1)} }},
+		"kind in other letters":   {set, func(r *Input) { r.Analysis.Statements[0].Kind = "select" }},
+		"error beside a SELECT":   {set, func(r *Input) { r.Analysis.Error = &googlesql.Error{} }},
+		"no schemas":              {set, func(r *Input) { r.Tables = nil }},
+		"schema of another table": {set, func(r *Input) { r.Tables["demo.crm.t"] = tableOf("demo.crm.u", "a") }},
+		"schema without columns":  {set, func(r *Input) { r.Tables["demo.crm.t"] = tableOf("demo.crm.t") }},
+		"unknown type of table": {set, func(r *Input) {
 			r.Tables["demo.crm.t"] = &bigquery.Table{TableReference: table.TableReference, Type: "REMOTE", Schema: table.Schema}
 		}},
-		"view that was not traced": {set, func(r *Request) {
+		"view that was not traced": {set, func(r *Input) {
 			r.Tables["demo.crm.t"] = &bigquery.Table{TableReference: table.TableReference, Type: "VIEW", Schema: table.Schema}
 		}},
-		"no type of a column": {set, func(r *Request) { r.Analysis.Statements[0].Columns[0].Type = "" }},
+		"no type of a column": {set, func(r *Input) { r.Analysis.Statements[0].Columns[0].Type = "" }},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -305,7 +305,7 @@ func TestExistenceIsNotTold(t *testing.T) {
 			Message: "Unrecognized name: nix; did you mean note?"},
 	}
 	want := Explain(set.decide(exists)).String()
-	for name, r := range map[string]Request{"missing": missing, "missing column": column} {
+	for name, r := range map[string]Input{"missing": missing, "missing column": column} {
 		for _, bytes := range []int64{-1, 0, 1 << 50} {
 			t.Run(fmt.Sprint(bytes), func(t *testing.T) {
 				r.Estimate = &Estimate{Bytes: bytes}
@@ -324,7 +324,7 @@ func TestExistenceIsNotTold(t *testing.T) {
 	hidden.Analysis = &googlesql.Analysis{Statements: []googlesql.Statement{{Kind: "SELECT"}}, Error: column.Analysis.Error}
 	hiddenMissing := missing
 	hiddenMissing.Analysis = &googlesql.Analysis{Statements: hidden.Analysis.Statements, Error: missing.Analysis.Error}
-	for _, r := range []Request{hidden, hiddenMissing} {
+	for _, r := range []Input{hidden, hiddenMissing} {
 		if d := set.decide(r); d.Effect != Refuse || strings.Contains(d.Message, "note") || strings.Contains(d.Message, "reviews") {
 			t.Errorf("told of a hidden table: %s", d.Message)
 		}

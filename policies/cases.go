@@ -209,7 +209,7 @@ func (f *caseFile) complete() error {
 
 // run asks one test's question and says what differs, a line each.
 func (f *caseFile) run(ctx context.Context, set *Set, c policyCase, analyze Analyze) ([]string, error) {
-	q := Question{Subject: f.Subjects[c.Subject], SQL: c.SQL, Project: f.Project, DefaultDataset: f.DefaultDataset, Catalog: f.Catalog}
+	q := WhatIf{Subject: f.Subjects[c.Subject], SQL: c.SQL, Project: f.Project, DefaultDataset: f.DefaultDataset, Catalog: f.Catalog}
 	if c.Bytes != "" {
 		var err error
 		if q.Estimate, err = ParseEstimate(c.Bytes); err != nil {

@@ -12,8 +12,8 @@ import (
 
 // Closed says whether a request names or reads what its subject may not know to exist, and how it
 // is then refused. It looks at names alone, so that it can be asked before anything is looked up.
-func (s *Set) Closed(r Request) (Decision, bool) {
-	e := s.ask(&r, []question{(*evaluation).who, (*evaluation).place, (*evaluation).kind, (*evaluation).cover, (*evaluation).age})
+func (s *Set) Closed(r Input) (Decision, bool) {
+	e := s.askEach(&r, []question{(*evaluation).who, (*evaluation).place, (*evaluation).kind, (*evaluation).cover, (*evaluation).age})
 	if !e.refused {
 		return Decision{}, false
 	}
@@ -36,7 +36,7 @@ func (e *evaluation) cover() error {
 			seen[r] = true
 		}
 	}
-	a := e.request.Analysis
+	a := e.input.Analysis
 	for i := range a.Statements {
 		st := &a.Statements[i]
 		for _, name := range e.named(st) {
@@ -88,12 +88,12 @@ func (e *evaluation) named(st *googlesql.Statement) []string {
 	for _, name := range st.Routines {
 		names = append(names, name+"()")
 	}
-	if e.request.Analysis.Error == nil {
+	if e.input.Analysis.Error == nil {
 		return names
 	}
 	return slices.DeleteFunc(names, func(name string) bool {
 		parts := split(strings.TrimSuffix(name, "()"))
-		return len(parts) < tableParts || slices.Contains(parts, informationSchema) && e.request.Tables[name] == nil
+		return len(parts) < tableParts || slices.Contains(parts, informationSchema) && e.input.Tables[name] == nil
 	})
 }
 
@@ -102,7 +102,7 @@ func (e *evaluation) closed(names []string) error {
 	if !slices.ContainsFunc(names, func(name string) bool { return !showsTables(name) }) {
 		return refuse(RuleRef{}, e.remedy(), "%s shows which tables there are, those that you may not read too; "+
 			"a policy must name it by itself (read: %s), and none of yours does",
-			e.request.short(names[0]), shortQuoted(names[0]))
+			e.input.short(names[0]), shortQuoted(names[0]))
 	}
 	verb := "does"
 	if len(names) > 1 {
@@ -128,7 +128,7 @@ func (e *evaluation) closedBehind(names []string) error {
 func (e *evaluation) list(names []string) string {
 	short := make([]string, len(names))
 	for i, name := range names {
-		short[i] = e.request.short(name)
+		short[i] = e.input.short(name)
 	}
 	return strings.Join(short, ", ")
 }

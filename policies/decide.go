@@ -32,7 +32,7 @@ type Facts struct {
 // Decide answers a request. It refuses whatever it cannot prove to be allowed. The request comes
 // back with the facts that were asked for. An error is one of the facts'; the decision beside it is
 // the one that stood when it was asked.
-func (s *Set) Decide(ctx context.Context, r Request, facts Facts) (Decision, Request, error) {
+func (s *Set) Decide(ctx context.Context, r Input, facts Facts) (Decision, Input, error) {
 	e := s.evaluate(&r)
 	if needed := e.needsRowAccess; len(needed) > 0 && facts.RowAccess != nil {
 		known, err := facts.RowAccess(ctx, needed)
@@ -71,13 +71,13 @@ func (s *Set) Decide(ctx context.Context, r Request, facts Facts) (Decision, Req
 }
 
 // decide is Decide without facts beside the request's own.
-func (s *Set) decide(r Request) Decision { return s.evaluate(&r).decision }
+func (s *Set) decide(r Input) Decision { return s.evaluate(&r).decision }
 
 // evaluation is one request on its way through the questions.
 type evaluation struct {
-	set     *Set
-	request *Request
-	rules   []*rule // of the subject's groups
+	set   *Set
+	input *Input
+	rules []*rule // of the subject's groups
 	// membership says of which groups it is not known whether the subject is in them.
 	membership Membership
 	statement  *googlesql.Statement
@@ -101,7 +101,7 @@ type evaluation struct {
 // question is one thing that is asked of a request; its error refuses.
 type question func(*evaluation) error
 
-func (s *Set) evaluate(r *Request) *evaluation { return s.ask(r, questions) }
+func (s *Set) evaluate(r *Input) *evaluation { return s.askEach(r, questions) }
 
 // questions are asked in the order of the package's documentation.
 var questions = []question{
@@ -109,9 +109,9 @@ var questions = []question{
 	(*evaluation).schemas, (*evaluation).limits, (*evaluation).account, (*evaluation).rows, (*evaluation).masks, (*evaluation).size,
 }
 
-// ask asks the questions in turn, until one refuses.
-func (s *Set) ask(r *Request, questions []question) *evaluation {
-	e := &evaluation{set: s, request: r}
+// askEach asks the questions in turn, until one refuses.
+func (s *Set) askEach(r *Input, questions []question) *evaluation {
+	e := &evaluation{set: s, input: r}
 	var err error
 	for _, ask := range questions {
 		if err = ask(e); err != nil {
@@ -145,10 +145,10 @@ func (e *evaluation) who() error {
 	if e.set == nil {
 		return errors.New("no policy is loaded")
 	}
-	if !e.request.governed() {
-		return fmt.Errorf("the policy does not speak of %q", shorten(e.request.Method))
+	if !e.input.governed() {
+		return fmt.Errorf("the policy does not speak of %q", shorten(e.input.Method))
 	}
-	subject := e.request.Subject
+	subject := e.input.Subject
 	e.membership = e.set.Membership(subject)
 	e.decision.Groups, e.decision.Unknown = e.membership.Groups, e.membership.Unknown
 	e.rules = e.set.rulesOf(e.decision.Groups)
@@ -173,7 +173,7 @@ func quoteName(name string) string {
 
 // kind: exactly one statement, and that a SELECT.
 func (e *evaluation) kind() error {
-	a := e.request.Analysis
+	a := e.input.Analysis
 	if a == nil {
 		return errors.New("the SQL was not analysed")
 	}
@@ -206,7 +206,7 @@ func (e *evaluation) kind() error {
 func (e *evaluation) targets(targets []string) (on string, ref RuleRef) {
 	ref = e.rules[0].ref
 	for _, target := range targets {
-		on += ", " + e.request.short(target)
+		on += ", " + e.input.short(target)
 		if id, ok := parseTable(target); ok {
 			if covering := covering(e.rules, id); len(covering) > 0 {
 				ref = covering[0].ref
@@ -227,29 +227,29 @@ func (e *evaluation) forbidden(ref RuleRef, format string, args ...any) error {
 // schemas: nothing is said of a table whose columns are not known.
 func (e *evaluation) schemas() error {
 	for _, name := range e.statement.Tables {
-		table := e.request.Tables[name]
+		table := e.input.Tables[name]
 		if table == nil || table.TableReference.String() != name || len(table.Schema.Fields) == 0 {
-			return fmt.Errorf("the columns of %s are not known", e.request.short(name))
+			return fmt.Errorf("the columns of %s are not known", e.input.short(name))
 		}
 		switch table.Type {
 		case "TABLE", "SNAPSHOT", "CLONE", "VIEW", "MATERIALIZED_VIEW", "":
 		case informationSchema:
 			if !metadata(table.TableReference.Dataset, table.TableReference.Table) {
-				return fmt.Errorf("%s is of type %s, which no policy can allow yet", e.request.short(name), shorten(table.Type))
+				return fmt.Errorf("%s is of type %s, which no policy can allow yet", e.input.short(name), shorten(table.Type))
 			}
 		default:
-			return fmt.Errorf("%s is of type %s, which no policy can allow yet", e.request.short(name), shorten(table.Type))
+			return fmt.Errorf("%s is of type %s, which no policy can allow yet", e.input.short(name), shorten(table.Type))
 		}
 		v := e.set.view(table, covering(e.covering, table.TableReference))
 		if err := e.set.there(v); err != nil {
 			return refuse(RuleRef{}, "the same query, after an operator has named the table by itself under `tables`, with what holds "+
-				"for its columns", "%s: %v", e.request.short(name), err)
+				"for its columns", "%s: %v", e.input.short(name), err)
 		}
 		if !v.stored && v.sensitive() {
 			// Lineage leads through a view to its tables, so a mask on the view's own columns would
 			// not be applied.
 			return refuse(v.sensitiveRef(), "a query of the tables behind it",
-				"%s is a view, and the policy speaks of its own columns: mark those of its tables", e.request.short(name))
+				"%s is a view, and the policy speaks of its own columns: mark those of its tables", e.input.short(name))
 		}
 		if err := e.mended(v); err != nil {
 			return err
@@ -284,7 +284,7 @@ func (e *evaluation) limits() error {
 		d.MaxResultBytes = Least(d.MaxResultBytes, r.maxResultBytes)
 	}
 	for _, r := range e.covering {
-		if fixed := e.request.Credential; (fixed == "" || fixed == r.credential) &&
+		if fixed := e.input.Credential; (fixed == "" || fixed == r.credential) &&
 			e.reads(func(other *rule) bool { return other.credential == r.credential }) {
 			runs, err := e.run(r.credential)
 			if err != nil {
@@ -295,7 +295,7 @@ func (e *evaluation) limits() error {
 			break
 		}
 	}
-	if d.Credential == "" && e.request.Credential != "" {
+	if d.Credential == "" && e.input.Credential != "" {
 		return refuse(e.covering[0].ref, "the same query again",
 			"no rule reads these tables any more with the credential that the query ran under")
 	}

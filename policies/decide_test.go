@@ -96,7 +96,7 @@ func section(a *txtar.Archive, name string) string {
 	return ""
 }
 
-func readCase(t testing.TB, a *txtar.Archive) (*Set, Request) {
+func readCase(t testing.TB, a *txtar.Archive) (*Set, Input) {
 	t.Helper()
 	set := demoSet(t)
 	if policy := section(a, "policy.yaml"); policy != "" {
@@ -112,7 +112,7 @@ func readCase(t testing.TB, a *txtar.Archive) (*Set, Request) {
 	mustJSON(t, section(a, "analysis.json"), &analysis)
 	sql := strings.TrimSuffix(string(a.Comment), "\n")
 	locate(sql, &analysis)
-	r := Request{
+	r := Input{
 		Subject: subject(who.Sub, who.Groups...), Now: now, Method: "jobs.query", Project: "demo", SQL: sql, Analysis: &analysis,
 		Tables:    map[string]*bigquery.Table{},
 		RowAccess: map[string]bigquery.RowAccess{},

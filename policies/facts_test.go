@@ -11,17 +11,17 @@ import (
 
 // What Decide would ask for, one fact at a time.
 
-func (s *Set) needsEstimate(r Request) bool {
+func (s *Set) needsEstimate(r Input) bool {
 	r.Estimate = nil
 	return s.evaluate(&r).needsEstimate
 }
 
-func (s *Set) needsRowAccess(r Request) []*bigquery.Table {
+func (s *Set) needsRowAccess(r Input) []*bigquery.Table {
 	r.RowAccess = nil
 	return s.evaluate(&r).needsRowAccess
 }
 
-func (s *Set) judge(r Request, rewrite func([]MaskedTable) (*Rewritten, error)) (Decision, error) {
+func (s *Set) judge(r Input, rewrite func([]MaskedTable) (*Rewritten, error)) (Decision, error) {
 	d, _, err := s.Decide(context.Background(), r, Facts{
 		Rewrite: func(_ context.Context, tables []MaskedTable) (*Rewritten, error) { return rewrite(tables) },
 	})
@@ -34,7 +34,7 @@ func TestFactsAreAskedOnce(t *testing.T) {
 	const policy = readAll + "approvals: [{name: a, when: 'estimate.bytes > 100', reviewers: [g]}]\n"
 	fault := errors.New("down")
 	for name, c := range map[string]struct {
-		request func(r *Request)
+		request func(r *Input)
 		access  bigquery.RowAccess
 		failing string // the fact that fails
 		without string // the fact that is not to be had
@@ -42,13 +42,13 @@ func TestFactsAreAskedOnce(t *testing.T) {
 		effect  Effect
 	}{
 		"allowed":              {asked: []string{"row access", "estimate"}, effect: Allow},
-		"of somebody else":     {request: func(r *Request) { r.Subject = subject("y") }, effect: Refuse},
+		"of somebody else":     {request: func(r *Input) { r.Subject = subject("y") }, effect: Refuse},
 		"row access policies":  {access: bigquery.RowAccessPolicies, asked: []string{"row access"}, effect: Refuse},
 		"row access fails":     {failing: "row access", asked: []string{"row access"}, effect: Refuse},
 		"row access not there": {without: "row access", effect: Refuse},
 		"estimate fails":       {failing: "estimate", asked: []string{"row access", "estimate"}, effect: Refuse},
 		"estimate not there":   {without: "estimate", asked: []string{"row access"}, effect: Refuse},
-		"estimate in the request": {request: func(r *Request) { r.Estimate = &Estimate{Bytes: 1} }, asked: []string{"row access"},
+		"estimate in the request": {request: func(r *Input) { r.Estimate = &Estimate{Bytes: 1} }, asked: []string{"row access"},
 			effect: Allow},
 	} {
 		t.Run(name, func(t *testing.T) {

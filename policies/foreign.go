@@ -58,9 +58,9 @@ func foreign(statements []googlesql.Statement) string {
 
 // instead is what to send in place of SQL that is not valid: known by the word at the place of the
 // complaint, or by its first one; "" where nothing is known.
-func (r *Request) instead(e *googlesql.Error) string {
+func (in *Input) instead(e *googlesql.Error) string {
 	if e.Line > 0 && e.Column > 0 {
-		lines := strings.Split(r.SQL, "\n")
+		lines := strings.Split(in.SQL, "\n")
 		if e.Line <= len(lines) {
 			if line := []rune(lines[e.Line-1]); e.Column <= len(line) {
 				if remedy := foreignWords[firstWord(string(line[e.Column-1:]))]; remedy != "" {
@@ -69,7 +69,7 @@ func (r *Request) instead(e *googlesql.Error) string {
 			}
 		}
 	}
-	return foreignWords[firstWord(r.SQL)]
+	return foreignWords[firstWord(in.SQL)]
 }
 
 // firstWord is the word that a text begins with, in upper case and behind comments, or a sign that

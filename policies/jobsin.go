@@ -62,12 +62,12 @@ func (e *evaluation) place() error {
 	if slices.ContainsFunc(e.rules, func(r *rule) bool { return e.runsHere(r) }) {
 		return nil
 	}
-	message, remedy := noJobsIn(e.set, e.rules, e.request.Project)
+	message, remedy := noJobsIn(e.set, e.rules, e.input.Project)
 	return refuse(RuleRef{}, remedy, "%s", message)
 }
 
 func (e *evaluation) runsHere(r *rule) bool {
-	return slices.Contains(e.set.projects(r), e.request.Project)
+	return slices.Contains(e.set.projects(r), e.input.Project)
 }
 
 // run: of the rules with the query's credential, every table must be covered by one that lets jobs
@@ -82,7 +82,7 @@ func (e *evaluation) run(credential string) (*rule, error) {
 				rules = append(rules, r)
 			}
 		}
-		message, remedy := noJobsIn(e.set, rules, e.request.Project)
+		message, remedy := noJobsIn(e.set, rules, e.input.Project)
 		return nil, refuse(RuleRef{}, remedy, "%s", message)
 	}
 	return e.covering[i], nil

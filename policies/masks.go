@@ -24,7 +24,7 @@ func (e *evaluation) masks() error {
 	if err := e.certain(); err != nil {
 		return err
 	}
-	if e.request.Rewritten != nil {
+	if e.input.Rewritten != nil {
 		if err := e.masked(); err != nil {
 			return err
 		}
@@ -50,7 +50,7 @@ func (e *evaluation) masks() error {
 	if len(e.demands) > 0 {
 		return e.rewriting()
 	}
-	if e.request.Rewritten != nil {
+	if e.input.Rewritten != nil {
 		e.decision.Mask.Columns = expect(e.decision.Mask.Columns, e.expected)
 	}
 	return nil
@@ -136,9 +136,9 @@ func (e *evaluation) carried(source googlesql.Source) ([]carried, error) {
 func (e *evaluation) traced(v *view, column string) error {
 	switch {
 	case v == nil:
-		return fmt.Errorf("%s is a column of a table that the query is not known to read", e.request.short(column))
+		return fmt.Errorf("%s is a column of a table that the query is not known to read", e.input.short(column))
 	case !v.stored:
-		return fmt.Errorf("%s is a view whose columns are not traced to their tables", e.request.short(v.name))
+		return fmt.Errorf("%s is a view whose columns are not traced to their tables", e.input.short(v.name))
 	default:
 		return nil
 	}
@@ -178,7 +178,7 @@ func (e *evaluation) uses() error {
 				continue
 			}
 			where, remedy := e.useWords(use.In)
-			first = e.demand(column, l, remedy, "%s is used in %s%s", e.request.short(column), where, e.request.place(use.Offset))
+			first = e.demand(column, l, remedy, "%s is used in %s%s", e.input.short(column), where, e.input.place(use.Offset))
 		}
 	}
 	return first
@@ -199,7 +199,7 @@ func (e *evaluation) useWords(in googlesql.UseIn) (where, remedy string) {
 	switch in {
 	case googlesql.UseFilter:
 		words := map[string]bool{}
-		for _, word := range filterWord.FindAllString(e.request.SQL, -1) {
+		for _, word := range filterWord.FindAllString(e.input.SQL, -1) {
 			words[strings.ToUpper(word)] = true
 		}
 		where = "a filter (WHERE, HAVING, QUALIFY, IN or EXISTS)"
@@ -286,10 +286,10 @@ func (e *evaluation) leafRule(name string, sources []carried) (masking.Rule, err
 		switch {
 		case !c.direct:
 			err = e.demand(c.column, c.leaf, "the column selected as it is (its values are then masked), or the query without it",
-				"%s is used in an expression (output column %s)", e.request.short(c.column), shorten(name))
+				"%s is used in an expression (output column %s)", e.input.short(c.column), shorten(name))
 		default:
 			err = e.demand(c.column, c.leaf, "each of them in an output column of its own", "%s shares output column %s with other values",
-				e.request.short(c.column), shorten(name))
+				e.input.short(c.column), shorten(name))
 		}
 		if err != nil {
 			return "", err

@@ -148,9 +148,9 @@ const maxAssignments = 1 << 5
 // looks at groups and some are unknown, it holds if it does in one of the cases that there may be.
 func (e *evaluation) holds(a *approval, values map[string]any) (holds, certain bool, err error) {
 	certain = len(a.groups) == 0 || anyOf(a.groups, e.decision.Groups)
-	people, unknown := [][]string{e.request.Subject.Known}, []string(nil)
+	people, unknown := [][]string{e.input.Subject.Known}, []string(nil)
 	if a.when.people {
-		people = namesOf(e.request.Subject)
+		people = namesOf(e.input.Subject)
 	}
 	if a.when.groups {
 		unknown = e.membership.unknown()
@@ -174,6 +174,6 @@ func (e *evaluation) holds(a *approval, values map[string]any) (holds, certain b
 		}
 		holds, certain = holds || one, certain && one
 	}
-	values["groups"], values[peopleName] = e.decision.Groups, e.request.Subject.Known
+	values["groups"], values[peopleName] = e.decision.Groups, e.input.Subject.Known
 	return holds, certain, nil
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // asked is a query of crm.orders by a subject with these claims, under this policy.
-func asked(t *testing.T, policy, claims string, estimate int64) (*Set, Request) {
+func asked(t *testing.T, policy, claims string, estimate int64) (*Set, Input) {
 	t.Helper()
 	archive, err := txtar.ParseFile("testdata/decide/approval-cannot-be-evaluated.txtar")
 	if err != nil {

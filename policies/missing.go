@@ -25,7 +25,7 @@ func (e *evaluation) mended(v *view) error {
 	entry := v.entries[i]
 	return &refusal{
 		message: fmt.Sprintf("%s is not readable until its policy is mended: what the policy says of its columns does not fit them",
-			e.request.short(v.name)),
+			e.input.short(v.name)),
 		remedy: "the same query, after the gateway's operators have mended the policy, or a query of other tables",
 		rule:   entry.ref,
 		cause:  fmt.Sprintf("%s:%d: %s", entry.ref.File, entry.ref.Line, v.missing(entry)),

@@ -24,7 +24,7 @@ func (e *evaluation) remedy() string {
 			if len(parts) == remedyTables {
 				return "SELECT on " + strings.Join(parts, ", ") + " and more"
 			}
-			parts = append(parts, e.request.short(p.text)+e.withApproval(p))
+			parts = append(parts, e.input.short(p.text)+e.withApproval(p))
 		}
 	}
 	return "SELECT on " + strings.Join(parts, ", ")

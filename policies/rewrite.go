@@ -83,7 +83,7 @@ func (e *evaluation) demand(column string, l leaf, remedy, format string, args .
 	switch {
 	case l.other == useDeny:
 		return refuse(l.ref, remedy, "%s and its rule is `deny` outside the select list", text)
-	case e.request.Rewritten != nil && !e.collecting:
+	case e.input.Rewritten != nil && !e.collecting:
 		return refuse(l.ref, remedy, "%s, and this use of it cannot be masked first", text)
 	}
 	e.demands = append(e.demands, demand{column, l, &refusal{message: text, remedy: remedy, rule: l.ref}})
@@ -133,7 +133,7 @@ func (e *evaluation) maskedTable(v *view) (MaskedTable, error) {
 		t.Columns = append(t.Columns, t.maskedColumn(v, f, []string{f.Name}))
 	}
 	for name := range touched {
-		return t, fmt.Errorf("%s.%s is not a column of the table's schema", e.request.short(v.name), shorten(name))
+		return t, fmt.Errorf("%s.%s is not a column of the table's schema", e.input.short(v.name), shorten(name))
 	}
 	slices.SortFunc(t.Leaves, func(a, b MaskedLeaf) int { return strings.Compare(a.Column, b.Column) })
 	return t, nil
@@ -161,7 +161,7 @@ func (t *MaskedTable) maskedColumn(v *view, f *bigquery.Field, path []string) ma
 // reference: the proof shows that it is still there.
 func (e *evaluation) maskedView(v *view) MaskedTable {
 	t := MaskedTable{Table: v.name}
-	s := e.request.Analysis.Views[v.name]
+	s := e.input.Analysis.Views[v.name]
 	if s == nil {
 		return t
 	}
@@ -213,7 +213,7 @@ func (r *Rewritten) applied(column string) (masking.Rule, bool) {
 // must have been masked by a rule that hides as much as today's, and be gone from the proof, or
 // still be there to be masked in flight. From then on the statement is the one of the proof.
 func (e *evaluation) masked() error {
-	r := e.request.Rewritten
+	r := e.input.Rewritten
 	if r.Proof == nil || r.Proof.Error != nil || len(r.Proof.Statements) != 1 ||
 		len(r.Proof.Statements[0].Columns) != len(e.statement.Columns) {
 		return errors.New("the query was rewritten to compute on masked values, and what came of it is not understood")
@@ -278,20 +278,20 @@ func expect(columns, masked []masking.Column) []masking.Column {
 func (e *evaluation) stillMasked(proof *googlesql.Statement, column string) error {
 	v, in := e.view(column)
 	if v == nil {
-		return fmt.Errorf("%s is a column of a table that the query is not known to read", e.request.short(column))
+		return fmt.Errorf("%s is a column of a table that the query is not known to read", e.input.short(column))
 	}
 	l := v.at(in)[0]
-	applied, ok := e.request.Rewritten.applied(column)
+	applied, ok := e.input.Rewritten.applied(column)
 	switch {
 	case ok && applied != masking.Clear && proof.Reads(column):
 		return refuse(l.ref, "the column selected as it is, or the tables behind a view in its place",
-			"%s is still read as it is after the query was rewritten to compute on masked values; it is sensitive", e.request.short(column))
+			"%s is still read as it is after the query was rewritten to compute on masked values; it is sensitive", e.input.short(column))
 	case ok && masking.Stricter(applied, l.masked()) == applied:
 		return nil
 	case !ok && proof.Reads(column):
 		return nil // its place is in the answer; anything else that is done with it is refused
 	default:
 		return refuse(l.ref, "the same query again",
-			"the policy has changed since this query was rewritten: %s has to be masked otherwise now", e.request.short(column))
+			"the policy has changed since this query was rewritten: %s has to be masked otherwise now", e.input.short(column))
 	}
 }

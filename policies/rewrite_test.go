@@ -28,7 +28,7 @@ approvals:
 `
 
 // using is a request of a query over crm.customers that selects id and uses a column in a filter.
-func using(t *testing.T, columns ...string) Request {
+func using(t *testing.T, columns ...string) Input {
 	t.Helper()
 	s := googlesql.Statement{
 		Kind: "SELECT", Tables: []string{"demo.crm.customers"},
@@ -39,7 +39,7 @@ func using(t *testing.T, columns ...string) Request {
 	for _, c := range columns {
 		s.Uses = append(s.Uses, googlesql.Use{Column: "demo.crm.customers." + c, In: googlesql.UseFilter, Offset: -1})
 	}
-	return Request{
+	return Input{
 		Subject: subject("agent", "g"), Now: now, Method: "jobs.query", Project: "demo", SQL: "SELECT id FROM crm.customers WHERE true",
 		Analysis:  &googlesql.Analysis{Statements: []googlesql.Statement{s}},
 		Tables:    map[string]*bigquery.Table{"demo.crm.customers": catalog(t)["demo.crm.customers"]},
@@ -48,7 +48,7 @@ func using(t *testing.T, columns ...string) Request {
 }
 
 // without is the proof of such a request in which these columns are gone.
-func without(r Request, columns ...string) *googlesql.Analysis {
+func without(r Input, columns ...string) *googlesql.Analysis {
 	s := r.Analysis.Statements[0]
 	s.Uses = nil
 	for _, u := range r.Analysis.Statements[0].Uses {

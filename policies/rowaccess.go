@@ -23,8 +23,8 @@ func (e *evaluation) rows() error {
 			e.cite(rule.ref)
 			continue
 		}
-		for _, t := range withOrigins(e.request.Tables[v.name]) {
-			switch e.request.RowAccess[t.TableReference.String()] {
+		for _, t := range withOrigins(e.input.Tables[v.name]) {
+			switch e.input.RowAccess[t.TableReference.String()] {
 			case bigquery.RowAccessNone:
 			case bigquery.RowAccessPolicies:
 				if closed == nil {
@@ -41,7 +41,7 @@ func (e *evaluation) rows() error {
 	case len(e.needsRowAccess) > 0:
 		unknown := e.unasked
 		return refuse(e.decision.Rule, "the same query again", "it is not known whether %s has row access policies of BigQuery",
-			e.request.short(unknown))
+			e.input.short(unknown))
 	}
 	return nil
 }
@@ -52,7 +52,7 @@ func (e *evaluation) rows() error {
 // security", the number of bytes processed among them, and a dry run may say 0.
 // https://cloud.google.com/bigquery/docs/best-practices-row-level-security
 func (e *evaluation) unmeasured() []*bigquery.Table {
-	r := e.request
+	r := e.input
 	var all []*bigquery.Table
 	for _, v := range e.tables {
 		if !v.stored || metadata(v.id.Dataset, v.id.Table) {
@@ -99,7 +99,7 @@ func (e *evaluation) reader(id bigquery.TableID) (r *rule, named bool) {
 
 // rowAccess refuses a table that has row access policies.
 func (e *evaluation) rowAccess(v *view, r *rule) error {
-	name := e.request.short(v.name)
+	name := e.input.short(v.name)
 	if strings.HasSuffix(v.id.Table, "*") {
 		return refuse(r.ref, "a query that names each table",
 			"%s takes in a table that has row access policies, and BigQuery reads no such table through a wildcard", name)

@@ -25,7 +25,7 @@ func (e *evaluation) certain() error {
 		v, _ := e.view(u.Table + ".*")
 		if v == nil {
 			return refuse(e.decision.Rule, "a query that names each table", "the columns of %s are not known for certain",
-				e.request.short(u.Table))
+				e.input.short(u.Table))
 		}
 		if err := e.certainTable(u, v); err != nil {
 			return err
@@ -43,15 +43,15 @@ func (e *evaluation) asItWas(table string, v *view) error {
 	}
 	if v != nil && !v.stored {
 		return refuse(rule, "the view as it is now", "%s is a view and is read as it was at another time (FOR SYSTEM_TIME AS OF), "+
-			"when it may have been of other tables; read it as it is now", e.request.short(table))
+			"when it may have been of other tables; read it as it is now", e.input.short(table))
 	}
 	return refuse(rule, "the table as it is now",
 		"%s has sensitive columns and is read as it was at another time (FOR SYSTEM_TIME AS OF), "+
-			"when its columns may have held something else; read it as it is now", e.request.short(table))
+			"when its columns may have held something else; read it as it is now", e.input.short(table))
 }
 
 func (e *evaluation) certainTable(u googlesql.Uncertain, v *view) error {
-	short := e.request.short(u.Table)
+	short := e.input.short(u.Table)
 	if u.Why == googlesql.WhySystemTime && e.travels(v) {
 		return e.asItWas(u.Table, v)
 	}
@@ -76,7 +76,7 @@ func (e *evaluation) certainTable(u googlesql.Uncertain, v *view) error {
 	if v.mayBeSensitive(u.Why) {
 		if column := e.readsAround(v, u.Why); column != "" {
 			return refuse(v.sensitiveRef(), "a query of other columns", "%s may hold more than the fields that are known, %s",
-				e.request.short(column), uncertainWords[u.Why])
+				e.input.short(column), uncertainWords[u.Why])
 		}
 	}
 	return nil

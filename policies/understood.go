@@ -12,7 +12,7 @@ import (
 // understood comes after cover: what an analysis complains about may tell of tables that the
 // subject must not know.
 func (e *evaluation) understood() error {
-	a := e.request.Analysis
+	a := e.input.Analysis
 	if a.Error != nil {
 		if e.tellsOfClosedTables() {
 			return errClosed
@@ -27,7 +27,7 @@ func (e *evaluation) understood() error {
 		message := strings.TrimSuffix(a.Error.Message, ".")
 		switch a.Error.Code {
 		case googlesql.ErrorSyntax:
-			return invalid(e.request.instead(a.Error), "the SQL is not valid: %s%s", message, at)
+			return invalid(e.input.instead(a.Error), "the SQL is not valid: %s%s", message, at)
 		case googlesql.ErrorUnavailable, googlesql.ErrorDeadline:
 			return refuse(RuleRef{}, "", "the SQL could not be checked: %s%s", message, at)
 		case googlesql.ErrorNotFound:
@@ -67,23 +67,23 @@ var notTables = []string{
 // looked at: one that was read although no statement is known to name it, or one that was not found
 // although every named one was.
 func (e *evaluation) tellsOfClosedTables() bool {
-	for _, table := range e.request.Tables {
+	for _, table := range e.input.Tables {
 		if table == nil || len(covering(e.rules, table.TableReference)) == 0 {
 			return true
 		}
 	}
-	for name := range e.request.Analysis.Digests {
+	for name := range e.input.Analysis.Digests {
 		routine, ok := strings.CutSuffix(name, "()")
 		if id, parsed := parseTable(routine); ok && (!parsed || len(covering(e.rules, id)) == 0) {
 			return true
 		}
 	}
-	wrong := e.request.Analysis.Error
+	wrong := e.input.Analysis.Error
 	if wrong.Code != googlesql.ErrorNotFound || aboutNoTable(wrong) {
 		return false
 	}
-	for _, st := range e.request.Analysis.Statements {
-		if slices.ContainsFunc(st.Tables, func(name string) bool { return e.request.Tables[name] == nil }) {
+	for _, st := range e.input.Analysis.Statements {
+		if slices.ContainsFunc(st.Tables, func(name string) bool { return e.input.Tables[name] == nil }) {
 			return false
 		}
 	}

@@ -82,7 +82,7 @@ func policyExplainCommand() *cobra.Command {
 		o              policies.Options
 		files          []string
 		subject, bytes string
-		q              policies.Question
+		q              policies.WhatIf
 		asJSON         bool
 	)
 	c := &cobra.Command{
@@ -140,7 +140,7 @@ func policyExplainCommand() *cobra.Command {
 	return c
 }
 
-func explainPolicy(c *cobra.Command, set *policies.Set, q policies.Question, asJSON bool) error {
+func explainPolicy(c *cobra.Command, set *policies.Set, q policies.WhatIf, asJSON bool) error {
 	analyzer, done, err := oneAnalyzer(c)
 	if err != nil {
 		return err

@@ -183,7 +183,7 @@ func (w *oddWorld) judge(t *testing.T, sql string, blind bool) (policies.Decisio
 	if err != nil {
 		t.Fatal(err)
 	}
-	ask := policies.Request{
+	ask := policies.Input{
 		Subject: identity.Subject{Issuer: "i", Name: "demo", Sub: "agent", Owner: "o", Mapped: true, People: []string{"p"},
 			Claims: map[string]any{}},
 		Method: "jobs.query", Project: project, SQL: sql, Analysis: analysis, Tables: analysis.Tables,

@@ -74,7 +74,7 @@ func (g *gate) judge(ctx context.Context, sql string) (outcome, error) {
 	for _, st := range analysis.Statements {
 		v.fickle = v.fickle || slices.ContainsFunc(st.Functions, func(f string) bool { return f == "RAND" || f == "GENERATE_UUID" })
 	}
-	ask := policies.Request{
+	ask := policies.Input{
 		Subject: identity.Subject{
 			Issuer: "i", Name: "demo", Sub: "agent", Owner: "o", Mapped: true, People: []string{"p"},
 			Claims: map[string]any{"groups": []any{"agents"}},

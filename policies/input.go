@@ -12,9 +12,8 @@ import (
 	"github.com/bqgate/bqgate/internal/identity"
 )
 
-// Request is what Decide is asked: one subject, one analysed text of SQL. The zero Request is
-// refused.
-type Request struct {
+// Input is what Decide is asked: one subject, one analysed text of SQL. The zero Input is refused.
+type Input struct {
 	Subject  identity.Subject
 	Now      time.Time // of the decision; without it every rule that has an end is over
 	Method   string    // "jobs.query" …: a bigquery.Method
@@ -73,9 +72,9 @@ func (e Estimate) Exceeds(seen Estimate, tables int) bool {
 }
 
 // short is a name without the request's own project.
-func (r *Request) short(name string) string {
-	if r.Project != "" {
-		if rest, ok := strings.CutPrefix(name, r.Project+"."); ok && rest != "" {
+func (in *Input) short(name string) string {
+	if in.Project != "" {
+		if rest, ok := strings.CutPrefix(name, in.Project+"."); ok && rest != "" {
 			return shorten(rest)
 		}
 	}
@@ -83,11 +82,11 @@ func (r *Request) short(name string) string {
 }
 
 // place is " (line 3, column 9)", "" where the offset is not known.
-func (r *Request) place(offset int) string {
-	if offset <= 0 || r.SQL == "" {
+func (in *Input) place(offset int) string {
+	if offset <= 0 || in.SQL == "" {
 		return "" // no use stands at the very start of a statement: 0 is an offset that was not kept
 	}
-	line, column := (googlesql.Span{Start: offset, End: offset}).LineColumn(r.SQL)
+	line, column := (googlesql.Span{Start: offset, End: offset}).LineColumn(in.SQL)
 	if line == 0 {
 		return ""
 	}
@@ -95,8 +94,8 @@ func (r *Request) place(offset int) string {
 }
 
 // governed says whether the method is one that a query's policy speaks of.
-func (r *Request) governed() bool {
-	switch bigquery.Method(r.Method) {
+func (in *Input) governed() bool {
+	switch bigquery.Method(in.Method) {
 	case bigquery.MethodQuery, bigquery.MethodInsert, bigquery.MethodGetQueryResults, bigquery.MethodGetJob, bigquery.MethodCancel,
 		bigquery.MethodListTableData, bigquery.MethodGetTable:
 		return true
