@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// smallRecord is the size up to which a Follower looks into a record: approvals and sessions are
+// smallRecord is the size up to which a Follower looks into a record: what it follows is
 // far below it, frames of answers mostly above.
 const smallRecord = 64 << 10
 
-// Follower reads what was written of approvals and sessions, by any process and however long ago,
+// Follower reads what was written of approvals, sessions and budgets, by any process and however long ago,
 // and goes on as more is written. It is how a gateway knows what Redis may have forgotten or been
 // made to forget. It checks no chain: Verify does. It is for one goroutine.
 type Follower struct {
@@ -52,7 +52,7 @@ func (f *Follower) trouble(err error) {
 	}
 }
 
-// Poll gives every Approval, Seen and Session record that was written since the last Poll to visit.
+// Poll gives every Approval, Seen, Session and Budget record that was written since the last Poll to visit.
 // What is not whole yet comes the next time. What is damaged is passed over, and told as trouble:
 // what of it mattered to others, they were told in Redis too.
 func (f *Follower) Poll(visit func(Record) error) error {
@@ -170,7 +170,7 @@ func (f *Follower) open(s *scanner, file *followed, whole frame, visit func(Reco
 		return nil
 	}
 	followed := false
-	for _, kind := range []string{`{"kind":"approval"`, `{"kind":"session"`, `{"kind":"seen"`} {
+	for _, kind := range []string{`{"kind":"approval"`, `{"kind":"session"`, `{"kind":"seen"`, `{"kind":"budget"`} {
 		followed = followed || len(text) > 4 && bytes.HasPrefix(text[4:], []byte(kind))
 	}
 	if !followed {

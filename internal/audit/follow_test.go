@@ -34,6 +34,8 @@ func TestFollow(t *testing.T) {
 				got = append(got, r.RequestID)
 			case Session:
 				got = append(got, r.ID)
+			case Budget:
+				got = append(got, r.Event)
 			default:
 				t.Errorf("visited a %T", r)
 			}
@@ -50,7 +52,8 @@ func TestFollow(t *testing.T) {
 	put(first, Decision{ID: "d-1", SQL: string(bytes.Repeat([]byte("x"), 2*smallRecord))})
 	put(first, Frame{Decision: "d-1", Bytes: bytes.Repeat([]byte("abc"), 10)})
 	put(first, Session{ID: "s-1", Event: "revoked"})
-	poll("r-1", "s-1")
+	put(first, Budget{Event: BudgetReserved, Counters: []BudgetCounter{{Slot: "s", Reserved: 1}}})
+	poll("r-1", "s-1", "reserved")
 	poll()
 	second := open(t, dir, key, Options{}) // another process
 	put(second, Approval{RequestID: "r-2"})
@@ -77,7 +80,7 @@ func TestFollow(t *testing.T) {
 	poll("r-4")
 	// From the start again: the same, in the order of the files.
 	follower = Follow(dir, key, time.Time{})
-	poll("r-1", "s-1", "r-3", "r-4", "r-2")
+	poll("r-1", "s-1", "reserved", "r-3", "r-4", "r-2")
 	follower = Follow(dir, key, time.Now().Add(time.Hour))
 	poll()
 	// Damage is told, and what stands behind it is read.
@@ -85,8 +88,8 @@ func TestFollow(t *testing.T) {
 		at   int
 		want []string
 	}{
-		"a length": {headerSize + 13, []string{"s-1", "r-3", "r-4", "r-2"}},
-		"a body":   {headerSize + frameHead + 20, []string{"s-1", "r-3", "r-4", "r-2"}},
+		"a length": {headerSize + 13, []string{"s-1", "reserved", "r-3", "r-4", "r-2"}},
+		"a body":   {headerSize + frameHead + 20, []string{"s-1", "reserved", "r-3", "r-4", "r-2"}},
 		"a header": {headerSize - 40, []string{"r-2"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -116,7 +119,7 @@ func TestFollow(t *testing.T) {
 	told := 0
 	follower = Follow(dir, key, time.Time{})
 	follower.Trouble = func(error) { told++ }
-	poll("r-1", "s-1", "r-3", "r-4", "r-2")
+	poll("r-1", "s-1", "reserved", "r-3", "r-4", "r-2")
 	poll()
 	if told != 1 {
 		t.Errorf("told %d times", told)

@@ -109,7 +109,7 @@ func (l *lister) add(at Position, record Record) error {
 		}
 	case Approval:
 		l.approvals[r.RequestID] = append(l.approvals[r.RequestID], r)
-	case Asked, Session, Seen, Unrecorded:
+	case Asked, Session, Seen, Budget, Unrecorded:
 	}
 	return nil
 }

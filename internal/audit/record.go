@@ -14,7 +14,7 @@ import (
 // request and a frame of an answer are far below it.
 const maxRecord = 32 << 20
 
-// Record is one of Asked, Decision, Frame, Outcome, Approval, Seen, Session and Unrecorded.
+// Record is one of Asked, Decision, Frame, Outcome, Approval, Seen, Session, Budget and Unrecorded.
 type Record interface {
 	kind() string
 	stamp(now time.Time) Record // with its time set, if it had none
@@ -197,6 +197,7 @@ func (Approval) kind() string   { return "approval" }
 func (Session) kind() string    { return "session" }
 func (Seen) kind() string       { return "seen" }
 func (Unrecorded) kind() string { return "unrecorded" }
+func (Budget) kind() string     { return "budget" }
 
 func at(t, now time.Time) time.Time {
 	if t.IsZero() {
@@ -213,6 +214,7 @@ func (r Approval) stamp(now time.Time) Record   { r.Time = at(r.Time, now); retu
 func (r Session) stamp(now time.Time) Record    { r.Time = at(r.Time, now); return r }
 func (r Seen) stamp(now time.Time) Record       { r.Time = at(r.Time, now); return r }
 func (r Unrecorded) stamp(now time.Time) Record { r.Time = at(r.Time, now); return r }
+func (r Budget) stamp(now time.Time) Record     { r.Time = at(r.Time, now); return r }
 
 // envelope is a record as it is sealed: the length of this JSON in four bytes, this JSON, and the
 // body of a Frame.
@@ -274,6 +276,8 @@ func decode(text []byte) (Record, error) {
 		return decodeAs[Session](e)
 	case "unrecorded":
 		return decodeAs[Unrecorded](e)
+	case "budget":
+		return decodeAs[Budget](e)
 	case "frame":
 		return decodeFrame(e, body)
 	default:

@@ -36,6 +36,7 @@ type Job struct {
 	DestinationTable    TableID // the anonymous result table; zero before there is one
 	CacheHit            bool
 	TotalBytesProcessed *int64 // nil where BigQuery does not say, as for tables with row access policies
+	TotalBytesBilled    *int64 // nil where BigQuery does not say, as while it runs
 	Accuracy            string // dry run: PRECISE, LOWER_BOUND, UPPER_BOUND, UNKNOWN or ""
 	Schema              Schema // dry run only
 	Created             int64  // milliseconds since the epoch, as the next two; 0 where unknown
@@ -96,6 +97,7 @@ type jobResource struct {
 		Query               struct {
 			StatementType       string           `json:"statementType"`
 			TotalBytesProcessed *int64Text       `json:"totalBytesProcessed"`
+			TotalBytesBilled    *int64Text       `json:"totalBytesBilled"`
 			Accuracy            string           `json:"totalBytesProcessedAccuracy"`
 			CacheHit            bool             `json:"cacheHit"`
 			ReferencedTables    []TableID        `json:"referencedTables"`
@@ -189,6 +191,10 @@ func (r jobResource) job() (Job, error) {
 		if v.Chosen {
 			j.MaterializedViews = append(j.MaterializedViews, v.Table)
 		}
+	}
+	if n := st.Query.TotalBytesBilled; n != nil {
+		v := int64(*n)
+		j.TotalBytesBilled = &v
 	}
 	for _, n := range []*int64Text{st.Query.TotalBytesProcessed, st.TotalBytesProcessed} {
 		if n != nil && j.TotalBytesProcessed == nil {

@@ -117,7 +117,7 @@ func OpenSession(ctx context.Context, j Journal, s audit.Session) (Opened, error
 // that holds one.
 func Because(w Witness) string {
 	switch w.(type) {
-	case *decided, *asked, *opened, *unrecorded, *issuerKeys, *absentTables, *stop:
+	case *decided, *asked, *opened, *unrecorded, *issuerKeys, *absentTables, *stop, *settle:
 		if why := w.because(); why != "" {
 			return why
 		}

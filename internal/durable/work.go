@@ -58,3 +58,17 @@ func (*stop) runs() {}
 // StopJob cancels a job whose answer cannot be recorded: with a dead journal there can be no record
 // of it, and what nobody may read needs not run (A31).
 func StopJob() Stop { return &stop{named{"stop a job whose answer cannot be recorded"}} }
+
+// Bills is needed to ask what a job was billed.
+type Bills interface {
+	Work
+	Facts
+}
+
+type settle struct{ named }
+
+func (*settle) facts() {}
+
+// SettleJob asks what a job of the gateway's own was billed, so that what was reserved for it and
+// not used is free again.
+func SettleJob() Bills { return &settle{named{"what a job was billed"}} }
