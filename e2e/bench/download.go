@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/bqgate/bqgate/e2e/system"
 )
 
 // A download is of whole customers, of whose columns three are masked for the analyst.
@@ -14,11 +16,11 @@ func wideQuery(rows int64) string {
 // sized is the wide query whose answer has about so many bytes.
 func (b *bench) sized(ctx context.Context, bytes int64) (*pair, error) {
 	const sample = 10_000
-	bearer, err := b.token("analyst")
+	bearer, err := b.Token("analyst")
 	if err != nil {
 		return nil, err
 	}
-	n, err := b.ask(ctx, bearer, wideQuery(sample), nil)
+	n, err := b.Ask(ctx, bearer, wideQuery(sample), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +79,7 @@ func watch(pid int) (stop func() int64) {
 	go func() {
 		var highest int64
 		for {
-			if n, err := resident(pid); err == nil && n > highest {
+			if n, err := system.Resident(pid); err == nil && n > highest {
 				highest = n
 			}
 			select {
@@ -100,11 +102,11 @@ func memory(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	before, err := resident(b.info.PIDs["bqgate"])
+	before, err := system.Resident(b.Info.PIDs["bqgate"])
 	if err != nil {
 		return err
 	}
-	stop, stopEnvoy := watch(b.info.PIDs["bqgate"]), watch(b.info.PIDs["envoy"])
+	stop, stopEnvoy := watch(b.Info.PIDs["bqgate"]), watch(b.Info.PIDs["envoy"])
 	begin := time.Now()
 	n, err := p.bqgate(ctx)
 	took, most, envoy := time.Since(begin), stop(), stopEnvoy()

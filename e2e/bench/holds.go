@@ -7,14 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/bqgate/bqgate/e2e/system"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -36,7 +34,7 @@ func holds(ctx context.Context, b *bench) error {
 	}
 	agents := make([]string, b.options.holds)
 	for i := range agents {
-		if agents[i], err = b.mint(ctx, fmt.Sprintf("agent-%d@bench.example", i)); err != nil {
+		if agents[i], err = b.Mint(ctx, fmt.Sprintf("agent-%d@bench.example", i)); err != nil {
 			return err
 		}
 	}
@@ -44,7 +42,7 @@ func holds(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	before, err := resident(b.info.PIDs["bqgate"])
+	before, err := system.Resident(b.Info.PIDs["bqgate"])
 	if err != nil {
 		return err
 	}
@@ -55,7 +53,7 @@ func holds(ctx context.Context, b *bench) error {
 		if err != nil {
 			return err
 		}
-		most, answered := watch(b.info.PIDs["bqgate"]), c.answered.Load()
+		most, answered := watch(b.Info.PIDs["bqgate"]), c.answered.Load()
 		w, err := b.window(ctx, p)
 		growth, polls = max(growth, most()-before), polls+c.answered.Load()-answered
 		if err := errors.Join(err, c.leave(ctx)); err != nil {
@@ -98,7 +96,7 @@ type window struct {
 func (b *bench) window(ctx context.Context, p *pair) (window, error) {
 	w, begin := window{cpu: map[string]time.Duration{}}, time.Now()
 	for _, name := range []string{"bqgate", "envoy"} {
-		took, err := cpuTime(b.info.PIDs[name])
+		took, err := system.CPUTime(b.Info.PIDs[name])
 		if err != nil {
 			return window{}, err
 		}
@@ -109,7 +107,7 @@ func (b *bench) window(ctx context.Context, p *pair) (window, error) {
 		return window{}, err
 	}
 	for name := range w.cpu {
-		took, err := cpuTime(b.info.PIDs[name])
+		took, err := system.CPUTime(b.Info.PIDs[name])
 		if err != nil {
 			return window{}, err
 		}
@@ -150,7 +148,7 @@ func middle(values []float64) float64 {
 
 // crowd is clients whose queries wait for a person, and who poll.
 type crowd struct {
-	system   *system
+	system   *system.System
 	answered atomic.Int64 // polls
 	broken   atomic.Pointer[error]
 	stop     context.CancelFunc
@@ -163,14 +161,14 @@ type heldJob struct{ bearer, job, location string }
 
 // crowd holds one query of each agent. Their first polls end one after the other within ten
 // seconds, as those of clients do that came at different times.
-func (s *system) crowd(ctx context.Context, agents []string) (*crowd, error) {
+func (b *bench) crowd(ctx context.Context, agents []string) (*crowd, error) {
 	waiting, stop := context.WithCancel(ctx)
-	c := &crowd{system: s, stop: stop}
+	c := &crowd{system: b.System, stop: stop}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(8)
 	for i, bearer := range agents {
 		g.Go(func() error {
-			h, err := s.hold(gctx, bearer)
+			h, err := b.hold(gctx, bearer)
 			if err != nil {
 				return err
 			}
@@ -195,9 +193,9 @@ const longPoll = 10 * time.Second
 func (c *crowd) poll(ctx context.Context, h heldJob, first time.Duration) {
 	for wait := first; ; wait = longPoll {
 		var text bytes.Buffer
-		_, err := c.system.send(ctx, http.MethodGet,
-			fmt.Sprintf("%s/bigquery/v2/projects/%s/queries/%s?location=%s&timeoutMs=%d&prettyPrint=false", c.system.info.REST,
-				c.system.info.Project, h.job, h.location,
+		_, err := c.system.Send(ctx, http.MethodGet,
+			fmt.Sprintf("%s/bigquery/v2/projects/%s/queries/%s?location=%s&timeoutMs=%d&prettyPrint=false", c.system.Info.REST,
+				c.system.Info.Project, h.job, h.location,
 				wait.Milliseconds()), h.bearer, nil, &text)
 		if ctx.Err() != nil {
 			return
@@ -224,9 +222,9 @@ func (c *crowd) leave(ctx context.Context) error {
 	g.SetLimit(8)
 	for _, h := range c.waiting {
 		g.Go(func() error {
-			_, err := c.system.send(gctx, http.MethodPost,
-				fmt.Sprintf("%s/bigquery/v2/projects/%s/jobs/%s/cancel?location=%s&prettyPrint=false", c.system.info.REST,
-					c.system.info.Project, h.job, h.location),
+			_, err := c.system.Send(gctx, http.MethodPost,
+				fmt.Sprintf("%s/bigquery/v2/projects/%s/jobs/%s/cancel?location=%s&prettyPrint=false", c.system.Info.REST,
+					c.system.Info.Project, h.job, h.location),
 				h.bearer, nil, nil)
 			return err
 		})
@@ -234,54 +232,14 @@ func (c *crowd) leave(ctx context.Context) error {
 	return g.Wait()
 }
 
-// cpuTime is what a process has taken of the CPU (proc_pid_stat(5): utime and stime, in ticks of a
-// hundredth of a second).
-func cpuTime(pid int) (time.Duration, error) {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0, err
-	}
-	return parseCPUTime(string(text))
-}
-
-func parseCPUTime(stat string) (time.Duration, error) {
-	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:]) // the name before it may hold anything
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("/proc/PID/stat: %q", stat)
-	}
-	user, err := strconv.ParseInt(fields[11], 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("/proc/PID/stat: %w", err)
-	}
-	kernel, err := strconv.ParseInt(fields[12], 10, 64)
-	return time.Duration(user+kernel) * 10 * time.Millisecond, err
-}
-
 func percent(part, whole time.Duration) string {
 	return fmt.Sprintf("%.0f %%", 100*part.Seconds()/whole.Seconds())
 }
 
-// mint asks the demo's issuer for the token of an agent.
-func (s *system) mint(ctx context.Context, subject string) (string, error) {
-	body, err := json.Marshal(map[string]any{"subject": subject, "groups": []string{"ai-agents"},
-		"claims": map[string]string{"email": subject}})
-	if err != nil {
-		return "", err
-	}
-	var text bytes.Buffer
-	if _, err := s.send(ctx, http.MethodPost, s.info.Issuer+"/mint", "", body, &text); err != nil {
-		return "", err
-	}
-	var out struct {
-		Token string `json:"token"`
-	}
-	return out.Token, json.Unmarshal(text.Bytes(), &out)
-}
-
 // hold asks for payroll, which waits for a person.
-func (s *system) hold(ctx context.Context, bearer string) (heldJob, error) {
+func (b *bench) hold(ctx context.Context, bearer string) (heldJob, error) {
 	var text bytes.Buffer
-	if _, err := s.ask(ctx, bearer, "SELECT employee FROM finance.payroll", &text); err != nil {
+	if _, err := b.Ask(ctx, bearer, "SELECT employee FROM finance.payroll", &text); err != nil {
 		return heldJob{}, err
 	}
 	var out struct {

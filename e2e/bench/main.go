@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/bqgate/bqgate/e2e/system"
 )
 
 // options are the flags. The defaults keep a run at about ten minutes on two cores.
@@ -45,9 +47,9 @@ var sections = []section{
 // bench is one run.
 type bench struct {
 	options
-	*system // nil until a section asks for it by up
-	table   table
-	out     io.Writer
+	*system.System // nil until a section asks for it by up
+	table          table
+	out            io.Writer
 }
 
 func main() {
@@ -83,8 +85,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		}
 	}
 	defer func() {
-		if b.system != nil {
-			b.system.stop()
+		if b.System != nil {
+			b.System.Stop()
 		}
 	}()
 	begin := time.Now()
@@ -106,10 +108,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 
 // up starts the system under measurement, once.
 func (b *bench) up(ctx context.Context) error {
-	if b.system != nil {
+	if b.System != nil {
 		return nil
 	}
 	var err error
-	b.system, err = startSystem(ctx, b.folder)
+	b.System, err = system.Start(ctx, b.folder)
 	return err
 }

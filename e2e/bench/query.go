@@ -22,7 +22,7 @@ type pair struct {
 }
 
 func (b *bench) pair(ctx context.Context, sql string) (*pair, error) {
-	bearer, err := b.token("analyst") // whose policy asks for no estimate
+	bearer, err := b.Token("analyst") // whose policy asks for no estimate
 	if err != nil {
 		return nil, err
 	}
@@ -30,12 +30,12 @@ func (b *bench) pair(ctx context.Context, sql string) (*pair, error) {
 	if _, err := p.bqgate(ctx); err != nil {
 		return nil, err
 	}
-	p.body, err = b.forwarded(ctx)
+	p.body, err = b.Forwarded(ctx)
 	return p, err
 }
 
 func (p *pair) bqgate(ctx context.Context) (int64, error) {
-	return p.b.ask(ctx, p.bearer, p.sql, nil)
+	return p.b.Ask(ctx, p.bearer, p.sql, nil)
 }
 
 // echo asks the echo with what bqgate forwards. Each request has an id of its own, as bqgate gives
@@ -47,7 +47,7 @@ func (p *pair) echo(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return p.b.send(ctx, http.MethodPost, p.b.echo.url+p.b.queries(), "nobody", text, nil)
+	return p.b.Send(ctx, http.MethodPost, p.b.Echo.URL+p.b.Queries(), "nobody", text, nil)
 }
 
 // turns measures both ways, one request each in turn, after some that do not count.
@@ -66,7 +66,7 @@ func (p *pair) turns(ctx context.Context, n int) (bqgate, echo []time.Duration, 
 			bqgate, echo = append(bqgate, between.Sub(begin)), append(echo, time.Since(between))
 		}
 		if i%500 == 0 {
-			if err := p.b.forget(ctx); err != nil {
+			if err := p.b.Forget(ctx); err != nil {
 				return nil, nil, err
 			}
 		}
@@ -124,7 +124,7 @@ func newSQL(ctx context.Context, b *bench) error {
 	if err := b.up(ctx); err != nil {
 		return err
 	}
-	bearer, err := b.token("analyst")
+	bearer, err := b.Token("analyst")
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func newSQL(ctx context.Context, b *bench) error {
 		return err
 	}
 	for i := range b.requests / 2 {
-		if _, err := b.ask(ctx, bearer, fmt.Sprintf("SELECT id, name, ssn FROM crm.customers WHERE id = %d LIMIT 3", i), nil); err != nil {
+		if _, err := b.Ask(ctx, bearer, fmt.Sprintf("SELECT id, name, ssn FROM crm.customers WHERE id = %d LIMIT 3", i), nil); err != nil {
 			return err
 		}
 	}

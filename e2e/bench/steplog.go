@@ -60,8 +60,8 @@ func (l logLine) step(name string) time.Duration {
 	return 0
 }
 
-func (s *system) openLog() (*stepLog, error) {
-	path := s.path("demo/bqgate.log")
+func (b *bench) openLog() (*stepLog, error) {
+	path := b.Path("demo/bqgate.log")
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err

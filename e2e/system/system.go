@@ -1,4 +1,6 @@
-package main
+// Package system runs what is measured: a demo on a real Redis, and beside it an Envoy of the same
+// configuration whose services decide nothing (echo.go).
+package system
 
 import (
 	"bytes"
@@ -20,19 +22,19 @@ import (
 	"github.com/bqgate/bqgate/e2e/fakegoogle"
 )
 
-// system is what is measured: a demo on a real Redis, and the echo beside it.
-type system struct {
+// System is what is measured: a demo on a real Redis, and the echo beside it.
+type System struct {
 	dir     string
 	keep    bool
 	end     context.CancelFunc
-	info    demoInfo
-	client  *http.Client
-	echo    *echo
+	Info    Info
+	Client  *http.Client
+	Echo    *Echo
 	stopped []func() // in reverse order
 }
 
-// demoInfo is what of demo.json is needed here.
-type demoInfo struct {
+// Info is what of demo.json is needed here.
+type Info struct {
 	REST     string         `json:"rest"`
 	Issuer   string         `json:"issuer"`
 	Project  string         `json:"project"`
@@ -43,15 +45,15 @@ type demoInfo struct {
 	} `json:"personas"`
 }
 
-// startSystem runs redis-server, the demo from build/bin and the echo. dir "" is a folder in
-// build/, which is removed by stop: figures of a journal are those of a real disk, which a
+// Start runs redis-server, the demo from build/bin and the echo. dir "" is a folder in
+// build/, which is removed by Stop: figures of a journal are those of a real disk, which a
 // temporary folder may not be on.
-func startSystem(ctx context.Context, dir string) (_ *system, err error) {
+func Start(ctx context.Context, dir string) (_ *System, err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	s := &system{dir: dir, keep: dir != "", end: cancel}
+	s := &System{dir: dir, keep: dir != "", end: cancel}
 	defer func() {
 		if err != nil {
-			s.stop()
+			s.Stop()
 		}
 	}()
 	if dir == "" {
@@ -62,7 +64,7 @@ func startSystem(ctx context.Context, dir string) (_ *system, err error) {
 	if s.dir, err = filepath.Abs(s.dir); err != nil {
 		return nil, err
 	}
-	s.client = &http.Client{Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 4096, ReadBufferSize: 256 << 10}}
+	s.Client = &http.Client{Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 4096, ReadBufferSize: 256 << 10}}
 	redis, err := s.startRedis()
 	if err != nil {
 		return nil, err
@@ -70,12 +72,12 @@ func startSystem(ctx context.Context, dir string) (_ *system, err error) {
 	if err := s.startDemo(ctx, redis); err != nil {
 		return nil, err
 	}
-	s.echo, err = startEcho(ctx, s)
+	s.Echo, err = startEcho(ctx, s)
 	return s, err
 }
 
-// stop ends all processes in reverse order of their start.
-func (s *system) stop() {
+// Stop ends all processes in reverse order of their start.
+func (s *System) Stop() {
 	for i := len(s.stopped) - 1; i >= 0; i-- {
 		s.stopped[i]()
 	}
@@ -87,7 +89,7 @@ func (s *system) stop() {
 
 // spawn runs a child from a goroutine that keeps its thread: on Linux children die with the thread
 // that made them.
-func (s *system) spawn(cmd *exec.Cmd) (exited <-chan error, err error) {
+func (s *System) spawn(cmd *exec.Cmd) (exited <-chan error, err error) {
 	started, ended := make(chan error), make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
@@ -111,13 +113,10 @@ func (s *system) spawn(cmd *exec.Cmd) (exited <-chan error, err error) {
 	return ended, nil
 }
 
-func (s *system) startRedis() (address string, err error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a port for redis-server: %w", err)
+func (s *System) startRedis() (address string, err error) {
+	if address, err = freeAddress(); err != nil {
+		return "", err
 	}
-	address = l.Addr().String()
-	l.Close()
 	_, port, _ := net.SplitHostPort(address)
 	cmd := exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--loglevel", "warning",
 		"--dir", s.dir)
@@ -133,22 +132,22 @@ func (s *system) startRedis() (address string, err error) {
 	return "", errors.New("redis-server does not listen after 5 s")
 }
 
-func (s *system) startDemo(ctx context.Context, redis string) error {
+func (s *System) startDemo(ctx context.Context, redis string) error {
 	log, err := os.Create(filepath.Join(s.dir, "demo-output.log"))
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command("build/bin/bqgate-demo", "demo", "--dir", s.path("demo"), "--redis", "redis://"+redis, "--engine", "remembering")
+	cmd := exec.Command("build/bin/bqgate-demo", "demo", "--dir", s.Path("demo"), "--redis", "redis://"+redis, "--engine", "remembering")
 	cmd.Stdout, cmd.Stderr = log, log
 	exited, err := s.spawn(cmd)
 	if err != nil {
 		return fmt.Errorf("%w (`make bench` builds it)", err)
 	}
 	for deadline := time.Now().Add(90 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		text, err := os.ReadFile(s.path("demo/demo.json"))
+		text, err := os.ReadFile(s.Path("demo/demo.json"))
 		if err == nil {
-			return json.Unmarshal(text, &s.info)
+			return json.Unmarshal(text, &s.Info)
 		}
 		select {
 		case err := <-exited:
@@ -162,16 +161,16 @@ func (s *system) startDemo(ctx context.Context, redis string) error {
 	return errors.New("the demo is not ready after 90 s")
 }
 
-func (s *system) path(name string) string { return filepath.Join(s.dir, name) }
+func (s *System) Path(name string) string { return filepath.Join(s.dir, name) }
 
-// token is a persona's bearer token.
-func (s *system) token(persona string) (string, error) {
-	text, err := os.ReadFile(s.info.Personas[persona].TokenFile)
+// Token is a persona's bearer token.
+func (s *System) Token(persona string) (string, error) {
+	text, err := os.ReadFile(s.Info.Personas[persona].TokenFile)
 	return strings.TrimSpace(string(text)), err
 }
 
-// send makes one request and reads its answer to the end, into body if that is not nil.
-func (s *system) send(ctx context.Context, method, url, bearer string, body []byte, into io.Writer) (bytesRead int64, err error) {
+// Send makes one request and reads its answer to the end, into body if that is not nil.
+func (s *System) Send(ctx context.Context, method, url, bearer string, body []byte, into io.Writer) (bytesRead int64, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return 0, err
@@ -180,7 +179,7 @@ func (s *system) send(ctx context.Context, method, url, bearer string, body []by
 		req.Header.Set("content-type", "application/json")
 	}
 	req.Header.Set("authorization", "Bearer "+bearer)
-	resp, err := s.client.Do(req)
+	resp, err := s.Client.Do(req)
 	if err != nil {
 		return 0, err
 	}
@@ -195,25 +194,25 @@ func (s *system) send(ctx context.Context, method, url, bearer string, body []by
 	return io.Copy(into, resp.Body)
 }
 
-// queries is the path of jobs.query.
-func (s *system) queries() string {
-	return "/bigquery/v2/projects/" + s.info.Project + "/queries?prettyPrint=false"
+// Queries is the path of jobs.query.
+func (s *System) Queries() string {
+	return "/bigquery/v2/projects/" + s.Info.Project + "/queries?prettyPrint=false"
 }
 
-// ask is jobs.query through bqgate.
-func (s *system) ask(ctx context.Context, bearer, sql string, into io.Writer) (int64, error) {
+// Ask is jobs.query through bqgate.
+func (s *System) Ask(ctx context.Context, bearer, sql string, into io.Writer) (int64, error) {
 	body, err := json.Marshal(map[string]any{"query": sql, "useLegacySql": false})
 	if err != nil {
 		return 0, err
 	}
-	return s.send(ctx, http.MethodPost, s.info.REST+s.queries(), bearer, body, into)
+	return s.Send(ctx, http.MethodPost, s.Info.REST+s.Queries(), bearer, body, into)
 }
 
-// forwarded is the body that bqgate sent upstream for the last query: what the echo is asked with,
+// Forwarded is the body that bqgate sent upstream for the last query: what the echo is asked with,
 // so that the upstream has the same to do.
-func (s *system) forwarded(ctx context.Context) (map[string]any, error) {
+func (s *System) Forwarded(ctx context.Context) (map[string]any, error) {
 	var text bytes.Buffer
-	if _, err := s.send(ctx, http.MethodGet, s.info.Fake+"/_fake/requests?service=bigquery", "", nil, &text); err != nil {
+	if _, err := s.Send(ctx, http.MethodGet, s.Info.Fake+"/_fake/requests?service=bigquery", "", nil, &text); err != nil {
 		return nil, err
 	}
 	var list struct {
@@ -231,21 +230,21 @@ func (s *system) forwarded(ctx context.Context) (map[string]any, error) {
 	return nil, errors.New("no query arrived upstream")
 }
 
-// forget empties the stand-in's recorder.
-func (s *system) forget(ctx context.Context) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, s.info.Fake+"/_fake/requests", nil)
+// Forget empties the stand-in's recorder.
+func (s *System) Forget(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, s.Info.Fake+"/_fake/requests", nil)
 	if err != nil {
 		return err
 	}
-	resp, err := s.client.Do(req)
+	resp, err := s.Client.Do(req)
 	if err != nil {
 		return err
 	}
 	return resp.Body.Close()
 }
 
-// resident is the resident memory of a process, in bytes.
-func resident(pid int) (int64, error) {
+// Resident is the resident memory of a process, in bytes.
+func Resident(pid int) (int64, error) {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
 	if err != nil {
 		return 0, err
@@ -256,4 +255,44 @@ func resident(pid int) (int64, error) {
 	}
 	pages, err := strconv.ParseInt(fields[1], 10, 64)
 	return pages * int64(os.Getpagesize()), err
+}
+
+// CPUTime is what a process has taken of the CPU (proc_pid_stat(5): utime and stime, in ticks of a
+// hundredth of a second).
+func CPUTime(pid int) (time.Duration, error) {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0, err
+	}
+	return parseCPUTime(string(text))
+}
+
+func parseCPUTime(stat string) (time.Duration, error) {
+	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:]) // the name before it may hold anything
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("/proc/PID/stat: %q", stat)
+	}
+	user, err := strconv.ParseInt(fields[11], 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("/proc/PID/stat: %w", err)
+	}
+	kernel, err := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+kernel) * 10 * time.Millisecond, err
+}
+
+// Mint asks the demo's issuer for the token of an agent.
+func (s *System) Mint(ctx context.Context, subject string) (string, error) {
+	body, err := json.Marshal(map[string]any{"subject": subject, "groups": []string{"ai-agents"},
+		"claims": map[string]string{"email": subject}})
+	if err != nil {
+		return "", err
+	}
+	var text bytes.Buffer
+	if _, err := s.Send(ctx, http.MethodPost, s.Info.Issuer+"/mint", "", body, &text); err != nil {
+		return "", err
+	}
+	var out struct {
+		Token string `json:"token"`
+	}
+	return out.Token, json.Unmarshal(text.Bytes(), &out)
 }

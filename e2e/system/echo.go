@@ -1,4 +1,4 @@
-package main
+package system
 
 import (
 	"context"
@@ -6,29 +6,41 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	procv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/bqgate/bqgate/envoy"
 	"github.com/bqgate/bqgate/internal/audit"
+	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/config"
 	"github.com/bqgate/bqgate/internal/credentials"
 	recorded "github.com/bqgate/bqgate/internal/durable"
 )
 
-// echo is an Envoy of the same configuration as the demo's, with services that decide nothing and
+// Echo is an Envoy of the same configuration as the demo's, with services that decide nothing and
 // change nothing.
-type echo struct{ url string }
+//
+// A request with the header RefuseHeader is refused from memory by ext_authz.
+type Echo struct {
+	URL   string // of the REST listener
+	Token string // of the token endpoint
+}
 
-func startEcho(ctx context.Context, s *system) (*echo, error) {
-	c, err := config.Load(s.path("demo/bqgate.yaml"))
+// RefuseHeader makes the echo's ext_authz refuse.
+const RefuseHeader = "x-echo-refuse"
+
+func startEcho(ctx context.Context, s *System) (*Echo, error) {
+	c, err := config.Load(s.Path("demo/bqgate.yaml"))
 	if err != nil {
 		return nil, err
 	}
@@ -41,21 +53,24 @@ func startEcho(ctx context.Context, s *system) (*echo, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeAddress()
 	if err != nil {
-		return nil, fmt.Errorf("find a port for the echo: %w", err)
+		return nil, err
 	}
-	address := l.Addr().String()
-	l.Close()
+	token, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
 	e := c.EnvoyConfig()
-	e.REST, e.GRPC, e.Token = []envoy.Listener{{Address: address}}, nil, nil
-	e.ExtAuthz, e.ExtProc = envoy.Service{Socket: s.path("authz.sock")}, envoy.Service{Socket: s.path("proc.sock")}
-	e.Admin, e.AccessLog = s.path("admin.sock"), s.path("access.log")
+	e.REST, e.GRPC, e.Token = []envoy.Listener{{Address: address}}, nil, []envoy.Listener{{Address: token}}
+	e.ExtAuthz, e.ExtProc = envoy.Service{Socket: s.Path("authz.sock")}, envoy.Service{Socket: s.Path("proc.sock")}
+	e.TokenEndpoint = envoy.Service{Socket: s.Path("token.sock")}
+	e.Admin, e.AccessLog = s.Path("admin.sock"), s.Path("access.log")
 	text, err := envoy.Render(e)
 	if err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(s.path("envoy.yaml"), text, 0o600); err != nil {
+	if err := os.WriteFile(s.Path("envoy.yaml"), text, 0o600); err != nil {
 		return nil, err
 	}
 	for path, register := range map[string]func(*grpc.Server){
@@ -76,22 +91,46 @@ func startEcho(ctx context.Context, s *system) (*echo, error) {
 		go g.Serve(l)
 		s.stopped = append(s.stopped, g.Stop)
 	}
+	tokens, err := net.Listen("unix", e.TokenEndpoint.Socket)
+	if err != nil {
+		return nil, fmt.Errorf("listen for the echo: %w", err)
+	}
+	endpoint := &http.Server{Handler: http.HandlerFunc(echoToken), ReadHeaderTimeout: 5 * time.Second}
+	go endpoint.Serve(tokens)
+	s.stopped = append(s.stopped, func() { endpoint.Close() })
 	binary, err := envoy.Find(ctx, "build/bin")
 	if err != nil {
 		return nil, err
 	}
-	log, err := os.Create(s.path("envoy.log"))
+	log, err := os.Create(s.Path("envoy.log"))
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
 	if _, err := s.spawn(envoy.Command(context.WithoutCancel(ctx),
-		envoy.Process{Binary: binary, Bootstrap: s.path("envoy.yaml"), Stdout: log, Stderr: log})); err != nil {
+		envoy.Process{Binary: binary, Bootstrap: s.Path("envoy.yaml"), Stdout: log, Stderr: log})); err != nil {
 		return nil, err
 	}
 	wait, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	return &echo{"http://" + address}, envoy.Ready(wait, e.Admin)
+	return &Echo{"http://" + address, "http://" + token + "/v1/token"}, envoy.Ready(wait, e.Admin)
+}
+
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("find a free port: %w", err)
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+// echoToken is a token endpoint that looks at nothing.
+func echoToken(w http.ResponseWriter, r *http.Request) {
+	io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, 1<<20))
+	w.Header().Set("content-type", "application/json")
+	io.WriteString(w, `{"access_token":"echo","issued_token_type":"urn:ietf:params:oauth:token-type:access_token",`+
+		`"token_type":"Bearer","expires_in":600}`)
 }
 
 // noJournal takes every record and keeps none: the echo is measured without a journal.
@@ -109,7 +148,12 @@ type echoAuthz struct {
 	decided recorded.Decided
 }
 
-func (e echoAuthz) Check(ctx context.Context, _ *authv3.CheckRequest) (*authv3.CheckResponse, error) {
+func (e echoAuthz) Check(ctx context.Context, in *authv3.CheckRequest) (*authv3.CheckResponse, error) {
+	for _, h := range in.GetAttributes().GetRequest().GetHttp().GetHeaderMap().GetHeaders() {
+		if h.GetKey() == RefuseHeader {
+			return refused, nil
+		}
+	}
 	token, err := e.broker.Mint(ctx, e.decided, "default", "bench") // cached
 	if err != nil {
 		return nil, err
@@ -121,6 +165,15 @@ func (e echoAuthz) Check(ctx context.Context, _ *authv3.CheckRequest) (*authv3.C
 				AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
 			}},
 		}}}, nil
+}
+
+var refused = &authv3.CheckResponse{
+	Status: &status.Status{Code: int32(codes.PermissionDenied)},
+	HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{
+		Status:  &typev3.HttpStatus{Code: typev3.StatusCode_Forbidden},
+		Headers: []*corev3.HeaderValueOption{{Header: &corev3.HeaderValue{Key: "content-type", Value: "application/json"}}},
+		Body:    string(bigquery.ErrorBody(http.StatusForbidden, "accessDenied", "refused from memory")),
+	}},
 }
 
 // echoProc sends back what comes.
