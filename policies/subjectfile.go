@@ -99,7 +99,7 @@ func (f SubjectFile) subject(s *Set, now time.Time) (identity.Subject, error) {
 		}
 	}
 	return identity.Subject{
-		Issuer: issuer, Name: issuer, Sub: sub, Owner: issuer + "/" + sub, Grant: issuer + "/" + sub,
+		Issuer: issuer, Name: issuer, Sub: sub, Owner: issuer + "/" + sub, Grant: issuer + "/" + sub, Budget: issuer + "/" + sub,
 		People: people, Mapped: len(known) > 0, Known: known, Workload: f.Workload, Groups: f.Groups, Claims: claims, Issued: issued,
 	}, nil
 }

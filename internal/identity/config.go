@@ -76,6 +76,11 @@ type Issuer struct {
 	// apart by `sub`.
 	Owner []string `yaml:"owner,omitempty"`
 	Grant []string `yaml:"grant,omitempty"`
+	// Budget names the claims by which callers are counted together where their number, rate or cost
+	// is limited. No claim of a run, an attempt or a ref belongs here: each would have limits of its
+	// own. Default: `repository_id` for GitHub Actions, `project_id` for GitLab, the person or `sub`
+	// for people. Other workloads share one budget, as do tokens that lack a claim named here.
+	Budget []string `yaml:"budget,omitempty"`
 
 	// People names the claims that name the humans behind a token, one entry a human. Default:
 	// `actor` for GitHub Actions, `user_email|user_login` for GitLab, and
@@ -100,6 +105,11 @@ type Issuer struct {
 
 // asymmetric are the algorithms that may be configured: all that go-oidc verifies.
 var asymmetric = []string{"RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA"}
+
+// ofOneRun are claims that whoever starts a run chooses anew with each.
+var ofOneRun = []string{
+	"run_id", "run_number", "run_attempt", "pipeline_id", "job_id", "ref", "ref_path", "head_ref", "sha", "jti", "iat", "exp",
+}
 
 var (
 	issuerName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
@@ -190,7 +200,7 @@ func (i Issuer) problems() []error {
 	for _, list := range []struct {
 		key     string
 		entries []string
-	}{{"owner", i.Owner}, {"grant", i.Grant}, {"people", i.People}} {
+	}{{"owner", i.Owner}, {"grant", i.Grant}, {"budget", i.Budget}, {"people", i.People}} {
 		for _, entry := range list.entries {
 			if !claimNames.MatchString(entry) {
 				add(`%s: %q is not a claim name, nor several separated by "|"`, list.key, entry)
@@ -199,6 +209,13 @@ func (i Issuer) problems() []error {
 	}
 	if i.Workload && (len(i.Owner) == 0) != (len(i.Grant) == 0) {
 		add("owner and grant must be configured together")
+	}
+	for _, entry := range i.Budget {
+		for name := range strings.SplitSeq(entry, "|") {
+			if slices.Contains(ofOneRun, name) {
+				add("budget: %s changes with each run, which would give each run limits of its own; name the repository or project", name)
+			}
+		}
 	}
 	for _, script := range i.NameScripts {
 		if _, ok := unicode.Scripts[script]; !ok || script == "Common" || script == "Inherited" {

@@ -7,11 +7,13 @@ import (
 	"strings"
 )
 
-// kind is which family of claims a token carries. It gives the defaults of Owner, Grant and People.
+// kind is which family of claims a token carries. It gives the defaults of Owner, Grant, Budget and
+// People.
 type kind struct {
 	marks  []string // a token with all these claims is of this kind, and a workload's
 	owner  []string
 	grant  []string
+	budget []string
 	people []string
 }
 
@@ -20,12 +22,14 @@ var kinds = []kind{
 		marks:  []string{"repository_id", "run_id"},
 		owner:  []string{"repository_id", "run_id", "run_attempt"},
 		grant:  []string{"repository_id", "workflow_ref", "environment|ref"},
+		budget: []string{"repository_id|repository"},
 		people: []string{"actor"},
 	},
 	{ // https://docs.gitlab.com/ci/secrets/id_token_authentication/
 		marks:  []string{"project_id", "pipeline_id"},
 		owner:  []string{"project_id", "pipeline_id"},
 		grant:  []string{"project_id", "ci_config_ref_uri", "environment|ref_path|ref"},
+		budget: []string{"project_id"},
 		people: []string{"user_email|user_login"},
 	},
 }
@@ -83,9 +87,27 @@ func (i *issuer) subject(token *token) (Subject, *Error) {
 	claims, _ := plain(token.claims).(map[string]any)
 	return Subject{
 		Issuer: i.URL, Name: i.Name, Sub: sub,
-		Owner: ownerKey, Grant: grantKey, People: humans.people, Mapped: humans.mapped, Known: humans.known, Person: humans.person,
+		Owner: ownerKey, Grant: grantKey, Budget: i.budget(token, orDefault(i.Budget, kind.budget), workload, humans.person), People: humans.people, Mapped: humans.mapped, Known: humans.known, Person: humans.person,
 		Workload: workload, Groups: texts(token.claims["groups"]), Claims: claims, Issued: issued.UTC(), Expiry: expiry.UTC(),
 	}, nil
+}
+
+// budget is the key of whoever is counted together. What has a run, an attempt or a ref in it is
+// none, or each re-run would have a budget of its own (A52): so a `sub`, which may hold a ref, tells
+// people apart and no workloads. All workloads of which the claims say nothing share one budget, as
+// do all tokens that lack a configured claim.
+func (i *issuer) budget(token *token, entries []string, workload bool, person string) string {
+	switch {
+	case len(entries) > 0:
+		if key, missing := i.key(token, entries); missing == "" {
+			return key
+		}
+	case !workload && person != "":
+		return i.URL + "#person=" + url.QueryEscape(withoutTag(person))
+	case !workload:
+		return i.URL + "#sub=" + url.QueryEscape(token.text("sub"))
+	}
+	return i.URL + "#"
 }
 
 func missingClaim(name, key, claim string) *Error {

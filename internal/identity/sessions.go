@@ -24,7 +24,7 @@ const (
 	sessionKey = "bqgate:session:"
 	// sessionPurpose has another number when a Subject means something else: a session of before
 	// says who is known by the rules of then.
-	sessionPurpose = "redis/session/v3/"
+	sessionPurpose = "redis/session/v4/"
 )
 
 // ErrUnknownSession is returned for a session that is not there or was not written by this gateway.

@@ -10,15 +10,18 @@ import (
 // counts.
 const ClockSkew = time.Minute
 
-// Subject is who asks: the verified claims of one OIDC token, reduced to the three keys that
-// decisions hang on. The zero Subject belongs to no group and is refused by every policy.
+// Subject is who asks: the verified claims of one OIDC token, reduced to the keys that decisions and
+// limits hang on. The zero Subject belongs to no group and is refused by every policy.
 type Subject struct {
 	Issuer string // issuer URL, the token's `iss`
 	Name   string // the issuer's name in the configuration ("github"), as policies spell it
 	Sub    string // the token's `sub`
 
-	Owner  string   // who may read a job: issuer, subject and run
-	Grant  string   // who may use an approval: issuer, repository id, workflow, ref or environment; the subject for a person
+	Owner string // who may read a job: issuer, subject and run
+	Grant string // who may use an approval: issuer, repository id, workflow, ref or environment; the subject for a person
+	// Budget is whose caps and budgets a request counts against: issuer and repository, issuer and
+	// person. No run, attempt, ref or session is in it (A52).
+	Budget string
 	People []string // the humans behind the token in every spelling, lower case, sorted; none of them may decide on its requests
 	// true when the people are known by names that others use; who is unmapped decides on nothing,
 	// and its requests need two reviewers
