@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/limits"
 )
 
 // everRead is a catalog in whose memory every table is.
@@ -16,7 +17,7 @@ func (everRead) Knows(bigquery.TableID) bool { return true }
 // others have read it or nobody could (A62): with an empty budget both are told of the budget.
 func TestWhatIsKnownIsFreeToItsReadersAlone(t *testing.T) {
 	w := newListedWorld(t, "p.crm.*")
-	w.s.Catalog, w.s.Asks = forAll(everRead{w}), Rate{AtOnce: 1, PerSecond: 0.01}
+	w.s.Catalog, w.s.Limits = forAll(everRead{w}), limits.New(limits.Config{"lookups": {Burst: 1, PerSecond: 0.01}})
 	for i := range 5 {
 		if o := w.get("/crm/tables/pay"); o.status != 200 {
 			t.Fatalf("known table, time %d: status %d %s", i, o.status, o.body)

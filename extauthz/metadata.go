@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/limits"
 	"github.com/bqgate/bqgate/internal/masking"
 	"github.com/bqgate/bqgate/policies"
 )
@@ -61,17 +61,7 @@ func (s *Service) mayAsk(a asked, reach policies.Reach) error {
 	if s.knows(a, reach) {
 		return nil
 	}
-	rate := s.Asks.orDefault()
-	if wait := s.asks.take(a.subject.Owner, time.Now(), rate); wait > 0 {
-		return &refusal{
-			reason: "rateLimitExceeded",
-			message: fmt.Sprintf("too many dry runs and reads of metadata: %d at once and %g a second are served, and one is free again "+
-				"in %s",
-				rate.AtOnce, rate.PerSecond, wait.Round(10*time.Millisecond)),
-			remedy: "the same request a little later",
-		}
-	}
-	return nil
+	return s.Limits.Spend(a.subject.Budget, limits.Lookups, 1)
 }
 
 // knows says that a table is asked for whose schema the gateway has in memory, or that nothing is

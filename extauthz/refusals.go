@@ -10,6 +10,7 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/limits"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -69,6 +70,7 @@ func asRefusal(err error) (*refusal, bool) {
 		req *bigquery.RequestError
 		id  *identity.Error
 		sql *googlesql.Error
+		cap *limits.Exceeded
 	)
 	switch {
 	case errors.As(err, &r):
@@ -77,6 +79,8 @@ func asRefusal(err error) (*refusal, bool) {
 		return &refusal{status: id.Status, reason: id.Reason, message: id.Message}, true
 	case errors.As(err, &req):
 		return &refusal{status: req.Status, reason: req.Reason, message: req.Message}, true
+	case errors.As(err, &cap):
+		return &refusal{reason: cap.Reason(), message: cap.Error(), remedy: "the same request a little later"}, true
 	case errors.As(err, &sql):
 		return &refusal{message: sql.Message}, sql.Code != googlesql.ErrorUnavailable
 	case errors.Is(err, bigquery.ErrNotUnderstood): // asked again, BigQuery would answer the same

@@ -15,6 +15,7 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/limits"
 	"github.com/bqgate/bqgate/internal/needed"
 	"github.com/bqgate/bqgate/internal/sealed"
 	"github.com/bqgate/bqgate/policies"
@@ -77,8 +78,8 @@ type Parts struct {
 	Location string
 	// LongPoll bounds how long a poll of a held job waits. Default 10 s.
 	LongPoll time.Duration
-	// Asks bounds how often one caller asks what costs calls of Google. DefaultRate if zero.
-	Asks Rate
+	// Limits bound what one caller asks at once and how often.
+	Limits *limits.Owners
 	// Prices are shown to reviewers and written to the record.
 	Prices Prices
 }
@@ -90,7 +91,6 @@ type Service struct {
 
 	estimates estimates
 	listed    listings
-	asks      buckets
 	told      told
 	pulse     durable.Pulse
 }

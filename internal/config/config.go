@@ -16,6 +16,7 @@ import (
 	"github.com/bqgate/bqgate/envoy"
 	"github.com/bqgate/bqgate/internal/credentials"
 	"github.com/bqgate/bqgate/internal/identity"
+	"github.com/bqgate/bqgate/internal/limits"
 	"github.com/bqgate/bqgate/internal/notify"
 )
 
@@ -36,7 +37,7 @@ type Config struct {
 	Policies       []string           `yaml:"policies"`
 	SQL            SQL                `yaml:"sql"`
 	Approvals      Approvals          `yaml:"approvals"`
-	Limits         Limits             `yaml:"limits,omitempty"`
+	Limits         limits.Config      `yaml:"limits,omitempty"`
 	Checks         Checks             `yaml:"checks,omitempty"`
 	Notifications  notify.Config      `yaml:"notifications,omitempty"`
 	Envoy          envoy.Config       `yaml:"envoy"` // what `bqgate envoy render` prints
@@ -97,15 +98,6 @@ type Audit struct {
 type SQL struct {
 	Workers  int           `yaml:"workers,omitempty"`  // default: one a core; one process more stands ready
 	Deadline time.Duration `yaml:"deadline,omitempty"` // for one statement; default 2s
-}
-
-// Limits bound what one caller may ask of the gateway.
-type Limits struct {
-	// AsksAtOnce and AsksPerSecond are of dry runs, lists of jobs, and metadata that the gateway
-	// does not know yet: what costs calls of Google under the inspection account. Default 600 at
-	// once and 10 a second.
-	AsksAtOnce    int     `yaml:"asks_at_once,omitempty"`
-	AsksPerSecond float64 `yaml:"asks_per_second,omitempty"`
 }
 
 // Approvals tunes the waiting.
@@ -206,9 +198,7 @@ func (c *Config) check() error {
 	need(c.Audit.KeyFile != "", "audit.key_file is missing: make one with `bqgate audit keygen`")
 	need(len(c.Policies) > 0, "policies is empty: without a policy everything is refused; name at least one file")
 	need(c.SQL.Workers >= 0 && c.SQL.Deadline >= 0, "sql: workers and deadline are not below 0")
-	l := c.Limits
-	need(l == (Limits{}) || 1 <= l.AsksAtOnce && l.AsksAtOnce <= 100_000 && 0.01 <= l.AsksPerSecond && l.AsksPerSecond <= 10_000,
-		"limits: asks_at_once (1 to 100000) and asks_per_second (0.01 to 10000) belong together")
+	errs = append(errs, c.Limits.Check())
 	errs = append(errs, c.Checks.check()...)
 	errs = append(errs, c.checkLogin()...)
 	return errors.Join(errs...)

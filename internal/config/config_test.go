@@ -142,18 +142,25 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// A limit that would be none, or so slow that it overflows, is a mistake.
+// Limits are read by the table of internal/limits, and what is wrong with one says where.
 func TestLimits(t *testing.T) {
-	for limits, ok := range map[string]bool{
-		"{asks_at_once: 600, asks_per_second: 10}": true, "{asks_at_once: 1, asks_per_second: 0.01}": true, "{}": true,
-		"{asks_at_once: 600}": false, "{asks_per_second: 10}": false, "{asks_at_once: -1, asks_per_second: 10}": false,
-		"{asks_at_once: 600, asks_per_second: -1}": false, "{asks_at_once: 600, asks_per_second: 1e-12}": false,
-		"{asks_at_once: 600, asks_per_second: .inf}": false, "{asks_at_once: 600, asks_per_second: .nan}": false,
-		"{asks_at_once: 1000000, asks_per_second: 1}": false,
+	for limits, wrong := range map[string]string{
+		"{}": "",
+		"{queries: {at_once: 20}, lookups: {burst: 600, per_second: 10}, recorded_bytes: {per_hour: 64GiB}}": "",
+		"{querys: {at_once: 20}}":                 "limits.querys is no limit (did you mean queries?)",
+		"{queries: {at_onec: 20}}":                "unknown key limits.queries.at_onec (did you mean at_once?)",
+		"{queries: {at_once: 0}}":                 "limits.queries: want at_once from 1",
+		"{queries: {at_once: many}}":              "many",
+		"{lookups: {burst: 600}}":                 "limits.lookups: want burst",
+		"{recorded_bytes: {per_hour: 64}}":        "64",
+		"{asks_at_once: 600}":                     "limits",
+		"{lookups: {burst: 1, per_second: .inf}}": "limits.lookups: want burst",
+		"{lookups: {burst: 1, per_second: .nan}}": "limits.lookups: want burst",
 	} {
 		t.Run(limits, func(t *testing.T) {
-			if _, _, err := load(t, whole+"limits: "+limits+"\n"); (err == nil) != ok {
-				t.Errorf("%s: %v", limits, err)
+			_, _, err := load(t, whole+"limits: "+limits+"\n")
+			if (err == nil) != (wrong == "") || err != nil && !strings.Contains(err.Error(), wrong) {
+				t.Errorf("%v, want %q", err, wrong)
 			}
 		})
 	}

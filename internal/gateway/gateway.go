@@ -27,6 +27,7 @@ import (
 	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/limits"
 	"github.com/bqgate/bqgate/internal/notify"
 	"github.com/bqgate/bqgate/internal/sealed"
 	"github.com/bqgate/bqgate/policies"
@@ -65,6 +66,7 @@ type gateway struct {
 	journal   *audit.Journal
 	who       identityServices
 	broker    *credentials.Broker
+	limits    *limits.Owners
 	upstream  *bigquery.Client
 	policies  *policies.Set
 	notify    *notify.Targets
@@ -119,6 +121,7 @@ func (g *gateway) openStores(ctx context.Context) (err error) {
 // BigQuery is asked, by which policies, and who is told.
 func (g *gateway) readConfiguration(ctx context.Context) (err error) {
 	c := g.config
+	g.limits = limits.New(c.Limits)
 	if g.who, err = newIdentityServices(c.Identity, g.redis, g.keys, g.log); err != nil {
 		return err
 	}
@@ -182,7 +185,7 @@ func (g *gateway) buildServices(ctx context.Context) error {
 		Identity: g.who.authenticator, Analyzer: analyzer, Catalog: catalogFor, Policies: current,
 		Approvals: g.approvals, Jobs: records, Credentials: g.broker, Upstream: g.upstream, Metadata: g.upstream,
 		Journal: console.Seen{Journal: g.journal, Activity: activity}, Keys: g.keys, Log: g.log, Sessions: g.who.sessions,
-		Asks:     extauthz.Rate{AtOnce: c.Limits.AsksAtOnce, PerSecond: c.Limits.AsksPerSecond},
+		Limits:   g.limits,
 		Location: c.Upstream.Location, LongPoll: c.Approvals.LongPoll,
 		Prices: extauthz.Prices{Default: c.Approvals.PricePerTiB, ByLocation: c.Approvals.PriceByLocation},
 	})
