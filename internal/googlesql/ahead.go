@@ -14,13 +14,13 @@ import (
 // way until it has the question that it would ask, and only if the worker has answered that very
 // question is it not asked again.
 type ahead struct {
-	ask    *wire.AnalyzeRequest // as it was sent: all tables of the guess, no SQL
-	reply  *wire.Reply          // nil where it failed
+	ask    *wire.AnalyzeQuestion // as it was sent: all tables of the guess, no SQL
+	reply  *wire.Reply           // nil where it failed
 	failed error
 }
 
 // analyzed asks what a statement means, unless that has been answered.
-func (j *job) analyzed(question *wire.AnalyzeRequest, foreseen *ahead) (*wire.Reply, error) {
+func (j *job) analyzed(question *wire.AnalyzeQuestion, foreseen *ahead) (*wire.Reply, error) {
 	switch {
 	case foreseen == nil:
 	case foreseen.failed != nil:
@@ -28,7 +28,7 @@ func (j *job) analyzed(question *wire.AnalyzeRequest, foreseen *ahead) (*wire.Re
 	case foreseen.answers(question):
 		return foreseen.reply, nil
 	}
-	a, err := j.pool.ask(j.ctx, j.request.Caller, &wire.Request{Analyze: question}, &j.spent)
+	a, err := j.pool.ask(j.ctx, j.request.Caller, &wire.Question{Analyze: question}, &j.spent)
 	if err == nil && a.reply.More { // an analysis is all there is to say
 		return nil, errFailed()
 	}
@@ -37,7 +37,7 @@ func (j *job) analyzed(question *wire.AnalyzeRequest, foreseen *ahead) (*wire.Re
 
 // answers reports whether the answer is to this question. Everything that is not compared is the
 // same by construction (see question).
-func (a *ahead) answers(question *wire.AnalyzeRequest) bool {
+func (a *ahead) answers(question *wire.AnalyzeQuestion) bool {
 	if len(question.Functions)+len(question.TableFunctions)+len(question.Unnests) > 0 || question.Undeclared != "" ||
 		len(question.Tables) != len(a.reply.Given) {
 		return false
@@ -55,8 +55,8 @@ func (a *ahead) answers(question *wire.AnalyzeRequest) bool {
 }
 
 // question is what all questions about statements of the text have in common.
-func (j *job) question() wire.AnalyzeRequest {
-	ask := wire.AnalyzeRequest{Project: j.request.Project, Named: j.named, Positional: j.positional, MaxColumns: j.limits.Columns,
+func (j *job) question() wire.AnalyzeQuestion {
+	ask := wire.AnalyzeQuestion{Project: j.request.Project, Named: j.named, Positional: j.positional, MaxColumns: j.limits.Columns,
 		Shapes: len(j.within) > 0}
 	if d := j.request.DefaultDataset; d != nil {
 		ask.Dataset = d.ProjectID + "." + d.DatasetID
@@ -66,7 +66,7 @@ func (j *job) question() wire.AnalyzeRequest {
 
 // foresee is the question that a job will most likely ask about its text; nil where it would not be
 // this one.
-func (j *job) foresee() *wire.AnalyzeRequest {
+func (j *job) foresee() *wire.AnalyzeQuestion {
 	if j.request.Undeclared || j.body != "" || j.badParameters != nil {
 		return nil
 	}

@@ -152,10 +152,10 @@ func failure(err error) (*Error, error) {
 
 // outline asks for the outline of the text, and for what will be asked next.
 func (j *job) outline() (*wire.Script, *Error, error) {
-	question := &wire.ParseRequest{SQL: j.request.SQL, MaxDepth: j.limits.Depth, MaxNodes: j.limits.Nodes,
+	question := &wire.ParseQuestion{SQL: j.request.SQL, MaxDepth: j.limits.Depth, MaxNodes: j.limits.Nodes,
 		MaxStatements: j.limits.Statements, MaxTables: j.limits.Tables}
 	question.Ahead = j.foresee()
-	a, err := j.pool.ask(j.ctx, j.request.Caller, &wire.Request{Parse: question}, &j.spent)
+	a, err := j.pool.ask(j.ctx, j.request.Caller, &wire.Question{Parse: question}, &j.spent)
 	if err != nil {
 		refused, err := failure(err)
 		return nil, refused, err

@@ -185,7 +185,7 @@ type answer struct {
 // be had (the deadline passed, the worker died, the queue is full, the pool is closed), or ctx's
 // error. What workers have spent on the text before counts towards its deadline, and what this
 // question took is added to it.
-func (p *Pool) ask(ctx context.Context, caller string, request *wire.Request, spent *time.Duration) (answer, error) {
+func (p *Pool) ask(ctx context.Context, caller string, question *wire.Question, spent *time.Duration) (answer, error) {
 	left := p.options.Deadline - *spent
 	if left <= 0 {
 		return answer{}, tooLate(p.options.Deadline)
@@ -198,7 +198,7 @@ func (p *Pool) ask(ctx context.Context, caller string, request *wire.Request, sp
 	// its end, which is the last reply, or the deadline and a kill. A context that ends meanwhile
 	// is heeded then.
 	begin := time.Now()
-	a, err := p.exchange(w, caller, request, begin.Add(left))
+	a, err := p.exchange(w, caller, question, begin.Add(left))
 	*spent += time.Since(begin)
 	if ctx.Err() != nil {
 		return answer{}, ctx.Err()
@@ -207,12 +207,12 @@ func (p *Pool) ask(ctx context.Context, caller string, request *wire.Request, sp
 }
 
 // exchange has a worker answer a question, and gives the worker back.
-func (p *Pool) exchange(w *process, caller string, request *wire.Request, deadline time.Time) (a answer, err error) {
+func (p *Pool) exchange(w *process, caller string, question *wire.Question, deadline time.Time) (a answer, err error) {
 	defer p.wait.Done()
 	last := &a.reply
-	if a.reply, err = w.ask(request, deadline); err == nil && a.reply.More {
+	if a.reply, err = w.ask(question, deadline); err == nil && a.reply.More {
 		last = &a.ahead
-		if a.ahead, err = w.next(request); err == nil && a.ahead.More { // there are two at the most
+		if a.ahead, err = w.next(question); err == nil && a.ahead.More { // there are two at the most
 			err = errFailed()
 		}
 	}

@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// playWorker says hello and then answers the first request in the given wrong way.
+// playWorker says hello and then answers the first question in the given wrong way.
 func playWorker(how string) {
 	hello := wire.Hello{Version: wire.Version, Engine: "a play"}
 	if how == "old" {
@@ -53,12 +53,12 @@ func playWorker(how string) {
 		time.Sleep(time.Minute)
 	}
 	_ = wire.WriteFrame(os.Stdout, hello)
-	var request wire.Request
-	if wire.ReadFrame(os.Stdin, &request) != nil {
+	var question wire.Question
+	if wire.ReadFrame(os.Stdin, &question) != nil {
 		return
 	}
 	outline := &wire.Script{Statements: []wire.Statement{{Kind: "SELECT", End: 13}}}
-	first := wire.Reply{ID: request.ID, Script: outline, More: true}
+	first := wire.Reply{ID: question.ID, Script: outline, More: true}
 	switch how {
 	case "dies between":
 		_ = wire.WriteFrame(os.Stdout, first)
@@ -69,27 +69,27 @@ func playWorker(how string) {
 		time.Sleep(200 * time.Millisecond)
 		_ = wire.WriteFrame(os.Stdout, first)
 		time.Sleep(200 * time.Millisecond)
-		_ = wire.WriteFrame(os.Stdout, wire.Reply{ID: request.ID, Analysis: &wire.Analysis{}})
+		_ = wire.WriteFrame(os.Stdout, wire.Reply{ID: question.ID, Analysis: &wire.Analysis{}})
 	case "goes on and on":
 		for range 3 {
 			_ = wire.WriteFrame(os.Stdout, first)
 		}
 	case "nothing follows":
 		_ = wire.WriteFrame(os.Stdout, first)
-		_ = wire.WriteFrame(os.Stdout, wire.Reply{ID: request.ID})
+		_ = wire.WriteFrame(os.Stdout, wire.Reply{ID: question.ID})
 	case "follows another":
 		_ = wire.WriteFrame(os.Stdout, first)
-		_ = wire.WriteFrame(os.Stdout, wire.Reply{ID: request.ID + 1, Analysis: &wire.Analysis{}})
+		_ = wire.WriteFrame(os.Stdout, wire.Reply{ID: question.ID + 1, Analysis: &wire.Analysis{}})
 	case "other tables": // it says that it analysed something else than will be asked
 		_ = wire.WriteFrame(os.Stdout, first)
-		_ = wire.WriteFrame(os.Stdout, wire.Reply{ID: request.ID, Given: []string{"demo.crm.customers"},
+		_ = wire.WriteFrame(os.Stdout, wire.Reply{ID: question.ID, Given: []string{"demo.crm.customers"},
 			Analysis: &wire.Analysis{Columns: []wire.Column{{Name: "forged"}}}})
-		if wire.ReadFrame(os.Stdin, &request) == nil && request.Analyze != nil {
-			_ = wire.WriteFrame(os.Stdout, wire.Reply{ID: request.ID, Analysis: &wire.Analysis{Columns: []wire.Column{{Name: "asked"}}}})
+		if wire.ReadFrame(os.Stdin, &question) == nil && question.Analyze != nil {
+			_ = wire.WriteFrame(os.Stdout, wire.Reply{ID: question.ID, Analysis: &wire.Analysis{Columns: []wire.Column{{Name: "asked"}}}})
 		}
 	case "outside":
 		outline.Statements[0].End = 1 << 20
-		_ = wire.WriteFrame(os.Stdout, wire.Reply{ID: request.ID, Script: outline})
+		_ = wire.WriteFrame(os.Stdout, wire.Reply{ID: question.ID, Script: outline})
 	case "garbage":
 		_, _ = os.Stdout.WriteString("\x00\x00\x00\x04nope and more")
 	case "huge":
@@ -97,9 +97,9 @@ func playWorker(how string) {
 	case "short":
 		_, _ = os.Stdout.Write([]byte{0, 0, 0, 9, '{'})
 	case "other":
-		_ = wire.WriteFrame(os.Stdout, wire.Reply{ID: request.ID + 1, Script: &wire.Script{}})
+		_ = wire.WriteFrame(os.Stdout, wire.Reply{ID: question.ID + 1, Script: &wire.Script{}})
 	case "empty":
-		_ = wire.WriteFrame(os.Stdout, wire.Reply{ID: request.ID})
+		_ = wire.WriteFrame(os.Stdout, wire.Reply{ID: question.ID})
 	case "exit":
 		os.Exit(0)
 	}

@@ -115,29 +115,29 @@ func (w *process) ended() bool {
 
 // ask puts one question and reads the reply, or the first of two. The deadline is for both. Any
 // error means that the worker must be killed.
-func (w *process) ask(request *wire.Request, deadline time.Time) (*wire.Reply, error) {
+func (w *process) ask(question *wire.Question, deadline time.Time) (*wire.Reply, error) {
 	w.asked++
-	request.ID = uint64(w.asked) //nolint:gosec // G115: it counts up from 0
+	question.ID = uint64(w.asked) //nolint:gosec // G115: it counts up from 0
 	if err := errors.Join(w.in.SetWriteDeadline(deadline), w.out.SetReadDeadline(deadline)); err != nil {
 		return nil, broken(err)
 	}
-	if err := wire.WriteFrame(w.in, w.abridged(request)); err != nil {
+	if err := wire.WriteFrame(w.in, w.abridged(question)); err != nil {
 		return nil, broken(err)
 	}
-	return w.next(request)
+	return w.next(question)
 }
 
 // next reads a reply to the question under way.
-func (w *process) next(request *wire.Request) (*wire.Reply, error) {
+func (w *process) next(question *wire.Question) (*wire.Reply, error) {
 	reply := &wire.Reply{}
 	if err := wire.ReadFrame(w.from, reply); err != nil {
 		return nil, broken(err)
 	}
-	if reply.ID != request.ID {
+	if reply.ID != question.ID {
 		return nil, errFailed()
 	}
 	if reply.Error == nil && reply.Analysis != nil && reply.Analysis.Missing == "" {
-		w.learnt(request, reply)
+		w.learnt(question, reply)
 	}
 	return reply, nil
 }
@@ -153,7 +153,7 @@ func broken(err error) error {
 }
 
 // abridged leaves out the columns that this worker has been told before.
-func (w *process) abridged(request *wire.Request) *wire.Request {
+func (w *process) abridged(question *wire.Question) *wire.Question {
 	known := func(tables []wire.Table) []wire.Table {
 		short := make([]wire.Table, len(tables))
 		for i, t := range tables {
@@ -163,7 +163,7 @@ func (w *process) abridged(request *wire.Request) *wire.Request {
 		}
 		return short
 	}
-	made := *request
+	made := *question
 	if made.Analyze != nil && len(made.Analyze.Tables) > 0 {
 		ask := *made.Analyze
 		ask.Tables = known(ask.Tables)
@@ -179,15 +179,15 @@ func (w *process) abridged(request *wire.Request) *wire.Request {
 }
 
 // learnt notes the tables that the worker has used for an answer.
-func (w *process) learnt(request *wire.Request, reply *wire.Reply) {
-	if request.Analyze != nil {
-		for i := range request.Analyze.Tables {
-			w.told[request.Analyze.Tables[i].Digest] = true
+func (w *process) learnt(question *wire.Question, reply *wire.Reply) {
+	if question.Analyze != nil {
+		for i := range question.Analyze.Tables {
+			w.told[question.Analyze.Tables[i].Digest] = true
 		}
 	}
-	if request.Parse != nil && request.Parse.Ahead != nil {
-		for i := range request.Parse.Ahead.Tables {
-			t := &request.Parse.Ahead.Tables[i]
+	if question.Parse != nil && question.Parse.Ahead != nil {
+		for i := range question.Parse.Ahead.Tables {
+			t := &question.Parse.Ahead.Tables[i]
 			if slices.Contains(reply.Given, t.Name) {
 				w.told[t.Digest] = true
 			}

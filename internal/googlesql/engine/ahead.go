@@ -8,9 +8,9 @@ import (
 )
 
 // expected is the question that the gateway is going to ask about the text, as far as it foresaw
-// it: what the text names must all be in the request. Nil if it is not.
-func expected(request *wire.ParseRequest, script *wire.Script) *wire.AnalyzeRequest {
-	if request.Ahead == nil || len(script.Statements) != 1 {
+// it: what the text names must all be in the question. Nil if it is not.
+func expected(question *wire.ParseQuestion, script *wire.Script) *wire.AnalyzeQuestion {
+	if question.Ahead == nil || len(script.Statements) != 1 {
 		return nil
 	}
 	s := &script.Statements[0]
@@ -18,13 +18,13 @@ func expected(request *wire.ParseRequest, script *wire.Script) *wire.AnalyzeRequ
 		return nil
 	}
 	foreseen := map[string]int{}
-	for i := range request.Ahead.Tables {
-		foreseen[request.Ahead.Tables[i].Name] = i
+	for i := range question.Ahead.Tables {
+		foreseen[question.Ahead.Tables[i].Name] = i
 	}
 	named, references := map[string]bool{}, 0
 	for i := range s.Paths {
 		p := &s.Paths[i]
-		if !p.Plain(request.SQL) {
+		if !p.Plain(question.SQL) {
 			return nil
 		}
 		switch p.Role {
@@ -34,7 +34,7 @@ func expected(request *wire.ParseRequest, script *wire.Script) *wire.AnalyzeRequ
 			if s.Hides(p) {
 				continue
 			}
-			name, ok := full(p.Parts, request.Ahead.Project, request.Ahead.Dataset)
+			name, ok := full(p.Parts, question.Ahead.Project, question.Ahead.Dataset)
 			if _, known := foreseen[name]; !ok || !known {
 				return nil
 			}
@@ -43,12 +43,12 @@ func expected(request *wire.ParseRequest, script *wire.Script) *wire.AnalyzeRequ
 			return nil
 		}
 	}
-	if references > request.MaxTables {
+	if references > question.MaxTables {
 		return nil
 	}
-	ask := *request.Ahead
-	ask.SQL, ask.Tables = request.SQL[s.Start:s.End], nil
-	for _, t := range request.Ahead.Tables {
+	ask := *question.Ahead
+	ask.SQL, ask.Tables = question.SQL[s.Start:s.End], nil
+	for _, t := range question.Ahead.Tables {
 		if named[t.Name] {
 			ask.Tables = append(ask.Tables, t)
 			delete(named, t.Name)

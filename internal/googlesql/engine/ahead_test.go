@@ -10,11 +10,11 @@ import (
 )
 
 // outlined asks for the outline of a text, with what will be asked next, and returns all replies.
-func outlined(t *testing.T, sql string, ahead *wire.AnalyzeRequest) []*wire.Reply {
+func outlined(t *testing.T, sql string, ahead *wire.AnalyzeQuestion) []*wire.Reply {
 	t.Helper()
 	var replies []*wire.Reply
-	parse := &wire.ParseRequest{SQL: sql, MaxDepth: 100, MaxNodes: 1000, MaxStatements: 9, MaxTables: 3, Ahead: ahead}
-	if err := testEngine(t).serve(&wire.Request{ID: 7, Parse: parse}, func(r ...*wire.Reply) error {
+	parse := &wire.ParseQuestion{SQL: sql, MaxDepth: 100, MaxNodes: 1000, MaxStatements: 9, MaxTables: 3, Ahead: ahead}
+	if err := testEngine(t).serve(&wire.Question{ID: 7, Parse: parse}, func(r ...*wire.Reply) error {
 		replies = append(replies, r...)
 		return nil
 	}); err != nil {
@@ -51,7 +51,7 @@ func TestAheadAnswersTheSame(t *testing.T) {
 		if question.Tables = nil; len(replies[1].Given) > 0 {
 			question.Tables = []wire.Table{people}
 		}
-		want := answer(e, &wire.Request{ID: 7, Analyze: question})
+		want := answer(e, &wire.Question{ID: 7, Analyze: question})
 		if got := replies[1]; !reflect.DeepEqual(got.Analysis, want.Analysis) || !reflect.DeepEqual(got.Error, want.Error) ||
 			got.Retire != want.Retire {
 			t.Errorf("%s:\n%+v %+v\nwant\n%+v %+v", sql, got.Analysis, got.Error, want.Analysis, want.Error)
@@ -125,8 +125,8 @@ func TestBriefAnswersAreOneWrite(t *testing.T) {
 	for sql, want := range map[string][]int{"SELECT ssn FROM d.people": {2}, "SELECT 1" + strings.Repeat("+1", 100): {1, 1},
 		"SELECT nope FROM d.other": {1}} {
 		var writes []int
-		parse := &wire.ParseRequest{SQL: sql, MaxDepth: 200, MaxNodes: 1000, MaxStatements: 9, MaxTables: 3, Ahead: ask("").Analyze}
-		if err := testEngine(t).serve(&wire.Request{Parse: parse}, func(r ...*wire.Reply) error {
+		parse := &wire.ParseQuestion{SQL: sql, MaxDepth: 200, MaxNodes: 1000, MaxStatements: 9, MaxTables: 3, Ahead: ask("").Analyze}
+		if err := testEngine(t).serve(&wire.Question{Parse: parse}, func(r ...*wire.Reply) error {
 			writes = append(writes, len(r))
 			return nil
 		}); err != nil {

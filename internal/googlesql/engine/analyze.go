@@ -13,51 +13,51 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
-// analyze resolves one statement against the request's tables and computes its lineage. A statement
-// that is parsed already need not be parsed again; it must be that of the request's SQL, at the
-// same offsets.
-func (e *engine) analyze(request *wire.AnalyzeRequest, parsed gsql.ASTStatementNode) (*wire.Analysis, *wire.Error) {
+// analyze resolves one statement against the question's tables and computes its lineage. A
+// statement that is parsed already need not be parsed again; it must be that of the question's SQL,
+// at the same offsets.
+func (e *engine) analyze(question *wire.AnalyzeQuestion, parsed gsql.ASTStatementNode) (*wire.Analysis, *wire.Error) {
 	options := e.options
-	variables := strings.Contains(request.SQL, "@@")
+	variables := strings.Contains(question.SQL, "@@")
 	if variables {
 		options = e.variables
 	}
-	if len(request.Named)+len(request.Positional) > 0 || request.Undeclared != "" {
+	if len(question.Named)+len(question.Positional) > 0 || question.Undeclared != "" {
 		options = e.newOptions(variables)
 		defer freeAnalyzerOptions(options)
-		if request.Undeclared != "" {
+		if question.Undeclared != "" {
 			check(options.SetAllowUndeclaredParameters(true))
 		}
-		if len(request.Positional) > 0 || request.Undeclared == wire.ParametersPositional {
+		if len(question.Positional) > 0 || question.Undeclared == wire.ParametersPositional {
 			check(options.SetParameterMode(gsql.ParameterModeParameterPositional))
 		}
-		for _, p := range request.Named {
+		for _, p := range question.Named {
 			check(options.AddQueryParameter(p.Name, e.typeOf(p.Type, "@"+p.Name)))
 		}
-		for i, p := range request.Positional {
+		for i, p := range question.Positional {
 			check(options.AddPositionalQueryParameter(e.typeOf(p, fmt.Sprintf("parameter %d", i+1))))
 		}
 	}
-	e.prepare(request)
+	e.prepare(question)
 	var output *gsql.AnalyzerOutput
 	var err error
 	if parsed != nil {
-		output, err = gsql.AnalyzeStatementFromParserAST(parsed, options, request.SQL, e.catalog, e.factory)
+		output, err = gsql.AnalyzeStatementFromParserAST(parsed, options, question.SQL, e.catalog, e.factory)
 	} else {
-		output, err = gsql.AnalyzeStatement(request.SQL, options, e.catalog, e.factory)
+		output, err = gsql.AnalyzeStatement(question.SQL, options, e.catalog, e.factory)
 	}
 	untrapped(err)
 	if err != nil {
 		if e.lookup.missing != "" {
 			return &wire.Analysis{Missing: e.lookup.missing}, nil
 		}
-		return nil, textError(request.SQL, err)
+		return nil, textError(question.SQL, err)
 	}
 	defer freeAnalyzerOutput(output)
 	w := &walk{
 		columns: map[int32]*value{}, origins: map[string]*origin{}, withs: map[string][]*value{},
-		functions: map[string]bool{}, routines: map[string]bool{}, lookup: e.lookup, limit: request.MaxColumns, madeUp: -1,
-		text: request.SQL, shapes: request.Shapes,
+		functions: map[string]bool{}, routines: map[string]bool{}, lookup: e.lookup, limit: question.MaxColumns, madeUp: -1,
+		text: question.SQL, shapes: question.Shapes,
 		unnests: unnests{marks: map[int32]*origin{}, viewMarks: map[string]*origin{}, inner: map[*origin][]*unnest{},
 			within: map[string]met{}},
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
-// lookup is the engine's view of the project: exactly the tables and routines of the request, by
+// lookup is the engine's view of the project: exactly the tables and routines of the question, by
 // exact case. The binding calls it while the engine is locked, so it only looks things up.
 type lookup struct {
 	gsql.CatalogCallbackDefaults
@@ -134,13 +134,13 @@ func (l *lookup) FindType(path []string, _ *gsql.FindOptions) (gsql.Googlesql_Ty
 	return nil, absent("Type", path)
 }
 
-// prepare points the lookup at the request's tables and routines, building those that this worker
+// prepare points the lookup at the question's tables and routines, building those that this worker
 // has not seen.
-func (e *engine) prepare(request *wire.AnalyzeRequest) {
-	e.lookup.tables = make(map[string]*table, len(request.Tables))
-	e.lookup.project, e.lookup.dataset, e.lookup.missing = request.Project, request.Dataset, ""
-	for i := range request.Tables {
-		t := &request.Tables[i]
+func (e *engine) prepare(question *wire.AnalyzeQuestion) {
+	e.lookup.tables = make(map[string]*table, len(question.Tables))
+	e.lookup.project, e.lookup.dataset, e.lookup.missing = question.Project, question.Dataset, ""
+	for i := range question.Tables {
+		t := &question.Tables[i]
 		known, ok := e.tables[t.Digest]
 		if !ok {
 			if t.Known {
@@ -152,13 +152,13 @@ func (e *engine) prepare(request *wire.AnalyzeRequest) {
 		}
 		e.lookup.tables[t.Name] = known
 	}
-	e.lookup.unnests = make(map[string][]wire.Unnest, len(request.Unnests))
-	for _, u := range request.Unnests {
+	e.lookup.unnests = make(map[string][]wire.Unnest, len(question.Unnests))
+	for _, u := range question.Unnests {
 		e.lookup.unnests[u.Of] = append(e.lookup.unnests[u.Of], u)
 	}
-	e.lookup.functions = make(map[string]*routine, len(request.Functions))
-	for i := range request.Functions {
-		f := &request.Functions[i]
+	e.lookup.functions = make(map[string]*routine, len(question.Functions))
+	for i := range question.Functions {
+		f := &question.Functions[i]
 		known, ok := e.functions[f.Digest]
 		if !ok {
 			known = e.newFunction(f)
@@ -167,9 +167,9 @@ func (e *engine) prepare(request *wire.AnalyzeRequest) {
 		}
 		e.lookup.functions[f.Name] = &routine{known, f.Sources}
 	}
-	e.lookup.tableFunctions = make(map[string]*gsql.FixedOutputSchemaTVF, len(request.TableFunctions))
-	for i := range request.TableFunctions {
-		f := &request.TableFunctions[i]
+	e.lookup.tableFunctions = make(map[string]*gsql.FixedOutputSchemaTVF, len(question.TableFunctions))
+	for i := range question.TableFunctions {
+		f := &question.TableFunctions[i]
 		known, ok := e.tableFunctions[f.Digest]
 		if !ok {
 			known = e.newTableFunction(f)

@@ -29,16 +29,16 @@ var people = wire.Table{Name: "p.d.people", Digest: "1", Columns: []wire.Field{
 	{Name: "id", Type: wire.Type{Name: "INT64"}}, {Name: "ssn", Type: wire.Type{Name: "STRING"}},
 }}
 
-// answer is the only reply to a request.
-func answer(e *engine, request *wire.Request) (reply *wire.Reply) {
-	if err := e.serve(request, func(r ...*wire.Reply) error { reply = r[len(r)-1]; return nil }); err != nil {
+// answer is the only reply to a question.
+func answer(e *engine, question *wire.Question) (reply *wire.Reply) {
+	if err := e.serve(question, func(r ...*wire.Reply) error { reply = r[len(r)-1]; return nil }); err != nil {
 		panic(err)
 	}
 	return reply
 }
 
-func ask(sql string) *wire.Request {
-	return &wire.Request{Analyze: &wire.AnalyzeRequest{SQL: sql, Tables: []wire.Table{people}, Project: "p", MaxColumns: 1000}}
+func ask(sql string) *wire.Question {
+	return &wire.Question{Analyze: &wire.AnalyzeQuestion{SQL: sql, Tables: []wire.Table{people}, Project: "p", MaxColumns: 1000}}
 }
 
 // verify is what stands between a node the walk forgot and a wrong answer: a walk that saw nothing
@@ -129,8 +129,8 @@ func TestAbsentObjects(t *testing.T) {
 }
 
 func TestEmptyRequestIsRefused(t *testing.T) {
-	if reply := answer(testEngine(t), &wire.Request{ID: 7}); reply.Error == nil || reply.ID != 7 {
-		t.Errorf("reply = %+v, want an error with the request's id", reply)
+	if reply := answer(testEngine(t), &wire.Question{ID: 7}); reply.Error == nil || reply.ID != 7 {
+		t.Errorf("reply = %+v, want an error with the question's id", reply)
 	}
 }
 
@@ -147,8 +147,8 @@ func TestMemoryIsFlat(t *testing.T) {
 	round := func(n int) {
 		for i := range n {
 			sql := fmt.Sprintf("SELECT ssn, %d AS n FROM d.people WHERE id IN (%s1)", i, strings.Repeat("1, ", 50))
-			if reply := answer(e, &wire.Request{
-				Parse: &wire.ParseRequest{SQL: sql, MaxDepth: 100, MaxNodes: 1000, MaxStatements: 9},
+			if reply := answer(e, &wire.Question{
+				Parse: &wire.ParseQuestion{SQL: sql, MaxDepth: 100, MaxNodes: 1000, MaxStatements: 9},
 			}); reply.Error != nil {
 				t.Fatal(reply.Error)
 			}

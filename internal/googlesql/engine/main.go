@@ -41,13 +41,13 @@ func Main(stdin io.Reader, stdout io.Writer) error {
 		return err
 	}
 	for in := bufio.NewReaderSize(stdin, 64<<10); ; {
-		var request wire.Request
-		if err := wire.ReadFrame(in, &request); err == io.EOF {
+		var question wire.Question
+		if err := wire.ReadFrame(in, &question); err == io.EOF {
 			return nil
 		} else if err != nil {
 			return err
 		}
-		if err := e.serve(&request, func(replies ...*wire.Reply) error { return wire.WriteFrames(stdout, replies...) }); err != nil {
+		if err := e.serve(&question, func(replies ...*wire.Reply) error { return wire.WriteFrames(stdout, replies...) }); err != nil {
 			return err
 		}
 	}
@@ -68,26 +68,26 @@ func endWithParent(parent int) {
 // outline is there by then.
 const brief = 64
 
-// serve answers a request, with one reply or two. The error is that of send.
-func (e *engine) serve(request *wire.Request, send func(...*wire.Reply) error) error {
+// serve answers a question, with one reply or two. The error is that of send.
+func (e *engine) serve(question *wire.Question, send func(...*wire.Reply) error) error {
 	var parsed tree
 	defer parsed.free()
-	var ahead *wire.AnalyzeRequest
+	var ahead *wire.AnalyzeQuestion
 	var statement gsql.ASTStatementNode
-	reply := e.guarded(request.ID, func(reply *wire.Reply) {
+	reply := e.guarded(question.ID, func(reply *wire.Reply) {
 		switch {
-		case request.Parse != nil:
-			reply.Script, reply.Error = e.parse(request.Parse, &parsed)
+		case question.Parse != nil:
+			reply.Script, reply.Error = e.parse(question.Parse, &parsed)
 			if reply.Error != nil {
 				return
 			}
-			if ahead = expected(request.Parse, reply.Script); ahead != nil {
+			if ahead = expected(question.Parse, reply.Script); ahead != nil {
 				statement = parsed.statement(reply.Script, ahead.SQL)
 			}
-		case request.Analyze != nil:
-			reply.Analysis, reply.Error = e.analyze(request.Analyze, nil)
+		case question.Analyze != nil:
+			reply.Analysis, reply.Error = e.analyze(question.Analyze, nil)
 		default:
-			reply.Error = &wire.Error{Code: codeUnavailable, Message: "an empty request", Offset: -1}
+			reply.Error = &wire.Error{Code: codeUnavailable, Message: "an empty question", Offset: -1}
 		}
 	})
 	reply.More = ahead != nil && !reply.Retire
@@ -101,7 +101,7 @@ func (e *engine) serve(request *wire.Request, send func(...*wire.Reply) error) e
 		}
 		replies = replies[:0]
 	}
-	return send(append(replies, e.guarded(request.ID, func(reply *wire.Reply) {
+	return send(append(replies, e.guarded(question.ID, func(reply *wire.Reply) {
 		reply.Given = make([]string, len(ahead.Tables))
 		for i := range ahead.Tables {
 			reply.Given[i] = ahead.Tables[i].Name

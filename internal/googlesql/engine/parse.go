@@ -55,17 +55,17 @@ func (t *tree) statement(script *wire.Script, sql string) gsql.ASTStatementNode 
 
 // parse outlines a text. On a syntax error there is no script; over a limit, there is one, cut off
 // where the limit was met.
-func (e *engine) parse(request *wire.ParseRequest, t *tree) (*wire.Script, *wire.Error) {
-	t.text = request.SQL
-	output, err := gsql.ParseScript(request.SQL, e.parsers.next(e, request.SQL), &gsql.ErrorMessageOptions{
+func (e *engine) parse(question *wire.ParseQuestion, t *tree) (*wire.Script, *wire.Error) {
+	t.text = question.SQL
+	output, err := gsql.ParseScript(question.SQL, e.parsers.next(e, question.SQL), &gsql.ErrorMessageOptions{
 		Mode: gsql.ErrorMessageModeErrorMessageOneLine, Stability: gsql.ErrorMessageStabilityProduction,
 	})
 	if err != nil {
-		return nil, textError(request.SQL, err)
+		return nil, textError(question.SQL, err)
 	}
 	t.output = output
 	t.list = must(must(output.Script()).StatementListNode())
-	o := &outline{request: request, script: &wire.Script{Statements: []wire.Statement{}}}
+	o := &outline{question: question, script: &wire.Script{Statements: []wire.Statement{}}}
 	limit := o.children(t.list, -1, 0)
 	for i := range o.script.Statements {
 		s := &o.script.Statements[i]
@@ -83,8 +83,8 @@ func (e *engine) parse(request *wire.ParseRequest, t *tree) (*wire.Script, *wire
 // outline is a walk over a syntax tree. Statements are addressed by index: the slice grows as the
 // walk goes on.
 type outline struct {
-	request *wire.ParseRequest
-	script  *wire.Script
+	question *wire.ParseQuestion
+	script   *wire.Script
 }
 
 func (o *outline) children(n gsql.ASTNode, statement, depth int) *wire.Error {
@@ -108,8 +108,8 @@ func (o *outline) node(n gsql.ASTNode, statement, depth int) *wire.Error {
 	}
 	s, whole := n.(gsql.ASTStatementNode)
 	if whole {
-		if len(o.script.Statements) >= o.request.MaxStatements {
-			return limitError(n, "the script has more than %d statements", o.request.MaxStatements)
+		if len(o.script.Statements) >= o.question.MaxStatements {
+			return limitError(n, "the script has more than %d statements", o.question.MaxStatements)
 		}
 		start, end := span(n)
 		o.script.Statements = append(o.script.Statements, wire.Statement{Kind: kindOf(s), Start: start, End: end, Nested: statement >= 0})
@@ -123,7 +123,7 @@ func (o *outline) node(n gsql.ASTNode, statement, depth int) *wire.Error {
 		return err
 	}
 	if whole {
-		reach(s, o.request.SQL, &o.script.Statements[statement])
+		reach(s, o.question.SQL, &o.script.Statements[statement])
 	}
 	return nil
 }
@@ -139,10 +139,10 @@ func (o *outline) identifiers(path *gsql.ASTPathExpression, depth int) *wire.Err
 // limits refuses a text with too many nodes, or nodes too deep.
 func (o *outline) limits(n gsql.ASTNode, depth int) *wire.Error {
 	switch {
-	case o.script.Nodes > o.request.MaxNodes:
-		return limitError(n, "the text has more than %d syntax elements", o.request.MaxNodes)
-	case depth > o.request.MaxDepth:
-		return limitError(n, "expressions or queries are nested more than %d deep", o.request.MaxDepth)
+	case o.script.Nodes > o.question.MaxNodes:
+		return limitError(n, "the text has more than %d syntax elements", o.question.MaxNodes)
+	case depth > o.question.MaxDepth:
+		return limitError(n, "expressions or queries are nested more than %d deep", o.question.MaxDepth)
 	}
 	return nil
 }

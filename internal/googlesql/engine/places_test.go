@@ -41,7 +41,7 @@ func TestPlaces(t *testing.T) {
 		"SELECT (SELECT 1 FROM d.c), ARRAY(SELECT 1 FROM d.o o)":      "from [d.c] as c; subquery | from [d.o o] as o alias [o]; subquery",
 	} {
 		var parsed tree
-		script, refused := e.parse(&wire.ParseRequest{SQL: sql, MaxDepth: 100, MaxNodes: 1000, MaxStatements: 9}, &parsed)
+		script, refused := e.parse(&wire.ParseQuestion{SQL: sql, MaxDepth: 100, MaxNodes: 1000, MaxStatements: 9}, &parsed)
 		if refused != nil {
 			t.Errorf("%s: %s", sql, refused.Message)
 			continue

@@ -1,5 +1,5 @@
 // Package wire is what the gateway and its SQL workers say to each other over a worker's standard
-// input and output: length-prefixed JSON frames, one request, one reply, in order. Both sides are
+// input and output: length-prefixed JSON frames, one question, one reply, in order. Both sides are
 // the same binary, so there is one version only; the Hello frame proves it.
 package wire
 

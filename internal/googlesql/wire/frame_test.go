@@ -68,7 +68,7 @@ func FuzzReadFrame(f *testing.F) {
 func TestEmptyAnswersArrive(t *testing.T) {
 	var b bytes.Buffer
 	for _, sent := range []any{Reply{Analysis: &Analysis{}}, Reply{Script: &Script{}}, Reply{Error: &Error{}},
-		Request{Parse: &ParseRequest{Ahead: &AnalyzeRequest{}}}, Request{Analyze: &AnalyzeRequest{}}} {
+		Question{Parse: &ParseQuestion{Ahead: &AnalyzeQuestion{}}}, Question{Analyze: &AnalyzeQuestion{}}} {
 		t.Run(fmt.Sprint(sent), func(t *testing.T) {
 			if err := WriteFrame(&b, sent); err != nil {
 				t.Fatal(err)

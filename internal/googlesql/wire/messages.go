@@ -14,30 +14,30 @@ type Hello struct {
 // Version changes whenever frames or the meaning of an analysis change.
 const Version = "bqgate-sql/7"
 
-// Request is one question. Exactly one of Parse and Analyze is set.
-type Request struct {
-	ID      uint64          `json:"id"`
-	Parse   *ParseRequest   `json:"parse,omitzero"`
-	Analyze *AnalyzeRequest `json:"analyze,omitzero"`
+// Question is what a worker is asked. Exactly one of Parse and Analyze is set.
+type Question struct {
+	ID      uint64           `json:"id"`
+	Parse   *ParseQuestion   `json:"parse,omitzero"`
+	Analyze *AnalyzeQuestion `json:"analyze,omitzero"`
 }
 
-// Reply answers the request of the same ID. Error is set when the question was understood and the
+// Reply answers the question of the same ID. Error is set when the question was understood and the
 // SQL was not.
 //
-// A request has one reply; a ParseRequest with Ahead may have two. More in the first one says that
-// the second follows, which is that to Ahead: the very reply that an AnalyzeRequest with the tables
-// Given would have had.
+// A question has one reply; a ParseQuestion with Ahead may have two. More in the first one says
+// that the second follows, which is that to Ahead: the very reply that an AnalyzeQuestion with the
+// tables Given would have had.
 type Reply struct {
 	ID       uint64    `json:"id"`
 	Script   *Script   `json:"script,omitzero"`
 	Analysis *Analysis `json:"analysis,omitzero"`
 	Error    *Error    `json:"error,omitzero"`
-	More     bool      `json:"more,omitzero"`   // another reply to the same request follows
+	More     bool      `json:"more,omitzero"`   // another reply to the same question follows
 	Given    []string  `json:"given,omitzero"`  // of a reply to Ahead: the tables that the analysis was given, sorted
-	Retire   bool      `json:"retire,omitzero"` // the worker asks to be replaced before the next request
+	Retire   bool      `json:"retire,omitzero"` // the worker asks to be replaced before the next question
 }
 
-// Error says what the engine found wrong. Offset is a byte offset in the request's SQL, -1 where
+// Error says what the engine found wrong. Offset is a byte offset in the question's SQL, -1 where
 // unknown.
 type Error struct {
 	Code    string `json:"code"` // a googlesql.ErrorCode
@@ -45,20 +45,20 @@ type Error struct {
 	Offset  int    `json:"offset"`
 }
 
-// ParseRequest asks for the syntax tree's outline. Nothing is resolved.
-type ParseRequest struct {
+// ParseQuestion asks for the syntax tree's outline. Nothing is resolved.
+type ParseQuestion struct {
 	SQL           string `json:"sql"`
 	MaxDepth      int    `json:"maxDepth"`      // of nested syntax nodes
 	MaxNodes      int    `json:"maxNodes"`      // syntax nodes in all
 	MaxStatements int    `json:"maxStatements"` // statements, nested ones included
 
 	// Ahead is what the gateway will ask next if the text is what it looks like: one SELECT that
-	// names tables of this request and nothing else that is not built in. Then the worker goes on
+	// names tables of this question and nothing else that is not built in. Then the worker goes on
 	// with that question, given the tables that the text names and no others, instead of waiting
 	// for it. Its SQL is empty: it is the statement's, normalized. If the text is anything else, or
 	// over a limit, nothing comes of it.
-	Ahead     *AnalyzeRequest `json:"ahead,omitzero"`
-	MaxTables int             `json:"maxTables,omitzero"` // references to tables, above which Ahead is left alone
+	Ahead     *AnalyzeQuestion `json:"ahead,omitzero"`
+	MaxTables int              `json:"maxTables,omitzero"` // references to tables, above which Ahead is left alone
 }
 
 // Script is the outline of a text: its statements in text order, those inside blocks, loops and
@@ -179,8 +179,8 @@ const (
 	RoleConnection Role = "connection" // WITH CONNECTION
 )
 
-// AnalyzeRequest asks what one statement means, given exactly these tables.
-type AnalyzeRequest struct {
+// AnalyzeQuestion asks what one statement means, given exactly these tables.
+type AnalyzeQuestion struct {
 	SQL        string        `json:"sql"`
 	Tables     []Table       `json:"tables"`
 	Project    string        `json:"project"`          // where two-part names live
@@ -191,7 +191,7 @@ type AnalyzeRequest struct {
 	MaxColumns int           `json:"maxColumns"`          // output columns, and leaves of all of them together
 
 	Shapes         bool            `json:"shapes,omitzero"`  // Column.Shape is wanted
-	Unnests        []Unnest        `json:"unnests,omitzero"` // behind the views and table functions of the request
+	Unnests        []Unnest        `json:"unnests,omitzero"` // behind the views and table functions of the question
 	Functions      []Function      `json:"functions,omitzero"`
 	TableFunctions []TableFunction `json:"tableFunctions,omitzero"`
 }
@@ -253,9 +253,9 @@ type Type struct {
 	Fields  []Field `json:"fields,omitzero"`
 }
 
-// Analysis is what one statement means. Offsets are byte offsets in the request's SQL.
+// Analysis is what one statement means. Offsets are byte offsets in the question's SQL.
 type Analysis struct {
-	Missing   string   `json:"missing,omitzero"` // a table the statement reads that was not in the request; nothing else is then set
+	Missing   string   `json:"missing,omitzero"` // a table the statement reads that was not in the question; nothing else is then set
 	Scans     []Scan   `json:"scans,omitzero"`
 	Functions []string `json:"functions,omitzero"`
 	Routines  []string `json:"routines,omitzero"` // functions and table functions of datasets that are called, sorted
@@ -269,7 +269,7 @@ type Analysis struct {
 // tells nothing more by it than these elements; whoever reads the statement's result, where it is
 // that of a view or a table function, and leaves the elements out, learns how many there are.
 type Unnest struct {
-	Of       string    `json:"of,omitzero"` // in a request: the view, or the table function as "project.dataset.function()"
+	Of       string    `json:"of,omitzero"` // in a question: the view, or the table function as "project.dataset.function()"
 	Arrays   []string  `json:"arrays"`      // leaf columns
 	Carriers []Carrier `json:"carriers,omitzero"`
 	Rows     bool      `json:"rows,omitzero"` // each element makes a row of the result; else they are in a value of it
