@@ -123,10 +123,10 @@ func (w *boundWorld) policy(text string) {
 func (w *boundWorld) Authenticate(context.Context, []string) (identity.Subject, error) {
 	return w.subject, nil
 }
-func (w *boundWorld) Analyze(context.Context, googlesql.Request) (*googlesql.Analysis, error) {
+func (w *boundWorld) Analyze(context.Context, googlesql.Query) (*googlesql.Analysis, error) {
 	return w.analysis(), nil
 }
-func (w *boundWorld) Rewrite(context.Context, googlesql.Request, *googlesql.Analysis, []googlesql.TableMask) (*googlesql.Rewritten, error) {
+func (w *boundWorld) Rewrite(context.Context, googlesql.Query, *googlesql.Analysis, []googlesql.TableMask) (*googlesql.Rewritten, error) {
 	return nil, errors.New("nothing is sensitive here")
 }
 

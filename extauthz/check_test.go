@@ -56,7 +56,7 @@ func (p *parts) Authenticate(_ context.Context, authorization []string) (identit
 	return p.subject, p.identity
 }
 
-func (p *parts) Analyze(ctx context.Context, r googlesql.Request) (*googlesql.Analysis, error) {
+func (p *parts) Analyze(ctx context.Context, r googlesql.Query) (*googlesql.Analysis, error) {
 	p.order = append(p.order, "analyse")
 	if p.boundWorld.analysis == nil {
 		panic("no analysis: 123-45-6789")

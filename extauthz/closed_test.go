@@ -22,7 +22,7 @@ type closedWorld struct {
 	asked []string
 }
 
-func (w *closedWorld) Analyze(ctx context.Context, r googlesql.Request) (*googlesql.Analysis, error) {
+func (w *closedWorld) Analyze(ctx context.Context, r googlesql.Query) (*googlesql.Analysis, error) {
 	w.reach = r.Reach
 	return w.boundWorld.Analyze(ctx, r)
 }

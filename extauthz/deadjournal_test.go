@@ -73,7 +73,7 @@ func (g *google) GetJob(ctx context.Context, w durable.Facts, ref bigquery.JobRe
 }
 
 // Analyze looks up the table that every text reads here.
-func (g *google) Analyze(ctx context.Context, r googlesql.Request) (*googlesql.Analysis, error) {
+func (g *google) Analyze(ctx context.Context, r googlesql.Query) (*googlesql.Analysis, error) {
 	if _, err := googlesql.ReadTable(ctx, r.Catalog, "p.finance.payroll"); err != nil {
 		return &googlesql.Analysis{Error: &googlesql.Error{Code: googlesql.ErrorUnavailable, Message: err.Error()}}, nil
 	}

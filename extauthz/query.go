@@ -39,7 +39,7 @@ func (s *Service) query(ctx context.Context, a asked) (ruling, error) {
 func (s *Service) judge(ctx context.Context, a asked, salted string) (j judged, err error) {
 	j.job = a.op.Job
 	set := s.Policies()
-	j.analysis, err = s.Analyzer.Analyze(ctx, s.sqlRequest(a, set))
+	j.analysis, err = s.Analyzer.Analyze(ctx, s.sqlQuery(a, set))
 	a.clock.Done("analysis")
 	if err != nil {
 		return j, fmt.Errorf("analyse SQL: %w", err)
@@ -60,7 +60,7 @@ func (s *Service) judge(ctx context.Context, a asked, salted string) (j judged, 
 			if err != nil {
 				return nil, err
 			}
-			made, err := s.Analyzer.Rewrite(ctx, s.sqlRequest(a, set), j.analysis, masks)
+			made, err := s.Analyzer.Rewrite(ctx, s.sqlQuery(a, set), j.analysis, masks)
 			if err != nil {
 				return nil, err
 			}
@@ -80,11 +80,11 @@ func (s *Service) judge(ctx context.Context, a asked, salted string) (j judged, 
 	return j, nil
 }
 
-// sqlRequest is the operation's SQL with everything that its meaning depends on. Nothing is asked
+// sqlQuery is the operation's SQL with everything that its meaning depends on. Nothing is asked
 // of BigQuery about what the policy does not let the subject know.
-func (s *Service) sqlRequest(a asked, set *policies.Set) googlesql.Request {
+func (s *Service) sqlQuery(a asked, set *policies.Set) googlesql.Query {
 	q := a.op.Query
-	return googlesql.Request{
+	return googlesql.Query{
 		SQL: q.SQL, Project: a.op.Job.ProjectID, DefaultDataset: q.DefaultDataset,
 		ParameterMode: q.ParameterMode, Parameters: q.Parameters, Catalog: s.Catalog(a.ask), Caller: a.subject.Owner,
 		Reach: set.Reach(a.subject, s.now()).Reads,

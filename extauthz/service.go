@@ -29,9 +29,9 @@ type (
 	}
 	// Analyzer understands SQL.
 	Analyzer interface {
-		Analyze(ctx context.Context, r googlesql.Request) (*googlesql.Analysis, error)
+		Analyze(ctx context.Context, r googlesql.Query) (*googlesql.Analysis, error)
 		// Rewrite masks tables inside an analysed text.
-		Rewrite(ctx context.Context, r googlesql.Request, original *googlesql.Analysis, masks []googlesql.TableMask) (*googlesql.Rewritten,
+		Rewrite(ctx context.Context, r googlesql.Query, original *googlesql.Analysis, masks []googlesql.TableMask) (*googlesql.Rewritten,
 			error)
 	}
 	// Broker mints tokens.

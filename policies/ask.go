@@ -14,7 +14,7 @@ import (
 )
 
 // Analyze says what SQL means: googlesql.Analyzer.Analyze.
-type Analyze func(context.Context, googlesql.Request) (*googlesql.Analysis, error)
+type Analyze func(context.Context, googlesql.Query) (*googlesql.Analysis, error)
 
 // WhatIf is what `policy explain` and policy tests ask: what would happen if this subject ran
 // this SQL?
@@ -39,7 +39,7 @@ func (s *Set) Ask(ctx context.Context, analyze Analyze, q WhatIf) (Decision, err
 	if err != nil {
 		return Decision{}, err
 	}
-	r := googlesql.Request{SQL: q.SQL, Project: q.Project, Catalog: googlesql.Files{Folder: q.Catalog}, Caller: "explain", Undeclared: true,
+	r := googlesql.Query{SQL: q.SQL, Project: q.Project, Catalog: googlesql.Files{Folder: q.Catalog}, Caller: "explain", Undeclared: true,
 		Reach: s.Reach(subject, now).Reads}
 	if q.DefaultDataset != "" {
 		project, dataset, ok := strings.Cut(q.DefaultDataset, ".")

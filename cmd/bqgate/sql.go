@@ -41,20 +41,20 @@ func explainCommand() *cobra.Command {
 			if info, err := os.Stat(catalog); err != nil || !info.IsDir() {
 				return usage(c, fmt.Errorf("--catalog %s is not a folder", catalog))
 			}
-			request := googlesql.Request{Catalog: googlesql.Files{Folder: catalog}, Caller: "explain", Undeclared: true}
+			query := googlesql.Query{Catalog: googlesql.Files{Folder: catalog}, Caller: "explain", Undeclared: true}
 			if dataset != "" {
 				project, name, ok := strings.Cut(dataset, ".")
 				if !ok || project == "" || name == "" || strings.Contains(name, ".") {
 					return usage(c, fmt.Errorf("--default-dataset %q: want PROJECT.DATASET", dataset))
 				}
-				request.Project, request.DefaultDataset = project, &bigquery.DatasetReference{ProjectID: project, DatasetID: name}
+				query.Project, query.DefaultDataset = project, &bigquery.DatasetReference{ProjectID: project, DatasetID: name}
 			}
 			text, err := readScript(c.InOrStdin(), args)
 			if err != nil {
 				return usage(c, err)
 			}
-			request.SQL = text
-			return explain(c, request, asJSON || !terminal(c.OutOrStdout()))
+			query.SQL = text
+			return explain(c, query, asJSON || !terminal(c.OutOrStdout()))
 		},
 	}
 	c.Flags().StringVar(&catalog, "catalog", "", "folder with the tables' resources")
@@ -63,7 +63,7 @@ func explainCommand() *cobra.Command {
 	return c
 }
 
-func explain(c *cobra.Command, request googlesql.Request, asJSON bool) error {
+func explain(c *cobra.Command, query googlesql.Query, asJSON bool) error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find own binary: %w", err)
@@ -73,7 +73,7 @@ func explain(c *cobra.Command, request googlesql.Request, asJSON bool) error {
 		return err
 	}
 	defer pool.Close()
-	analysis, err := googlesql.New(pool, googlesql.Limits{Cache: -1}).Analyze(c.Context(), request)
+	analysis, err := googlesql.New(pool, googlesql.Limits{Cache: -1}).Analyze(c.Context(), query)
 	if err != nil {
 		return err
 	}

@@ -138,7 +138,7 @@ func (m memoryCatalog) Table(_ context.Context, id bigquery.TableID) (*bigquery.
 }
 
 func (s *analyses) ask(ctx context.Context, caller, sql string) (*googlesql.Analysis, error) {
-	return s.analyzer.Analyze(ctx, googlesql.Request{SQL: sql, Project: "demo", Catalog: s.catalog, Caller: caller})
+	return s.analyzer.Analyze(ctx, googlesql.Query{SQL: sql, Project: "demo", Catalog: s.catalog, Caller: caller})
 }
 
 func (s *analyses) understood(ctx context.Context, caller, sql string) error {

@@ -184,7 +184,7 @@ func tied(q *query) bool {
 // look analyses and runs a query as it is; false where one of the two does not take it. What it
 // finds is the query's own.
 func (l *lab) look(q *query) (ok bool, why string, f *finding) {
-	a, err := l.analyzer.Analyze(context.Background(), googlesql.Request{
+	a, err := l.analyzer.Analyze(context.Background(), googlesql.Query{
 		SQL: q.sql, Project: q.project, Catalog: catalog{}, Caller: l.name,
 	})
 	if err != nil {

@@ -168,8 +168,8 @@ func newOddWorld(t *testing.T) *oddWorld {
 // not look at what is uncertain.
 func (w *oddWorld) judge(t *testing.T, sql string, blind bool) (policies.Decision, string) {
 	ctx, c := t.Context(), oddCatalog{}
-	r := googlesql.Request{SQL: sql, Project: project, Catalog: c, Caller: "difftest"}
-	analyze := func(ctx context.Context, r googlesql.Request) (*googlesql.Analysis, error) {
+	r := googlesql.Query{SQL: sql, Project: project, Catalog: c, Caller: "difftest"}
+	analyze := func(ctx context.Context, r googlesql.Query) (*googlesql.Analysis, error) {
 		a, err := w.analyzer.Analyze(ctx, r)
 		if err != nil || !blind || len(a.Statements) != 1 {
 			return a, err

@@ -133,7 +133,7 @@ func (l *lab) wrongly(q *query, name string) *googlesql.Statement {
 	if text == q.sql {
 		return nil
 	}
-	a, err := l.analyzer.Analyze(context.Background(), googlesql.Request{SQL: text, Project: q.project, Catalog: catalog{}, Caller: l.name})
+	a, err := l.analyzer.Analyze(context.Background(), googlesql.Query{SQL: text, Project: q.project, Catalog: catalog{}, Caller: l.name})
 	if err != nil {
 		l.t.Fatal(err)
 	}

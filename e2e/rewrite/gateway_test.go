@@ -65,8 +65,8 @@ type outcome struct {
 }
 
 func (g *gate) judge(ctx context.Context, sql string) (outcome, error) {
-	request := googlesql.Request{SQL: sql, Project: g.project, DefaultDataset: g.dataset, Catalog: g.catalog, Caller: "test"}
-	analysis, err := g.analyzer.Analyze(ctx, request)
+	query := googlesql.Query{SQL: sql, Project: g.project, DefaultDataset: g.dataset, Catalog: g.catalog, Caller: "test"}
+	analysis, err := g.analyzer.Analyze(ctx, query)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -91,7 +91,7 @@ func (g *gate) judge(ctx context.Context, sql string) (outcome, error) {
 			if err != nil {
 				return nil, err
 			}
-			made, err := g.analyzer.Rewrite(ctx, request, analysis, masks)
+			made, err := g.analyzer.Rewrite(ctx, query, analysis, masks)
 			if err != nil {
 				return nil, err
 			}

@@ -15,7 +15,7 @@ import (
 
 // analyzes is what is used of googlesql.Analyzer.
 type analyzes interface {
-	Analyze(ctx context.Context, r googlesql.Request) (*googlesql.Analysis, error)
+	Analyze(ctx context.Context, r googlesql.Query) (*googlesql.Analysis, error)
 }
 
 // jobChecks are what the configuration says of jobs that cannot be compared.
@@ -52,7 +52,7 @@ func tablesBehind(
 		case t.Type != "MATERIALIZED_VIEW" && t.MaterializedView == nil:
 			return nil, fmt.Errorf("%s: %w", name, jobs.ErrNotMaterialized)
 		}
-		a, err := sql.Analyze(ctx, googlesql.Request{
+		a, err := sql.Analyze(ctx, googlesql.Query{
 			SQL: "SELECT * FROM `" + name + "`", Project: project, Catalog: catalog, Caller: "job checks",
 		})
 		switch {

@@ -28,7 +28,7 @@ func (j *job) analyzed(question *wire.AnalyzeQuestion, foreseen *ahead) (*wire.R
 	case foreseen.answers(question):
 		return foreseen.reply, nil
 	}
-	a, err := j.pool.ask(j.ctx, j.request.Caller, &wire.Question{Analyze: question}, &j.spent)
+	a, err := j.pool.ask(j.ctx, j.query.Caller, &wire.Question{Analyze: question}, &j.spent)
 	if err == nil && a.reply.More { // an analysis is all there is to say
 		return nil, errFailed()
 	}
@@ -56,9 +56,9 @@ func (a *ahead) answers(question *wire.AnalyzeQuestion) bool {
 
 // question is what all questions about statements of the text have in common.
 func (j *job) question() wire.AnalyzeQuestion {
-	ask := wire.AnalyzeQuestion{Project: j.request.Project, Named: j.named, Positional: j.positional, MaxColumns: j.limits.Columns,
+	ask := wire.AnalyzeQuestion{Project: j.query.Project, Named: j.named, Positional: j.positional, MaxColumns: j.limits.Columns,
 		Shapes: len(j.within) > 0}
-	if d := j.request.DefaultDataset; d != nil {
+	if d := j.query.DefaultDataset; d != nil {
 		ask.Dataset = d.ProjectID + "." + d.DatasetID
 	}
 	return ask
@@ -67,13 +67,13 @@ func (j *job) question() wire.AnalyzeQuestion {
 // foresee is the question that a job will most likely ask about its text; nil where it would not be
 // this one.
 func (j *job) foresee() *wire.AnalyzeQuestion {
-	if j.request.Undeclared || j.body != "" || j.badParameters != nil {
+	if j.query.Undeclared || j.body != "" || j.badParameters != nil {
 		return nil
 	}
 	ask := j.question()
 	seen := map[bigquery.TableID]bool{}
-	mentioned(j.request.SQL, j.request.Project, j.request.DefaultDataset, func(id bigquery.TableID) {
-		if seen[id] || len(ask.Tables) >= j.limits.Tables || !j.request.reaches(id.String()) {
+	mentioned(j.query.SQL, j.query.Project, j.query.DefaultDataset, func(id bigquery.TableID) {
+		if seen[id] || len(ask.Tables) >= j.limits.Tables || !j.query.reaches(id.String()) {
 			return // what the worker is told of makes its answer later
 		}
 		if t, ok := j.shelf.described(id); ok {

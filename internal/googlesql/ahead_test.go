@@ -16,7 +16,7 @@ func TestAheadOfAChangedTable(t *testing.T) {
 	analyzer, catalog := New(pool, Limits{Cache: -1}), &mutable{table: table("p.d.t", bigquery.Field{Name: "a", Type: "STRING"})}
 	ask := func(sql string) *Analysis {
 		t.Helper()
-		a, err := analyzer.Analyze(t.Context(), Request{SQL: sql, Project: "p", Catalog: catalog})
+		a, err := analyzer.Analyze(t.Context(), Query{SQL: sql, Project: "p", Catalog: catalog})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -102,7 +102,7 @@ func TestAheadIsBounded(t *testing.T) {
 		}
 		fmt.Fprintf(&text, " d.t%d d.t%d", i, i)
 	}
-	j := &job{Analyzer: analyzer, request: Request{SQL: text.String(), Project: "p"}}
+	j := &job{Analyzer: analyzer, query: Query{SQL: text.String(), Project: "p"}}
 	if ask := j.foresee(); len(ask.Tables) != 3 || ask.Tables[0].Name != "p.d.t0" || ask.Tables[2].Name != "p.d.t2" {
 		t.Errorf("foreseen: %+v", ask.Tables)
 	}

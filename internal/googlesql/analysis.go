@@ -26,7 +26,7 @@ type Analysis struct {
 	// name.
 	Bodies map[string]*Statement `json:"-"`
 
-	// Behind are names outside of the request's reach that views and functions read, those of
+	// Behind are names outside of the query's reach that views and functions read, those of
 	// functions with "()" behind them. It is only set where every name in the text is within reach,
 	// and they end the analysis with ErrorClosed.
 	Behind []string `json:"-"`
@@ -173,7 +173,7 @@ const (
 	ErrorSyntax      ErrorCode = "syntax"      // the text is not GoogleSQL, or names do not resolve
 	ErrorNotFound    ErrorCode = "notFound"    // a table, column or function does not exist
 	ErrorUnsupported ErrorCode = "unsupported" // valid, but not understood well enough to be allowed
-	ErrorClosed      ErrorCode = "closed"      // a name is outside of the request's reach; nothing was asked about it
+	ErrorClosed      ErrorCode = "closed"      // a name is outside of the query's reach; nothing was asked about it
 	ErrorLimit       ErrorCode = "limit"       // too long, deep or wide
 	ErrorDeadline    ErrorCode = "deadline"    // analysis took too long or ran out of memory
 	ErrorUnavailable ErrorCode = "unavailable" // the catalog or the workers could not answer; retry

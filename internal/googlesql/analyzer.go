@@ -12,8 +12,8 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
-// Request is a SQL text with everything that its meaning depends on.
-type Request struct {
+// Query is a SQL text with everything that its meaning depends on.
+type Query struct {
 	SQL            string
 	Project        string                     // the job's project: where names of two parts live
 	DefaultDataset *bigquery.DatasetReference // where names of one part live; nil for none
@@ -70,20 +70,20 @@ func New(pool *Pool, limits Limits) *Analyzer {
 	return &Analyzer{pool: pool, limits: limits, cache: newCache(limits.Cache), shelf: newShelf(maxShelved)}
 }
 
-// Analyze says what the request's SQL means. An Analysis without Error is understood completely;
+// Analyze says what the query's SQL means. An Analysis without Error is understood completely;
 // one with Error still lists the statements with the kinds and names that are known. It is shared
-// and must not be changed. The Go error is of the context (or of a request without a catalog): what
+// and must not be changed. The Go error is of the context (or of a query without a catalog): what
 // else goes wrong is in Analysis.Error, so that nothing is mistaken for an answer.
-func (a *Analyzer) Analyze(ctx context.Context, request Request) (*Analysis, error) {
-	if request.Catalog == nil {
-		return nil, errors.New("analysing SQL: the request has no catalog")
+func (a *Analyzer) Analyze(ctx context.Context, query Query) (*Analysis, error) {
+	if query.Catalog == nil {
+		return nil, errors.New("analysing SQL: the query has no catalog")
 	}
-	if refused := a.checkText(request.SQL); refused != nil {
+	if refused := a.checkText(query.SQL); refused != nil {
 		return refusal(refused), nil
 	}
-	job := &job{Analyzer: a, ctx: ctx, request: request, known: newKnown(), home: request.Project}
-	key := requestKey(request, a.pool.Engine())
-	if known, ok := a.cache.get(key); ok && known.within(request) {
+	job := &job{Analyzer: a, ctx: ctx, query: query, known: newKnown(), home: query.Project}
+	key := queryKey(query, a.pool.Engine())
+	if known, ok := a.cache.get(key); ok && known.within(query) {
 		fresh, err := job.unchanged(known)
 		if err != nil {
 			return nil, err
@@ -94,15 +94,15 @@ func (a *Analyzer) Analyze(ctx context.Context, request Request) (*Analysis, err
 			return &analysis, nil
 		}
 	}
-	closed := request.closedKey(key)
-	if known, ok := a.cache.get(closed); ok && request.closes(known.analysis) {
+	closed := query.closedKey(key)
+	if known, ok := a.cache.get(closed); ok && query.closes(known.analysis) {
 		return known.analysis, nil
 	}
 	analysis, err := job.run()
 	switch {
 	case err != nil:
 		return nil, err
-	case request.closes(analysis):
+	case query.closes(analysis):
 		a.cache.put(closed, &entry{analysis: analysis})
 	case analysis.Error == nil || lasting(analysis.Error.Code) && !job.fleeting:
 		a.cache.put(key, &entry{analysis: analysis, tables: job.tables, routines: job.routines})
@@ -152,10 +152,10 @@ func failure(err error) (*Error, error) {
 
 // outline asks for the outline of the text, and for what will be asked next.
 func (j *job) outline() (*wire.Script, *Error, error) {
-	question := &wire.ParseQuestion{SQL: j.request.SQL, MaxDepth: j.limits.Depth, MaxNodes: j.limits.Nodes,
+	question := &wire.ParseQuestion{SQL: j.query.SQL, MaxDepth: j.limits.Depth, MaxNodes: j.limits.Nodes,
 		MaxStatements: j.limits.Statements, MaxTables: j.limits.Tables}
 	question.Ahead = j.foresee()
-	a, err := j.pool.ask(j.ctx, j.request.Caller, &wire.Question{Parse: question}, &j.spent)
+	a, err := j.pool.ask(j.ctx, j.query.Caller, &wire.Question{Parse: question}, &j.spent)
 	if err != nil {
 		refused, err := failure(err)
 		return nil, refused, err
@@ -167,11 +167,11 @@ func (j *job) outline() (*wire.Script, *Error, error) {
 	var refused *Error
 	switch {
 	case reply.Error != nil:
-		refused = located(reply.Error, j.request.SQL, 0)
+		refused = located(reply.Error, j.query.SQL, 0)
 	case reply.Script == nil:
 		refused = errFailed()
 	}
-	if reply.Script != nil && !reply.Script.Within(len(j.request.SQL)) {
+	if reply.Script != nil && !reply.Script.Within(len(j.query.SQL)) {
 		return nil, errFailed(), nil
 	}
 	if reply.Script != nil && len(reply.Script.Statements) != 1 {

@@ -43,10 +43,10 @@ func table(name string, columns ...bigquery.Field) *bigquery.Table {
 
 func TestCacheFollowsTheSchema(t *testing.T) {
 	analyzer, catalog := testAnalyzer(t), &mutable{table: table("p.d.t", bigquery.Field{Name: "a", Type: "STRING"})}
-	request := Request{SQL: "SELECT * FROM d.t", Project: "p", Catalog: catalog}
+	query := Query{SQL: "SELECT * FROM d.t", Project: "p", Catalog: catalog}
 	ask := func() *Analysis {
 		t.Helper()
-		a, err := analyzer.Analyze(t.Context(), request)
+		a, err := analyzer.Analyze(t.Context(), query)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -110,14 +110,14 @@ func TestCatalogAnswersAreChecked(t *testing.T) {
 		"twin columns":    {table("p.d.t", column, bigquery.Field{Name: "A", Type: "STRING"}), ErrorUnsupported},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a, err := analyzer.Analyze(t.Context(), Request{SQL: "SELECT a FROM d.t", Project: "p", Catalog: wrong{test.answer}})
+			a, err := analyzer.Analyze(t.Context(), Query{SQL: "SELECT a FROM d.t", Project: "p", Catalog: wrong{test.answer}})
 			if err != nil || a.Error == nil || a.Error.Code != test.code {
 				t.Errorf("%s: %+v, %v, want %s", name, a, err, test.code)
 			}
 		})
 	}
-	if _, err := analyzer.Analyze(t.Context(), Request{SQL: "SELECT 1"}); err == nil {
-		t.Error("a request without a catalog was analysed")
+	if _, err := analyzer.Analyze(t.Context(), Query{SQL: "SELECT 1"}); err == nil {
+		t.Error("a query without a catalog was analysed")
 	}
 }
 
@@ -152,7 +152,7 @@ func TestParameters(t *testing.T) {
 			`[{"parameterType":{"type":"INT64"}},{"parameterType":{"type":"INT64"}}]`, ErrorUnsupported},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a, err := analyzer.Analyze(t.Context(), Request{
+			a, err := analyzer.Analyze(t.Context(), Query{
 				SQL: test.sql, Project: "demo", ParameterMode: test.mode, Parameters: json.RawMessage(test.parameters),
 				Catalog: Files{"testdata/catalog"},
 			})
@@ -177,7 +177,7 @@ func TestUndeclaredParameters(t *testing.T) {
 		for _, undeclared := range []bool{true, false, true} {
 			t.Run(fmt.Sprint(undeclared), func(t *testing.T) {
 				a, err := analyzer.Analyze(t.Context(),
-					Request{SQL: sql, Project: "demo", Catalog: Files{"testdata/catalog"}, Undeclared: undeclared})
+					Query{SQL: sql, Project: "demo", Catalog: Files{"testdata/catalog"}, Undeclared: undeclared})
 				switch {
 				case err != nil:
 					t.Fatal(err)
@@ -203,7 +203,7 @@ func TestUndeclaredParametersOfTwoUses(t *testing.T) {
 	} {
 		t.Run(sql, func(t *testing.T) {
 			a, err := analyzer.Analyze(t.Context(),
-				Request{SQL: sql, Project: "demo", Catalog: Files{"testdata/catalog"}, Undeclared: true})
+				Query{SQL: sql, Project: "demo", Catalog: Files{"testdata/catalog"}, Undeclared: true})
 			switch {
 			case err != nil:
 				t.Fatal(err)
@@ -219,7 +219,7 @@ func TestUndeclaredParametersOfTwoUses(t *testing.T) {
 }
 
 func TestParametersMarkGeneratedValues(t *testing.T) {
-	a, err := testAnalyzer(t).Analyze(t.Context(), Request{
+	a, err := testAnalyzer(t).Analyze(t.Context(), Query{
 		SQL: "SELECT ssn FROM crm.customers UNION ALL SELECT @guess", Project: "demo", Catalog: Files{"testdata/catalog"},
 		Parameters: json.RawMessage(`[{"name":"guess","parameterType":{"type":"STRING"}}]`),
 	})
@@ -257,7 +257,7 @@ func TestLimits(t *testing.T) {
 }
 
 func TestAmbiguousProject(t *testing.T) {
-	a, err := testAnalyzer(t).Analyze(t.Context(), Request{
+	a, err := testAnalyzer(t).Analyze(t.Context(), Query{
 		SQL: "SELECT ssn FROM crm.customers", Project: "my-proj", Catalog: Files{"testdata/catalog"},
 		DefaultDataset: &bigquery.DatasetReference{ProjectID: "demo", DatasetID: "crm"},
 	})
@@ -411,7 +411,7 @@ func FuzzAnalyze(f *testing.F) {
 	}
 	analyzer := New(testPool(f), Limits{Cache: -1})
 	f.Fuzz(func(t *testing.T, sql string) {
-		a, err := analyzer.Analyze(t.Context(), Request{
+		a, err := analyzer.Analyze(t.Context(), Query{
 			SQL: sql, Project: "my-proj", Catalog: Files{"testdata/catalog"},
 			DefaultDataset: &bigquery.DatasetReference{ProjectID: "my-proj", DatasetID: "ds"},
 		})
@@ -467,7 +467,7 @@ func BenchmarkAnalyze(b *testing.B) {
 				for i := 0; b.Loop(); i += step {
 					start := time.Now()
 					a, err := analyzer.Analyze(b.Context(),
-						Request{SQL: fmt.Sprintf(size.sql, i), Project: "demo", Catalog: benchmarkCatalog})
+						Query{SQL: fmt.Sprintf(size.sql, i), Project: "demo", Catalog: benchmarkCatalog})
 					took = append(took, time.Since(start))
 					if err != nil || a.Error != nil {
 						b.Fatal(err, a)

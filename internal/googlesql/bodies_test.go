@@ -96,8 +96,8 @@ var sensitiveCalls = map[string]string{
 func TestWhatABodyReadsIsUsed(t *testing.T) {
 	analyzer := testAnalyzer(t)
 	asked := func(t *testing.T, call, place string, k *known) *job {
-		request := Request{SQL: fmt.Sprintf(positions[place], call), Project: "demo", Catalog: Files{"testdata/catalog"}, Caller: "test"}
-		return &job{Analyzer: analyzer, ctx: t.Context(), request: request, known: k, home: "demo"}
+		query := Query{SQL: fmt.Sprintf(positions[place], call), Project: "demo", Catalog: Files{"testdata/catalog"}, Caller: "test"}
+		return &job{Analyzer: analyzer, ctx: t.Context(), query: query, known: k, home: "demo"}
 	}
 	for _, called := range slices.Sorted(maps.Keys(sensitiveCalls)) {
 		function, _, _ := strings.Cut(called, ",")
@@ -137,10 +137,10 @@ func usesSSN(t *testing.T, j *job, how string) {
 	t.Helper()
 	analysis, err := j.run()
 	if err != nil || analysis.Error != nil {
-		t.Fatalf("%s: %s: %v %+v", how, j.request.SQL, err, analysis.Error)
+		t.Fatalf("%s: %s: %v %+v", how, j.query.SQL, err, analysis.Error)
 	}
 	if s := analysis.Statements[0]; !slices.ContainsFunc(s.Uses, func(u Use) bool { return u.Column == "demo.crm.customers.ssn" }) {
-		t.Errorf("%s: ssn is not used\n%s\n%s", how, j.request.SQL, render(analysis))
+		t.Errorf("%s: ssn is not used\n%s\n%s", how, j.query.SQL, render(analysis))
 	}
 }
 
@@ -218,7 +218,7 @@ func TestManyReadsOfAnUnnest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			analysis, err := analyzer.Analyze(t.Context(),
-				Request{SQL: c.sql, Project: "demo", Catalog: Files{"testdata/catalog"}, Caller: "test"})
+				Query{SQL: c.sql, Project: "demo", Catalog: Files{"testdata/catalog"}, Caller: "test"})
 			if err != nil || analysis.Error != nil {
 				t.Fatalf("%v %+v", err, analysis.Error)
 			}

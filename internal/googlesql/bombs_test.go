@@ -67,7 +67,7 @@ func TestSpareTakesThePlace(t *testing.T) {
 	analyzer := New(pool, Limits{Cache: -1})
 	ask := func(caller, sql string) *Analysis {
 		t.Helper()
-		a, err := analyzer.Analyze(t.Context(), Request{SQL: sql, Project: "demo", Catalog: Files{"testdata/catalog"}, Caller: caller})
+		a, err := analyzer.Analyze(t.Context(), Query{SQL: sql, Project: "demo", Catalog: Files{"testdata/catalog"}, Caller: caller})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -102,7 +102,7 @@ func TestBombsLeaveAWorkerToOthers(t *testing.T) {
 	for range 4 {
 		attack.Go(func() {
 			a, err := analyzer.Analyze(t.Context(),
-				Request{SQL: bomb(24), Project: "demo", Catalog: Files{"testdata/catalog"}, Caller: "attacker"})
+				Query{SQL: bomb(24), Project: "demo", Catalog: Files{"testdata/catalog"}, Caller: "attacker"})
 			if err != nil || a.Error == nil {
 				t.Errorf("a bomb: %+v, %v", a, err)
 			}

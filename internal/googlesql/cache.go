@@ -14,7 +14,7 @@ type entry struct {
 	routines map[bigquery.RoutineID]*bigquery.Routine
 }
 
-// cache keeps the analyses that were used last, by requestKey.
+// cache keeps the analyses that were used last, by queryKey.
 type cache struct{ analyses *lru.Cache[string, *entry] } // nil: none are kept
 
 func newCache(limit int) *cache {
@@ -41,13 +41,13 @@ func (c *cache) put(key string, e *entry) {
 	}
 }
 
-// requestKey covers everything an analysis depends on but the tables.
-func requestKey(r Request, engine string) string {
+// queryKey covers everything an analysis depends on but the tables.
+func queryKey(q Query, engine string) string {
 	dataset := ""
-	if r.DefaultDataset != nil {
-		dataset = r.DefaultDataset.ProjectID + "." + r.DefaultDataset.DatasetID
+	if q.DefaultDataset != nil {
+		dataset = q.DefaultDataset.ProjectID + "." + q.DefaultDataset.DatasetID
 	}
-	return digest(engine, r.SQL, r.Project, dataset, r.ParameterMode, string(r.Parameters), r.Undeclared)
+	return digest(engine, q.SQL, q.Project, dataset, q.ParameterMode, string(q.Parameters), q.Undeclared)
 }
 
 // digests are those of everything the job has read.
@@ -65,7 +65,7 @@ func (j *job) digests() map[string]string {
 // unchanged reads what a known analysis rests on again and reports whether it is as it was.
 func (j *job) unchanged(before *entry) (bool, error) {
 	for id, was := range before.tables {
-		is, refused, err := readTable(j.ctx, j.request.Catalog, id)
+		is, refused, err := readTable(j.ctx, j.query.Catalog, id)
 		if err != nil {
 			return false, err
 		}
@@ -75,7 +75,7 @@ func (j *job) unchanged(before *entry) (bool, error) {
 		j.tables[id] = is
 	}
 	for id, was := range before.routines {
-		is, refused, err := readRoutine(j.ctx, j.request.Catalog, id)
+		is, refused, err := readRoutine(j.ctx, j.query.Catalog, id)
 		if err != nil {
 			return false, err
 		}

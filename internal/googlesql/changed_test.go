@@ -105,7 +105,7 @@ func TestChanged(t *testing.T) {
 		"function gone": {func(s *store) { clear(s.routines) }, []string{"p.d.f()"}},
 	} {
 		s := newStore()
-		analysis, err := analyzer.Analyze(t.Context(), Request{SQL: sql, Project: "p", Catalog: s})
+		analysis, err := analyzer.Analyze(t.Context(), Query{SQL: sql, Project: "p", Catalog: s})
 		if err != nil || analysis.Error != nil {
 			t.Fatalf("%s: %v %v", name, err, analysis.Error)
 		}
@@ -119,7 +119,7 @@ func TestChanged(t *testing.T) {
 			t.Errorf("%s: changed %q, %v, want %q", name, got, err, test.want)
 		}
 		// The same question now has another answer, or none: the cache must see the change too.
-		again, err := analyzer.Analyze(t.Context(), Request{SQL: sql, Project: "p", Catalog: s})
+		again, err := analyzer.Analyze(t.Context(), Query{SQL: sql, Project: "p", Catalog: s})
 		if err != nil || again.Error == nil && maps.Equal(again.Digests, analysis.Digests) != (test.want == nil) {
 			t.Errorf("%s: the analysis afterwards rests on the same (%v, %v)", name, again.Error, err)
 		}

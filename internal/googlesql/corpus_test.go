@@ -47,12 +47,12 @@ func TestCorpus(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		request := Request{Project: "demo", Catalog: Files{"testdata/catalog"}, Caller: "test"}
+		query := Query{Project: "demo", Catalog: Files{"testdata/catalog"}, Caller: "test"}
 		for line := range strings.Lines(string(archive.Comment)) {
 			if name, ok := strings.CutPrefix(strings.TrimSpace(line), "default dataset: "); ok {
 				project, dataset, _ := strings.Cut(name, ".")
-				request.Project = project
-				request.DefaultDataset = &bigquery.DatasetReference{ProjectID: project, DatasetID: dataset}
+				query.Project = project
+				query.DefaultDataset = &bigquery.DatasetReference{ProjectID: project, DatasetID: dataset}
 			}
 		}
 		var out txtar.Archive
@@ -69,7 +69,7 @@ func TestCorpus(t *testing.T) {
 				continue
 			}
 			cases++
-			r := request
+			r := query
 			r.SQL = strings.TrimSuffix(string(f.Data), "\n")
 			var got string
 			analyzer := New(pool, Limits{Cache: -1})

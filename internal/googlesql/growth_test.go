@@ -22,7 +22,7 @@ func TestNoGrowth(t *testing.T) {
 	for i := range *analyses {
 		sql := fmt.Sprintf("SELECT name, UPPER(ssn) AS s%d, (SELECT COUNT(*) FROM crm.orders AS o WHERE o.customer_id = c.id AND o.id > "+
 			"%d) AS n FROM crm.customers AS c WHERE id = %d ORDER BY 1", i, i, i)
-		a, err := analyzer.Analyze(t.Context(), Request{SQL: sql, Project: "demo", Catalog: benchmarkCatalog, Caller: "growth"})
+		a, err := analyzer.Analyze(t.Context(), Query{SQL: sql, Project: "demo", Catalog: benchmarkCatalog, Caller: "growth"})
 		if err != nil || a.Error != nil {
 			t.Fatalf("query %d: %v %+v", i, err, a)
 		}

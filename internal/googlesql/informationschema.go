@@ -112,8 +112,8 @@ func (j *job) informationSchemaID(parts []string) (bigquery.TableID, *Error) {
 			return refused("the views of a region show every dataset in it; name one dataset, as in dataset.INFORMATION_SCHEMA.%s", view)
 		}
 	}
-	project := j.request.Project
-	if d := j.request.DefaultDataset; d != nil && d.ProjectID != project &&
+	project := j.query.Project
+	if d := j.query.DefaultDataset; d != nil && d.ProjectID != project &&
 		(len(before) == 0 || len(before) == 1 && known.Level == "dataset") {
 		return refused("it could be in project %s or %s; write the project too", project, d.ProjectID)
 	}

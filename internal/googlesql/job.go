@@ -17,7 +17,7 @@ import (
 type job struct {
 	*Analyzer
 	ctx        context.Context //nolint:containedctx // one question of a caller, for as long as it is asked
-	request    Request
+	query      Query
 	named      []wire.Parameter
 	positional []wire.Type
 
@@ -206,7 +206,7 @@ func (j *job) statements(script *wire.Script, analysis *Analysis) (*Error, error
 
 func (j *job) at(offset int, code ErrorCode, format string, args ...any) *Error {
 	e := &Error{Code: code, Message: fmt.Sprintf(format, args...)}
-	e.Line, e.Column = Span{offset, offset}.LineColumn(j.request.SQL)
+	e.Line, e.Column = Span{offset, offset}.LineColumn(j.query.SQL)
 	return e
 }
 
@@ -240,8 +240,8 @@ func (j *job) data(s *wire.Statement, result *Statement) (*Error, error) {
 		return refused, err
 	}
 	ask := j.question()
-	ask.SQL = j.request.SQL[s.Start:s.End]
-	if j.request.Undeclared && s.Parameters > 0 {
+	ask.SQL = j.query.SQL[s.Start:s.End]
+	if j.query.Undeclared && s.Parameters > 0 {
 		if ask.Undeclared = wire.ParametersNamed; s.Positional {
 			ask.Undeclared = wire.ParametersPositional
 		}
@@ -275,7 +275,7 @@ func (j *job) data(s *wire.Statement, result *Statement) (*Error, error) {
 		foreseen = nil
 		switch {
 		case reply.Error != nil:
-			if p := guessed(reply.Error, ask.Named); p != nil && j.request.Undeclared {
+			if p := guessed(reply.Error, ask.Named); p != nil && j.query.Undeclared {
 				ask.Named = append(slices.Clone(ask.Named), *p)
 				round--
 				continue
@@ -283,7 +283,7 @@ func (j *job) data(s *wire.Statement, result *Statement) (*Error, error) {
 			if refused := j.unknownFunction(s, reply.Error); refused != nil {
 				return refused, nil
 			}
-			return ownAlias(s, located(reply.Error, j.request.SQL, s.Start)), nil
+			return ownAlias(s, located(reply.Error, j.query.SQL, s.Start)), nil
 		case reply.Analysis == nil:
 			return errFailed(), nil
 		case reply.Analysis.Missing != "":

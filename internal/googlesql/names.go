@@ -59,22 +59,22 @@ func (j *job) complete(parts []string) (bigquery.TableID, *Error) {
 	var id bigquery.TableID
 	switch len(parts) {
 	case 1:
-		d := j.request.DefaultDataset
+		d := j.query.DefaultDataset
 		if d == nil {
 			return bigquery.TableID{},
 				&Error{Code: ErrorNotFound, Message: fmt.Sprintf("table %q must be qualified with a dataset (e.g. dataset.table)", written)}
 		}
 		id = bigquery.TableID{Project: d.ProjectID, Dataset: d.DatasetID, Table: parts[0]}
 	case 2:
-		if d := j.request.DefaultDataset; d != nil && d.ProjectID != j.request.Project {
-			return unsupported("%s could be in project %s or %s; write the project too", written, j.request.Project, d.ProjectID)
+		if d := j.query.DefaultDataset; d != nil && d.ProjectID != j.query.Project {
+			return unsupported("%s could be in project %s or %s; write the project too", written, j.query.Project, d.ProjectID)
 		}
-		if j.request.Project == "" {
+		if j.query.Project == "" {
 			return bigquery.TableID{},
 				&Error{Code: ErrorNotFound, Message: fmt.Sprintf("table %s must be qualified with a project: there is no default one",
 					written)}
 		}
-		id = bigquery.TableID{Project: j.request.Project, Dataset: parts[0], Table: parts[1]}
+		id = bigquery.TableID{Project: j.query.Project, Dataset: parts[0], Table: parts[1]}
 	case 3:
 		id = bigquery.TableID{Project: parts[0], Dataset: parts[1], Table: parts[2]}
 	default:
@@ -116,7 +116,7 @@ func (j *job) target(kind string, parts []string) string {
 	switch {
 	case strings.HasSuffix(kind, "_SCHEMA"):
 		if len(parts) == 1 {
-			return j.request.Project + "." + parts[0]
+			return j.query.Project + "." + parts[0]
 		}
 	case strings.HasSuffix(kind, "_DATABASE"), strings.HasSuffix(kind, "_PROJECT"), strings.HasSuffix(kind, "_ORGANIZATION"),
 		strings.HasSuffix(kind, "_CAPACITY"), strings.HasSuffix(kind, "_RESERVATION"), strings.HasSuffix(kind, "_ASSIGNMENT"):

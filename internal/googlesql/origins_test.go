@@ -175,7 +175,7 @@ func TestOriginsChange(t *testing.T) {
 			l := &linking{store: newStore()}
 			l.put(table("p.d.base", field), snapshotOf("p.d.s", "p.d.base"))
 			analysis, err := analyzer.Analyze(t.Context(),
-				Request{SQL: "SELECT s.ssn, w.a FROM d.s, `d.log_*` AS w", Project: "p", Catalog: l})
+				Query{SQL: "SELECT s.ssn, w.a FROM d.s, `d.log_*` AS w", Project: "p", Catalog: l})
 			if err != nil || analysis.Error != nil {
 				t.Fatalf("%v %v", err, analysis.Error)
 			}

@@ -30,22 +30,22 @@ type parameterType struct {
 	RangeElementType *parameterType `json:"rangeElementType"`
 }
 
-// parameters reads the declared types of the request's parameters. The engine refuses a parameter
+// parameters reads the declared types of the query's parameters. The engine refuses a parameter
 // that is not declared.
 func (j *job) parameters() *Error {
-	if len(j.request.Parameters) == 0 {
+	if len(j.query.Parameters) == 0 {
 		return nil
 	}
 	invalid := func(format string, args ...any) *Error {
 		return &Error{Code: ErrorSyntax, Message: "queryParameters: " + fmt.Sprintf(format, args...)}
 	}
 	var list []queryParameter
-	d := json.NewDecoder(bytes.NewReader(j.request.Parameters))
+	d := json.NewDecoder(bytes.NewReader(j.query.Parameters))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&list); err != nil {
 		return invalid("%v", err)
 	}
-	mode := strings.ToUpper(j.request.ParameterMode)
+	mode := strings.ToUpper(j.query.ParameterMode)
 	for i, p := range list {
 		kind, err := p.Type.wire()
 		if err != nil {
@@ -63,7 +63,7 @@ func (j *job) parameters() *Error {
 			j.positional = append(j.positional, kind)
 		default:
 			return invalid("parameter %d does not fit the mode %q: named ones have names, positional ones have none", i+1,
-				j.request.ParameterMode)
+				j.query.ParameterMode)
 		}
 	}
 	return nil

@@ -121,7 +121,7 @@ func playGateway(command []string) {
 		line = append(line, strconv.Itoa(w.cmd.Process.Pid))
 	}
 	fmt.Println(strings.Join(line, " "))
-	_, _ = New(pool, Limits{}).Analyze(context.Background(), Request{SQL: bomb(24), Project: "demo", Catalog: Files{}})
+	_, _ = New(pool, Limits{}).Analyze(context.Background(), Query{SQL: bomb(24), Project: "demo", Catalog: Files{}})
 }
 
 // bomb is a query whose type doubles with each level.
@@ -177,7 +177,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 
 func analyze(t *testing.T, a *Analyzer, sql string) *Analysis {
 	t.Helper()
-	analysis, err := a.Analyze(t.Context(), Request{SQL: sql, Project: "demo", Catalog: Files{"testdata/catalog"}, Caller: "test"})
+	analysis, err := a.Analyze(t.Context(), Query{SQL: sql, Project: "demo", Catalog: Files{"testdata/catalog"}, Caller: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +204,7 @@ func TestDeadlineKillsAndReplaces(t *testing.T) {
 				return
 			default:
 			}
-			a, err := analyzer.Analyze(context.Background(), Request{
+			a, err := analyzer.Analyze(context.Background(), Query{
 				SQL: fmt.Sprintf("SELECT ssn, %d AS n FROM crm.customers", i), Project: "demo", Catalog: Files{"testdata/catalog"},
 				Caller: "other",
 			})
@@ -369,7 +369,7 @@ func TestContextEndsTheWait(t *testing.T) {
 	pool := startPool(t, PoolOptions{Workers: 1, Deadline: time.Second})
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	analysis, err := New(pool, Limits{}).Analyze(ctx, Request{SQL: bomb(24), Project: "demo", Catalog: Files{}})
+	analysis, err := New(pool, Limits{}).Analyze(ctx, Query{SQL: bomb(24), Project: "demo", Catalog: Files{}})
 	if !errors.Is(err, context.DeadlineExceeded) || analysis != nil {
 		t.Errorf("Analyze = %+v, %v, want the context's error", analysis, err)
 	}
@@ -447,7 +447,7 @@ func TestFloodDoesNotStarve(t *testing.T) {
 				default:
 				}
 				a, err := analyzer.Analyze(context.Background(),
-					Request{SQL: "SELECT 1 AS a", Project: "demo", Catalog: Files{}, Caller: "flood"})
+					Query{SQL: "SELECT 1 AS a", Project: "demo", Catalog: Files{}, Caller: "flood"})
 				if err != nil || a.Error != nil {
 					time.Sleep(time.Millisecond) // refused at once; the processor is the test's as well
 				}
@@ -470,7 +470,7 @@ func TestConcurrentAnalyses(t *testing.T) {
 		all.Go(func() {
 			for i := range 60 {
 				name := fmt.Sprintf("c_%d_%d", g, i)
-				a, err := analyzer.Analyze(t.Context(), Request{
+				a, err := analyzer.Analyze(t.Context(), Query{
 					SQL: "SELECT ssn AS " + name + " FROM crm.customers", Project: "demo", Catalog: Files{"testdata/catalog"},
 					Caller: strconv.Itoa(g),
 				})

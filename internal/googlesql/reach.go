@@ -3,12 +3,12 @@ package googlesql
 import "slices"
 
 // reaches says whether the caller may know of a name.
-func (r *Request) reaches(name string) bool { return r.Reach == nil || r.Reach(name) }
+func (q *Query) reaches(name string) bool { return q.Reach == nil || q.Reach(name) }
 
 // closes says whether the text of an analysis names something that the caller may not know of.
-func (r *Request) closes(a *Analysis) bool {
+func (q *Query) closes(a *Analysis) bool {
 	for i := range a.Statements {
-		if slices.ContainsFunc(a.Statements[i].Named, func(name string) bool { return !r.reaches(name) }) {
+		if slices.ContainsFunc(a.Statements[i].Named, func(name string) bool { return !q.reaches(name) }) {
 			return true
 		}
 	}
@@ -18,22 +18,22 @@ func (r *Request) closes(a *Analysis) bool {
 // closedKey is where the outline of a text is kept that names something outside of the caller's
 // reach. Each caller has one of their own: that somebody else has asked the same must not show in
 // the time an answer takes, since only those who may read a table ask for it again and again.
-func (r *Request) closedKey(key string) string { return digest(key, "closed", r.Caller) }
+func (q *Query) closedKey(key string) string { return digest(key, "closed", q.Caller) }
 
 // within says whether everything that a known analysis rests on is within the caller's reach.
 // Otherwise it is beyond their reach, and is not even looked at again.
-func (e *entry) within(r Request) bool {
+func (e *entry) within(q Query) bool {
 	for id := range e.tables {
-		if !r.reaches(id.String()) {
+		if !q.reaches(id.String()) {
 			return false
 		}
 	}
 	for id := range e.routines {
-		if !r.reaches(id.String() + "()") {
+		if !q.reaches(id.String() + "()") {
 			return false
 		}
 	}
-	return !r.closes(e.analysis)
+	return !q.closes(e.analysis)
 }
 
 // admit ends the analysis of a text that has names outside of the caller's reach. It comes before
@@ -42,7 +42,7 @@ func (e *entry) within(r Request) bool {
 func (j *job) admit(names []string) *Error {
 	var closed []string
 	for _, name := range names {
-		if !j.request.reaches(name) {
+		if !j.query.reaches(name) {
 			closed = append(closed, name)
 		}
 	}

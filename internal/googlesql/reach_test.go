@@ -156,7 +156,7 @@ func TestClosedNamesAreNotLookedUp(t *testing.T) {
 			analyse := func(name string) string {
 				world := hiddenWorld()
 				sql := replaceName(text, name)
-				a, err := analyzer.Analyze(t.Context(), Request{SQL: sql, Project: "p", Catalog: world, Caller: "c", Reach: onlyD})
+				a, err := analyzer.Analyze(t.Context(), Query{SQL: sql, Project: "p", Catalog: world, Caller: "c", Reach: onlyD})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -233,7 +233,7 @@ func TestClosedNamesBehindOpenOnes(t *testing.T) {
 	} {
 		t.Run(sql, func(t *testing.T) {
 			world := hiddenWorld()
-			a, err := analyzer.Analyze(t.Context(), Request{SQL: sql, Project: "p", Catalog: world, Caller: "c", Reach: onlyD})
+			a, err := analyzer.Analyze(t.Context(), Query{SQL: sql, Project: "p", Catalog: world, Caller: "c", Reach: onlyD})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -257,7 +257,7 @@ func TestClosedNamesAreNotRemembered(t *testing.T) {
 		"SELECT * FROM hr.nowhere"} {
 		t.Run(sql, func(t *testing.T) {
 			ask := func(caller string, reach func(string) bool) *Analysis {
-				a, err := analyzer.Analyze(t.Context(), Request{SQL: sql, Project: "p", Catalog: world, Caller: caller, Reach: reach})
+				a, err := analyzer.Analyze(t.Context(), Query{SQL: sql, Project: "p", Catalog: world, Caller: caller, Reach: reach})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -290,16 +290,16 @@ func TestClosedNamesAreNotRemembered(t *testing.T) {
 // others: it would answer later.
 func TestClosedNamesAreNotForeseen(t *testing.T) {
 	analyzer, world := testAnalyzer(t), hiddenWorld()
-	if _, err := analyzer.Analyze(t.Context(), Request{SQL: "SELECT * FROM hr.base, d.t", Project: "p", Catalog: world}); err != nil {
+	if _, err := analyzer.Analyze(t.Context(), Query{SQL: "SELECT * FROM hr.base, d.t", Project: "p", Catalog: world}); err != nil {
 		t.Fatal(err)
 	}
-	j := &job{Analyzer: analyzer, request: Request{SQL: "SELECT 1 FROM hr.base, d.t", Project: "p", Reach: onlyD}}
+	j := &job{Analyzer: analyzer, query: Query{SQL: "SELECT 1 FROM hr.base, d.t", Project: "p", Reach: onlyD}}
 	for _, foreseen := range j.foresee().Tables {
 		if !onlyD(foreseen.Name) {
 			t.Errorf("the worker is told of %s", foreseen.Name)
 		}
 	}
-	j.request.Reach = nil
+	j.query.Reach = nil
 	if got := len(j.foresee().Tables); got != 2 {
 		t.Errorf("within reach the worker is told of %d tables, want 2", got)
 	}
@@ -325,7 +325,7 @@ func TestNamesOfTheTextAreNotLookedUp(t *testing.T) {
 			world := hiddenWorld()
 			world.put(table("p.d.t", bigquery.Field{Name: "name", Type: "STRING"},
 				bigquery.Field{Name: "base", Type: "STRING", Mode: "REPEATED"}))
-			got, err := analyzer.Analyze(t.Context(), Request{SQL: sql, Project: "p", Catalog: world, Caller: name, Reach: onlyD})
+			got, err := analyzer.Analyze(t.Context(), Query{SQL: sql, Project: "p", Catalog: world, Caller: name, Reach: onlyD})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -43,12 +43,12 @@ type Rewritten struct {
 // as it was written. Nothing is believed of the result: both texts are analysed anew, and must read
 // the same tables, give the same columns of the same types, and carry and use the same other
 // columns as the original. An error that is an *Error names what cannot be rewritten.
-func (a *Analyzer) Rewrite(ctx context.Context, request Request, original *Analysis, masks []TableMask) (*Rewritten, error) {
-	return Rewrite(ctx, a.Analyze, request, original, masks)
+func (a *Analyzer) Rewrite(ctx context.Context, query Query, original *Analysis, masks []TableMask) (*Rewritten, error) {
+	return Rewrite(ctx, a.Analyze, query, original, masks)
 }
 
 // Rewrite is Analyzer.Rewrite with another way to analyse.
-func Rewrite(ctx context.Context, analyze func(context.Context, Request) (*Analysis, error), request Request, original *Analysis,
+func Rewrite(ctx context.Context, analyze func(context.Context, Query) (*Analysis, error), query Query, original *Analysis,
 	masks []TableMask) (*Rewritten, error) {
 	if original == nil || original.Error != nil || len(original.Statements) != 1 || original.Statements[0].Kind != "SELECT" ||
 		len(masks) == 0 || len(masks[0].Columns) == 0 {
@@ -58,19 +58,19 @@ func Rewrite(ctx context.Context, analyze func(context.Context, Request) (*Analy
 	if !slices.ContainsFunc(s.References, func(r Reference) bool { return masked(masks, r) != nil }) {
 		return nil, stillRead(original, masks[0].Table, masks[0].Table+"."+masks[0].Columns[0].Column)
 	}
-	text, refused := splice(request.SQL, s, masks, func(c ColumnMask) string { return c.Expression })
+	text, refused := splice(query.SQL, s, masks, func(c ColumnMask) string { return c.Expression })
 	if refused != nil {
 		return nil, refused
 	}
-	forwarded, err := rewritten(ctx, analyze, request, text, s)
+	forwarded, err := rewritten(ctx, analyze, query, text, s)
 	if err != nil {
 		return nil, err
 	}
-	constant, refused := splice(request.SQL, s, masks, func(c ColumnMask) string { return c.Constant })
+	constant, refused := splice(query.SQL, s, masks, func(c ColumnMask) string { return c.Constant })
 	if refused != nil {
 		return nil, refused
 	}
-	proof, err := rewritten(ctx, analyze, request, constant, s)
+	proof, err := rewritten(ctx, analyze, query, constant, s)
 	if err != nil {
 		return nil, err
 	}
@@ -211,10 +211,10 @@ func quotePath(table string) (string, bool) {
 }
 
 // rewritten analyses a rewritten text, and compares its shape with the original's.
-func rewritten(ctx context.Context, analyze func(context.Context, Request) (*Analysis, error), request Request, text string,
+func rewritten(ctx context.Context, analyze func(context.Context, Query) (*Analysis, error), query Query, text string,
 	original *Statement) (*Analysis, error) {
-	request.SQL = text
-	analysis, err := analyze(ctx, request)
+	query.SQL = text
+	analysis, err := analyze(ctx, query)
 	if err != nil {
 		return nil, err
 	}

@@ -41,14 +41,14 @@ func TestRewrite(t *testing.T) {
 		if !ok {
 			continue
 		}
-		request := Request{SQL: strings.TrimSuffix(string(f.Data), "\n"), Project: "demo", Catalog: Files{"testdata/catalog"},
+		query := Query{SQL: strings.TrimSuffix(string(f.Data), "\n"), Project: "demo", Catalog: Files{"testdata/catalog"},
 			Caller: "test"}
 		got := ""
-		original, err := analyzer.Analyze(t.Context(), request)
+		original, err := analyzer.Analyze(t.Context(), query)
 		if err != nil {
 			t.Fatal(err)
 		}
-		made, err := analyzer.Rewrite(t.Context(), request, original, ssnMask)
+		made, err := analyzer.Rewrite(t.Context(), query, original, ssnMask)
 		var refused *Error
 		switch {
 		case errors.As(err, &refused):
@@ -65,7 +65,7 @@ func TestRewrite(t *testing.T) {
 		}
 		out.Files = append(out.Files, f, txtar.File{Name: name + ".want", Data: []byte(got)})
 		if !golden.Update() && got != want[name] {
-			t.Errorf("%s: %s\ngot:\n%swant:\n%s", name, request.SQL, got, want[name])
+			t.Errorf("%s: %s\ngot:\n%swant:\n%s", name, query.SQL, got, want[name])
 		}
 	}
 	if golden.Update() {
@@ -77,9 +77,9 @@ func TestRewrite(t *testing.T) {
 // making them.
 func TestRewriteProves(t *testing.T) {
 	analyzer := testAnalyzer(t)
-	request := Request{SQL: "SELECT id, UPPER(ssn) AS s, name FROM crm.customers WHERE ssn > 'a'", Project: "demo",
+	query := Query{SQL: "SELECT id, UPPER(ssn) AS s, name FROM crm.customers WHERE ssn > 'a'", Project: "demo",
 		Catalog: Files{"testdata/catalog"}, Caller: "test"}
-	original, err := analyzer.Analyze(t.Context(), request)
+	original, err := analyzer.Analyze(t.Context(), query)
 	if err != nil || original.Error != nil {
 		t.Fatal(err, original.Error)
 	}
@@ -104,14 +104,14 @@ func TestRewriteProves(t *testing.T) {
 		"a name with a quote": mask("s`sn", "'x'", "'x'"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			made, err := analyzer.Rewrite(t.Context(), request, original, masks)
+			made, err := analyzer.Rewrite(t.Context(), query, original, masks)
 			var refused *Error
 			if made != nil || !errors.As(err, &refused) || refused.Message == "" {
 				t.Errorf("%s: %+v, %v", name, made, err)
 			}
 		})
 	}
-	made, err := analyzer.Rewrite(t.Context(), request, original, mask("ssn", "'x'", "CAST(NULL AS STRING)"))
+	made, err := analyzer.Rewrite(t.Context(), query, original, mask("ssn", "'x'", "CAST(NULL AS STRING)"))
 	if err != nil || !strings.Contains(made.SQL, "REPLACE ('x' AS `ssn`)") {
 		t.Errorf("%+v, %v", made, err)
 	}
@@ -119,16 +119,16 @@ func TestRewriteProves(t *testing.T) {
 	for _, sql := range []string{"SELECT 1; SELECT ssn FROM crm.customers", "DELETE FROM crm.customers WHERE ssn = '1'",
 		"SELECT nothing FROM crm.customers", "CREATE TABLE crm.x AS SELECT ssn FROM crm.customers"} {
 		t.Run(sql, func(t *testing.T) {
-			request.SQL = sql
-			if original, err = analyzer.Analyze(t.Context(), request); err != nil {
+			query.SQL = sql
+			if original, err = analyzer.Analyze(t.Context(), query); err != nil {
 				t.Fatal(err)
 			}
-			if made, err := analyzer.Rewrite(t.Context(), request, original, mask("ssn", "'x'", "'x'")); made != nil || err == nil {
+			if made, err := analyzer.Rewrite(t.Context(), query, original, mask("ssn", "'x'", "'x'")); made != nil || err == nil {
 				t.Errorf("%s: %+v, %v", sql, made, err)
 			}
 		})
 	}
-	if made, err := analyzer.Rewrite(t.Context(), request, nil, mask("ssn", "'x'", "'x'")); made != nil || err == nil {
+	if made, err := analyzer.Rewrite(t.Context(), query, nil, mask("ssn", "'x'", "'x'")); made != nil || err == nil {
 		t.Errorf("nothing: %+v, %v", made, err)
 	}
 }
@@ -163,13 +163,13 @@ func TestRewriteOfAViewThatUnnests(t *testing.T) {
 		"SELECT UPPER(number) AS n, (SELECT COUNT(*) FROM views.numbers) AS c FROM views.numbers AS a": false,
 	} {
 		t.Run(sql, func(t *testing.T) {
-			request := Request{SQL: sql, Project: "demo", Catalog: Files{"testdata/catalog"}, Caller: "test"}
-			original, err := analyzer.Analyze(t.Context(), request)
+			query := Query{SQL: sql, Project: "demo", Catalog: Files{"testdata/catalog"}, Caller: "test"}
+			original, err := analyzer.Analyze(t.Context(), query)
 			if err != nil || original.Error != nil {
 				t.Fatal(sql, err, original.Error)
 			}
 			for _, masks := range masks {
-				made, err := analyzer.Rewrite(t.Context(), request, original, masks)
+				made, err := analyzer.Rewrite(t.Context(), query, original, masks)
 				var refused *Error
 				switch {
 				case rewritten && err != nil:

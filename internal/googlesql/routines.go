@@ -58,7 +58,7 @@ func (j *job) call(s *wire.Statement) ([]*routine, *Error, error) {
 // qualified refuses a name without a project in the body of a routine of another project than the
 // query's: whose it is, BigQuery does not document.
 func (j *job) qualified(p *wire.Path) *Error {
-	if j.body != "" && len(p.Parts) < 3 && j.request.Project != j.home {
+	if j.body != "" && len(p.Parts) < 3 && j.query.Project != j.home {
 		return &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("it names %s without a project, and the query runs in another project "+
 			"than its own", strings.Join(p.Parts, "."))}
 	}
@@ -94,7 +94,7 @@ func (j *job) routine(id bigquery.RoutineID, asTable bool) (*routine, *Error, er
 		}
 		var refused *Error
 		var err error
-		if resource, refused, err = readRoutine(j.ctx, j.request.Catalog, id); refused != nil || err != nil {
+		if resource, refused, err = readRoutine(j.ctx, j.query.Catalog, id); refused != nil || err != nil {
 			j.fleeting = true
 			return nil, refused, err
 		}

@@ -67,7 +67,7 @@ func (j *job) table(id bigquery.TableID) (*bigquery.Table, *Error, error) {
 	if refused := cmp.Or(j.admit([]string{id.String()}), j.room()); refused != nil {
 		return nil, refused, nil
 	}
-	table, refused, err := readTable(j.ctx, j.request.Catalog, id)
+	table, refused, err := readTable(j.ctx, j.query.Catalog, id)
 	if refused == nil && err == nil {
 		j.tables[id] = table
 	} else {

@@ -76,7 +76,7 @@ func TestUncertain(t *testing.T) {
 			"p.d.w_* (wildcard)|p.d.t (system time)"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			analysis, err := analyzer.Analyze(t.Context(), Request{SQL: c.sql, Project: "p", Catalog: uncertainStore()})
+			analysis, err := analyzer.Analyze(t.Context(), Query{SQL: c.sql, Project: "p", Catalog: uncertainStore()})
 			if err != nil {
 				t.Fatal(err)
 			}

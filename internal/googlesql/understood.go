@@ -13,7 +13,7 @@ func (j *job) understood(s *wire.Statement) *Error {
 		return j.at(s.Start, ErrorUnsupported, "%s inside another statement is not analysed; send one SELECT", s.Kind)
 	}
 	for i := range s.Paths {
-		if p := &s.Paths[i]; !p.Plain(j.request.SQL) {
+		if p := &s.Paths[i]; !p.Plain(j.query.SQL) {
 			return j.at(p.Start, ErrorUnsupported, "this name is not supported; write `project`.`dataset`.`table` without escapes")
 		}
 	}

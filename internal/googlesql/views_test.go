@@ -59,7 +59,7 @@ func TestViewsOverTablesThatGrew(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, analyzer := viewStore(), testAnalyzer(t)
 			ask := func() *Analysis {
-				a, err := analyzer.Analyze(t.Context(), Request{SQL: c.sql, Project: "p", Catalog: s, Caller: "test"})
+				a, err := analyzer.Analyze(t.Context(), Query{SQL: c.sql, Project: "p", Catalog: s, Caller: "test"})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -113,7 +113,7 @@ func TestChangedNamesOfAView(t *testing.T) {
 			s, analyzer := viewStore(), testAnalyzer(t)
 			ask := func() *Analysis {
 				a, err := analyzer.Analyze(t.Context(),
-					Request{SQL: "SELECT customer, tax_no FROM d.v_named", Project: "p", Catalog: s, Caller: "test"})
+					Query{SQL: "SELECT customer, tax_no FROM d.v_named", Project: "p", Catalog: s, Caller: "test"})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -231,7 +231,7 @@ func TestUnknownMembersRefuse(t *testing.T) {
 			if strings.HasPrefix(name, "routine") {
 				catalog, sql = resources{"p.d.t": base, "p.d.f()": c.resource}, "SELECT d.f(ssn) AS ssn FROM d.t"
 			}
-			a, err := analyzer.Analyze(t.Context(), Request{SQL: sql, Project: "p", Catalog: catalog, Caller: "test"})
+			a, err := analyzer.Analyze(t.Context(), Query{SQL: sql, Project: "p", Catalog: catalog, Caller: "test"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -295,7 +295,7 @@ func TestWhatStaysIsNotTriedAgain(t *testing.T) {
 		"a list that is not told": {permanent{list: errors.New("503")}, "SELECT a FROM `d.t_*`", ErrorUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a, err := analyzer.Analyze(t.Context(), Request{SQL: c.sql, Project: "p", Catalog: c.catalog, Caller: "test"})
+			a, err := analyzer.Analyze(t.Context(), Query{SQL: c.sql, Project: "p", Catalog: c.catalog, Caller: "test"})
 			if err != nil || a.Error == nil || a.Error.Code != c.want {
 				t.Errorf("%v, %v, want %s", a.Error, err, c.want)
 			}
