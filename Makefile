@@ -1,6 +1,6 @@
 # Everything is built into build/, which git ignores.
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test test-unit lint clients bench differential conformance fuzz soak golden clean
+.PHONY: help deps build demo test test-unit lint clients bench differential conformance neighbours fuzz soak golden clean
 
 # Times are those of a machine with two cores. "The first time" also compiles Google's SQL grammar:
 # about 5 minutes and 7 GB of memory.
@@ -46,6 +46,10 @@ conformance: ## Hold the stand-in for Google against its documents, and a real p
 		-run '^(TestConformance|TestOpenQuestions|TestAnswersAreValid|TestErrorsAreValid)$$'
 	@test -n "$$BQGATE_REAL_PROJECT" || \
 		echo "BQGATE_REAL_PROJECT is not set: the cases ran against the stand-in alone (docs/conformance.md)"
+
+neighbours: deps ## Measure honest callers beside floods of every kind; options: ARGS="-only idle -flood 10s" (1 h)
+	@scripts/build.sh bqgate-demo sqlengine
+	CGO_ENABLED=0 go run ./e2e/neighbours $(ARGS)
 
 fuzz: ## Run each fuzz target for FUZZTIME=30s (14 min for all 27)
 	@scripts/fuzz.sh

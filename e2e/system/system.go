@@ -36,12 +36,15 @@ type System struct {
 // Info is what of demo.json is needed here.
 type Info struct {
 	REST     string         `json:"rest"`
+	TokenURL string         `json:"token_url"`
+	Console  string         `json:"console"`
 	Issuer   string         `json:"issuer"`
 	Project  string         `json:"project"`
 	Fake     string         `json:"fake"`
 	PIDs     map[string]int `json:"pids"`
 	Personas map[string]struct {
-		TokenFile string `json:"token_file"`
+		TokenFile        string `json:"token_file"`
+		ConsoleTokenFile string `json:"console_token_file"`
 	} `json:"personas"`
 }
 

