@@ -154,7 +154,7 @@ func (w *boundWorld) Mint(context.Context, durable.Runs, string, string) (creden
 	return credentials.Token{Account: "reader"}, nil
 }
 func (w *boundWorld) Principal(account string) string { return w.principals[account] }
-func (w *boundWorld) DryRun(context.Context, durable.Facts, bigquery.Operation) (bigquery.DryRun, error) {
+func (w *boundWorld) DryRun(context.Context, durable.Text, bigquery.Operation) (bigquery.DryRun, error) {
 	return bigquery.DryRun{TotalBytesProcessed: w.estimate, Accuracy: cmp.Or(w.accuracy, "PRECISE"), StatementType: "SELECT"}, w.noEstimate
 }
 func (w *boundWorld) Append(context.Context, audit.Record) (audit.Position, error) {

@@ -14,8 +14,6 @@ import (
 	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/jobs"
-	"github.com/bqgate/bqgate/internal/refusal"
-	"github.com/bqgate/bqgate/internal/refusal/table"
 	"github.com/bqgate/bqgate/internal/verdict"
 	"github.com/bqgate/bqgate/policies"
 )
@@ -90,10 +88,27 @@ func (s *Service) record(ctx context.Context, a asked, r ruling, e entry) (durab
 			d.EstimatedCost = strconv.FormatFloat(cost, 'f', 4, 64) + " USD"
 		}
 	}
+	if !keptWhole(a, r, e.effect) {
+		d = d.Brief()
+	}
 	a.clock.Done("encode")
 	decided, err := durable.Decide(ctx, s.Journal, d)
 	a.clock.Done("audit")
 	return decided, err
+}
+
+// keptWhole says that this record is where the text of a statement is kept whole, however long: the
+// statement may run by it, or waits for a person (A54). Of others, refused ones and those that read
+// a job which was recorded when it was made, what is long is cut.
+func keptWhole(a asked, r ruling, effect string) bool {
+	switch effect {
+	case audit.EffectAllow, audit.EffectHold:
+		return a.op.Query != nil
+	case effectRelease:
+		return true
+	default:
+		return a.op.Query != nil && r.approval != "" // it is held, whatever its client was told
+	}
 }
 
 // say makes the decision durable together with what is answered, and answers.
@@ -218,30 +233,38 @@ func (s *Service) withdraw(ctx context.Context, a asked, r ruling, job heldJob) 
 // end answers reads of a held job that will not run: jobs.get shows a failed job, the reads of
 // results fail.
 func (s *Service) end(ctx context.Context, a asked, r ruling, job heldJob) outcome {
-	e := &refusal.Refusal{Bare: true, What: endedWords(job.request)}
+	e := &refusal{bare: true, message: endedWords(job.request)}
 	if a.op.Method != bigquery.MethodGetJob {
 		return s.refuse(ctx, a, r, e)
 	}
 	return s.say(ctx, a, r, entry{
-		effect: audit.EffectRefuse, message: e.What, status: 200, body: bigquery.FailedJob(job.view(), "accessDenied", e.Text(a.id)),
+		effect: audit.EffectRefuse, message: e.message, status: 200, body: bigquery.FailedJob(job.view(), "accessDenied", e.text(a.id)),
 	})
 }
 
 // refuse says why a request is not served. What is no decision is a fault.
 func (s *Service) refuse(ctx context.Context, a asked, r ruling, err error) outcome {
-	e := table.ForRequest(err)
-	if e == nil {
+	e, known := asRefusal(err)
+	if !known {
 		return s.fault(ctx, a, r, err)
 	}
+	if e.status == 0 {
+		e.status = 403
+	}
+	if e.reason == "" {
+		e.reason = "accessDenied"
+	}
 	if r.decision.Rule.ID() == "" {
-		r.decision.Rule = policies.RuleRef(e.Rule)
+		r.decision.Rule = e.rule
 	}
 	if cause := r.decision.Cause; cause != "" && s.told.first(s.Policies().Digest()+cause) {
 		// The agent is only told that something in the policy has to be mended.
 		s.Log.Error("the policy does not fit the tables: queries are refused until it is mended", "cause", cause, "decision", a.id)
 	}
-	status, body := e.BigQuery(a.id)
-	return s.say(ctx, a, r, entry{effect: audit.EffectRefuse, message: e.What, remedy: e.Remedy, status: status, body: body})
+	return s.say(ctx, a, r, entry{
+		effect: audit.EffectRefuse, message: e.message, remedy: e.remedy, status: e.status,
+		body: bigquery.ErrorBody(e.status, e.reason, e.text(a.id)),
+	})
 }
 
 // recordedWithin bounds the records that no answer waits for: it is a 503 in any case.

@@ -8,7 +8,6 @@ import (
 
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/durable"
-	"github.com/bqgate/bqgate/internal/refusal"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -90,10 +89,10 @@ func (s *Service) open(ctx context.Context, a asked, reach policies.Reach, all [
 		return nil, err
 	}
 	if looked > datasetsLooked {
-		return nil, &refusal.Refusal{
-			What: fmt.Sprintf("your rules name tables without saying in which datasets, and more than %d datasets would have to "+
+		return nil, &refusal{
+			message: fmt.Sprintf("your rules name tables without saying in which datasets, and more than %d datasets would have to "+
 				"be looked into", datasetsLooked),
-			Remedy: "naming the dataset",
+			remedy: "naming the dataset",
 		}
 	}
 	var open []bigquery.ListedDataset

@@ -57,7 +57,7 @@ func (g *google) Mint(ctx context.Context, w durable.Runs, account, owner string
 	return g.boundWorld.Mint(ctx, w, account, owner)
 }
 
-func (g *google) DryRun(ctx context.Context, w durable.Facts, op bigquery.Operation) (bigquery.DryRun, error) {
+func (g *google) DryRun(ctx context.Context, w durable.Text, op bigquery.Operation) (bigquery.DryRun, error) {
 	g.calls.Add(1)
 	return g.boundWorld.DryRun(ctx, w, op)
 }

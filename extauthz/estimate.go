@@ -9,7 +9,6 @@ import (
 	"github.com/bqgate/bqgate/internal/coarse"
 	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/googlesql"
-	"github.com/bqgate/bqgate/internal/refusal"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -52,23 +51,23 @@ func (s *Service) dryRunBytes(ctx context.Context, ask durable.Ask, op bigquery.
 	if v, ok := s.estimates.get(string(key)); ok {
 		return &v, nil
 	}
-	facts, err := ask.Facts(ctx)
+	text, err := ask.Text(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("estimate the query: %w", err)
 	}
-	run, err := s.Upstream.DryRun(ctx, facts, plain)
+	run, err := s.Upstream.DryRun(ctx, text, plain)
 	var api *bigquery.APIError
 	if errors.As(err, &api) && api.Status == 400 {
-		return nil, &refusal.Refusal{Status: 400, Reason: "invalidQuery", What: "BigQuery does not accept the query: its dry run failed"}
+		return nil, &refusal{status: 400, reason: "invalidQuery", message: "BigQuery does not accept the query: its dry run failed"}
 	}
 	if errors.As(err, &api) && api.Status < 500 && api.Status != 401 {
 		// What is permanent must not look as if the next try could pass, nor the other way round.
-		r := &refusal.Refusal{Status: api.Status, Reason: api.Reason, What: "BigQuery did not estimate the query"}
+		r := &refusal{status: api.Status, reason: api.Reason, message: "BigQuery did not estimate the query"}
 		if words := api.Words(); words != "" {
-			r.What += ": " + words
+			r.message += ": " + words
 		}
 		if api.Status == 404 {
-			r.Status, r.Reason = 403, "accessDenied"
+			r.status, r.reason = 403, "accessDenied"
 		}
 		return nil, r
 	}

@@ -43,7 +43,7 @@ type (
 	// Upstream is BigQuery as the gateway itself talks to it.
 	Upstream interface {
 		jobs.Upstream
-		DryRun(ctx context.Context, w durable.Facts, op bigquery.Operation) (bigquery.DryRun, error)
+		DryRun(ctx context.Context, w durable.Text, op bigquery.Operation) (bigquery.DryRun, error)
 		InsertJob(ctx context.Context, w durable.Decided, bearer, project string, body []byte) (bigquery.Job, error)
 	}
 	// Sessions says whether a gateway session is still good, and whether an OIDC token was revoked.

@@ -34,7 +34,7 @@ type bigQuery struct {
 	dry  []error // of the next dry runs
 }
 
-func (u *bigQuery) DryRun(ctx context.Context, w durable.Facts, op bigquery.Operation) (bigquery.DryRun, error) {
+func (u *bigQuery) DryRun(ctx context.Context, w durable.Text, op bigquery.Operation) (bigquery.DryRun, error) {
 	if len(u.dry) > 0 {
 		err := u.dry[0]
 		u.dry = u.dry[1:]

@@ -1,6 +1,7 @@
 package extproc
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,8 +15,6 @@ import (
 
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/bigquery"
-	"github.com/bqgate/bqgate/internal/durable"
-	"github.com/bqgate/bqgate/internal/refusal"
 	"github.com/bqgate/bqgate/internal/timing"
 	"github.com/bqgate/bqgate/internal/verdict"
 )
@@ -33,8 +32,7 @@ type exchange struct {
 	released bool                       // a byte of the response went to Envoy: from here on only breaking off is left
 	finished bool                       // the response is complete, or was replaced
 	status   int                        // of the upstream answer
-	frames   uint64
-	bytes    uint64
+	recorded audit.Recording            // of the answer's body: so much of it may be let out
 	clock    timing.Clock
 }
 
@@ -89,6 +87,7 @@ func (x *exchange) requestHeaders(r *procv3.ProcessingRequest, h *procv3.HttpHea
 		return nil, errors.New("the request has a body where none was decided on, or lost it")
 	}
 	x.forward = f
+	x.recorded = x.service.pages.Begin(f.Decision, questionOf(f))
 	x.sent = h.GetEndOfStream()
 	x.clock.Done("verdict")
 	return one(requestHeaders(f)), nil
@@ -159,7 +158,7 @@ func (x *exchange) responseHeaders(ctx context.Context, r *procv3.ProcessingRequ
 	case extAuthzError:
 		if id := header(h, verdict.DecisionHeader); decisionID.MatchString(id) {
 			x.finished = true
-			return one(immediate(refusal.Undecided(nil).BigQuery(id))), nil
+			return one(immediate(503, bigquery.ErrorBody(503, "backendError", verdict.FaultText(id)))), nil
 		}
 		fallthrough // it did not answer, or not in time
 	default:
@@ -242,8 +241,15 @@ func (x *exchange) flush(ctx context.Context) ([]*procv3.ProcessingResponse, err
 	if len(x.pending) == 0 || x.finished {
 		return nil, nil
 	}
-	out := x.pending
+	n := x.recorded.Ready(x.pending)
+	if n == 0 {
+		return nil, nil
+	}
+	out, rest := x.pending[:n], x.pending[n:]
 	x.pending = x.pending[:0]
+	if len(rest) > 0 {
+		x.pending = bytes.Clone(rest) // out is sent before more comes behind it
+	}
 	return x.release(ctx, out, false)
 }
 
@@ -258,7 +264,7 @@ func (x *exchange) finish(ctx context.Context, out []byte, end bool) ([]*procv3.
 	out = slices.Concat(x.pending, out, rest)
 	x.pending = nil
 	replies, err := x.release(ctx, out, end, audit.Outcome{
-		State: audit.StateComplete, Status: x.status, Rows: x.answer.rows(), Bytes: x.bytes + uint64(len(out)),
+		State: audit.StateComplete, Status: x.status, Rows: x.answer.rows(), Bytes: x.recorded.Bytes() + uint64(len(out)),
 		Job: auditJob(x.answer.job()),
 	})
 	if err != nil {
@@ -307,36 +313,10 @@ func (x *exchange) release(ctx context.Context, out []byte, end bool, outcome ..
 	return append(replies, responseBody(out, end)...), nil
 }
 
-func (x *exchange) record(ctx context.Context, out []byte, outcome []audit.Outcome) error {
-	var records []audit.Record
-	if len(out) > 0 {
-		records = append(records, audit.Frame{Decision: x.forward.Decision, Seq: x.frames, Bytes: out})
-	}
-	for _, o := range outcome {
-		o.Decision = x.forward.Decision
-		records = append(records, o)
-	}
-	if len(records) == 0 {
-		return nil
-	}
-	x.clock.Done("mask")
-	_, err := x.service.Journal.AppendAll(ctx, records...)
-	x.clock.Done("audit")
-	if err != nil {
-		x.stopJob()
-		return fmt.Errorf("record the answer: %w", err)
-	}
-	if len(out) > 0 {
-		x.frames++
-		x.bytes += uint64(len(out))
-	}
-	return nil
-}
-
 // refuse turns an error into a refusal body while nothing has been released, and into nil, which
 // breaks the response off, afterwards.
 func (x *exchange) refuse(err error) *procv3.ProcessingResponse {
-	x.service.Log.Warn("answer withheld", "decision", x.decision(), "released_bytes", x.bytes, "error", err)
+	x.service.Log.Warn("answer withheld", "decision", x.decision(), "released_bytes", x.recorded.Bytes(), "error", err)
 	x.pending = nil
 	if x.finished { // the outcome is recorded, and stays what it is
 		return nil
@@ -383,47 +363,8 @@ func (x *exchange) log() {
 		x.service.Log.Info("the answer had members that are not known; they were dropped", "decision", x.forward.Decision, "members",
 			r.masker.Head().Dropped)
 	}
-	x.service.Log.Info("answer", "decision", x.forward.Decision, "status", x.status, "rows", rows, "bytes", x.bytes, "frames", x.frames,
-		"steps", &x.clock)
-}
-
-// broken records that the agent did not get the whole answer. It is the one record that nothing
-// waits for: there is nothing left to hold back.
-func (x *exchange) broken(cause error) {
-	if x.forward == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), x.service.stepTimeout())
-	defer cancel()
-	o := audit.Outcome{Decision: x.forward.Decision, State: audit.StateBroken, Status: x.status, Bytes: x.bytes, Reason: cause.Error()}
-	if x.answer != nil {
-		o.Rows, o.Job = x.answer.rows(), auditJob(x.answer.job())
-	}
-	_, err := x.service.Journal.Append(ctx, o)
-	if err != nil {
-		x.service.Log.Error("outcome not recorded", "decision", x.forward.Decision, "error", err)
-	}
-}
-
-// stopJob cancels the job that the answer is about: without a journal nobody will be told how it
-// ends (A31). The agent's answer does not wait for it. What becomes of the decision is recorded as
-// unknown by the process that begins next.
-func (x *exchange) stopJob() {
-	record := x.forward.Record
-	if job := x.answer.job(); job.JobID != "" {
-		record.Job = job
-	}
-	if x.service.Cancel == nil || record.Job.JobID == "" || x.stopped {
-		return
-	}
-	x.stopped = true
-	s, decision := x.service, x.forward.Decision
-	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), s.stepTimeout())
-		defer cancel()
-		err := s.Cancel(ctx, durable.StopJob(), record)
-		s.Log.Warn("the answer cannot be recorded; its job is cancelled", "decision", decision, "job", record.Job, "error", err)
-	}()
+	x.service.Log.Info("answer", "decision", x.forward.Decision, "status", x.status, "rows", rows, "bytes", x.recorded.Bytes(),
+		"frames", x.recorded.Frames(), "steps", &x.clock)
 }
 
 // replaced says that the upstream answered with an error, or with nothing where an answer is due:
@@ -443,10 +384,6 @@ func (own) write(_ context.Context, p []byte) ([]byte, error) { return p, nil }
 func (own) close(context.Context) ([]byte, error)             { return nil, nil }
 func (own) rows() uint64                                      { return 0 }
 func (own) job() bigquery.JobReference                        { return bigquery.JobReference{} }
-
-func auditJob(ref bigquery.JobReference) audit.Job {
-	return audit.Job{ProjectID: ref.ProjectID, JobID: ref.JobID, Location: ref.Location}
-}
 
 func one(r *procv3.ProcessingResponse) []*procv3.ProcessingResponse {
 	return []*procv3.ProcessingResponse{r}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	procv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
@@ -57,7 +58,9 @@ type Service struct {
 	procv3.UnimplementedExternalProcessorServer
 	Parts
 
-	changed bell
+	changed  bell
+	pages    audit.Pages    // that were let out
+	stopping sync.WaitGroup // of jobs that are being cancelled
 }
 
 // New makes a Service, unless a part is missing.

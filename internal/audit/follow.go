@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"syscall"
 	"time"
 )
 
@@ -29,7 +31,13 @@ type Follower struct {
 	Skipped []string
 	// Trouble is told once of each thing that was passed over: damage, and what is no journal file.
 	Trouble func(error)
+	// Foreign is what does not belong into the folder, or cannot be read, as the last Poll found it:
+	// one of them, and how many there are. It is nil where there is none.
+	Foreign error
 }
+
+// maxTold is how many things that were passed over are told of one by one.
+const maxTold = 1000
 
 // followed is how far a file was read.
 type followed struct {
@@ -46,45 +54,71 @@ func Follow(dir string, key *Key, since time.Time) *Follower {
 }
 
 func (f *Follower) trouble(err error) {
-	if f.Trouble != nil && !f.told[err.Error()] {
-		f.told[err.Error()] = true
-		f.Trouble(err)
+	if f.Trouble == nil || f.told[err.Error()] || len(f.told) == maxTold {
+		return
 	}
+	if f.told[err.Error()] = true; len(f.told) == maxTold {
+		err = fmt.Errorf("more is passed over than is told here; the last was: %w", err)
+	}
+	f.Trouble(err)
 }
 
-// Poll gives every Approval, Seen, Session and Budget record that was written since the last Poll to visit.
-// What is not whole yet comes the next time. What is damaged is passed over, and told as trouble:
-// what of it mattered to others, they were told in Redis too.
+// Poll gives every Approval, Seen, Session and Budget record that was written since the last Poll to
+// visit. What is not whole yet comes the next time. What is damaged, cannot be read or is no journal file
+// is passed over, and told as trouble: what of it mattered to others, they were told in Redis too.
+// An error says that nothing can be read now, as where there are no descriptors left; the next Poll
+// goes on from there.
 func (f *Follower) Poll(visit func(Record) error) error {
 	paths, strays, err := files(f.dir)
 	if err != nil {
 		return err
 	}
+	var foreign []error
 	for _, path := range strays {
-		f.trouble(fmt.Errorf("%s is not a journal file; it is left alone", path))
+		foreign = append(foreign, fmt.Errorf("%s is not a journal file; it is left alone", path))
 	}
 	for _, path := range paths {
-		info, err := os.Stat(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			f.trouble(fmt.Errorf("%s has gone", path))
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("follow audit journal: %w", err)
-		}
-		file := f.files[path]
-		if file == nil {
-			file = &followed{skip: info.ModTime().Before(f.since)}
-			f.files[path] = file
-		}
-		if file.skip || info.Size() == file.seen {
-			continue
-		}
-		if err := f.read(path, file, visit); err != nil {
+		err := f.poll(path, visit)
+		var io syscall.Errno
+		switch {
+		case err == nil:
+		case errors.Is(err, fs.ErrNotExist): // told below, the next time
+		case errors.Is(err, errUnreadable) || errors.As(err, &io) && io == syscall.EIO:
+			foreign = append(foreign, err)
+		default:
 			return err
 		}
 	}
+	for path := range f.files {
+		if _, here := slices.BinarySearch(paths, path); !here {
+			foreign = append(foreign, fmt.Errorf("%s has gone; what it held of approvals and sessions is known as long as this process runs", path))
+		}
+	}
+	f.Foreign = nil
+	for _, err := range foreign {
+		f.trouble(err)
+	}
+	if n := len(foreign); n > 0 {
+		f.Foreign = fmt.Errorf("%d of the files there are foreign, gone or cannot be read, one of them: %w", n, foreign[0])
+	}
 	return nil
+}
+
+// poll reads what one file has more than at the last time.
+func (f *Follower) poll(path string, visit func(Record) error) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return fmt.Errorf("follow audit journal: %w", err)
+	}
+	file := f.files[path]
+	if file == nil {
+		file = &followed{skip: info.ModTime().Before(f.since)}
+		f.files[path] = file
+	}
+	if file.skip || info.Size() == file.seen {
+		return nil
+	}
+	return f.read(path, file, visit)
 }
 
 func (f *Follower) read(path string, file *followed, visit func(Record) error) error {

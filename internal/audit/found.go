@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -94,7 +93,7 @@ func decodeFound(f frame) (told found, err error) {
 // endOf is how a file ends, false if that is not settled. A file that was ended in order says so in
 // its last bytes; another one is read whole.
 func endOf(path string) (end, bool) {
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
 		return end{}, false
 	}

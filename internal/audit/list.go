@@ -38,6 +38,7 @@ type Entry struct {
 	SensitiveColumns []string `json:"sensitive_columns"`
 	MaskedColumns    []string `json:"masked_columns"`
 	Credential       string   `json:"credential"`
+	Cut              []Cut    `json:"cut"` // which of these texts are not whole, and what they were
 	EstimatedBytes   int64    `json:"estimated_bytes"`
 	EstimatedCost    string   `json:"estimated_cost"`
 
@@ -75,8 +76,8 @@ type Listing struct {
 // List reads an audit folder of any number of processes, running ones too. What can still be read
 // is in the Listing; what cannot is in its findings.
 func List(dir string, key *Key) (Listing, error) {
-	l := lister{entries: make(map[string]*Entry), recorded: make(map[string]uint64), outcomes: make(map[string]Outcome),
-		approvals: make(map[string][]Approval)}
+	l := lister{entries: make(map[string]*Entry), recorded: make(map[string]uint64), same: make(map[string]bool),
+		outcomes: make(map[string]Outcome), approvals: make(map[string][]Approval)}
 	report, err := Read(dir, key, l.add)
 	report.Findings = append(report.Findings, l.findings...)
 	return Listing{Entries: l.join(), Report: report}, err
@@ -86,6 +87,7 @@ func List(dir string, key *Key) (Listing, error) {
 type lister struct {
 	entries   map[string]*Entry // by decision
 	recorded  map[string]uint64
+	same      map[string]bool // of answers that refer to others
 	outcomes  map[string]Outcome
 	approvals map[string][]Approval // by request
 	findings  []error
@@ -101,7 +103,8 @@ func (l *lister) add(at Position, record Record) error {
 		}
 		l.entries[r.ID] = entryOf(r)
 	case Frame:
-		l.recorded[r.Decision] += uint64(len(r.Bytes))
+		l.same[r.Decision] = l.same[r.Decision] || r.Same != nil
+		l.recorded[r.Decision] = r.end(l.recorded[r.Decision])
 	case Outcome:
 		// The first word stands: a reaper that calls an outcome unknown may come late.
 		if _, ok := l.outcomes[r.Decision]; !ok {
@@ -122,7 +125,7 @@ func entryOf(d Decision) *Entry {
 		Method: d.Method, Decision: d.Effect, Rule: d.Rule, Place: d.Place, Message: d.Message,
 		SQL: d.SQL, ForwardedSQL: d.ForwardedSQL, Tables: d.Tables, SensitiveColumns: d.Sensitive, MaskedColumns: d.Masked,
 		Credential: d.Credential, EstimatedBytes: d.EstimatedBytes, EstimatedCost: d.EstimatedCost,
-		ProjectID: d.Job.ProjectID, JobID: d.Job.JobID, Location: d.Job.Location, RequestID: d.RequestID,
+		ProjectID: d.Job.ProjectID, JobID: d.Job.JobID, Location: d.Job.Location, RequestID: d.RequestID, Cut: d.Cut,
 	}
 }
 
@@ -132,6 +135,9 @@ func (l *lister) join() []Entry {
 		e.Recorded = l.recorded[id]
 		if o, ok := l.outcomes[id]; ok {
 			e.Outcome, e.Status, e.Reason, e.Rows, e.Bytes = o.State, o.Status, o.Reason, o.Rows, o.Bytes
+			if l.same[id] { // of the page that it refers to, the agent got so much
+				e.Recorded = min(e.Recorded, o.Bytes)
+			}
 			if e.JobID == "" {
 				e.ProjectID, e.JobID, e.Location = o.Job.ProjectID, o.Job.JobID, o.Job.Location
 			}

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
@@ -55,24 +53,6 @@ func (s *FileState) found(at int64, reason string) {
 	s.Findings = append(s.Findings, &CorruptError{File: s.Path, Offset: at, Reason: reason})
 }
 
-// files lists the journal files of an audit folder in order of time, and what else is in it.
-func files(dir string) (paths, strays []string, err error) {
-	path := filepath.Join(dir, folder)
-	entries, err := os.ReadDir(path)
-	if err != nil {
-		return nil, nil, fmt.Errorf("read audit journal: %w", err)
-	}
-	for _, e := range entries {
-		to := &strays
-		if e.Type().IsRegular() && strings.HasSuffix(e.Name(), extension) {
-			to = &paths
-		}
-		*to = append(*to, filepath.Join(path, e.Name()))
-	}
-	slices.Sort(paths)
-	return paths, strays, nil
-}
-
 type visitor func(at Position, record Record) error
 
 // walk reads a file from one end to the other. Without a key, records are not opened. What is not
@@ -80,9 +60,9 @@ type visitor func(at Position, record Record) error
 // The error is of reading the disk, or the visitor's.
 func walk(path string, key *Key, visit visitor) (FileState, error) {
 	state := FileState{Path: path}
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
-		return state, fmt.Errorf("read audit journal: %w", err)
+		return state, err
 	}
 	defer f.Close()
 	s, h, err := newScanner(f, path)
@@ -138,6 +118,7 @@ type walker struct {
 	aead  cipher.AEAD // nil where records are not opened
 	visit visitor
 	text  []byte
+	pages references
 }
 
 func (w *walker) run() error {
@@ -225,7 +206,11 @@ func (w *walker) record(f frame, before chain) error {
 		w.state.found(w.s.at, err.Error())
 		return nil
 	}
-	return w.visit(Position{File: filepath.Base(w.state.Path), Seq: before.next, Hash: f.chain()}, record)
+	at := Position{File: filepath.Base(w.state.Path), Seq: before.next, Hash: f.chain(), Took: int64(len(f))}
+	if err := w.pages.see(at, record); err != nil {
+		w.state.found(w.s.at, err.Error())
+	}
+	return w.visit(at, record)
 }
 
 // Report is how an audit folder was found.
@@ -254,11 +239,12 @@ func Read(dir string, key *Key, visit func(Position, Record) error) (Report, err
 	}
 	for _, path := range paths {
 		state, err := walk(path, key, visit)
-		if errors.Is(err, fs.ErrNotExist) {
-			err = nil
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
 			state.found(0, "it went away while the folder was read")
-		}
-		if err != nil {
+		case errors.Is(err, errUnreadable):
+			state.Findings = append(state.Findings, err)
+		case err != nil:
 			return r, err
 		}
 		r.Files = append(r.Files, state)
@@ -273,7 +259,7 @@ func Read(dir string, key *Key, visit func(Position, Record) error) (Report, err
 // stray tells of what is not a journal file by its name, which is left alone.
 func (r *Report) stray(path string) {
 	renamed := strings.HasSuffix(path, extension) // of another type
-	if f, err := os.Open(path); err == nil {
+	if f, err := openFile(path); err == nil {
 		first := make([]byte, len(magic))
 		if n, err := f.Read(first); err == nil && string(first[:n]) == magic {
 			renamed = true

@@ -1,18 +1,6 @@
 package audit
 
-import (
-	"encoding/binary"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"time"
-
-	"github.com/klauspost/compress/s2"
-)
-
-// maxRecord is the size of a record as it stands in the journal, before sealing. The SQL of a
-// request and a frame of an answer are far below it.
-const maxRecord = 32 << 20
+import "time"
 
 // Record is one of Asked, Decision, Frame, Outcome, Approval, Seen, Session, Budget and Unrecorded.
 type Record interface {
@@ -56,6 +44,7 @@ type Asked struct {
 	SQL      string    `json:"sql,omitempty"`    // as asked
 	Tables   []string  `json:"tables,omitempty"` // that a request without SQL names
 	Job      Job       `json:"job,omitzero"`     // that it names
+	Cut      []Cut     `json:"cut,omitempty"`    // what of it is not whole
 }
 
 // Decision is a verdict about one request. It is durable before the verdict is given (invariant
@@ -86,6 +75,7 @@ type Decision struct {
 	Job            Job    `json:"job,omitzero"`
 	RequestID      string `json:"request_id,omitempty"` // of the approval that it waits for or ran under
 	Client         string `json:"client,omitempty"`     // the user agent
+	Cut            []Cut  `json:"cut,omitempty"`        // what of it is not whole
 }
 
 // Frame is a piece of an answer exactly as the agent gets it, after masking. It is durable before
@@ -95,6 +85,12 @@ type Frame struct {
 	Decision string    `json:"decision"`
 	Seq      uint64    `json:"seq"` // from 0, without gaps
 	Bytes    []byte    `json:"-"`
+	// Same is set in place of Bytes where the answer is a page that stands in this file already.
+	// Then the agent got what the Outcome counts of it, from its beginning, and no more than all.
+	Same *Same `json:"same,omitempty"`
+	// At is where in the answer Bytes stand, behind a Same that held no longer; 0 for behind the
+	// frame before.
+	At uint64 `json:"at,omitempty"`
 }
 
 // How an answer ended.
@@ -122,11 +118,14 @@ const (
 	PhaseCommitted = "committed" // done
 )
 
+// ApprovalRequested is the Kind of an Approval that begins: approvals.EventHeld.
+const ApprovalRequested = "requested"
+
 // Approval is one thing done to an approval request.
 type Approval struct {
 	Time      time.Time `json:"time"`
 	RequestID string    `json:"request_id"`
-	Kind      string    `json:"verdict"`         // held, approve, deny, cancelled, releasing, used, failed, lapsed
+	Kind      string    `json:"verdict"`         // of approvals.Event: requested, approved, denied, …
 	Phase     string    `json:"phase,omitempty"` // PhaseAttempt or PhaseCommitted
 	By        string    `json:"by,omitempty"`
 	Reason    string    `json:"reason,omitempty"`
@@ -215,101 +214,3 @@ func (r Session) stamp(now time.Time) Record    { r.Time = at(r.Time, now); retu
 func (r Seen) stamp(now time.Time) Record       { r.Time = at(r.Time, now); return r }
 func (r Unrecorded) stamp(now time.Time) Record { r.Time = at(r.Time, now); return r }
 func (r Budget) stamp(now time.Time) Record     { r.Time = at(r.Time, now); return r }
-
-// envelope is a record as it is sealed: the length of this JSON in four bytes, this JSON, and the
-// body of a Frame.
-type envelope struct {
-	Kind     string          `json:"kind"`
-	Record   json.RawMessage `json:"record"`
-	Encoding string          `json:"encoding,omitempty"` // of the body: "" or "s2"
-}
-
-// encode is the plain text of a record.
-func encode(r Record) ([]byte, error) {
-	record, err := json.Marshal(r)
-	if err != nil {
-		return nil, fmt.Errorf("encode %s record: %w", r.kind(), err)
-	}
-	e := envelope{Kind: r.kind(), Record: record}
-	var body []byte
-	if frame, ok := r.(Frame); ok && len(frame.Bytes) > 0 {
-		e.Encoding, body = "s2", s2.Encode(nil, frame.Bytes)
-	}
-	head, err := json.Marshal(e)
-	if err != nil {
-		return nil, fmt.Errorf("encode %s record: %w", r.kind(), err)
-	}
-	if len(head)+len(body) > maxRecord {
-		return nil, fmt.Errorf("encode %s record: %d bytes, more than %d", r.kind(), len(head)+len(body), maxRecord)
-	}
-	text := make([]byte, 0, 4+len(head)+len(body))
-	text = binary.BigEndian.AppendUint32(text, uint32(len(head))) //nolint:gosec // G115: at most maxRecord, above
-	return append(append(text, head...), body...), nil
-}
-
-// decode reverses encode.
-func decode(text []byte) (Record, error) {
-	if len(text) < 4 {
-		return nil, errors.New("decode record: too short")
-	}
-	size := int(binary.BigEndian.Uint32(text))
-	if size > len(text)-4 {
-		return nil, errors.New("decode record: head is cut")
-	}
-	var e envelope
-	if err := json.Unmarshal(text[4:4+size], &e); err != nil {
-		return nil, fmt.Errorf("decode record: %w", err)
-	}
-	body := text[4+size:]
-	switch e.Kind {
-	case "asked":
-		return decodeAs[Asked](e)
-	case "decision":
-		return decodeAs[Decision](e)
-	case "outcome":
-		return decodeAs[Outcome](e)
-	case "approval":
-		return decodeAs[Approval](e)
-	case "seen":
-		return decodeAs[Seen](e)
-	case "session":
-		return decodeAs[Session](e)
-	case "unrecorded":
-		return decodeAs[Unrecorded](e)
-	case "budget":
-		return decodeAs[Budget](e)
-	case "frame":
-		return decodeFrame(e, body)
-	default:
-		return nil, fmt.Errorf("decode record: unknown kind %q", e.Kind)
-	}
-}
-
-func decodeAs[T Record](e envelope) (Record, error) {
-	var r T
-	if err := json.Unmarshal(e.Record, &r); err != nil {
-		return nil, fmt.Errorf("decode %s record: %w", e.Kind, err)
-	}
-	return r, nil
-}
-
-func decodeFrame(e envelope, body []byte) (Record, error) {
-	var frame Frame
-	if err := json.Unmarshal(e.Record, &frame); err != nil {
-		return nil, fmt.Errorf("decode frame record: %w", err)
-	}
-	switch {
-	case e.Encoding == "" && len(body) == 0:
-		return frame, nil
-	case e.Encoding != "s2":
-		return nil, fmt.Errorf("decode frame record: unknown encoding %q", e.Encoding)
-	}
-	size, err := s2.DecodedLen(body)
-	if err != nil || size > maxRecord*4 {
-		return nil, fmt.Errorf("decode frame record: body of %d bytes: %w", size, err)
-	}
-	if frame.Bytes, err = s2.Decode(nil, body); err != nil {
-		return nil, fmt.Errorf("decode frame record: %w", err)
-	}
-	return frame, nil
-}

@@ -111,9 +111,9 @@ func (s *scanner) later() (int64, error) {
 // openScanner reads the header of a file. A file that a crash left before its header was whole
 // gives errUnbegun.
 func openScanner(path string) (*scanner, header, func() error, error) {
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
-		return nil, header{}, nil, fmt.Errorf("read audit journal: %w", err)
+		return nil, header{}, nil, err
 	}
 	s, h, err := newScanner(f, path)
 	return s, h, f.Close, err

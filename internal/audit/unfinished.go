@@ -1,7 +1,9 @@
 package audit
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"time"
@@ -34,6 +36,9 @@ func Unfinished(dir string, key *Key, since time.Time) ([]Decision, error) {
 			}
 			return nil
 		})
+		if errors.Is(err, errUnreadable) || errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("look for answers without an outcome: %w", err)
 		}

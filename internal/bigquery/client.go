@@ -198,7 +198,7 @@ type DryRun struct {
 // DryRun asks BigQuery, under the inspection identity and through jobs.insert, what the query of
 // the operation would read. A query that BigQuery does not accept is an *APIError of status 400; a
 // missing estimate is ErrNoEstimate, with the rest of the answer.
-func (c *Client) DryRun(ctx context.Context, w durable.Facts, op Operation) (DryRun, error) {
+func (c *Client) DryRun(ctx context.Context, w durable.Text, op Operation) (DryRun, error) {
 	request, err := EncodeDryRun(op)
 	if err != nil {
 		return DryRun{}, err

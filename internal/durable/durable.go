@@ -9,13 +9,14 @@
 // wrapped, panics where it is used (Because).
 //
 //	Decided  a decision's record is durable: anything may be done for that request
-//	Asked    a record says who asks for what: facts for its decision may be looked up, no more
+//	Asked    a record says who asks for what: facts for its decision may be looked up, no more; and
+//	         where it has the whole text, that may be sent for a dry run
 //	Opened   a session's record is durable: the session may be stored and given out
 //	Answer   an answer that has no record of its own, if the journal took a record within the last
 //	         second (pulse.go), is of a closed set as well
 //	Work     what no request asks for, a closed set with names (work.go)
 //
-// Functions take the interface that says what they do: Facts, Runs, Answer.
+// Functions take the interface that says what they do: Facts, Text, Runs, Answer.
 // docs/design/journal-before-verdict.md tells why, and shows what does not compile.
 package durable
 
@@ -42,6 +43,13 @@ type Facts interface {
 	facts()
 }
 
+// Text is needed to send the SQL of a request to Google while nothing is decided about it: a record
+// has it whole. Decided has it, and so has what asks with its text.
+type Text interface {
+	Facts
+	text()
+}
+
 // Runs is needed to mint a token of an account that runs queries, and to stop a job with it.
 // Decided and the work that stops a job have it.
 type Runs interface {
@@ -58,7 +66,7 @@ type Answer interface {
 
 // Decided says that the record of a decision is durable.
 type Decided interface {
-	Facts
+	Text
 	Runs
 	Answer
 	Ask
@@ -78,7 +86,9 @@ type decided struct{ id string }
 func (d *decided) because() string                      { return d.id }
 func (d *decided) Decision() string                     { return Because(d) }
 func (d *decided) Facts(context.Context) (Facts, error) { return d, nil }
+func (d *decided) Text(context.Context) (Text, error)   { return d, nil }
 func (*decided) facts()                                 {}
+func (*decided) text()                                  {}
 func (*decided) runs()                                  {}
 func (*decided) answer()                                {}
 func (*decided) ask()                                   {}
@@ -117,7 +127,7 @@ func OpenSession(ctx context.Context, j Journal, s audit.Session) (Opened, error
 // that holds one.
 func Because(w Witness) string {
 	switch w.(type) {
-	case *decided, *asked, *opened, *unrecorded, *issuerKeys, *absentTables, *stop, *settle:
+	case *decided, *asked, *askedWhole, *opened, *unrecorded, *issuerKeys, *absentTables, *stop, *settle:
 		if why := w.because(); why != "" {
 			return why
 		}

@@ -27,6 +27,7 @@ func TestForgedWitnessesDoNotCompile(t *testing.T) {
 		"literal":            `name decided not exported by package durable`,
 		"own_type":           `mine does not implement durable.Decided (unexported method answer)`,
 		"asked_runs":         `durable.Facts does not implement durable.Decided`,
+		"asked_dry_run":      `durable.Facts does not implement durable.Text`,
 		"asked_mints":        `durable.Facts does not implement durable.Runs`,
 		"waiting_seals":      `durable.Answer does not implement durable.Decided`,
 		"work_looks":         `durable.Stop does not implement durable.Facts`,
@@ -105,6 +106,7 @@ func TestNoRecordNoWitness(t *testing.T) {
 			return durable.Decide(t.Context(), durabletest.Journal(t), audit.Decision{})
 		},
 		"facts":       func() (durable.Witness, error) { return ask.Facts(t.Context()) },
+		"a text":      func() (durable.Witness, error) { return ask.Text(t.Context()) },
 		"facts again": func() (durable.Witness, error) { return ask.Facts(t.Context()) },
 		"a session":   func() (durable.Witness, error) { return durable.OpenSession(t.Context(), f, audit.Session{ID: "s"}) },
 		"waiting":     func() (durable.Witness, error) { return pulse.Waiting(t.Context(), f) },
@@ -122,8 +124,8 @@ func TestNoRecordNoWitness(t *testing.T) {
 			durable.Because(w)
 		})
 	}
-	if asked != 5 {
-		t.Errorf("the journal was asked %d times, want 5", asked)
+	if asked != 6 {
+		t.Errorf("the journal was asked %d times, want 6", asked)
 	}
 }
 

@@ -1,6 +1,9 @@
 package durable
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // Work is what the gateway does at Google, or at an issuer, without a request that a record could
 // be of. The set is closed: what is not here needs a record.
@@ -40,6 +43,9 @@ type absentTables struct{ named }
 func (*absentTables) facts()                                 {}
 func (*absentTables) ask()                                   {}
 func (w *absentTables) Facts(context.Context) (Facts, error) { return w, nil }
+func (*absentTables) Text(context.Context) (Text, error) {
+	return nil, errors.New("the tables of the policy have no text")
+}
 
 // AbsentTables lists, at start, the datasets that the policy names, to say which of its tables are
 // not there. The names are the operator's own.
