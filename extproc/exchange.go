@@ -1,12 +1,10 @@
 package extproc
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -231,49 +229,6 @@ func (x *exchange) responseBody(ctx context.Context, b *procv3.HttpBody) ([]*pro
 	return x.flush(ctx)
 }
 
-// frameSize is how much of an answer shares one record at most, unless one message brought more.
-// The wait for the disk is the same for a byte as for a megabyte.
-const frameSize = 1 << 20
-
-// flush releases what is pending. The replies must be sent before the next piece of the answer is
-// taken.
-func (x *exchange) flush(ctx context.Context) ([]*procv3.ProcessingResponse, error) {
-	if len(x.pending) == 0 || x.finished {
-		return nil, nil
-	}
-	n := x.recorded.Ready(x.pending)
-	if n == 0 {
-		return nil, nil
-	}
-	out, rest := x.pending[:n], x.pending[n:]
-	x.pending = x.pending[:0]
-	if len(rest) > 0 {
-		x.pending = bytes.Clone(rest) // out is sent before more comes behind it
-	}
-	return x.release(ctx, out, false)
-}
-
-// finish ends the answer: what is left of it, and that it is whole, become durable by one wait for
-// the disk. out is what the last write gave; end says whether Envoy waits for the end of the body,
-// which otherwise the trailers are.
-func (x *exchange) finish(ctx context.Context, out []byte, end bool) ([]*procv3.ProcessingResponse, error) {
-	rest, err := x.answer.close(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out = slices.Concat(x.pending, out, rest)
-	x.pending = nil
-	replies, err := x.release(ctx, out, end, audit.Outcome{
-		State: audit.StateComplete, Status: x.status, Rows: x.answer.rows(), Bytes: x.recorded.Bytes() + uint64(len(out)),
-		Job: auditJob(x.answer.job()),
-	})
-	if err != nil {
-		return nil, err
-	}
-	x.finished = true
-	return replies, nil
-}
-
 func (x *exchange) responseTrailers(ctx context.Context, t *procv3.HttpTrailers) ([]*procv3.ProcessingResponse, error) {
 	if x.answer == nil {
 		return nil, errors.New("trailers before response headers")
@@ -289,92 +244,11 @@ func (x *exchange) responseTrailers(ctx context.Context, t *procv3.HttpTrailers)
 	return append(replies, responseTrailers(names)), nil
 }
 
-// release makes the record of a piece durable, and with the last one the outcome's, and only then
-// hands the piece over.
-func (x *exchange) release(ctx context.Context, out []byte, end bool, outcome ...audit.Outcome) ([]*procv3.ProcessingResponse, error) {
-	if _, mine := x.answer.(own); !mine {
-		if err := x.record(ctx, out, outcome); err != nil {
-			return nil, err
-		}
-	}
-	if x.replaced() { // only finish comes here: the whole response, headers too, is the gateway's own
-		x.released = true
-		return one(immediate(x.status, out)), nil
-	}
-	if len(out) == 0 && !end {
-		return nil, nil
-	}
-	var replies []*procv3.ProcessingResponse
-	if x.held != nil {
-		replies = append(replies, x.held)
-		x.held = nil
-	}
-	x.released = true
-	return append(replies, responseBody(out, end)...), nil
-}
-
-// refuse turns an error into a refusal body while nothing has been released, and into nil, which
-// breaks the response off, afterwards.
-func (x *exchange) refuse(err error) *procv3.ProcessingResponse {
-	x.service.Log.Warn("answer withheld", "decision", x.decision(), "released_bytes", x.recorded.Bytes(), "error", err)
-	x.pending = nil
-	if x.finished { // the outcome is recorded, and stays what it is
-		return nil
-	}
-	x.broken(err)
-	x.finished = true
-	if x.released {
-		return nil
-	}
-	status, body := refusalBody(err, x.decision())
-	return immediate(status, body)
-}
-
 func (x *exchange) decision() string {
 	if x.forward == nil {
 		return ""
 	}
 	return x.forward.Decision
-}
-
-// close is called when the stream ends, however it ends.
-func (x *exchange) close(err error) {
-	if x.forward == nil {
-		return
-	}
-	defer x.log()
-	if x.finished {
-		return
-	}
-	if err == nil {
-		err = errors.New("the client or the upstream went away")
-	}
-	x.broken(err)
-	x.finished = true
-}
-
-// log is the one line about an answer: how much of it went out, and where the time went.
-func (x *exchange) log() {
-	rows := uint64(0)
-	if x.answer != nil {
-		rows = x.answer.rows()
-	}
-	if r, ok := x.answer.(*results); ok && len(r.masker.Head().Dropped) > 0 {
-		x.service.Log.Info("the answer had members that are not known; they were dropped", "decision", x.forward.Decision, "members",
-			r.masker.Head().Dropped)
-	}
-	x.service.Log.Info("answer", "decision", x.forward.Decision, "status", x.status, "rows", rows, "bytes", x.recorded.Bytes(),
-		"frames", x.recorded.Frames(), "steps", &x.clock)
-}
-
-// replaced says that the upstream answered with an error, or with nothing where an answer is due:
-// the response is the gateway's own.
-func (x *exchange) replaced() bool {
-	if d, ok := x.answer.(*document); ok {
-		return d.made
-	}
-	_, failed := x.answer.(*failure)
-	return failed
 }
 
 // own passes what ext_authz itself answered.

@@ -18,7 +18,7 @@
 //
 // Files, in reading order: options.go, server.go, sts.go and iam.go (how tokens are made),
 // tokens.go, routes.go, methods.go, query.go, insert.go, requestid.go, jobs.go, results.go,
-// tables.go, then engine.go, sqlengine.go, emulator.go and seed.go. What goes wrong on purpose is
-// in faults.go and strike.go; what tests in other processes ask is in control.go; what is held
-// against Google's own documents is in docs/conformance.md.
+// datasets.go, tables.go, tabledata.go, then engine.go, sqlengine.go, emulator.go and seed.go. What
+// goes wrong on purpose is in faults.go and strike.go; what tests in other processes ask is in
+// control.go; what is held against Google's own documents is in docs/conformance.md.
 package fakegoogle

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
@@ -74,81 +73,6 @@ func (s *Server) catalog(c *call, what string) (*Catalog, *apiError) {
 		return nil, queryFailure(err)
 	}
 	return cat, nil
-}
-
-func datasetReference(project, dataset string) object {
-	return object{{"datasetId", dataset}, {"projectId", project}}
-}
-
-func (s *Server) listDatasets(project string) handler {
-	return func(c *call) (object, *apiError) {
-		cat, apiErr := s.catalog(c, "Project "+project)
-		if apiErr != nil {
-			return nil, apiErr
-		}
-		list := []any{}
-		for _, name := range cat.Datasets {
-			if p, d, _ := strings.Cut(name, "."); p == project {
-				list = append(list, object{{"kind", "bigquery#dataset"}, {"id", p + ":" + d}, {"datasetReference", datasetReference(p, d)},
-					{"location", s.Location()}})
-			}
-		}
-		list, next, apiErr := c.cut(s, "datasets of "+project, list)
-		if apiErr != nil {
-			return nil, apiErr
-		}
-		return append(object{{"kind", "bigquery#datasetList"}, {"etag", etag("datasets")}, {"datasets", list}}, next...), nil
-	}
-}
-
-func (s *Server) getDataset(project, dataset string) handler {
-	return func(c *call) (object, *apiError) {
-		cat, apiErr := s.catalog(c, "Dataset "+project+":"+dataset)
-		if apiErr != nil {
-			return nil, apiErr
-		}
-		if !slices.Contains(cat.Datasets, project+"."+dataset) {
-			return nil, errNotFound("Not found: Dataset " + project + ":" + dataset)
-		}
-		out := object{
-			{"kind", "bigquery#dataset"}, {"etag", etag(dataset)}, {"id", project + ":" + dataset},
-			{"datasetReference", datasetReference(project, dataset)},
-			{"access", []any{object{{"role", "OWNER"}, {"userByEmail", "owner@" + project + ".example"}}}}, {"location", s.Location()},
-		}
-		s.mu.Lock()
-		source, linked := s.linked[project+"."+dataset]
-		s.mu.Unlock()
-		if !linked {
-			return append(out, member{"type", "DEFAULT"}), nil
-		}
-		p, d, _ := strings.Cut(source, ".")
-		return append(out, member{"type", "LINKED"}, member{"linkedDatasetSource", object{{"sourceDataset", datasetReference(p, d)}}}), nil
-	}
-}
-
-func (s *Server) insertDataset(project string) handler {
-	return func(c *call) (object, *apiError) {
-		var b struct {
-			DatasetReference tableRefBody `json:"datasetReference"`
-		}
-		if _, apiErr := decodeBody(c.body, &b); apiErr != nil {
-			return nil, apiErr
-		}
-		if !c.may.CreateJobs || !c.may.ReadRows {
-			return nil, errDenied("Access Denied: Project " + project + ": User does not have bigquery.datasets.create permission in " +
-				"project " + project + ".")
-		}
-		name := b.DatasetReference.DatasetID
-		if !validID(name) {
-			return nil, errInvalid("Invalid dataset ID \"" + name + "\".")
-		}
-		if _, err := s.engine.Run(c.Context(), Statement{SQL: "CREATE SCHEMA `" + name + "`", Project: project}); err != nil {
-			return nil, queryFailure(err)
-		}
-		s.version.Add(1)
-		return object{{"kind", "bigquery#dataset"}, {"id", project + ":" + name}, {"datasetReference", datasetReference(project, name)},
-			{"location", s.Location()}}, nil
-	}
 }
 
 func (s *Server) listTables(project, dataset string) handler {
@@ -311,93 +235,4 @@ func (s *Server) deleteTable(project, dataset, table string) handler {
 		s.version.Add(1)
 		return object{}, nil
 	}
-}
-
-// listTableData is tabledata.list: rows without a schema, of a table or of a result's anonymous
-// table.
-func (s *Server) listTableData(project, dataset, table string) handler {
-	return func(c *call) (object, *apiError) {
-		id := bigquery.TableID{Project: project, Dataset: dataset, Table: table}
-		if !c.may.ReadRows {
-			return nil, errDenied("Access Denied: Table " + tableText(id) + ": Permission bigquery.tables.getData denied on table " +
-				tableText(id) + " (or it may not exist).")
-		}
-		maxResults, _, apiErr := c.pageParameters()
-		if apiErr != nil {
-			return nil, apiErr
-		}
-		start, apiErr := c.start(s, id.String())
-		if apiErr != nil {
-			return nil, apiErr
-		}
-		res := s.anonymous(id)
-		if res != nil && res.account != c.account {
-			return nil, errDenied("Access Denied: Table " + tableText(id) + ": User does not have permission to access the anonymous " +
-				"table.")
-		}
-		if res == nil {
-			cat, apiErr := s.catalog(c, "Table "+tableText(id))
-			if apiErr != nil {
-				return nil, apiErr
-			}
-			t, apiErr := findTable(cat, id)
-			if apiErr != nil {
-				return nil, apiErr
-			}
-			if t.View {
-				return nil, errInvalid("Cannot list a table of type VIEW.")
-			}
-			ran, err := s.engine.Run(c.Context(),
-				Statement{SQL: fmt.Sprintf("SELECT * FROM `%s`.`%s`.`%s`", project, dataset, table), Project: project})
-			if err != nil {
-				return nil, queryFailure(err)
-			}
-			res = &result{Result: ran, rows: ran.Rows, directives: directives{rows: -1}}
-		}
-		res, apiErr = selectFields(res, c.query.Get("selectedFields"))
-		if apiErr != nil {
-			return nil, apiErr
-		}
-		p := res.window(start, maxResults, formatFrom(c.query.Get))
-		out := object{{"kind", "bigquery#tableDataList"}, {"etag", etag(id.String())}, {"totalRows", int64Text(res.total())}}
-		if p.end < res.total() {
-			out = append(out, member{"pageToken", s.pageToken(id.String(), p.end)})
-		}
-		if p.end > p.start {
-			out = append(out, member{"rows", p})
-		}
-		return out, nil
-	}
-}
-
-// selectFields keeps the named top-level columns, in the table's order; "a.b" keeps a whole.
-func selectFields(res *result, selected string) (*result, *apiError) {
-	if selected == "" {
-		return res, nil
-	}
-	keep := map[string]bool{}
-	for name := range strings.SplitSeq(selected, ",") {
-		top, _, _ := strings.Cut(strings.TrimSpace(name), ".")
-		keep[strings.ToLower(top)] = true
-	}
-	var index []int
-	out := &result{Result: &Result{StatementType: "SELECT"}, directives: res.directives}
-	for i, f := range res.Schema {
-		if keep[strings.ToLower(f.Name)] {
-			index = append(index, i)
-			out.Schema = append(out.Schema, f)
-			delete(keep, strings.ToLower(f.Name))
-		}
-	}
-	if len(keep) > 0 {
-		return nil, errInvalid("Invalid value for: selectedFields")
-	}
-	for _, row := range res.rows {
-		cells := make([]any, len(index))
-		for i, n := range index {
-			cells[i] = row[n]
-		}
-		out.rows = append(out.rows, cells)
-	}
-	return out, nil
 }

@@ -9,7 +9,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
-	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
 // Query is a SQL text with everything that its meaning depends on.
@@ -148,50 +147,4 @@ func failure(err error) (*Error, error) {
 		return e, nil
 	}
 	return nil, err
-}
-
-// outline asks for the outline of the text, and for what will be asked next.
-func (j *job) outline() (*wire.Script, *Error, error) {
-	question := &wire.ParseQuestion{SQL: j.query.SQL, MaxDepth: j.limits.Depth, MaxNodes: j.limits.Nodes,
-		MaxStatements: j.limits.Statements, MaxTables: j.limits.Tables}
-	question.Ahead = j.foresee()
-	a, err := j.pool.ask(j.ctx, j.query.Caller, &wire.Question{Parse: question}, &j.spent)
-	if err != nil {
-		refused, err := failure(err)
-		return nil, refused, err
-	}
-	reply := a.reply
-	if reply.More && question.Ahead != nil {
-		j.foreseen = &ahead{ask: question.Ahead, reply: a.ahead, failed: a.failed}
-	}
-	var refused *Error
-	switch {
-	case reply.Error != nil:
-		refused = located(reply.Error, j.query.SQL, 0)
-	case reply.Script == nil:
-		refused = errFailed()
-	}
-	if reply.Script != nil && !reply.Script.Within(len(j.query.SQL)) {
-		return nil, errFailed(), nil
-	}
-	if reply.Script != nil && len(reply.Script.Statements) != 1 {
-		j.foreseen = nil
-	}
-	return reply.Script, refused, nil
-}
-
-// located gives a worker's error its place in the author's text, of which the worker was given what
-// begins at from.
-func located(e *wire.Error, text string, from int) *Error {
-	result := &Error{Code: ErrorCode(e.Code), Message: e.Message}
-	if e.Offset >= 0 {
-		at := from + e.Offset
-		result.Line, result.Column = Span{at, at}.LineColumn(text)
-	}
-	switch result.Code {
-	case ErrorSyntax, ErrorNotFound, ErrorUnsupported, ErrorLimit, ErrorDeadline:
-	default:
-		result.Code = ErrorUnavailable
-	}
-	return result
 }

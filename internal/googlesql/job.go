@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
-	"github.com/bqgate/bqgate/internal/googlesql/functions"
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
@@ -103,65 +102,6 @@ func (j *job) resources(shown map[string]*bigquery.Table) map[string]*bigquery.T
 	}
 	maps.Copy(found, shown)
 	return found
-}
-
-// outlined is what the outline alone says of a statement.
-func (j *job) outlined(s *wire.Statement) Statement {
-	result := Statement{
-		Kind: s.Kind, Span: Span{s.Start, s.End}, Functions: []string{},
-		Tables: []string{}, Targets: []string{}, Routines: []string{}, Columns: []Column{}, Uses: []Use{},
-	}
-	for i := range s.Paths {
-		p := &s.Paths[i]
-		switch p.Role {
-		case wire.RoleTable:
-			if s.Hides(p) {
-				continue
-			}
-			name := strings.Join(p.Parts, ".")
-			if id, refused := j.tableID(p.Parts); refused == nil {
-				name = id.String()
-				result.name(name)
-			}
-			result.Tables = append(result.Tables, name)
-		case wire.RoleTarget:
-			name := j.target(s.Kind, p.Parts)
-			result.Targets = append(result.Targets, name)
-			if existing(s.Kind) {
-				result.Tables = append(result.Tables, name)
-				if _, refused := j.tableID(p.Parts); refused == nil {
-					result.name(name)
-				}
-			}
-			if strings.HasSuffix(s.Kind, "FUNCTION") || strings.HasSuffix(s.Kind, "PROCEDURE") {
-				result.Routines = append(result.Routines, name)
-			}
-		case wire.RoleBuiltin:
-			result.Functions = append(result.Functions, strings.ToUpper(strings.Join(p.Parts, ".")))
-		case wire.RoleFunction, wire.RoleTVF, wire.RoleProcedure:
-			name := strings.Join(p.Parts, ".")
-			if id, refused := j.routineID(p.Parts); refused == nil && !builtinNamespace(p.Parts) {
-				name = id.String()
-				result.name(name + "()")
-			}
-			result.Routines = append(result.Routines, name)
-		}
-	}
-	result.Tables, result.Targets = sorted(result.Tables), sorted(result.Targets)
-	result.Routines, result.Functions = sorted(result.Routines), sorted(result.Functions)
-	return result
-}
-
-// name notes a full name of the text.
-func (s *Statement) name(full string) {
-	if !slices.Contains(s.Named, full) {
-		s.Named = append(s.Named, full)
-	}
-}
-
-func sorted(names []string) []string {
-	slices.Sort(names)
-	return slices.Compact(names)
 }
 
 // statements decides each statement, and analyses those that can be. The first that is not
@@ -325,129 +265,9 @@ func (j *job) data(s *wire.Statement, result *Statement) (*Error, error) {
 	}
 }
 
-// accountFunctions are the functions in the text that give the account which the query runs under.
-// They are also read from the syntax: what the engine leaves out of what it has resolved runs at
-// BigQuery all the same.
-func accountFunctions(s *wire.Statement) []string {
-	names := []string{}
-	for i := range s.Paths {
-		if p := &s.Paths[i]; p.Role == wire.RoleBuiltin {
-			name := strings.TrimPrefix(strings.ToUpper(strings.Join(p.Parts, ".")), "SAFE.")
-			if f, known := functions.Lookup(name); known && f.Account {
-				names = append(names, f.Name)
-			}
-		}
-	}
-	return names
-}
-
-// unknownFunction gives the engine's complaint about a function its place; the engine does not say
-// it itself.
-func (j *job) unknownFunction(s *wire.Statement, e *wire.Error) *Error {
-	name, ok := strings.CutPrefix(e.Message, "Function not found: ")
-	if !ok {
-		return nil
-	}
-	for i := range s.Paths {
-		if p := &s.Paths[i]; p.Role == wire.RoleBuiltin && strings.EqualFold(strings.Join(p.Parts, "."), name) {
-			return j.at(p.Start, ErrorNotFound, "the function %s is not known to bqgate", strings.ToUpper(name))
-		}
-	}
-	return nil
-}
-
-// ownAlias says what a name is called that is not recognised by its last part.
-func ownAlias(s *wire.Statement, e *Error) *Error {
-	name, ok := strings.CutPrefix(e.Message, "Unrecognized name: ")
-	if !ok {
-		return e
-	}
-	name, _, _ = strings.Cut(name, "; ") // Did you mean …?
-	for i := range s.Paths {
-		p := &s.Paths[i]
-		if last := p.Parts[len(p.Parts)-1]; p.Place != nil && p.Place.AliasSpan == nil && p.Place.Alias != last &&
-			strings.EqualFold(last, name) {
-			e.Message = fmt.Sprintf("Unrecognized name: %s; `%s` is quoted as a whole and called by the whole: write AS %s behind it", name,
-				p.Place.Alias, last)
-			return e
-		}
-	}
-	return e
-}
-
 // arrayOnly reports whether a name has too many parts for a table's, and may be that of an array in
 // a column of an outer query. If it is not, the engine asks for it.
 func arrayOnly(p *wire.Path) bool {
 	return p.Role == wire.RoleTable && len(p.Spelled()) > 3 &&
 		!slices.ContainsFunc(p.Parts, func(part string) bool { return strings.EqualFold(part, informationSchemaWord) })
-}
-
-// writtenAs is where the statement has a table's name in just these words.
-func writtenAs(s *wire.Statement, name string) int {
-	for i := range s.Paths {
-		if p := &s.Paths[i]; p.Role == wire.RoleTable && strings.Join(p.Parts, ".") == name {
-			return p.Start
-		}
-	}
-	return s.Start
-}
-
-// pathStart is where the statement names a table.
-func (j *job) pathStart(s *wire.Statement, id bigquery.TableID) int {
-	for i := range s.Paths {
-		if p := &s.Paths[i]; p.Role == wire.RoleTable {
-			if named, refused := j.tableID(p.Parts); refused == nil && named == id {
-				return p.Start
-			}
-		}
-	}
-	return s.Start
-}
-
-// accept checks the engine's answer against the outline, and makes it the statement's.
-func (j *job) accept(s *wire.Statement, found *wire.Analysis, result *Statement) *Error {
-	tables := []string{}
-	for _, scan := range found.Scans {
-		start := s.Start + scan.Start
-		i := slices.IndexFunc(s.Paths, func(p wire.Path) bool {
-			return (p.Role == wire.RoleTable || p.Role == wire.RoleTarget) && p.Start == start
-		})
-		if i < 0 {
-			return j.at(start, ErrorUnsupported, "the table %s is read in a way that is not analysed", scan.Table)
-		}
-		id, refused := j.tableID(s.Paths[i].Parts)
-		if refused != nil || id.String() != scan.Table {
-			return j.at(start, ErrorUnsupported, "the table %s is read in a way that is not analysed", scan.Table)
-		}
-		tables = append(tables, scan.Table)
-		if u, found := uncertain(j.tables[id], s.Paths[i].Place); found {
-			result.Uncertain = append(result.Uncertain, u)
-		}
-		result.References = append(result.References,
-			Reference{Table: scan.Table, Span: Span{s.Paths[i].Start, s.Paths[i].End}, Place: s.Paths[i].Place})
-	}
-	if existing(s.Kind) {
-		tables = append(tables, result.Targets...)
-	}
-	result.Tables, result.Functions = sorted(tables), sorted(append(accountFunctions(s), found.Functions...))
-	for _, c := range found.Columns {
-		column := Column{Name: c.Name, Type: c.Type, Sources: []Source{}, shape: c.Shape}
-		for _, source := range c.Sources {
-			carry := CarryDirect
-			if source.Derived {
-				carry = CarryDerived
-			}
-			column.Sources = append(column.Sources, Source{Path: source.Path, Column: source.Column, Carry: carry})
-		}
-		result.Columns = append(result.Columns, column)
-	}
-	for _, u := range found.Uses {
-		offset := -1
-		if u.Offset >= 0 {
-			offset = s.Start + u.Offset
-		}
-		result.Uses = append(result.Uses, Use{Column: u.Column, In: UseIn(u.In), Offset: offset, length: u.Length})
-	}
-	result.lengths, result.unnests = found.Lengths, found.Unnests
-	return nil
 }
