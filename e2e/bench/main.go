@@ -35,6 +35,7 @@ type section struct {
 
 var sections = []section{
 	{"query", latencies},
+	{"refusals", refusals},
 	{"check", newSQL},
 	{"sql", sqlWorkers},
 	{"audit", durable},
