@@ -14,6 +14,8 @@ import (
 	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/refusal"
+	"github.com/bqgate/bqgate/internal/refusal/table"
 	"github.com/bqgate/bqgate/internal/verdict"
 	"github.com/bqgate/bqgate/policies"
 )
@@ -233,38 +235,30 @@ func (s *Service) withdraw(ctx context.Context, a asked, r ruling, job heldJob) 
 // end answers reads of a held job that will not run: jobs.get shows a failed job, the reads of
 // results fail.
 func (s *Service) end(ctx context.Context, a asked, r ruling, job heldJob) outcome {
-	e := &refusal{bare: true, message: endedWords(job.request)}
+	e := &refusal.Refusal{Bare: true, What: endedWords(job.request)}
 	if a.op.Method != bigquery.MethodGetJob {
 		return s.refuse(ctx, a, r, e)
 	}
 	return s.say(ctx, a, r, entry{
-		effect: audit.EffectRefuse, message: e.message, status: 200, body: bigquery.FailedJob(job.view(), "accessDenied", e.text(a.id)),
+		effect: audit.EffectRefuse, message: e.What, status: 200, body: bigquery.FailedJob(job.view(), "accessDenied", e.Text(a.id)),
 	})
 }
 
 // refuse says why a request is not served. What is no decision is a fault.
 func (s *Service) refuse(ctx context.Context, a asked, r ruling, err error) outcome {
-	e, known := asRefusal(err)
-	if !known {
+	e := table.ForRequest(err)
+	if e == nil {
 		return s.fault(ctx, a, r, err)
 	}
-	if e.status == 0 {
-		e.status = 403
-	}
-	if e.reason == "" {
-		e.reason = "accessDenied"
-	}
 	if r.decision.Rule.ID() == "" {
-		r.decision.Rule = e.rule
+		r.decision.Rule = policies.RuleRef(e.Rule)
 	}
 	if cause := r.decision.Cause; cause != "" && s.told.first(s.Policies().Digest()+cause) {
 		// The agent is only told that something in the policy has to be mended.
 		s.Log.Error("the policy does not fit the tables: queries are refused until it is mended", "cause", cause, "decision", a.id)
 	}
-	return s.say(ctx, a, r, entry{
-		effect: audit.EffectRefuse, message: e.message, remedy: e.remedy, status: e.status,
-		body: bigquery.ErrorBody(e.status, e.reason, e.text(a.id)),
-	})
+	status, body := e.BigQuery(a.id)
+	return s.say(ctx, a, r, entry{effect: audit.EffectRefuse, message: e.What, remedy: e.Remedy, status: status, body: body})
 }
 
 // recordedWithin bounds the records that no answer waits for: it is a 503 in any case.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/durable"
+	"github.com/bqgate/bqgate/internal/refusal"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -89,10 +90,10 @@ func (s *Service) open(ctx context.Context, a asked, reach policies.Reach, all [
 		return nil, err
 	}
 	if looked > datasetsLooked {
-		return nil, &refusal{
-			message: fmt.Sprintf("your rules name tables without saying in which datasets, and more than %d datasets would have to "+
+		return nil, &refusal.Refusal{
+			What: fmt.Sprintf("your rules name tables without saying in which datasets, and more than %d datasets would have to "+
 				"be looked into", datasetsLooked),
-			remedy: "naming the dataset",
+			Remedy: "naming the dataset",
 		}
 	}
 	var open []bigquery.ListedDataset

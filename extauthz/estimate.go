@@ -9,6 +9,7 @@ import (
 	"github.com/bqgate/bqgate/internal/coarse"
 	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/googlesql"
+	"github.com/bqgate/bqgate/internal/refusal"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -58,16 +59,16 @@ func (s *Service) dryRunBytes(ctx context.Context, ask durable.Ask, op bigquery.
 	run, err := s.Upstream.DryRun(ctx, text, plain)
 	var api *bigquery.APIError
 	if errors.As(err, &api) && api.Status == 400 {
-		return nil, &refusal{status: 400, reason: "invalidQuery", message: "BigQuery does not accept the query: its dry run failed"}
+		return nil, &refusal.Refusal{Status: 400, Reason: "invalidQuery", What: "BigQuery does not accept the query: its dry run failed"}
 	}
 	if errors.As(err, &api) && api.Status < 500 && api.Status != 401 {
 		// What is permanent must not look as if the next try could pass, nor the other way round.
-		r := &refusal{status: api.Status, reason: api.Reason, message: "BigQuery did not estimate the query"}
+		r := &refusal.Refusal{Status: api.Status, Reason: api.Reason, What: "BigQuery did not estimate the query"}
 		if words := api.Words(); words != "" {
-			r.message += ": " + words
+			r.What += ": " + words
 		}
 		if api.Status == 404 {
-			r.status, r.reason = 403, "accessDenied"
+			r.Status, r.Reason = 403, "accessDenied"
 		}
 		return nil, r
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/coarse"
 	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/refusal"
 )
 
 // needsPerson says how a query is held that needs a person. Nothing is minted and nothing is sent:
@@ -75,21 +76,21 @@ func (s *Service) notHeld(ctx context.Context, a asked, job bigquery.JobReferenc
 }
 
 // duplicate is BigQuery's own answer to a job id that is taken.
-func duplicate(job bigquery.JobReference) *refusal {
-	return &refusal{status: 409, reason: "duplicate", bare: true,
-		message: fmt.Sprintf("already exists: job %s:%s.%s", job.ProjectID, job.Location, job.JobID)}
+func duplicate(job bigquery.JobReference) *refusal.Refusal {
+	return &refusal.Refusal{Status: 409, Reason: "duplicate", Bare: true,
+		What: fmt.Sprintf("already exists: job %s:%s.%s", job.ProjectID, job.Location, job.JobID)}
 }
 
 // sentAway is the refusal of a query whose client does not wait: it says where the request is, and
 // what to do once it is approved.
-func sentAway(r approvals.Request, held approvals.Held) *refusal {
+func sentAway(r approvals.Request, held approvals.Held) *refusal.Refusal {
 	if r.State != approvals.StatePending {
-		return &refusal{bare: true, message: endedWords(r)}
+		return &refusal.Refusal{Bare: true, What: endedWords(r)}
 	}
-	return &refusal{
-		message: fmt.Sprintf("this query needs approval, and its client does not wait. Request %s is with the reviewers until %s: %s",
+	return &refusal.Refusal{
+		What: fmt.Sprintf("this query needs approval, and its client does not wait. Request %s is with the reviewers until %s: %s",
 			r.ID, r.Expires.UTC().Format(time.RFC3339), r.URL),
-		rule: held.Approval.Rule, remedy: "the same query again, once the request is approved",
+		Rule: refusal.Rule(held.Approval.Rule), Remedy: "the same query again, once the request is approved",
 	}
 }
 

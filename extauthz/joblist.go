@@ -12,6 +12,7 @@ import (
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/refusal"
 )
 
 const (
@@ -41,7 +42,7 @@ func (s *Service) ownJobs(ctx context.Context, a asked) ([]bigquery.JobSummary, 
 	if l.PageToken != "" {
 		var last jobs.Entry
 		if err := s.Keys.Open(purpose, l.PageToken, &last); err != nil {
-			return nil, "", &refusal{status: 400, reason: "invalid", message: "the pageToken is not one that this listing gave you"}
+			return nil, "", &refusal.Refusal{Status: 400, Reason: "invalid", What: "the pageToken is not one that this listing gave you"}
 		}
 		all = slices.DeleteFunc(all, func(e jobs.Entry) bool {
 			return e.Created.After(last.Created) || e.Created.Equal(last.Created) && e.JobID >= last.JobID

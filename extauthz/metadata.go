@@ -12,6 +12,7 @@ import (
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/limits"
 	"github.com/bqgate/bqgate/internal/masking"
+	"github.com/bqgate/bqgate/internal/refusal"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -56,7 +57,7 @@ func (s *Service) metadata(ctx context.Context, a asked) (ruling, error) {
 // BigQuery calls of the gateway, and enough of them tell things that one does not.
 func (s *Service) mayAsk(a asked, reach policies.Reach) error {
 	if reach.Nothing() {
-		return &refusal{message: "no policy lets you read anything"}
+		return &refusal.Refusal{What: "no policy lets you read anything"}
 	}
 	if s.knows(a, reach) {
 		return nil
@@ -141,9 +142,9 @@ func (s *Service) resultTable(ctx context.Context, a asked, record jobs.Record, 
 		return r, reshaped(err)
 	}
 	if plan.Metadata && !plan.Told {
-		return r, &refusal{
-			message: "which columns this result has, only an answer with a schema says, and none was read yet",
-			remedy:  "the result by jobs.getQueryResults first",
+		return r, &refusal.Refusal{
+			What:   "which columns this result has, only an answer with a schema says, and none was read yet",
+			Remedy: "the result by jobs.getQueryResults first",
 		}
 	}
 	r.then = answers{body: bigquery.TableAnswer(&bigquery.Table{
@@ -185,8 +186,8 @@ func planFields(columns []masking.Column) []bigquery.Field {
 
 // hidden says of something outside the subject's policy what is also said of something that is not
 // there.
-func hidden(name string) *refusal {
-	return &refusal{message: name + " does not exist or no policy lets you read it"}
+func hidden(name string) *refusal.Refusal {
+	return &refusal.Refusal{What: name + " does not exist or no policy lets you read it"}
 }
 
 // missing turns BigQuery's not knowing, or not telling, into the same words.
@@ -195,7 +196,7 @@ func missing(err error, name string) error {
 	case notThere(err):
 		return hidden(name)
 	case errors.Is(err, bigquery.ErrTooMany):
-		return &refusal{message: name + " has more entries than bqgate lists", remedy: "naming the table"}
+		return &refusal.Refusal{What: name + " has more entries than bqgate lists", Remedy: "naming the table"}
 	default:
 		return err
 	}
@@ -221,7 +222,7 @@ func page[T any](s *Service, a asked, of string, all []T, name func(T) string) (
 	if m.PageToken != "" {
 		var last string
 		if err := s.Keys.Open(purpose, m.PageToken, &last); err != nil {
-			return nil, "", &refusal{status: 400, reason: "invalid", message: "the pageToken is not one that this listing gave you"}
+			return nil, "", &refusal.Refusal{Status: 400, Reason: "invalid", What: "the pageToken is not one that this listing gave you"}
 		}
 		i := slices.IndexFunc(all, func(v T) bool { return name(v) == last })
 		if i < 0 { // gone meanwhile: what comes behind it in order of names, which is BigQuery's

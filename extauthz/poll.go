@@ -12,6 +12,7 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/masking"
+	"github.com/bqgate/bqgate/internal/refusal"
 	"github.com/bqgate/bqgate/internal/verdict"
 	"github.com/bqgate/bqgate/policies"
 )
@@ -54,9 +55,9 @@ func (s *Service) readTable(ctx context.Context, a asked) (ruling, error) {
 	if !ok {
 		return named, hidden(id.Dataset + "." + id.Table)
 	}
-	return named, &refusal{
-		message: fmt.Sprintf("the rows of %s.%s are not listed without a query", id.Dataset, id.Table), rule: rule,
-		remedy: fmt.Sprintf("SELECT * FROM `%s` with jobs.query or jobs.insert, and its pages by jobs.getQueryResults", id),
+	return named, &refusal.Refusal{
+		What: fmt.Sprintf("the rows of %s.%s are not listed without a query", id.Dataset, id.Table), Rule: refusal.Rule(rule),
+		Remedy: fmt.Sprintf("SELECT * FROM `%s` with jobs.query or jobs.insert, and its pages by jobs.getQueryResults", id),
 	}
 }
 
@@ -71,9 +72,9 @@ func (s *Service) readJob(ctx context.Context, a asked, record jobs.Record, veri
 		return s.cancel(ctx, a, record, verified)
 	}
 	if verified != nil && verified.Broken != "" {
-		return r, &refusal{
-			message: "the result of this job is not readable: what BigQuery read, or answered, is not what was decided on",
-			remedy:  "the same query again, under a new job id, with its columns named in place of *",
+		return r, &refusal.Refusal{
+			What:   "the result of this job is not readable: what BigQuery read, or answered, is not what was decided on",
+			Remedy: "the same query again, under a new job id, with its columns named in place of *",
 		}
 	}
 	token, err := s.openPageToken(a, record)
@@ -144,9 +145,9 @@ func (s *Service) judgeAgain(ctx context.Context, a asked, record jobs.Record) (
 	analysis.Tables, ask.Tables = schemas, schemas
 	j.analysis = &analysis
 	if s.Credentials.Principal(record.Credential) != record.Principal {
-		return j, &refusal{
-			message: "the account that this query ran under is not the one that queries like it run under now",
-			remedy:  "the same query again",
+		return j, &refusal.Refusal{
+			What:   "the account that this query ran under is not the one that queries like it run under now",
+			Remedy: "the same query again",
 		}
 	}
 	if record.Estimate != nil {
@@ -165,10 +166,10 @@ func (s *Service) judgeAgain(ctx context.Context, a asked, record jobs.Record) (
 	case j.decision.Effect == policies.Allow:
 	case j.decision.Effect == policies.Hold && record.Votes.Meet(*j.decision.Approval, a.subject): // results of approved runs can be read
 	case j.decision.Effect == policies.Hold:
-		return j, &refusal{
-			message: "the policy has changed since this query ran: its result now needs approval that it does not have",
-			rule:    j.decision.Rule,
-			remedy:  "the same query again, which asks for approval",
+		return j, &refusal.Refusal{
+			What:   "the policy has changed since this query ran: its result now needs approval that it does not have",
+			Rule:   refusal.Rule(j.decision.Rule),
+			Remedy: "the same query again, which asks for approval",
 		}
 	default:
 		return j, denied(j.decision)
@@ -187,7 +188,7 @@ func (s *Service) judgeAgain(ctx context.Context, a asked, record jobs.Record) (
 // reshaped is the refusal of a result whose columns are not those of its plan.
 func reshaped(err error) error {
 	if errors.Is(err, masking.ErrShape) {
-		return &refusal{message: "the shape of this result no longer agrees with its tables", remedy: "the same query again"}
+		return &refusal.Refusal{What: "the shape of this result no longer agrees with its tables", Remedy: "the same query again"}
 	}
 	return err
 }
@@ -200,7 +201,7 @@ func (s *Service) openPageToken(a asked, record jobs.Record) (string, error) {
 	}
 	token, err := record.OpenPageToken(s.Keys, a.op.Method, a.op.Read.PageToken)
 	if err != nil {
-		return "", &refusal{status: 400, reason: "invalid", message: "the pageToken is not one that this result gave you"}
+		return "", &refusal.Refusal{Status: 400, Reason: "invalid", What: "the pageToken is not one that this result gave you"}
 	}
 	return token, nil
 }
@@ -228,7 +229,7 @@ func (s *Service) schemas(ctx context.Context, a asked, names []string) (map[str
 	for _, name := range names {
 		t, err := googlesql.ReadTable(ctx, s.Catalog(a.ask), name)
 		if errors.Is(err, googlesql.ErrNotFound) {
-			return nil, &refusal{message: "a table of this result does not exist any more", remedy: "a query of tables that exist"}
+			return nil, &refusal.Refusal{What: "a table of this result does not exist any more", Remedy: "a query of tables that exist"}
 		}
 		if err != nil {
 			return nil, err
@@ -243,26 +244,26 @@ func recordedOperation(r jobs.Record) bigquery.Operation {
 		Job: bigquery.JobReference{ProjectID: r.Job.ProjectID, Location: r.Job.Location}, Query: &r.Query}
 }
 
-func unknownJob(ref bigquery.JobReference) *refusal {
-	return &refusal{
-		message: fmt.Sprintf("job %s:%s is not a job of yours that bqgate knows", ref.ProjectID, ref.JobID),
-		remedy:  "reading jobs that the same workload run created through this gateway",
+func unknownJob(ref bigquery.JobReference) *refusal.Refusal {
+	return &refusal.Refusal{
+		What:   fmt.Sprintf("job %s:%s is not a job of yours that bqgate knows", ref.ProjectID, ref.JobID),
+		Remedy: "reading jobs that the same workload run created through this gateway",
 	}
 }
 
 // notYet is what BigQuery itself says of a job that it does not know, perhaps not yet: where the
 // client was told that there is one (409), its libraries ask again for minutes.
 // https://github.com/googleapis/python-bigquery/issues/2134
-func notYet(ref bigquery.JobReference) *refusal {
-	return &refusal{
-		status: 404, reason: "notFound", bare: true,
-		message: fmt.Sprintf("Not found: Job %s:%s. BigQuery may know it in a moment: ask again", ref.ProjectID, ref.JobID),
+func notYet(ref bigquery.JobReference) *refusal.Refusal {
+	return &refusal.Refusal{
+		Status: 404, Reason: "notFound", Bare: true,
+		What: fmt.Sprintf("Not found: Job %s:%s. BigQuery may know it in a moment: ask again", ref.ProjectID, ref.JobID),
 	}
 }
 
 // readHeld decides about reads of a job that waits for a person, and about the run of one to which
 // a person has said yes. unknown is the answer where nobody waits.
-func (s *Service) readHeld(ctx context.Context, a asked, unknown *refusal) (ruling, error) {
+func (s *Service) readHeld(ctx context.Context, a asked, unknown *refusal.Refusal) (ruling, error) {
 	var wait time.Duration
 	if a.op.Method == bigquery.MethodGetQueryResults {
 		wait = s.longPoll(a.op.Read.TimeoutMs)

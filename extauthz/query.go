@@ -12,6 +12,7 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/masking"
+	"github.com/bqgate/bqgate/internal/refusal"
 	"github.com/bqgate/bqgate/internal/verdict"
 	"github.com/bqgate/bqgate/policies"
 )
@@ -141,14 +142,14 @@ func (s *Service) rowAccess(
 		if len(names) == 0 {
 			names = []string{"a table of this query"}
 		}
-		return nil, &refusal{
-			message: fmt.Sprintf("it is not known whether %s has row access policies of BigQuery: the gateway's inspection account lacks "+
+		return nil, &refusal.Refusal{
+			What: fmt.Sprintf("it is not known whether %s has row access policies of BigQuery: the gateway's inspection account lacks "+
 				"the permission bigquery.rowAccessPolicies.list",
 				strings.Join(names, " or ")),
-			remedy: "the same query, after an operator has given the inspection account that permission",
+			Remedy: "the same query, after an operator has given the inspection account that permission",
 		}
 	case errors.Is(err, bigquery.ErrNotFound):
-		return nil, &refusal{message: "a table of this query does not exist any more", remedy: "a query of tables that exist"}
+		return nil, &refusal.Refusal{What: "a table of this query does not exist any more", Remedy: "a query of tables that exist"}
 	default:
 		return nil, fmt.Errorf("ask for row access policies: %w", err)
 	}

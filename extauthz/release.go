@@ -11,6 +11,8 @@ import (
 	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/masking"
+	"github.com/bqgate/bqgate/internal/refusal"
+	"github.com/bqgate/bqgate/internal/refusal/table"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -45,7 +47,7 @@ func (s *Service) release(ctx context.Context, a asked, r ruling, job heldJob) o
 	}
 	if err != nil {
 		result := approvals.Failed(err.Error())
-		if e, final := asRefusal(err); final && !e.passes() {
+		if e := table.ForRequest(err); e != nil && !e.Passes() {
 			result = approvals.Lapsed(err.Error()) // what was approved can no longer be run; asking again is the way
 		}
 		if ferr := s.Approvals.FinishRelease(ctx, lease, result); ferr != nil {
@@ -138,9 +140,9 @@ func (s *Service) submit(ctx context.Context, run asked, ready approvedRun, held
 	}
 	record, err := s.Jobs.Adopt(ctx, ready.record, job)
 	if errors.Is(err, jobs.ErrMismatch) {
-		return jobs.Record{}, &refusal{
-			status: 409, reason: "duplicate", message: "a job of this id existed before the query was approved",
-			remedy: "the same query again, under a new job id",
+		return jobs.Record{}, &refusal.Refusal{
+			Status: 409, Reason: "duplicate", What: "a job of this id existed before the query was approved",
+			Remedy: "the same query again, under a new job id",
 		}
 	}
 	if err != nil {
@@ -161,9 +163,9 @@ func (s *Service) insert(ctx context.Context, w durable.Decided, bearer, project
 	case errors.As(err, &api) && api.Status == 409:
 		return api, nil
 	case errors.As(err, &api) && !api.Passes():
-		return nil, &refusal{
-			status: api.Status, reason: api.Reason,
-			message: strings.Trim("BigQuery did not accept the approved query: "+api.Words(), ": "),
+		return nil, &refusal.Refusal{
+			Status: api.Status, Reason: api.Reason,
+			What: strings.Trim("BigQuery did not accept the approved query: "+api.Words(), ": "),
 		}
 	default:
 		return nil, fmt.Errorf("submit the approved query: %w", err)
@@ -199,6 +201,6 @@ func (s *Service) asApproved(run asked, j *judged, held approvals.Held, lease ap
 	return d, nil
 }
 
-func askAgain(d policies.Decision, message string) *refusal {
-	return &refusal{message: message, rule: d.Rule, remedy: "the same query again, which asks for approval again"}
+func askAgain(d policies.Decision, message string) *refusal.Refusal {
+	return &refusal.Refusal{What: message, Rule: refusal.Rule(d.Rule), Remedy: "the same query again, which asks for approval again"}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/credentials"
 	"github.com/bqgate/bqgate/internal/durable"
+	"github.com/bqgate/bqgate/internal/refusal"
 	"github.com/bqgate/bqgate/internal/verdict"
 )
 
@@ -107,7 +108,7 @@ func reply(w durable.Answer, code int, body []byte) *authv3.CheckResponse {
 // unavailable is an answer for faults of the gateway itself, which Envoy counts as an error: a 503
 // that clients retry.
 func unavailable(decision string) *authv3.CheckResponse {
-	body := bigquery.ErrorBody(503, "backendError", verdict.FaultText(decision))
+	_, body := refusal.Undecided(nil).BigQuery(decision)
 	return &authv3.CheckResponse{
 		Status: &status.Status{Code: int32(code.Code_UNAVAILABLE)},
 		HttpResponse: &authv3.CheckResponse_ErrorResponse{ErrorResponse: &authv3.DeniedHttpResponse{

@@ -10,6 +10,7 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/masking"
+	"github.com/bqgate/bqgate/internal/refusal"
 	"github.com/bqgate/bqgate/internal/verdict"
 	"github.com/bqgate/bqgate/policies"
 )
@@ -41,7 +42,7 @@ func (s *Service) admit(a asked) (groups []string, err error) {
 	job := a.op.Query != nil || a.op.List != nil || a.op.Read != nil && a.op.Read.Table == nil
 	if project := a.op.Job.ProjectID; job && !reach.Nothing() && !reach.JobsIn(project) {
 		message, remedy := reach.NoJobsIn(project)
-		return reach.Groups, &refusal{message: message, remedy: remedy}
+		return reach.Groups, &refusal.Refusal{What: message, Remedy: remedy}
 	}
 	return reach.Groups, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/refusal"
 )
 
 // takeUse takes one use of an approval at BigQuery, which gives a job id once, for good: the last
@@ -44,7 +45,7 @@ func (s *Service) takeUse(
 	case !errors.As(err, &api) || api.Passes():
 		return fmt.Errorf("take the use of the approval: %w", err)
 	case api.Status != 409:
-		return &refusal{status: api.Status, reason: api.Reason, message: "BigQuery did not accept the approved query"}
+		return &refusal.Refusal{Status: api.Status, Reason: api.Reason, What: "BigQuery did not accept the approved query"}
 	}
 	taken, err := jobs.Created(ctx, w, s.Upstream, lease.Use)
 	if err != nil {
@@ -58,7 +59,7 @@ func (s *Service) takeUse(
 }
 
 // usedBefore is the refusal of a second run of one use.
-func usedBefore() *refusal {
-	return &refusal{message: "BigQuery has run this use of the approval before",
-		remedy: "the same query again, which asks for approval again"}
+func usedBefore() *refusal.Refusal {
+	return &refusal.Refusal{What: "BigQuery has run this use of the approval before",
+		Remedy: "the same query again, which asks for approval again"}
 }

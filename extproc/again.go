@@ -19,11 +19,6 @@ import (
 // againEvery is how often that is, at the least.
 const againEvery = 10 * time.Second
 
-// over is why an answer that was on its way is not any more.
-type over struct{ error }
-
-func (o *over) Unwrap() error { return o.error }
-
 // bell wakes every exchange that listens. The zero bell is ready.
 type bell struct {
 	mu sync.Mutex
@@ -100,7 +95,7 @@ func (s *Service) again(stream procv3.ExternalProcessor_ProcessServer, x *exchan
 	}
 	waiting := x.held != nil // Envoy waits for what comes of the response's headers: the client can be told
 	x.released = x.released || !waiting
-	if reply := x.refuse(&over{err}); reply != nil {
+	if reply := x.refuse(over(err)); reply != nil {
 		return stream.Send(reply) // and Envoy hangs up
 	}
 	return status.Error(codes.Aborted, "the right to the response has ended")

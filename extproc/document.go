@@ -33,7 +33,7 @@ func (d *document) job() bigquery.JobReference { return d.about }
 
 func (d *document) write(_ context.Context, p []byte) ([]byte, error) {
 	if len(d.body)+len(p) > documentLimit {
-		return nil, &strange{fmt.Errorf("the answer is larger than %d bytes", documentLimit), aboutJob}
+		return nil, strange(fmt.Errorf("the answer is larger than %d bytes", documentLimit), aboutJob)
 	}
 	d.body = append(d.body, p...)
 	return nil, nil
@@ -93,7 +93,7 @@ func (d *document) stopped(ctx context.Context) ([]byte, error) {
 // unread tells an answer that is whole, and no job that is understood, from one that came broken.
 func (d *document) unread(err error) error {
 	if jsontext.Value(d.body).IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) {
-		return &strange{err, aboutJob}
+		return strange(err, aboutJob)
 	}
 	return err
 }

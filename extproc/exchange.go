@@ -13,6 +13,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/refusal"
 	"github.com/bqgate/bqgate/internal/timing"
 	"github.com/bqgate/bqgate/internal/verdict"
 )
@@ -156,7 +157,7 @@ func (x *exchange) responseHeaders(ctx context.Context, r *procv3.ProcessingRequ
 	case extAuthzError:
 		if id := header(h, verdict.DecisionHeader); decisionID.MatchString(id) {
 			x.finished = true
-			return one(immediate(503, bigquery.ErrorBody(503, "backendError", verdict.FaultText(id)))), nil
+			return one(immediate(refusal.Undecided(nil).BigQuery(id))), nil
 		}
 		fallthrough // it did not answer, or not in time
 	default:

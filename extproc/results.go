@@ -216,9 +216,9 @@ func (r *results) unmasked(ctx context.Context, err error) error {
 		}
 	}
 	if len(f.Record.Reads.Metadata) > 0 {
-		return &strange{err, aboutMetadata}
+		return strange(err, aboutMetadata)
 	}
-	return &strange{err, aboutRows}
+	return strange(err, aboutRows)
 }
 
 // spend counts what is about to leave against the cap of the job's result.
@@ -242,7 +242,7 @@ func (r *results) spend(ctx context.Context, out []byte) ([]byte, error) {
 func clearJob(ctx context.Context, s *Service, f *verdict.Forward, ref bigquery.JobReference, complete bool) (jobs.Record, error) {
 	record := f.Record
 	if ref.ProjectID != record.Job.ProjectID || record.Job.JobID != "" && ref.JobID != record.Job.JobID || ref.JobID == "" {
-		return record, &mismatch{fmt.Errorf("%w: the answer is about another job", jobs.ErrMismatch)}
+		return record, fmt.Errorf("%w: the answer is about another job", jobs.ErrMismatch)
 	}
 	if !f.Creates && (!complete || f.Verified) {
 		return record, nil
@@ -260,7 +260,7 @@ func clearJob(ctx context.Context, s *Service, f *verdict.Forward, ref bigquery.
 	}
 	if f.Creates {
 		if record, err = s.Jobs.Adopt(ctx, record, job); err != nil {
-			return record, clearing(err)
+			return record, err
 		}
 	}
 	if !complete {
@@ -318,10 +318,10 @@ func finish(
 	v, err := s.Jobs.Finish(ctx, f.Witness(), record, job, changed)
 	var uncertain *jobs.Uncertain
 	if errors.As(err, &uncertain) {
-		return &unproven{uncertain, uncertain.Liftable(record), record.Job.JobID}
+		return unproven(uncertain, uncertain.Liftable(record), record.Job.JobID)
 	}
 	if err != nil {
-		return clearing(err)
+		return err
 	}
 	if v.Broken != "" {
 		return &mismatch{errors.New(v.Broken)}

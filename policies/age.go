@@ -129,7 +129,7 @@ func (r Reach) Over() (Decision, bool) {
 // refused is the Decision that an error of a question makes.
 func refused(err error, groups []string) Decision {
 	d := Decision{Message: err.Error(), Groups: groups}
-	var known *refusal
+	var known *objection
 	if errors.As(err, &known) {
 		d.Rule, d.Remedy = known.rule, known.remedy
 	}

@@ -126,7 +126,7 @@ func (s *Set) askEach(r *Input, questions []question) *evaluation {
 	d := Decision{Message: err.Error(), Groups: e.decision.Groups, Unknown: e.decision.Unknown, Sensitive: e.decision.Sensitive,
 		Rewrite: e.decision.Rewrite}
 	d.Mask.Sensitive = e.decision.Mask.Sensitive
-	var known *refusal
+	var known *objection
 	if errors.As(err, &known) {
 		d.Rule, d.Remedy, d.Cause, d.Invalid = known.rule, known.remedy, known.cause, known.invalid
 	}

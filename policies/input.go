@@ -104,8 +104,8 @@ func (in *Input) governed() bool {
 	}
 }
 
-// refusal is a step's answer that ends the evaluation.
-type refusal struct {
+// objection is a step's answer that ends the evaluation.
+type objection struct {
 	message string
 	remedy  string
 	rule    RuleRef
@@ -113,10 +113,10 @@ type refusal struct {
 	invalid bool   // BigQuery itself would not run the SQL
 }
 
-func (e *refusal) Error() string { return e.message }
+func (e *objection) Error() string { return e.message }
 
 func refuse(rule RuleRef, remedy, format string, args ...any) error {
-	return &refusal{message: fmt.Sprintf(format, args...), remedy: remedy, rule: rule}
+	return &objection{message: fmt.Sprintf(format, args...), remedy: remedy, rule: rule}
 }
 
 // errEstimate ends an evaluation that cannot go on without an estimate.

@@ -23,7 +23,7 @@ func (e *evaluation) mended(v *view) error {
 		return nil
 	}
 	entry := v.entries[i]
-	return &refusal{
+	return &objection{
 		message: fmt.Sprintf("%s is not readable until its policy is mended: what the policy says of its columns does not fit them",
 			e.input.short(v.name)),
 		remedy: "the same query, after the gateway's operators have mended the policy, or a query of other tables",

@@ -73,7 +73,7 @@ func notSQL(table, column string, err error) error {
 type demand struct {
 	column string
 	leaf   leaf
-	err    *refusal // what it is refused with, if nothing is done
+	err    *objection // what it is refused with, if nothing is done
 }
 
 // demand notes a use that can be served by masking the column's table first. One that cannot be is
@@ -86,7 +86,7 @@ func (e *evaluation) demand(column string, l leaf, remedy, format string, args .
 	case e.input.Rewritten != nil && !e.collecting:
 		return refuse(l.ref, remedy, "%s, and this use of it cannot be masked first", text)
 	}
-	e.demands = append(e.demands, demand{column, l, &refusal{message: text, remedy: remedy, rule: l.ref}})
+	e.demands = append(e.demands, demand{column, l, &objection{message: text, remedy: remedy, rule: l.ref}})
 	return nil
 }
 

@@ -48,7 +48,7 @@ func (e *evaluation) understood() error {
 
 // invalid is what BigQuery itself would not run, whatever the policies say.
 func invalid(remedy, format string, args ...any) error {
-	return &refusal{message: fmt.Sprintf(format, args...), remedy: remedy, invalid: true}
+	return &objection{message: fmt.Sprintf(format, args...), remedy: remedy, invalid: true}
 }
 
 // aboutNoTable says that a complaint is about a name that is not a table's.

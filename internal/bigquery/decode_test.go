@@ -149,12 +149,12 @@ func mask(t testing.TB, text string) *FieldMask {
 func TestDecodeRefusesBodies(t *testing.T) {
 	inQuery := func(member string) string { return `{"query":"SELECT 1",` + member + `}` }
 	inJob := func(member string) string { return `{"configuration":{"query":{"query":"SELECT 1",` + member + `}}}` }
-	type refusal struct {
+	type refused struct {
 		path, body string
 		status     int
 		part       string
 	}
-	cases := []refusal{
+	cases := []refused{
 		// Two readings of one body.
 		{queryPath, `{"query":"SELECT 1","query":"DROP TABLE t"}`, 400, "query"},
 		{queryPath, `{"query":"SELECT 1","qu\u0065ry":"DROP TABLE t"}`, 400, "query"},
@@ -248,8 +248,8 @@ func TestDecodeRefusesBodies(t *testing.T) {
 		{queryPath, inQuery(`"queryParameters":[{"name":"a b","parameterType":{"type":"INT64"}}]`), 400, "name"},
 	}
 	for _, f := range refusedFields {
-		cases = append(cases, refusal{queryPath, inQuery(`"` + f.name + `":{"x":1}`), 403, f.name},
-			refusal{insertPath, inJob(`"` + f.name + `":{"x":1}`), 403, f.name})
+		cases = append(cases, refused{queryPath, inQuery(`"` + f.name + `":{"x":1}`), 403, f.name},
+			refused{insertPath, inJob(`"` + f.name + `":{"x":1}`), 403, f.name})
 	}
 	for _, c := range cases {
 		t.Run(fmt.Sprintf("%s in %.60s", c.part, c.body), func(t *testing.T) {

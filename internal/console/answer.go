@@ -6,54 +6,40 @@ import (
 	"net/http"
 
 	"github.com/bqgate/bqgate/internal/approvals"
+	"github.com/bqgate/bqgate/internal/refusal"
+	"github.com/bqgate/bqgate/internal/refusal/table"
 )
 
-// failure is a refusal, as {"error": {"code", "message"}}. Code is the HTTP status, as in Google's
-// errors; reason is a word for programs.
-type failure struct {
-	status    int
-	reason    string
-	message   string
-	challenge string // WWW-Authenticate
-}
-
-func (f *failure) write(w http.ResponseWriter) {
-	if f.challenge != "" {
-		w.Header().Set("WWW-Authenticate", f.challenge)
-	}
-	if f.status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "2")
-	}
-	fail(w, f.status, f.reason, f.message)
-}
-
+// fail refuses a caller of the endpoint. reason is a word for programs.
 func fail(w http.ResponseWriter, status int, reason, message string) {
-	type body struct {
-		Code    int    `json:"code"`
-		Message string `json:"message"`
-		Reason  string `json:"reason"`
+	(&refusal.Refusal{Status: status, Reason: reason, What: message}).Endpoint(w)
+}
+
+// refuse answers by what an error is. What is not known is a fault, and no decision.
+func (a *api) refuse(w http.ResponseWriter, r *http.Request, id string, err error) {
+	e := table.ForEndpoint(err)
+	if e == nil {
+		a.fault(w, r, err)
+		return
 	}
-	text, err := json.Marshal(map[string]body{"error": {status, message, reason}})
-	if err != nil { // cannot be: an int and two strings
-		text = []byte(`{"error":{"code":500,"message":"error without words","reason":"fault"}}`)
-		status = http.StatusInternalServerError
+	if errors.Is(err, approvals.ErrDecided) {
+		e.What += "; GET /api/v1/requests/" + id + " shows it"
 	}
-	write(w, status, text)
+	e.Endpoint(w)
 }
 
 // fault answers a fault of the gateway or of what it depends on. The cause goes to
 // the log only.
 func (a *api) fault(w http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(err, approvals.ErrRolledBack) { // trying again opens nothing; approvals has logged why, once
-		fail(w, http.StatusServiceUnavailable, "approvalsClosed", closedWords)
+	if e := table.ForEndpoint(err); e != nil && e.Faulty() {
+		e.Endpoint(w)
 		return
 	}
 	a.Log.Error("approval endpoint could not answer", "method", r.Method, "route", r.Pattern, "error", err)
-	f := failure{
-		status: http.StatusServiceUnavailable, reason: "unavailable",
-		message: "the gateway could not do this just now; try again, and look at the request before you decide on it again",
-	}
-	f.write(w)
+	(&refusal.Refusal{
+		Status: http.StatusServiceUnavailable, Reason: "unavailable",
+		What: "the gateway could not do this just now; try again, and look at the request before you decide on it again",
+	}).Endpoint(w)
 }
 
 func (a *api) answer(w http.ResponseWriter, r *http.Request, v any) {

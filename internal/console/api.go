@@ -3,7 +3,6 @@ package console
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/identity"
+	"github.com/bqgate/bqgate/internal/refusal"
 	"github.com/bqgate/bqgate/internal/sealed"
 	"github.com/bqgate/bqgate/policies"
 )
@@ -135,7 +135,7 @@ func (a *api) as(h handler) http.Handler {
 		}
 		caller, refused := a.authenticate(r)
 		if refused != nil {
-			refused.write(w)
+			refused.Endpoint(w)
 			return
 		}
 		h(w, r, caller)
@@ -200,7 +200,7 @@ func withBallot(do func(w http.ResponseWriter, r *http.Request, caller approvals
 		}
 		in, refused := readBallot(w, r)
 		if refused != nil {
-			refused.write(w)
+			refused.Endpoint(w)
 			return
 		}
 		do(w, r, caller, r.PathValue("id"), in)
@@ -213,40 +213,6 @@ func loggable(id string) string {
 		return "(not an id)"
 	}
 	return id
-}
-
-// closedWords are what people read while approvals are closed. Why is in the operator's log.
-const closedWords = "approvals are closed: Redis has lost some of what was approved, used or revoked, or shows it otherwise. Nothing is " +
-	"approved or run until the gateway's operator has opened them again; " +
-	"the gateway's log says how"
-
-// refuse maps what approvals said to a status. What is not known here is a fault, and no decision.
-func (a *api) refuse(w http.ResponseWriter, r *http.Request, id string, err error) {
-	switch {
-	case errors.Is(err, approvals.ErrNotFound):
-		fail(w, http.StatusNotFound, "notFound", "there is no such request among those you may see; GET /api/v1/requests lists them")
-	case errors.Is(err, approvals.ErrOwn):
-		fail(w, http.StatusForbidden, "ownRequest", err.Error())
-	case errors.Is(err, approvals.ErrNoPerson):
-		fail(w, http.StatusForbidden, "forbidden", err.Error())
-	case errors.Is(err, approvals.ErrStale): // RFC 9470
-		f := unauthorized("insufficient_user_authentication", err.Error())
-		f.reason = "staleLogin"
-		f.write(w)
-	case errors.Is(err, approvals.ErrDecided):
-		fail(w, http.StatusConflict, "alreadyDecided", fmt.Sprintf("%v; GET /api/v1/requests/%s shows it", err, id))
-	case errors.Is(err, approvals.ErrExpired):
-		fail(w, http.StatusConflict, "expired",
-			"the request has expired and can no longer be decided on; the requester may run the query again to ask again")
-	case errors.Is(err, approvals.ErrNotApproved):
-		fail(w, http.StatusConflict, "notApproved", err.Error())
-	case errors.Is(err, approvals.ErrReleasing):
-		fail(w, http.StatusConflict, "releasing", "its one run is just being submitted and cannot be taken back")
-	case errors.Is(err, approvals.ErrReason), errors.Is(err, approvals.ErrTerms):
-		fail(w, http.StatusBadRequest, "invalid", err.Error())
-	default:
-		a.fault(w, r, err)
-	}
 }
 
 // health says that the process serves. It asks nobody else: a Redis that is down is no reason to
@@ -262,7 +228,8 @@ func unknownPath(w http.ResponseWriter, _ *http.Request) {
 
 func wrongMethod(allowed string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Allow", allowed)
-		fail(w, http.StatusMethodNotAllowed, "methodNotAllowed", "this path takes "+allowed)
+		(&refusal.Refusal{
+			Status: http.StatusMethodNotAllowed, Reason: "methodNotAllowed", What: "this path takes " + allowed, Allow: allowed,
+		}).Endpoint(w)
 	}
 }

@@ -8,10 +8,11 @@ import (
 
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/identity"
+	"github.com/bqgate/bqgate/internal/refusal"
 )
 
 // authenticate finds out who calls, by one bearer token made for the console.
-func (a *api) authenticate(r *http.Request) (approvals.Decider, *failure) {
+func (a *api) authenticate(r *http.Request) (approvals.Decider, *refusal.Refusal) {
 	values := r.Header.Values("Authorization")
 	if len(values) == 0 {
 		return approvals.Decider{},
@@ -29,16 +30,16 @@ func (a *api) authenticate(r *http.Request) (approvals.Decider, *failure) {
 		return approvals.Decider{}, unauthorized("invalid_token", refused.Message)
 	case err != nil:
 		a.Log.Error("token could not be verified", "error", err)
-		return approvals.Decider{}, &failure{status: http.StatusServiceUnavailable, reason: "unavailable",
-			message: "your token could not be verified just now; try again"}
+		return approvals.Decider{}, &refusal.Refusal{Status: http.StatusServiceUnavailable, Reason: "unavailable",
+			What: "your token could not be verified just now; try again"}
 	case subject.Issuer == "" || subject.Sub == "":
 		return approvals.Decider{}, unauthorized("invalid_token", "your token names no subject")
 	}
 	groups := a.Groups(subject)
 	if len(groups) == 0 || !a.Known(groups) {
-		return approvals.Decider{}, &failure{
-			status: http.StatusForbidden, reason: "noRole",
-			message: "your token is valid, but you are in no group of the policy; ask its owner to be put into one that reviews requests",
+		return approvals.Decider{}, &refusal.Refusal{
+			Status: http.StatusForbidden, Reason: "noRole",
+			What: "your token is valid, but you are in no group of the policy; ask its owner to be put into one that reviews requests",
 		}
 	}
 	return approvals.Decider{Subject: subject, Groups: groups, AuthTime: authTime(subject)}, nil
@@ -57,10 +58,6 @@ func bearer(values []string) (string, bool) {
 	return token, true
 }
 
-func unauthorized(code, message string) *failure {
-	challenge := `Bearer realm="bqgate"`
-	if code != "" {
-		challenge += `, error="` + code + `"`
-	}
-	return &failure{status: http.StatusUnauthorized, reason: "unauthorized", message: message, challenge: challenge}
+func unauthorized(code, message string) *refusal.Refusal {
+	return &refusal.Refusal{Status: http.StatusUnauthorized, Reason: "unauthorized", What: message, Challenge: refusal.Bearer(code)}
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/bqgate/bqgate/internal/approvals"
+	"github.com/bqgate/bqgate/internal/refusal"
+	"github.com/bqgate/bqgate/internal/refusal/table"
 )
 
 func (u *ui) decide(choice approvals.Choice) pageHandler {
@@ -57,7 +59,7 @@ func (u *ui) revoke(w http.ResponseWriter, r *http.Request, v *visitor) {
 func (u *ui) form(w http.ResponseWriter, r *http.Request, v *visitor, q approvals.Request) (ballot, bool) {
 	in, refused := readForm(w, r)
 	if refused != nil {
-		u.showRequest(w, r, v, refused.status, q, answered{Problem: refused.message})
+		u.showRequest(w, r, v, refused.Code(), q, answered{Problem: refused.What})
 		return in, false
 	}
 	return in, true
@@ -65,62 +67,37 @@ func (u *ui) form(w http.ResponseWriter, r *http.Request, v *visitor, q approval
 
 // undecided shows the request as it stands now, with the reason why the decision was not taken.
 func (u *ui) undecided(w http.ResponseWriter, r *http.Request, v *visitor, q approvals.Request, reason string, err error) {
-	status, words := 0, ""
-	switch {
-	case errors.Is(err, approvals.ErrNotFound):
-		status, words = http.StatusForbidden, "You are not among the reviewers of this request."
-	case errors.Is(err, approvals.ErrOwn), errors.Is(err, approvals.ErrNoPerson):
-		status, words = http.StatusForbidden, sentence(err)
-	case errors.Is(err, approvals.ErrStale):
-		status, words = http.StatusForbidden, "Your decision was not taken: "+sentence(err)
-	case errors.Is(err, approvals.ErrDecided):
-		status, words = http.StatusConflict, "Your decision was not taken: "+sentence(err)
-	case errors.Is(err, approvals.ErrExpired):
-		status, words = http.StatusConflict,
-			"Your decision was not taken: the request has expired. The requester may run the query again to ask again."
-	case errors.Is(err, approvals.ErrNotApproved), errors.Is(err, approvals.ErrReleasing):
-		status, words = http.StatusConflict, "Nothing was taken back: "+err.Error()+"."
-	case errors.Is(err, approvals.ErrReason), errors.Is(err, approvals.ErrTerms):
-		status, words = http.StatusBadRequest, sentence(err)
-	default:
+	e := table.ForPage(err)
+	if e == nil {
 		u.broken(w, r, v, err)
 		return
 	}
 	if now, err := u.Approvals.Get(r.Context(), q.ID); err == nil && now.VisibleTo(v.decider) {
 		q = now
 	}
-	u.showRequest(w, r, v, status, q, answered{Problem: words, Reason: reason})
+	u.showRequest(w, r, v, e.Code(), q, answered{Problem: e.What, Reason: reason})
 }
 
-func sentence(err error) string {
-	text := err.Error()
-	if text == "" {
-		return ""
-	}
-	if !strings.HasSuffix(text, ".") {
-		text += "."
-	}
-	return strings.ToUpper(text[:1]) + text[1:]
-}
+func sentence(err error) string { return refusal.Sentence(err.Error()) }
 
 // readForm reads a vote as a browser sends it: a reason, and how far an approval reaches where
 // the policy lets people choose.
-func readForm(w http.ResponseWriter, r *http.Request) (in ballot, refused *failure) {
+func readForm(w http.ResponseWriter, r *http.Request) (in ballot, refused *refusal.Refusal) {
 	if r.URL.RawQuery != "" {
-		return in, &failure{status: http.StatusBadRequest, message: "The address of a decision takes no parameters."}
+		return in, &refusal.Refusal{Status: http.StatusBadRequest, What: "The address of a decision takes no parameters."}
 	}
 	if kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); strings.TrimSpace(kind) != "application/x-www-form-urlencoded" {
-		return in, &failure{status: http.StatusUnsupportedMediaType, message: "A decision is sent as a form."}
+		return in, &refusal.Refusal{Status: http.StatusUnsupportedMediaType, What: "A decision is sent as a form."}
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	if err := r.ParseForm(); err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
-			return in, &failure{status: http.StatusRequestEntityTooLarge, message: "The reason is too long; at most 1000 characters."}
+			return in, &refusal.Refusal{Status: http.StatusRequestEntityTooLarge, What: "The reason is too long; at most 1000 characters."}
 		}
-		return in, &failure{status: http.StatusBadRequest, message: "The form could not be read."}
+		return in, &refusal.Refusal{Status: http.StatusBadRequest, What: "The form could not be read."}
 	}
-	odd := &failure{status: http.StatusBadRequest, message: "The form has a field that it should not have."}
+	odd := &refusal.Refusal{Status: http.StatusBadRequest, What: "The form has a field that it should not have."}
 	for name, values := range r.PostForm {
 		if !slices.Contains([]string{"reason", "terms", "uses", "hours"}, name) || len(values) != 1 {
 			return in, odd
@@ -133,7 +110,7 @@ func readForm(w http.ResponseWriter, r *http.Request) (in ballot, refused *failu
 		for name, to := range map[string]*int{"uses": &in.Uses, "hours": &in.Hours} {
 			n, err := strconv.Atoi(r.PostForm.Get(name))
 			if err != nil || n < 1 {
-				return in, &failure{status: http.StatusBadRequest, message: "Runs and hours must be whole numbers of at least 1."}
+				return in, &refusal.Refusal{Status: http.StatusBadRequest, What: "Runs and hours must be whole numbers of at least 1."}
 			}
 			*to = n
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/bqgate/bqgate/internal/approvals"
+	"github.com/bqgate/bqgate/internal/refusal"
 )
 
 // maxBody is the size of a ballot in bytes: a reason is at most 1,000 characters.
@@ -27,23 +28,23 @@ type ballot struct {
 // stand. An empty body is an empty reason. Unknown and repeated keys are refused: somebody meant
 // something by them. The Content-Type is not asked: no browser sends the token by itself, so no
 // form of another site can post here.
-func readBallot(w http.ResponseWriter, r *http.Request) (ballot, *failure) {
+func readBallot(w http.ResponseWriter, r *http.Request) (ballot, *refusal.Refusal) {
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
-		return ballot{}, &failure{status: http.StatusUnsupportedMediaType, reason: "invalid",
-			message: "the body must be JSON without Content-Encoding"}
+		return ballot{}, &refusal.Refusal{Status: http.StatusUnsupportedMediaType, Reason: "invalid",
+			What: "the body must be JSON without Content-Encoding"}
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		return ballot{}, &failure{status: http.StatusRequestEntityTooLarge, reason: "invalid",
-			message: fmt.Sprintf("the body is larger than %d bytes", maxBody)}
+		return ballot{}, &refusal.Refusal{Status: http.StatusRequestEntityTooLarge, Reason: "invalid",
+			What: fmt.Sprintf("the body is larger than %d bytes", maxBody)}
 	}
 	if err != nil {
-		return ballot{}, &failure{status: http.StatusBadRequest, reason: "invalid", message: "the body could not be read to its end"}
+		return ballot{}, &refusal.Refusal{Status: http.StatusBadRequest, Reason: "invalid", What: "the body could not be read to its end"}
 	}
 	in, err := parseBallot(body)
 	if err != nil {
-		return ballot{}, &failure{status: http.StatusBadRequest, reason: "invalid", message: err.Error()}
+		return ballot{}, &refusal.Refusal{Status: http.StatusBadRequest, Reason: "invalid", What: err.Error()}
 	}
 	return in, nil
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/a-h/templ"
 
 	"github.com/bqgate/bqgate/internal/approvals"
+	"github.com/bqgate/bqgate/internal/refusal"
+	"github.com/bqgate/bqgate/internal/refusal/table"
 )
 
 // ui serves the pages. Who looks is known by a session, which begins with a login at the identity
@@ -171,7 +173,7 @@ func (u *ui) problem(w http.ResponseWriter, r *http.Request, v *visitor, status 
 // the log only.
 func (u *ui) broken(w http.ResponseWriter, r *http.Request, v *visitor, err error) {
 	if errors.Is(err, approvals.ErrRolledBack) { // it was logged, with what to do
-		u.problem(w, r, v, http.StatusServiceUnavailable, "Approvals are closed", sentence(errors.New(closedWords)))
+		u.problem(w, r, v, http.StatusServiceUnavailable, "Approvals are closed", refusal.Sentence(table.Closed))
 		return
 	}
 	u.Log.Error("console could not answer", "method", r.Method, "route", r.Pattern, "error", err)

@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/bqgate/bqgate/internal/refusal"
 )
 
 // Names of RFC 8693.
@@ -43,15 +45,19 @@ func TokenHandler(verifier *Verifier, sessions *Sessions, log *slog.Logger) (htt
 	return &tokenEndpoint{verifier: verifier, sessions: sessions, log: log}, nil
 }
 
-// oauthError is an error answer of RFC 6749 section 5.2.
-type oauthError struct {
-	status      int
-	code        string
-	description string
+// oauth is an error answer of RFC 6749 section 5.2.
+func oauth(status int, code, description string) *refusal.Refusal {
+	return &refusal.Refusal{Status: status, Reason: code, What: description}
 }
 
-func badRequest(description string) *oauthError {
-	return &oauthError{http.StatusBadRequest, "invalid_request", description}
+func badRequest(description string) *refusal.Refusal {
+	return oauth(http.StatusBadRequest, "invalid_request", description)
+}
+
+func unavailable(description string, cause error) *refusal.Refusal {
+	r := oauth(http.StatusServiceUnavailable, "temporarily_unavailable", description)
+	r.Err = cause
+	return r
 }
 
 type tokenAnswer struct {
@@ -68,23 +74,18 @@ func (e *tokenEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("Cache-Control", "no-store") // RFC 6749 section 5.1
 	header.Set("Pragma", "no-cache")
 	header.Set("X-Content-Type-Options", "nosniff")
-	var body any = answer
+	var err error
 	if refused != nil {
-		body = map[string]string{"error": refused.code, "error_description": describable(refused.description)}
-		switch refused.status {
-		case http.StatusMethodNotAllowed:
-			header.Set("Allow", http.MethodPost)
-		case http.StatusServiceUnavailable:
-			header.Set("Retry-After", "2")
-		}
-		w.WriteHeader(refused.status)
+		err = refused.OAuth(w)
+	} else {
+		err = json.NewEncoder(w).Encode(answer)
 	}
-	if err := json.NewEncoder(w).Encode(body); err != nil {
+	if err != nil {
 		e.log.Info("token answer not delivered", "error", err)
 	}
 }
 
-func (e *tokenEndpoint) exchange(w http.ResponseWriter, r *http.Request) (*tokenAnswer, *oauthError) {
+func (e *tokenEndpoint) exchange(w http.ResponseWriter, r *http.Request) (*tokenAnswer, *refusal.Refusal) {
 	form, refused := readForm(w, r)
 	if refused != nil {
 		return nil, refused
@@ -111,7 +112,7 @@ func (e *tokenEndpoint) exchange(w http.ResponseWriter, r *http.Request) (*token
 }
 
 // notOpened says why a verified subject token got no session.
-func (e *tokenEndpoint) notOpened(subject Subject, err error) *oauthError {
+func (e *tokenEndpoint) notOpened(subject Subject, err error) *refusal.Refusal {
 	for known, says := range map[error]string{
 		errTooMany: "the subject_token has opened too many sessions; request a new one from your identity provider",
 		errRevoked: "a session of the subject_token was revoked, and the token with it; request a new one from your identity provider",
@@ -126,32 +127,33 @@ func (e *tokenEndpoint) notOpened(subject Subject, err error) *oauthError {
 		}
 	}
 	e.log.Error("session not opened", "subject", subject, "error", err)
-	return &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", "no session can be opened now; try again in a moment"}
+	return unavailable("no session can be opened now; try again in a moment", err)
 }
 
 // refusal turns a refused subject token into invalid_request, which RFC 8693 section 2.2.2 demands.
-func (e *tokenEndpoint) refusal(err error) *oauthError {
+func (e *tokenEndpoint) refusal(err error) *refusal.Refusal {
 	var identity *Error
 	if !errors.As(err, &identity) {
 		e.log.Error("subject token not verified", "error", err)
-		return &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable",
-			"the subject_token cannot be verified now; try again in a moment"}
+		return unavailable("the subject_token cannot be verified now; try again in a moment", err)
 	}
 	e.log.Info("subject token refused", "code", string(identity.Code), "error", identity.Err)
 	if identity.Code == CodeUnavailable {
-		return &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", identity.Message}
+		return unavailable(identity.Message, identity)
 	}
 	return badRequest("subject_token: " + identity.Message)
 }
 
 // readForm reads the request strictly: one way to send each parameter, and none that ends in a
 // server's access log.
-func readForm(w http.ResponseWriter, r *http.Request) (url.Values, *oauthError) {
+func readForm(w http.ResponseWriter, r *http.Request) (url.Values, *refusal.Refusal) {
 	switch {
 	case r.URL.Path != TokenPath:
-		return nil, &oauthError{http.StatusNotFound, "invalid_request", "only POST " + TokenPath + " is served here"}
+		return nil, oauth(http.StatusNotFound, "invalid_request", "only POST "+TokenPath+" is served here")
 	case r.Method != http.MethodPost:
-		return nil, &oauthError{http.StatusMethodNotAllowed, "invalid_request", "send POST"}
+		r := oauth(http.StatusMethodNotAllowed, "invalid_request", "send POST")
+		r.Allow = http.MethodPost
+		return nil, r
 	case r.URL.RawQuery != "" || r.URL.ForceQuery:
 		return nil, badRequest("parameters belong into the body, not into the URL")
 	case len(r.Header.Values("Authorization")) > 0:
@@ -170,7 +172,7 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, *oauthError) 
 	if err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
-			return nil, &oauthError{http.StatusRequestEntityTooLarge, "invalid_request", "the body is longer than 64 KiB"}
+			return nil, oauth(http.StatusRequestEntityTooLarge, "invalid_request", "the body is longer than 64 KiB")
 		}
 		return nil, badRequest("the body could not be read")
 	}
@@ -183,14 +185,14 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, *oauthError) 
 
 // checkForm accepts what stock clients send. Audience and scope are theirs to choose and give
 // nothing here: a session is always for this gateway, and what it may do is decided at each query.
-func checkForm(form url.Values) *oauthError {
+func checkForm(form url.Values) *refusal.Refusal {
 	for name, values := range form {
 		switch name {
 		case "grant_type", "subject_token", "subject_token_type", "requested_token_type", "audience", "scope":
 		case "actor_token", "actor_token_type":
 			return badRequest("delegation (actor_token) is not supported; send the subject_token alone")
 		case "resource":
-			return &oauthError{http.StatusBadRequest, "invalid_target", "resource is not supported; leave it out"}
+			return oauth(http.StatusBadRequest, "invalid_target", "resource is not supported; leave it out")
 		default:
 			return badRequest("parameter " + quote(name) + " is not understood; leave it out")
 		}
@@ -201,7 +203,7 @@ func checkForm(form url.Values) *oauthError {
 		}
 	}
 	if grant := form.Get("grant_type"); grant != grantTokenExchange {
-		return &oauthError{http.StatusBadRequest, "unsupported_grant_type", "grant_type must be " + grantTokenExchange}
+		return oauth(http.StatusBadRequest, "unsupported_grant_type", "grant_type must be "+grantTokenExchange)
 	}
 	if kind := form.Get("subject_token_type"); kind != typeJWT && kind != typeIDToken {
 		return badRequest("subject_token_type must be " + typeJWT + " or " + typeIDToken)
@@ -213,18 +215,4 @@ func checkForm(form url.Values) *oauthError {
 		return badRequest("subject_token is missing; send the OIDC token of your identity provider")
 	}
 	return nil
-}
-
-// describable keeps to the characters that RFC 6749 section 5.2 allows in error_description.
-func describable(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '"' || r == '\\':
-			return '\''
-		case r < 0x20 || r > 0x7e:
-			return '?'
-		default:
-			return r
-		}
-	}, s)
 }

@@ -79,13 +79,6 @@ type Forward struct {
 	witness durable.Decided
 }
 
-// FaultText is what a client reads where nothing could be decided or recorded. The cause is for
-// operators, who find it in the log and the journal under the decision's id.
-func FaultText(decision string) string {
-	return "bqgate: the gateway could not decide about the request or could not record its decision; nothing was sent to BigQuery. " +
-		"Try again; if it stays, give this id to the operator: decision " + decision + "."
-}
-
 // Digest is the hex SHA-256 of a body, "" for an empty one.
 func Digest(body []byte) string {
 	if len(body) == 0 {

@@ -156,7 +156,7 @@ func (w *walk) emit(name string, kind gsql.Googlesql_TypeNode, v *value) {
 	var leaves func(v *value, path string)
 	leaves = func(v *value, path string) {
 		if w.limit--; w.limit < 0 {
-			panic(refusal{&wire.Error{Code: codeLimit, Message: "the result has too many columns and fields", Offset: -1}})
+			panic(abort{&wire.Error{Code: codeLimit, Message: "the result has too many columns and fields", Offset: -1}})
 		}
 		for _, s := range v.own {
 			if s.mark {

@@ -144,7 +144,7 @@ func (e *engine) prepare(question *wire.AnalyzeQuestion) {
 		known, ok := e.tables[t.Digest]
 		if !ok {
 			if t.Known {
-				panic(refusal{&wire.Error{Code: codeUnavailable, Message: "the SQL analysis failed; try again", Offset: -1}})
+				panic(abort{&wire.Error{Code: codeUnavailable, Message: "the SQL analysis failed; try again", Offset: -1}})
 			}
 			known = e.newTable(t)
 			e.tables[t.Digest] = known

@@ -22,13 +22,13 @@ const (
 
 const tooLarge = "the statement is too deep or too large to analyse"
 
-// refusal ends the analysis of a statement from anywhere in the walk. The walk visits hundreds of
-// accessors, each of which may fail: panicking with a refusal keeps the one line per field
+// abort ends the analysis of a statement from anywhere in the walk. The walk visits hundreds of
+// accessors, each of which may fail: panicking with an abort keeps the one line per field
 // readable, and answer turns it into the reply's Error.
-type refusal struct{ *wire.Error }
+type abort struct{ *wire.Error }
 
 func refuse(offset int, format string, args ...any) {
-	panic(refusal{&wire.Error{Code: codeUnsupported, Message: fmt.Sprintf(format, args...), Offset: offset}})
+	panic(abort{&wire.Error{Code: codeUnsupported, Message: fmt.Sprintf(format, args...), Offset: offset}})
 }
 
 // trap is a fault of the engine itself: it ran off its stack, or threw. It ends the analysis from
@@ -51,7 +51,7 @@ func untrapped(err error) {
 func must[T any](v T, err error) T {
 	if err != nil {
 		untrapped(err)
-		panic(refusal{&wire.Error{Code: codeUnsupported, Message: "a part of this statement is not known to bqgate", Offset: -1}})
+		panic(abort{&wire.Error{Code: codeUnsupported, Message: "a part of this statement is not known to bqgate", Offset: -1}})
 	}
 	return v
 }
@@ -61,7 +61,7 @@ func check(err error) {
 }
 
 func faultError(r any) *wire.Error {
-	if x, ok := r.(refusal); ok {
+	if x, ok := r.(abort); ok {
 		return x.Error
 	}
 	return &wire.Error{Code: codeDeadline, Message: tooLarge, Offset: -1}

@@ -119,7 +119,7 @@ func (e *engine) guarded(id uint64, answer func(*wire.Reply)) (reply *wire.Reply
 		if r := recover(); r != nil {
 			reply.Script, reply.Analysis = nil, nil
 			reply.Error = faultError(r)
-			_, known := r.(refusal)
+			_, known := r.(abort)
 			reply.Retire = !known
 		}
 		reply.Retire = e.worn(time.Since(begin)) || reply.Retire

@@ -50,7 +50,7 @@ func typeName(t gsql.Googlesql_TypeNode) string {
 	}
 	name := must(named.TypeName(gsql.ProductModeProductExternal))
 	if len(name) > maxTypeName {
-		panic(refusal{&wire.Error{Code: codeLimit, Message: "a result column has too many fields", Offset: -1}})
+		panic(abort{&wire.Error{Code: codeLimit, Message: "a result column has too many fields", Offset: -1}})
 	}
 	return name
 }

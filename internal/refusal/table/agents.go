@@ -1,0 +1,82 @@
+package table
+
+import (
+	"strings"
+
+	"github.com/bqgate/bqgate/internal/approvals"
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/googlesql"
+	"github.com/bqgate/bqgate/internal/identity"
+	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/limits"
+	"github.com/bqgate/bqgate/internal/masking"
+	"github.com/bqgate/bqgate/internal/refusal"
+)
+
+// agentRows are about requests to BigQuery and their answers.
+var agentRows = []row{
+	{name: "an identity", find: as[*identity.Error], request: func(_, found error) *refusal.Refusal {
+		e := found.(*identity.Error)
+		return &refusal.Refusal{Status: e.Status, Reason: e.Reason, What: e.Message, Err: e}
+	}},
+	{name: "a malformed request", find: as[*bigquery.RequestError], request: func(whole, found error) *refusal.Refusal {
+		e := found.(*bigquery.RequestError)
+		return &refusal.Refusal{Status: e.Status, Reason: e.Reason, What: e.Message, Err: whole}
+	}},
+	{name: "a limit", find: as[*limits.Exceeded], request: func(whole, found error) *refusal.Refusal {
+		e := found.(*limits.Exceeded)
+		return &refusal.Refusal{Reason: e.Reason(), What: e.Error(), Remedy: "the same request a little later", Err: whole}
+	}},
+	{name: "SQL", find: as[*googlesql.Error], request: func(whole, found error) *refusal.Refusal {
+		e := found.(*googlesql.Error)
+		if e.Code == googlesql.ErrorUnavailable {
+			return nil
+		}
+		return &refusal.Refusal{What: e.Message, Err: whole}
+	}},
+	// Asked again, BigQuery would answer the same.
+	{name: "an answer of another form", find: is(bigquery.ErrNotUnderstood), request: fixed(refusal.Refusal{
+		What:   "what BigQuery answers about a table of this request has a form that bqgate does not understand",
+		Remedy: "a request that needs no such table, or this one once the gateway's operator has a newer bqgate",
+	})},
+	{name: "more than is listed", find: is(bigquery.ErrTooMany), request: fixed(refusal.Refusal{
+		What: "a table or dataset of this request has more entries than bqgate lists", Remedy: "naming what you need",
+	})},
+	// The operator's log says why, and what to do.
+	{name: "approvals that are closed", find: is(approvals.ErrRolledBack), request: fixed(refusal.Refusal{
+		What:   "approvals are closed: what was approved, used or revoked cannot be told for sure now",
+		Remedy: "queries that need no approval; this one once the gateway's operator has opened approvals again",
+	})},
+	{name: "another query under a job id", find: is(jobs.ErrOtherwise), request: func(whole, _ error) *refusal.Refusal {
+		_, differs, _ := strings.Cut(whole.Error(), jobs.ErrOtherwise.Error())
+		return &refusal.Refusal{
+			What: jobs.ErrOtherwise.Error() + differs, Remedy: "the same query again, under a new job id or requestId", Err: whole,
+		}
+	}},
+	{name: "too many that wait", find: is(approvals.ErrTooMany), request: its(refusal.Refusal{Remedy: "fewer queries waiting at once"})},
+	{name: "a query too large to wait", find: is(approvals.ErrTooLarge), request: its(refusal.Refusal{Remedy: "a shorter query"})},
+	{name: "a job id that is taken", find: is(approvals.ErrExists), request: its(refusal.Refusal{Status: 409, Reason: "duplicate"})},
+	{name: "a held job that is not there", find: is(approvals.ErrNotFound), request: fixed(refusal.Refusal{
+		What: "this job is not one of yours that bqgate knows",
+	})},
+	{name: "a release under way", find: is(approvals.ErrReleasing), request: its(refusal.Refusal{Status: 409, Reason: "resourceInUse"})},
+	{name: "an approval that was used", find: is(approvals.ErrUsed), request: approvalGone},
+	{name: "an approval that has expired", find: is(approvals.ErrExpired), request: approvalGone},
+	{name: "no approval", find: is(approvals.ErrNotApproved), request: approvalGone},
+	{name: "an approval that was revoked", find: is(approvals.ErrRevoked), request: approvalGone},
+
+	{name: "a job that does not agree", find: is(jobs.ErrMismatch), answer: fixed(refusal.Refusal{
+		What: "BigQuery's job does not agree with what was decided, because a table, a view or the job changed in between, or the " +
+			"job id was used before",
+		Remedy: "the same query again, under a new job id",
+	})},
+	{name: "a result beyond the cap", find: is(masking.ErrCap), answer: fixed(refusal.Refusal{
+		What: "the result is larger than the policy's cap", Remedy: "a query with fewer rows or columns",
+	})},
+	{name: "a result whose columns nobody knows", find: is(masking.ErrUntold), answer: fixed(refusal.Refusal{
+		What:   "which columns this result has, only an answer with a schema says, and none was read yet",
+		Remedy: "the result by jobs.getQueryResults first, or the query with its columns named in place of *",
+	})},
+}
+
+var approvalGone = fixed(refusal.Refusal{What: "the approval is not good any more", Remedy: "the same query again, which asks again"})
