@@ -102,39 +102,41 @@ func TestDatasetsOfAPattern(t *testing.T) {
 		{"'*.*.pay'", "crm north", "table"},
 		{"'*.quiet.other'", "quiet", "table"},
 	} {
-		w := newListedWorld(t, c.read)
-		o := w.get("")
-		if o.status != 200 {
-			t.Errorf("%s: status %d %s", c.read, o.status, o.body)
-		}
-		var shown []string
-		for name := range w.datasets {
-			if strings.Contains(string(o.body), `"datasetId":"`+name+`"`) {
-				shown = append(shown, name)
+		t.Run(c.read, func(t *testing.T) {
+			w := newListedWorld(t, c.read)
+			o := w.get("")
+			if o.status != 200 {
+				t.Errorf("%s: status %d %s", c.read, o.status, o.body)
 			}
-			one, tables, nothing := w.get("/"+name), w.get("/"+name+"/tables"), w.get("/zz"+name+"/tables")
-			if known := slices.Contains(strings.Fields(c.want), name); (one.status == 200) != known || (tables.status == 200) != known {
-				t.Errorf("%s: datasets.get of %s answers %d, tables.list %d", c.read, name, one.status, tables.status)
-			}
-			if tables.status != 200 {
-				got, want := decisions.ReplaceAllString(string(tables.body), ""),
-					decisions.ReplaceAllString(strings.ReplaceAll(string(nothing.body), "zz"+name, name), "")
-				if got != want {
-					t.Errorf("%s: %s is told from a name of nothing:\n%s\n%s", c.read, name, got, want)
+			var shown []string
+			for name := range w.datasets {
+				if strings.Contains(string(o.body), `"datasetId":"`+name+`"`) {
+					shown = append(shown, name)
+				}
+				one, tables, nothing := w.get("/"+name), w.get("/"+name+"/tables"), w.get("/zz"+name+"/tables")
+				if known := slices.Contains(strings.Fields(c.want), name); (one.status == 200) != known || (tables.status == 200) != known {
+					t.Errorf("%s: datasets.get of %s answers %d, tables.list %d", c.read, name, one.status, tables.status)
+				}
+				if tables.status != 200 {
+					got, want := decisions.ReplaceAllString(string(tables.body), ""),
+						decisions.ReplaceAllString(strings.ReplaceAll(string(nothing.body), "zz"+name, name), "")
+					if got != want {
+						t.Errorf("%s: %s is told from a name of nothing:\n%s\n%s", c.read, name, got, want)
+					}
 				}
 			}
-		}
-		slices.Sort(shown)
-		if got := strings.Join(shown, " "); got != c.want {
-			t.Errorf("%s shows %q, want %q", c.read, got, c.want)
-		}
-		for _, asked := range w.asked {
-			what, name, _ := strings.Cut(asked, " ")
-			dataset, _, _ := strings.Cut(name, ".")
-			if known := slices.Contains(strings.Fields(c.want), dataset); !known && c.asked != "" && what != c.asked {
-				t.Errorf("%s: BigQuery was asked for %s", c.read, asked)
+			slices.Sort(shown)
+			if got := strings.Join(shown, " "); got != c.want {
+				t.Errorf("%s shows %q, want %q", c.read, got, c.want)
 			}
-		}
+			for _, asked := range w.asked {
+				what, name, _ := strings.Cut(asked, " ")
+				dataset, _, _ := strings.Cut(name, ".")
+				if known := slices.Contains(strings.Fields(c.want), dataset); !known && c.asked != "" && what != c.asked {
+					t.Errorf("%s: BigQuery was asked for %s", c.read, asked)
+				}
+			}
+		})
 	}
 }
 

@@ -326,9 +326,11 @@ func TestApprovalsClosed(t *testing.T) {
 	w.policy(strings.Replace(boundPolicy, "when: 'true', reviewers", "when: 'false', reviewers", 1))
 	for name, out := range map[string]outcome{"jobs.query": w.ask(boundQuery()), "jobs.insert": w.insert("free", nil),
 		"jobs.insert without an id": w.insert("", nil)} {
-		if out.forward == nil {
-			t.Errorf("%s that needs no approval: %d %s", name, out.status, out.body)
-		}
+		t.Run(name, func(t *testing.T) {
+			if out.forward == nil {
+				t.Errorf("%s that needs no approval: %d %s", name, out.status, out.body)
+			}
+		})
 	}
 	if out := w.call("GET", "/bigquery/v2/projects/p/jobs", nil); out.status != 200 {
 		t.Errorf("jobs.list: %d %s", out.status, out.body)

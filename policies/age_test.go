@@ -108,14 +108,16 @@ func TestAnUnknownAgeIsTooOld(t *testing.T) {
 	for name, change := range map[string]func(*Input){
 		"no iat": func(r *Input) { r.Subject.Issued = time.Time{} }, "no clock": func(r *Input) { r.Now = time.Time{} },
 	} {
-		without := r
-		change(&without)
-		if d := set.decide(without); d.Effect != Refuse || d.Rule.Name != "crm" {
-			t.Errorf("%s: %s %s", name, d.Effect, d.Message)
-		}
-		if _, over := set.Reach(without.Subject, without.Now).Over(); !over {
-			t.Errorf("%s: something is reached", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			without := r
+			change(&without)
+			if d := set.decide(without); d.Effect != Refuse || d.Rule.Name != "crm" {
+				t.Errorf("%s: %s %s", name, d.Effect, d.Message)
+			}
+			if _, over := set.Reach(without.Subject, without.Now).Over(); !over {
+				t.Errorf("%s: something is reached", name)
+			}
+		})
 	}
 }
 

@@ -45,9 +45,11 @@ func TestReach(t *testing.T) {
 		{Reach{}, table("demo", "crm", "customers"), false},
 		{(*Set)(nil).Reach(identity.Subject{Name: "demo"}, now), table("demo", "crm", "customers"), false},
 	} {
-		if _, got := c.r.Table(c.id); got != c.want {
-			t.Errorf("%v reaches %s: %t", c.r.Groups, c.id, got)
-		}
+		t.Run(c.id.String(), func(t *testing.T) {
+			if _, got := c.r.Table(c.id); got != c.want {
+				t.Errorf("%v reaches %s: %t", c.r.Groups, c.id, got)
+			}
+		})
 	}
 	for dataset, want := range map[string]Sight{"crm": Seen, "log_7": SeenByName, "hr": Unseen, "_hidden": Unseen, "": Unseen} {
 		t.Run(dataset, func(t *testing.T) {

@@ -69,13 +69,15 @@ func TestGroupWithoutIssuer(t *testing.T) {
 		issuers []string
 		want    int
 	}{{nil, 0}, {[]string{"demo"}, 1}, {[]string{"other"}, 0}} {
-		set, err := LoadBytes("p.yaml", text, Options{Issuers: c.issuers})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := set.Groups(subject("x")); len(got) != c.want {
-			t.Errorf("issuers %v: groups %v", c.issuers, got)
-		}
+		t.Run(fmt.Sprint(c.issuers), func(t *testing.T) {
+			set, err := LoadBytes("p.yaml", text, Options{Issuers: c.issuers})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := set.Groups(subject("x")); len(got) != c.want {
+				t.Errorf("issuers %v: groups %v", c.issuers, got)
+			}
+		})
 	}
 	if _, err := LoadBytes("p.yaml", text, Options{Issuers: []string{"a", "b"}}); err == nil {
 		t.Error("a group without an issuer was loaded beside two issuers")
@@ -92,9 +94,11 @@ func TestReviewersAndKnown(t *testing.T) {
 		{[]string{"analysts"}, false, true},
 		{[]string{"x", "data-owners"}, true, true},
 	} {
-		if set.MayReview(c.groups) != c.review || set.Known(c.groups) != c.known {
-			t.Errorf("%v: review %v, known %v", c.groups, set.MayReview(c.groups), set.Known(c.groups))
-		}
+		t.Run(fmt.Sprint(c.groups), func(t *testing.T) {
+			if set.MayReview(c.groups) != c.review || set.Known(c.groups) != c.known {
+				t.Errorf("%v: review %v, known %v", c.groups, set.MayReview(c.groups), set.Known(c.groups))
+			}
+		})
 	}
 	var nobody *Set
 	if nobody.MayReview([]string{"data-owners"}) || nobody.Known([]string{"data-owners"}) ||
@@ -172,10 +176,12 @@ func TestSeveralFiles(t *testing.T) {
 		t.Errorf("%s by %+v: an agent must not read folders of the machine", d.Effect, d.Rule)
 	}
 	for name, twice := range map[string][]Source{"group": {groups, groups, rules}, "rule": {groups, rules, rules}} {
-		if _, err := LoadSources(twice, o); err == nil || !strings.Contains(err.Error(), "already defined") &&
-			!strings.Contains(err.Error(), "is taken") {
-			t.Errorf("the same %s in two files: %v", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			if _, err := LoadSources(twice, o); err == nil || !strings.Contains(err.Error(), "already defined") &&
+				!strings.Contains(err.Error(), "is taken") {
+				t.Errorf("the same %s in two files: %v", name, err)
+			}
+		})
 	}
 	if _, err := Load(nil, o); err == nil {
 		t.Error("no file at all was loaded")

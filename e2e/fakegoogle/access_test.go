@@ -40,11 +40,13 @@ func TestTokens(t *testing.T) {
 			return nil
 		},
 	} {
-		c := as(t, s, reader)
-		header := change(c)
-		if r := c.do("GET", base+"/jobs", nil, header...); r.status != 401 {
-			t.Errorf("%s: %d %s", name, r.status, r.body)
-		}
+		t.Run(name, func(t *testing.T) {
+			c := as(t, s, reader)
+			header := change(c)
+			if r := c.do("GET", base+"/jobs", nil, header...); r.status != 401 {
+				t.Errorf("%s: %d %s", name, r.status, r.body)
+			}
+		})
 	}
 	narrow := as(t, s, reader)
 	narrow.token = s.tokens.mint(minted{account: reader, scopes: []string{"https://www.googleapis.com/auth/drive"},
@@ -163,11 +165,13 @@ func TestPermissions(t *testing.T) {
 		}, want{inspect: 403, nobody: 403, reader: 200}},
 		{"routines", func(c *caller) reply { return c.do("GET", base+"/datasets/crm/routines", nil) }, want{reader: 404, inspect: 404}},
 	} {
-		for who, status := range p.want {
-			if r := p.do(as(t, s, who)); r.status != status {
-				t.Errorf("%s as %s: %d, want %d: %s", p.name, who, r.status, status, r.body)
+		t.Run(p.name, func(t *testing.T) {
+			for who, status := range p.want {
+				if r := p.do(as(t, s, who)); r.status != status {
+					t.Errorf("%s as %s: %d, want %d: %s", p.name, who, r.status, status, r.body)
+				}
 			}
-		}
+		})
 	}
 }
 
@@ -263,9 +267,11 @@ func TestSTSAndImpersonation(t *testing.T) {
 		"no scope":           set("scope", ""),
 		"two subject tokens": func(f url.Values) { f.Add("subject_token", "x") },
 	} {
-		if status, out := exchange(change); status == 200 || out["access_token"] != nil {
-			t.Errorf("%s: %d %v", name, status, out)
-		}
+		t.Run(name, func(t *testing.T) {
+			if status, out := exchange(change); status == 200 || out["access_token"] != nil {
+				t.Errorf("%s: %d %v", name, status, out)
+			}
+		})
 	}
 	status1, out := exchange(func(url.Values) {})
 	if status1 != 200 || out["token_type"] != "Bearer" || out["expires_in"] == nil {
@@ -321,13 +327,15 @@ func TestSTSAndImpersonation(t *testing.T) {
 			codes.InvalidArgument},
 		{"delegates", federated, func(r *credentialspb.GenerateAccessTokenRequest) { r.Delegates = []string{"x"} }, codes.PermissionDenied},
 	} {
-		req := good()
-		if c.change != nil {
-			c.change(req)
-		}
-		if _, err := call(c.bearer, req); status.Code(err) != c.code {
-			t.Errorf("%s: %v, want %s", c.name, err, c.code)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			req := good()
+			if c.change != nil {
+				c.change(req)
+			}
+			if _, err := call(c.bearer, req); status.Code(err) != c.code {
+				t.Errorf("%s: %v, want %s", c.name, err, c.code)
+			}
+		})
 	}
 	resp, err := call(federated, good())
 	if err != nil {

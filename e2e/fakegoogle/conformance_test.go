@@ -190,15 +190,17 @@ func TestAnInsertTellsItsStatementType(t *testing.T) {
 		"SELECT name FROM crm.customers": "SELECT", "DELETE FROM crm.customers WHERE FALSE": "DELETE",
 		"CREATE TABLE crm.x AS SELECT 1 AS x": "CREATE_TABLE_AS_SELECT",
 	} {
-		job := c.insert("", sql, false).tree(t)
-		if state := at(t, job, "status", "state"); state == "DONE" {
-			t.Errorf("%s is %v at once", sql, state)
-		}
-		if got := at(t, job, "statistics", "query", "statementType"); got != want {
-			t.Errorf("%s: statementType %v, want %s", sql, got, want)
-		}
-		if got := at(t, job, "jobCreationReason", "code"); got != "REQUESTED" {
-			t.Errorf("%s: jobCreationReason %v", sql, got)
-		}
+		t.Run(sql, func(t *testing.T) {
+			job := c.insert("", sql, false).tree(t)
+			if state := at(t, job, "status", "state"); state == "DONE" {
+				t.Errorf("%s is %v at once", sql, state)
+			}
+			if got := at(t, job, "statistics", "query", "statementType"); got != want {
+				t.Errorf("%s: statementType %v, want %s", sql, got, want)
+			}
+			if got := at(t, job, "jobCreationReason", "code"); got != "REQUESTED" {
+				t.Errorf("%s: jobCreationReason %v", sql, got)
+			}
+		})
 	}
 }

@@ -186,16 +186,18 @@ func TestTheValidatorRefuses(t *testing.T) {
 		"null":                 {"QueryResponse", `{"pageToken":null}`, "QueryResponse.pageToken: a <nil> is no string"},
 		"a label that is none": {"Job", `{"configuration":{"labels":{"a":1}}}`, "Job.configuration.labels.a: a float64 is no string"},
 	} {
-		var v any
-		if err := json.Unmarshal([]byte(test.text), &v); err != nil {
-			t.Fatal(err)
-		}
-		got := ""
-		if wrong := d.invalid(test.of, typeSchema{Ref: test.of}, v); len(wrong) > 0 {
-			got = wrong[0]
-		}
-		if got != test.want {
-			t.Errorf("%s: %s, want %s", name, got, test.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			var v any
+			if err := json.Unmarshal([]byte(test.text), &v); err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			if wrong := d.invalid(test.of, typeSchema{Ref: test.of}, v); len(wrong) > 0 {
+				got = wrong[0]
+			}
+			if got != test.want {
+				t.Errorf("%s: %s, want %s", name, got, test.want)
+			}
+		})
 	}
 }

@@ -152,9 +152,11 @@ func TestWhomFaultsStrike(t *testing.T) {
 		"no such method": {Name: "half", Method: "jobs.got"},
 		"counted here":   {Name: "half", Struck: 1}, "before the first": {Name: "half", Nth: -1},
 	} {
-		if _, err := s.Arm(f); err == nil {
-			t.Errorf("%s: armed", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			if _, err := s.Arm(f); err == nil {
+				t.Errorf("%s: armed", name)
+			}
+		})
 	}
 }
 

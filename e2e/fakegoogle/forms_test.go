@@ -14,12 +14,14 @@ func TestHeadersOfTheFrontEnd(t *testing.T) {
 	s := start(t)
 	c := as(t, s, reader)
 	for path, status := range map[string]int{"/datasets": 200, "/datasets/none": 404} {
-		r := c.do("GET", base+path, nil)
-		if r.status != status || r.header.Get("Server") != "ESF" || r.header.Get("Cache-Control") != "private" ||
-			!slices.Equal(r.header.Values("Vary"), []string{"Origin", "X-Origin", "Referer"}) ||
-			!strings.HasPrefix(r.header.Get("Alt-Svc"), "h3=") {
-			t.Errorf("%s: %d %v", path, r.status, r.header)
-		}
+		t.Run(path, func(t *testing.T) {
+			r := c.do("GET", base+path, nil)
+			if r.status != status || r.header.Get("Server") != "ESF" || r.header.Get("Cache-Control") != "private" ||
+				!slices.Equal(r.header.Values("Vary"), []string{"Origin", "X-Origin", "Referer"}) ||
+				!strings.HasPrefix(r.header.Get("Alt-Svc"), "h3=") {
+				t.Errorf("%s: %d %v", path, r.status, r.header)
+			}
+		})
 	}
 }
 
@@ -120,12 +122,14 @@ func TestColumnsOfOneName(t *testing.T) {
 		"SELECT * FROM crm.customers": "",
 		"SELECT o.*, c.id FROM crm.orders o JOIN crm.customers c ON o.customer_id = c.id": "id … id_1",
 	} {
-		got := strings.Join(names(t, c.query(sql, nil).tree(t)), " ")
-		dry := strings.Join(names(t, at(t, c.insert("", sql, true).tree(t), "statistics", "query").(map[string]any)), " ")
-		if first, last, ok := strings.Cut(want, " … "); got != dry || want != "" && !ok && got != want ||
-			ok && !(strings.HasPrefix(got, first+" ") && strings.HasSuffix(got, " "+last)) {
-			t.Errorf("%s: %s, in a dry run %s, want %s", sql, got, dry, want)
-		}
+		t.Run(sql, func(t *testing.T) {
+			got := strings.Join(names(t, c.query(sql, nil).tree(t)), " ")
+			dry := strings.Join(names(t, at(t, c.insert("", sql, true).tree(t), "statistics", "query").(map[string]any)), " ")
+			if first, last, ok := strings.Cut(want, " … "); got != dry || want != "" && !ok && got != want ||
+				ok && !(strings.HasPrefix(got, first+" ") && strings.HasSuffix(got, " "+last)) {
+				t.Errorf("%s: %s, in a dry run %s, want %s", sql, got, dry, want)
+			}
+		})
 	}
 }
 
@@ -145,9 +149,11 @@ func TestLocation(t *testing.T) {
 		"/jobs/demo:europe-west3.in_frankfurt": 200, "/jobs/demo:in_frankfurt": 404, "/jobs/in_frankfurt?location=US": 404,
 		"/queries/in_frankfurt": 404, "/queries/in_frankfurt?location=europe-west3": 200,
 	} {
-		if got := c.do("GET", base+path, nil); got.status != want {
-			t.Errorf("%s: %d, want %d", path, got.status, want)
-		}
+		t.Run(path, func(t *testing.T) {
+			if got := c.do("GET", base+path, nil); got.status != want {
+				t.Errorf("%s: %d, want %d", path, got.status, want)
+			}
+		})
 	}
 	if got := c.do("POST", base+"/jobs/in_frankfurt/cancel", nil); got.status != 404 {
 		t.Errorf("cancel without a location: %d", got.status)
@@ -177,9 +183,11 @@ func TestPageTokens(t *testing.T) {
 	}
 	for name, wrong := range map[string]string{"unescaped": token, "cut": url.QueryEscape(token[:len(token)-4]),
 		"of another list": "+/AAAA"} {
-		if got := c.do("GET", base+"/datasets?pageToken="+wrong, nil); got.status != 400 {
-			t.Errorf("%s: %d", name, got.status)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := c.do("GET", base+"/datasets?pageToken="+wrong, nil); got.status != 400 {
+				t.Errorf("%s: %d", name, got.status)
+			}
+		})
 	}
 	rows := as(t, s, reader).query("SELECT id FROM crm.customers", map[string]any{"maxResults": 1}).tree(t)
 	if got := at(t, rows, "pageToken").(string); !strings.HasSuffix(got, "=") {
@@ -197,9 +205,11 @@ func TestErrorsTellOfInternals(t *testing.T) {
 		"an error": c.do("GET", base+"/datasets/none", nil), "results of a failed job": c.do("GET", base+"/queries/inside", nil),
 		"a failed job": c.do("GET", base+"/jobs/inside", nil),
 	} {
-		if !strings.Contains(string(r.body), InternalsCanary) || !strings.Contains(string(r.body), "ebugInfo") {
-			t.Errorf("%s: %s", name, r.body)
-		}
+		t.Run(name, func(t *testing.T) {
+			if !strings.Contains(string(r.body), InternalsCanary) || !strings.Contains(string(r.body), "ebugInfo") {
+				t.Errorf("%s: %s", name, r.body)
+			}
+		})
 	}
 	if r := c.query("SELECT 1 AS x", nil); strings.Contains(string(r.body), InternalsCanary) {
 		t.Errorf("an answer that is no error: %s", r.body)

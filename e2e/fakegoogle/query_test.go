@@ -40,22 +40,24 @@ func TestNamesAndCells(t *testing.T) {
 		{"SELECT `demo.crm.customers`.id FROM `demo.crm.customers` ORDER BY 1 LIMIT 1", "id", `{"f":[{"v":"1"}]}`},
 		{"FROM crm.customers |> WHERE id = 2 |> SELECT id, name AS who", "id who", `{"f":[{"v":"2"},{"v":"Boris Blumenthal"}]}`},
 	} {
-		r := c.query(q.sql, nil)
-		if r.status != 200 {
-			t.Errorf("%s: status %d: %s", q.sql, r.status, r.body)
-			continue
-		}
-		tree := r.tree(t)
-		if got := strings.Join(names(t, tree), " "); got != q.names {
-			t.Errorf("%s: names %s, want %s", q.sql, got, q.names)
-		}
-		row, err := json.Marshal(at(t, tree, "rows", 0))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if string(row) != q.row {
-			t.Errorf("%s:\n got %s\nwant %s", q.sql, row, q.row)
-		}
+		t.Run(q.sql, func(t *testing.T) {
+			r := c.query(q.sql, nil)
+			if r.status != 200 {
+				t.Errorf("%s: status %d: %s", q.sql, r.status, r.body)
+				return
+			}
+			tree := r.tree(t)
+			if got := strings.Join(names(t, tree), " "); got != q.names {
+				t.Errorf("%s: names %s, want %s", q.sql, got, q.names)
+			}
+			row, err := json.Marshal(at(t, tree, "rows", 0))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if string(row) != q.row {
+				t.Errorf("%s:\n got %s\nwant %s", q.sql, row, q.row)
+			}
+		})
 	}
 }
 
@@ -85,10 +87,12 @@ func TestTimestampFormats(t *testing.T) {
 		{map[string]any{"useInt64Timestamp": true}, "-500000"},
 		{map[string]any{"timestampOutputFormat": "ISO8601_STRING"}, "1969-12-31T23:59:59.5Z"},
 	} {
-		r := c.query(sql, map[string]any{"formatOptions": f.options}).tree(t)
-		if got := cell(t, r, 0, 0); got != f.want {
-			t.Errorf("%v: %v, want %s", f.options, got, f.want)
-		}
+		t.Run(fmt.Sprint(f.options), func(t *testing.T) {
+			r := c.query(sql, map[string]any{"formatOptions": f.options}).tree(t)
+			if got := cell(t, r, 0, 0); got != f.want {
+				t.Errorf("%v: %v, want %s", f.options, got, f.want)
+			}
+		})
 	}
 }
 
@@ -150,11 +154,13 @@ func TestErrorsAreGooglesAndCarryValues(t *testing.T) {
 		{"ALTER DATABASE x SET OPTIONS (a = 1)", 400, "invalidQuery", "Statement not supported: AlterDatabaseStatement"},
 		{"CREATE TABLE crm.orders (id INT64)", 409, "duplicate", "Already Exists: Table demo:crm.orders"},
 	} {
-		r := c.query(q.sql, nil)
-		got, _ := at(t, r.tree(t), "error").(map[string]any)
-		if r.status != q.status || r.reason() != q.reason || got["message"] != q.message {
-			t.Errorf("%s: %d %s %v", q.sql, r.status, r.reason(), got["message"])
-		}
+		t.Run(q.sql, func(t *testing.T) {
+			r := c.query(q.sql, nil)
+			got, _ := at(t, r.tree(t), "error").(map[string]any)
+			if r.status != q.status || r.reason() != q.reason || got["message"] != q.message {
+				t.Errorf("%s: %d %s %v", q.sql, r.status, r.reason(), got["message"])
+			}
+		})
 	}
 	// A failed job is a 200 of jobs.get with an errorResult, and an HTTP error of getQueryResults.
 	id := "failing"
@@ -182,13 +188,15 @@ func TestLegacySQLIsTheDefault(t *testing.T) {
 		{map[string]any{"query": "#legacySQL\nSELECT 1", "useLegacySql": false}, false},
 		{map[string]any{"query": "#standardSQL\nSELECT 1"}, true},
 	} {
-		r := c.do("POST", base+"/queries", b.body)
-		if (r.status == 200) != b.ok {
-			t.Errorf("%v: %d %s", b.body, r.status, r.body)
-		}
-		if !b.ok && !strings.Contains(string(r.body), "legacy SQL") {
-			t.Errorf("%v: %s", b.body, r.body)
-		}
+		t.Run(fmt.Sprint(b.body), func(t *testing.T) {
+			r := c.do("POST", base+"/queries", b.body)
+			if (r.status == 200) != b.ok {
+				t.Errorf("%v: %d %s", b.body, r.status, r.body)
+			}
+			if !b.ok && !strings.Contains(string(r.body), "legacy SQL") {
+				t.Errorf("%v: %s", b.body, r.body)
+			}
+		})
 	}
 	if r := c.do("POST", base+"/queries", `{"useLegacySql":false,"query":"SELECT 1","query":"SELECT 2"}`); cell(t, r.tree(t), 0, 0) != "2" {
 		t.Error("the last of two equal keys must win")

@@ -80,9 +80,11 @@ func TestNamesOfAJobInPaths(t *testing.T) {
 			"named": 200, "demo:US.named": 200, "demo:us.named": 200, "demo:named": 200,
 			"demo:EU.named": 404, "other:US.named": 404, "other:named": 404, "US.named": 404, "demo:US.unnamed": 404,
 		} {
-			if got := c.do(method.verb, base+strings.ReplaceAll(method.path, "%", id), nil); got.status != want {
-				t.Errorf("%s %s: %d, want %d: %s", method.verb, strings.ReplaceAll(method.path, "%", id), got.status, want, got.body)
-			}
+			t.Run(method.verb+" "+strings.ReplaceAll(method.path, "%", id), func(t *testing.T) {
+				if got := c.do(method.verb, base+strings.ReplaceAll(method.path, "%", id), nil); got.status != want {
+					t.Errorf("%s %s: %d, want %d: %s", method.verb, strings.ReplaceAll(method.path, "%", id), got.status, want, got.body)
+				}
+			})
 		}
 	}
 	again := c.insert("named", "SELECT 1 AS x", false)

@@ -62,9 +62,11 @@ func TestRowAccessPolicies(t *testing.T) {
 		"the other methods' parameter": {inspect, "orders", "?maxResults=1", 400},
 		"another table's page":         {inspect, "customers", "?pageToken=" + next, 400},
 	} {
-		if r := list(c.account, c.table, c.query); r.status != c.status || strings.Contains(string(r.body), "a)b") {
-			t.Errorf("%s: %d %s", name, r.status, r.body)
-		}
+		t.Run(name, func(t *testing.T) {
+			if r := list(c.account, c.table, c.query); r.status != c.status || strings.Contains(string(r.body), "a)b") {
+				t.Errorf("%s: %d %s", name, r.status, r.body)
+			}
+		})
 	}
 	s.WithholdRowAccess(true)
 	if r := list(inspect, "orders", ""); r.status != 403 {

@@ -70,9 +70,11 @@ func TestSplitStatements(t *testing.T) {
 
 func TestSeedSizes(t *testing.T) {
 	for text, want := range map[string]int64{"5GiB": 5 << 30, "17": 17, "3KiB": 3072, "9B": 9} {
-		if n, err := parseSize(text); err != nil || n != want {
-			t.Errorf("%s: %d %v", text, n, err)
-		}
+		t.Run(text, func(t *testing.T) {
+			if n, err := parseSize(text); err != nil || n != want {
+				t.Errorf("%s: %d %v", text, n, err)
+			}
+		})
 	}
 	for _, bad := range []string{"", "GiB", "5GB", "-1MiB", "99999999999TiB", "5XiB"} {
 		if n, err := parseSize(bad); err == nil {

@@ -86,9 +86,11 @@ func TestShapes(t *testing.T) {
 			"[.l: a list, and Google has [object] .l[]: Google has no such member .l[].b: Google has no such member .l[].c: Google has " +
 				"no such member]", "[]"},
 	} {
-		wrong, missing := ours.differences(shapeOf(test.google))
-		if fmt.Sprint(wrong) != test.wrong || fmt.Sprint(missing) != test.missing {
-			t.Errorf("%s: wrong %v, missing %v", name, wrong, missing)
-		}
+		t.Run(name, func(t *testing.T) {
+			wrong, missing := ours.differences(shapeOf(test.google))
+			if fmt.Sprint(wrong) != test.wrong || fmt.Sprint(missing) != test.missing {
+				t.Errorf("%s: wrong %v, missing %v", name, wrong, missing)
+			}
+		})
 	}
 }

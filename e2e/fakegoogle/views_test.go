@@ -25,22 +25,24 @@ ALTER TABLE v.base ADD COLUMN extra STRING;`); err != nil {
 		"listed": {"customer tax_no", "customer tax_no", "SELECT name, ssn FROM v.base", true},
 		"star":   {"id name ssn", "id name ssn extra", "SELECT * FROM v.base", nil},
 	} {
-		table := i.do("GET", base+"/datasets/v/tables/"+view, nil).tree(t)
-		if got := strings.Join(names(t, table), " "); got != want.shown {
-			t.Errorf("%s shows %s, want %s", view, got, want.shown)
-		}
-		if got := at(t, table, "view", "query"); got != want.query {
-			t.Errorf("%s has the query %s, want %s", view, got, want.query)
-		}
-		if got := at(t, table, "view", "useExplicitColumnNames"); got != want.flag {
-			t.Errorf("%s: useExplicitColumnNames is %v, want %v", view, got, want.flag)
-		}
-		if got := strings.Join(names(t, c.query("SELECT * FROM v."+view, nil).tree(t)), " "); got != want.gives {
-			t.Errorf("%s gives %s, want %s", view, got, want.gives)
-		}
-		dry := c.insert("", "SELECT * FROM v."+view, true).tree(t)
-		if got := strings.Join(names(t, at(t, dry, "statistics", "query").(map[string]any)), " "); got != want.gives {
-			t.Errorf("a dry run of %s says %s, want %s", view, got, want.gives)
-		}
+		t.Run(view, func(t *testing.T) {
+			table := i.do("GET", base+"/datasets/v/tables/"+view, nil).tree(t)
+			if got := strings.Join(names(t, table), " "); got != want.shown {
+				t.Errorf("%s shows %s, want %s", view, got, want.shown)
+			}
+			if got := at(t, table, "view", "query"); got != want.query {
+				t.Errorf("%s has the query %s, want %s", view, got, want.query)
+			}
+			if got := at(t, table, "view", "useExplicitColumnNames"); got != want.flag {
+				t.Errorf("%s: useExplicitColumnNames is %v, want %v", view, got, want.flag)
+			}
+			if got := strings.Join(names(t, c.query("SELECT * FROM v."+view, nil).tree(t)), " "); got != want.gives {
+				t.Errorf("%s gives %s, want %s", view, got, want.gives)
+			}
+			dry := c.insert("", "SELECT * FROM v."+view, true).tree(t)
+			if got := strings.Join(names(t, at(t, dry, "statistics", "query").(map[string]any)), " "); got != want.gives {
+				t.Errorf("a dry run of %s says %s, want %s", view, got, want.gives)
+			}
+		})
 	}
 }

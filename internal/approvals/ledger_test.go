@@ -237,9 +237,11 @@ func TestTwoHistories(t *testing.T) {
 		b.client.HSet(b.ctx, keyLedger, strconv.FormatInt(at+1, 10), second)
 		b.client.Set(b.ctx, keyHead, firstHead, 0)
 		for who, h := range map[string]*host{"behind": behind, "new": b.host()} {
-			if _, err := h.Get(b.ctx, r.ID); !errors.Is(err, ErrRolledBack) {
-				t.Errorf("%s: %v, want ErrRolledBack", who, err)
-			}
+			t.Run(who, func(t *testing.T) {
+				if _, err := h.Get(b.ctx, r.ID); !errors.Is(err, ErrRolledBack) {
+					t.Errorf("%s: %v, want ErrRolledBack", who, err)
+				}
+			})
 		}
 	})
 }
@@ -328,10 +330,12 @@ func TestLedgerIsMadeShorter(t *testing.T) {
 		}
 		b.putBack(r.ID, kept)
 		for who, h := range map[string]*host{"running": other, "new": b.host()} {
-			if _, err := h.BeginRelease(b.ctx, r.ID, owner); !errors.Is(err, ErrTampered) {
-				t.Errorf("%s: %v, want ErrTampered", who, err)
-			}
-			b.must(h.Err())
+			t.Run(who, func(t *testing.T) {
+				if _, err := h.BeginRelease(b.ctx, r.ID, owner); !errors.Is(err, ErrTampered) {
+					t.Errorf("%s: %v, want ErrTampered", who, err)
+				}
+				b.must(h.Err())
+			})
 		}
 		_, err := other.BeginRelease(b.ctx, standing.ID, owner)
 		b.must(err)

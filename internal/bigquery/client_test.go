@@ -199,10 +199,12 @@ func TestClientDryRun(t *testing.T) {
 		"other project": {`"projectId":"demo","location"`, `"projectId":"other","location"`},
 		"not JSON":      {`{"kind"`, `{kind`},
 	} {
-		s := &server{status: 200, body: strings.Replace(answer, c.old, c.new, 1)}
-		if run, err := start(t, s).DryRun(t.Context(), decided(t), op); err == nil {
-			t.Errorf("%s: %+v", name, run)
-		}
+		t.Run(name, func(t *testing.T) {
+			s := &server{status: 200, body: strings.Replace(answer, c.old, c.new, 1)}
+			if run, err := start(t, s).DryRun(t.Context(), decided(t), op); err == nil {
+				t.Errorf("%s: %+v", name, run)
+			}
+		})
 	}
 	// No estimate is not an estimate of nothing.
 	for _, value := range []string{``, `"totalBytesProcessed":"-1",`, `"totalBytesProcessed":null,`} {

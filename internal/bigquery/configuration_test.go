@@ -271,10 +271,12 @@ func TestEveryMemberOfAConfigurationHasARule(t *testing.T) {
 	}
 	for schema, rules := range map[string]map[string]memberRule{"JobConfiguration": configurationMembers,
 		"JobConfigurationQuery": queryMembers} {
-		got, want := slices.Sorted(maps.Keys(rules)), slices.Sorted(maps.Keys(doc.Schemas[schema].Properties))
-		if len(want) == 0 || !slices.Equal(got, want) {
-			t.Errorf("%s: rules for %q, members %q", schema, got, want)
-		}
+		t.Run(schema, func(t *testing.T) {
+			got, want := slices.Sorted(maps.Keys(rules)), slices.Sorted(maps.Keys(doc.Schemas[schema].Properties))
+			if len(want) == 0 || !slices.Equal(got, want) {
+				t.Errorf("%s: rules for %q, members %q", schema, got, want)
+			}
+		})
 	}
 }
 
@@ -306,10 +308,12 @@ func TestAJobWithEmptyArrays(t *testing.T) {
 		"[" + told + "," + strings.ReplaceAll(within, "%s", `{"arrayValues":[{"value":"1"}]}`) + "]": false,
 		"[" + told + "]": false,
 	} {
-		err := configured(t, op, m, with(t, configuration, `{"queryParameters":`+parameters+`}`), false)
-		if (err == nil) != want {
-			t.Errorf("%s: %v", parameters, err)
-		}
+		t.Run(parameters, func(t *testing.T) {
+			err := configured(t, op, m, with(t, configuration, `{"queryParameters":`+parameters+`}`), false)
+			if (err == nil) != want {
+				t.Errorf("%s: %v", parameters, err)
+			}
+		})
 	}
 }
 
@@ -324,8 +328,10 @@ func TestAJobWithAGoogLabelOfTheClients(t *testing.T) {
 		`{"bqgate_decision":"d-1-abc"}`:                                  false,
 		`{"goog-made-by":"x","made-by":"y","bqgate_decision":"d-1-abc"}`: false,
 	} {
-		if err := configured(t, op, m, with(t, configuration, `{"^labels":`+labels+`}`), false); (err == nil) != want {
-			t.Errorf("%s: %v", labels, err)
-		}
+		t.Run(labels, func(t *testing.T) {
+			if err := configured(t, op, m, with(t, configuration, `{"^labels":`+labels+`}`), false); (err == nil) != want {
+				t.Errorf("%s: %v", labels, err)
+			}
+		})
 	}
 }

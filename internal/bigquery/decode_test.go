@@ -592,9 +592,11 @@ func TestWhatClientsSendIsTaken(t *testing.T) {
 	}
 	for key, value := range map[string]string{"équipe": "données", "部門": "営業-1", "team": strings.Repeat("é", 63), "größe": "",
 		"क्षेत्र": "उत्तर"} {
-		op, err := Decode(post(queryPath, `{"query":"SELECT 1","labels":{"`+key+`":"`+value+`"}}`))
-		if err != nil || op.Query.Labels[key] != value {
-			t.Errorf("label %s: %v", key, err)
-		}
+		t.Run(key, func(t *testing.T) {
+			op, err := Decode(post(queryPath, `{"query":"SELECT 1","labels":{"`+key+`":"`+value+`"}}`))
+			if err != nil || op.Query.Labels[key] != value {
+				t.Errorf("label %s: %v", key, err)
+			}
+		})
 	}
 }

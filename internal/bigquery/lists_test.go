@@ -54,9 +54,11 @@ func TestClientListsAllPages(t *testing.T) {
 		"a page is gone":  pager(t, map[string]string{"": `{"nextPageToken":"t9"}`}),
 		"without end":     pager(t, map[string]string{"": `{"nextPageToken":"t1"}`, "t1": `{"nextPageToken":"t1"}`}),
 	} {
-		if all, err := c.ListTables(t.Context(), decided(t), crm); err == nil {
-			t.Errorf("%s: %+v", name, all)
-		}
+		t.Run(name, func(t *testing.T) {
+			if all, err := c.ListTables(t.Context(), decided(t), crm); err == nil {
+				t.Errorf("%s: %+v", name, all)
+			}
+		})
 	}
 	endless := pager(t, map[string]string{"": `{"nextPageToken":"t1"}`, "t1": `{"nextPageToken":"t1"}`})
 	if _, err := endless.ListDatasets(t.Context(), decided(t), "demo"); !errors.Is(err, ErrTooMany) {
@@ -131,14 +133,16 @@ func TestDryRunsTellRoundedBytes(t *testing.T) {
 		Tables: []TableID{{"demo", "crm", "t"}}, Schema: Schema{Fields: []Field{{Name: "a", Type: "INT64"}}},
 	}
 	for name, body := range map[string][]byte{"insert": DryRunJob(d, 5), "query": DryRunQuery(d)} {
-		got := string(body)
-		if strings.Contains(got, "123456") || strings.Contains(got, `"jobId"`) || !strings.Contains(got, `"10485760"`) ||
-			!strings.Contains(got, `"INTEGER"`) {
-			t.Errorf("%s: %s", name, got)
-		}
-		if name == "insert" && (!strings.Contains(got, `"bqgate_waits":"for_approval"`) || !strings.Contains(got, `"team":"a"`)) {
-			t.Errorf("%s: %s", name, got)
-		}
+		t.Run(name, func(t *testing.T) {
+			got := string(body)
+			if strings.Contains(got, "123456") || strings.Contains(got, `"jobId"`) || !strings.Contains(got, `"10485760"`) ||
+				!strings.Contains(got, `"INTEGER"`) {
+				t.Errorf("%s: %s", name, got)
+			}
+			if name == "insert" && (!strings.Contains(got, `"bqgate_waits":"for_approval"`) || !strings.Contains(got, `"team":"a"`)) {
+				t.Errorf("%s: %s", name, got)
+			}
+		})
 	}
 }
 
@@ -178,14 +182,16 @@ func TestDecodeOfListings(t *testing.T) {
 		"projects/demo/datasets/_a/tables/anon1/data?formatOptions.useInt64Timestamp=True": {Method: MethodListTableData,
 			Read: &ReadRequest{Table: &TableID{"demo", "_a", "anon1"}, Format: FormatOptions{UseInt64Timestamp: true}}},
 	} {
-		op, err := Decode(get(Root + path))
-		want.Pretty = !strings.Contains(path, "prettyPrint=false")
-		if strings.Contains(path, "/") {
-			want.Job.ProjectID = "demo"
-		}
-		if err != nil || !reflect.DeepEqual(op, want) {
-			t.Errorf("%s: %v\ngot  %s\nwant %s", path, err, dump(op), dump(want))
-		}
+		t.Run(path, func(t *testing.T) {
+			op, err := Decode(get(Root + path))
+			want.Pretty = !strings.Contains(path, "prettyPrint=false")
+			if strings.Contains(path, "/") {
+				want.Job.ProjectID = "demo"
+			}
+			if err != nil || !reflect.DeepEqual(op, want) {
+				t.Errorf("%s: %v\ngot  %s\nwant %s", path, err, dump(op), dump(want))
+			}
+		})
 	}
 	for path, status := range map[string]int{
 		"projects/demo/datasets?all=true": 403, "projects/demo/datasets?filter=labels.x": 403, "projects/demo/jobs?allUsers=true": 403,
@@ -199,10 +205,12 @@ func TestDecodeOfListings(t *testing.T) {
 		"projects/demo/datasets/crm/tables/t?startIndex=1": 400, "projects/demo/jobs?location=US": 400,
 		"projects/demo/datasets/_a/tables/t/data?location=US": 400,
 	} {
-		op, err := Decode(get(Root + path))
-		var e *RequestError
-		if !errors.As(err, &e) || e.Status != status || len(asks(op)) > 0 {
-			t.Errorf("%s: %v, asks %v; want status %d", path, err, asks(op), status)
-		}
+		t.Run(path, func(t *testing.T) {
+			op, err := Decode(get(Root + path))
+			var e *RequestError
+			if !errors.As(err, &e) || e.Status != status || len(asks(op)) > 0 {
+				t.Errorf("%s: %v, asks %v; want status %d", path, err, asks(op), status)
+			}
+		})
 	}
 }

@@ -74,14 +74,16 @@ func TestRecordedErrors(t *testing.T) {
 				t.Fatal(err)
 			}
 			for section, sensitive := range map[string]bool{"want": false, "hidden": true} {
-				got, body := FilterError(status, []byte(f.sections["body"]), ErrorView{Sensitive: sensitive})
-				if got != status {
-					t.Errorf("%s: status %d, want %d", section, got, status)
-				}
-				if strings.Contains(string(body), "raw") || len(body) == 0 {
-					t.Errorf("%s: %s", section, body)
-				}
-				f.hold(t, section, string(body))
+				t.Run(section, func(t *testing.T) {
+					got, body := FilterError(status, []byte(f.sections["body"]), ErrorView{Sensitive: sensitive})
+					if got != status {
+						t.Errorf("%s: status %d, want %d", section, got, status)
+					}
+					if strings.Contains(string(body), "raw") || len(body) == 0 {
+						t.Errorf("%s: %s", section, body)
+					}
+					f.hold(t, section, string(body))
+				})
 			}
 		})
 	}

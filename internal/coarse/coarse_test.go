@@ -1,6 +1,7 @@
 package coarse
 
 import (
+	"fmt"
 	"math"
 	"testing"
 )
@@ -12,11 +13,13 @@ func TestBytes(t *testing.T) {
 		{2*Step - 1, 2 * Step, Step}, {2 * Step, 2 * Step, 2 * Step}, {math.MaxInt64, maxBytes, maxBytes},
 		{maxBytes + 1, maxBytes, maxBytes},
 	} {
-		if got := Bytes(c.n); got != c.bytes {
-			t.Errorf("Bytes(%d) = %d, want %d", c.n, got, c.bytes)
-		}
-		if got := Limit(c.n); got != c.limit {
-			t.Errorf("Limit(%d) = %d, want %d", c.n, got, c.limit)
-		}
+		t.Run(fmt.Sprint(c.n), func(t *testing.T) {
+			if got := Bytes(c.n); got != c.bytes {
+				t.Errorf("Bytes(%d) = %d, want %d", c.n, got, c.bytes)
+			}
+			if got := Limit(c.n); got != c.limit {
+				t.Errorf("Limit(%d) = %d, want %d", c.n, got, c.limit)
+			}
+		})
 	}
 }

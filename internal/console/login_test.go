@@ -356,10 +356,12 @@ func TestPostsOfOthers(t *testing.T) {
 		"fetch metadata alone": {set("Origin", "")},
 		"origin alone":         {set("Sec-Fetch-Site", "")},
 	} {
-		q := b.hold("")
-		if a := v.post("/requests/"+q.ID+"/approve", nil, change...); a.status != 303 {
-			t.Errorf("%s: %d", name, a.status)
-		}
+		t.Run(name, func(t *testing.T) {
+			q := b.hold("")
+			if a := v.post("/requests/"+q.ID+"/approve", nil, change...); a.status != 303 {
+				t.Errorf("%s: %d", name, a.status)
+			}
+		})
 	}
 }
 

@@ -249,22 +249,25 @@ func TestAnswersThatAreNotBelieved(t *testing.T) {
 		"huge":                 {AccessToken: strings.Repeat("a", 9<<10), ExpireTime: in(10 * time.Minute)},
 		"end out of range":     {AccessToken: "ya29.x", ExpireTime: &timestamppb.Timestamp{Seconds: 1 << 60}},
 	} {
-		google.set(func() {
-			google.answer = func(context.Context, *credentialspb.GenerateAccessTokenRequest) (*credentialspb.GenerateAccessTokenResponse,
-				error) {
-				return answer, nil
+		t.Run(name, func(t *testing.T) {
+			google.set(func() {
+				google.answer = func(
+					context.Context, *credentialspb.GenerateAccessTokenRequest,
+				) (*credentialspb.GenerateAccessTokenResponse, error) {
+					return answer, nil
+				}
+			})
+			token, err := b.Mint(context.Background(), decided(t), "crm-reader", "alice")
+			var refused *Error
+			if !errors.As(err, &refused) || token.Bearer() != "" {
+				t.Errorf("%s: believed, %v", name, err)
+				return
+			}
+			if strings.Contains(err.Error(), "ya29") || !strings.Contains(err.Error(), "crm-reader") ||
+				!strings.Contains(err.Error(), google.iam) {
+				t.Errorf("%s: %v", name, err)
 			}
 		})
-		token, err := b.Mint(context.Background(), decided(t), "crm-reader", "alice")
-		var refused *Error
-		if !errors.As(err, &refused) || token.Bearer() != "" {
-			t.Errorf("%s: believed, %v", name, err)
-			continue
-		}
-		if strings.Contains(err.Error(), "ya29") || !strings.Contains(err.Error(), "crm-reader") ||
-			!strings.Contains(err.Error(), google.iam) {
-			t.Errorf("%s: %v", name, err)
-		}
 	}
 }
 

@@ -282,9 +282,11 @@ func TestRevokedOnAnotherHost(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for id, want := range map[string]bool{"s-1": true, "t-1": true, "s-2": false, "t-2": false, "": false} {
-				if got := l.sessions.Banned(id); got != want {
-					t.Errorf("%q is revoked: %t, want %t", id, got, want)
-				}
+				t.Run(id, func(t *testing.T) {
+					if got := l.sessions.Banned(id); got != want {
+						t.Errorf("%q is revoked: %t, want %t", id, got, want)
+					}
+				})
 			}
 		})
 	}
@@ -307,9 +309,11 @@ func TestFollowingIsNotFatal(t *testing.T) {
 	folder := filepath.Join(w.config.Audit.Dir, "journal")
 	for name, text := range map[string]string{"x.tmp": "",
 		"0.bqj": "rubbish that is longer than the header of a journal file, so that nobody waits for the rest of it to come"} {
-		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		t.Run(name, func(t *testing.T) {
+			if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
 	second := w.mustBegin()
 	ended := make(chan error)

@@ -31,11 +31,13 @@ func TestFile(t *testing.T) {
 		"a\nb\n":     "Line 3 of the file is\n\tc\nand would be\n\t",
 		"a\nb\nc\nd": "Line 4 of the file is\n\t\nand would be\n\td",
 	} {
-		f := &fake{}
-		File(f, path, []byte(made))
-		if says == "" && f.said != "" || !strings.Contains(f.said, says) {
-			t.Errorf("%q: %q, want %q", made, f.said, says)
-		}
+		t.Run(made, func(t *testing.T) {
+			f := &fake{}
+			File(f, path, []byte(made))
+			if says == "" && f.said != "" || !strings.Contains(f.said, says) {
+				t.Errorf("%q: %q, want %q", made, f.said, says)
+			}
+		})
 	}
 	*update = true
 	defer func() { *update = false }()

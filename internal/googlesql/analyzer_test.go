@@ -250,9 +250,11 @@ func TestLimits(t *testing.T) {
 		})
 	}
 	for name, sql := range map[string]string{"NUL": "SELECT 1\x00", "UTF-8": "SELECT '\xff'"} {
-		if a := analyze(t, analyzer, sql); a.Error == nil || a.Error.Code != ErrorSyntax {
-			t.Errorf("%s: error = %+v, want syntax", name, a.Error)
-		}
+		t.Run(name, func(t *testing.T) {
+			if a := analyze(t, analyzer, sql); a.Error == nil || a.Error.Code != ErrorSyntax {
+				t.Errorf("%s: error = %+v, want syntax", name, a.Error)
+			}
+		})
 	}
 }
 

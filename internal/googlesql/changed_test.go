@@ -104,25 +104,27 @@ func TestChanged(t *testing.T) {
 		}, []string{"p.d.f()"}},
 		"function gone": {func(s *store) { clear(s.routines) }, []string{"p.d.f()"}},
 	} {
-		s := newStore()
-		analysis, err := analyzer.Analyze(t.Context(), Query{SQL: sql, Project: "p", Catalog: s})
-		if err != nil || analysis.Error != nil {
-			t.Fatalf("%s: %v %v", name, err, analysis.Error)
-		}
-		if got := slices.Sorted(maps.Keys(analysis.Digests)); !slices.Equal(got,
-			[]string{"p.d.INFORMATION_SCHEMA.TABLES", "p.d.f()", "p.d.log_*", "p.d.t", "p.d.v"}) {
-			t.Fatalf("the analysis rests on %q", got)
-		}
-		test.change(s)
-		got, err := Changed(t.Context(), s, analysis.Digests)
-		if err != nil || !slices.Equal(got, test.want) {
-			t.Errorf("%s: changed %q, %v, want %q", name, got, err, test.want)
-		}
-		// The same question now has another answer, or none: the cache must see the change too.
-		again, err := analyzer.Analyze(t.Context(), Query{SQL: sql, Project: "p", Catalog: s})
-		if err != nil || again.Error == nil && maps.Equal(again.Digests, analysis.Digests) != (test.want == nil) {
-			t.Errorf("%s: the analysis afterwards rests on the same (%v, %v)", name, again.Error, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			s := newStore()
+			analysis, err := analyzer.Analyze(t.Context(), Query{SQL: sql, Project: "p", Catalog: s})
+			if err != nil || analysis.Error != nil {
+				t.Fatalf("%s: %v %v", name, err, analysis.Error)
+			}
+			if got := slices.Sorted(maps.Keys(analysis.Digests)); !slices.Equal(got,
+				[]string{"p.d.INFORMATION_SCHEMA.TABLES", "p.d.f()", "p.d.log_*", "p.d.t", "p.d.v"}) {
+				t.Fatalf("the analysis rests on %q", got)
+			}
+			test.change(s)
+			got, err := Changed(t.Context(), s, analysis.Digests)
+			if err != nil || !slices.Equal(got, test.want) {
+				t.Errorf("%s: changed %q, %v, want %q", name, got, err, test.want)
+			}
+			// The same question now has another answer, or none: the cache must see the change too.
+			again, err := analyzer.Analyze(t.Context(), Query{SQL: sql, Project: "p", Catalog: s})
+			if err != nil || again.Error == nil && maps.Equal(again.Digests, analysis.Digests) != (test.want == nil) {
+				t.Errorf("%s: the analysis afterwards rests on the same (%v, %v)", name, again.Error, err)
+			}
+		})
 	}
 	s := newStore()
 	s.err = errors.New("503")

@@ -50,30 +50,32 @@ func TestTokenExchange(t *testing.T) {
 		raw := g.issuer.mint(g.clock.now(), nil)
 		minimal := url.Values{"grant_type": {grantTokenExchange}, "subject_token": {raw}, "subject_token_type": {typeIDToken}}
 		for name, form := range map[string]url.Values{"stock": stockForm(raw), "minimal": minimal} {
-			recorder := post(handler, TokenPath, form.Encode(), nil)
-			if recorder.Code != 200 {
-				t.Fatalf("%s: %d %s", name, recorder.Code, recorder.Body)
-			}
-			var answer map[string]any
-			if err := json.Unmarshal(recorder.Body.Bytes(), &answer); err != nil {
-				t.Fatal(err)
-			}
-			access, _ := answer["access_token"].(string)
-			if answer["issued_token_type"] != typeAccessToken || answer["token_type"] != "Bearer" || answer["expires_in"] != 600.0 {
-				t.Errorf("%s: answer %v", name, answer)
-			}
-			if recorder.Header().Get("Cache-Control") != "no-store" || recorder.Header().Get("Content-Type") != "application/json" {
-				t.Errorf("%s: header %v", name, recorder.Header())
-			}
-			subject, err := g.ask(access)
-			if err != nil || subject.Sub != "alice" {
-				t.Errorf("%s: %+v, %v", name, subject, err)
-			}
-			assertNoToken(t, g.log.String(), access)
-			// A session cannot be exchanged for a longer one.
-			if again := post(handler, TokenPath, stockForm(access).Encode(), nil); again.Code != 400 {
-				t.Errorf("%s: a session is exchanged: %d", name, again.Code)
-			}
+			t.Run(name, func(t *testing.T) {
+				recorder := post(handler, TokenPath, form.Encode(), nil)
+				if recorder.Code != 200 {
+					t.Fatalf("%s: %d %s", name, recorder.Code, recorder.Body)
+				}
+				var answer map[string]any
+				if err := json.Unmarshal(recorder.Body.Bytes(), &answer); err != nil {
+					t.Fatal(err)
+				}
+				access, _ := answer["access_token"].(string)
+				if answer["issued_token_type"] != typeAccessToken || answer["token_type"] != "Bearer" || answer["expires_in"] != 600.0 {
+					t.Errorf("%s: answer %v", name, answer)
+				}
+				if recorder.Header().Get("Cache-Control") != "no-store" || recorder.Header().Get("Content-Type") != "application/json" {
+					t.Errorf("%s: header %v", name, recorder.Header())
+				}
+				subject, err := g.ask(access)
+				if err != nil || subject.Sub != "alice" {
+					t.Errorf("%s: %+v, %v", name, subject, err)
+				}
+				assertNoToken(t, g.log.String(), access)
+				// A session cannot be exchanged for a longer one.
+				if again := post(handler, TokenPath, stockForm(access).Encode(), nil); again.Code != 400 {
+					t.Errorf("%s: a session is exchanged: %d", name, again.Code)
+				}
+			})
 		}
 		assertNoToken(t, g.log.String(), raw)
 	})

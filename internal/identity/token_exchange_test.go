@@ -103,17 +103,19 @@ func TestATokenGetsItsSessionAgain(t *testing.T) {
 		other := g.replica(t, nil)
 		g.clock.add(9*time.Minute + 30*time.Second)
 		for name, at := range map[string]*gate{"here": g, "at another replica": other} {
-			out := at.mustExchange(t, raw)
-			if !out.again || out.access != first.access || out.session.ID != first.session.ID ||
-				!out.session.Expiry.Equal(first.session.Expiry) {
-				t.Errorf("%s: another session: %+v, the first was %+v", name, out.session, first.session)
-			}
-			if out.left != 30*time.Second {
-				t.Errorf("%s: told %s, the session has 30 s", name, out.left)
-			}
-			if subject, err := at.ask(out.access); err != nil || subject.Sub != "alice" {
-				t.Errorf("%s: %+v, %v", name, subject, err)
-			}
+			t.Run(name, func(t *testing.T) {
+				out := at.mustExchange(t, raw)
+				if !out.again || out.access != first.access || out.session.ID != first.session.ID ||
+					!out.session.Expiry.Equal(first.session.Expiry) {
+					t.Errorf("%s: another session: %+v, the first was %+v", name, out.session, first.session)
+				}
+				if out.left != 30*time.Second {
+					t.Errorf("%s: told %s, the session has 30 s", name, out.left)
+				}
+				if subject, err := at.ask(out.access); err != nil || subject.Sub != "alice" {
+					t.Errorf("%s: %+v, %v", name, subject, err)
+				}
+			})
 		}
 		// Redis has lost the session: it is opened as it was.
 		g.redis.Del(t.Context(), sessionKey+first.session.ID)
@@ -488,23 +490,25 @@ func TestNoSessionWithoutItsRecord(t *testing.T) {
 	onBoth(t, nil, func(t *testing.T, g *gate) {
 		fault := errors.New("disk is full")
 		for name, journal := range map[string]Journal{"dead": &revocations{fail: fault}, "missing": nil} {
-			g.sessions.Journal = &revocations{}
-			given := g.issuer.mint(g.clock.now(), claims{"jti": "given " + name})
-			g.mustExchange(t, given)
-			before, err := g.sessions.List(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			g.sessions.Journal = journal
-			for what, raw := range map[string]string{"opened": g.issuer.mint(g.clock.now(), claims{"jti": "new " + name}),
-				"given again": given} {
-				if out, err := g.exchange(t, raw); err == nil || out.access != "" || journal != nil && !errors.Is(err, fault) {
-					t.Errorf("%s journal: a session was %s: %+v, %v", name, what, out.session, err)
+			t.Run(name, func(t *testing.T) {
+				g.sessions.Journal = &revocations{}
+				given := g.issuer.mint(g.clock.now(), claims{"jti": "given " + name})
+				g.mustExchange(t, given)
+				before, err := g.sessions.List(t.Context())
+				if err != nil {
+					t.Fatal(err)
 				}
-			}
-			if after, err := g.sessions.List(t.Context()); err != nil || len(after) != len(before) {
-				t.Errorf("%s journal: %d sessions, then %d, %v", name, len(before), len(after), err)
-			}
+				g.sessions.Journal = journal
+				for what, raw := range map[string]string{"opened": g.issuer.mint(g.clock.now(), claims{"jti": "new " + name}),
+					"given again": given} {
+					if out, err := g.exchange(t, raw); err == nil || out.access != "" || journal != nil && !errors.Is(err, fault) {
+						t.Errorf("%s journal: a session was %s: %+v, %v", name, what, out.session, err)
+					}
+				}
+				if after, err := g.sessions.List(t.Context()); err != nil || len(after) != len(before) {
+					t.Errorf("%s journal: %d sessions, then %d, %v", name, len(before), len(after), err)
+				}
+			})
 		}
 	})
 }

@@ -84,10 +84,12 @@ func TestPlantedIndexEntriesLeadNowhere(t *testing.T) {
 		w.redis.ZAdd(ctx, key, redis.Z{Score: 1e15, Member: `{"job_id":"planted"}`})
 	}
 	for owner, want := range map[string]string{"alice": "job-one-of-alice", "bob": "bobs"} {
-		all, err := w.List(ctx, owner, "demo")
-		if err != nil || len(all) != 1 || all[0].JobID != want {
-			t.Errorf("%s: %+v, %v; want %s alone", owner, all, err, want)
-		}
+		t.Run(owner, func(t *testing.T) {
+			all, err := w.List(ctx, owner, "demo")
+			if err != nil || len(all) != 1 || all[0].JobID != want {
+				t.Errorf("%s: %+v, %v; want %s alone", owner, all, err, want)
+			}
+		})
 	}
 	tables, err := w.redis.Keys(ctx, "bqgate:table:*").Result()
 	if err != nil || len(tables) != 1 {

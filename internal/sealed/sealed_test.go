@@ -120,11 +120,13 @@ func TestLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, bad := range map[string]string{"short": "YWJj\n", "not base64": "!!!"} {
-		if err := os.WriteFile(path, []byte(bad), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := sealed.Load(path); err == nil || !strings.Contains(err.Error(), "openssl rand") {
-			t.Errorf("%s: %v: want an error that says how to make one", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			if err := os.WriteFile(path, []byte(bad), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := sealed.Load(path); err == nil || !strings.Contains(err.Error(), "openssl rand") {
+				t.Errorf("%s: %v: want an error that says how to make one", name, err)
+			}
+		})
 	}
 }

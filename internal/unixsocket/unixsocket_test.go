@@ -127,9 +127,11 @@ func TestListenRefusesAFile(t *testing.T) {
 		_, err := listen(file, nil)
 		return err
 	}()} {
-		if err == nil || !strings.Contains(err.Error(), "is not a folder") {
-			t.Errorf("%s: %v", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			if err == nil || !strings.Contains(err.Error(), "is not a folder") {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
 	}
 }
 

@@ -124,16 +124,18 @@ func TestAheadLeavesNothing(t *testing.T) {
 func TestBriefAnswersAreOneWrite(t *testing.T) {
 	for sql, want := range map[string][]int{"SELECT ssn FROM d.people": {2}, "SELECT 1" + strings.Repeat("+1", 100): {1, 1},
 		"SELECT nope FROM d.other": {1}} {
-		var writes []int
-		parse := &wire.ParseQuestion{SQL: sql, MaxDepth: 200, MaxNodes: 1000, MaxStatements: 9, MaxTables: 3, Ahead: ask("").Analyze}
-		if err := testEngine(t).serve(&wire.Question{Parse: parse}, func(r ...*wire.Reply) error {
-			writes = append(writes, len(r))
-			return nil
-		}); err != nil {
-			t.Fatal(err)
-		}
-		if !reflect.DeepEqual(writes, want) {
-			t.Errorf("%.30s: writes of %v replies, want %v", sql, writes, want)
-		}
+		t.Run(sql, func(t *testing.T) {
+			var writes []int
+			parse := &wire.ParseQuestion{SQL: sql, MaxDepth: 200, MaxNodes: 1000, MaxStatements: 9, MaxTables: 3, Ahead: ask("").Analyze}
+			if err := testEngine(t).serve(&wire.Question{Parse: parse}, func(r ...*wire.Reply) error {
+				writes = append(writes, len(r))
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(writes, want) {
+				t.Errorf("%.30s: writes of %v replies, want %v", sql, writes, want)
+			}
+		})
 	}
 }

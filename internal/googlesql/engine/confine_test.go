@@ -47,16 +47,18 @@ func TestConfined(t *testing.T) {
 		"lift a limit":      func() error { return unix.Prlimit(0, unix.RLIMIT_DATA, nil, &unix.Rlimit{}) },
 		"leave name spaces": func() error { return unix.Unshare(unix.CLONE_NEWUSER) },
 	} {
-		// Go's threads are many: the filter must hold for each.
-		errs := make(chan error)
-		for range 4 {
-			go func() { errs <- try() }()
-		}
-		for range 4 {
-			if err := <-errs; err == nil || !strings.Contains(err.Error(), unix.EPERM.Error()) {
-				t.Errorf("%s: %v, want %v", what, err, unix.EPERM)
+		t.Run(what, func(t *testing.T) {
+			// Go's threads are many: the filter must hold for each.
+			errs := make(chan error)
+			for range 4 {
+				go func() { errs <- try() }()
 			}
-		}
+			for range 4 {
+				if err := <-errs; err == nil || !strings.Contains(err.Error(), unix.EPERM.Error()) {
+					t.Errorf("%s: %v, want %v", what, err, unix.EPERM)
+				}
+			}
+		})
 	}
 	if !t.Failed() {
 		fmt.Println("all of it was denied")

@@ -175,9 +175,11 @@ func TestOffsetOf(t *testing.T) {
 		{"😀x", 1, 2, 4},
 		{"\tx", 1, 9, 1}, {"ab\tx", 1, 9, 3}, {"a", 5, 1, -1},
 	} {
-		if got := offsetOf(test.text, test.line, test.column); got != test.want {
-			t.Errorf("offsetOf(%q, %d, %d) = %d, want %d", test.text, test.line, test.column, got, test.want)
-		}
+		t.Run(fmt.Sprintf("%q", test.text), func(t *testing.T) {
+			if got := offsetOf(test.text, test.line, test.column); got != test.want {
+				t.Errorf("offsetOf(%q, %d, %d) = %d, want %d", test.text, test.line, test.column, got, test.want)
+			}
+		})
 	}
 }
 
@@ -201,9 +203,11 @@ func TestMerge(t *testing.T) {
 		"field of derived":    {derive(a).field(3), "a/true"},
 		"item of constant":    {constant.item(), ""},
 	} {
-		if got := spell(test.v); got != test.want {
-			t.Errorf("%s: %q, want %q", name, got, test.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := spell(test.v); got != test.want {
+				t.Errorf("%s: %q, want %q", name, got, test.want)
+			}
+		})
 	}
 }
 
@@ -222,9 +226,11 @@ func TestLargeWorkersRetire(t *testing.T) {
 	defer func(size *os.File) { e.size = size }(e.size)
 	e.size = statm
 	for sql, refused := range map[string]bool{"SELECT ssn FROM d.people": false, "SELECT * FROM d.people @{x=1}": true} {
-		e.served = 15 // it is looked at now, however quick the answer is
-		if reply := answer(e, ask(sql)); !reply.Retire || (reply.Error != nil) != refused {
-			t.Errorf("%s: %+v", sql, reply)
-		}
+		t.Run(sql, func(t *testing.T) {
+			e.served = 15 // it is looked at now, however quick the answer is
+			if reply := answer(e, ask(sql)); !reply.Retire || (reply.Error != nil) != refused {
+				t.Errorf("%s: %+v", sql, reply)
+			}
+		})
 	}
 }

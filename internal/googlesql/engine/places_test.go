@@ -40,23 +40,25 @@ func TestPlaces(t *testing.T) {
 		"CREATE TABLE d.n LIKE d.c":                                   "source [d.c] as d.c",
 		"SELECT (SELECT 1 FROM d.c), ARRAY(SELECT 1 FROM d.o o)":      "from [d.c] as c; subquery | from [d.o o] as o alias [o]; subquery",
 	} {
-		var parsed tree
-		script, refused := e.parse(&wire.ParseQuestion{SQL: sql, MaxDepth: 100, MaxNodes: 1000, MaxStatements: 9}, &parsed)
-		if refused != nil {
-			t.Errorf("%s: %s", sql, refused.Message)
-			continue
-		}
-		var got []string
-		for _, p := range script.Statements[0].Paths {
-			if p.Role == wire.RoleTable {
-				got = append(got, describePlace(sql, p.Place))
-			} else if p.Place != nil {
-				t.Errorf("%s: a %s has a place", sql, p.Role)
+		t.Run(sql, func(t *testing.T) {
+			var parsed tree
+			script, refused := e.parse(&wire.ParseQuestion{SQL: sql, MaxDepth: 100, MaxNodes: 1000, MaxStatements: 9}, &parsed)
+			if refused != nil {
+				t.Errorf("%s: %s", sql, refused.Message)
+				return
 			}
-		}
-		if spelt := strings.Join(got, " | "); spelt != want {
-			t.Errorf("%s\n got %s\nwant %s", sql, spelt, want)
-		}
+			var got []string
+			for _, p := range script.Statements[0].Paths {
+				if p.Role == wire.RoleTable {
+					got = append(got, describePlace(sql, p.Place))
+				} else if p.Place != nil {
+					t.Errorf("%s: a %s has a place", sql, p.Role)
+				}
+			}
+			if spelt := strings.Join(got, " | "); spelt != want {
+				t.Errorf("%s\n got %s\nwant %s", sql, spelt, want)
+			}
+		})
 	}
 }
 
