@@ -47,7 +47,7 @@ type Asked struct {
 	Cut      []Cut     `json:"cut,omitempty"`    // what of it is not whole
 }
 
-// Decision is a verdict about one request. It is durable before the verdict is given (invariant
+// Decision is what was decided on one request. It is durable before the answer is given (invariant
 // I1).
 type Decision struct {
 	Time    time.Time `json:"time"`

@@ -24,7 +24,7 @@ func accountFunctions(s *wire.Statement) []string {
 	return names
 }
 
-// accept checks the engine's answer against the outline, and makes it the statement's.
+// accept checks the engine's answer against the outline, and copies it into the statement.
 func (j *job) accept(s *wire.Statement, found *wire.Analysis, result *Statement) *Error {
 	tables := []string{}
 	for _, scan := range found.Scans {

@@ -7,12 +7,11 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
-// ahead is an answer to a question that the job has not come to yet. A worker that is asked for the
-// outline of a text is told the tables that the text seems to name, as they were when they were
-// last looked at. If it is a plain SELECT of just these, the worker goes on with its analysis,
-// before the job has decided on the outline. Nothing is believed of the guess: the job goes its own
-// way until it has the question that it would ask, and only if the worker has answered that very
-// question is it not asked again.
+// ahead is the answer to a question that the job has not asked yet. With the question for a text's
+// outline a worker is sent the tables that the text seems to name, as they were last read. If the
+// text is a plain SELECT from just these, the worker analyses it at once, before the job has looked
+// at the outline. Nothing is taken from the guess: the job works out its own question, and the
+// answer counts only if it is to that very question.
 type ahead struct {
 	ask    *wire.AnalyzeQuestion // as it was sent: all tables of the guess, no SQL
 	reply  *wire.Reply           // nil where it failed

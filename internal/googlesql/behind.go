@@ -215,7 +215,8 @@ func columnsBehind(behind map[string]*Statement, column string) []string {
 }
 
 // lookThrough is what is behind a source that is a view's column; seen is false for a source that
-// is none. A column behind which there is nothing is a value that the view's author chose.
+// is no column of a view. A column behind which there is nothing is a value that the view's author
+// chose.
 func lookThrough(behind map[string]*Statement, outer Source) (found []Source, seen bool) {
 	for view, s := range behind {
 		rest, ok := strings.CutPrefix(outer.Column, view+".")

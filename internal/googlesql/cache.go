@@ -6,8 +6,8 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 )
 
-// entry is an analysis that was made. It is good as long as the tables that it rests on are as they
-// were.
+// entry is a finished analysis. It holds as long as the tables and routines that it rests on have
+// not changed.
 type entry struct {
 	analysis *Analysis
 	tables   map[bigquery.TableID]*bigquery.Table // what the analysis rests on; nil for a table that did not exist
@@ -62,7 +62,8 @@ func (j *job) digests() map[string]string {
 	return d
 }
 
-// unchanged reads what a known analysis rests on again and reports whether it is as it was.
+// unchanged reads again the tables and routines that a known analysis rests on, and reports whether
+// they are the same.
 func (j *job) unchanged(before *entry) (bool, error) {
 	for id, was := range before.tables {
 		is, refused, err := readTable(j.ctx, j.query.Catalog, id)

@@ -31,7 +31,7 @@ type TableLister interface {
 	Tables(ctx context.Context, d bigquery.DatasetReference) ([]bigquery.ListedTable, error)
 }
 
-// DatasetCatalog knows datasets. A Catalog that is none is believed to hold no linked datasets.
+// DatasetCatalog knows datasets. A Catalog that does not implement it holds no linked datasets.
 type DatasetCatalog interface {
 	Dataset(ctx context.Context, d bigquery.DatasetReference) (*bigquery.ListedDataset, error)
 }

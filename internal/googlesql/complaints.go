@@ -8,8 +8,8 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
-// unknownFunction gives the engine's complaint about a function its place; the engine does not say
-// it itself.
+// unknownFunction is the engine's error about an unknown function with the place of its call, which
+// the engine does not tell.
 func (j *job) unknownFunction(s *wire.Statement, e *wire.Error) *Error {
 	name, ok := strings.CutPrefix(e.Message, "Function not found: ")
 	if !ok {
@@ -23,7 +23,8 @@ func (j *job) unknownFunction(s *wire.Statement, e *wire.Error) *Error {
 	return nil
 }
 
-// ownAlias says what a name is called that is not recognised by its last part.
+// ownAlias explains why a name is not recognised that is the last part of a table's name: the name
+// was quoted as a whole, and the whole is its alias.
 func ownAlias(s *wire.Statement, e *Error) *Error {
 	name, ok := strings.CutPrefix(e.Message, "Unrecognized name: ")
 	if !ok {
@@ -64,8 +65,8 @@ func (j *job) pathStart(s *wire.Statement, id bigquery.TableID) int {
 	return s.Start
 }
 
-// located gives a worker's error its place in the author's text, of which the worker was given what
-// begins at from.
+// located is a worker's error with its line and column in the author's text. The worker was given
+// the text from byte from on.
 func located(e *wire.Error, text string, from int) *Error {
 	result := &Error{Code: ErrorCode(e.Code), Message: e.Message}
 	if e.Offset >= 0 {

@@ -90,7 +90,7 @@ func (f Files) Routine(_ context.Context, id bigquery.RoutineID) (*bigquery.Rout
 	return routine, nil
 }
 
-// RowAccess reads a table's list of row access policies. Of what they say nothing is kept.
+// RowAccess reads a table's list of row access policies. What the policies say is not kept.
 func (f Files) RowAccess(_ context.Context, id bigquery.TableID) (bigquery.RowAccess, error) {
 	name := id.String() + rowAccessSuffix
 	content, err := f.read(name)
@@ -124,7 +124,7 @@ const (
 	rowAccessSuffix = ".rowAccessPolicies.json"
 )
 
-// Dataset reads a dataset's file. A dataset that has none is no linked one.
+// Dataset reads a dataset's file. A dataset without a file is not a linked one.
 func (f Files) Dataset(_ context.Context, d bigquery.DatasetReference) (*bigquery.ListedDataset, error) {
 	name := d.String() + ".json"
 	content, err := f.read(name)

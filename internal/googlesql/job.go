@@ -30,7 +30,8 @@ type job struct {
 	completed     []completed
 }
 
-// known is what was found out on the way. The analyses of one text share it.
+// known is what the analysis of a text has read so far. It is shared with the analyses of the views
+// and functions behind the text.
 type known struct {
 	tables   map[bigquery.TableID]*bigquery.Table // what the catalog said; nil for a table that does not exist
 	routines map[bigquery.RoutineID]*bigquery.Routine
@@ -205,8 +206,9 @@ func (j *job) data(s *wire.Statement, result *Statement) (*Error, error) {
 			return refused, err
 		}
 		ask.Unnests = append(slices.Clone(inCalled), j.unnestsIn(wanted)...)
-		// Whatever goes wrong from here on was found out from these tables: whoever may not read
-		// one of them must not learn from the error that it exists.
+		// The result names the tables before anything can go wrong with them, so that the policy
+		// refuses a caller who may not read one: the error must not tell such a caller that it
+		// exists.
 		result.Tables = slices.Sorted(maps.Keys(wanted))
 		reply, err := j.analyzed(&ask, foreseen)
 		if err != nil {

@@ -12,8 +12,8 @@ import (
 // notice, and where the system allows it has no network and no rights outside of a user name space
 // of its own. It says what it got: "namespaces" or nothing.
 func start(command func() *exec.Cmd) (cmd *exec.Cmd, apart []string, err error) {
-	// What this process was started with open, by a shell or a supervisor, is not for workers
-	// either. Go's own files close by themselves.
+	// Files that a shell or a supervisor left open in this process are not passed on to workers. Go
+	// closes its own.
 	if err := unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil && err != unix.ENOSYS && err != unix.EINVAL {
 		return nil, nil, fmt.Errorf("keeping files from a SQL worker: %w", err)
 	}

@@ -122,7 +122,7 @@ func NewPool(ctx context.Context, options PoolOptions) (*Pool, error) {
 	return p, nil
 }
 
-// Engine names the SQL engine and its version.
+// Engine names the GoogleSQL engine and its version.
 func (p *Pool) Engine() string { return p.engine }
 
 // Confined says what was taken from the workers, as far as the system allowed: "namespaces" (no
@@ -194,9 +194,9 @@ func (p *Pool) ask(ctx context.Context, caller string, question *wire.Question, 
 	if err != nil {
 		return answer{}, err
 	}
-	// The worker is in our hands, and no reply may be left behind in its pipe: the exchange runs to
-	// its end, which is the last reply, or the deadline and a kill. A context that ends meanwhile
-	// is heeded then.
+	// From here on no reply may be left in the worker's pipe, so the exchange runs to its end: the
+	// last reply, or the deadline and a kill. A context that ends meanwhile is looked at
+	// afterwards.
 	begin := time.Now()
 	a, err := p.exchange(w, caller, question, begin.Add(left))
 	*spent += time.Since(begin)

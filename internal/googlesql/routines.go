@@ -56,7 +56,7 @@ func (j *job) call(s *wire.Statement) ([]*routine, *Error, error) {
 }
 
 // qualified refuses a name without a project in the body of a routine of another project than the
-// query's: whose it is, BigQuery does not document.
+// query's: BigQuery does not document which of the two projects it means.
 func (j *job) qualified(p *wire.Path) *Error {
 	if j.body != "" && len(p.Parts) < 3 && j.query.Project != j.home {
 		return &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("it names %s without a project, and the query runs in another project "+

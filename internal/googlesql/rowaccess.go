@@ -18,7 +18,7 @@ const rowAccessAtOnce = 8
 
 // RowAccess asks whether tables of an analysis have row access policies, by
 // "project.dataset.table". A wildcard table has them if one of its members has. The first error
-// ends it: what could not be asked of one table is known of none.
+// ends it: where one table cannot be asked about, none is answered.
 func RowAccess(ctx context.Context, catalog Catalog, tables []*bigquery.Table) (map[string]bigquery.RowAccess, error) {
 	known := make(map[string]bigquery.RowAccess, len(tables))
 	if len(tables) == 0 {

@@ -65,7 +65,7 @@ func (s *shelf) of(t *bigquery.Table) (*shelved, *Error) {
 	return made, nil
 }
 
-// redescribe keeps what a view's query makes of it: its columns hang on other tables too.
+// redescribe keeps what a view's query makes of it: its columns depend on other tables too.
 func (s *shelf) redescribe(t *bigquery.Table, description wire.Table) {
 	if known, ok := s.described(t.TableReference); ok && known.Digest == description.Digest {
 		return
@@ -83,7 +83,7 @@ func (s *shelf) put(made *shelved) {
 	}
 }
 
-// digest is tableDigest.
+// digest is tableDigest, remembered.
 func (s *shelf) digest(t *bigquery.Table) string {
 	if t == nil {
 		return ""

@@ -59,8 +59,8 @@ func (p *Pool) release(w *process, caller string) {
 }
 
 // replace kills a worker that a caller's question had. The place is free again at once if there are
-// processes enough for all places. If not, it stays with the caller until there are: who breaks
-// workers may not take those of the others meanwhile.
+// processes enough for all places. If not, it stays with the caller until there are: a caller whose
+// questions break workers must not take the workers of others.
 func (p *Pool) replace(w *process, caller string) {
 	w.kill()
 	p.mu.Lock()

@@ -7,8 +7,8 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
-// uncertain says what of a reference hangs on columns that the table may not have, or may have
-// beside those that are known; false for nothing (A44).
+// uncertain says which names of a reference depend on columns that the table may lack, or may have
+// beside the known ones; false if none does (A44).
 func uncertain(table *bigquery.Table, place *wire.Place) (Uncertain, bool) {
 	if table == nil || place == nil {
 		return Uncertain{}, false

@@ -14,7 +14,7 @@ import (
 const maxNested = 16
 
 // inner is the analysis of a text that stands behind the statement: a view's query, or a function's
-// body. Names in it belong to the project that it belongs to.
+// body. Its names are completed with its own project.
 func (j *job) inner(name, project, text string) (*job, *Error) {
 	switch {
 	case slices.Contains(j.within, name):
@@ -89,7 +89,7 @@ func (j *job) view(table *bigquery.Table) (*boundView, *Error, error) {
 	return v, nil, nil
 }
 
-// again is what helps where a view and its tables have come apart.
+// again is the remedy for a view whose tables have changed since it was made.
 const again = "whoever owns it can mend it with CREATE OR REPLACE VIEW"
 
 // bind gives the columns of the query the names that the view's columns have, and describes the
@@ -99,9 +99,9 @@ const again = "whoever owns it can mend it with CREATE OR REPLACE VIEW"
 // schema that BigQuery stores beside it may be that of earlier tables: "Even though the reported
 // schema may be inaccurate, all submitted queries produce accurate results"
 // (https://cloud.google.com/bigquery/docs/views-intro#view_limitations). With a list (CREATE VIEW
-// v(a, b) AS …) the stored schema has the names, by position, and a query that has more or fewer
-// columns by now is none that BigQuery runs. A materialized view holds rows with the columns that
-// it was made with.
+// v(a, b) AS …) the stored schema has the names, by position, and BigQuery does not run a query
+// that has more or fewer columns by now. A materialized view holds rows with the columns that it
+// was made with.
 func (v *boundView) bind(table *bigquery.Table) *Error {
 	unsupported := func(format string, args ...any) *Error {
 		return &Error{Code: ErrorUnsupported, Message: fmt.Sprintf(format, args...)}

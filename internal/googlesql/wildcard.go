@@ -23,9 +23,9 @@ const membersAtOnce = 16
 // member.
 //
 // BigQuery's documentation: the wildcard character "*" represents one or more characters of a table
-// name (https://cloud.google.com/bigquery/docs/querying-wildcard-tables). The table that has the
-// prefix for its name is no member, then. It is refused beside members: a reader takes it for one,
-// and so may a policy.
+// name (https://cloud.google.com/bigquery/docs/querying-wildcard-tables). So a table whose name is
+// just the prefix is no member. It is refused where there are members: readers, and policies, may
+// take it for one.
 func readWildcard(ctx context.Context, catalog Catalog, id bigquery.TableID) (*bigquery.Table, *Error, error) {
 	refused := func(code ErrorCode, format string, args ...any) (*bigquery.Table, *Error, error) {
 		return nil, &Error{Code: code, Message: fmt.Sprintf("%s is a wildcard table: ", id) + fmt.Sprintf(format, args...)}, nil

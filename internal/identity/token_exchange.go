@@ -172,9 +172,9 @@ func (s *Sessions) open(ctx context.Context, held opening, subject Subject, subj
 	return out, nil
 }
 
-// write writes a session's record. A revocation marks the token's entry and then takes the record
-// away. So who still sees no mark after writing has written before it is taken away, and who sees
-// one takes it away too.
+// write writes a session's record. A revocation marks the token's entry first and then deletes the
+// record. So the entry is read again after writing: without a mark the deletion is still to come,
+// with one the record is deleted here.
 func (s *Sessions) write(ctx context.Context, r record) error {
 	life := r.Expiry.Sub(s.now()).Truncate(time.Millisecond)
 	if life <= 0 {

@@ -237,7 +237,7 @@ const (
 	kindRelease = "release" // the gateway's own insert of an approved query
 )
 
-// name is by what a request is known again. The zero name is none.
+// name is how a request is recognised when it is sent again. The zero name recognises nothing.
 type name struct{ kind, id, digest string }
 
 // nameOf digests what the client asked for, without what does not change the job.

@@ -56,7 +56,7 @@ func CheckFinished(r Record, job bigquery.Job) error {
 // and '_', at most 63 characters.
 func LabelValue(decision string) string { return strings.ToLower(decision) }
 
-// label is the label that the job carries. Records of before labels had a MAC have the id alone.
+// label is the label that the job carries. Records from before labels had a MAC hold the id alone.
 func (r Record) label() string { return cmp.Or(r.Mutation.Decision, LabelValue(r.Decision)) }
 
 // checkWhole says whether a job is the one that was forwarded, in everything: its label is good for
@@ -103,10 +103,10 @@ func (s *Store) Adopt(ctx context.Context, r Record, job bigquery.Job) (Record, 
 }
 
 // Finish compares the finished job, as the gateway's own jobs.get showed it, with its record,
-// writes the verification and returns the one that stands. changed names what the analysis rested
-// on and is not as it was, read after the job was done (A8). A job that does not agree is broken
-// for good; one that is not DONE, or cannot be compared (*Uncertain), is an error, and nothing is
-// written.
+// writes the verification and returns the one that stands. changed names the tables and routines of
+// the analysis that were found changed after the job was done (A8). A job that does not agree is
+// unreadable for good; one that is not DONE, or cannot be compared (*Uncertain), is an error, and
+// nothing is written.
 func (s *Store) Finish(ctx context.Context, ask durable.Ask, r Record, job bigquery.Job, changed []string) (Verification, error) {
 	if job.State != "DONE" {
 		return Verification{}, fmt.Errorf("job %s is %s, not DONE", r.Job.JobID, job.State)

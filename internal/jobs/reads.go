@@ -11,8 +11,8 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql"
 )
 
-// Reads says more of what an analysis named than the tables' names: how BigQuery will tell of them,
-// and by what they are known again.
+// Reads holds more about the tables of an analysis than their names: how BigQuery will list them,
+// and by what they are recognised there.
 type Reads struct {
 	Views        []string            `json:"views,omitempty"`        // the views among Tables, whose base tables are named too
 	Materialized []string            `json:"materialized,omitempty"` // the materialized views among Tables
@@ -132,8 +132,8 @@ func (r Reads) compare(named []string, job bigquery.Job, rowFiltered bool, aside
 	return &Uncertain{MissingTables, said}
 }
 
-// rowFiltered says whether a table of the record may have row access policies: all that it is not
-// known of that they have none.
+// rowFiltered says whether a table of the record may have row access policies: every one that is
+// not known to have none.
 func (r Record) rowFiltered() bool {
 	return slices.ContainsFunc(r.Tables, func(name string) bool {
 		return r.Reads.stored(name) && r.RowAccess[name] != bigquery.RowAccessNone

@@ -24,8 +24,8 @@ const (
 	RowAccessLookup Construct = "row_access_lookups" // a table more, which a row access policy may look into
 )
 
-// Uncertain is a finished job of which BigQuery does not tell enough to compare what it read. It is
-// no disagreement: nothing of it is written down, and a later read asks again.
+// Uncertain is a finished job of which BigQuery does not tell enough to compare what it read. That
+// is no mismatch: nothing is recorded, and a later read asks again.
 type Uncertain struct {
 	Construct Construct
 	said      string

@@ -30,9 +30,9 @@ func (g *gap) opens(p []byte, i int) bool {
 		(len(g.text) <= 8 || bytes.HasPrefix(p[i+8:], g.text[8:]))
 }
 
-// wholeValue is the index behind the string or null at p[n]: 0 if it is none or not whole, -1 if it
-// is a string that is not valid. Of a string it says whether it stands for itself, without escapes,
-// and in ASCII.
+// wholeValue is the index behind the string or null at p[n]: 0 if there is none or it is cut off,
+// -1 if it is a string that is not valid. Of a string it says whether it stands for itself, without
+// escapes, and in ASCII.
 func wholeValue(p []byte, n int) (end int, ascii bool) {
 	if p[n] == '"' {
 		i := plain(p, n+1)

@@ -41,8 +41,7 @@ func (c Column) masks() bool {
 }
 
 // cover is the rule that a STRUCT lays over everything below it. A STRUCT without a rule of its own
-// leaves the word to its fields, each of which is masked by the strictest rule if it has none
-// either.
+// leaves it to its fields, each of which is masked by the strictest rule if it has none either.
 func cover(c Column) Rule {
 	if c.Mask == "" {
 		return Clear

@@ -93,8 +93,8 @@ func special(p []byte) int {
 	return 12
 }
 
-// hex4 reads the four hexadecimal digits at p[from:]. It is not ok if one of them is none; end is
-// short of from+4 if p is.
+// hex4 reads the four hexadecimal digits at p[from:]. ok is false if one of them is no such digit;
+// end is less than from+4 where p ends before.
 func hex4(p []byte, from int) (r rune, end int, ok bool) {
 	for end = from; end < len(p) && end < from+4; end++ {
 		c := p[end]

@@ -197,8 +197,8 @@ func (m *Results) collect(p []byte) (n int, done bool, err error) {
 // kept.
 func (m *Results) member() error {
 	name := string(m.name)
-	// jsontext refuses what the loose walk of collect let by: bad UTF-8, lone surrogates, duplicate
-	// names, numbers and words that are none.
+	// jsontext refuses what collect, which is less strict, lets pass: bad UTF-8, lone surrogates,
+	// duplicate names, numbers and words that are none.
 	if !jsontext.Value(m.value).IsValid() {
 		return unplanned("member %q is not valid JSON", name)
 	}

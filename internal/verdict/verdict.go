@@ -26,7 +26,7 @@ const (
 	Namespace = "envoy.filters.http.ext_authz"
 	// Key is the member of Namespace that holds the sealed Forward.
 	Key = "bqgate"
-	// Lifetime is how long a Forward may be begun with after the decision.
+	// Lifetime is how long after the decision ext_proc may begin with a Forward.
 	Lifetime = 60 * time.Second
 
 	// DecisionHeader carries the decision's id beside the answer to a fault: Envoy counts that as
@@ -71,7 +71,7 @@ type Forward struct {
 	// Verified is true when the finished job has already been found to have read what the analysis
 	// named.
 	Verified bool `json:"verified,omitempty"`
-	// Bare is true for a job that is stopped for somebody to whom nothing of it is shown.
+	// Bare is true where a job is cancelled for a caller who may see nothing of it.
 	Bare bool `json:"bare,omitempty"`
 	// Plan masks this answer: the record's, or a stricter one under today's policy.
 	Plan masking.Plan `json:"plan"`

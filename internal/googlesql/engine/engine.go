@@ -7,8 +7,8 @@ import (
 	gsql "github.com/goccy/go-googlesql"
 )
 
-// Revision names the SQL engine and the version of bqgate's reading of it. It is part of every
-// cache key.
+// Revision names the GoogleSQL engine and the version of bqgate's reading of it. It is part of
+// every cache key.
 const Revision = "googlesql-36dd14aa/go-googlesql-0.4.0/lineage-3"
 
 // engine holds what a worker sets up once. The process has one; the binding cannot make two.

@@ -1,6 +1,6 @@
 // Package functions is bqgate's table of the functions of BigQuery: which there are, which are
 // refused and why, and what calling one on a value can tell. It is data (functions.tsv); a function
-// that is not in it is refused. It links nothing of the SQL engine.
+// that is not in it is refused. It links nothing of the engine.
 package functions
 
 import (
