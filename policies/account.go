@@ -9,8 +9,8 @@ import (
 )
 
 // asRequester says whether a credential runs queries under the requester's own Google identity, so
-// that what BigQuery says of "the user" is about whoever asks. None does: every credential is an
-// account that its users share. One that does is told apart here and nowhere else.
+// that what BigQuery says of "the user" is about whoever asks. None does yet: every credential is
+// an account that its users share. One that does would be told apart here alone.
 func (s *Set) asRequester(string) bool { return false }
 
 // account: SESSION_USER() gives, and filters by, the account that the query runs under. Whoever

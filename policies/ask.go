@@ -27,7 +27,7 @@ type WhatIf struct {
 	Estimate       *Estimate
 }
 
-// ErrNeedsEstimate says that the policy decides by how much the query would read, and WhatIf
+// ErrNeedsEstimate says that the policy decides by how much the query would read, and the WhatIf
 // does not say.
 var ErrNeedsEstimate = errors.New("the policy decides by how much the query would read")
 

@@ -13,10 +13,10 @@ import (
 	"github.com/bqgate/bqgate/internal/masking"
 )
 
-// Facts are how Decide gets what it wants to know beside the request. Each is asked at most once,
-// and only where the decision hangs on it: what is refused anyway needs none, so that BigQuery is
-// never asked about what the subject may not know. One that is nil is not to be had: what the
-// request itself says is all that is known.
+// Facts are the ways in which Decide asks for what its Input does not say. Each is asked at most
+// once, and only where the decision depends on it: what is refused anyway needs none, so that
+// BigQuery is never asked about what the subject may not know. A nil one is not asked: only what
+// the Input says is known then.
 type Facts struct {
 	// RowAccess says of stored tables whether they have row access policies of BigQuery: those that
 	// the query reads, the ones behind its views among them, and no rule names.

@@ -62,8 +62,8 @@ type Decision struct {
 	// MaskedFirst lists the leaf columns that are masked before the query reads them, for Allow and
 	// Hold of a rewritten query; nil otherwise.
 	MaskedFirst []MaskedLeaf
-	// Rewrite is set for a refusal that would be none if these tables were masked before the query
-	// reads them: see Set.Judge.
+	// Rewrite lists the tables that would have to be masked before the query reads them for the
+	// refusal not to stand: see Facts.Rewrite.
 	Rewrite []MaskedTable
 
 	Approval *Approval // set for Hold
@@ -113,7 +113,7 @@ func (r RuleRef) ID() string {
 	return r.Policy + "/" + r.Name
 }
 
-// Least is the smaller of two limits, of which 0 is none.
+// Least is the smaller of two limits; 0 is no limit.
 func Least(a, b int64) int64 {
 	switch {
 	case a == 0:

@@ -12,8 +12,8 @@ import (
 // Explanation is a Decision for people and tools: what would happen, by which rules, and what the
 // answer would show.
 type Explanation struct {
-	// "allow", "hold" or "refuse"; "rewrite" of a Decision that Set.Judge has not seen, where
-	// tables must be masked first
+	// "allow", "hold" or "refuse"; "rewrite" where tables must be masked first and Facts.Rewrite
+	// was nil
 	Effect  string   `json:"effect"`
 	Rule    string   `json:"rule,omitempty"`
 	At      string   `json:"at,omitempty"` // file:line of the rule

@@ -7,9 +7,9 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql"
 )
 
-// What stands in other databases' or programs' SQL and is none of BigQuery's, by its first word,
-// and what to send in its place. BigQuery answers all of it with 400 invalidQuery. Its own
-// statements: https://cloud.google.com/bigquery/docs/introduction-sql, and `statementType` in
+// Statements of other databases and programs that BigQuery lacks, by their first word, and what to
+// send in their place. BigQuery answers all of them with 400 invalidQuery. Its own statements:
+// https://cloud.google.com/bigquery/docs/introduction-sql, and `statementType` in
 // https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobStatistics2
 var foreignWords = map[string]string{
 	"EXPLAIN":   "a dry run of the query itself (dryRun: true), which says what it would read and which columns it gives",

@@ -25,8 +25,8 @@ type UnknownGroup struct {
 	Why  string `json:"why"` // what is wrong with the claims; never a claim's value
 }
 
-// Membership asks the condition of every group of the subject's issuer. The groups of others it is
-// not in.
+// Membership asks the condition of every group of the subject's issuer. It is in no group of
+// another issuer.
 func (s *Set) Membership(subject identity.Subject) Membership {
 	var m Membership
 	if s == nil || subject.Name == "" {

@@ -60,7 +60,7 @@ func (r Reach) Table(id bigquery.TableID) (RuleRef, bool) {
 
 // Reads says whether the subject may read what an analysis calls by a full name: a table, a
 // wildcard table, a view of INFORMATION_SCHEMA, or a function ("project.dataset.function()"), or
-// might before its rules ended: of that Decide tells. It is for googlesql.Query.Reach.
+// might before its rules ended, which Decide tells. It is for googlesql.Query.Reach.
 func (r Reach) Reads(name string) bool {
 	return len(coveringName(r.rules, name)) > 0 || len(coveringName(r.over, name)) > 0
 }

@@ -26,7 +26,7 @@ var noRoot = []byte(`"rootUrl":""`)
 var hostText = pattern{regexp.MustCompile(`^[A-Za-z0-9.-]+(:[0-9]{1,5})?$`), 300}
 
 // Discovery is the document for a client that reached the gateway by this scheme and host; the
-// client sends its queries there. A host that is none is an error.
+// client sends its queries there. A text that is no host is an error.
 func Discovery(scheme, host string) ([]byte, error) {
 	if !hostText.MatchString(host) {
 		return nil, malformed(MethodDiscovery, "the Host header is not a host")

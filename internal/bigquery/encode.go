@@ -209,7 +209,7 @@ func first(a, b string) string {
 	return b
 }
 
-// lower is the smaller of two limits, of which 0 is none.
+// lower is the smaller of two limits; 0 is no limit.
 func lower(a, b int64) int64 {
 	if a == 0 || b != 0 && b < a {
 		return b
