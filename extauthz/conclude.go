@@ -130,12 +130,14 @@ func (s *Service) forward(ctx context.Context, a asked, r ruling, f verdict.Forw
 	}
 	if f.Creates {
 		if err := s.Jobs.Stand(ctx, a.op, f.Record); err != nil {
+			s.Budgets.NeverRan(a.id)
 			return s.unsent(ctx, a, fmt.Errorf("provisional record of the job: %w", err))
 		}
 	}
 	token, err := s.Credentials.Mint(ctx, decided, r.account, a.subject.Owner)
 	a.clock.Done("credentials")
 	if err != nil {
+		s.Budgets.NeverRan(a.id)
 		return s.unsent(ctx, a, fmt.Errorf("mint token: %w", err))
 	}
 	path, _, _ := strings.Cut(a.request.http.Path, "?")
@@ -147,6 +149,7 @@ func (s *Service) forward(ctx context.Context, a asked, r ruling, f verdict.Forw
 		f.Fields = a.op.Fields.String()
 	}
 	f.MaxRows, f.MaxResultBytes = r.decision.MaxRows, r.decision.MaxResultBytes
+	f.Budgets, f.Beyond = budgetsOf(policies.UnitRows, r.decision.Budgets), f.Record.Approval != ""
 	if a.op.Query != nil {
 		f.Query = bigquery.ForwardQuery(a.op).Encode()
 		f.TimestampFormat = a.op.Query.Format.TimestampOutputFormat

@@ -71,6 +71,7 @@ func (s *Service) judge(ctx context.Context, a asked, salted string) (j judged, 
 		Estimate: func(ctx context.Context, unmeasured []*bigquery.Table) (*policies.Estimate, error) {
 			return s.estimate(ctx, a, j.runs(a.op), unmeasured)
 		},
+		Left: func(ctx context.Context, all []policies.Budget) ([]policies.Left, error) { return s.left(ctx, a, all) },
 	})
 	a.clock.Done("policy")
 	j.decision, j.rowAccess, j.rewritten, j.estimate = d, r.RowAccess, r.Rewritten, r.Estimate
@@ -164,8 +165,8 @@ func (s *Service) allow(ctx context.Context, a asked, r ruling) (ruling, error) 
 		}
 	}
 	draft := s.draft(a, &r.judged)
-	draft.Mutation = bigquery.Mutation{MaximumBytesBilled: r.bytesCap(a.op.Query).Bytes, SQL: r.forwarded}
-	begun, err := s.Jobs.Begin(ctx, a.op, draft)
+	draft.Mutation = bigquery.Mutation{MaximumBytesBilled: draft.Cap.Bytes, SQL: r.forwarded}
+	begun, err := s.begin(ctx, a, &r.judged, draft)
 	if err != nil {
 		return r, fmt.Errorf("begin job: %w", err)
 	}
@@ -175,10 +176,30 @@ func (s *Service) allow(ctx context.Context, a asked, r ruling) (ruling, error) 
 	}
 	body, err := bigquery.Encode(a.op, begun.Record.Mutation)
 	if err != nil {
+		s.Budgets.NeverRan(a.id)
 		return r, fmt.Errorf("encode request: %w", err)
 	}
 	r.then = forwards{verdict.Forward{BodyDigest: verdict.Digest(body), Record: begun.Record, Creates: true, Plan: begun.Plan}}
 	return r, nil
+}
+
+// begin is what is to be sent, with what it may bill taken from its budgets. Of what is sent again
+// it was taken the first time.
+func (s *Service) begin(ctx context.Context, a asked, j *judged, draft jobs.Record) (jobs.Begun, error) {
+	begun, err := s.Jobs.Begin(ctx, a.op, draft)
+	if err != nil || begun.Again {
+		return begun, err
+	}
+	draft.Cap, draft.Reserved, err = s.reserve(ctx, a, j, draft.Cap)
+	if err != nil || draft.Reserved == "" {
+		return begun, err
+	}
+	draft.Mutation.MaximumBytesBilled = draft.Cap.Bytes
+	begun, err = s.Jobs.Begin(ctx, a.op, draft)
+	if err != nil || begun.Again { // another request of this name was first
+		s.Budgets.NeverRan(a.id)
+	}
+	return begun, err
 }
 
 // draft is the record of a job about to be created.

@@ -91,12 +91,13 @@ func (s *Service) approved(ctx context.Context, run asked, job heldJob, lease ap
 	draft.Mutation = bigquery.Mutation{
 		JobID: held.Job.JobID, Location: held.Job.Location, SQL: j.forwarded, MaximumBytesBilled: limit.Bytes,
 	}
-	begun, err := s.Jobs.Begin(ctx, run.op, draft)
+	begun, err := s.begin(ctx, run, &ready.judged, draft)
 	if err != nil {
 		return ready, fmt.Errorf("begin the approved job: %w", err)
 	}
 	ready.record = begun.Record
 	if ready.body, err = bigquery.EncodeInsert(run.op, begun.Record.Mutation); err != nil {
+		s.Budgets.NeverRan(run.id)
 		return ready, fmt.Errorf("encode the approved query: %w", err)
 	}
 	return ready, nil
@@ -104,8 +105,14 @@ func (s *Service) approved(ctx context.Context, run asked, job heldJob, lease ap
 
 // submit records the release and runs the query by the gateway's own hand. It returns the record
 // under which the job may be read.
-func (s *Service) submit(ctx context.Context, run asked, ready approvedRun, held approvals.Held, lease approvals.Lease) (jobs.Record,
-	error) {
+func (s *Service) submit(ctx context.Context, run asked, ready approvedRun, held approvals.Held, lease approvals.Lease) (_ jobs.Record,
+	err error) {
+	sent := false
+	defer func() {
+		if err != nil && !sent {
+			s.Budgets.NeverRan(run.id)
+		}
+	}()
 	decided, err := s.record(ctx, run, ruling{judged: ready.judged}, entry{effect: effectRelease})
 	if err != nil {
 		return jobs.Record{}, fmt.Errorf("record the release: %w", err)
@@ -121,7 +128,11 @@ func (s *Service) submit(ctx context.Context, run asked, ready approvedRun, held
 		return jobs.Record{}, err
 	}
 	began := s.now()
+	sent = true
 	api, err := s.insert(ctx, decided, token.Bearer(), run.op.Job.ProjectID, ready.body)
+	if _, refused := errors.AsType[*refusal.Refusal](err); refused {
+		sent = false // BigQuery has made no job of it
+	}
 	if err != nil {
 		return jobs.Record{}, err
 	}
@@ -148,6 +159,7 @@ func (s *Service) submit(ctx context.Context, run asked, ready approvedRun, held
 	if err != nil {
 		return jobs.Record{}, fmt.Errorf("record the approved job: %w", err)
 	}
+	s.Budgets.Saw(ctx, record.Reserved, job)
 	return record, nil
 }
 

@@ -74,6 +74,9 @@ type Parts struct {
 	Sessions    Sessions
 	Now         func() time.Time // by which rights end. Default time.Now
 
+	// Budgets count what is spent. Without them whatever has a budget is refused.
+	Budgets Budgets
+
 	// Location is given to held jobs whose tables do not say where they are ("US").
 	Location string
 	// LongPoll bounds how long a poll of a held job waits. Default 10 s.
@@ -99,6 +102,9 @@ type Service struct {
 func New(p Parts) (*Service, error) {
 	if p.Now == nil {
 		p.Now = time.Now
+	}
+	if p.Budgets == nil {
+		p.Budgets = uncounted{}
 	}
 	if err := needed.Parts("ext_authz service", p); err != nil {
 		return nil, err

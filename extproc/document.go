@@ -61,6 +61,8 @@ func (d *document) close(ctx context.Context) ([]byte, error) {
 		}
 	} else if err := jobs.CheckCreated(f.Record, job); err != nil {
 		return nil, &mismatch{err}
+	} else {
+		d.service.saw(ctx, f.Record, job)
 	}
 	if f.Method == bigquery.MethodGetJob && !f.Verified && job.State == "DONE" && job.Error == nil {
 		// The answer names the result table, which Java then reads: from here on it is known to be

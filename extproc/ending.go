@@ -35,6 +35,9 @@ func (x *exchange) close(err error) {
 	if err == nil {
 		err = errors.New("the client or the upstream went away")
 	}
+	if !x.sent {
+		x.service.neverRan(x.forward) // its body never left
+	}
 	x.broken(err)
 	x.finished = true
 }

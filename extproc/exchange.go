@@ -167,7 +167,7 @@ func (x *exchange) responseHeaders(ctx context.Context, r *procv3.ProcessingRequ
 	}
 	if code >= 400 { // of any type: Google's front ends answer in HTML, and what is no error of BigQuery's is not shown
 		x.status = code
-		x.answer = &failure{forward: x.forward, code: code, readable: notJSON(h) == nil}
+		x.answer = &failure{service: x.service, forward: x.forward, code: code, readable: notJSON(h) == nil}
 		if h.GetEndOfStream() {
 			return x.finish(ctx, nil, true)
 		}

@@ -14,6 +14,7 @@ const failureLimit = 256 << 10
 // permanent must not look transient to a client, which would try again for minutes, nor the other
 // way round.
 type failure struct {
+	service  *Service
 	forward  *verdict.Forward
 	code     int
 	readable bool // JSON; the rest is not looked at
@@ -33,6 +34,9 @@ func (f *failure) write(_ context.Context, p []byte) ([]byte, error) {
 }
 
 func (f *failure) close(context.Context) ([]byte, error) {
+	if madeNone(f.code) {
+		f.service.neverRan(f.forward)
+	}
 	_, out := bigquery.FilterError(f.code, f.body, bigquery.ErrorView{Sensitive: f.forward.Plan.Sensitive, Cap: f.forward.Record.Cap})
 	return out, nil
 }

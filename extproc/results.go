@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/budgets"
 	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/masking"
@@ -139,7 +140,7 @@ func (r *results) write(ctx context.Context, p []byte) ([]byte, error) {
 		return nil, nil // what the columns are called is kept before their rows leave
 	case r.forward.MaxRows > 0 && head.TotalRows == nil:
 		return nil, nil // how many rows there are decides whether one may leave
-	case r.forward.MaxResultBytes > 0:
+	case r.forward.MaxResultBytes > 0, len(r.forward.Budgets) > 0:
 		return nil, nil // whole or not at all: a client that is refused in the middle reads no reason, and tries again
 	}
 	return r.clear(ctx)
@@ -198,6 +199,9 @@ func (r *results) clear(ctx context.Context) ([]byte, error) {
 	r.cleared, r.record = true, record
 	out := r.withheld
 	r.withheld = nil
+	if err := r.spendRows(ctx); err != nil {
+		return nil, err
+	}
 	return r.spend(ctx, out)
 }
 
@@ -219,6 +223,18 @@ func (r *results) unmasked(ctx context.Context, err error) error {
 		return strange(err, aboutMetadata)
 	}
 	return strange(err, aboutRows)
+}
+
+// spendRows counts the rows of a whole answer, which is about to leave, against their budgets. A
+// page that is read again counts again: whoever copies does so.
+func (r *results) spendRows(ctx context.Context) error {
+	f := r.forward
+	if len(f.Budgets) == 0 {
+		return nil
+	}
+	return r.service.Budgets.Spend(ctx, budgets.Wanted{
+		Decision: f.Decision, Budgets: f.Budgets, Most: int64(r.rows()), Beyond: f.Beyond, //nolint:gosec // G115: rows of one answer
+	})
 }
 
 // spend counts what is about to leave against the cap of the job's result.
@@ -263,6 +279,7 @@ func clearJob(ctx context.Context, s *Service, f *verdict.Forward, ref bigquery.
 			return record, err
 		}
 	}
+	s.saw(ctx, record, job)
 	if !complete {
 		return record, nil
 	}

@@ -47,6 +47,9 @@ type Parts struct {
 	// it.
 	Again func(ctx context.Context, f *verdict.Forward) error
 
+	// Budgets count what is spent. Without them no row leaves that has a budget.
+	Budgets Budgets
+
 	// StepTimeout bounds one step: recording a chunk, checking a job. Default 10 s.
 	StepTimeout time.Duration
 	// IdleTimeout bounds the wait for Envoy's next message. Default 5 min.
@@ -65,6 +68,9 @@ type Service struct {
 
 // New makes a Service, unless a part is missing.
 func New(p Parts) (*Service, error) {
+	if p.Budgets == nil {
+		p.Budgets = uncounted{}
+	}
 	if err := needed.Parts("ext_proc service", p); err != nil {
 		return nil, err
 	}

@@ -22,6 +22,11 @@ func (e *evaluation) size() error {
 	if err != nil {
 		return err
 	}
+	exceeding, err := e.spend(bytes)
+	if err != nil {
+		return err
+	}
+	held = append(held, exceeding...)
 	d := &e.decision
 	if d.MaxBytes > 0 && bytes > d.MaxBytes {
 		decided := slices.ContainsFunc(certain, func(a *approval) bool { return a.when.estimate })
@@ -82,7 +87,7 @@ func (e *evaluation) bytes(applying []*approval) (int64, error) {
 		return estimate.size(), nil
 	case len(e.tables) == 0:
 		return 0, nil
-	case e.decision.MaxBytes > 0 || slices.ContainsFunc(applying, func(a *approval) bool { return a.when.estimate }) ||
+	case e.decision.MaxBytes > 0 || e.billed() || slices.ContainsFunc(applying, func(a *approval) bool { return a.when.estimate }) ||
 		len(e.highValue()) > 0:
 		return 0, errEstimate
 	default:
@@ -254,6 +259,12 @@ func names(held []*approval) string {
 	all := make([]string, len(held))
 	for i, a := range held {
 		all[i] = a.ref.Name
+		if a.budget {
+			all[i] = "the budget of " + a.ref.Name
+		}
+	}
+	if len(all) == 1 && held[0].budget {
+		return all[0] + " holds"
 	}
 	if len(all) == 1 {
 		return "approval " + all[0] + " holds"
@@ -280,6 +291,7 @@ func (e *evaluation) why(held []*approval, bytes int64) string {
 		}
 		facts = append(facts, "computes on the masked "+plural("value", len(used))+" of "+strings.Join(used, ", "))
 	}
+	facts = append(facts, e.beyond...)
 	if len(facts) == 0 {
 		return names(held) + " this query"
 	}

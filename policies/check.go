@@ -52,6 +52,9 @@ func (s *Set) Outline() []Line {
 		if r.maxBytes > 0 {
 			what += ", at most " + formatSize(r.maxBytes)
 		}
+		if len(r.budgets) > 0 {
+			what += ", " + budgetWords(r.budgets)
+		}
 		if r.session > 0 {
 			what += ", for " + r.session.String()
 		}

@@ -27,6 +27,8 @@ type Facts struct {
 	// Estimate says how much the query would read. Before a dry run's word is believed, it must be
 	// known of the given tables that they have no row access policies (unmeasured).
 	Estimate func(ctx context.Context, unmeasured []*bigquery.Table) (*Estimate, error)
+	// Left says what is left of each of the budgets, in their order.
+	Left func(ctx context.Context, budgets []Budget) ([]Left, error)
 }
 
 // Decide answers a request. It refuses whatever it cannot prove to be allowed. The request comes
@@ -59,15 +61,16 @@ func (s *Set) Decide(ctx context.Context, r Input, facts Facts) (Decision, Input
 		e = s.evaluate(&r)
 	}
 	wanted := e.needsEstimate || r.Sized && e.decision.Effect != Refuse
-	if r.Estimate != nil || !wanted || facts.Estimate == nil || r.Analysis == nil || r.Analysis.Error != nil {
-		return e.decision, r, nil
+	if r.Estimate == nil && wanted && facts.Estimate != nil && r.Analysis != nil && r.Analysis.Error == nil {
+		estimate, err := facts.Estimate(ctx, e.unmeasured())
+		if err != nil {
+			return e.decision, r, err
+		}
+		r.Estimate = estimate
+		e = s.evaluate(&r)
 	}
-	estimate, err := facts.Estimate(ctx, e.unmeasured())
-	if err != nil {
-		return e.decision, r, err
-	}
-	r.Estimate = estimate
-	return s.evaluate(&r).decision, r, nil
+	e, err := s.left(ctx, e, &r, facts)
+	return e.decision, r, err
 }
 
 // decide is Decide without facts beside the request's own.
@@ -94,6 +97,8 @@ type evaluation struct {
 	expected   []masking.Column // how its answer would have been masked in flight, where that could have been done
 
 	needsEstimate  bool
+	needsLeft      bool              // what is left of the budgets is not known yet
+	beyond         []string          // which budgets the query goes beyond, for its reviewers
 	unasked        string            // the first table that is refused for want of them, as the query reads it
 	needsRowAccess []*bigquery.Table // stored tables of which nobody knows whether they have row access policies
 }
@@ -129,6 +134,7 @@ func (s *Set) askEach(r *Input, questions []question) *evaluation {
 	var known *objection
 	if errors.As(err, &known) {
 		d.Rule, d.Remedy, d.Cause, d.Invalid = known.rule, known.remedy, known.cause, known.invalid
+		d.Exceeded = known.exceeded
 	}
 	for _, ref := range e.decision.Cites {
 		if ref != d.Rule {

@@ -32,12 +32,14 @@ func (e Effect) String() string {
 // Decision is the answer of a policy to one analysed request. The zero Decision refuses.
 type Decision struct {
 	Effect  Effect
-	Rule    RuleRef   // the rule that decided; zero when no rule matched
-	Message string    // for a refusal: what was refused and why, in the words an agent reads, without the "bqgate: " prefix
-	Remedy  string    // what would pass, "" where unknown
-	Cause   string    // of a refusal for a fault of the policy: what an operator has to mend, with file and line. It is not for agents
-	Invalid bool      // of a refusal: BigQuery itself would not run the SQL; no policy is to blame
-	Cites   []RuleRef // every other rule that took part (masks, exemptions, approvals), for explain and reviewers
+	Rule    RuleRef // the rule that decided; zero when no rule matched
+	Message string  // for a refusal: what was refused and why, in the words an agent reads, without the "bqgate: " prefix
+	Remedy  string  // what would pass, "" where unknown
+	Cause   string  // of a refusal for a fault of the policy: what an operator has to mend, with file and line. It is not for agents
+	Invalid bool    // of a refusal: BigQuery itself would not run the SQL; no policy is to blame
+	// Exceeded says of a refusal that the request does not fit what is left of a budget.
+	Exceeded bool
+	Cites    []RuleRef // every other rule that took part (masks, exemptions, approvals), for explain and reviewers
 
 	Groups []string // policy groups the subject is in, sorted
 	// Unknown are the groups of which nobody can say whether the subject is in them: they gave
@@ -52,8 +54,12 @@ type Decision struct {
 	// MaxResultBytes is how much of a result may be read, in bytes of all answers together, 0 for
 	// no limit.
 	MaxResultBytes int64
-	MaxSession     time.Duration // how long after the identity token's iat access ends, 0 for no such end
-	JobsIn         []string      // projects in which the rule lets its jobs run, among them the request's; none where that is not known
+	// Budgets are what the request counts against, and Bills is what it is billed at least, in bytes,
+	// as far as is known.
+	Budgets    []Charge
+	Bills      int64
+	MaxSession time.Duration // how long after the identity token's iat access ends, 0 for no such end
+	JobsIn     []string      // projects in which the rule lets its jobs run, among them the request's; none where that is not known
 
 	Mask      masking.Plan // how the answer is masked; complete for Allow and Hold
 	Sensitive []string     // sensitive columns touched, "project.dataset.table.column", sorted

@@ -148,6 +148,10 @@ func (c *checker) node(n ast.Node, t reflect.Type, key string, depth int) {
 		c.mapping(n, key, depth, func(string) (reflect.Type, string) { return t.Elem(), "" })
 	case reflect.Slice:
 		list, ok := n.(*ast.SequenceNode)
+		if _, mapping := n.(ast.MapNode); !ok && mapping && t == reflect.TypeFor[BudgetEntries]() {
+			c.node(n, t.Elem(), key, depth) // one budget in place of a list
+			return
+		}
 		if !ok {
 			c.add(placeOf(n), "%s must be a list", quoteKey(key))
 			return

@@ -37,17 +37,18 @@ type TableEntry struct {
 
 // RuleEntry lets groups read tables.
 type RuleEntry struct {
-	Name       string   `yaml:"name" jsonschema:"required" jsonschema_description:"Unique in all files. People see it in refusals."`
-	Groups     []string `yaml:"groups" jsonschema:"required,minItems=1" jsonschema_description:"Groups that the rule is for."`
-	Read       []string `yaml:"read" jsonschema:"required,minItems=1" jsonschema_description:"Tables: project.dataset.table; * stands for any text within one part."`
-	Clear      []string `yaml:"clear" jsonschema_description:"Exemptions: sensitive columns that these groups see unmasked."`
-	RowAccess  []string `yaml:"row_access_policies" jsonschema_description:"Tables with row access policies of BigQuery that the rule lets read all the same: everybody sees the rows that the account of the credential may see. A query of any other table that has some is refused."`
-	JobsIn     []string `yaml:"jobs_in" jsonschema:"minItems=1" jsonschema_description:"Projects in which the rule lets jobs run, and which pay for them. Default: the project that the credential's own account belongs to."`
-	For        string   `yaml:"for" jsonschema_description:"How old the identity token may be (now - iat, and a minute for clocks) that the rule is used with, such as 1h: access under the rule ends then, also for sessions, held queries and results. Of several rules that cover what a query reads, the shortest counts."`
-	MaxBytes   string   `yaml:"max_bytes" jsonschema_description:"Most that a query may read, such as 200GiB. The smallest wins."`
-	MaxRows    int      `yaml:"max_rows" jsonschema:"minimum=1" jsonschema_description:"Most rows that the result of a query may have, over all its pages. The smallest wins."`
-	MaxResult  string   `yaml:"max_result_bytes" jsonschema_description:"Most that may be read of the result of a query, such as 50MiB, over all answers together; a page that is read twice counts twice. The smallest wins."`
-	Credential string   `yaml:"credential" jsonschema_description:"Name of the configured credential to run with. Default: default."`
+	Name       string        `yaml:"name" jsonschema:"required" jsonschema_description:"Unique in all files. People see it in refusals."`
+	Groups     []string      `yaml:"groups" jsonschema:"required,minItems=1" jsonschema_description:"Groups that the rule is for."`
+	Read       []string      `yaml:"read" jsonschema:"required,minItems=1" jsonschema_description:"Tables: project.dataset.table; * stands for any text within one part."`
+	Clear      []string      `yaml:"clear" jsonschema_description:"Exemptions: sensitive columns that these groups see unmasked."`
+	RowAccess  []string      `yaml:"row_access_policies" jsonschema_description:"Tables with row access policies of BigQuery that the rule lets read all the same: everybody sees the rows that the account of the credential may see. A query of any other table that has some is refused."`
+	JobsIn     []string      `yaml:"jobs_in" jsonschema:"minItems=1" jsonschema_description:"Projects in which the rule lets jobs run, and which pay for them. Default: the project that the credential's own account belongs to."`
+	For        string        `yaml:"for" jsonschema_description:"How old the identity token may be (now - iat, and a minute for clocks) that the rule is used with, such as 1h: access under the rule ends then, also for sessions, held queries and results. Of several rules that cover what a query reads, the shortest counts."`
+	MaxBytes   string        `yaml:"max_bytes" jsonschema_description:"Most that a query may read, such as 200GiB. The smallest wins."`
+	MaxRows    int           `yaml:"max_rows" jsonschema:"minimum=1" jsonschema_description:"Most rows that the result of a query may have, over all its pages. The smallest wins."`
+	MaxResult  string        `yaml:"max_result_bytes" jsonschema_description:"Most that may be read of the result of a query, such as 50MiB, over all answers together; a page that is read twice counts twice. The smallest wins."`
+	Budget     BudgetEntries `yaml:"budget" jsonschema_description:"How much the groups may spend in an hour or a day, over all their queries: one budget or a list of them. All that apply count."`
+	Credential string        `yaml:"credential" jsonschema_description:"Name of the configured credential to run with. Default: default."`
 }
 
 // ApprovalEntry holds queries until somebody approves them.
@@ -71,4 +72,32 @@ type ApprovalEntry struct {
 type StandingEntry struct {
 	MaxUses  int `yaml:"max_uses" jsonschema:"required,minimum=2,maximum=1000" jsonschema_description:"Most runs that one approval may allow."`
 	MaxHours int `yaml:"max_hours" jsonschema:"required,minimum=1,maximum=720" jsonschema_description:"Longest time that one approval may stand, in hours."`
+}
+
+// BudgetEntries are one budget, or a list of them.
+type BudgetEntries []BudgetEntry
+
+// BudgetEntry bounds what is spent in an hour or a day, of the calendar and in UTC.
+type BudgetEntry struct {
+	Bytes     string   `yaml:"bytes" jsonschema:"pattern=^[1-9][0-9]*(B|KiB|MiB|GiB|TiB)$" jsonschema_description:"Most bytes that BigQuery may bill, such as 2TiB. A query is sent only with what is left of them as its maximumBytesBilled."`
+	Rows      int      `yaml:"rows" jsonschema:"minimum=1" jsonschema_description:"Most rows that may be returned. A row that is read again counts again."`
+	Per       string   `yaml:"per" jsonschema:"required,enum=hour,enum=day" jsonschema_description:"hour or day, of the calendar and in UTC: the budget is free again when the next one begins."`
+	By        string   `yaml:"by" jsonschema:"required,enum=owner,enum=group,enum=repository" jsonschema_description:"Who shares it. owner: the repository of a workload, or the person. group: all members of a group of the rule. repository: all tokens of one repository (repository_id of GitHub, project_id of GitLab). All of whom that is not known share one budget."`
+	Over      string   `yaml:"over" jsonschema:"enum=refuse,enum=hold" jsonschema_description:"What becomes of a query that does not fit what is left: refuse (the default), or hold, which asks the reviewers."`
+	Reviewers []string `yaml:"reviewers" jsonschema:"minItems=1" jsonschema_description:"With over: hold: groups, any member of which may let a query go beyond the budget."`
+}
+
+// UnmarshalYAML takes one budget for a list of one.
+func (b *BudgetEntries) UnmarshalYAML(unmarshal func(any) error) error {
+	var list []BudgetEntry
+	if unmarshal(&list) == nil {
+		*b = list
+		return nil
+	}
+	var one BudgetEntry
+	if err := unmarshal(&one); err != nil {
+		return err
+	}
+	*b = BudgetEntries{one}
+	return nil
 }

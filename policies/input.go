@@ -29,6 +29,9 @@ type Input struct {
 	Rewritten *Rewritten
 	// Estimate is what a dry run said; nil if none was made.
 	Estimate *Estimate
+	// Left is what is left of the budgets that the request counts against, in the order of
+	// Decision.Budgets; nil where that is not known: then all of each is.
+	Left []Left
 	// Sized wants an estimate of whatever is not refused: the answer shows it.
 	Sized bool
 	// Credential is the one that a finished job ran under. Its rows are shown under a rule with
@@ -111,6 +114,8 @@ type objection struct {
 	rule    RuleRef
 	cause   string // what is wrong with the policy, for its operators
 	invalid bool   // BigQuery itself would not run the SQL
+	// exceeded: it does not fit what is left of a budget
+	exceeded bool
 }
 
 func (e *objection) Error() string { return e.message }

@@ -64,6 +64,7 @@ func (l *loader) rule(d *document, i int) {
 		l.add(d.wrong([]any{"rules", i, "credential"}, "credential %s is not configured%s", r.credential,
 			spelling.DidYouMean(r.credential, l.options.Credentials)))
 	}
+	r.budgets = l.budgets(d, entry.Budget, r.ref, "rules", i, "budget")
 	l.set.rules = append(l.set.rules, r)
 }
 

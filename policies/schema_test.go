@@ -23,3 +23,11 @@ func TestSchemaIsCurrent(t *testing.T) {
 	want = append(want, '\n')
 	golden.File(t, "policy.schema.json", want)
 }
+
+// JSONSchema is one budget or a list.
+func (BudgetEntries) JSONSchema() *jsonschema.Schema {
+	r := jsonschema.Reflector{FieldNameTag: "yaml", RequiredFromJSONSchemaTags: true, DoNotReference: true, Anonymous: true}
+	one := r.Reflect(BudgetEntry{})
+	one.Version = ""
+	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{one, {Type: "array", Items: one}}}
+}

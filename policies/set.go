@@ -26,6 +26,10 @@ type Options struct {
 	// names. Nil means that they are not known; otherwise a rule whose credential has none must say
 	// where its jobs run.
 	Projects map[string]string
+	// Budgets are those of the configuration, which count for everybody; File names it in what is
+	// said of them.
+	Budgets BudgetEntries
+	File    string
 }
 
 // Set is a loaded policy. It does not change; the nil Set refuses everything.
@@ -35,6 +39,7 @@ type Set struct {
 	tables    []tableRule
 	rules     []rule
 	approvals []approval
+	budgets   []budget // of the configuration
 	files     []string
 	entries   []Entry
 	digest    string
@@ -77,6 +82,7 @@ type rule struct {
 	maxRows   int64
 	// maxResultBytes is of all answers about one job together.
 	maxResultBytes int64
+	budgets        []budget
 	credential     string
 	ref            RuleRef
 }
@@ -91,6 +97,7 @@ type approval struct {
 	standing  Standing
 	expires   time.Duration
 	authAge   time.Duration // 0: any
+	budget    bool          // who lets a query go beyond a budget, and no entry of approvals
 	ref       RuleRef
 }
 
@@ -151,6 +158,7 @@ func LoadSources(sources []Source, o Options) (*Set, error) {
 	for _, d := range documents {
 		l.unheld(d)
 	}
+	l.ownBudgets()
 	if err := l.problems.asError(); err != nil {
 		return nil, err
 	}
@@ -177,6 +185,9 @@ func digest(sources []Source, o Options) string {
 	for _, name := range slices.Sorted(maps.Keys(o.Projects)) {
 		part(name)
 		part(o.Projects[name])
+	}
+	if len(o.Budgets) > 0 {
+		part(fmt.Sprint(o.Budgets))
 	}
 	for _, source := range sources {
 		part(source.Name)

@@ -13,7 +13,8 @@ func (s *Set) Groups(subject identity.Subject) []string { return s.Membership(su
 
 // MayReview says whether members of these policy groups may decide on any request at all.
 func (s *Set) MayReview(groups []string) bool {
-	return s != nil && slices.ContainsFunc(s.approvals, func(a approval) bool { return anyOf(a.reviewers, groups) })
+	return s != nil && (slices.ContainsFunc(s.approvals, func(a approval) bool { return anyOf(a.reviewers, groups) }) ||
+		slices.ContainsFunc(s.beyondBudgets(), func(a *approval) bool { return anyOf(a.reviewers, groups) }))
 }
 
 // MaxAuthAge is the shortest time within which a decision wants a login of its reviewer; 0 where no

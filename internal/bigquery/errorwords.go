@@ -14,6 +14,7 @@ type CapOf string
 const (
 	CapRequest  CapOf = "request"  // maximumBytesBilled of the client's own
 	CapPolicy   CapOf = "policy"   // max_bytes of a rule
+	CapBudget   CapOf = "budget"   // what was left of a budget
 	CapEstimate CapOf = "estimate" // of the dry run that was decided on, with room for BigQuery's rounding
 	CapApproval CapOf = "approval" // what the reviewers were shown
 )
@@ -108,6 +109,9 @@ func (c BytesCap) words() string {
 			"maximumBytesBilled, or %s", size, less)
 	case CapPolicy:
 		return fmt.Sprintf("bqgate: the query would bill more than %s, the max_bytes of the policy. What would pass: %s", size, less)
+	case CapBudget:
+		return fmt.Sprintf("bqgate: the query would bill more than %s, which is what was left of its budget when it was sent. What would "+
+			"pass: %s, or the same query once the budget is free again", size, less)
 	case CapApproval:
 		return fmt.Sprintf("bqgate: the query would bill more than %s, which is what was approved. What would pass: the same query "+
 			"again, which asks for approval of what it reads now, or %s", size, less)

@@ -18,6 +18,7 @@ import (
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/limits"
 	"github.com/bqgate/bqgate/internal/notify"
+	"github.com/bqgate/bqgate/policies"
 )
 
 // Version is the only value of `version`.
@@ -39,8 +40,10 @@ type Config struct {
 	Approvals      Approvals          `yaml:"approvals"`
 	Limits         limits.Config      `yaml:"limits,omitempty"`
 	Checks         Checks             `yaml:"checks,omitempty"`
-	Notifications  notify.Config      `yaml:"notifications,omitempty"`
-	Envoy          envoy.Config       `yaml:"envoy"` // what `bqgate envoy render` prints
+	// Budgets count for everybody, beside those of the policy's rules.
+	Budgets       []policies.BudgetEntry `yaml:"budgets,omitempty"`
+	Notifications notify.Config          `yaml:"notifications,omitempty"`
+	Envoy         envoy.Config           `yaml:"envoy"` // what `bqgate envoy render` prints
 }
 
 // Sockets says where Envoy finds the inner services: DIR/ext_authz.sock, DIR/ext_proc.sock and

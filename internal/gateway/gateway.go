@@ -21,6 +21,7 @@ import (
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/budgets"
 	"github.com/bqgate/bqgate/internal/config"
 	"github.com/bqgate/bqgate/internal/console"
 	"github.com/bqgate/bqgate/internal/credentials"
@@ -71,6 +72,7 @@ type gateway struct {
 	policies  *policies.Set
 	notify    *notify.Targets
 	approvals *approvals.Store
+	budgets   *budgets.Store
 	follower  *journalFollower
 
 	authz   *extauthz.Service
@@ -157,7 +159,14 @@ func (g *gateway) buildApprovals(ctx context.Context) (err error) {
 	}
 	g.who.sessions.Journal = &sessionJournal{journal: g.journal, holds: g.approvals, log: g.log}
 	g.who.sessions.Access = g.policies.AccessUntil
-	g.follower, err = followJournals(ctx, c, g.auditKey, g.approvals, g.who.sessions, g.log)
+	g.budgets, err = budgets.New(budgets.Options{
+		Redis: g.redis, Keys: g.keys, Journal: g.journal, Upstream: g.upstream, Log: g.log, Alone: c.Redis.Embedded,
+		Active: func() bool { return g.policies.HasBudgets() },
+	})
+	if err != nil {
+		return err
+	}
+	g.follower, err = followJournals(ctx, c, g.auditKey, g.approvals, g.who.sessions, g.budgets, g.log)
 	return err
 }
 
@@ -185,7 +194,7 @@ func (g *gateway) buildServices(ctx context.Context) error {
 		Identity: g.who.authenticator, Analyzer: analyzer, Catalog: catalogFor, Policies: current,
 		Approvals: g.approvals, Jobs: records, Credentials: g.broker, Upstream: g.upstream, Metadata: g.upstream,
 		Journal: console.Seen{Journal: g.journal, Activity: activity}, Keys: g.keys, Log: g.log, Sessions: g.who.sessions,
-		Limits:   g.limits,
+		Limits: g.limits, Budgets: g.budgets,
 		Location: c.Upstream.Location, LongPoll: c.Approvals.LongPoll,
 		Prices: extauthz.Prices{Default: c.Approvals.PricePerTiB, ByLocation: c.Approvals.PriceByLocation},
 	})
@@ -193,7 +202,7 @@ func (g *gateway) buildServices(ctx context.Context) error {
 		return err
 	}
 	g.proc, err = extproc.New(extproc.Parts{
-		Keys: g.keys, Journal: g.journal, Jobs: records, Upstream: g.upstream, Log: g.log,
+		Keys: g.keys, Journal: g.journal, Jobs: records, Upstream: g.upstream, Log: g.log, Budgets: g.budgets,
 		Cancel: g.cancelJob, Changed: g.changedSince(catalog), Again: g.authz.Again,
 	})
 	if err != nil {
@@ -239,6 +248,7 @@ func (g *gateway) serve(ctx context.Context, listeners *listeners) error {
 	c := g.config
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return g.follower.follow(ctx) })
+	group.Go(func() error { return g.budgets.Run(ctx) })
 	group.Go(func() error { closeUnfinished(ctx, c.Audit.Dir, g.auditKey, g.journal, g.log); return nil })
 	group.Go(func() error { return notify.New(g.notify, g.approvals, g.log).Run(ctx) })
 	if err := listeners.serve(ctx, group, g.authz, g.proc, g.who.tokens, g.console); err != nil {
@@ -284,7 +294,7 @@ func connect(ctx context.Context, c config.Redis) (redis.UniversalClient, error)
 // loadPolicies loads the policies with everything that they may name.
 func loadPolicies(c *config.Config) (*policies.Set, error) {
 	return policies.Load(c.Policies, policies.Options{Issuers: issuerNames(c.Identity), Credentials: c.Credentials.Runs(),
-		Projects: c.Credentials.Projects()})
+		Projects: c.Credentials.Projects(), Budgets: c.Budgets, File: "bqgate.yaml"})
 }
 
 func openJournal(c config.Audit) (*audit.Journal, error) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/audit"
+	"github.com/bqgate/bqgate/internal/budgets"
 	"github.com/bqgate/bqgate/internal/config"
 	"github.com/bqgate/bqgate/internal/identity"
 )
@@ -20,7 +21,7 @@ const (
 	followEvery = time.Second
 )
 
-// journalFollower reads what the journals on this host say of approvals and sessions. Redis is
+// journalFollower reads what the journals on this host say of approvals, sessions and budgets. Redis is
 // believed only as far as it does not contradict them (attack A11): an approval that was used or
 // taken back, and a session that was revoked, stay so, whatever somebody writes there.
 type journalFollower struct {
@@ -28,14 +29,17 @@ type journalFollower struct {
 	journals *audit.Follower
 	holds    *approvals.Store
 	sessions *identity.Sessions
+	counted  *budgets.Store
 	log      *slog.Logger
 }
 
 // followJournals reads what there is. It must end before anything is served.
 func followJournals(
-	ctx context.Context, c *config.Config, key *audit.Key, holds *approvals.Store, sessions *identity.Sessions, log *slog.Logger,
+	ctx context.Context, c *config.Config, key *audit.Key, holds *approvals.Store, sessions *identity.Sessions, counted *budgets.Store,
+	log *slog.Logger,
 ) (*journalFollower, error) {
-	f := &journalFollower{journals: audit.Follow(c.Audit.Dir, key, time.Now().Add(-remembered)), holds: holds, sessions: sessions, log: log}
+	f := &journalFollower{journals: audit.Follow(c.Audit.Dir, key, time.Now().Add(-remembered)), holds: holds, sessions: sessions,
+		counted: counted, log: log}
 	f.journals.Trouble = func(err error) {
 		log.Error("the audit folder is not as it was written, or holds something else; `bqgate audit verify` says more", "error", err)
 	}
@@ -98,6 +102,8 @@ func (f *journalFollower) poll() error {
 			f.holds.Learn(eventOf(r))
 		case audit.Seen:
 			f.holds.Learn(seenOf(r))
+		case audit.Budget:
+			f.counted.Learn(r)
 		case audit.Session:
 			if r.Event == audit.SessionRevoked {
 				f.sessions.LearnRevoked(r.ID, r.Expires)

@@ -15,6 +15,7 @@ import (
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/budgets"
 	"github.com/bqgate/bqgate/internal/config"
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/redistest"
@@ -70,7 +71,12 @@ func (w *world) begin() (*life, error) {
 	}
 	w.t.Cleanup(holds.Close)
 	sessions.Journal = &sessionJournal{journal: journal, holds: holds, log: slog.Default()}
-	p, err := followJournals(context.Background(), w.config, w.key, holds, sessions, slog.Default())
+	counted, err := budgets.New(budgets.Options{Redis: w.client, Keys: w.keys, Journal: journal, Upstream: &bigquery.Client{},
+		Log: slog.Default(), Active: func() bool { return false }})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	p, err := followJournals(context.Background(), w.config, w.key, holds, sessions, counted, slog.Default())
 	return &life{holds, sessions, journal, p}, err
 }
 

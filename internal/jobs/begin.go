@@ -108,6 +108,21 @@ func again(first, now Record) (Begun, error) {
 	}, nil
 }
 
+// Sent says whether the owner has sent the same request to BigQuery before, which then knows it
+// again: nothing more is run for it.
+func (s *Store) Sent(ctx context.Context, op bigquery.Operation, owner string) (bool, error) {
+	r := Record{Owner: owner, Job: op.Job, Decision: "d"}
+	name, err := nameOf(op, r)
+	if err != nil || name.kind == "" {
+		return false, err
+	}
+	_, err = s.provisional(ctx, name.key(s, r))
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // Stand writes the provisional record of a job that is about to be asked for, once. It must return
 // before the request leaves.
 func (s *Store) Stand(ctx context.Context, op bigquery.Operation, r Record) error {

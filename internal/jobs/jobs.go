@@ -75,6 +75,10 @@ type Record struct {
 	MaxRows        int64 `json:"max_rows,omitempty"`         // rows that the result may have; 0 for no limit
 	MaxResultBytes int64 `json:"max_result_bytes,omitempty"` // bytes of it that may be read; 0 for no limit
 
+	// Reserved is the decision under which the bytes that it may bill were taken from budgets; ""
+	// where nothing was.
+	Reserved string `json:"reserved,omitempty"`
+
 	Credential string          `json:"credential"`         // account the job runs under; reads use the same one
 	Principal  string          `json:"principal"`          // whom Google knew it as
 	Approval   string          `json:"approval,omitempty"` // id of the approved request, when the run needed one

@@ -19,6 +19,7 @@ import (
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/masking"
 	"github.com/bqgate/bqgate/internal/sealed"
+	"github.com/bqgate/bqgate/policies"
 )
 
 const (
@@ -63,6 +64,11 @@ type Forward struct {
 	MaxRows         int64  `json:"max_rows,omitempty"` // rows that the whole result may have, 0 for no limit
 	// bytes of the job's result that may leave in all answers together, 0 for no limit
 	MaxResultBytes int64 `json:"max_result_bytes,omitempty"`
+
+	// Budgets are those that the rows of the answer count against. Beyond says that somebody has let
+	// the query go beyond those that hold.
+	Budgets []policies.Budget `json:"budgets,omitempty"`
+	Beyond  bool              `json:"beyond,omitempty"`
 
 	// Record is the job's record: a draft where the request creates the job (Creates), the stored
 	// one otherwise.

@@ -5,12 +5,14 @@ import (
 
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/budgets"
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/limits"
 	"github.com/bqgate/bqgate/internal/masking"
 	"github.com/bqgate/bqgate/internal/refusal"
+	"github.com/bqgate/bqgate/policies"
 )
 
 // agentRows are about requests to BigQuery and their answers.
@@ -27,6 +29,9 @@ var agentRows = []row{
 		e := found.(*limits.Exceeded)
 		return &refusal.Refusal{Reason: e.Reason(), What: e.Error(), Remedy: "the same request a little later", Err: whole}
 	}},
+	{name: "a budget", find: as[*budgets.Exceeded], request: beyondBudget("what the query would bill does not fit"),
+		answer: beyondBudget("the rows of this answer do not fit")},
+	{name: "budgets that are closed", find: is(budgets.ErrClosed), request: budgetsClosed, answer: budgetsClosed},
 	{name: "SQL", find: as[*googlesql.Error], request: func(whole, found error) *refusal.Refusal {
 		e := found.(*googlesql.Error)
 		if e.Code == googlesql.ErrorUnavailable {
@@ -77,6 +82,22 @@ var agentRows = []row{
 		What:   "which columns this result has, only an answer with a schema says, and none was read yet",
 		Remedy: "the result by jobs.getQueryResults first, or the query with its columns named in place of *",
 	})},
+}
+
+// It passes within seconds, so that clients wait it out.
+var budgetsClosed = fixed(refusal.Refusal{
+	Reason: "rateLimitExceeded",
+	What:   "what is left of a budget of this request cannot be told for sure now: it is being counted again",
+	Remedy: "the same request in a few seconds",
+})
+
+func beyondBudget(what string) words {
+	return func(whole, found error) *refusal.Refusal {
+		e := found.(*budgets.Exceeded)
+		beyond := policies.Exceeded(e.Budget, e.Left, what)
+		return &refusal.Refusal{Reason: "quotaExceeded", What: beyond.Message, Remedy: beyond.Remedy, Rule: refusal.Rule(e.Budget.Rule),
+			Err: whole}
+	}
 }
 
 var approvalGone = fixed(refusal.Refusal{What: "the approval is not good any more", Remedy: "the same query again, which asks again"})

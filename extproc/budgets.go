@@ -1,0 +1,47 @@
+package extproc
+
+import (
+	"context"
+	"errors"
+
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/budgets"
+	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/verdict"
+)
+
+// Budgets counts what is spent: budgets.Store.
+type Budgets interface {
+	Spend(ctx context.Context, w budgets.Wanted) error
+	Saw(ctx context.Context, decision string, job bigquery.Job)
+	NeverRan(decision string)
+}
+
+// uncounted lets no row out that has a budget: nobody counts.
+type uncounted struct{}
+
+func (uncounted) Spend(context.Context, budgets.Wanted) error {
+	return errors.New("an answer has a budget, and nothing counts what is spent")
+}
+func (uncounted) Saw(context.Context, string, bigquery.Job) {}
+func (uncounted) NeverRan(string)                           {}
+
+// saw tells what BigQuery says of a job for which something was reserved.
+func (s *Service) saw(ctx context.Context, record jobs.Record, job bigquery.Job) {
+	if record.Reserved != "" {
+		s.Budgets.Saw(ctx, record.Reserved, job)
+	}
+}
+
+// neverRan gives back what was reserved for a request that made no job. What is sent again holds
+// the reservation of the first time.
+func (s *Service) neverRan(f *verdict.Forward) {
+	if f.Creates && f.Record.Reserved != "" && f.Record.Reserved == f.Decision {
+		s.Budgets.NeverRan(f.Record.Reserved)
+	}
+}
+
+// madeNone says of an error status that BigQuery has made no job: it has refused the request. "You
+// are not charged for queries that return an error."
+// https://cloud.google.com/bigquery/pricing#on_demand_pricing
+func madeNone(code int) bool { return code == 400 || code == 401 || code == 403 || code == 404 }
