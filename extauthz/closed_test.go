@@ -49,9 +49,11 @@ func TestSQLIsAnalysedWithinReach(t *testing.T) {
 		}
 		for name, want := range map[string]bool{"p.finance.payroll": true, "p.finance.pay*": true, "p.finance.f()": true,
 			"p.hr.reviews": false, "p.hr.f()": false, "p.hr.r*": false, "p._h.x": false, "x": false, "": false} {
-			if got := w.reach(name); got != want {
-				t.Errorf("dry run %t: %s is within reach: %t", dry, name, got)
-			}
+			t.Run(name, func(t *testing.T) {
+				if got := w.reach(name); got != want {
+					t.Errorf("dry run %t: %s is within reach: %t", dry, name, got)
+				}
+			})
 		}
 	}
 }

@@ -26,7 +26,7 @@ suite() { # suite NAME COMMAND…
   # A real Envoy gives its services two seconds to answer a ping: these tests have the machine to
   # themselves.
   suite "Envoy's configuration on the real binary" env CGO_ENABLED=1 go test -race -timeout 10m ./envoy
-  suite "unit tests that link the SQL engine" env CGO_ENABLED=0 go test -timeout 15m $engine
+  suite "unit tests that link the SQL grammar" env CGO_ENABLED=0 go test -timeout 15m $engine
 }
 suite "SQL engine of the stand-ins" env CGO_ENABLED=0 go -C e2e/sqlengine test -timeout 5m ./...
 suite "end to end" env CGO_ENABLED=0 go test -tags 'e2e demo' -count 1 -timeout 15m ./e2e ./e2e/demo

@@ -84,14 +84,16 @@ func TestRun(t *testing.T) {
 		{"SELECT CAST('7' AS INT), CAST(2.6 AS smallint), ARRAY<INTEGER>[1], STRUCT<a BIGINT>(2).a, SAFE_CAST('x' AS TINYINT), 'INT' " +
 			"FROM d.days_1", `[["7","3",["1"],"2",null,"INT"]]`},
 	} {
-		r := ask(t, "run", c.sql)
-		if r.Error != nil {
-			t.Errorf("%s: %v", c.sql, r.Error)
-			continue
-		}
-		if got, _ := json.Marshal(r.Rows); string(got) != c.rows {
-			t.Errorf("%s:\n got %s\nwant %s", c.sql, got, c.rows)
-		}
+		t.Run(c.sql, func(t *testing.T) {
+			r := ask(t, "run", c.sql)
+			if r.Error != nil {
+				t.Errorf("%s: %v", c.sql, r.Error)
+				return
+			}
+			if got, _ := json.Marshal(r.Rows); string(got) != c.rows {
+				t.Errorf("%s:\n got %s\nwant %s", c.sql, got, c.rows)
+			}
+		})
 	}
 }
 
@@ -116,26 +118,30 @@ func TestDry(t *testing.T) {
 		{"SELECT 1; SELECT 2", "SCRIPT", "", "", ""},
 		{"EXECUTE IMMEDIATE 'SELECT 1'", "SCRIPT", "", "", ""},
 	} {
-		r := ask(t, "dry", c.sql)
-		if r.Error != nil {
-			t.Errorf("%s: %v", c.sql, r.Error)
-			continue
-		}
-		var cols []string
-		for _, f := range r.Columns {
-			cols = append(cols, f.Name+":"+f.Type)
-		}
-		if r.StatementType != c.kind || join(r.Tables) != c.tables || join(r.Views) != c.views || strings.Join(cols, " ") != c.columns {
-			t.Errorf("%s: %s, tables %q, views %q, columns %v", c.sql, r.StatementType, join(r.Tables), join(r.Views), cols)
-		}
+		t.Run(c.sql, func(t *testing.T) {
+			r := ask(t, "dry", c.sql)
+			if r.Error != nil {
+				t.Errorf("%s: %v", c.sql, r.Error)
+				return
+			}
+			var cols []string
+			for _, f := range r.Columns {
+				cols = append(cols, f.Name+":"+f.Type)
+			}
+			if r.StatementType != c.kind || join(r.Tables) != c.tables || join(r.Views) != c.views || strings.Join(cols, " ") != c.columns {
+				t.Errorf("%s: %s, tables %q, views %q, columns %v", c.sql, r.StatementType, join(r.Tables), join(r.Views), cols)
+			}
+		})
 	}
 	for sql, want := range map[string]string{
 		"SELECT * FROM `p.d.*`":       "Views cannot be queried through prefix. Matched views are: p:d.both, p:d.v, p:d.w",
 		"SELECT 1 FROM `p.d.nights*`": "p.d.nights* does not match any table.",
 	} {
-		if r := ask(t, "dry", sql); r.Error == nil || r.Error.Message != want {
-			t.Errorf("%s: %v, want %s", sql, r.Error, want)
-		}
+		t.Run(sql, func(t *testing.T) {
+			if r := ask(t, "dry", sql); r.Error == nil || r.Error.Message != want {
+				t.Errorf("%s: %v, want %s", sql, r.Error, want)
+			}
+		})
 	}
 	if r := ask(t, "run", "SELECT COUNT(*) FROM t"); r.Rows[0][0] != "2" {
 		t.Error("a dry run changed the data")
@@ -180,22 +186,24 @@ func TestNames(t *testing.T) {
 		{"FROM `d.t` |> WHERE `d.t`.id = 1 |> SELECT s", `[["x"]]`},
 		{"SELECT '`p.d`.t', \"`d.t`\" -- `p.d`.t\nFROM `p.d`.days_1 /* `p.d`.t */", "[[\"`p.d`.t\",\"`d.t`\"]]"},
 	} {
-		for _, op := range []string{"run", "rows", "dry"} {
-			r := ask(t, op, c.sql)
-			switch got, _ := json.Marshal(r.Rows); {
-			case strings.HasPrefix(c.want, absent):
-				if r.Error == nil || !strings.Contains(r.Error.Message, c.want) {
-					t.Errorf("%s %s: %s %v, want %s", op, c.sql, got, r.Error, c.want)
+		t.Run(c.sql, func(t *testing.T) {
+			for _, op := range []string{"run", "rows", "dry"} {
+				r := ask(t, op, c.sql)
+				switch got, _ := json.Marshal(r.Rows); {
+				case strings.HasPrefix(c.want, absent):
+					if r.Error == nil || !strings.Contains(r.Error.Message, c.want) {
+						t.Errorf("%s %s: %s %v, want %s", op, c.sql, got, r.Error, c.want)
+					}
+				case r.Error != nil:
+					if op == "rows" && strings.Contains(c.sql, "days_*`") {
+						continue // which only "run" knows
+					}
+					t.Errorf("%s %s: %v", op, c.sql, r.Error)
+				case op != "dry" && string(got) != c.want:
+					t.Errorf("%s %s:\n got %s\nwant %s", op, c.sql, got, c.want)
 				}
-			case r.Error != nil:
-				if op == "rows" && strings.Contains(c.sql, "days_*`") {
-					continue // which only "run" knows
-				}
-				t.Errorf("%s %s: %v", op, c.sql, r.Error)
-			case op != "dry" && string(got) != c.want:
-				t.Errorf("%s %s:\n got %s\nwant %s", op, c.sql, got, c.want)
 			}
-		}
+		})
 	}
 }
 
@@ -207,17 +215,19 @@ func TestReplace(t *testing.T) {
 		{"CREATE OR REPLACE TABLE d.c AS SELECT id AS s, s AS id FROM c", "SELECT id, s FROM c WHERE s = 1", `[["x","1"]]`},
 		{"CREATE OR REPLACE TABLE d.c (z DATE)", "SELECT COUNT(z) FROM c", `[["0"]]`},
 	} {
-		if r := ask(t, "run", c.do); r.Error != nil {
-			t.Errorf("%s: %v", c.do, r.Error)
-			continue
-		}
-		r := ask(t, "run", c.ask)
-		if r.Error != nil {
-			t.Errorf("%s: %v", c.ask, r.Error)
-		}
-		if got, _ := json.Marshal(r.Rows); string(got) != c.rows {
-			t.Errorf("%s: %s, want %s", c.ask, got, c.rows)
-		}
+		t.Run(c.do, func(t *testing.T) {
+			if r := ask(t, "run", c.do); r.Error != nil {
+				t.Errorf("%s: %v", c.do, r.Error)
+				return
+			}
+			r := ask(t, "run", c.ask)
+			if r.Error != nil {
+				t.Errorf("%s: %v", c.ask, r.Error)
+			}
+			if got, _ := json.Marshal(r.Rows); string(got) != c.rows {
+				t.Errorf("%s: %s, want %s", c.ask, got, c.rows)
+			}
+		})
 	}
 	for _, row := range ask(t, "catalog", "").Catalog {
 		if strings.Contains(row.ID.Table, "__") {

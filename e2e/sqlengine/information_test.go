@@ -33,15 +33,17 @@ func TestInformationSchema(t *testing.T) {
 		{"SELECT c.column_name FROM d.INFORMATION_SCHEMA.TABLES t JOIN d.INFORMATION_SCHEMA.COLUMNS c USING (table_name) WHERE " +
 			"t.table_type = 'VIEW'", `[["one"]]`},
 	} {
-		for _, op := range []string{"dry", "run"} {
-			r := e.handle(request{Op: op, SQL: test.sql, Project: "p"})
-			if r.Error != nil || !r.Metadata || !r.Analysed || len(r.Tables) != 0 {
-				t.Errorf("%s: %s: %v, metadata %t, tables %v", op, test.sql, r.Error, r.Metadata, r.Tables)
+		t.Run(test.sql, func(t *testing.T) {
+			for _, op := range []string{"dry", "run"} {
+				r := e.handle(request{Op: op, SQL: test.sql, Project: "p"})
+				if r.Error != nil || !r.Metadata || !r.Analysed || len(r.Tables) != 0 {
+					t.Errorf("%s: %s: %v, metadata %t, tables %v", op, test.sql, r.Error, r.Metadata, r.Tables)
+				}
+				if rows, err := json.Marshal(r.Rows); op == "run" && (err != nil || string(rows) != test.rows) {
+					t.Errorf("%s:\n got %s\nwant %s", test.sql, rows, test.rows)
+				}
 			}
-			if rows, err := json.Marshal(r.Rows); op == "run" && (err != nil || string(rows) != test.rows) {
-				t.Errorf("%s:\n got %s\nwant %s", test.sql, rows, test.rows)
-			}
-		}
+		})
 	}
 	for sql, want := range map[string]string{
 		"SELECT * FROM none.INFORMATION_SCHEMA.TABLES": "notFound: Not found: Dataset p:none was not found in location US",
@@ -52,10 +54,12 @@ func TestInformationSchema(t *testing.T) {
 		"SELECT none FROM d.INFORMATION_SCHEMA.TABLES":  "invalidQuery: Unrecognized name: none at [1:8]",
 		"SELECT 'd.INFORMATION_SCHEMA.TABLES' FROM d.t": "",
 	} {
-		r := e.handle(request{Op: "run", SQL: sql, Project: "p"})
-		if got := strings.TrimPrefix(errText(r.Error), "<nil>"); got != want || want == "" && r.Metadata {
-			t.Errorf("%s: %q, want %q", sql, got, want)
-		}
+		t.Run(sql, func(t *testing.T) {
+			r := e.handle(request{Op: "run", SQL: sql, Project: "p"})
+			if got := strings.TrimPrefix(errText(r.Error), "<nil>"); got != want || want == "" && r.Metadata {
+				t.Errorf("%s: %q, want %q", sql, got, want)
+			}
+		})
 	}
 }
 
@@ -68,20 +72,22 @@ func TestInformationSchemaColumns(t *testing.T) {
 		"KEY_COLUMN_USAGE":        9,
 		"CONSTRAINT_COLUMN_USAGE": 7, "VIEWS": 6, "ROUTINES": 17, "SCHEMATA": 9,
 	} {
-		from := "d.INFORMATION_SCHEMA." + name
-		if informationViews[name].project {
-			from = "INFORMATION_SCHEMA." + name
-		}
-		r := e.handle(request{Op: "run", SQL: "SELECT * FROM " + from, Project: "p"})
-		if r.Error != nil || len(r.Columns) != want {
-			t.Errorf("%s: %d columns, want %d: %v", name, len(r.Columns), want, r.Error)
-			continue
-		}
-		for i, c := range informationViews[name].columns {
-			if r.Columns[i].Name != c.name {
-				t.Errorf("%s: column %d is %s, want %s", name, i, r.Columns[i].Name, c.name)
+		t.Run(name, func(t *testing.T) {
+			from := "d.INFORMATION_SCHEMA." + name
+			if informationViews[name].project {
+				from = "INFORMATION_SCHEMA." + name
 			}
-		}
+			r := e.handle(request{Op: "run", SQL: "SELECT * FROM " + from, Project: "p"})
+			if r.Error != nil || len(r.Columns) != want {
+				t.Errorf("%s: %d columns, want %d: %v", name, len(r.Columns), want, r.Error)
+				return
+			}
+			for i, c := range informationViews[name].columns {
+				if r.Columns[i].Name != c.name {
+					t.Errorf("%s: column %d is %s, want %s", name, i, r.Columns[i].Name, c.name)
+				}
+			}
+		})
 	}
 	if len(informationViews) != 11 {
 		t.Errorf("%d views", len(informationViews))

@@ -117,9 +117,11 @@ func TestViewsOverTablesThatChange(t *testing.T) {
 			"star": "id:INTEGER s:STRING", "over": "id:INTEGER s:STRING", "plain": "s:STRING", "listed": "a:INTEGER b:STRING",
 			"aside": "one:INTEGER",
 		} {
-			if got := columnNames(e.shown(t, "d."+view).Columns); got != columns {
-				t.Errorf("%s: %s shows %s, want %s", step, view, got, columns)
-			}
+			t.Run(view, func(t *testing.T) {
+				if got := columnNames(e.shown(t, "d."+view).Columns); got != columns {
+					t.Errorf("%s: %s shows %s, want %s", step, view, got, columns)
+				}
+			})
 		}
 	}
 	alter := func(sql string) {
@@ -146,8 +148,10 @@ func TestViewsOverTablesThatChange(t *testing.T) {
 	check("gone", map[string]string{"star": "invalidQuery", "over": "invalidQuery", "plain": "invalidQuery"})
 	for sql, reason := range map[string]string{"ALTER TABLE d.none ADD COLUMN x INT64": "notFound",
 		"ALTER TABLE d.t RENAME TO u": "notImplemented", "ALTER SCHEMA d SET OPTIONS ()": "notImplemented"} {
-		if r := e.handle(request{Op: "run", SQL: sql, Project: "p"}); r.Error == nil || r.Error.Reason != reason {
-			t.Errorf("%s: %v, want %s", sql, r.Error, reason)
-		}
+		t.Run(sql, func(t *testing.T) {
+			if r := e.handle(request{Op: "run", SQL: sql, Project: "p"}); r.Error == nil || r.Error.Reason != reason {
+				t.Errorf("%s: %v, want %s", sql, r.Error, reason)
+			}
+		})
 	}
 }

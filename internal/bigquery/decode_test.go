@@ -295,10 +295,12 @@ func TestDecodeForgetsLegacyFields(t *testing.T) {
 					queryPath:  `{"query":"SELECT 1","` + name + `":` + value + `}`,
 					insertPath: `{"configuration":{"query":{"query":"SELECT 1","` + name + `":` + value + `}}}`,
 				} {
-					op, err := Decode(post(path, body))
-					if err != nil || !reflect.DeepEqual(op.Query, &QueryRequest{SQL: "SELECT 1"}) {
-						t.Errorf("%s = %s: %v, %s", name, value, err, dump(op))
-					}
+					t.Run(path, func(t *testing.T) {
+						op, err := Decode(post(path, body))
+						if err != nil || !reflect.DeepEqual(op.Query, &QueryRequest{SQL: "SELECT 1"}) {
+							t.Errorf("%s = %s: %v, %s", name, value, err, dump(op))
+						}
+					})
 				}
 			})
 		}

@@ -40,14 +40,16 @@ func TestAQueryOverItsLimitIsToldWhich(t *testing.T) {
 					t.Fatal(err)
 				}
 				for what, text := range map[string]string{"error": string(failed), "job": string(shown)} {
-					for _, want := range append(c.says, `"bytesBilledLimitExceeded"`) {
-						if !strings.Contains(text, want) {
-							t.Errorf("%s: %s, want %q", what, text, want)
+					t.Run(what, func(t *testing.T) {
+						for _, want := range append(c.says, `"bytesBilledLimitExceeded"`) {
+							if !strings.Contains(text, want) {
+								t.Errorf("%s: %s, want %q", what, text, want)
+							}
 						}
-					}
-					if strings.Contains(text, "34603008") || strings.Contains(text, "20971520") || strings.Contains(text, "33 MiB") {
-						t.Errorf("%s tells BigQuery's figures: %s", what, text)
-					}
+						if strings.Contains(text, "34603008") || strings.Contains(text, "20971520") || strings.Contains(text, "33 MiB") {
+							t.Errorf("%s tells BigQuery's figures: %s", what, text)
+						}
+					})
 				}
 			})
 		}

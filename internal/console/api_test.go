@@ -334,9 +334,11 @@ func TestHeaders(t *testing.T) {
 				"Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors " +
 					"'none'",
 			} {
-				if h.Get(name) != want {
-					t.Errorf("%s: %s is %q", path, name, h.Get(name))
-				}
+				t.Run(name, func(t *testing.T) {
+					if h.Get(name) != want {
+						t.Errorf("%s: %s is %q", path, name, h.Get(name))
+					}
+				})
 			}
 		})
 	}

@@ -97,7 +97,7 @@ func (v requestView) Share() int {
 	return int(min(1000, max(1, *v.EstimatedBytes*1000/v.MaximumBytes)))
 }
 
-// Last is the decision that ended it.
+// Last is the vote that ended it.
 func (v requestView) Last() (d approvals.Vote) {
 	if n := len(v.Votes); n > 0 {
 		d = v.Votes[n-1]

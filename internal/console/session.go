@@ -49,8 +49,8 @@ type Bans interface {
 
 const (
 	consoleSessionKey = "bqgate:console-session:"
-	// sessionPurpose has another number when a Subject means something else: a session of before
-	// says who is known by the rules of then.
+	// sessionPurpose gets another number when the meaning of a Subject changes: an older session
+	// would say by older rules who is known.
 	sessionPurpose = "redis/console-session/v2/"
 )
 

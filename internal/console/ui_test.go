@@ -320,9 +320,11 @@ func TestPageHeaders(t *testing.T) {
 				"Referrer-Policy":            "same-origin",
 				"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin",
 			} {
-				if a.header.Get(name) != want {
-					t.Errorf("%s: %s is %q", path, name, a.header.Get(name))
-				}
+				t.Run(name, func(t *testing.T) {
+					if a.header.Get(name) != want {
+						t.Errorf("%s: %s is %q", path, name, a.header.Get(name))
+					}
+				})
 			}
 			for _, n := range elements(t, a.text) {
 				for _, name := range []string{"src", "href"} {

@@ -6,7 +6,7 @@ import "strings"
 // not used.
 type Hello struct {
 	Version string `json:"version"` // Version of the binary that wrote it
-	Engine  string `json:"engine"`  // the SQL engine's name and revision; part of every cache key
+	Engine  string `json:"engine"`  // the GoogleSQL engine's name and revision; part of every cache key
 
 	Confined []string `json:"confined,omitzero"` // what the worker took from itself: "no-new-privileges", "seccomp"
 }
