@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/bqgate/bqgate/internal/identity"
 )
@@ -17,6 +18,8 @@ import (
 type Membership struct {
 	Groups  []string       // it is in, sorted
 	Unknown []UnknownGroup // by name
+
+	waits *sync.Map // by pattern: what withApproval says of it; nil where it is not remembered
 }
 
 // UnknownGroup is a group of which nobody can say whether a subject is in it.
@@ -27,11 +30,31 @@ type UnknownGroup struct {
 
 // Membership asks the condition of every group of the subject's issuer. It is in no group of
 // another issuer.
+//
+// The answer hangs on the policy and the token alone, so it is worked out once for each token: its
+// lists must not be changed.
 func (s *Set) Membership(subject identity.Subject) Membership {
-	var m Membership
 	if s == nil || subject.Name == "" {
+		return Membership{}
+	}
+	if subject.Token == "" || s.members == nil {
+		return s.membership(subject)
+	}
+	key := subject.Name + " " + subject.Token
+	if m, ok := s.members.Get(key); ok {
 		return m
 	}
+	m := s.membership(subject)
+	m.waits = &sync.Map{}
+	s.members.Add(key, m)
+	return m
+}
+
+// membersKept bounds the tokens whose groups are remembered.
+const membersKept = 4096
+
+func (s *Set) membership(subject identity.Subject) Membership {
+	var m Membership
 	var values map[string]any
 	for _, g := range s.groups {
 		if g.issuer != subject.Name {
@@ -48,6 +71,7 @@ func (s *Set) Membership(subject identity.Subject) Membership {
 			m.Groups = append(m.Groups, g.name)
 		}
 	}
+	m.Groups, m.Unknown = slices.Clip(m.Groups), slices.Clip(m.Unknown)
 	return m
 }
 

@@ -299,3 +299,23 @@ approvals: [{name: p, when: '` + approval + `', reviewers: [team]}]`
 		})
 	}
 }
+
+// What is remembered of a token is not believed of another, nor under another policy.
+func TestMembershipIsRememberedByToken(t *testing.T) {
+	set, r := asked(t, offsite, `{"groups": ["team"], "site": "hq"}`, 5)
+	other, _ := asked(t, strings.ReplaceAll(offsite, `"team" in claims.groups`, `"crew" in claims.groups`), `{}`, 5)
+	team, stranger := r.Subject, r.Subject
+	team.Token, stranger.Token = "first", "second"
+	stranger.Claims = map[string]any{"groups": []any{}, "site": "hq", "owner": false}
+	for range 2 {
+		if got := set.Groups(team); !slices.Equal(got, []string{"team"}) {
+			t.Errorf("the first token is in %q, want team", got)
+		}
+		if got := set.Groups(stranger); len(got) > 0 {
+			t.Errorf("the second token is in %q, want none", got)
+		}
+		if got := other.Groups(team); len(got) > 0 {
+			t.Errorf("under another policy the first token is in %q, want none", got)
+		}
+	}
+}

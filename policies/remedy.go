@@ -32,6 +32,19 @@ func (e *evaluation) remedy() string {
 
 // withApproval says that a query on such a table, however small, would wait for a person.
 func (e *evaluation) withApproval(p pattern) string {
+	waits := e.membership.waits
+	if waits == nil || len(e.otherUseNames()) > 0 {
+		return e.asksApproval(p)
+	}
+	if said, ok := waits.Load(p.text); ok {
+		return said.(string)
+	}
+	said := e.asksApproval(p)
+	waits.Store(p.text, said)
+	return said
+}
+
+func (e *evaluation) asksApproval(p pattern) string {
 	id := tableID{Project: p.parts[0], Dataset: p.parts[1], Table: p.parts[2]}
 	high, all := false, false
 	for i := range e.set.tables {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	"github.com/bqgate/bqgate/internal/masking"
 )
 
@@ -32,7 +34,8 @@ type Options struct {
 	File    string
 }
 
-// Set is a loaded policy. It does not change; the nil Set refuses everything.
+// Set is a loaded policy. It does not change, but for what it remembers of tokens; the nil Set
+// refuses everything.
 type Set struct {
 	groups    []group // by name
 	columns   []columnRule
@@ -43,6 +46,7 @@ type Set struct {
 	files     []string
 	entries   []Entry
 	digest    string
+	members   *lru.Cache[string, Membership] // by token
 
 	ownProject string // of credentials whose project is not known: set by in
 }
@@ -167,6 +171,7 @@ func LoadSources(sources []Source, o Options) (*Set, error) {
 		l.set.files = append(l.set.files, source.Name)
 	}
 	l.set.digest = digest(sources, o)
+	l.set.members, _ = lru.New[string, Membership](membersKept) // an error is of a size below 1 alone
 	return l.set, nil
 }
 

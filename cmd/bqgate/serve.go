@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -32,11 +30,6 @@ func serveCommand() *cobra.Command {
 			}
 			log := slog.New(slog.NewJSONHandler(c.ErrOrStderr(), nil))
 			slog.SetDefault(log)
-			if os.Getenv("GOGC") == "" {
-				// clients that poll leave deep stacks behind, which only the collector shrinks;
-				// docs/performance.md has what a thousand of them take
-				debug.SetGCPercent(50)
-			}
 			return gateway.Run(c.Context(), cfg, log)
 		},
 	}

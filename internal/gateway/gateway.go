@@ -247,6 +247,9 @@ func (g *gateway) changedSince(catalog *bigquery.Catalog) func(context.Context, 
 func (g *gateway) serve(ctx context.Context, listeners *listeners) error {
 	c := g.config
 	group, ctx := errgroup.WithContext(ctx)
+	if os.Getenv("GOGC") == "" {
+		group.Go(func() error { paceCollector(ctx); return nil })
+	}
 	group.Go(func() error { return g.follower.follow(ctx) })
 	group.Go(func() error { return g.budgets.Run(ctx) })
 	group.Go(func() error { closeUnfinished(ctx, c.Audit.Dir, g.auditKey, g.journal, g.log); return nil })

@@ -112,6 +112,8 @@ func grpcOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(32 << 20),
 		grpc.MaxConcurrentStreams(16384),
+		// A call is served by a goroutine whose stack has already grown to what Check needs.
+		grpc.NumStreamWorkers(64),
 		grpc.InitialWindowSize(1 << 20),
 		grpc.InitialConnWindowSize(4 << 20),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 200 * time.Millisecond, PermitWithoutStream: true}),
