@@ -27,6 +27,7 @@ import (
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/limits"
 	"github.com/bqgate/bqgate/internal/sealedtest"
+	"github.com/bqgate/bqgate/internal/unauthenticated"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -105,6 +106,7 @@ func newBoundWorld(t *testing.T) *boundWorld {
 		Identity: w, Analyzer: w, Catalog: forAll(w), Policies: func() *policies.Set { return w.set }, Approvals: holds,
 		Jobs: jobs.NewStore(client, keys), Credentials: w, Upstream: w,
 		Limits: limits.New(nil), Journal: w, Keys: keys, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Location: "US", LongPoll: time.Millisecond,
+		Strangers: unauthenticated.New(w, slog.New(slog.DiscardHandler)),
 	}}
 	return w
 }

@@ -30,6 +30,9 @@ func (s *Service) Check(ctx context.Context, in *authv3.CheckRequest) (out *auth
 	if ctx.Err() != nil {
 		return unavailable(a.id), nil // decided too late: nobody may act on it
 	}
+	if o.summed { // strangers write no line each, as no record
+		return s.respond(a, o)
+	}
 	s.Log.Info("decision", "decision", a.id, "subject", a.subject, "method", a.op.Method, "verdict", o.String(), "rule", o.rule,
 		"took", time.Since(a.started), "steps", a.clock)
 	return s.respond(a, o)
@@ -54,6 +57,7 @@ func (s *Service) understand(ctx context.Context, a asked) (asked, error) {
 	subject, err := s.Identity.Authenticate(ctx, a.request.authorization)
 	a.clock.Done("identity")
 	if err != nil {
+		a.subject = whose(err)
 		return a, err
 	}
 	a.subject = subject

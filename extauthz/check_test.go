@@ -21,6 +21,7 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/unauthenticated"
 	"github.com/bqgate/bqgate/internal/verdict"
 )
 
@@ -46,6 +47,7 @@ func newParts(t *testing.T) *parts {
 	p := &parts{boundWorld: newBoundWorld(t)}
 	p.policy(openPolicy)
 	p.s.Identity, p.s.Analyzer, p.s.Journal, p.s.Credentials = p, p, p, p
+	p.s.Strangers = unauthenticated.New(p, p.s.Log)
 	return p
 }
 
@@ -75,6 +77,8 @@ func (p *parts) Append(_ context.Context, r audit.Record) (audit.Position, error
 		p.order = append(p.order, "record "+r.Effect)
 	case audit.Outcome:
 		p.order = append(p.order, "outcome "+r.State)
+	case audit.Unrecorded:
+		p.order = append(p.order, "record "+r.What)
 	default:
 		return audit.Position{}, fmt.Errorf("record of type %T", r)
 	}

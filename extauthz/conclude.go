@@ -253,6 +253,9 @@ func (s *Service) refuse(ctx context.Context, a asked, r ruling, err error) outc
 	if e == nil {
 		return s.fault(ctx, a, r, err)
 	}
+	if cause, stranger := s.stranger(err); stranger {
+		return s.turnAway(ctx, a, e, cause)
+	}
 	if r.decision.Rule.ID() == "" {
 		r.decision.Rule = policies.RuleRef(e.Rule)
 	}

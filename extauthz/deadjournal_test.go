@@ -17,6 +17,7 @@ import (
 	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/unauthenticated"
 )
 
 // google counts everything that reaches it, by whatever way.
@@ -140,6 +141,7 @@ func TestNothingLeavesWithADeadJournal(t *testing.T) {
 				}
 				p.s.Catalog = func(ask durable.Ask) googlesql.Catalog { return catalog.For(ask) }
 				p.s.Upstream, p.s.Metadata, p.s.Credentials, p.s.Journal = g, g, g, journal
+				p.s.Strangers = unauthenticated.New(journal, p.s.Log)
 				p.s.Analyzer, p.s.Identity = g, p.boundWorld // whom nobody asks for a credential
 				p.policy(boundPolicy)
 				held := jobOf(t, p.ask(boundQuery()))

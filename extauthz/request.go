@@ -1,6 +1,7 @@
 package extauthz
 
 import (
+	"net/netip"
 	"strings"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -14,7 +15,15 @@ type request struct {
 	authorization []string // every Authorization value, as it arrived
 	names         []string // names of all headers but pseudo-headers, for removal
 	scheme, host  string   // by which the client reached Envoy
+	// client is the client's address as Envoy has it, with the hops that it trusts counted; invalid
+	// where Envoy did not say.
+	client netip.Addr
 }
+
+// externalAddress is the header in which Envoy says which address the client has, behind the
+// proxies that trusted_hops counts. Envoy takes away what clients send under this name, and sets it
+// for every request (envoy/http_connection_manager.go).
+const externalAddress = "x-envoy-external-address"
 
 // translate reads a CheckRequest that Envoy packed with encode_raw_headers and pack_as_bytes.
 // Missing parts stay empty, and empty is refused further on.
@@ -45,5 +54,10 @@ func translate(in *authv3.CheckRequest) request {
 	for name, value := range h.GetHeaders() { // without encode_raw_headers; lint asks for it, but nothing here depends on it
 		add(name, value)
 	}
+	from := in.GetAttributes().GetSource().GetAddress().GetSocketAddress().GetAddress() // who connected to Envoy
+	if said := r.http.Header[externalAddress]; len(said) == 1 {
+		from = said[0]
+	}
+	r.client, _ = netip.ParseAddr(from)
 	return r
 }

@@ -29,6 +29,7 @@ type outcome struct {
 	status  int
 	body    []byte
 	fault   bool // no decision could be made or recorded
+	summed  bool // it is counted, and has neither a record nor a line in the log of its own
 
 	decision, rule string // for the log, and for the words of a fault
 }

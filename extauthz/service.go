@@ -6,6 +6,7 @@ import (
 	"time"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"golang.org/x/time/rate"
 
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/audit"
@@ -18,6 +19,7 @@ import (
 	"github.com/bqgate/bqgate/internal/limits"
 	"github.com/bqgate/bqgate/internal/needed"
 	"github.com/bqgate/bqgate/internal/sealed"
+	"github.com/bqgate/bqgate/internal/unauthenticated"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -72,7 +74,9 @@ type Parts struct {
 	Keys        *sealed.Keyring
 	Log         *slog.Logger
 	Sessions    Sessions
-	Now         func() time.Time // by which rights end. Default time.Now
+	// Strangers counts who has shown no valid token.
+	Strangers *unauthenticated.Counter
+	Now       func() time.Time // by which rights end. Default time.Now
 
 	// Budgets count what is spent. Without them whatever has a budget is refused.
 	Budgets Budgets
@@ -96,6 +100,7 @@ type Service struct {
 	listed    listings
 	told      told
 	pulse     durable.Pulse
+	singles   *rate.Limiter // of records of refused identities
 }
 
 // New makes a Service, unless a part is missing.
@@ -109,5 +114,5 @@ func New(p Parts) (*Service, error) {
 	if err := needed.Parts("ext_authz service", p); err != nil {
 		return nil, err
 	}
-	return &Service{Parts: p}, nil
+	return &Service{Parts: p, singles: rate.NewLimiter(singlesPerSecond, singlesAtOnce)}, nil
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/bqgate/bqgate/internal/redistest"
 	"github.com/bqgate/bqgate/internal/sealed"
 	"github.com/bqgate/bqgate/internal/sealedtest"
+	"github.com/bqgate/bqgate/internal/unauthenticated"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -135,6 +136,7 @@ func (w *gatewayWorld) host() {
 		Identity: b, Analyzer: b, Catalog: forAll(b), Policies: func() *policies.Set { return b.set }, Approvals: holds,
 		Jobs: jobs.NewStore(w.client, w.keys), Credentials: b, Upstream: w.upstream,
 		Limits: limits.New(nil), Journal: b, Keys: w.keys, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Location: "US", LongPoll: time.Millisecond,
+		Strangers: unauthenticated.New(b, slog.New(slog.DiscardHandler)),
 	}}
 }
 

@@ -142,6 +142,8 @@ func decode(text []byte) (Record, error) {
 		return decodeAs[Seen](e)
 	case "session":
 		return decodeAs[Session](e)
+	case "unauthenticated":
+		return decodeAs[Unauthenticated](e)
 	case "unrecorded":
 		return decodeAs[Unrecorded](e)
 	case "budget":

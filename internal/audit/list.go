@@ -14,9 +14,10 @@ import (
 )
 
 // Entry is one request with what came of it: a Decision, its Frames counted, its Outcome, and what
-// was done to its approval. Its JSON is a line of `bqgate audit list --json`.
+// was done to its approval; or a sum of requests that have no record of their own. Its JSON is a line of `bqgate audit list --json`.
 type Entry struct {
 	Time       time.Time `json:"time"`
+	Kind       string    `json:"kind"` // EntryDecision, or EntryUnauthenticated
 	DecisionID string    `json:"decision_id"`
 	Subject    string    `json:"subject"` // the token's sub
 	Issuer     string    `json:"issuer"`
@@ -31,6 +32,13 @@ type Entry struct {
 	Rule     string `json:"rule"`
 	Place    string `json:"place"`
 	Message  string `json:"message"`
+	Cause    string `json:"cause"` // for operators; of a sum, the word that all its requests were refused by
+
+	// How many requests it stands for: one, or those without a valid token that came from these
+	// addresses between Since and Time.
+	Requests  int64     `json:"requests"`
+	Addresses string    `json:"addresses,omitempty"`
+	Since     time.Time `json:"since,omitzero"`
 
 	SQL              string   `json:"sql"`
 	ForwardedSQL     string   `json:"forwarded_sql"`
@@ -90,6 +98,7 @@ type lister struct {
 	same      map[string]bool // of answers that refer to others
 	outcomes  map[string]Outcome
 	approvals map[string][]Approval // by request
+	sums      []Entry               // of requests that have no record of their own
 	findings  []error
 }
 
@@ -112,6 +121,8 @@ func (l *lister) add(at Position, record Record) error {
 		}
 	case Approval:
 		l.approvals[r.RequestID] = append(l.approvals[r.RequestID], r)
+	case Unauthenticated:
+		l.sums = append(l.sums, r.entries()...)
 	case Asked, Session, Seen, Budget, Unrecorded:
 	}
 	return nil
@@ -119,7 +130,7 @@ func (l *lister) add(at Position, record Record) error {
 
 func entryOf(d Decision) *Entry {
 	return &Entry{
-		Time: d.Time, DecisionID: d.ID,
+		Time: d.Time, DecisionID: d.ID, Kind: EntryDecision, Requests: 1, Cause: d.Cause,
 		Subject: d.Subject.Sub, Issuer: d.Subject.Issuer, Owner: d.Subject.Owner, People: d.Subject.People, Groups: d.Subject.Groups,
 		Session: d.Subject.Session, Client: d.Client,
 		Method: d.Method, Decision: d.Effect, Rule: d.Rule, Place: d.Place, Message: d.Message,
@@ -130,7 +141,7 @@ func entryOf(d Decision) *Entry {
 }
 
 func (l *lister) join() []Entry {
-	joined := make([]Entry, 0, len(l.entries))
+	joined := slices.Grow(l.sums, len(l.entries))
 	for id, e := range l.entries {
 		e.Recorded = l.recorded[id]
 		if o, ok := l.outcomes[id]; ok {
@@ -203,13 +214,16 @@ func (l Listing) WriteTable(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "TIME\tSUBJECT\tDECISION\tRULE\tROWS\tBYTES\tMASKED\tREQUEST\tSQL")
 	for _, e := range l.Entries {
-		decision := e.Decision
+		decision, subject, sql := e.Decision, e.Subject, e.SQL
+		if e.Kind == EntryUnauthenticated {
+			decision, subject, sql = fmt.Sprintf("%s ×%d", decision, e.Requests), cmp.Or(e.Addresses, "other addresses"), "("+e.Cause+")"
+		}
 		if e.Outcome != "" && e.Outcome != StateComplete {
 			decision += " (" + e.Outcome + ")"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\n", e.Time.UTC().Format("2006-01-02 15:04:05.000"), oneLine(e.Subject, 48),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\n", e.Time.UTC().Format("2006-01-02 15:04:05.000"), oneLine(subject, 48),
 			oneLine(decision, 24),
-			oneLine(e.Rule, 40), e.Rows, e.Bytes, len(e.MaskedColumns), oneLine(e.RequestID, 32), oneLine(e.SQL, 80))
+			oneLine(e.Rule, 40), e.Rows, e.Bytes, len(e.MaskedColumns), oneLine(e.RequestID, 32), oneLine(sql, 80))
 	}
 	if err := t.Flush(); err != nil {
 		return fmt.Errorf("write audit list: %w", err)

@@ -136,3 +136,64 @@ func TestTimeIsFilledIn(t *testing.T) {
 		t.Errorf("time %v", got)
 	}
 }
+
+// A sum of strangers is a line for each of its counts, with the fields of any other.
+func TestListOfStrangers(t *testing.T) {
+	dir, key := t.TempDir(), testKey(t)
+	j := open(t, dir, key, Options{})
+	appendAll(t, j,
+		Decision{Time: when.Add(time.Minute), ID: "d-1", Effect: EffectAllow, Cause: "none"},
+		Unauthenticated{Time: when, Since: when.Add(-10 * time.Second), Counts: []UnauthenticatedCount{
+			{Cause: "missing", Addresses: "192.0.2.0/24", Requests: 120}, {Cause: "signature", Requests: 7},
+		}},
+	)
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := List(dir, key)
+	if err := errors.Join(err, l.Err()); err != nil {
+		t.Fatal(err)
+	}
+	var lines, table bytes.Buffer
+	if err := errors.Join(l.WriteJSON(&lines), l.WriteTable(&table)); err != nil {
+		t.Fatal(err)
+	}
+	var got []map[string]any
+	for line := range strings.Lines(lines.String()) {
+		var m map[string]any
+		if err := json.Unmarshal([]byte(line), &m); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range strings.Fields("time subject decision rule sql tables masked_columns bytes rows job_id request_id kind cause") {
+			if v, ok := m[name]; !ok || v == nil {
+				t.Errorf("%s is missing in %s", name, line)
+			}
+		}
+		got = append(got, m)
+	}
+	if len(got) != 3 {
+		t.Fatalf("%d lines:\n%s", len(got), lines.String())
+	}
+	for i, want := range []struct {
+		name, kind, decision, cause, addresses string
+		requests                               float64
+	}{
+		{"a block", EntryUnauthenticated, "refuse", "missing", "192.0.2.0/24", 120},
+		{"the rest", EntryUnauthenticated, "refuse", "signature", "", 7},
+		{"a decision", EntryDecision, "allow", "none", "", 1},
+	} {
+		t.Run(want.name, func(t *testing.T) {
+			m := got[i]
+			addresses, _ := m["addresses"].(string)
+			if m["kind"] != want.kind || m["decision"] != want.decision || m["cause"] != want.cause || addresses != want.addresses ||
+				m["requests"] != want.requests {
+				t.Errorf("%v, want %+v", m, want)
+			}
+		})
+	}
+	for _, cell := range []string{"refuse ×120", "192.0.2.0/24", "(missing)", "other addresses"} {
+		if !strings.Contains(table.String(), cell) {
+			t.Errorf("the table lacks %q:\n%s", cell, table.String())
+		}
+	}
+}

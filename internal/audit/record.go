@@ -2,7 +2,8 @@ package audit
 
 import "time"
 
-// Record is one of Asked, Decision, Frame, Outcome, Approval, Seen, Session, Budget and Unrecorded.
+// Record is one of Asked, Decision, Frame, Outcome, Approval, Seen, Session, Budget, Unrecorded and
+// Unauthenticated.
 type Record interface {
 	kind() string
 	stamp(now time.Time) Record // with its time set, if it had none
@@ -76,6 +77,10 @@ type Decision struct {
 	RequestID      string `json:"request_id,omitempty"` // of the approval that it waits for or ran under
 	Client         string `json:"client,omitempty"`     // the user agent
 	Cut            []Cut  `json:"cut,omitempty"`        // what of it is not whole
+
+	// Cause is why, in the words of operators, where the client is not told: of a fault, and of a
+	// refusal for something that is broken or set up otherwise.
+	Cause string `json:"cause,omitempty"`
 }
 
 // Frame is a piece of an answer exactly as the agent gets it, after masking. It is durable before

@@ -16,7 +16,7 @@ import (
 func decided(change func(*audit.Decision)) audit.Decision {
 	d := audit.Decision{
 		Time: time.Now(), Method: "jobs.query", Effect: audit.EffectAllow,
-		Subject: audit.Subject{Issuer: callers["run1"].Issuer, Sub: callers["run1"].Sub},
+		Subject: audit.Subject{Issuer: callers["run1"].Issuer, Sub: callers["run1"].Sub, Owner: callers["run1"].Owner},
 		SQL:     "SELECT '123-45-6789'", Tables: []string{"acme.finance.budget"},
 	}
 	if change != nil {

@@ -110,6 +110,7 @@ func TestNoRecordNoWitness(t *testing.T) {
 		"facts again": func() (durable.Witness, error) { return ask.Facts(t.Context()) },
 		"a session":   func() (durable.Witness, error) { return durable.OpenSession(t.Context(), f, audit.Session{ID: "s"}) },
 		"waiting":     func() (durable.Witness, error) { return pulse.Waiting(t.Context(), f) },
+		"a stranger":  func() (durable.Witness, error) { return pulse.Unauthenticated(t.Context(), f) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, err := witness()
@@ -124,8 +125,8 @@ func TestNoRecordNoWitness(t *testing.T) {
 			durable.Because(w)
 		})
 	}
-	if asked != 6 {
-		t.Errorf("the journal was asked %d times, want 6", asked)
+	if asked != 7 {
+		t.Errorf("the journal was asked %d times, want 7", asked)
 	}
 }
 

@@ -21,11 +21,12 @@ type Pulse struct {
 	beat     chan struct{} // closed when the append that is under way has ended; nil without one
 }
 
-// What may be answered without a record of its own. The set is closed; docs/architecture.md has the
-// reasons.
+// What may be answered without a record of its own. The set is closed;
+// docs/design/journal-before-verdict.md has the reasons.
 const (
 	stillWaiting = "still waiting"
 	sessionAgain = "session given again"
+	strangers    = "unauthenticated"
 )
 
 type unrecorded struct{ what string }
@@ -44,6 +45,12 @@ func (p *Pulse) Waiting(ctx context.Context, j Journal) (Answer, error) {
 // recorded.
 func (p *Pulse) SessionAgain(ctx context.Context, j Journal) (Answer, error) {
 	return p.beats(ctx, j, sessionAgain)
+}
+
+// Unauthenticated is the witness for refusing whoever has shown no valid token: there is nobody to
+// record it of, and internal/unauthenticated sums such requests up.
+func (p *Pulse) Unauthenticated(ctx context.Context, j Journal) (Answer, error) {
+	return p.beats(ctx, j, strangers)
 }
 
 func (p *Pulse) beats(ctx context.Context, j Journal, what string) (Answer, error) {

@@ -31,6 +31,7 @@ import (
 	"github.com/bqgate/bqgate/internal/limits"
 	"github.com/bqgate/bqgate/internal/notify"
 	"github.com/bqgate/bqgate/internal/sealed"
+	"github.com/bqgate/bqgate/internal/unauthenticated"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -74,6 +75,7 @@ type gateway struct {
 	approvals *approvals.Store
 	budgets   *budgets.Store
 	follower  *journalFollower
+	strangers *unauthenticated.Counter
 
 	authz   *extauthz.Service
 	proc    *extproc.Service
@@ -116,6 +118,8 @@ func (g *gateway) openStores(ctx context.Context) (err error) {
 		return err
 	}
 	g.onClose(func() { g.journal.Close() })
+	g.strangers = unauthenticated.New(g.journal, g.log)
+	g.onClose(g.strangers.Close)
 	return nil
 }
 
@@ -194,7 +198,7 @@ func (g *gateway) buildServices(ctx context.Context) error {
 		Identity: g.who.authenticator, Analyzer: analyzer, Catalog: catalogFor, Policies: current,
 		Approvals: g.approvals, Jobs: records, Credentials: g.broker, Upstream: g.upstream, Metadata: g.upstream,
 		Journal: console.Seen{Journal: g.journal, Activity: activity}, Keys: g.keys, Log: g.log, Sessions: g.who.sessions,
-		Limits: g.limits, Budgets: g.budgets,
+		Limits: g.limits, Budgets: g.budgets, Strangers: g.strangers,
 		Location: c.Upstream.Location, LongPoll: c.Approvals.LongPoll,
 		Prices: extauthz.Prices{Default: c.Approvals.PricePerTiB, ByLocation: c.Approvals.PriceByLocation},
 	})
@@ -252,6 +256,7 @@ func (g *gateway) serve(ctx context.Context, listeners *listeners) error {
 	}
 	group.Go(func() error { return g.follower.follow(ctx) })
 	group.Go(func() error { return g.budgets.Run(ctx) })
+	group.Go(func() error { g.strangers.Run(ctx); return nil })
 	group.Go(func() error { closeUnfinished(ctx, c.Audit.Dir, g.auditKey, g.journal, g.log); return nil })
 	group.Go(func() error { return notify.New(g.notify, g.approvals, g.log).Run(ctx) })
 	if err := listeners.serve(ctx, group, g.authz, g.proc, g.who.tokens, g.console); err != nil {

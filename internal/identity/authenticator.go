@@ -40,7 +40,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, values []string) (Subj
 		}
 		if issuer, ok := a.Verifier.issuers[subject.Issuer]; !ok || issuer.Name != subject.Name {
 			return Subject{}, refuse(CodeSession, nil,
-				"the gateway session is of an issuer that is no longer configured; exchange a new OIDC token at /v1/token")
+				"the gateway session is of an issuer that is no longer configured; exchange a new OIDC token at /v1/token").of(subject)
 		}
 		return subject, nil
 	}
@@ -51,7 +51,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, values []string) (Subj
 	subject.Token = a.Sessions.TokenDigest(raw)
 	if a.Sessions.Banned(subject.Token) {
 		return Subject{}, refuse(CodeRevoked, nil,
-			"the token was revoked with a gateway session that it opened; request a new one from your identity provider")
+			"the token was revoked with a gateway session that it opened; request a new one from your identity provider").of(subject)
 	}
 	return subject, nil
 }

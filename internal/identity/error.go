@@ -33,6 +33,10 @@ type Error struct {
 	Code    Code
 	Message string
 	Err     error // the cause, for the gateway's own log; nil if there is none
+	// Subject is whose token it is (issuer and sub alone), where the issuer's signature shows that:
+	// one that is expired, revoked, for another audience or lacks a claim. The zero Subject: nobody
+	// knows who asked.
+	Subject Subject
 }
 
 // Error is Message and the cause.
@@ -54,6 +58,12 @@ func refuse(code Code, cause error, format string, args ...any) *Error {
 	case CodeSession:
 		e.Status, e.Reason = http.StatusUnauthorized, "authError"
 	}
+	return e
+}
+
+// of says whose token was refused.
+func (e *Error) of(s Subject) *Error {
+	e.Subject = Subject{Issuer: s.Issuer, Name: s.Name, Sub: s.Sub}
 	return e
 }
 

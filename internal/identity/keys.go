@@ -46,10 +46,13 @@ func kindOf(claims map[string]any) (kind, bool) {
 	return kind{}, false
 }
 
+// maxSub is the most bytes of a `sub` claim. OpenID Connect Core section 2 allows 255.
+const maxSub = 1024
+
 // subject computes the Subject of a verified token.
 func (i *issuer) subject(token *token) (Subject, *Error) {
 	sub := token.text("sub")
-	if sub == "" || len(sub) > 1024 || strings.ContainsFunc(sub, isControl) {
+	if sub == "" || len(sub) > maxSub || strings.ContainsFunc(sub, isControl) {
 		return Subject{}, refuse(CodeClaims, nil, "the token has no usable sub claim; bqgate must know whom it stands for")
 	}
 	if token.claims["cnf"] != nil {

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"bytes"
 	"context"
 	"crypto/rsa"
 	"crypto/tls"
@@ -75,11 +76,7 @@ func newKeySet(issuer Issuer, now func() time.Time, fetches *fetches) (*keySet, 
 // VerifySignature returns the payload of a token that one of the issuer's keys signed. Errors are
 // errUnavailable or errUnknownKey, wrapped.
 func (k *keySet) VerifySignature(ctx context.Context, raw string) ([]byte, error) {
-	algorithms := make([]jose.SignatureAlgorithm, len(k.issuer.Algorithms))
-	for i, name := range k.issuer.Algorithms {
-		algorithms[i] = jose.SignatureAlgorithm(name)
-	}
-	jws, err := jose.ParseSignedCompact(raw, algorithms)
+	jws, err := jose.ParseSignedCompact(raw, k.algorithms())
 	if err != nil {
 		return nil, fmt.Errorf("read the token: %w", errUnknownKey)
 	}
@@ -114,6 +111,29 @@ func (k *keySet) VerifySignature(ctx context.Context, raw string) ([]byte, error
 		return nil, fmt.Errorf("%w: %w", errUnavailable, fetchErr)
 	}
 	return nil, errUnknownKey
+}
+
+// signed says whether a key of the issuer that is known already made the token, whatever else is
+// wrong with it. It fetches none.
+func (k *keySet) signed(raw string, payload []byte) bool {
+	jws, err := jose.ParseSignedCompact(raw, k.algorithms())
+	if err != nil {
+		return false
+	}
+	keys, age := k.current()
+	if age >= keysStale {
+		return false
+	}
+	verified, _ := verifyWith(jws, keys)
+	return verified != nil && bytes.Equal(verified, payload)
+}
+
+func (k *keySet) algorithms() []jose.SignatureAlgorithm {
+	algorithms := make([]jose.SignatureAlgorithm, len(k.issuer.Algorithms))
+	for i, name := range k.issuer.Algorithms {
+		algorithms[i] = jose.SignatureAlgorithm(name)
+	}
+	return algorithms
 }
 
 // verifyWith returns the payload if a key verifies the signature; known says that a key has the

@@ -147,22 +147,23 @@ func (s *Sessions) Authenticate(ctx context.Context, access string) (Subject, er
 	r, err := s.read(ctx, sessionstore.ID(access))
 	switch {
 	case errors.Is(err, ErrUnknownSession):
-		return Subject{}, refuse(CodeSession, nil, "the gateway session is over or unknown; exchange your OIDC token again at /v1/token")
+		return Subject{}, refuse(CodeSession, nil, "the gateway session is over or unknown; exchange your OIDC token again at /v1/token").
+			of(r.Subject)
 	case err != nil:
 		return Subject{}, refuse(CodeUnavailable, err, "sessions cannot be looked up now; try again in a moment")
 	}
 	return r.Subject, nil
 }
 
-// read returns the record of a live session, or ErrUnknownSession. A revocation ends every session
-// of the OIDC token that opened the revoked one.
+// read returns the record of a live session, or ErrUnknownSession, with the record of one that was
+// revoked. A revocation ends every session of the OIDC token that opened the revoked one.
 func (s *Sessions) read(ctx context.Context, id string) (record, error) {
 	r, err := s.store.Get(ctx, id)
 	if err != nil {
 		return record{}, err
 	}
 	if s.Banned(r.Subject.Token) {
-		return record{}, ErrUnknownSession
+		return r, ErrUnknownSession
 	}
 	return r, nil
 }

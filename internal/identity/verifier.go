@@ -111,24 +111,50 @@ func (v *Verifier) verify(ctx context.Context, raw, audience string) (Subject, *
 		return Subject{}, refuse(CodeAlgorithm, nil, "the token is signed with %s; issuer %s may use %s", quote(token.alg), issuer.Name,
 			strings.Join(issuer.Algorithms, ", "))
 	}
-	if !slices.Contains(token.audience(), audience) {
-		return Subject{}, refuse(CodeAudience, nil, "the token's audience is %s; request one with audience %q",
-			quote(strings.Join(token.audience(), " ")), audience)
+	refused = v.checkAudience(token, audience)
+	if refused == nil {
+		refused = v.checkTimes(token)
 	}
-	// A token opens one door. An agent that holds one for both could decide on what it asks.
-	for _, other := range []string{v.config.Audience, v.config.ConsoleAudience, v.config.LoginAudience} {
-		if other != "" && other != audience && slices.Contains(token.audience(), other) {
-			return Subject{}, refuse(CodeAudience, nil, "the token is made for %q and for %q; request one with audience %q alone", audience,
-				other, audience)
+	if refused != nil {
+		// Whose token it is makes no difference to the answer; the record knows strangers from
+		// somebody whose token is over.
+		if issuer.keys.signed(raw, token.payload) {
+			refused = refused.of(issuer.named(token))
 		}
-	}
-	if refused := v.checkTimes(token); refused != nil {
 		return Subject{}, refused
 	}
 	if refused := v.checkSignature(ctx, issuer, token, raw, audience); refused != nil {
 		return Subject{}, refused
 	}
-	return issuer.subject(token)
+	subject, refused := issuer.subject(token)
+	if refused != nil {
+		return Subject{}, refused.of(issuer.named(token))
+	}
+	return subject, nil
+}
+
+// named is who the token says that it stands for, in as far as that can stand in a record.
+func (i *issuer) named(token *token) Subject {
+	s := Subject{Issuer: i.URL, Name: i.Name, Sub: token.text("sub")}
+	if len(s.Sub) > maxSub {
+		s.Sub = strings.ToValidUTF8(s.Sub[:maxSub], "") + "…"
+	}
+	return s
+}
+
+func (v *Verifier) checkAudience(token *token, audience string) *Error {
+	if !slices.Contains(token.audience(), audience) {
+		return refuse(CodeAudience, nil, "the token's audience is %s; request one with audience %q",
+			quote(strings.Join(token.audience(), " ")), audience)
+	}
+	// A token opens one door. An agent that holds one for both could decide on what it asks.
+	for _, other := range []string{v.config.Audience, v.config.ConsoleAudience, v.config.LoginAudience} {
+		if other != "" && other != audience && slices.Contains(token.audience(), other) {
+			return refuse(CodeAudience, nil, "the token is made for %q and for %q; request one with audience %q alone", audience,
+				other, audience)
+		}
+	}
+	return nil
 }
 
 func (v *Verifier) checkTimes(token *token) *Error {
