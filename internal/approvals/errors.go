@@ -16,9 +16,9 @@ var (
 	// ErrExists is returned by Hold when the job id or requestId belongs to another query of the
 	// same owner.
 	ErrExists = errors.New("this job id or requestId is already taken by another query of yours that was held; use a new one")
-	// ErrTooMany is returned by Hold when too much waits already.
+	// ErrTooMany is returned by Hold when too much waits already: see Full.
 	ErrTooMany = errors.New("too many queries wait for approval")
-	// ErrTooLarge is returned by Hold for a query that is too big to be kept.
+	// ErrTooLarge is returned by Hold for a query that is too big to be kept: see TooLarge.
 	ErrTooLarge = errors.New("the query is too large to wait for approval")
 
 	// ErrOwn is returned by Vote to the requester, to the people behind a request, and to every

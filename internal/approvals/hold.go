@@ -114,7 +114,7 @@ func (s *Store) heldBefore(ctx context.Context, h Held, ids []string) (*Request,
 			s.tampered(id, "an index points to it that is not its own") //nolint:errcheck // and the request is not this one
 			continue
 		}
-		if !o.sameQuery(h) {
+		if !r.asked(h) {
 			return nil, ErrExists
 		}
 		before := s.view(r, now)
@@ -151,7 +151,12 @@ func (s *Store) create(ctx context.Context, r record, now time.Time, index, take
 		return nil, err
 	}
 	if len(text) > s.options.MaxRequestBytes {
-		return nil, fmt.Errorf("%w: it takes %d bytes, at most %d can be kept", ErrTooLarge, len(text), s.options.MaxRequestBytes)
+		return nil, &TooLarge{Bytes: len(text), Limit: s.options.MaxRequestBytes}
+	}
+	told := news{[]Reached{{r.ID, r.Version, s.garbage(r)}}, []card{s.cardOf(r, len(text))}}
+	fits := func() error { return s.fits(told.cards[0], now) }
+	if err := s.makeRoom(ctx, told.cards[0], now, fits); err != nil {
+		return nil, err
 	}
 	if err := s.faithful(r, text); err != nil {
 		return nil, err
@@ -168,22 +173,20 @@ func (s *Store) create(ctx context.Context, r record, now time.Time, index, take
 	}
 	messages := s.messages(r, now, event)
 	keys := append([]string{
-		requestKey(r.ID), keyPending, s.ownerKey(h.Subject.Owner), keyAll, keySizes, s.grantKey(h.Subject.Grant), s.digestKey(h.Statement),
-		keyHead, keyLedger, keyOutbox,
+		requestKey(r.ID), s.grantKey(h.Subject.Grant), s.digestKey(h.Statement), keyHead, keyLedger, keyOutbox,
 	}, index...)
 	listed := "0"
 	if h.NoWait && r.Under == nil {
 		listed = "1"
 	}
 	args := []any{
-		r.ID, string(r.State), r.Version, text, r.Expires.UnixMilli(), event.Until.UnixMilli(), len(text),
-		s.options.MaxPerOwner, s.options.MaxPending, s.options.MaxTotalBytes, channel, historyKept, listed,
+		r.ID, string(r.State), r.Version, text, event.Until.UnixMilli(), channel, historyKept, listed,
 	}
 	rest := append([]any{len(messages)}, messages...)
 	for _, id := range taken {
 		rest = append(rest, id)
 	}
-	word, at, err := s.ledger.append(ctx, []Reached{{r.ID, r.Version, event.Until}}, nil, func(e entry) (string, error) {
+	word, at, err := s.ledger.append(ctx, told, fits, func(e entry) (string, error) {
 		v, err := s.run(ctx, scriptHold, keys, slices.Concat(args, e.args(), rest)...)
 		if err != nil {
 			return "", err
@@ -209,10 +212,6 @@ func (s *Store) create(ctx context.Context, r record, now time.Time, index, take
 			return &out, nil
 		}
 		return nil, nil
-	case "owner":
-		return nil, fmt.Errorf("%w: %d of yours are waiting already", ErrTooMany, s.options.MaxPerOwner)
-	case "pending", "bytes":
-		return nil, fmt.Errorf("%w: the gateway keeps no more at once", ErrTooMany)
 	default:
 		return nil, fmt.Errorf("hold job %s: script answered %v", h.Job.JobID, word)
 	}

@@ -283,7 +283,7 @@ func TestList(t *testing.T) {
 	})
 	// Huge queries end an answer early: a reviewer's list must not be what exhausts the gateway.
 	t.Run("large", func(t *testing.T) {
-		b := newBench(t, redistest.Start(t), Options{})
+		b := newBench(t, redistest.Start(t), Options{MaxOwnerBytes: 1 << 30})
 		for range 25 {
 			b.hold(func(h *Held) { h.Operation.Query.SQL = "SELECT '" + strings.Repeat("x", 1_000_000) + "'" })
 		}

@@ -22,6 +22,7 @@ const (
 	EventApprove   Kind = "approved"
 	EventDeny      Kind = "denied"
 	EventCancelled Kind = "cancelled"
+	EventExpired   Kind = "expired"   // nobody decided on it, or ran it, in time
 	EventReleasing Kind = "releasing" // its query is about to be submitted
 	EventUsed      Kind = "used"
 	EventFailed    Kind = "failed"  // submitting failed; the approval stands

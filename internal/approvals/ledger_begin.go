@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -32,11 +34,34 @@ func (s *Store) learnMarks(marks []Reached) {
 	}
 }
 
+// learnCards takes in where requests stand. What ended long ago need not be told again: a record of
+// which nobody is told is none.
+func (s *Store) learnCards(cards []card) {
+	for _, c := range cards {
+		s.seen.over(s.index.take(c, s.options.EndedKept)...)
+	}
+}
+
+// parts are everything that still matters, for messages that tell it again.
+func (s *Store) parts(now time.Time) []news {
+	var parts []news
+	for _, marks := range s.seen.parts(now) {
+		part := news{marks: marks}
+		for _, m := range marks {
+			if c, ok := s.index.get(m.ID); ok {
+				part.cards = append(part.cards, c)
+			}
+		}
+		parts = append(parts, part)
+	}
+	return parts
+}
+
 // Tell makes a mark of something else than a request known to all replicas, for good: a session
 // that was revoked. Their Options.Told hear of it before they believe anything that Redis shows
 // later.
 func (s *Store) Tell(ctx context.Context, m Reached) error {
-	word, at, err := s.ledger.append(ctx, []Reached{m}, nil, func(e entry) (string, error) { return s.tell(ctx, e) })
+	word, at, err := s.ledger.append(ctx, news{marks: []Reached{m}}, nil, func(e entry) (string, error) { return s.tell(ctx, e) })
 	if err == nil && word != "ok" {
 		err = fmt.Errorf("script answered %q", word)
 	}
@@ -137,23 +162,23 @@ func (l *ledger) anew(ctx context.Context, known head, was string) (bool, error)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.store
-	all, err := s.redis.HGetAll(ctx, keyLedger).Result()
-	if err != nil && !wrongType(err) {
-		return false, fmt.Errorf("read what is left of the ledger: %w", err)
+	left, err := l.left(ctx)
+	if err != nil {
+		return false, err
 	}
 	highest := known.number
-	for field, text := range all {
-		number, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			continue
-		}
-		if m, err := l.unseal(number, text); err == nil { // each is true, wherever it was taken from
-			s.learnMarks(m.Marks)
-			highest = max(highest, number)
-		}
+	for number := range left { // each is true, wherever it was taken from
+		highest = max(highest, number)
 	}
-	parts := s.seen.parts(time.Now())
-	m := message{Number: highest + 1, Floor: highest + 1, Acknowledged: max(1, highest), Marks: parts[0]}
+	for _, number := range slices.Sorted(maps.Keys(left)) {
+		s.learnMarks(left[number].Marks)
+		s.learnCards(left[number].Cards)
+	}
+	if err := s.findCards(ctx); err != nil {
+		return false, err
+	}
+	parts := s.parts(time.Now())
+	m := message{Number: highest + 1, Floor: highest + 1, Acknowledged: max(1, highest), Marks: parts[0].marks, Cards: parts[0].cards}
 	text, err := s.keys.Seal(messagePurpose(m.Number), m)
 	if err != nil {
 		return false, err
@@ -171,10 +196,79 @@ func (l *ledger) anew(ctx context.Context, known head, was string) (bool, error)
 	}
 	l.floor = m.Floor
 	for _, part := range parts[1:] {
-		if word, _, err := l.add(ctx, message{Marks: part}, nil, func(e entry) (string, error) { return s.tell(ctx, e) }); err != nil ||
+		if word, _, err := l.add(ctx, message{Marks: part.marks, Cards: part.cards}, nil, func(e entry) (string, error) { return s.tell(ctx, e) }); err != nil ||
 			word != "ok" {
 			return false, fmt.Errorf("tell what is known: %q, %w", word, err)
 		}
 	}
 	return true, nil
+}
+
+// leftAtMost is far more than a ledger has that is made shorter.
+const leftAtMost = 200_000
+
+// left are the messages of the ledger that can be read, whatever became of the row of them.
+func (l *ledger) left(ctx context.Context) (map[int64]message, error) {
+	all := map[int64]message{}
+	length, err := l.store.redis.HLen(ctx, keyLedger).Result()
+	if err != nil && !wrongType(err) {
+		return nil, fmt.Errorf("read what is left of the ledger: %w", err)
+	}
+	if err != nil || length > leftAtMost {
+		return all, nil
+	}
+	fields, err := l.store.redis.HKeys(ctx, keyLedger).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read what is left of the ledger: %w", err)
+	}
+	for _, field := range fields {
+		number, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			continue
+		}
+		m, _, err := l.message(ctx, number)
+		switch {
+		case err == nil:
+			all[number] = m
+		case !errors.Is(err, errBroken):
+			return nil, fmt.Errorf("read what is left of the ledger: %w", err)
+		}
+	}
+	return all, nil
+}
+
+// findCards opens the records of requests of which only their version is known, from the journal:
+// those that are as they were known to be are listed again.
+func (s *Store) findCards(ctx context.Context) error {
+	now := time.Now()
+	var ids []string
+	for _, part := range s.seen.parts(now) {
+		for _, m := range part {
+			if _, known := s.index.get(m.ID); !known && ValidID(m.ID) {
+				ids = append(ids, m.ID)
+			}
+		}
+	}
+	for batch := range slices.Chunk(ids, readBatch) {
+		keys := []string{keyHead}
+		for _, id := range batch {
+			keys = append(keys, requestKey(id))
+		}
+		v, err := scriptRead.Run(ctx, s.redis, keys).Result()
+		if err != nil {
+			return fmt.Errorf("read the requests that are left: %w", err)
+		}
+		values, err := reply{"read", v}.list(2 + len(batch))
+		if err != nil {
+			return err
+		}
+		for i, id := range batch {
+			fields, _ := values[2+i].([]any)
+			if r, err := s.verify(id, values[2+i], s.seen.get(id)); err == nil {
+				text, _ := fields[2].(string)
+				s.learnCards([]card{s.cardOf(r, len(text))})
+			}
+		}
+	}
+	return nil
 }

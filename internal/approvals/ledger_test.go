@@ -322,7 +322,7 @@ func TestLedgerIsMadeShorter(t *testing.T) {
 		for n := range 300 {
 			h := b.hold(func(h *Held) { h.Statement = fmt.Sprint("digest ", n); h.Approval.Expires = time.Millisecond })
 			b.store.seen.mu.Lock()
-			b.store.seen.entries[h.ID] = mark{1, time.Now().Add(-time.Second)} // long over
+			b.store.seen.entries[h.ID] = mark{version: 1, until: time.Now().Add(-time.Second)} // long over
 			b.store.seen.mu.Unlock()
 		}
 		if n := b.client.HLen(b.ctx, keyLedger).Val(); n > 200 {

@@ -1,6 +1,7 @@
 package approvals
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -22,6 +23,7 @@ type marks struct {
 type mark struct {
 	version int64
 	until   time.Time
+	over    bool // it need not be told again: a record of which nobody is told is none
 }
 
 type attempt struct {
@@ -54,7 +56,7 @@ func (m *marks) set(id string, version int64, until time.Time) {
 	if until.Before(has.until) {
 		until = has.until
 	}
-	m.entries[id] = mark{max(version, has.version), until}
+	m.entries[id] = mark{max(version, has.version), until, has.over}
 	if len(m.entries) >= m.sweepAt {
 		m.sweep(time.Now())
 	}
@@ -70,6 +72,18 @@ func (m *marks) sweep(now time.Time) {
 	m.sweepAt = max(firstSweep, 2*len(m.entries))
 }
 
+// over says of requests that they need not be told again.
+func (m *marks) over(ids ...string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, id := range ids {
+		if has, ok := m.entries[id]; ok {
+			has.over = true
+			m.entries[id] = has
+		}
+	}
+}
+
 // news says whether any of these is not known.
 func (m *marks) news(marks []Reached) bool {
 	m.mu.Lock()
@@ -78,15 +92,16 @@ func (m *marks) news(marks []Reached) bool {
 }
 
 // partSize is how many marks one message of the ledger tells again.
-const partSize = 500
+const partSize = 200
 
 // parts are all marks that still matter, in at least one part.
 func (m *marks) parts(now time.Time) [][]Reached {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	parts := [][]Reached{nil}
-	for id, has := range m.entries {
-		if has.version == 0 || now.After(has.until) {
+	for _, id := range slices.Sorted(maps.Keys(m.entries)) {
+		has := m.entries[id]
+		if has.version == 0 || has.over || now.After(has.until) {
 			continue
 		}
 		if last := len(parts) - 1; len(parts[last]) == partSize {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -57,70 +56,6 @@ func (s *Store) WaitByJob(ctx context.Context, owner, project, location, jobID s
 		return Request{}, Held{}, err
 	}
 	return s.view(r, now), r.Held, nil
-}
-
-// Filter chooses requests. The zero Filter chooses all.
-type Filter struct {
-	State State              // "" for any
-	Match func(Request) bool // nil for any
-	Limit int                // at most so many; 0 means 500
-}
-
-// Listing is an answer of List.
-type Listing struct {
-	Requests []Request // newest first
-	More     bool      // true when there may be others that were left out
-}
-
-const (
-	listLimit = 500      // requests in an answer
-	listBytes = 16 << 20 // SQL and parameters in an answer
-	listScan  = 5_000    // requests looked at for one
-	readBatch = 16       // requests read by one script
-)
-
-// List returns the newest requests that the filter chooses. It looks at the newest 5,000 and ends
-// an answer that grows over 16 MiB.
-func (s *Store) List(ctx context.Context, f Filter) (Listing, error) {
-	if f.Limit <= 0 {
-		f.Limit = listLimit
-	}
-	index := keyAll
-	if f.State == StatePending {
-		index = keyPending
-	}
-	ids, err := s.redis.ZRange(ctx, index, 0, -1).Result()
-	if err != nil {
-		return Listing{}, fmt.Errorf("list requests: %w", err)
-	}
-	if _, _, err := s.fetch(ctx, nil); err != nil { // an empty list of a Redis that has lost everything is no answer
-		return Listing{}, err
-	}
-	ids = slices.DeleteFunc(ids, func(id string) bool { return !ValidID(id) })
-	slices.Sort(ids) // a ULID begins with its time
-	slices.Reverse(ids)
-	out := Listing{Requests: []Request{}, More: len(ids) > listScan}
-	ids = ids[:min(len(ids), listScan)]
-	size := 0
-	for batch := range slices.Chunk(ids, readBatch) {
-		records, now, err := s.readAll(ctx, batch)
-		if err != nil {
-			return Listing{}, err
-		}
-		for _, r := range records {
-			request := s.view(r, now)
-			if (f.State != "" && request.State != f.State) || (f.Match != nil && !f.Match(request)) {
-				continue
-			}
-			if len(out.Requests) == f.Limit || size > listBytes {
-				out.More = true
-				return out, nil
-			}
-			out.Requests = append(out.Requests, request)
-			size += len(request.SQL) + len(request.ForwardedSQL) + len(request.Parameters)
-		}
-	}
-	return out, nil
 }
 
 // read returns one record and Redis's time.

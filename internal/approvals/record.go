@@ -29,6 +29,7 @@ type record struct {
 	Under   *under   `json:"under,omitempty"` // the grant of another request that this one runs on
 	Ended   string   `json:"ended,omitempty"`
 	Failure string   `json:"failure,omitempty"`
+	Cut     *cut     `json:"cut,omitempty"` // it has ended, and not all of it is kept
 }
 
 // vote is a Vote with what is needed to know the same person again.
@@ -112,7 +113,7 @@ func (r record) state(now time.Time) (state State, releasing bool) {
 			return StateExpired, false
 		}
 		return StateApproved, false
-	case StateDenied, StateCancelled, StateUsed:
+	case StateDenied, StateCancelled, StateUsed, StateExpired:
 		return r.State, false
 	default:
 		return "", false
@@ -213,6 +214,9 @@ func (s *Store) view(r record, now time.Time) Request {
 	}
 	if r.Under != nil {
 		out.Under = r.Under.Grant
+	}
+	if r.Cut != nil {
+		out.SQLBytes = r.Cut.SQL
 	}
 	return out
 }

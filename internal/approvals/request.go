@@ -57,6 +57,9 @@ type Request struct {
 	Claims      map[string]string `json:"claims"`       // repository, commit, run …, where the token has them
 
 	SQL string `json:"sql"`
+	// bytes that the SQL had, where it is not shown whole: of a large request that has ended only
+	// the beginning is kept here, and of its parameters nothing. The audit journal has the whole.
+	SQLBytes int `json:"sql_bytes,omitempty"`
 	// what will run, where the tables are masked before the query reads them
 	ForwardedSQL   string                     `json:"forwarded_sql,omitempty"`
 	ParameterMode  string                     `json:"parameter_mode,omitempty"`

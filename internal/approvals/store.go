@@ -36,11 +36,16 @@ type Options struct {
 	// Notify names the notification targets that are told of an event. nil tells nobody.
 	Notify func(Request, Kind) []string
 
-	MaxPerOwner     int   // pending requests of one owner; default 100
-	MaxPending      int   // pending requests of all; default 10,000
-	MaxRequestBytes int   // stored size of one request; default 2 MiB
-	MaxTotalBytes   int64 // stored size of all requests; default 1 GiB
-	MaxWaiting      int   // long polls at once in this process; default 2,000
+	// An owner is whose budget a request counts against: identity.Subject.Budget. Bytes are of what
+	// is stored for requests that have not ended.
+	MaxPerOwner      int   // pending requests of one owner; default 100
+	MaxOwnerBytes    int64 // bytes of one owner; default 4 MiB
+	MaxOwnerRequests int   // requests that one owner makes in an hour of the clock; default 600
+	MaxPending       int   // pending requests of all; default 20,000: of 200 owners who have all that one may have
+	MaxRequestBytes  int   // bytes of one request; default 2 MiB
+	MaxTotalBytes    int64 // bytes of all; default 1 GiB: of 256 owners who have all that one may have
+	EndedKept        int   // requests of one owner that are shown after their end, the newest; default 100
+	MaxWaiting       int   // long polls at once in this process; default 2,000
 }
 
 func (o Options) withDefaults() Options {
@@ -51,10 +56,14 @@ func (o Options) withDefaults() Options {
 	set(&o.ClaimLease, 10*time.Second)
 	set(&o.ReleaseLease, 60*time.Second)
 	set(&o.MaxPerOwner, 100)
-	set(&o.MaxPending, 10_000)
+	set(&o.MaxOwnerBytes, 4<<20)
+	set(&o.MaxOwnerRequests, 600)
+	set(&o.EndedKept, 100)
+	set(&o.MaxPending, 20_000)
 	set(&o.MaxRequestBytes, 2<<20)
 	set(&o.MaxTotalBytes, 1<<30)
 	set(&o.MaxWaiting, 2_000)
+	o.MaxOwnerBytes = min(o.MaxOwnerBytes, o.MaxTotalBytes)
 	o.ConsoleURL = strings.TrimSuffix(o.ConsoleURL, "/")
 	return o
 }
@@ -74,10 +83,12 @@ type Store struct {
 	options Options
 	log     *slog.Logger
 	seen    marks
+	index   index
 	ledger  ledger
 	catchUp atomic.Pointer[func() error]
 	waiters waiters
 	looks   chan struct{} // a place for each wait that reads
+	lists   chan struct{} // a place for each list that opens requests
 }
 
 // New makes a Store. It does not talk to Redis: CheckRedis does. Close it when nobody waits any
@@ -87,7 +98,8 @@ func New(options Options) (*Store, error) {
 	if o.Redis == nil || o.Keys == nil || o.Journal == nil {
 		return nil, errors.New("approvals need Redis, Keys and a Journal")
 	}
-	s := &Store{redis: o.Redis, keys: o.Keys, journal: o.Journal, options: o, log: o.Log, looks: make(chan struct{}, looksAtOnce)}
+	s := &Store{redis: o.Redis, keys: o.Keys, journal: o.Journal, options: o, log: o.Log, looks: make(chan struct{}, looksAtOnce),
+		lists: make(chan struct{}, listsAtOnce)}
 	s.ledger.store, s.ledger.shortenAt = s, shortenAt
 	return s, nil
 }
@@ -99,19 +111,15 @@ func (s *Store) url(id string) string { return s.options.ConsoleURL + "/requests
 
 // All keys share one hash tag, so that a script may touch several of them in a Redis cluster.
 const (
-	keyPrefix  = "bqgate:{approvals}:"
-	keyPending = keyPrefix + "pending" // sorted set of ids by expiry
-	keyAll     = keyPrefix + "all"     // sorted set of ids by the time they become garbage
-	keySizes   = keyPrefix + "sizes"   // hash of stored sizes by id, and their "total"
-	keyHead    = keyPrefix + "head"    // number and digest of the newest message of the ledger
-	keyOutbox  = keyPrefix + "outbox"  // sorted set of messages by the time they are due
-	channel    = keyPrefix + "changed" // Pub/Sub: ids of requests that changed
+	keyPrefix = "bqgate:{approvals}:"
+	keyHead   = keyPrefix + "head"    // number and digest of the newest message of the ledger
+	keyOutbox = keyPrefix + "outbox"  // sorted set of messages by the time they are due
+	channel   = keyPrefix + "changed" // Pub/Sub: ids of requests that changed
 )
 
 func requestKey(id string) string { return keyPrefix + "request:" + id }
 
 // The other keys say who asks for what only to the gateway.
-func (s *Store) ownerKey(owner string) string { return s.hidden("owner", owner) }
 
 // grantKey holds who asked under one grant key, for History.
 func (s *Store) grantKey(grant string) string { return s.hidden("history", grant) }
@@ -136,14 +144,15 @@ func (s *Store) hidden(kind string, parts ...string) string {
 var luaFiles embed.FS
 
 var (
-	scriptRead    = script("read")
-	scriptLookup  = script("lookup")
-	scriptHold    = script("hold")
-	scriptClaim   = script("claim")
-	scriptUnclaim = script("unclaim")
-	scriptCommit  = script("commit")
-	scriptTell    = script("tell")
-	scriptAnew    = script("anew")
+	scriptRead     = script("read")
+	scriptLookup   = script("lookup")
+	scriptHold     = script("hold")
+	scriptClaim    = script("claim")
+	scriptUnclaim  = script("unclaim")
+	scriptCommit   = script("commit")
+	scriptTell     = script("tell")
+	scriptMessages = script("messages")
+	scriptAnew     = script("anew")
 )
 
 // script is evaluated at start: a missing file is a fault of the build.
@@ -152,7 +161,11 @@ func script(name string) *redis.Script {
 	if err != nil {
 		panic(err)
 	}
-	return redis.NewScript(string(text))
+	hints, err := luaFiles.ReadFile("lua/hints.lua")
+	if err != nil {
+		panic(err)
+	}
+	return redis.NewScript(string(hints) + string(text))
 }
 
 // run evaluates a script. Once approvals are closed, nothing runs any more.

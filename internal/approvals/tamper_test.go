@@ -138,7 +138,7 @@ func TestForgedIndex(t *testing.T) {
 		_, _, err = b.store.ByJob(b.ctx, owner, project, "", "list")
 		wantErr(t, err, ErrNotFound)
 		b.hold(func(h *Held) { h.Job.JobID = "list" })
-		b.client.ZAdd(b.ctx, keyPending, z("x"), z("r-01ARZ3NDEKTSV4RRFFQ69G5FAV"))
+		b.client.ZAdd(b.ctx, keyPrefix+"pending", z("x"), z("r-01ARZ3NDEKTSV4RRFFQ69G5FAV"))
 		if list, err := b.store.List(b.ctx, Filter{State: StatePending}); err != nil || len(list.Requests) != 3 {
 			t.Fatalf("listed %d, %v", len(list.Requests), err)
 		}

@@ -71,7 +71,7 @@ func (s *Store) carryOut(ctx context.Context, before record, now, began time.Tim
 		return before, now, err
 	}
 	after.Version, after.Nonce = before.Version+1, mine
-	text, err := s.seal(after)
+	text, err := s.sealWhat(after)
 	if err != nil {
 		s.unclaim(ctx, before.ID, mine)
 		return record{}, time.Time{}, err
@@ -140,8 +140,7 @@ func (s *Store) unclaim(ctx context.Context, id, mine string) {
 // message. When the answer is lost on the way, the record itself says whether it was replaced.
 func (s *Store) commit(ctx context.Context, before, after record, text string, messages ...any) (head, error) {
 	keys := []string{
-		requestKey(after.ID), keyPending, s.ownerKey(after.Held.Subject.Owner), keyAll, s.digestKey(after.Held.Statement), keyHead,
-		keyLedger, keyOutbox,
+		requestKey(after.ID), s.digestKey(after.Held.Statement), keyHead, keyLedger, keyOutbox,
 	}
 	garbage := int64(0)
 	if before.Grant == nil && after.Grant != nil && after.Grant.standing() {
@@ -151,7 +150,8 @@ func (s *Store) commit(ctx context.Context, before, after record, text string, m
 		after.Nonce, strconv.FormatInt(before.Version, 10), string(after.State), strconv.FormatInt(after.Version, 10), text, after.ID,
 		channel, garbage,
 	}
-	word, at, err := s.ledger.append(ctx, []Reached{{after.ID, after.Version, s.garbage(after)}}, func() error {
+	told := news{[]Reached{{after.ID, after.Version, s.garbage(after)}}, []card{s.cardOf(after, len(text))}}
+	word, at, err := s.ledger.append(ctx, told, func() error {
 		if now := s.seen.get(after.ID); now > before.Version {
 			return fmt.Errorf("commit request %s: another replica tells of version %d: %w", after.ID, now, ErrBusy)
 		}

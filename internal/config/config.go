@@ -110,8 +110,15 @@ type Approvals struct {
 
 	// PriceByLocation is where the price is another: {europe-west2: 7.82}.
 	PriceByLocation map[string]float64 `yaml:"price_per_tib_by_location,omitempty"`
-	MaxWaiting      int                `yaml:"max_waiting,omitempty"`    // polls that wait at once; above it they are answered at once
-	MaxPerClient    int                `yaml:"max_per_client,omitempty"` // held queries a client may have at once
+	MaxWaiting      int                `yaml:"max_waiting,omitempty"` // polls that wait at once; above it they are answered at once
+
+	// What may wait in Redis. A client is whose budget counts: a repository, or a person. Bytes are
+	// those that are stored, sealed, some 1.4 times those of the query and its parameters.
+	MaxPerClient      int   `yaml:"max_per_client,omitempty"`       // held queries of a client at once; default 100
+	MaxPerClientHour  int   `yaml:"max_per_client_hour,omitempty"`  // and in an hour of the clock; default 600
+	MaxBytesPerClient int64 `yaml:"max_bytes_per_client,omitempty"` // default 4194304
+	MaxBytes          int64 `yaml:"max_bytes,omitempty"`            // of all clients; default 1073741824
+	MaxRequestBytes   int   `yaml:"max_request_bytes,omitempty"`    // of one held query; default 2097152
 }
 
 // Load reads, checks and completes a file. The error says everything that is wrong with it.
@@ -202,6 +209,7 @@ func (c *Config) check() error {
 	need(len(c.Policies) > 0, "policies is empty: without a policy everything is refused; name at least one file")
 	need(c.SQL.Workers >= 0 && c.SQL.Deadline >= 0, "sql: workers and deadline are not below 0")
 	errs = append(errs, c.Limits.Check())
+	errs = append(errs, c.Approvals.check()...)
 	errs = append(errs, c.Checks.check()...)
 	errs = append(errs, c.checkLogin()...)
 	return errors.Join(errs...)
@@ -220,4 +228,18 @@ func (c *Config) EnvoyConfig() envoy.Config {
 		}
 	}
 	return e
+}
+
+func (a Approvals) check() (errs []error) {
+	if a.MaxWaiting < 0 || a.MaxPerClient < 0 || a.MaxPerClientHour < 0 || a.MaxBytesPerClient < 0 || a.MaxBytes < 0 ||
+		a.MaxRequestBytes < 0 {
+		errs = append(errs, errors.New("approvals: no bound is below 0; leave one out for its default"))
+	}
+	if a.MaxRequestBytes > 8<<20 {
+		errs = append(errs, fmt.Errorf("approvals.max_request_bytes is %d, at most %d", a.MaxRequestBytes, 8<<20))
+	}
+	if a.MaxBytes > 0 && a.MaxBytesPerClient > a.MaxBytes {
+		errs = append(errs, errors.New("approvals.max_bytes_per_client is above max_bytes: one client could keep all others out"))
+	}
+	return errs
 }

@@ -143,21 +143,22 @@ func (a *api) as(h handler) http.Handler {
 }
 
 func (a *api) list(w http.ResponseWriter, r *http.Request, caller approvals.Decider) {
-	state, err := stateParameter(r)
+	f, err := pageParameters(r)
 	if err != nil {
 		fail(w, http.StatusBadRequest, "invalid", err.Error())
 		return
 	}
-	found, err := a.Approvals.List(r.Context(),
-		approvals.Filter{State: state, Match: func(q approvals.Request) bool { return q.VisibleTo(caller) }})
+	f.For = &caller
+	found, err := a.Approvals.List(r.Context(), f)
 	if err != nil {
 		a.fault(w, r, err)
 		return
 	}
 	a.answer(w, r, struct {
 		Requests []approvals.Request `json:"requests"`
-		More     bool                `json:"more,omitempty"` // older ones were left out
-	}{found.Requests, found.More})
+		More     bool                `json:"more,omitempty"` // older ones were left out: ?after=NEXT has them
+		Next     string              `json:"next,omitempty"`
+	}{found.Requests, found.More, found.Next})
 }
 
 func (a *api) get(w http.ResponseWriter, r *http.Request, caller approvals.Decider) {

@@ -14,9 +14,9 @@ func (a *api) grants(w http.ResponseWriter, r *http.Request, caller approvals.De
 		fail(w, http.StatusBadRequest, "invalid", err.Error())
 		return
 	}
-	found, err := a.Approvals.List(r.Context(), approvals.Filter{Match: func(q approvals.Request) bool {
+	found, err := a.Approvals.List(r.Context(), approvals.Filter{For: &caller, Match: func(q approvals.Request) bool {
 		g, ok := q.Grant()
-		return ok && q.VisibleTo(caller) && (state == "" || g.State == state)
+		return ok && (state == "" || g.State == state)
 	}})
 	if err != nil {
 		a.fault(w, r, err)

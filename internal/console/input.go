@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -81,15 +82,57 @@ func parseBallot(body []byte) (ballot, error) {
 	return out, nil
 }
 
-func stateParameter(r *http.Request) (approvals.State, error) {
-	return wordParameter(r, approvals.States())
+// Requests on one page of a list.
+const (
+	pageDefault = 200
+	pageMost    = 500
+)
+
+// pageParameters reads ?state=, ?limit= and ?after= of a list of requests.
+func pageParameters(r *http.Request) (approvals.Filter, error) {
+	f := approvals.Filter{Limit: pageDefault}
+	query, err := parameters(r, "state", "limit", "after")
+	if err != nil {
+		return f, err
+	}
+	if f.State, err = word(query, approvals.States()); err != nil {
+		return f, err
+	}
+	if query.Has("limit") {
+		if f.Limit, err = strconv.Atoi(query.Get("limit")); err != nil || f.Limit < 1 || f.Limit > pageMost {
+			return f, fmt.Errorf("limit must be a number from 1 to %d, or left out for %d", pageMost, pageDefault)
+		}
+	}
+	if f.After = query.Get("after"); query.Has("after") && !approvals.ValidID(f.After) {
+		return f, errors.New("after must be the id of a request: next of the page before")
+	}
+	return f, nil
+}
+
+// pageQuery is the query of the page that comes after a request.
+func pageQuery(f approvals.Filter, after string) string {
+	query := url.Values{"after": {after}}
+	if f.State != "" {
+		query.Set("state", string(f.State))
+	}
+	if f.Limit != pageDefault {
+		query.Set("limit", strconv.Itoa(f.Limit))
+	}
+	return query.Encode()
 }
 
 // wordParameter reads ?state=, one of the known words, or "" where it is left out.
 func wordParameter[T ~string](r *http.Request, known []T) (T, error) {
 	query, err := parameters(r, "state")
-	if err != nil || !query.Has("state") {
+	if err != nil {
 		return "", err
+	}
+	return word(query, known)
+}
+
+func word[T ~string](query url.Values, known []T) (T, error) {
+	if !query.Has("state") {
+		return "", nil
 	}
 	state := T(query.Get("state"))
 	if !slices.Contains(known, state) {

@@ -6,28 +6,38 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/a-h/templ"
-
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/policies"
 )
 
 func (u *ui) history(w http.ResponseWriter, r *http.Request, v *visitor) {
-	state, err := stateParameter(r)
+	f, err := pageParameters(r)
 	if err != nil {
 		u.problem(w, r, v, http.StatusBadRequest, "This list is not known", sentence(err))
 		return
 	}
-	u.listing(w, r, v, approvals.Filter{State: state, Limit: 200}, func(items []item, more bool) templ.Component {
-		return historyPage(shell{Title: "History", Visitor: v, Here: "/history"}, state, items, more)
-	})
+	f.For = &v.decider
+	found, err := u.Approvals.List(r.Context(), f)
+	if err != nil {
+		u.broken(w, r, v, err)
+		return
+	}
+	var items []item
+	for _, q := range found.Requests {
+		items = append(items, u.itemOf(q, v))
+	}
+	older := ""
+	if found.More {
+		older = "/history?" + pageQuery(f, found.Next)
+	}
+	u.show(w, r, http.StatusOK, historyPage(shell{Title: "History", Visitor: v, Here: "/history"}, f.State, items, older))
 }
 
 // grants are approvals: first those that may still be used.
 func (u *ui) grants(w http.ResponseWriter, r *http.Request, v *visitor) {
-	found, err := u.Approvals.List(r.Context(), approvals.Filter{Limit: 200, Match: func(q approvals.Request) bool {
+	found, err := u.Approvals.List(r.Context(), approvals.Filter{For: &v.decider, Limit: 200, Match: func(q approvals.Request) bool {
 		_, ok := q.Grant()
-		return ok && q.VisibleTo(v.decider)
+		return ok
 	}})
 	if err != nil {
 		u.broken(w, r, v, err)
@@ -94,20 +104,6 @@ func countGrants(live []grantView) string {
 	default:
 		return fmt.Sprintf("%d grants may still be used, for %s in all.", len(live), plural(runs, "run"))
 	}
-}
-
-func (u *ui) listing(w http.ResponseWriter, r *http.Request, v *visitor, f approvals.Filter, page func([]item, bool) templ.Component) {
-	f.Match = func(q approvals.Request) bool { return q.VisibleTo(v.decider) }
-	found, err := u.Approvals.List(r.Context(), f)
-	if err != nil {
-		u.broken(w, r, v, err)
-		return
-	}
-	var items []item
-	for _, q := range found.Requests {
-		items = append(items, u.itemOf(q, v))
-	}
-	u.show(w, r, http.StatusOK, page(items, found.More))
 }
 
 // policies are shown to those who decide by them; what is sensitive is nobody else's business.

@@ -152,7 +152,8 @@ func (g *gateway) buildApprovals(ctx context.Context) (err error) {
 	g.approvals, err = approvals.New(approvals.Options{
 		Redis: g.redis, Keys: g.keys, Journal: approvalJournal{g.journal}, ConsoleURL: c.Console.URL, Log: g.log,
 		Notify: g.notify.Of, Told: told(g.who.sessions),
-		MaxWaiting: c.Approvals.MaxWaiting, MaxPerOwner: c.Approvals.MaxPerClient,
+		MaxWaiting: c.Approvals.MaxWaiting, MaxPerOwner: c.Approvals.MaxPerClient, MaxOwnerRequests: c.Approvals.MaxPerClientHour,
+		MaxOwnerBytes: c.Approvals.MaxBytesPerClient, MaxTotalBytes: c.Approvals.MaxBytes, MaxRequestBytes: c.Approvals.MaxRequestBytes,
 	})
 	if err != nil {
 		return err

@@ -90,7 +90,7 @@ func (f *journalFollower) follow(ctx context.Context) error {
 func (f *journalFollower) catchUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	return f.holds.CatchUp(ctx)
+	return f.holds.Settle(ctx) // reads what other replicas tell, too
 }
 
 func (f *journalFollower) poll() error {

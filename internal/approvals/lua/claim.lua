@@ -4,8 +4,7 @@ local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local lease = tonumber(ARGV[4])
 
-local head = redis.pcall('GET', KEYS[2])
-if type(head) ~= 'string' then head = '' end
+local head = text(KEYS[2], 100)
 local has = redis.call('HMGET', KEYS[1], 'state', 'version', 'claim', 'claim_until')
 if has[1] ~= ARGV[1] or has[2] ~= ARGV[2] then return {'changed', 0, head} end
 local till = tonumber(has[4] or '0') or 0

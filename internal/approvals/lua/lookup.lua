@@ -2,15 +2,12 @@
 -- 20 ids that stand under the digest, then the id, or '' for none, of each index entry.
 local t = redis.call('TIME')
 local out = {t[1] * 1000 + math.floor(t[2] / 1000)}
-local head = redis.pcall('GET', KEYS[1])
-if type(head) ~= 'string' then head = '' end
-out[2] = head
+out[2] = text(KEYS[1], 100)
 local grants = redis.pcall('ZREVRANGE', KEYS[2], 0, 19)
 if grants.err then grants = {} end
-out[3] = grants
-for i = 3, #KEYS do
-  local id = redis.pcall('GET', KEYS[i])
-  if type(id) ~= 'string' then id = '' end
-  out[i + 1] = id
+for i, id in ipairs(grants) do
+  if #id > 100 then grants[i] = '' end
 end
+out[3] = grants
+for i = 3, #KEYS do out[i + 1] = text(KEYS[i], 100) end
 return out

@@ -2,6 +2,10 @@
 -- ARGV: 1 message, 2 'sent', 'later' or 'dead', 3 ms from now when it is due again, 4 why, 5 most dead ones that are kept
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
+hint(KEYS[1], 'zset')
+hint(KEYS[2], 'hash')
+hint(KEYS[3], 'zset')
+hint(KEYS[4], 'hash')
 if ARGV[2] == 'later' then
   redis.call('ZADD', KEYS[1], now + tonumber(ARGV[3]), ARGV[1])
   redis.call('HSET', KEYS[4], ARGV[1], ARGV[4])

@@ -63,15 +63,40 @@ type Error struct {
 func (e *Error) Error() string { return e.Message }
 
 // List returns the requests of a state that the reviewer may see, all of them if state is "". More
-// says that older ones were left out.
+// says that older ones were left out: it reads one page after another, for some 1,000 requests.
 func (c *Client) List(ctx context.Context, state string) (requests []approvals.Request, more bool, err error) {
-	var out struct {
-		Requests []approvals.Request `json:"requests"`
-		More     bool                `json:"more"`
+	after := ""
+	for len(requests) < listed {
+		var out struct {
+			Requests []approvals.Request `json:"requests"`
+			More     bool                `json:"more"`
+			Next     string              `json:"next"`
+		}
+		query := url.Values{}
+		if state != "" {
+			query.Set("state", state)
+		}
+		if after != "" {
+			query.Set("after", after)
+		}
+		path := "/api/v1/requests"
+		if len(query) > 0 {
+			path += "?" + query.Encode()
+		}
+		if err := c.call(ctx, http.MethodGet, path, nil, &out); err != nil {
+			return nil, false, err
+		}
+		requests, more = append(requests, out.Requests...), out.More
+		if !out.More || out.Next == "" || out.Next == after {
+			break
+		}
+		after = out.Next
 	}
-	err = c.list(ctx, "/api/v1/requests", state, &out)
-	return out.Requests, out.More, err
+	return requests, more, nil
 }
+
+// listed is how many requests List returns at least, where there are as many.
+const listed = 1000
 
 func (c *Client) list(ctx context.Context, path, state string, into any) error {
 	if state != "" {

@@ -1,7 +1,9 @@
 package table
 
 import (
+	"fmt"
 	"strings"
+	"time"
 
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/bigquery"
@@ -58,8 +60,17 @@ var agentRows = []row{
 			What: jobs.ErrOtherwise.Error() + differs, Remedy: "the same query again, under a new job id or requestId", Err: whole,
 		}
 	}},
-	{name: "too many that wait", find: is(approvals.ErrTooMany), request: its(refusal.Refusal{Remedy: "fewer queries waiting at once"})},
-	{name: "a query too large to wait", find: is(approvals.ErrTooLarge), request: its(refusal.Refusal{Remedy: "a shorter query"})},
+	{name: "too many that wait", find: as[*approvals.Full], request: func(whole, found error) *refusal.Refusal {
+		return tooMuchWaits(found.(*approvals.Full), whole)
+	}},
+	{name: "a query too large to wait", find: as[*approvals.TooLarge], request: func(whole, found error) *refusal.Refusal {
+		e := found.(*approvals.TooLarge)
+		return &refusal.Refusal{
+			What: fmt.Sprintf("the query is too large to wait for approval: with its parameters and what reviewers are shown of it, it "+
+				"takes %d bytes of at most %d", e.Bytes, e.Limit),
+			Remedy: "a shorter query, or shorter parameters", Err: whole,
+		}
+	}},
 	{name: "a job id that is taken", find: is(approvals.ErrExists), request: its(refusal.Refusal{Status: 409, Reason: "duplicate"})},
 	{name: "a held job that is not there", find: is(approvals.ErrNotFound), request: fixed(refusal.Refusal{
 		What: "this job is not one of yours that bqgate knows",
@@ -101,3 +112,17 @@ func beyondBudget(what string) words {
 }
 
 var approvalGone = fixed(refusal.Refusal{What: "the approval is not good any more", Remedy: "the same query again, which asks again"})
+
+// tooMuchWaits is the refusal of a query that would wait beside too many others.
+func tooMuchWaits(full *approvals.Full, whole error) *refusal.Refusal {
+	r := &refusal.Refusal{Reason: "quotaExceeded", What: full.Error(), Err: whole}
+	switch {
+	case full.Mine && !full.Free.IsZero():
+		r.Remedy = "the same query after " + full.Free.UTC().Format(time.RFC3339) + ", or once one of yours is decided or cancelled"
+	case full.Mine:
+		r.Remedy = "the same query once one of yours is decided or cancelled"
+	default:
+		r.Remedy = "the same query in a while"
+	}
+	return r
+}
