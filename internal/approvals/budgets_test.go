@@ -57,13 +57,13 @@ func TestHoldAndCancelOverAndOver(t *testing.T) {
 		if n := b.stored(); n > 6*(keptWhole+1<<10) {
 			t.Errorf("%d bytes are stored of requests that have ended", n)
 		}
-		for _, h := range []*host{b.host(), {Store: b.store}} {
-			r, err := h.Hold(b.ctx, query(of("victim")))
+		for who, h := range map[string]*host{"new": b.host(), "running": {Store: b.store}} {
+			r, err := h.Hold(b.ctx, query(of(who)))
 			b.must(err)
-			_, err = h.Hold(b.ctx, query(large(200<<10), of("victim")))
+			_, err = h.Hold(b.ctx, query(large(200<<10), of(who)))
 			b.must(err)
 			if r.State != StatePending {
-				t.Errorf("the victim's request is %s", r.State)
+				t.Errorf("another owner's request is %s", r.State)
 			}
 			_, err = h.Hold(b.ctx, query(of("flood")))
 			wantErr(t, err, ErrTooMany)
