@@ -20,7 +20,7 @@ var unseen = []string{
 	"Operation.Query.UseQueryCache", "Operation.Query.DryRun", "Operation.Query.JobTimeoutMs", "Operation.Query.Priority",
 	"Operation.Query.Labels", "Operation.Query.NoWait", "Operation.Query.RequestID", "Operation.Query.JobCreationMode",
 	"Operation.Query.Format.",
-	"Subject.Name", "Subject.Owner", "Subject.Groups", "Subject.Session", "Subject.Token",
+	"Subject.Name", "Subject.Owner", "Subject.Budget", "Subject.Groups", "Subject.Session", "Subject.Token",
 }
 
 // variants calls with a copy of v for each leaf below it, that leaf changed. A slice grows as well.
