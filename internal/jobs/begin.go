@@ -14,6 +14,7 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/masking"
+	"github.com/bqgate/bqgate/internal/sealed"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -65,6 +66,8 @@ func (s *Store) Begin(ctx context.Context, op bigquery.Operation, r Record) (Beg
 		switch {
 		case err == nil:
 			return again(first, r)
+		case errors.Is(err, sealed.ErrForged): // it may stand in the place of a record of what was sent
+			return Begun{}, fmt.Errorf("%w: what was sent then is not known any more", ErrOtherwise)
 		case !errors.Is(err, ErrNotFound):
 			return Begun{}, err
 		}
@@ -123,15 +126,28 @@ func (s *Store) Sent(ctx context.Context, op bigquery.Operation, owner string) (
 	return err == nil, err
 }
 
+// takesKey is written to see whether Redis takes what will have to be written.
+const takesKey = "bqgate:takes"
+
+var scriptTakes = redis.NewScript(`
+-- Writes something, and takes it away. KEYS: 1 where.
+redis.call('SET', KEYS[1], '1')
+redis.call('DEL', KEYS[1])
+return 'ok'`)
+
 // Stand writes the provisional record of a job that is about to be asked for, once. It must return
-// before the request leaves.
+// before the request leaves: where Redis takes no record now, no job is asked for, since nobody
+// could be given its result.
 func (s *Store) Stand(ctx context.Context, op bigquery.Operation, r Record) error {
 	name, err := nameOf(op, r)
 	if err != nil {
 		return fmt.Errorf("stand for job: %w", err)
 	}
-	if name.kind == "" {
-		return nil // nobody can name it again
+	if name.kind == "" { // nobody can name it again; but its record will have to be written
+		if err := scriptTakes.Run(ctx, s.redis, []string{takesKey}).Err(); err != nil {
+			return fmt.Errorf("see whether Redis takes records: %w", err)
+		}
+		return nil
 	}
 	key := name.key(s, r)
 	var note func(redis.Pipeliner)
@@ -146,7 +162,7 @@ func (s *Store) Stand(ctx context.Context, op bigquery.Operation, r Record) erro
 			p.Expire(ctx, index, Retention)
 		}
 	}
-	err = s.putOnceFor(ctx, key, r, name.kept(), note)
+	err = s.write(ctx, []once{{key, r, name.kept()}}, note)
 	if !errors.Is(err, ErrExists) {
 		return err
 	}
@@ -300,26 +316,21 @@ func (s *Store) provisionalsKey(owner, project, jobID string) string {
 }
 
 // provisional reads one provisional record.
-func (s *Store) provisional(ctx context.Context, key string) (Record, error) {
-	text, err := s.redis.Get(ctx, key).Result()
-	if errors.Is(err, redis.Nil) {
-		return Record{}, ErrNotFound
-	}
-	if err != nil {
-		return Record{}, fmt.Errorf("read provisional record: %w", err)
-	}
-	var r Record
-	if err := s.keys.Open(key, text, &r); err != nil {
+func (s *Store) provisional(ctx context.Context, key string) (r Record, err error) {
+	if err := s.open(ctx, key, &r); err != nil {
 		return Record{}, fmt.Errorf("provisional record: %w", err)
 	}
 	return r, nil
 }
 
+// provisionalsRead is more than a client asks for one job id with.
+const provisionalsRead = 200
+
 // provisionals reads those of a job id. What is planted is passed over.
 func (s *Store) provisionals(ctx context.Context, owner, project, jobID string) ([]Record, error) {
 	index := s.provisionalsKey(owner, project, jobID)
-	texts, err := s.redis.SMembers(ctx, index).Result()
-	if err != nil {
+	texts, err := s.redis.SRandMemberN(ctx, index, provisionalsRead).Result()
+	if err != nil && !wrongType(err) {
 		return nil, fmt.Errorf("list provisional records: %w", err)
 	}
 	var all []Record

@@ -88,7 +88,7 @@ func (s *Store) Adopt(ctx context.Context, r Record, job bigquery.Job) (Record, 
 	if err := checkWhole(r, job); err != nil {
 		return Record{}, err
 	}
-	err := s.Create(ctx, r)
+	err := s.keep(ctx, r)
 	if !errors.Is(err, ErrExists) {
 		return r, err
 	}
@@ -100,6 +100,31 @@ func (s *Store) Adopt(ctx context.Context, r Record, job bigquery.Job) (Record, 
 		return Record{}, fmt.Errorf("%w: another decision has a job of this id", ErrMismatch)
 	}
 	return standing, nil
+}
+
+// ErrLost says that a query ran whose client cannot name it, so that it finds it at no later try,
+// and that the record could not be written without which nobody reads its result.
+var ErrLost = errors.New("the query ran, and the record without which its result cannot be read could not be written")
+
+// keptWithin bounds how long a record is tried to be written of a job that runs already.
+const keptWithin = 2500 * time.Millisecond
+
+// keep is Create of a job that runs already, which is worth more than one try: a Redis that was
+// away for a moment makes nobody's query run twice.
+func (s *Store) keep(ctx context.Context, r Record) error {
+	ctx, cancel := context.WithTimeout(ctx, keptWithin)
+	defer cancel()
+	for pause := 20 * time.Millisecond; ; pause *= 2 {
+		err := s.Create(ctx, r)
+		if err == nil || errors.Is(err, ErrExists) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+		}
+	}
 }
 
 // Finish compares the finished job, as the gateway's own jobs.get showed it, with its record,

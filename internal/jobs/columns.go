@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/bqgate/bqgate/internal/masking"
 )
 
@@ -28,15 +26,11 @@ func (s *Store) Shown(ctx context.Context, r Record, plan masking.Plan) (masking
 		return plan, nil
 	}
 	key := s.columnsKey(r)
-	text, err := s.redis.Get(ctx, key).Result()
-	if errors.Is(err, redis.Nil) {
-		return plan, nil
-	}
-	if err != nil {
-		return masking.Plan{}, fmt.Errorf("columns of job %s: %w", r.Job.JobID, err)
-	}
 	var columns []masking.Column
-	if err := s.keys.Open(key, text, &columns); err != nil {
+	switch err := s.open(ctx, key, &columns); {
+	case errors.Is(err, ErrNotFound):
+		return plan, nil
+	case err != nil:
 		return masking.Plan{}, fmt.Errorf("columns of job %s: %w", r.Job.JobID, err)
 	}
 	return plan.Shown(columns)

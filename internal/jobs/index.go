@@ -3,8 +3,8 @@ package jobs
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -34,7 +34,11 @@ func (s *Store) Note(ctx context.Context, owner string, job bigquery.JobReferenc
 	if err != nil {
 		return err
 	}
-	if _, err := s.redis.Pipelined(ctx, func(p redis.Pipeliner) error { note(p); return nil }); err != nil {
+	cmds, err := s.redis.Pipelined(ctx, func(p redis.Pipeliner) error { note(p); return nil })
+	if err != nil {
+		err = s.noteAgain(ctx, cmds, note)
+	}
+	if err != nil {
 		return fmt.Errorf("note job %s in the index of its owner: %w", job.JobID, err)
 	}
 	return nil
@@ -57,7 +61,7 @@ func (s *Store) note(ctx context.Context, owner string, job bigquery.JobReferenc
 func (s *Store) List(ctx context.Context, owner, project string) ([]Entry, error) {
 	key := s.listKey(owner, project)
 	texts, err := s.redis.ZRevRange(ctx, key, 0, Indexed-1).Result()
-	if err != nil {
+	if err != nil && !wrongType(err) {
 		return nil, fmt.Errorf("list jobs: %w", err)
 	}
 	var all []Entry
@@ -89,16 +93,9 @@ func (s *Store) List(ctx context.Context, owner, project string) ([]Entry, error
 // that no verified job of the owner wrote are ErrNotFound, whatever they hold.
 func (s *Store) ByDestination(ctx context.Context, owner string, table bigquery.TableID) (Record, *Verification, error) {
 	key := s.tableKey(owner, table)
-	text, err := s.redis.Get(ctx, key).Result()
-	if errors.Is(err, redis.Nil) {
-		return Record{}, nil, ErrNotFound
-	}
-	if err != nil {
-		return Record{}, nil, fmt.Errorf("look up result table: %w", err)
-	}
 	var job bigquery.JobReference
-	if s.keys.Open(key, text, &job) != nil {
-		return Record{}, nil, ErrNotFound // planted
+	if err := s.open(ctx, key, &job); err != nil {
+		return Record{}, nil, fmt.Errorf("look up result table: %w", err)
 	}
 	r, v, err := s.Get(ctx, owner, job.ProjectID, job.JobID)
 	switch {
@@ -111,19 +108,14 @@ func (s *Store) ByDestination(ctx context.Context, owner string, table bigquery.
 	}
 }
 
-// noteDestination lets the result table of a job that was found to be in order be read by
+// destination lets the result table of a job that was found to be in order be read by
 // ByDestination. Of two jobs with one table, which BigQuery only gives where its cache is used, the
 // first keeps it.
-func (s *Store) noteDestination(ctx context.Context, r Record, v Verification) (func(redis.Pipeliner), error) {
+func (s *Store) destination(r Record, v Verification) []once {
 	if v.Broken != "" || v.Destination.Table == "" {
-		return nil, nil
+		return nil
 	}
-	key := s.tableKey(r.Owner, v.Destination)
-	text, err := s.keys.Seal(key, r.Job)
-	if err != nil {
-		return nil, err
-	}
-	return func(p redis.Pipeliner) { p.SetNX(ctx, key, text, Retention) }, nil
+	return []once{{s.tableKey(r.Owner, v.Destination), r.Job, Retention}}
 }
 
 // Spend adds to the bytes of a job's result that have been released and returns their sum. It
@@ -137,6 +129,9 @@ func (s *Store) Spend(ctx context.Context, r Record, bytes int) (int64, error) {
 		p.Expire(ctx, key, Retention)
 		return nil
 	})
+	if err != nil && (wrongType(err) || strings.Contains(err.Error(), "not an integer") || strings.Contains(err.Error(), "overflow")) {
+		return math.MaxInt64, nil // how much was read is lost, so that no more is
+	}
 	if err != nil {
 		return 0, fmt.Errorf("count the bytes of job %s: %w", r.Job.JobID, err)
 	}

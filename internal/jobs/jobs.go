@@ -136,40 +136,32 @@ func (s *Store) Create(ctx context.Context, r Record) error {
 // Get returns the owner's record of a job, and its verification where there is one.
 func (s *Store) Get(ctx context.Context, owner, project, jobID string) (Record, *Verification, error) {
 	key := s.key(owner, project, jobID)
-	values, err := s.redis.MGet(ctx, key, key+":verified").Result()
+	texts, err := s.read(ctx, key, key+":verified")
 	if err != nil {
 		return Record{}, nil, fmt.Errorf("read record of job %s: %w", jobID, err)
 	}
-	text, ok := values[0].(string)
-	if !ok {
-		return Record{}, nil, ErrNotFound
-	}
 	var r Record
-	if err := s.keys.Open(key, text, &r); err != nil {
+	if err := s.unseal(key, texts[0], &r); err != nil {
 		return Record{}, nil, fmt.Errorf("record of job %s: %w", jobID, err)
 	}
 	if r.Owner != owner || r.Job.ProjectID != project || r.Job.JobID != jobID {
-		return Record{}, nil, fmt.Errorf("record of job %s: %w", jobID, sealed.ErrForged)
-	}
-	text, ok = values[1].(string)
-	if !ok {
-		return r, nil, nil
+		return Record{}, nil, fmt.Errorf("record of job %s: %w", jobID, errors.Join(ErrNotFound, sealed.ErrForged))
 	}
 	var v Verification
-	if err := s.keys.Open(key+":verified", text, &v); err != nil {
+	switch err := s.unseal(key+":verified", texts[1], &v); {
+	case err == nil:
+		return r, &v, nil
+	case errors.Is(err, ErrNotFound): // or planted: it is compared again
+		return r, nil, nil
+	default:
 		return Record{}, nil, fmt.Errorf("verification of job %s: %w", jobID, err)
 	}
-	return r, &v, nil
 }
 
 // Verify writes the verification, once, and returns the one that stands.
 func (s *Store) Verify(ctx context.Context, r Record, v Verification) (Verification, error) {
 	key := s.key(r.Owner, r.Job.ProjectID, r.Job.JobID)
-	note, err := s.noteDestination(ctx, r, v)
-	if err != nil {
-		return Verification{}, err
-	}
-	err = s.putOnce(ctx, key+":verified", v, note)
+	err := s.write(ctx, append([]once{{key + ":verified", v, Retention}}, s.destination(r, v)...), nil)
 	if !errors.Is(err, ErrExists) {
 		return v, err
 	}
@@ -183,32 +175,9 @@ func (s *Store) Verify(ctx context.Context, r Record, v Verification) (Verificat
 	return *standing, nil
 }
 
-// putOnce writes a value that is not there yet, and what is noted beside it in the same exchange
-// with Redis.
+// putOnce writes a value that is not there yet, and what is noted beside it.
 func (s *Store) putOnce(ctx context.Context, key string, v any, note func(redis.Pipeliner)) error {
-	return s.putOnceFor(ctx, key, v, Retention, note)
-}
-
-func (s *Store) putOnceFor(ctx context.Context, key string, v any, kept time.Duration, note func(redis.Pipeliner)) error {
-	text, err := s.keys.Seal(key, v)
-	if err != nil {
-		return err
-	}
-	var set *redis.BoolCmd
-	_, err = s.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
-		set = p.SetNX(ctx, key, text, kept)
-		if note != nil {
-			note(p)
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("write %s: %w", key, err)
-	}
-	if !set.Val() {
-		return ErrExists
-	}
-	return nil
+	return s.write(ctx, []once{{key, v, Retention}}, note)
 }
 
 // key hides who owns which job from readers of Redis and keeps one owner's ids apart from every
