@@ -276,6 +276,9 @@ func clearJob(ctx context.Context, s *Service, f *verdict.Forward, ref bigquery.
 	}
 	if f.Creates {
 		if record, err = s.Jobs.Adopt(ctx, record, job); err != nil {
+			if f.Record.Job.JobID == "" && f.Record.Query.RequestID == "" && !errors.Is(err, jobs.ErrMismatch) {
+				err = fmt.Errorf("%w: %w", jobs.ErrLost, err) // asked again, it would run again
+			}
 			return record, err
 		}
 	}

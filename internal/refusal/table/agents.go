@@ -86,6 +86,10 @@ var agentRows = []row{
 			"job id was used before",
 		Remedy: "the same query again, under a new job id",
 	})},
+	{name: "a job whose record is lost", find: is(jobs.ErrLost), answer: fixed(refusal.Refusal{
+		What:   "BigQuery has run the query, and bqgate could not keep what it needs to read the result",
+		Remedy: "the same query again, which runs again; one with a requestId or a job id of its own is found again instead",
+	})},
 	{name: "a result beyond the cap", find: is(masking.ErrCap), answer: fixed(refusal.Refusal{
 		What: "the result is larger than the policy's cap", Remedy: "a query with fewer rows or columns",
 	})},
