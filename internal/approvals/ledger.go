@@ -135,11 +135,13 @@ func (l *ledger) close(why string, shown head) error {
 	upTo := l.toAcknowledge(shown)
 	err := fmt.Errorf("%w: %s. Redis was restored, replaced, emptied, or failed over to a copy that was behind, "+
 		"or somebody else writes there: what was revoked or used since may look live again. "+
-		"Make sure of that, then set redis.acknowledge_epoch to %d and start the gateway again", ErrRolledBack, why, upTo)
+		"Make sure of that, then run `bqgate approvals reopen --config FILE --acknowledge %d`, or set redis.acknowledge_epoch to %d and "+
+		"start the gateway again", ErrRolledBack, why, upTo, upTo)
 	if l.gone.CompareAndSwap(nil, &err) {
 		l.store.log.Error("approvals are closed until an operator acknowledges what Redis has lost; everything else goes on",
 			"why", why, "seen", l.sure().number, "cure", fmt.Sprintf("make sure of what was revoked or used since, "+
-				"set redis.acknowledge_epoch to %d and start the gateway again", upTo))
+				"and run `bqgate approvals reopen --config FILE --acknowledge %d`", upTo))
+		l.store.closed(err)
 	}
 	return l.Err()
 }

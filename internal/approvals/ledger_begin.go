@@ -249,6 +249,22 @@ func (s *Store) findCards(ctx context.Context) error {
 			}
 		}
 	}
+	records, err := s.left(ctx, ids)
+	for _, r := range records {
+		s.learnCards([]card{s.cardOf(r.record, r.bytes)})
+	}
+	return err
+}
+
+// leftRecord is a record that is as it was known to be.
+type leftRecord struct {
+	record
+	bytes int
+}
+
+// left reads those of the requests of which Redis shows the version that is known, whatever became
+// of the ledger.
+func (s *Store) left(ctx context.Context, ids []string) (all []leftRecord, err error) {
 	for batch := range slices.Chunk(ids, readBatch) {
 		keys := []string{keyHead}
 		for _, id := range batch {
@@ -256,19 +272,18 @@ func (s *Store) findCards(ctx context.Context) error {
 		}
 		v, err := scriptRead.Run(ctx, s.redis, keys).Result()
 		if err != nil {
-			return fmt.Errorf("read the requests that are left: %w", err)
+			return nil, fmt.Errorf("read the requests that are left: %w", err)
 		}
 		values, err := reply{"read", v}.list(2 + len(batch))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for i, id := range batch {
-			fields, _ := values[2+i].([]any)
 			if r, err := s.verify(id, values[2+i], s.seen.get(id)); err == nil {
-				text, _ := fields[2].(string)
-				s.learnCards([]card{s.cardOf(r, len(text))})
+				text, _ := values[2+i].([]any)[2].(string)
+				all = append(all, leftRecord{r, len(text)})
 			}
 		}
 	}
-	return nil
+	return all, nil
 }

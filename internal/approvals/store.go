@@ -33,6 +33,10 @@ type Options struct {
 	// Told hears of marks that are not of requests: see Tell. It must not call the Store.
 	Told func(Reached)
 
+	// Closed is told why approvals are closed, and nil when they are open again. It must not call the
+	// Store.
+	Closed func(error)
+
 	// Notify names the notification targets that are told of an event. nil tells nobody.
 	Notify func(Request, Kind) []string
 
@@ -107,6 +111,12 @@ func New(options Options) (*Store, error) {
 // Close ends the subscription to changes and every Wait, and waits until it has ended.
 func (s *Store) Close() { s.waiters.close() }
 
+func (s *Store) closed(why error) {
+	if s.options.Closed != nil {
+		s.options.Closed(why)
+	}
+}
+
 func (s *Store) url(id string) string { return s.options.ConsoleURL + "/requests/" + id }
 
 // All keys share one hash tag, so that a script may touch several of them in a Redis cluster.
@@ -153,6 +163,7 @@ var (
 	scriptTell     = script("tell")
 	scriptMessages = script("messages")
 	scriptAnew     = script("anew")
+	scriptRepair   = script("repair")
 )
 
 // script is evaluated at start: a missing file is a fault of the build.
