@@ -22,7 +22,7 @@ func approvalsCommand() *cobra.Command {
 	c.AddCommand(listRequests.command(), approvalsShowCommand(), approvalsWatchCommand(),
 		approvalsDecideCommand(approvals.Approve, "Let a query run, once or as often as --uses says"),
 		approvalsDecideCommand(approvals.Deny, "Refuse a query, with a reason that its author reads"),
-		listGrants.command(), revokeCommand())
+		listGrants.command(), revokeCommand(), reopenCommand())
 	return c
 }
 

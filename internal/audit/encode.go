@@ -140,6 +140,8 @@ func decode(text []byte) (Record, error) {
 		return decodeAs[Approval](e)
 	case "seen":
 		return decodeAs[Seen](e)
+	case "reopened":
+		return decodeAs[Reopened](e)
 	case "session":
 		return decodeAs[Session](e)
 	case "unauthenticated":

@@ -156,6 +156,24 @@ type Seen struct {
 	Marks []Mark    `json:"marks,omitempty"`
 }
 
+// Reopened says that an operator opened approvals again after Redis had lost what replicas had told
+// each other there, and what was found.
+type Reopened struct {
+	Time         time.Time `json:"time"`
+	By           string    `json:"by"`
+	Reason       string    `json:"reason,omitempty"`
+	Why          string    `json:"why"`          // approvals were closed
+	Acknowledged int64     `json:"acknowledged"` // the number of the last message that may be lost
+	Known        int64     `json:"known"`        // messages that the journals of the host knew of
+	Shown        int64     `json:"shown"`        // messages that Redis showed
+	// What was told anew: requests by where they stood, and sessions that were revoked.
+	Waiting  int `json:"waiting"`
+	Approved int `json:"approved"`
+	Ended    int `json:"ended"`
+	Revoked  int `json:"revoked"`
+	Lost     int `json:"lost"` // requests that were known, and not there as they were
+}
+
 // Mark is a version that a request for approval, or what else is versioned, has reached.
 type Mark struct {
 	ID      string    `json:"id"`
@@ -200,6 +218,7 @@ func (Outcome) kind() string    { return "outcome" }
 func (Approval) kind() string   { return "approval" }
 func (Session) kind() string    { return "session" }
 func (Seen) kind() string       { return "seen" }
+func (Reopened) kind() string   { return "reopened" }
 func (Unrecorded) kind() string { return "unrecorded" }
 func (Budget) kind() string     { return "budget" }
 
@@ -217,5 +236,6 @@ func (r Outcome) stamp(now time.Time) Record    { r.Time = at(r.Time, now); retu
 func (r Approval) stamp(now time.Time) Record   { r.Time = at(r.Time, now); return r }
 func (r Session) stamp(now time.Time) Record    { r.Time = at(r.Time, now); return r }
 func (r Seen) stamp(now time.Time) Record       { r.Time = at(r.Time, now); return r }
+func (r Reopened) stamp(now time.Time) Record   { r.Time = at(r.Time, now); return r }
 func (r Unrecorded) stamp(now time.Time) Record { r.Time = at(r.Time, now); return r }
 func (r Budget) stamp(now time.Time) Record     { r.Time = at(r.Time, now); return r }

@@ -73,7 +73,7 @@ func (f *journalFollower) follow(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 			err := f.poll()
-			if err == nil && f.holds.Err() == nil { // why approvals are closed was logged when they were
+			if err == nil {
 				err = f.catchUp(ctx)
 			}
 			switch {
@@ -90,6 +90,9 @@ func (f *journalFollower) follow(ctx context.Context) error {
 func (f *journalFollower) catchUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
+	if open, err := f.holds.Heal(ctx); err != nil || !open { // why approvals are closed was logged when they were
+		return err
+	}
 	return f.holds.Settle(ctx) // reads what other replicas tell, too
 }
 

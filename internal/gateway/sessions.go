@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
-	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -76,7 +74,7 @@ type Revocation struct{ By, Reason string }
 // Revoke ends sessions at once. Each is in the audit journal before it ends; a journal that cannot
 // be written keeps no session alive, but is an error.
 func (s *Sessions) Revoke(ctx context.Context, sessions []identity.Session, r Revocation) (revoked int, err error) {
-	journal, journalErr := s.journal()
+	journal, journalErr := ownJournal(s.config.Audit)
 	if journalErr == nil {
 		defer journal.Close()
 	}
@@ -119,16 +117,3 @@ type unrecorded struct{}
 
 // ApprovalEvent implements approvals.Journal.
 func (unrecorded) ApprovalEvent(context.Context, approvals.Event) error { return nil }
-
-// journal opens a file of its own in the gateway's journal. Files of another owner would be closed
-// to the gateway's user, who reads and verifies the journal.
-func (s *Sessions) journal() (*audit.Journal, error) {
-	info, err := os.Stat(s.config.Audit.Dir)
-	if err != nil {
-		return nil, fmt.Errorf("audit folder: %w", err)
-	}
-	if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) != os.Geteuid() {
-		return nil, fmt.Errorf("audit folder %s belongs to user %d; run this as that user", s.config.Audit.Dir, stat.Uid)
-	}
-	return openJournal(s.config.Audit)
-}
