@@ -30,10 +30,18 @@ func (uncounted) Reserve(context.Context, budgets.Wanted) (int64, error) { retur
 func (uncounted) Saw(context.Context, string, bigquery.Job)              {}
 func (uncounted) NeverRan(string)                                        {}
 
+// counted is what counts, also of a Service that New did not make.
+func (s *Service) counted() Budgets {
+	if s.Budgets == nil {
+		return uncounted{}
+	}
+	return s.Budgets
+}
+
 // left is what is left of the budgets of a query. For one that its client has sent before, and that
 // BigQuery therefore runs no second time, there is always enough: it was reserved then.
 func (s *Service) left(ctx context.Context, a asked, all []policies.Budget) ([]policies.Left, error) {
-	left, err := s.Budgets.Left(ctx, all)
+	left, err := s.counted().Left(ctx, all)
 	a.clock.Done("budgets")
 	if err != nil {
 		return nil, err
@@ -75,7 +83,7 @@ func (s *Service) reserve(ctx context.Context, a asked, j *judged, limit bigquer
 	if limit.Bytes > 0 {
 		w.Least = min(w.Least, limit.Bytes) // BigQuery refuses it then, and bills nothing
 	}
-	granted, err := s.Budgets.Reserve(ctx, w)
+	granted, err := s.counted().Reserve(ctx, w)
 	a.clock.Done("reserve")
 	if err != nil {
 		return limit, "", fmt.Errorf("reserve what the query may bill: %w", err)

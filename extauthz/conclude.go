@@ -130,14 +130,14 @@ func (s *Service) forward(ctx context.Context, a asked, r ruling, f verdict.Forw
 	}
 	if f.Creates {
 		if err := s.Jobs.Stand(ctx, a.op, f.Record); err != nil {
-			s.Budgets.NeverRan(a.id)
+			s.counted().NeverRan(a.id)
 			return s.unsent(ctx, a, fmt.Errorf("provisional record of the job: %w", err))
 		}
 	}
 	token, err := s.Credentials.Mint(ctx, decided, r.account, a.subject.Owner)
 	a.clock.Done("credentials")
 	if err != nil {
-		s.Budgets.NeverRan(a.id)
+		s.counted().NeverRan(a.id)
 		return s.unsent(ctx, a, fmt.Errorf("mint token: %w", err))
 	}
 	path, _, _ := strings.Cut(a.request.http.Path, "?")

@@ -176,7 +176,7 @@ func (s *Service) allow(ctx context.Context, a asked, r ruling) (ruling, error) 
 	}
 	body, err := bigquery.Encode(a.op, begun.Record.Mutation)
 	if err != nil {
-		s.Budgets.NeverRan(a.id)
+		s.counted().NeverRan(a.id)
 		return r, fmt.Errorf("encode request: %w", err)
 	}
 	r.then = forwards{verdict.Forward{BodyDigest: verdict.Digest(body), Record: begun.Record, Creates: true, Plan: begun.Plan}}
@@ -197,7 +197,7 @@ func (s *Service) begin(ctx context.Context, a asked, j *judged, draft jobs.Reco
 	draft.Mutation.MaximumBytesBilled = draft.Cap.Bytes
 	begun, err = s.Jobs.Begin(ctx, a.op, draft)
 	if err != nil || begun.Again { // another request of this name was first
-		s.Budgets.NeverRan(a.id)
+		s.counted().NeverRan(a.id)
 	}
 	return begun, err
 }

@@ -97,7 +97,7 @@ func (s *Service) approved(ctx context.Context, run asked, job heldJob, lease ap
 	}
 	ready.record = begun.Record
 	if ready.body, err = bigquery.EncodeInsert(run.op, begun.Record.Mutation); err != nil {
-		s.Budgets.NeverRan(run.id)
+		s.counted().NeverRan(run.id)
 		return ready, fmt.Errorf("encode the approved query: %w", err)
 	}
 	return ready, nil
@@ -110,7 +110,7 @@ func (s *Service) submit(ctx context.Context, run asked, ready approvedRun, held
 	sent := false
 	defer func() {
 		if err != nil && !sent {
-			s.Budgets.NeverRan(run.id)
+			s.counted().NeverRan(run.id)
 		}
 	}()
 	decided, err := s.record(ctx, run, ruling{judged: ready.judged}, entry{effect: effectRelease})
@@ -159,7 +159,7 @@ func (s *Service) submit(ctx context.Context, run asked, ready approvedRun, held
 	if err != nil {
 		return jobs.Record{}, fmt.Errorf("record the approved job: %w", err)
 	}
-	s.Budgets.Saw(ctx, record.Reserved, job)
+	s.counted().Saw(ctx, record.Reserved, job)
 	return record, nil
 }
 

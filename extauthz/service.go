@@ -108,9 +108,7 @@ func New(p Parts) (*Service, error) {
 	if p.Now == nil {
 		p.Now = time.Now
 	}
-	if p.Budgets == nil {
-		p.Budgets = uncounted{}
-	}
+	p.Budgets = (&Service{Parts: p}).counted()
 	if err := needed.Parts("ext_authz service", p); err != nil {
 		return nil, err
 	}
