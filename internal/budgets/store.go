@@ -242,15 +242,22 @@ const tries = 200
 // count adds to the own counters of the budgets, if it fits all of them by what every replica has
 // counted at that moment.
 func (s *Store) count(ctx context.Context, all []policies.Budget, w Wanted) (*claim, int64, error) {
-	if err := s.isOpen(ctx); err != nil {
-		return nil, 0, err
-	}
+	waiting, cancel := context.WithTimeout(ctx, s.Wait)
+	defer cancel()
 	if err := s.take(ctx); err != nil {
 		return nil, 0, err
 	}
 	defer s.give()
 	for range tries {
 		changes, granted, err := s.fit(all, w)
+		if errors.Is(err, ErrClosed) && waiting.Err() == nil {
+			s.give() // to what opens them again
+			err = s.isOpen(waiting)
+			s.turn <- struct{}{}
+			if err == nil {
+				continue
+			}
+		}
 		if err != nil {
 			return nil, 0, err
 		}
@@ -266,13 +273,6 @@ func (s *Store) count(ctx context.Context, all []policies.Budget, w Wanted) (*cl
 			if err := s.look(ctx); err != nil {
 				return nil, 0, err
 			}
-		case word == lost:
-			s.give()
-			if err := s.isOpen(ctx); err != nil {
-				s.turn <- struct{}{}
-				return nil, 0, err
-			}
-			s.turn <- struct{}{}
 		}
 	}
 	return nil, 0, fmt.Errorf("count against a budget: other replicas were first %d times", tries)
