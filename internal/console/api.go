@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/bqgate/bqgate/internal/approvals"
+	"github.com/bqgate/bqgate/internal/budgets"
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/refusal"
 	"github.com/bqgate/bqgate/internal/sealed"
@@ -38,6 +39,8 @@ type Options struct {
 	Keys     *sealed.Keyring
 	Bans     Bans
 	Activity *Activity // what subjects did without a person; nil shows none
+	// Budgets is what is spent of the policy's budgets; nil shows none.
+	Budgets func(ctx context.Context) ([]budgets.Line, error)
 
 	now func() time.Time // for tests
 }

@@ -83,6 +83,7 @@ func (u *ui) routes(mux *http.ServeMux) {
 	get("/history", u.page(u.history))
 	get("/grants", u.page(u.grants))
 	get("/policies", u.page(u.policies))
+	get("/budgets", u.page(u.budgets))
 	get("/messages", u.page(u.messages))
 	for path, method := range methods {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {

@@ -222,6 +222,9 @@ func (g *gateway) buildServices(ctx context.Context) error {
 		Approvals: g.approvals, Verifier: g.who.verifier, Groups: g.policies.Groups, Known: g.policies.Known,
 		Audience: c.Identity.WithDefaults().ConsoleAudience, Log: g.log, Login: login, Policies: current, Redis: g.redis, Keys: g.keys,
 		Bans: g.who.sessions, Activity: activity,
+		Budgets: func(ctx context.Context) ([]budgets.Line, error) {
+			return budgets.Read(ctx, g.redis, g.keys, g.policies.Budgets(), time.Now())
+		},
 	})
 	return err
 }
