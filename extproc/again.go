@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	procv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
@@ -101,24 +102,45 @@ func (s *Service) again(stream procv3.ExternalProcessor_ProcessServer, x *exchan
 	return status.Error(codes.Aborted, "the right to the response has ended")
 }
 
-// deliver sends replies. Envoy takes them as fast as the client reads, and meanwhile the exchange
-// is decided again like any other.
+// deliver sends replies. Envoy takes them as fast as the client reads, which must be fast enough,
+// and meanwhile the exchange is decided again like any other.
 func (s *Service) deliver(stream procv3.ExternalProcessor_ProcessServer, x *exchange, w *watch,
 	replies []*procv3.ProcessingResponse) error {
+	var taken atomic.Int64 // bytes of the body
 	sent := make(chan error, 1)
 	go func() { // ends with the stream's context at the latest, which gRPC cancels when Process returns
 		for _, r := range replies {
+			size := len(r.GetResponseBody().GetResponse().GetBodyMutation().GetStreamedResponse().GetBody())
 			if err := stream.Send(r); err != nil {
 				sent <- err
 				return
 			}
+			taken.Add(int64(size))
 		}
 		sent <- nil
 	}()
+	since := time.Now()
+	enough := func() bool {
+		now := time.Now()
+		d := now.Sub(since)
+		since = now
+		return x.pace.waited(d, taken.Swap(0))
+	}
+	patience := time.NewTimer(x.pace.left)
+	defer patience.Stop()
 	for {
 		select {
 		case err := <-sent:
+			enough()
 			return err
+		case <-patience.C:
+			if !enough() {
+				x.released = true
+				x.refuse(&slowReader{x.pace.least})
+				return status.Error(codes.Aborted, "the response waits for its reader")
+			}
+			patience.Reset(x.pace.left)
+			continue
 		case <-w.tick.C:
 		case <-w.rung:
 			w.heard()

@@ -181,7 +181,8 @@ func TestASlowReaderOutlivesNothing(t *testing.T) {
 				return errEnded
 			}
 			return nil
-		}, func(r *procv3.ProcessingResponse) bool { return r.GetResponseBody() != nil })
+		}, func(r *procv3.ProcessingResponse) bool { return r.GetResponseBody() != nil },
+			func(s *Service) { s.Reading = Reading{1, time.Hour} })
 		a.begin()
 		time.Sleep(19 * time.Second)
 		if a.brokenOff(t) {

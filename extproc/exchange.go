@@ -33,6 +33,7 @@ type exchange struct {
 	status   int                        // of the upstream answer
 	recorded audit.Recording            // of the answer's body: so much of it may be let out
 	clock    timing.Clock
+	pace     *pace // of the reader
 }
 
 // answer turns what arrives into what may leave.

@@ -54,6 +54,8 @@ type Parts struct {
 	StepTimeout time.Duration
 	// IdleTimeout bounds the wait for Envoy's next message. Default 5 min.
 	IdleTimeout time.Duration
+	// Reading is how fast an answer must be read, or it is broken off. DefaultReading if zero.
+	Reading Reading
 }
 
 // Service implements envoy.service.ext_proc.v3.ExternalProcessor. It is made by New.
@@ -80,7 +82,7 @@ func New(p Parts) (*Service, error) {
 // Process serves one exchange. It returns an error on every path but one: when Envoy itself has
 // closed the stream.
 func (s *Service) Process(stream procv3.ExternalProcessor_ProcessServer) (err error) {
-	x := &exchange{service: s}
+	x := &exchange{service: s, pace: newPace(s.Reading)}
 	defer func() {
 		if p := recover(); p != nil {
 			s.Log.Error("ext_proc panicked; the exchange is broken off", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))

@@ -39,6 +39,7 @@ type Config struct {
 	SQL            SQL                `yaml:"sql"`
 	Approvals      Approvals          `yaml:"approvals"`
 	Limits         limits.Config      `yaml:"limits,omitempty"`
+	Reading        Reading            `yaml:"reading,omitempty"`
 	Checks         Checks             `yaml:"checks,omitempty"`
 	// Budgets count for everybody, beside those of the policy's rules.
 	Budgets       []policies.BudgetEntry `yaml:"budgets,omitempty"`
@@ -101,6 +102,20 @@ type Audit struct {
 type SQL struct {
 	Workers  int           `yaml:"workers,omitempty"`  // default: one a core; one process more stands ready
 	Deadline time.Duration `yaml:"deadline,omitempty"` // for one statement; default 2s
+}
+
+// Reading is the least that a client must take of an answer while something waits for it: Bytes in
+// each Within. Who takes less is broken off. Default 64 KiB in 10 s.
+type Reading struct {
+	Bytes  int64         `yaml:"bytes,omitempty"`
+	Within time.Duration `yaml:"within,omitempty"`
+}
+
+func (r Reading) check() error {
+	if r != (Reading{}) && (r.Bytes < 1 || r.Bytes > 64<<20 || r.Within < time.Second || r.Within > 10*time.Minute) {
+		return errors.New("reading: bytes (1 to 67108864) and within (1s to 10m) belong together")
+	}
+	return nil
 }
 
 // Approvals tunes the waiting.
@@ -210,6 +225,7 @@ func (c *Config) check() error {
 	need(c.SQL.Workers >= 0 && c.SQL.Deadline >= 0, "sql: workers and deadline are not below 0")
 	errs = append(errs, c.Limits.Check())
 	errs = append(errs, c.Approvals.check()...)
+	need(c.Reading.check() == nil, "%w", c.Reading.check())
 	errs = append(errs, c.Checks.check()...)
 	errs = append(errs, c.checkLogin()...)
 	return errors.Join(errs...)
