@@ -79,7 +79,7 @@ policies: [policy.yaml]
 	g.sessions, err = identity.NewSessions(client, keys, config, log)
 	must(err)
 	g.sessions.Journal = &openedSessions{journal: durabletest.Journal(t)}
-	handler, err := identity.TokenHandler(verifier, g.sessions, log)
+	handler, err := identity.TokenHandler(verifier, g.sessions, nil, log)
 	must(err)
 	g.tokens = httptest.NewServer(handler)
 	t.Cleanup(g.tokens.Close)

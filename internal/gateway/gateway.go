@@ -128,7 +128,7 @@ func (g *gateway) openStores(ctx context.Context) (err error) {
 func (g *gateway) readConfiguration(ctx context.Context) (err error) {
 	c := g.config
 	g.limits = limits.New(c.Limits)
-	if g.who, err = newIdentityServices(c.Identity, g.redis, g.keys, g.log); err != nil {
+	if g.who, err = newIdentityServices(c.Identity, g.redis, g.keys, g.limits, g.log); err != nil {
 		return err
 	}
 	g.onClose(g.who.verifier.Close)
@@ -209,6 +209,7 @@ func (g *gateway) buildServices(ctx context.Context) error {
 	g.proc, err = extproc.New(extproc.Parts{
 		Keys: g.keys, Journal: g.journal, Jobs: records, Upstream: g.upstream, Log: g.log, Budgets: g.budgets,
 		Cancel: g.cancelJob, Changed: g.changedSince(catalog), Again: g.authz.Again,
+		Reading: extproc.Reading(c.Reading),
 	})
 	if err != nil {
 		return err

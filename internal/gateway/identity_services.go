@@ -12,6 +12,7 @@ import (
 	"github.com/bqgate/bqgate/internal/config"
 	"github.com/bqgate/bqgate/internal/console"
 	"github.com/bqgate/bqgate/internal/identity"
+	"github.com/bqgate/bqgate/internal/limits"
 	"github.com/bqgate/bqgate/internal/sealed"
 )
 
@@ -23,7 +24,9 @@ type identityServices struct {
 	tokens        http.Handler // POST /v1/token
 }
 
-func newIdentityServices(c identity.Config, store redis.UniversalClient, keys *sealed.Keyring, log *slog.Logger) (identityServices, error) {
+func newIdentityServices(
+	c identity.Config, store redis.UniversalClient, keys *sealed.Keyring, owners *limits.Owners, log *slog.Logger,
+) (identityServices, error) {
 	verifier, err := identity.NewVerifier(c)
 	if err != nil {
 		return identityServices{}, fmt.Errorf("identity: %w", err)
@@ -36,7 +39,7 @@ func newIdentityServices(c identity.Config, store redis.UniversalClient, keys *s
 	if err != nil {
 		return identityServices{}, fmt.Errorf("identity: %w", err)
 	}
-	tokens, err := identity.TokenHandler(verifier, sessions, log)
+	tokens, err := identity.TokenHandler(verifier, sessions, owners, log)
 	if err != nil {
 		return identityServices{}, fmt.Errorf("identity: %w", err)
 	}

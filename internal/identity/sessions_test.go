@@ -19,6 +19,7 @@ import (
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/audit/audittest"
 	"github.com/bqgate/bqgate/internal/durable"
+	"github.com/bqgate/bqgate/internal/limits"
 	"github.com/bqgate/bqgate/internal/redistest"
 	"github.com/bqgate/bqgate/internal/sealedtest"
 	"github.com/bqgate/bqgate/internal/sessionstore"
@@ -30,6 +31,7 @@ type gate struct {
 	issuer   *testIssuer
 	verifier *Verifier
 	sessions *Sessions
+	limits   *limits.Owners // none
 	auth     *Authenticator
 	redis    *redis.Client
 	log      *bytes.Buffer

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bqgate/bqgate/internal/limits"
 	"github.com/bqgate/bqgate/internal/refusal"
 )
 
@@ -34,15 +35,17 @@ const maxForm = 64 << 10 // bytes; a token of 16 KiB may arrive percent-encoded
 type tokenEndpoint struct {
 	verifier *Verifier
 	sessions *Sessions
+	limits   *limits.Owners
 	log      *slog.Logger
 }
 
-// TokenHandler makes the token endpoint. It answers POST /v1/token and nothing else.
-func TokenHandler(verifier *Verifier, sessions *Sessions, log *slog.Logger) (http.Handler, error) {
+// TokenHandler makes the token endpoint. It answers POST /v1/token and nothing else. owners bound
+// the exchanges of each; nil bounds none.
+func TokenHandler(verifier *Verifier, sessions *Sessions, owners *limits.Owners, log *slog.Logger) (http.Handler, error) {
 	if verifier == nil || sessions == nil || log == nil {
 		return nil, errors.New("token endpoint needs a verifier, sessions and a logger")
 	}
-	return &tokenEndpoint{verifier: verifier, sessions: sessions, log: log}, nil
+	return &tokenEndpoint{verifier: verifier, sessions: sessions, limits: owners, log: log}, nil
 }
 
 // oauth is an error answer of RFC 6749 section 5.2.
@@ -97,6 +100,12 @@ func (e *tokenEndpoint) exchange(w http.ResponseWriter, r *http.Request) (*token
 	subject, err := e.verifier.Verify(r.Context(), raw, e.verifier.config.Audience)
 	if err != nil {
 		return nil, e.refusal(err)
+	}
+	// What costs Redis and the journal is counted of whoever the token stands for, and what is
+	// malformed, or signed by nobody, was refused before: it takes from nobody's budget.
+	if err := e.limits.Spend(subject.Budget, limits.TokenExchanges, 1); err != nil {
+		e.log.Warn("no session beyond the limit of exchanges", "subject", subject)
+		return nil, oauth(http.StatusTooManyRequests, "temporarily_unavailable", err.Error())
 	}
 	out, err := e.sessions.exchange(r.Context(), subject, raw)
 	if err != nil {

@@ -15,12 +15,13 @@ import (
 	"cloud.google.com/go/auth/credentials"
 	"github.com/alicebob/miniredis/v2"
 
+	"github.com/bqgate/bqgate/internal/limits"
 	"github.com/bqgate/bqgate/internal/redistest"
 )
 
 func (g *gate) handler(t testing.TB) http.Handler {
 	t.Helper()
-	handler, err := TokenHandler(g.verifier, g.sessions, slog.New(slog.NewJSONHandler(&syncWriter{w: g.log}, nil)))
+	handler, err := TokenHandler(g.verifier, g.sessions, g.limits, slog.New(slog.NewJSONHandler(&syncWriter{w: g.log}, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,6 +233,35 @@ func FuzzCheckForm(f *testing.F) {
 		if len(form["subject_token"]) != 1 || len(form["grant_type"]) != 1 || form.Get("grant_type") != grantTokenExchange ||
 			form.Has("actor_token") {
 			t.Fatalf("accepted %q", body)
+		}
+	})
+}
+
+// One owner's exchanges beyond its budget leave the others theirs, and so does what is malformed or
+// signed by nobody, however often it comes.
+func TestExchangesBeyondABudget(t *testing.T) {
+	onBoth(t, nil, func(t *testing.T, g *gate) {
+		g.limits = limits.New(limits.Config{"token_exchanges": {Burst: 3, PerSecond: 0.001}})
+		handler := g.handler(t)
+		code := func(form url.Values) int { return post(handler, TokenPath, form.Encode(), nil).Code }
+		raw := g.issuer.mint(g.clock.now(), nil)
+		forged := raw[:len(raw)-8] + "AAAAAAAA"
+		for range 20 {
+			if got := code(url.Values{"x": {"1"}}); got != 400 {
+				t.Fatalf("malformed: %d", got)
+			}
+			if got := code(stockForm(forged)); got != 400 {
+				t.Fatalf("forged: %d", got)
+			}
+		}
+		for n, want := range []int{200, 200, 200, 429, 429} {
+			if got := code(stockForm(raw)); got != want {
+				t.Errorf("exchange %d: %d, want %d", n, got, want)
+			}
+		}
+		other := g.issuer.mint(g.clock.now(), map[string]any{"sub": "another@corp.example", "email": "another@corp.example"})
+		if got := code(stockForm(other)); got != 200 {
+			t.Errorf("another owner: %d", got)
 		}
 	})
 }
