@@ -32,7 +32,7 @@ func grpcServiceCluster(name string, s Service, requests uint32) *clusterv3.Clus
 		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{
 			ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
 				ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
-					Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
+					Http2ProtocolOptions: serviceWindows.in(&corev3.Http2ProtocolOptions{
 						// A frozen service keeps its socket open, and a FULL_DUPLEX_STREAMED body
 						// has no message timeout: without pings the client would hang until the
 						// idle timeout. The services allow pings this often in their keepalive
@@ -44,9 +44,7 @@ func grpcServiceCluster(name string, s Service, requests uint32) *clusterv3.Clus
 							// before a request is put on it.
 							ConnectionIdleInterval: seconds(2 * time.Second),
 						},
-						InitialStreamWindowSize:     u32(1 << 20),
-						InitialConnectionWindowSize: u32(16 << 20),
-					}},
+					})},
 			}},
 	})
 	return c
@@ -97,14 +95,9 @@ func upstreamCluster(name string, u Upstream, s surface, requests uint32) *clust
 		PerConnectionBufferLimitBytes: u32(256 << 10),
 	}
 	locate(c, u.Address)
-	h2 := &corev3.Http2ProtocolOptions{
-		InitialStreamWindowSize:     u32(1 << 20),
-		InitialConnectionWindowSize: u32(16 << 20),
-		// Google's front ends take 100 streams a connection and refuse more; until their SETTINGS
-		// arrive Envoy would not know.
-		MaxConcurrentStreams: u32(100),
-		ConnectionKeepalive:  &corev3.KeepaliveSettings{Interval: seconds(30 * time.Second), Timeout: seconds(10 * time.Second)},
-	}
+	h2 := upstreamWindows.in(&corev3.Http2ProtocolOptions{
+		ConnectionKeepalive: &corev3.KeepaliveSettings{Interval: seconds(30 * time.Second), Timeout: seconds(10 * time.Second)},
+	})
 	options := &httpv3.HttpProtocolOptions{
 		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{IdleTimeout: seconds(90 * time.Second)},
 	}

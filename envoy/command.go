@@ -21,6 +21,16 @@ type Process struct {
 	Stderr      io.Writer
 }
 
+// Within are the limits l with as few connections as this process and its children have file
+// descriptors for, and at least 1024.
+func Within(l Limits) Limits {
+	l = Config{Limits: l}.withDefaults().Limits
+	if have := raiseDescriptors(); have > 0 && have < l.Descriptors() {
+		l.MaxConnections = uint32(max(1024, int64(have)-int64(l.Descriptors()-uint64(l.MaxConnections)))) //nolint:gosec // G115: below l's
+	}
+	return l
+}
+
 // Command prepares Envoy as a child process. It ends when ctx does: first it is asked to, five
 // seconds later it is killed. On Linux it also dies with the thread of its parent that started it,
 // so start it from a goroutine that lives as long as Envoy shall.
@@ -42,6 +52,7 @@ func Command(ctx context.Context, p Process) *exec.Cmd {
 	cmd.Stdout, cmd.Stderr = p.Stdout, p.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
+	raiseDescriptors()
 	dieWithParent(cmd)
 	return cmd
 }

@@ -85,9 +85,14 @@ type Limits struct {
 	MaxChecks       uint32 `yaml:"max_checks"`        // Check calls at once, long-polls of held queries included; more is a 503
 	MaxStreams      uint32 `yaml:"max_streams"`       // requests at once in ext_proc and upstream
 	MaxConnections  uint32 `yaml:"max_connections"`   // client connections at once, over all listeners
-	MaxTokenRate    uint32 `yaml:"max_token_rate"`    // token requests a second; more is a 429
+	MaxTokenRate    uint32 `yaml:"max_token_rate"`    // token exchanges a second from one address; more is a 429
 	MaxHeapBytes    uint64 `yaml:"max_heap_bytes"`    // Envoy's heap; near it, requests are refused
 }
+
+// Descriptors is how many file descriptors Envoy may need: one for each connection of a client, one
+// for each request where Google's side speaks HTTP/1.1, and what it opens itself. With fewer
+// (RLIMIT_NOFILE) it can accept nobody once they are used up.
+func (l Limits) Descriptors() uint64 { return uint64(l.MaxConnections) + uint64(l.MaxStreams) + 512 }
 
 // Timeouts bound how long each part may take.
 type Timeouts struct {
@@ -104,9 +109,10 @@ func Defaults() (Limits, Timeouts) {
 			MaxRequestBytes: 1<<20 + 128<<10,
 			MaxChecks:       4096,
 			MaxStreams:      4096,
-			MaxConnections:  4096,
-			MaxTokenRate:    100,
-			MaxHeapBytes:    2 << 30,
+			// More than the 28,232 ports from which one address can connect to one listener.
+			MaxConnections: 32768,
+			MaxTokenRate:   1000,
+			MaxHeapBytes:   2 << 30,
 		}, Timeouts{
 			Check:   30 * time.Second,
 			Process: 5 * time.Second,

@@ -12,7 +12,20 @@ const filterExtAuthz = "envoy.filters.http.ext_authz"
 
 // extAuthz asks bqgate about every request, with the whole body, before anything else looks at it.
 func extAuthz(c Config) *hcmv3.HttpFilter {
-	return &hcmv3.HttpFilter{Name: filterExtAuthz, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&extauthzv3.ExtAuthz{
+	check := asking(c)
+	// The body is what is decided about: all of it or a 413, and as bytes, since SQL may hold any
+	// and a string field would change them.
+	check.WithRequestBody = &extauthzv3.BufferSettings{
+		MaxRequestBytes:     c.Limits.MaxRequestBytes,
+		AllowPartialMessage: false,
+		PackAsBytes:         true,
+	}
+	return &hcmv3.HttpFilter{Name: filterExtAuthz, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(check)}}
+}
+
+// asking is a filter that asks ext_authz, without the body.
+func asking(c Config) *extauthzv3.ExtAuthz {
+	return &extauthzv3.ExtAuthz{
 		TransportApiVersion: corev3.ApiVersion_V3,
 		StatPrefix:          "bqgate",
 		Services: &extauthzv3.ExtAuthz_GrpcService{GrpcService: &corev3.GrpcService{
@@ -23,13 +36,6 @@ func extAuthz(c Config) *hcmv3.HttpFilter {
 		// a pass.
 		FailureModeAllow: false,
 		StatusOnError:    &typev3.HttpStatus{Code: typev3.StatusCode_ServiceUnavailable},
-		// The body is what is decided about: all of it or a 413, and as bytes, since SQL may hold
-		// any and a string field would change them.
-		WithRequestBody: &extauthzv3.BufferSettings{
-			MaxRequestBytes:     c.Limits.MaxRequestBytes,
-			AllowPartialMessage: false,
-			PackAsBytes:         true,
-		},
 		// Duplicate headers stay apart and bytes stay bytes. No header is kept from ext_authz: it
 		// removes from the request what is not on its allow-list, and could not remove what it does
 		// not see.
@@ -42,5 +48,5 @@ func extAuthz(c Config) *hcmv3.HttpFilter {
 		},
 		// The route was chosen by the path that was decided about, and stays.
 		ClearRouteCache: false,
-	})}}
+	}
 }

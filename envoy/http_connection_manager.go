@@ -12,11 +12,19 @@ import (
 	earlyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/http/early_header_mutation/header_mutation/v3"
 )
 
-const filterRouter = "envoy.filters.http.router"
+const (
+	filterRouter = "envoy.filters.http.router"
+
+	// flushWithin is for at most a few hundred KiB: at the least rate that ext_proc asks of a
+	// reader, that is 40 s.
+	flushWithin = time.Minute
+)
 
 // dataManager is the HTTP connection manager of listeners that lead to Google.
 func dataManager(c Config, s surface) *hcmv3.HttpConnectionManager {
-	m := hardened(c, s, dataRoutes(c, s), []*hcmv3.HttpFilter{requestID(), extAuthz(c), extProc(c), router()})
+	m := hardened(c, s, dataRoutes(c, s), []*hcmv3.HttpFilter{
+		requestState(), earlyLook(c), extAuthz(c), extProc(c), router(),
+	})
 	// Until a route is known; then the route's idle timeout counts, which must outlast long-polls
 	// and slow queries.
 	m.StreamIdleTimeout = seconds(c.Timeouts.Check + 30*time.Second)
@@ -59,15 +67,17 @@ func hardened(c Config, s surface, routes *routev3.RouteConfiguration, filters [
 			extension("envoy.http.early_header_mutation.header_mutation", &earlyv3.HeaderMutation{
 				Mutations: []*mutationv3.HeaderMutation{{Action: &mutationv3.HeaderMutation_RemoveOnMatch_{
 					RemoveOnMatch: &mutationv3.HeaderMutation_RemoveOnMatch{KeyMatcher: startingWith("x-envoy-")},
-				}}},
+				}}, {Action: &mutationv3.HeaderMutation_Remove{Remove: headerTransferEncoding}}, keepTransferEncoding()},
 			}),
 		},
 		GenerateRequestId:         yes(),
 		PreserveExternalRequestId: false,
 
 		RequestTimeout:        seconds(c.Timeouts.Request),
-		RequestHeadersTimeout: seconds(10 * time.Second),
-		MaxRequestHeadersKb:   u32(32), // OIDC tokens with many groups run to 8 KiB and more
+		RequestHeadersTimeout: seconds(headersWithin),
+		// What is left of an answer that is whole, and is not taken: ext_proc is through with it.
+		StreamFlushTimeout:  seconds(flushWithin),
+		MaxRequestHeadersKb: u32(32), // OIDC tokens with many groups run to 8 KiB and more
 		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{
 			IdleTimeout:                  seconds(5 * time.Minute),
 			MaxHeadersCount:              u32(64),
@@ -79,13 +89,10 @@ func hardened(c Config, s surface, routes *routev3.RouteConfiguration, filters [
 			EnableTrailers:     false,
 			AllowChunkedLength: false,
 		},
-		Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
-			MaxConcurrentStreams:        u32(128),
-			InitialStreamWindowSize:     u32(256 << 10),
-			InitialConnectionWindowSize: u32(1 << 20),
-			AllowConnect:                false,
-			ConnectionKeepalive:         &corev3.KeepaliveSettings{Interval: seconds(30 * time.Second), Timeout: seconds(10 * time.Second)},
-		},
+		Http2ProtocolOptions: clientWindows.in(&corev3.Http2ProtocolOptions{
+			AllowConnect:        false,
+			ConnectionKeepalive: &corev3.KeepaliveSettings{Interval: seconds(30 * time.Second), Timeout: seconds(10 * time.Second)},
+		}),
 		// The upstream is TLS also where the listener is not.
 		SchemeHeaderTransformation: &corev3.SchemeHeaderTransformation{MatchUpstream: true},
 		ServerName:                 "bqgate",

@@ -36,6 +36,7 @@ func (l *linter) innerCluster(name string) {
 	if name == clusterToken || !isHTTP2(c) {
 		return
 	}
+	l.windows(p.field("typed_extension_protocol_options"), options(c).GetExplicitHttpConfig().GetHttp2ProtocolOptions())
 	keepalive := options(c).GetExplicitHttpConfig().GetHttp2ProtocolOptions().GetConnectionKeepalive()
 	total := keepalive.GetInterval().AsDuration() + keepalive.GetTimeout().AsDuration()
 	l.must(keepalive.GetInterval().AsDuration() > 0 && total <= 5*time.Second, p.field("typed_extension_protocol_options"), "keepalive",
@@ -50,6 +51,13 @@ func (l *linter) upstreamCluster(name string) {
 	c, p, ok := l.cluster(name, "upstream-tls")
 	if !ok {
 		return
+	}
+	if o := options(c); o.GetExplicitHttpConfig().GetHttpProtocolOptions() == nil { // HTTP/1.1 has a connection for each request
+		h2 := o.GetExplicitHttpConfig().GetHttp2ProtocolOptions()
+		if h2 == nil {
+			h2 = o.GetAutoConfig().GetHttp2ProtocolOptions()
+		}
+		l.windows(p.field("typed_extension_protocol_options"), h2)
 	}
 	if c.GetTransportSocket() == nil {
 		l.add(p, "upstream-tls", "minted tokens go to "+name+" in plain text",

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	matchingv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/common/matching/v3"
 	bufferv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/buffer/v3"
 	extauthzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
@@ -12,6 +13,7 @@ import (
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	setfilterstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/set_filter_state/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/proto"
 )
 
 // filters checks the HTTP filters of a connection manager and says whether they guard what stands
@@ -30,9 +32,13 @@ func (l *linter) filters(p path, filters []*hcmv3.HttpFilter) (guarded bool) {
 			continue
 		}
 		switch m := m.(type) {
+		case *matchingv3.ExtensionWithMatcher:
+			order = append(order, "early_look")
+			l.earlyLook(p, f.GetName(), m)
 		case *extauthzv3.ExtAuthz:
 			order = append(order, "ext_authz")
 			l.extAuthz(p, m)
+			l.requestBody(p, m)
 		case *extprocv3.ExternalProcessor:
 			order = append(order, "ext_proc")
 			l.extProc(p, m)
@@ -45,7 +51,10 @@ func (l *linter) filters(p path, filters []*hcmv3.HttpFilter) (guarded bool) {
 			l.must(len(m.GetUpstreamHttpFilters()) == 0, p.field("upstream_http_filters"), "filters",
 				"filters behind ext_proc change what it decided", "none")
 			l.accessLogs(p.field("upstream_log"), m.GetUpstreamLog())
-		case *setfilterstatev3.Config, *localratelimitv3.LocalRateLimit, *bufferv3.Buffer:
+		case *setfilterstatev3.Config:
+			l.must(proto.Equal(f.GetTypedConfig(), requestState().GetTypedConfig()), p, "early-look",
+				"requests are told apart by other things than the framing of their body", "what \"bqgate envoy render\" writes")
+		case *localratelimitv3.LocalRateLimit, *bufferv3.Buffer:
 		default:
 			l.add(p, "filters", "the filter "+f.GetName()+" can read or change what ext_authz and ext_proc decide about",
 				"ext_authz, ext_proc and router only")
@@ -53,13 +62,17 @@ func (l *linter) filters(p path, filters []*hcmv3.HttpFilter) (guarded bool) {
 	}
 	guards := strings.Join(order, " ")
 	switch guards {
+	case "early_look ext_authz ext_proc router":
+		return true
 	case "ext_authz ext_proc router":
+		l.add(p, "early-look", "bodies are buffered of whoever sends them, without a look at the credential",
+			"an early look before ext_authz, as \"bqgate envoy render\" writes it")
 		return true
 	case "router":
 		return false
 	default:
 		l.add(p, "filters", "the order of the filters is \""+guards+"\"",
-			"exactly one ext_authz, then exactly one ext_proc, then the router")
+			"an early look, then exactly one ext_authz, then exactly one ext_proc, then the router")
 		return slices.Contains(order, "ext_authz")
 	}
 }
@@ -78,16 +91,6 @@ func (l *linter) extAuthz(p path, f *extauthzv3.ExtAuthz) {
 	l.must(f.GetStatusOnError().GetCode() == 503, p.field("status_on_error"), "fail-closed", "a failure looks like a denial to clients",
 		"code 503 (ServiceUnavailable)")
 
-	body := p.field("with_request_body")
-	l.must(f.GetWithRequestBody() != nil, body, "request-body", "ext_authz decides without seeing the SQL",
-		"max_request_bytes and pack_as_bytes: true")
-	if b := f.GetWithRequestBody(); b != nil {
-		l.must(b.GetPackAsBytes(), body.field("pack_as_bytes"), "request-body",
-			"bytes that are not UTF-8 are changed before ext_authz sees them", "true")
-		l.must(!b.GetAllowPartialMessage(), body.field("allow_partial_message"), "request-body",
-			"ext_authz decides about the beginning of a body, and all of it is sent on", "false")
-		l.must(b.GetMaxRequestBytes() > 0, body.field("max_request_bytes"), "request-body", "no body fits", "a size")
-	}
 	l.must(f.GetEncodeRawHeaders(), p.field("encode_raw_headers"), "client-headers",
 		"duplicate headers are joined and bytes replaced before ext_authz sees them", "true")
 	l.must(f.GetAllowedHeaders() == nil && f.GetDisallowedHeaders() == nil, p.field("allowed_headers"), "client-headers",
@@ -102,6 +105,44 @@ func (l *linter) extAuthz(p path, f *extauthzv3.ExtAuthz) {
 	l.must(f.GetEnableDynamicMetadataIngestion() == nil || f.GetEnableDynamicMetadataIngestion().GetValue(),
 		p.field("enable_dynamic_metadata_ingestion"), "metadata",
 		"ext_proc gets no verdict", "true")
+}
+
+// requestBody wants the whole body in the check that decides, which is no early look.
+func (l *linter) requestBody(p path, f *extauthzv3.ExtAuthz) {
+	l.must(len(f.GetGrpcService().GetInitialMetadata()) == 0, p.field("grpc_service", "initial_metadata"), "early-look",
+		"ext_authz takes the check for an early look and decides about nothing", "none")
+	body := p.field("with_request_body")
+	l.must(f.GetWithRequestBody() != nil, body, "request-body", "ext_authz decides without seeing the SQL",
+		"max_request_bytes and pack_as_bytes: true")
+	if b := f.GetWithRequestBody(); b != nil {
+		l.must(b.GetPackAsBytes(), body.field("pack_as_bytes"), "request-body",
+			"bytes that are not UTF-8 are changed before ext_authz sees them", "true")
+		l.must(!b.GetAllowPartialMessage(), body.field("allow_partial_message"), "request-body",
+			"ext_authz decides about the beginning of a body, and all of it is sent on", "false")
+		l.must(b.GetMaxRequestBytes() > 0, body.field("max_request_bytes"), "request-body", "no body fits", "a size")
+	}
+}
+
+// earlyLook checks the filter that looks at the credential before the body is buffered. It is known
+// in one shape: whatever it skips, or lets pass, ext_authz decides about behind it.
+func (l *linter) earlyLook(p path, name string, m *matchingv3.ExtensionWithMatcher) {
+	var f extauthzv3.ExtAuthz
+	if m.GetExtensionConfig().GetTypedConfig().UnmarshalTo(&f) != nil {
+		l.add(p, "filters", "a filter that runs for some requests can read or change what ext_authz and ext_proc decide about",
+			"ext_authz, ext_proc and router only")
+		return
+	}
+	//nolint:staticcheck // SA1019: a configuration may still say it in the deprecated way
+	l.must(name == filterEarlyLook && m.GetMatcher() == nil && proto.Equal(m.GetXdsMatcher(), unlessSmall()), p.field("xds_matcher"),
+		"early-look", "bodies are buffered of requests whose credential nobody looked at", "what \"bqgate envoy render\" writes")
+	p = p.field("extension_config", "typed_config")
+	l.extAuthz(p, &f)
+	l.must(f.GetWithRequestBody() == nil, p.field("with_request_body"), "early-look",
+		"the body is buffered before the credential is looked at", "no with_request_body")
+	look := f.GetGrpcService().GetInitialMetadata()
+	l.must(len(look) == 1 && look[0].GetKey() == LookMetadata && look[0].GetValue() == LookEarly, p.field("grpc_service", "initial_metadata"),
+		"early-look", "ext_authz takes the early look for a request without a body, and decides about that",
+		LookMetadata+": "+LookEarly+", and nothing else")
 }
 
 func (l *linter) extProc(p path, f *extprocv3.ExternalProcessor) {

@@ -2,14 +2,18 @@ package envoy
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	tlsinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
+	connectionlimitv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/connection_limit/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	earlyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/http/early_header_mutation/header_mutation/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
@@ -23,6 +27,10 @@ func (l *linter) listener(p path, listener *listenerv3.Listener) {
 	l.must(!listener.GetBypassOverloadManager(), p.field("bypass_overload_manager"), "overload",
 		"clients can exhaust memory or connections", "false")
 	l.accessLogs(p.field("access_log"), listener.GetAccessLog())
+	l.must(listener.GetListenerFiltersTimeout().AsDuration() > 0 && listener.GetListenerFiltersTimeout().AsDuration() <= 15*time.Second &&
+		!listener.GetContinueOnListenerFiltersTimeout() && waitsForBytes(listener), p.field("listener_filters_timeout"), "connections",
+		"connections that never send a byte stay until their idle timeout, and thousands of them keep others out",
+		"the listener filter "+filterTLSInspector+", and listener_filters_timeout of at most 15 s")
 	chains := listener.GetFilterChains()
 	for i, chain := range chains {
 		l.chain(p.field("filter_chains").index(i), listener, chain)
@@ -30,6 +38,13 @@ func (l *linter) listener(p path, listener *listenerv3.Listener) {
 	if chain := listener.GetDefaultFilterChain(); chain != nil {
 		l.chain(p.field("default_filter_chain"), listener, chain)
 	}
+}
+
+// waitsForBytes says that a listener makes a connection only once its client has sent something.
+func waitsForBytes(listener *listenerv3.Listener) bool {
+	return slices.ContainsFunc(listener.GetListenerFilters(), func(f *listenerv3.ListenerFilter) bool {
+		return f.GetTypedConfig().MessageIs(&tlsinspectorv3.TlsInspector{}) && f.GetFilterDisabled() == nil
+	})
 }
 
 func (l *linter) chain(p path, listener *listenerv3.Listener, chain *listenerv3.FilterChain) {
@@ -43,11 +58,17 @@ func (l *linter) chain(p path, listener *listenerv3.Listener, chain *listenerv3.
 	} else {
 		l.downstreamTLS(p.field("transport_socket"), socket)
 	}
-	if len(chain.GetFilters()) != 1 {
+	filters := chain.GetFilters()
+	if len(filters) > 0 && filters[0].GetTypedConfig().MessageIs(&connectionlimitv3.ConnectionLimit{}) {
+		filters = filters[1:]
+	} else {
+		l.add(p.field("filters"), "connections", "connections to this listener use up those of the others", filterConnectionLimit+" first")
+	}
+	if len(filters) != 1 {
 		l.add(p.field("filters"), "listener", "a filter chain does something besides HTTP", "one HTTP connection manager")
 	}
-	for i, f := range chain.GetFilters() {
-		p := p.field("filters").index(i).field("typed_config")
+	for i, f := range filters {
+		p := p.field("filters").index(len(chain.GetFilters()) - len(filters) + i).field("typed_config")
 		var m hcmv3.HttpConnectionManager
 		if f.GetTypedConfig().UnmarshalTo(&m) != nil {
 			l.add(p, "listener", "the network filter "+f.GetName()+" lets bytes through that ext_authz and ext_proc do not see",
@@ -110,6 +131,9 @@ func (l *linter) manager(p path, m *hcmv3.HttpConnectionManager) {
 		"clients at these addresses may steer Envoy by x-envoy-* headers", "no internal addresses")
 	l.must(stripsEnvoyHeaders(m), p.field("early_header_mutation_extensions"), "client-headers",
 		"x-envoy-* headers of clients are not removed first of all", "remove_on_match of the prefix x-envoy-")
+	l.must(seesChunks(m), p.field("early_header_mutation_extensions"), "early-look",
+		"chunked bodies look like none, and are buffered without a look at the credential",
+		"an append of "+headerTransferEncoding+" after its removal, as \"bqgate envoy render\" writes it")
 	l.must(len(m.GetOriginalIpDetectionExtensions()) == 0, p.field("original_ip_detection_extensions"), "client-headers",
 		"clients say themselves where they come from", "use_remote_address")
 	switch m.GetForwardClientCertDetails() {
@@ -123,6 +147,7 @@ func (l *linter) manager(p path, m *hcmv3.HttpConnectionManager) {
 	l.must(!m.GetPreserveExternalRequestId(), p.field("preserve_external_request_id"), "client-headers",
 		"clients choose the id under which they are logged", "false")
 
+	l.windows(p.field("http2_protocol_options"), m.GetHttp2ProtocolOptions())
 	l.positive(m.GetRequestTimeout(), p.field("request_timeout"))
 	l.positive(m.GetRequestHeadersTimeout(), p.field("request_headers_timeout"))
 	if m.StreamIdleTimeout != nil {
@@ -145,6 +170,25 @@ func (l *linter) manager(p path, m *hcmv3.HttpConnectionManager) {
 
 func (l *linter) positive(d *durationpb.Duration, p path) {
 	l.must(d.AsDuration() > 0, p, "timeouts", "a slow client holds a stream for ever", "a time, such as "+(30*time.Second).String())
+}
+
+// seesChunks says that what the early look goes by tells of chunks, and nothing that a client says of
+// them.
+func seesChunks(m *hcmv3.HttpConnectionManager) bool {
+	removed := false
+	for _, e := range m.GetEarlyHeaderMutationExtensions() {
+		var early earlyv3.HeaderMutation
+		if e.GetTypedConfig().UnmarshalTo(&early) != nil {
+			return false
+		}
+		for _, mutation := range early.GetMutations() {
+			removed = removed || mutation.GetRemove() == headerTransferEncoding
+			if removed && proto.Equal(mutation, keepTransferEncoding()) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func stripsEnvoyHeaders(m *hcmv3.HttpConnectionManager) bool {

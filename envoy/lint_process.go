@@ -5,6 +5,7 @@ import (
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	overloadv3 "github.com/envoyproxy/go-control-plane/envoy/config/overload/v3"
 )
 
 // process checks what belongs to Envoy as a whole.
@@ -81,9 +82,25 @@ func (l *linter) overload(b *bootstrapv3.Bootstrap) {
 	l.must(monitors[monitorHeap] && monitors[monitorConnections], p, "overload", "clients can exhaust memory or connections",
 		"resource monitors "+monitorHeap+" and "+monitorConnections)
 	for i, a := range b.GetOverloadManager().GetActions() {
-		l.must(a.GetName() != "envoy.overload_actions.reduce_timeouts", p.field("actions").index(i), "overload",
-			"shorter timeouts under load cut the waiting for approvals", "no reduce_timeouts")
+		l.must(a.GetName() != "envoy.overload_actions.reduce_timeouts" || idleConnectionsOnly(a), p.field("actions").index(i), "overload",
+			"shorter timeouts under load cut the waiting for approvals",
+			"no reduce_timeouts, or with the timer HTTP_DOWNSTREAM_CONNECTION_IDLE alone")
 	}
+}
+
+// idleConnectionsOnly says that an action shortens the time-out of connections without a request,
+// and none besides.
+func idleConnectionsOnly(a *overloadv3.OverloadAction) bool {
+	var c overloadv3.ScaleTimersOverloadActionConfig
+	if a.GetTypedConfig().UnmarshalTo(&c) != nil {
+		return false
+	}
+	for _, f := range c.GetTimerScaleFactors() {
+		if f.GetTimer() != overloadv3.ScaleTimersOverloadActionConfig_HTTP_DOWNSTREAM_CONNECTION_IDLE {
+			return false
+		}
+	}
+	return len(c.GetTimerScaleFactors()) > 0
 }
 
 // loopback says whether only this host can connect.

@@ -33,7 +33,7 @@ var harmlessOperators = []string{
 // harmlessWith are operators that depend on their argument.
 var harmlessWith = map[string][]string{
 	"REQ":               {":METHOD", ":AUTHORITY", "X-REQUEST-ID"},
-	"REQUEST_HEADER":    {":METHOD", ":AUTHORITY", "X-REQUEST-ID"},
+	"REQUEST_HEADER":    {":METHOD", ":AUTHORITY", "X-REQUEST-ID", "TRANSFER-ENCODING", "X-BQGATE-TRANSFER-ENCODING", "CONTENT-LENGTH"},
 	"REQ_WITHOUT_QUERY": {":PATH"},
 	"PATH":              {"NQ", "NQ:PATH"},
 	"FILTER_STATE":      {"BQGATE.REQUEST_ID:PLAIN"},

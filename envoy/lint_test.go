@@ -165,8 +165,8 @@ func TestLintFinds(t *testing.T) {
 		{"a mirror of a cluster", sidecar, "auto_config:", "request_mirror_policies: [{cluster: ext_proc}]\nauto_config:", "mirrors", true},
 		{"the client's protocol upstream", sidecar,
 			"auto_config:\n  http_protocol_options: {}\n  http2_protocol_options:\n    connection_keepalive:\n      interval: 30s\n      " +
-				"timeout: 10s\n    initial_connection_window_size: 16777216\n    initial_stream_window_size: 1048576\n    " +
-				"max_concurrent_streams: 100", "use_downstream_protocol_config: {}", "framing", true},
+				"timeout: 10s\n    initial_connection_window_size: 67108864\n    initial_stream_window_size: 524288\n    " +
+				"max_concurrent_streams: 64", "use_downstream_protocol_config: {}", "framing", true},
 		{"a header added behind ext_authz", sidecar, "request_headers_to_remove:",
 			"request_headers_to_add: [{header: {key: authorization, value: Bearer x}}]\nrequest_headers_to_remove:", "mutations", false},
 		{"attempt count", sidecar, "virtual_hosts:\n- domains:", "virtual_hosts:\n- include_request_attempt_count: true\n  domains:",
@@ -180,8 +180,8 @@ func TestLintFinds(t *testing.T) {
 			"fixed-clusters", true},
 		{"no slash merging", sidecar, "merge_slashes: true", "merge_slashes: false", "path", false},
 		{"absent normalisation", sidecar, "normalize_path: true", "", "path", true},
-		{"CONNECT", sidecar, "max_concurrent_streams: 128", "max_concurrent_streams: 128\nallow_connect: true", "upgrades", false},
-		{"METADATA frames", sidecar, "max_concurrent_streams: 128", "max_concurrent_streams: 128\nallow_metadata: true", "framing", false},
+		{"CONNECT", sidecar, "max_concurrent_streams: 100", "max_concurrent_streams: 100\nallow_connect: true", "upgrades", false},
+		{"METADATA frames", sidecar, "max_concurrent_streams: 100", "max_concurrent_streams: 100\nallow_metadata: true", "framing", false},
 		{"two lengths", sidecar, "allow_absolute_url: false", "allow_chunked_length: true", "framing", false},
 		{"request trailers", sidecar, "allow_absolute_url: false", "enable_trailers: true", "framing", false},
 		{"custom methods", sidecar, "allow_absolute_url: false", "allow_custom_methods: true", "framing", false},
@@ -258,6 +258,42 @@ func TestLintFinds(t *testing.T) {
 		{"no server name", sidecar, "sni: bigquery.googleapis.com", "", "upstream-tls", true},
 		{"little room for holds", sidecar, "max_requests: 4096", "max_requests: 10", "hold-room", true},
 		{"network filters of a cluster", sidecar, "connect_timeout: 5s", "filters: [{name: x}]\nconnect_timeout: 5s", "filters", false},
+		{"streams that use up a client's connection", sidecar, "initial_stream_window_size: 131072\nmax_concurrent_streams: 100",
+			"initial_stream_window_size: 1048576\nmax_concurrent_streams: 100", "windows", true},
+		{"streams that use up a connection to ext_proc", sidecar,
+			"initial_connection_window_size: 67108864\ninitial_stream_window_size: 262144\nmax_concurrent_streams: 128",
+			"initial_connection_window_size: 16777216\ninitial_stream_window_size: 1048576", "windows", true},
+		{"streams that use up a connection to Google", sidecar, "initial_stream_window_size: 524288\nmax_concurrent_streams: 64",
+			"initial_stream_window_size: 524288\nmax_concurrent_streams: 65", "windows", true},
+		{"a connection to Google as Envoy would have it", sidecar,
+			"initial_connection_window_size: 67108864\ninitial_stream_window_size: 524288\nmax_concurrent_streams: 64", "", "windows", true},
+		{"an early look that decides", sidecar, "initial_metadata:\n- key: bqgate-look\n  value: early", "", "early-look", true},
+		{"an early look in place of the decision", sidecar, "grpc_service:\n  envoy_grpc:\n    cluster_name: ext_authz\n  timeout: 30s",
+			"grpc_service:\n  envoy_grpc:\n    cluster_name: ext_authz\n  initial_metadata: [{key: bqgate-look, value: early}]\n  timeout: 30s",
+			"early-look", true},
+		{"an early look with the body", sidecar, "stat_prefix: bqgate_early",
+			"stat_prefix: bqgate_early\nwith_request_body: {max_request_bytes: 1000, pack_as_bytes: true}", "early-look", true},
+		{"an early look that fails open", sidecar, "stat_prefix: bqgate_early", "stat_prefix: bqgate_early\nfailure_mode_allow: true",
+			"fail-closed", true},
+		{"an early look at few requests", sidecar, `regex: HTTP/1\.1;-;(-|[0-9]{1,4}|1[0-5][0-9]{3})`, "regex: .*", "early-look", true},
+		{"another framing", sidecar, "inline_string: '%PROTOCOL%;%REQUEST_HEADER(X-BQGATE-TRANSFER-ENCODING)%;%REQUEST_HEADER(CONTENT-LENGTH)%'",
+			"inline_string: 'HTTP/1.1;-;-'", "early-look", true},
+		{"chunks unseen", sidecar, "- remove: x-bqgate-transfer-encoding", "- remove: x-other", "early-look", true},
+		{"another filter for some requests", sidecar,
+			"'@type': type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz\ndecoder_header_mutation_rules:\n  " +
+				"allow_envoy: true\n  disallow_is_error: true\n  disallow_system: true\nencode_raw_headers: true\ngrpc_service:\n  " +
+				"envoy_grpc:\n    cluster_name: ext_authz\n  initial_metadata:\n  - key: bqgate-look\n    value: early\n  timeout: 30s\n" +
+				"stat_prefix: bqgate_early\nstatus_on_error:\n  code: ServiceUnavailable\ntransport_api_version: V3\n" +
+				"validate_mutations: true",
+			"'@type': type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation", "filters", true},
+		{"silent connections", sidecar, "listener_filters_timeout: 3s", "", "connections", true},
+		{"silent connections for an hour", sidecar, "listener_filters_timeout: 3s", "listener_filters_timeout: 3600s", "connections", false},
+		{"silent connections let in", sidecar, "listener_filters_timeout: 3s",
+			"listener_filters_timeout: 3s\ncontinue_on_listener_filters_timeout: true", "connections", true},
+		{"nothing waits for the first byte", sidecar, "listener_filters:\n- name: envoy.filters.listener.tls_inspector\n  typed_config:\n    " +
+			"'@type': type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector", "", "connections", true},
+		{"shorter timeouts of streams under load", sidecar, "timer: HTTP_DOWNSTREAM_CONNECTION_IDLE", "timer: HTTP_DOWNSTREAM_STREAM_IDLE",
+			"overload", true},
 		{"an unknown file", sidecar, "static_layer: {}", "static_layer: {a: 1}", "runtime", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -282,6 +318,19 @@ func TestLintFinds(t *testing.T) {
 				t.Errorf("found on line %d, want %d: %s", f.Line, line, f)
 			}
 		})
+	}
+}
+
+func TestLintWantsAnEarlyLook(t *testing.T) {
+	text := rendered(t, "sidecar")
+	before, rest, _ := strings.Cut(text, "          - name: bqgate.early_look\n")
+	_, after, found := strings.Cut(rest, "          - name: envoy.filters.http.ext_authz\n")
+	if !found {
+		t.Fatal("the golden file has another shape than this test knows")
+	}
+	findings, err := Lint([]byte(before + "          - name: envoy.filters.http.ext_authz\n" + after))
+	if err != nil || len(findings) != 1 || findings[0].Rule != "early-look" {
+		t.Errorf("found %v %v, want early-look", findings, err)
 	}
 }
 

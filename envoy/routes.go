@@ -99,8 +99,9 @@ func connect() *routev3.Route {
 // withoutFilters is for routes that Envoy answers by itself, and for no others.
 func withoutFilters() map[string]*anypb.Any {
 	return map[string]*anypb.Any{
-		filterExtAuthz: packed(&extauthzv3.ExtAuthzPerRoute{Override: &extauthzv3.ExtAuthzPerRoute_Disabled{Disabled: true}}),
-		filterExtProc:  packed(&extprocv3.ExtProcPerRoute{Override: &extprocv3.ExtProcPerRoute_Disabled{Disabled: true}}),
+		filterEarlyLook: packed(&routev3.FilterConfig{Disabled: true}),
+		filterExtAuthz:  packed(&extauthzv3.ExtAuthzPerRoute{Override: &extauthzv3.ExtAuthzPerRoute_Disabled{Disabled: true}}),
+		filterExtProc:   packed(&extprocv3.ExtProcPerRoute{Override: &extprocv3.ExtProcPerRoute_Disabled{Disabled: true}}),
 	}
 }
 

@@ -154,3 +154,17 @@ func serveEcho(socket string) error {
 	procv3.RegisterExternalProcessorServer(s, processor{process: echo})
 	return s.Serve(l)
 }
+
+// goOnOrRefuse is the early look of a bqgate that knows one credential.
+func goOnOrRefuse(in *authv3.CheckRequest) *authv3.CheckResponse {
+	for _, h := range in.GetAttributes().GetRequest().GetHttp().GetHeaderMap().GetHeaders() {
+		if h.GetKey() == "authorization" && string(h.GetRawValue()) == "Bearer good" {
+			return &authv3.CheckResponse{
+				Status:       &status.Status{Code: int32(codes.OK)},
+				HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: &authv3.OkHttpResponse{}},
+			}
+		}
+	}
+	out, _ := deny(401, `{"error":{}}`)(context.Background(), in)
+	return out
+}

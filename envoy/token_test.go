@@ -2,6 +2,7 @@ package envoy
 
 import (
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -57,23 +58,45 @@ func TestTokenListener(t *testing.T) {
 		t.Errorf("POST /v1/token on the data listener: %d", code)
 	}
 
-	var wg sync.WaitGroup
-	var limited atomic.Int64
-	for range 300 {
-		wg.Go(func() {
-			res, err := http.Post(url+"/v1/token", "application/x-www-form-urlencoded", strings.NewReader("x"))
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer res.Body.Close()
-			if res.StatusCode == 429 {
-				limited.Add(1)
-			}
-		})
+	// What cannot be an exchange takes nothing from those that can, at the same address too.
+	const form = "application/x-www-form-urlencoded"
+	send := func(n int, kind, body string) (limited int) {
+		var wg sync.WaitGroup
+		var count atomic.Int64
+		for range n {
+			wg.Go(func() {
+				res, err := http.Post(url+"/v1/token", kind, strings.NewReader(body))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer res.Body.Close()
+				io.Copy(io.Discard, res.Body)
+				if res.StatusCode == 429 {
+					count.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		return int(count.Load())
 	}
-	wg.Wait()
-	if limited.Load() == 0 {
-		t.Error("300 requests at once were all let through, with 50 a second allowed")
+	long := strings.Repeat("x", 500)
+	if n := send(900, form, "x=1"); n == 0 {
+		t.Error("900 short requests at once were all let through, with 100 a second allowed")
+	}
+	if n := send(90, form, long); n != 0 {
+		t.Errorf("%d of 90 exchanges are refused beside them, with 100 at once allowed", n)
+	}
+	if n := send(500, "text/plain", long); n == 0 {
+		t.Error("500 requests of another type at once were all let through, with 100 a second allowed")
+	}
+	if n := send(500, form, long); n == 0 {
+		t.Error("500 exchanges at once were all let through, with 50 a second allowed")
+	}
+	// Another address has a budget of its own.
+	from := &http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}).DialContext}}
+	res, err := from.Post(url+"/v1/token", form, strings.NewReader(long))
+	if err != nil || res.StatusCode != 400 {
+		t.Errorf("from another address: %v %v", res, err)
 	}
 }

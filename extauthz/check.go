@@ -26,12 +26,19 @@ func (s *Service) Check(ctx context.Context, in *authv3.CheckRequest) (out *auth
 			out, err = unavailable(a.id), nil
 		}
 	}()
-	a, o := s.decide(ctx, a)
+	step := s.decide
+	if isLook(ctx) {
+		step = s.look
+	}
+	a, o := step(ctx, a)
 	if ctx.Err() != nil {
 		return unavailable(a.id), nil // decided too late: nobody may act on it
 	}
 	if o.summed { // strangers write no line each, as no record
 		return s.respond(a, o)
+	}
+	if o.looked {
+		return goOn(), nil
 	}
 	s.Log.Info("decision", "decision", a.id, "subject", a.subject, "method", a.op.Method, "verdict", o.String(), "rule", o.rule,
 		"took", time.Since(a.started), "steps", a.clock)
@@ -61,6 +68,7 @@ func (s *Service) understand(ctx context.Context, a asked) (asked, error) {
 		return a, err
 	}
 	a.subject = subject
+	s.Limits.GiveBack(subject.Budget, a.requestID()) // its body has come
 	a.ask = s.asking(a)
 	return a, malformed
 }
@@ -108,6 +116,14 @@ type asked struct {
 	subject identity.Subject
 	ask     durable.Ask   // with which facts are looked up at Google
 	clock   *timing.Clock // where the time goes, for the log
+}
+
+// requestID is the id that Envoy gave the request, the same in the early look and in the check.
+func (a asked) requestID() string {
+	if ids := a.request.http.Header["x-request-id"]; len(ids) == 1 {
+		return ids[0]
+	}
+	return ""
 }
 
 func arrived(r request) asked {

@@ -30,6 +30,7 @@ type outcome struct {
 	body    []byte
 	fault   bool // no decision could be made or recorded
 	summed  bool // it is counted, and has neither a record nor a line in the log of its own
+	looked  bool // by the early look, which found nothing against the request
 
 	decision, rule string // for the log, and for the words of a fault
 }

@@ -154,7 +154,7 @@ func (d *demo) configure() error {
 			ExtAuthz: envoy.Service{Socket: sockets + "/ext_authz.sock"}, ExtProc: envoy.Service{Socket: sockets + "/ext_proc.sock"},
 			TokenEndpoint: envoy.Service{Socket: sockets + "/token.sock"},
 			BigQuery:      upstream(envoy.BigQueryHost), StorageRead: upstream(envoy.StorageReadHost),
-			Admin: d.path("envoy-admin.sock"), AccessLog: d.path("access.log"),
+			Admin: d.path("envoy-admin.sock"), AccessLog: d.path("access.log"), Limits: envoy.Within(envoy.Limits{}),
 		},
 	}
 	if err := d.overlay(); err != nil {

@@ -106,16 +106,25 @@ func stop(s *grpc.Server) {
 	s.GracefulStop()
 }
 
+// Flow-control windows towards Envoy, in bytes. All streams of a connection together may hold half of
+// its window, so that streams whose bodies stand still leave room to the others (A37). Envoy makes
+// another connection long before this many streams (envoy/windows.go).
+const (
+	grpcStreams          = 256
+	grpcStreamWindow     = 128 << 10
+	grpcConnectionWindow = 64 << 20
+)
+
 // grpcOptions fit Envoy as a client: it pings every second, so that a frozen service is noticed
 // (A15), and sends response chunks of several MiB when they pile up behind a header reply.
 func grpcOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(32 << 20),
-		grpc.MaxConcurrentStreams(16384),
 		// A call is served by a goroutine whose stack has already grown to what Check needs.
 		grpc.NumStreamWorkers(64),
-		grpc.InitialWindowSize(1 << 20),
-		grpc.InitialConnWindowSize(4 << 20),
+		grpc.MaxConcurrentStreams(grpcStreams),
+		grpc.InitialWindowSize(grpcStreamWindow),
+		grpc.InitialConnWindowSize(grpcConnectionWindow),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 200 * time.Millisecond, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 	}

@@ -16,6 +16,9 @@ import (
 	"github.com/bqgate/bqgate/internal/durable"
 )
 
+// upstreamStreamWindow is how much of an answer may be on its way unread, in bytes.
+const upstreamStreamWindow = 1 << 20
+
 // dialUpstream is the gateway's own client of BigQuery. It carries the inspection identity, whose
 // token never passes Envoy and which reads no rows.
 func dialUpstream(c config.Upstream, broker *credentials.Broker) (*bigquery.Client, error) {
@@ -34,6 +37,8 @@ func dialUpstream(c config.Upstream, broker *credentials.Broker) (*bigquery.Clie
 	transport := &http.Transport{
 		TLSClientConfig: tlsConfig, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 64, IdleConnTimeout: 90 * time.Second,
 		TLSHandshakeTimeout: 5 * time.Second, ResponseHeaderTimeout: 60 * time.Second,
+		// Of the gigabyte that Go allows a connection, streams that stand still hold a part (A37).
+		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: upstreamStreamWindow},
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			if c.Address != "" {
 				address = c.Address

@@ -9,6 +9,7 @@ type Kind uint8
 const (
 	Requests Kind = iota
 	RequestRate
+	Bodies
 	Queries
 	Downloads
 	Waits
@@ -66,6 +67,12 @@ var Kinds = [kinds]Spec{
 		What:   "requests",
 		Counts: "requests with a valid token, whatever becomes of them",
 		Why:    "200 agents of one repository, each with a request a second and ten more when it begins",
+	},
+	Bodies: {
+		Key: "bodies", Form: AtOnce, Default: Limit{AtOnce: 64}, Reason: rateLimitExceeded, Beyond: refused,
+		What:   "large requests on their way at once",
+		Counts: "requests with a body of 16,000 bytes and more, or of unknown length, that have begun to arrive, for 30 s at most",
+		Why:    "a body of a megabyte arrives in a second, and few queries are as long; 64 are 75 MB in Envoy",
 	},
 	Queries: {
 		Key: "queries", Form: AtOnce, Default: Limit{AtOnce: 200}, Reason: rateLimitExceeded, Beyond: refused,

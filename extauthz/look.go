@@ -1,0 +1,74 @@
+package extauthz
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/genproto/googleapis/rpc/code"
+	"google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/bqgate/bqgate/envoy"
+	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/limits"
+)
+
+// Envoy keeps the body of a request until it is whole, and what is kept for nobody keeps others out
+// (A38). So before a large body comes, Envoy asks with the headers alone, and here the credential
+// alone is looked at. Who has none that is good is refused as by the whole check, and in the same
+// words. Who has one is asked about everything once the body is there: the look opens nothing,
+// mints nothing and leaves nothing behind but the owner's place for a body.
+
+// isLook says whether Envoy asks for the early look: by metadata of its own call, which no client
+// can set.
+func isLook(ctx context.Context) bool {
+	md, _ := metadata.FromIncomingContext(ctx)
+	values := md.Get(envoy.LookMetadata)
+	return len(values) == 1 && values[0] == envoy.LookEarly
+}
+
+// look says whether the body of a request may come. Its outcome is a refusal, or lets the request
+// go on to the whole check.
+func (s *Service) look(ctx context.Context, a asked) (asked, outcome) {
+	a.op, _ = bigquery.Decode(a.request.http) // for the record of a refusal: without its body it is malformed
+	subject, err := s.Identity.Authenticate(ctx, a.request.authorization)
+	a.clock.Done("identity")
+	if err == nil {
+		a.subject = subject
+		err = s.Limits.Lend(subject.Budget, bodyKind(a.request.http), a.requestID(), bodyWithin)
+	}
+	if err != nil {
+		return a, s.conclude(ctx, a, ruling{judged: judged{job: a.op.Job}}, err)
+	}
+	return a, outcome{looked: true}
+}
+
+// bodyWithin is how long a body counts at the longest. Envoy gives a request 30 s to arrive, and does
+// not say when its client has gone away before.
+const bodyWithin = 30 * time.Second
+
+// bodyKind is as what a body counts that is on its way. HTTP/2 does not say of requests that should
+// have none that none comes, and small ones need no kind of their own: they are requests.
+func bodyKind(r bigquery.Request) limits.Kind {
+	n, err := -1, error(nil)
+	if lengths := r.Header["content-length"]; len(lengths) == 1 {
+		n, err = strconv.Atoi(lengths[0])
+	}
+	bodiless := n < 0 && (r.Verb == http.MethodGet || r.Verb == http.MethodDelete)
+	if err == nil && (0 <= n && n < envoy.SmallBody || bodiless) {
+		return limits.Requests
+	}
+	return limits.Bodies
+}
+
+// goOn lets a request go on to the whole check. It has no headers and no metadata: there is nothing
+// that the check could be told.
+func goOn() *authv3.CheckResponse {
+	return &authv3.CheckResponse{
+		Status:       &status.Status{Code: int32(code.Code_OK)},
+		HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: &authv3.OkHttpResponse{}},
+	}
+}
