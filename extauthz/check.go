@@ -34,7 +34,7 @@ func (s *Service) Check(ctx context.Context, in *authv3.CheckRequest) (out *auth
 	if ctx.Err() != nil {
 		return unavailable(a.id), nil // decided too late: nobody may act on it
 	}
-	if o.summed { // strangers write no line each, as no record
+	if o.summed { // strangers, and those beyond a limit, write no line each, as no record
 		return s.respond(a, o)
 	}
 	if o.looked {
@@ -47,8 +47,13 @@ func (s *Service) Check(ctx context.Context, in *authv3.CheckRequest) (out *auth
 
 // decide asks the questions, and concludes by what they found. What it returns is recorded,
 // durably.
-func (s *Service) decide(ctx context.Context, a asked) (asked, outcome) {
+func (s *Service) decide(ctx context.Context, a asked) (_ asked, o outcome) {
 	a, err := s.understand(ctx, a) // 1 what is asked, 2 who asks
+	leave, over := s.enter(a)
+	if over != nil {
+		return a, s.refuse(ctx, a, ruling{}, over)
+	}
+	defer leave(&o)
 	if err != nil {
 		return a, s.conclude(ctx, a, ruling{judged: judged{job: a.op.Job}}, err)
 	}
@@ -69,7 +74,7 @@ func (s *Service) understand(ctx context.Context, a asked) (asked, error) {
 	}
 	a.subject = subject
 	s.Limits.GiveBack(subject.Budget, a.requestID()) // its body has come
-	a.ask = s.asking(a)
+	a.looks, a.ask = s.asking(a)
 	return a, malformed
 }
 
@@ -115,6 +120,7 @@ type asked struct {
 	op      bigquery.Operation
 	subject identity.Subject
 	ask     durable.Ask   // with which facts are looked up at Google
+	looks   *looks        // how many were
 	clock   *timing.Clock // where the time goes, for the log
 }
 
@@ -136,6 +142,6 @@ func arrived(r request) asked {
 func (s *Service) next(a asked) asked {
 	n := arrived(a.request)
 	n.op, n.subject, n.clock = a.op, a.subject, a.clock
-	n.ask = s.asking(n)
+	n.looks, n.ask = s.asking(n)
 	return n
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/limits"
 	"github.com/bqgate/bqgate/internal/refusal"
 	"github.com/bqgate/bqgate/internal/refusal/table"
 	"github.com/bqgate/bqgate/internal/verdict"
@@ -123,7 +124,15 @@ func (s *Service) say(ctx context.Context, a asked, r ruling, e entry) outcome {
 }
 
 // forward makes the verdict by which the request leaves, and mints its token.
-func (s *Service) forward(ctx context.Context, a asked, r ruling, f verdict.Forward) outcome {
+func (s *Service) forward(ctx context.Context, a asked, r ruling, f verdict.Forward) (o outcome) {
+	if err := s.pass(a); err != nil {
+		return s.refuse(ctx, a, r, err)
+	}
+	defer func() { // a released query's read has an id of its own, which only this knows
+		if o.forward == nil {
+			s.Limits.GiveBack(a.subject.Budget, a.id)
+		}
+	}()
 	decided, err := s.record(ctx, a, r, entry{effect: audit.EffectAllow, message: r.remark, forwarded: true})
 	if err != nil {
 		return s.unrecorded(a, err)
@@ -249,6 +258,11 @@ func (s *Service) end(ctx context.Context, a asked, r ruling, job heldJob) outco
 
 // refuse says why a request is not served. What is no decision is a fault.
 func (s *Service) refuse(ctx context.Context, a asked, r ruling, err error) outcome {
+	if over := a.looks.beyond(err); over != nil {
+		if err = over; !a.looks.any() {
+			return s.limited(ctx, a, over)
+		}
+	}
 	e := table.ForRequest(err)
 	if e == nil {
 		return s.fault(ctx, a, r, err)
@@ -262,6 +276,9 @@ func (s *Service) refuse(ctx context.Context, a asked, r ruling, err error) outc
 	if cause := r.decision.Cause; cause != "" && s.told.first(s.Policies().Digest()+cause) {
 		// The agent is only told that something in the policy has to be mended.
 		s.Log.Error("the policy does not fit the tables: queries are refused until it is mended", "cause", cause, "decision", a.id)
+	}
+	if a.op.Query != nil && !e.Passes() {
+		s.Limits.Charge(a.subject.Budget, limits.RefusedStatements, 1)
 	}
 	status, body := e.BigQuery(a.id)
 	return s.say(ctx, a, r, entry{effect: audit.EffectRefuse, message: e.What, remedy: e.Remedy, status: status, body: body})
@@ -300,7 +317,7 @@ func (s *Service) unrecorded(a asked, err error) outcome {
 
 // asking is how a request comes to look something up at Google: that it asks, and for what, is
 // durable before (A43).
-func (s *Service) asking(a asked) durable.Ask {
+func (s *Service) asking(a asked) (*looks, durable.Ask) {
 	r := audit.Asked{
 		Time: a.started, Decision: a.id, Subject: auditSubject(a.subject), Method: string(a.op.Method), Job: auditJob(a.op.Job),
 	}
@@ -311,7 +328,8 @@ func (s *Service) asking(a asked) durable.Ask {
 		r.Tables = []string{bigquery.TableID{Project: a.op.Job.ProjectID, Dataset: m.Dataset, Table: m.Table}.String()}
 	}
 	http := a.request.http
-	return durable.Asking(s.Journal, func() audit.Asked {
+	l := &looks{limits: s.Limits, owner: a.subject.Budget}
+	return l, durable.Asking(s.Journal, l.count, func() audit.Asked {
 		r.Digest = jobs.Digest(http.Verb + "\n" + http.Path + "\n" + string(http.Body))
 		return r
 	})

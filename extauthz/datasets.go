@@ -25,11 +25,10 @@ func (s *Service) listDatasets(ctx context.Context, a asked, reach policies.Reac
 	if !ok {
 		return ruling{}, hidden(name)
 	}
-	all, err := s.listed.datasets(project, func() ([]bigquery.ListedDataset, error) {
-		return listed(ctx, a.ask, func(f durable.Facts) ([]bigquery.ListedDataset, error) {
+	all, err := shared(ctx, &s.datasets, a.ask.Facts, listingsKept, listedFor, project,
+		func(ctx context.Context, f durable.Facts) ([]bigquery.ListedDataset, error) {
 			return s.Metadata.ListDatasets(ctx, f, project)
 		})
-	})
 	if err != nil {
 		return under(rule, nil), missing(err, name)
 	}
@@ -157,16 +156,8 @@ func (s *Service) sees(ctx context.Context, a asked, reach policies.Reach, ref b
 }
 
 func (s *Service) tablesOf(ctx context.Context, a asked, ref bigquery.DatasetReference) ([]bigquery.ListedTable, error) {
-	return s.listed.tables(ref, func() ([]bigquery.ListedTable, error) {
-		return listed(ctx, a.ask, func(f durable.Facts) ([]bigquery.ListedTable, error) { return s.Metadata.ListTables(ctx, f, ref) })
-	})
-}
-
-// listed reads a listing of BigQuery, once the record of who asks for it is durable.
-func listed[T any](ctx context.Context, ask durable.Ask, read func(durable.Facts) ([]T, error)) ([]T, error) {
-	facts, err := ask.Facts(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return read(facts)
+	return shared(ctx, &s.tables, a.ask.Facts, listingsKept, listedFor, ref,
+		func(ctx context.Context, f durable.Facts) ([]bigquery.ListedTable, error) {
+			return s.Metadata.ListTables(ctx, f, ref)
+		})
 }

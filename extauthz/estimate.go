@@ -49,17 +49,22 @@ func (s *Service) dryRunBytes(ctx context.Context, ask durable.Ask, op bigquery.
 	if err != nil {
 		return nil, fmt.Errorf("encode dry run: %w", err)
 	}
-	if v, ok := s.estimates.get(string(key)); ok {
-		return &v, nil
-	}
-	text, err := ask.Text(ctx)
+	v, err := shared(ctx, &s.estimates, ask.Text, estimatesKept, estimateTTL, string(key),
+		func(ctx context.Context, text durable.Text) (policies.Estimate, error) {
+			return s.dryRunNow(ctx, text, plain)
+		})
 	if err != nil {
 		return nil, fmt.Errorf("estimate the query: %w", err)
 	}
+	return &v, nil
+}
+
+// dryRunNow is what BigQuery says of a dry run.
+func (s *Service) dryRunNow(ctx context.Context, text durable.Text, plain bigquery.Operation) (v policies.Estimate, err error) {
 	run, err := s.Upstream.DryRun(ctx, text, plain)
 	var api *bigquery.APIError
 	if errors.As(err, &api) && api.Status == 400 {
-		return nil, &refusal.Refusal{Status: 400, Reason: "invalidQuery", What: "BigQuery does not accept the query: its dry run failed"}
+		return v, &refusal.Refusal{Status: 400, Reason: "invalidQuery", What: "BigQuery does not accept the query: its dry run failed"}
 	}
 	if errors.As(err, &api) && api.Status < 500 && api.Status != 401 {
 		// What is permanent must not look as if the next try could pass, nor the other way round.
@@ -70,17 +75,16 @@ func (s *Service) dryRunBytes(ctx context.Context, ask durable.Ask, op bigquery.
 		if api.Status == 404 {
 			r.Status, r.Reason = 403, "accessDenied"
 		}
-		return nil, r
+		return v, r
 	}
 	if err != nil && !errors.Is(err, bigquery.ErrNoEstimate) {
-		return nil, fmt.Errorf("estimate the query: %w", err)
+		return v, err
 	}
-	v := policies.Estimate{Bytes: run.TotalBytesProcessed}
+	v = policies.Estimate{Bytes: run.TotalBytesProcessed}
 	if err != nil || !bounded(run.Accuracy) {
 		v = policies.Estimate{Unknown: true}
 	}
-	s.estimates.put(string(key), v)
-	return &v, nil
+	return v, nil
 }
 
 // bounded says whether a query reads no more than its dry run says. Of UNKNOWN and LOWER_BOUND

@@ -7,6 +7,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/policies"
 )
 
 // What BigQuery does not say for certain counts as above every bound: over max_bytes it is refused,
@@ -56,7 +57,7 @@ rules:
 				t.Errorf("over max_bytes: %d %s", o.status, o.body)
 			}
 
-			w.s.estimates = estimates{}
+			w.s.estimates = remembered[string, policies.Estimate]{}
 			w.policy(fmt.Sprintf(held, c.named))
 			o = w.ask(boundQuery())
 			list, err := w.s.Approvals.List(t.Context(), approvals.Filter{State: approvals.StatePending})
@@ -79,7 +80,7 @@ rules:
 				}
 			}
 
-			w.s.estimates = estimates{}
+			w.s.estimates = remembered[string, policies.Estimate]{}
 			dry := boundQuery()
 			dry["dryRun"] = true
 			o = w.ask(dry)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -19,7 +20,8 @@ const (
 	jobsDefault = 50 // jobs in a page, as at Google
 	jobsMost    = 100
 	jobsLooked  = 200 // jobs looked at for one page
-	jobsAtOnce  = 8   // jobs looked at at the same time
+	jobsAtOnce  = 8   // of them at the same time
+	jobsAsked   = 8   // of them for which BigQuery is asked
 )
 
 // listJobs answers jobs.list from the gateway's own records: the owner's jobs, those that wait for
@@ -57,13 +59,14 @@ func (s *Service) ownJobs(ctx context.Context, a asked) ([]bigquery.JobSummary, 
 		limit = int(min(*l.MaxResults, jobsMost))
 	}
 	var shown []bigquery.JobSummary
+	var looks atomic.Int64
 	for i := 0; i < len(all); {
 		if i >= jobsLooked || len(shown) == limit {
 			next, err := s.Keys.Seal(purpose, all[i-1])
 			return shown, next, err
 		}
 		batch := all[i:min(len(all), i+min(jobsAtOnce, limit-len(shown)))]
-		found, err := s.summaries(ctx, a, batch)
+		found, err := s.summaries(ctx, a, batch, &looks)
 		if err != nil {
 			return nil, "", err
 		}
@@ -78,19 +81,19 @@ func (s *Service) ownJobs(ctx context.Context, a asked) ([]bigquery.JobSummary, 
 }
 
 // summaries says of each job how it stands. One that is not known any more has no state.
-func (s *Service) summaries(ctx context.Context, a asked, batch []jobs.Entry) ([]bigquery.JobSummary, error) {
+func (s *Service) summaries(ctx context.Context, a asked, batch []jobs.Entry, looks *atomic.Int64) ([]bigquery.JobSummary, error) {
 	out := make([]bigquery.JobSummary, len(batch))
 	g, ctx := errgroup.WithContext(ctx)
 	for i, e := range batch {
 		g.Go(func() (err error) {
-			out[i], err = s.summary(ctx, a, e)
+			out[i], err = s.summary(ctx, a, e, looks)
 			return err
 		})
 	}
 	return out, g.Wait()
 }
 
-func (s *Service) summary(ctx context.Context, a asked, e jobs.Entry) (bigquery.JobSummary, error) {
+func (s *Service) summary(ctx context.Context, a asked, e jobs.Entry, looks *atomic.Int64) (bigquery.JobSummary, error) {
 	record, verified, err := s.Jobs.Get(ctx, a.subject.Owner, a.op.Job.ProjectID, e.JobID)
 	if errors.Is(err, jobs.ErrNotFound) {
 		return s.heldSummary(ctx, a, e)
@@ -105,27 +108,44 @@ func (s *Service) summary(ctx context.Context, a asked, e jobs.Entry) (bigquery.
 		sum.Ended = verified.At
 		return sum, nil
 	}
+	state, err := s.stands(ctx, a, record, looks)
+	if err != nil || state.State == "" {
+		return bigquery.JobSummary{}, err
+	}
+	sum.State, sum.Ended = state.State, state.Ended
+	if state.Failed != "" && s.mayKnow(ctx, a, record) {
+		sum.Reason = state.Failed
+	}
+	return sum, nil
+}
+
+// stands is how a job stands, as far as is known: it is remembered, and few of those that were not
+// done when last seen are looked at for one list. The others stand as they did then.
+func (s *Service) stands(ctx context.Context, a asked, record jobs.Record, looks *atomic.Int64) (jobs.State, error) {
+	state, known := s.Jobs.Stood(record.Job)
+	if known && state.Fresh(time.Now()) || looks.Add(1) > jobsAsked {
+		if !known {
+			state.State = "RUNNING" // it was made, and nobody has seen its end
+		}
+		return state, nil
+	}
 	facts, err := a.ask.Facts(ctx)
 	if err != nil {
-		return bigquery.JobSummary{}, err
+		return state, err
 	}
 	job, err := s.Upstream.GetJob(ctx, facts, record.Job)
 	switch {
 	case errors.Is(err, bigquery.ErrNotFound):
-		return bigquery.JobSummary{}, nil
+		s.Jobs.SawNone(record.Job)
 	case err != nil:
-		return bigquery.JobSummary{}, fmt.Errorf("look at job %s: %w", e.JobID, err)
+		return state, fmt.Errorf("look at job %s: %w", record.Job.JobID, err)
 	case jobs.CheckCreated(record, job) != nil:
-		return bigquery.JobSummary{}, nil
+		s.Jobs.SawNone(record.Job)
+	default:
+		s.Jobs.Saw(record.Job, job)
 	}
-	sum.State = job.State
-	if job.Ended > 0 {
-		sum.Ended = time.UnixMilli(job.Ended)
-	}
-	if job.Error != nil && s.mayKnow(ctx, a, record) {
-		sum.Reason = job.Error.Reason
-	}
-	return sum, nil
+	state, _ = s.Jobs.Stood(record.Job)
+	return state, nil
 }
 
 // mayKnow says whether today's policy would let jobs.get tell how a job ended: why one failed

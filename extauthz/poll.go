@@ -268,6 +268,11 @@ func (s *Service) readHeld(ctx context.Context, a asked, unknown *refusal.Refusa
 	if a.op.Method == bigquery.MethodGetQueryResults {
 		wait = s.longPoll(a.op.Read.TimeoutMs)
 	}
+	wait, leave, err := s.waitingPoll(a, wait)
+	if err != nil {
+		return ruling{}, err
+	}
+	defer leave()
 	request, held, err := s.Approvals.WaitByJob(ctx, a.subject.Owner, a.op.Job.ProjectID, a.op.Job.Location, a.op.Job.JobID, wait)
 	if errors.Is(err, approvals.ErrNotFound) {
 		return ruling{}, unknown

@@ -1,14 +1,16 @@
 package extauthz
 
 import (
+	"context"
+	"fmt"
 	"sync"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/sync/singleflight"
 
-	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/cache"
-	"github.com/bqgate/bqgate/policies"
+	"github.com/bqgate/bqgate/internal/durable"
 )
 
 const (
@@ -21,55 +23,55 @@ const (
 	toldKept     = 1000 // a fault is told again once there were so many others
 )
 
-// remembered is a cache that is made with its first use: its zero value is ready.
+// remembered are answers of Google that are good for a while. Who asks for the same at the same
+// time shares one request, and has a record of it all the same. Its zero value is ready.
 type remembered[K comparable, V any] struct {
 	once    sync.Once
 	entries *cache.Cache[K, V]
+	flight  singleflight.Group
 }
 
-func (r *remembered[K, V]) of(size int) *cache.Cache[K, V] {
-	r.once.Do(func() { r.entries = cache.New[K, V](size) })
-	return r.entries
-}
+// sharedTime bounds a request that several callers may wait for.
+const sharedTime = 30 * time.Second
 
-// estimates remembers dry runs. Its zero value is ready.
-type estimates struct {
-	remembered[string, policies.Estimate]
-}
-
-func (e *estimates) get(key string) (policies.Estimate, bool) {
-	return e.of(estimatesKept).Get(key, time.Now())
-}
-
-func (e *estimates) put(key string, v policies.Estimate) {
-	e.of(estimatesKept).Put(key, v, time.Now().Add(estimateTTL))
-}
-
-// listings remembers listings of BigQuery for a moment. The zero value is ready.
-type listings struct {
-	byProject remembered[string, []bigquery.ListedDataset]
-	byDataset remembered[bigquery.DatasetReference, []bigquery.ListedTable]
-}
-
-func (l *listings) datasets(project string, read func() ([]bigquery.ListedDataset, error)) ([]bigquery.ListedDataset, error) {
-	return listing(l.byProject.of(listingsKept), project, read)
-}
-
-func (l *listings) tables(ref bigquery.DatasetReference, read func() ([]bigquery.ListedTable, error)) ([]bigquery.ListedTable, error) {
-	return listing(l.byDataset.of(listingsKept), ref, read)
-}
-
-// listing reads a listing, unless it is remembered. Its time counts from before it is read.
-func listing[K comparable, V any](known *cache.Cache[K, V], key K, read func() (V, error)) (V, error) {
-	now := time.Now()
-	if v, ok := known.Get(key, now); ok {
+// shared gives what is remembered, or reads it, with the witness that the caller has to have. Its
+// time counts from before it is read.
+func shared[K comparable, V any, W durable.Witness](
+	ctx context.Context, r *remembered[K, V], ask func(context.Context) (W, error), kept int, life time.Duration, key K,
+	read func(context.Context, W) (V, error),
+) (V, error) {
+	r.once.Do(func() { r.entries = cache.New[K, V](kept) })
+	if v, ok := r.entries.Get(key, time.Now()); ok {
 		return v, nil
 	}
-	v, err := read()
-	if err == nil {
-		known.Put(key, v, now.Add(listedFor))
+	var none V
+	witness, err := ask(ctx)
+	if err != nil {
+		return none, err
 	}
-	return v, err
+	lasting := context.WithoutCancel(ctx) // it outlives a caller who gives up
+	done := r.flight.DoChan(fmt.Sprintf("%#v", key), func() (any, error) {
+		now := time.Now()
+		if v, ok := r.entries.Get(key, now); ok { // since this caller looked
+			return v, nil
+		}
+		ctx, cancel := context.WithTimeout(lasting, sharedTime)
+		defer cancel()
+		v, err := read(ctx, witness)
+		if err == nil {
+			r.entries.Put(key, v, now.Add(life))
+		}
+		return v, err
+	})
+	select {
+	case <-ctx.Done():
+		return none, ctx.Err()
+	case answer := <-done:
+		if answer.Err != nil {
+			return none, answer.Err
+		}
+		return answer.Val.(V), nil
+	}
 }
 
 // told remembers which faults of the policy the operators were told of. The zero value is ready.

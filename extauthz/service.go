@@ -96,11 +96,13 @@ type Service struct {
 	authv3.UnimplementedAuthorizationServer
 	Parts
 
-	estimates estimates
-	listed    listings
+	estimates remembered[string, policies.Estimate] // by the dry run
+	datasets  remembered[string, []bigquery.ListedDataset]
+	tables    remembered[bigquery.DatasetReference, []bigquery.ListedTable]
 	told      told
 	pulse     durable.Pulse
 	singles   *rate.Limiter // of records of refused identities
+	sums      durable.Sums
 }
 
 // New makes a Service, unless a part is missing.

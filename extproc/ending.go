@@ -28,6 +28,9 @@ func (x *exchange) close(err error) {
 	if x.forward == nil {
 		return
 	}
+	if x.leave != nil {
+		defer x.leave()
+	}
 	defer x.log()
 	if x.finished {
 		return

@@ -13,6 +13,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/limits"
 	"github.com/bqgate/bqgate/internal/refusal"
 	"github.com/bqgate/bqgate/internal/timing"
 	"github.com/bqgate/bqgate/internal/verdict"
@@ -33,7 +34,8 @@ type exchange struct {
 	status   int                        // of the upstream answer
 	recorded audit.Recording            // of the answer's body: so much of it may be let out
 	clock    timing.Clock
-	pace     *pace // of the reader
+	pace     *pace  // of the reader
+	leave    func() // counts the exchange no longer among its owner's
 }
 
 // answer turns what arrives into what may leave.
@@ -88,6 +90,9 @@ func (x *exchange) requestHeaders(r *procv3.ProcessingRequest, h *procv3.HttpHea
 	}
 	x.forward = f
 	x.recorded = x.service.pages.Begin(f.Decision, questionOf(f))
+	if k, counted := limits.Of(string(f.Method)); counted {
+		x.leave = x.service.Limits.Take(f.Subject.Budget, k, f.Decision)
+	}
 	x.sent = h.GetEndOfStream()
 	x.clock.Done("verdict")
 	return one(requestHeaders(f)), nil

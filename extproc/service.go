@@ -17,6 +17,7 @@ import (
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/limits"
 	"github.com/bqgate/bqgate/internal/needed"
 	"github.com/bqgate/bqgate/internal/sealed"
 	"github.com/bqgate/bqgate/internal/verdict"
@@ -49,6 +50,8 @@ type Parts struct {
 
 	// Budgets count what is spent. Without them no row leaves that has a budget.
 	Budgets Budgets
+	// Limits count what is on its way; ext_authz has lent it.
+	Limits *limits.Owners
 
 	// StepTimeout bounds one step: recording a chunk, checking a job. Default 10 s.
 	StepTimeout time.Duration

@@ -192,7 +192,10 @@ const (
 type Unrecorded struct {
 	Time    time.Time `json:"time"`
 	What    string    `json:"what"`
-	Answers int       `json:"answers"` // since the record before
+	Answers int       `json:"answers"` // since the record before, or since Since
+	// Who and Since are of a sum by who asked: identity.Subject.Budget, and when counting began.
+	Who   string    `json:"who,omitempty"`
+	Since time.Time `json:"since,omitzero"`
 }
 
 // Session is one thing done to a gateway session.

@@ -91,8 +91,8 @@ func NewCatalog(source TableSource, ttl time.Duration) (*Catalog, error) {
 }
 
 // For is the catalog as one request asks it: what is not remembered is read with the witness that
-// ask gives (invariant I1). Of callers that want the same thing at the same time, the one whose
-// request goes out gives it.
+// ask gives (invariant I1). Callers that want the same thing at the same time have a witness each,
+// and share the request of one of them.
 func (c *Catalog) For(ask durable.Ask) CatalogFor { return CatalogFor{c, ask} }
 
 // CatalogFor is a Catalog on behalf of one request.

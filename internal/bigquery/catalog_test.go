@@ -10,7 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/durable"
+	"github.com/bqgate/bqgate/internal/durable/durabletest"
 )
 
 type source struct {
@@ -175,5 +177,46 @@ func TestCatalogForgetsAtOnce(t *testing.T) {
 	c.Forget()
 	if table, err := c.For(decided(t)).Table(t.Context(), id); err != nil || table.Type != "later" {
 		t.Errorf("%v, %v", table, err)
+	}
+}
+
+// One who may not look any more gets that error alone: whoever asks for the same at the same time
+// is answered, by one request. The refused one comes first, in the middle and last.
+func TestACallersLimitIsTheirs(t *testing.T) {
+	for place := range 3 {
+		t.Run(fmt.Sprint(place), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				id, over := TableID{"demo", "crm", "t"}, errors.New("no looks left")
+				c, s, _ := catalogOf(t, func(_ context.Context, id TableID) (*Table, error) {
+					time.Sleep(time.Second)
+					return &Table{TableReference: id}, nil
+				})
+				counted := 0
+				results := make([]error, 3)
+				var g sync.WaitGroup
+				for i := range results {
+					g.Go(func() {
+						ask := durable.Asking(durabletest.Journal(t), func() error {
+							if i == place {
+								return over
+							}
+							counted++
+							return nil
+						}, func() audit.Asked { return audit.Asked{Decision: fmt.Sprint("d-", i)} })
+						_, results[i] = c.For(ask).Table(t.Context(), id)
+					})
+					synctest.Wait()
+				}
+				g.Wait()
+				for i, err := range results {
+					if errors.Is(err, over) != (i == place) || i != place && err != nil {
+						t.Errorf("caller %d: %v", i, err)
+					}
+				}
+				if s.calls.Load() != 1 || counted != 2 {
+					t.Errorf("%d requests, %d looks counted", s.calls.Load(), counted)
+				}
+			})
+		})
 	}
 }

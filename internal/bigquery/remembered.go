@@ -40,14 +40,20 @@ func newRemembered[K interface {
 }
 
 func (r *remembered[K, V]) get(ctx context.Context, ask durable.Ask, key K) (V, error) {
+	var none V
 	value, age, found := r.lookup(key)
 	if found {
 		return r.result(key, value)
 	}
+	// Whoever asks has a record of it, and it counts among their looks, also where somebody else's
+	// request answers them: one's own journal or limit ends nobody else's request.
+	w, err := ask.Facts(ctx)
+	if err != nil {
+		return none, err
+	}
 	// The request outlives a caller who gives up, since others may wait for it too.
 	shared := context.WithoutCancel(ctx)
-	done := r.flight.DoChan(fmt.Sprintf("%d %#v", age, key), func() (any, error) { return r.load(shared, ask, key, age) })
-	var none V
+	done := r.flight.DoChan(fmt.Sprintf("%d %#v", age, key), func() (any, error) { return r.load(shared, w, key, age) })
 	select {
 	case <-ctx.Done():
 		return none, fmt.Errorf("%s %s: %w", r.what, key, ctx.Err())
@@ -83,16 +89,15 @@ func (r *remembered[K, V]) forget() {
 
 // load asks the source and remembers the answer, counted from before the question. A zero value
 // says that there is nothing of that name.
-func (r *remembered[K, V]) load(ctx context.Context, ask durable.Ask, key K, age int) (V, error) {
+func (r *remembered[K, V]) load(ctx context.Context, w durable.Facts, key K, age int) (V, error) {
+	if value, now, found := r.lookup(key); found && now == age { // while the record of this caller became durable
+		return value, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, catalogTimeout)
 	defer cancel()
 	asked, ttl := r.now(), r.ttl
 	var none V
-	value := none
-	w, err := ask.Facts(ctx)
-	if err == nil {
-		value, err = r.read(ctx, w, key)
-	}
+	value, err := r.read(ctx, w, key)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		value, ttl = none, min(notFoundTTL, r.ttl)

@@ -10,7 +10,8 @@ import (
 // have to look something up, and costs nothing where everything is known: the record is appended
 // before the first look, once for a request.
 type Ask interface {
-	// Facts returns when the record of what is asked is durable. Long texts are cut in it.
+	// Facts returns when the record of what is asked is durable. Long texts are cut in it. It is
+	// called for each look at Google, once, as Text is.
 	Facts(ctx context.Context) (Facts, error)
 	// Text returns when a record has the whole text of the request: it is what the text itself is
 	// sent to Google with.
@@ -28,13 +29,15 @@ type askedWhole struct{ asked }
 func (*askedWhole) text() {}
 
 // Asking is an Ask that appends the given record when it is first used, and again with its whole
-// text where that leaves for Google. It may be used concurrently.
-func Asking(j Journal, record func() audit.Asked) Ask {
-	return &asking{journal: j, record: record, turn: make(chan struct{}, 1)}
+// text where that leaves for Google. Each look, the first too, is counted before: what count returns
+// is the error of it. nil counts nothing. It may be used concurrently.
+func Asking(j Journal, count func() error, record func() audit.Asked) Ask {
+	return &asking{journal: j, count: count, record: record, turn: make(chan struct{}, 1)}
 }
 
 type asking struct {
 	journal Journal
+	count   func() error
 	record  func() audit.Asked
 	turn    chan struct{} // of capacity 1: whoever appends, and whoever reads made and whole
 	made    *asked
@@ -73,6 +76,11 @@ func (a *asking) Text(ctx context.Context) (Text, error) {
 }
 
 func (a *asking) takeTurn(ctx context.Context) error {
+	if a.count != nil {
+		if err := a.count(); err != nil {
+			return err
+		}
+	}
 	select {
 	case a.turn <- struct{}{}:
 		return nil

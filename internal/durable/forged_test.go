@@ -98,7 +98,7 @@ var errFull = errors.New("no space left on device")
 func TestNoRecordNoWitness(t *testing.T) {
 	asked := 0
 	f := &audittest.Journal{Refuse: func(context.Context, audit.Record) error { asked++; return errFull }}
-	ask := durable.Asking(f, func() audit.Asked { return audit.Asked{Decision: "d-1"} })
+	ask := durable.Asking(f, nil, func() audit.Asked { return audit.Asked{Decision: "d-1"} })
 	pulse := durable.Pulse{}
 	for name, witness := range map[string]func() (durable.Witness, error){
 		"a decision": func() (durable.Witness, error) { return durable.Decide(t.Context(), f, audit.Decision{ID: "d-1"}) },
@@ -133,7 +133,7 @@ func TestNoRecordNoWitness(t *testing.T) {
 // Facts are asked for under one record, however many there are.
 func TestOneRecordForAllFacts(t *testing.T) {
 	c := &audittest.Journal{}
-	ask := durable.Asking(c, func() audit.Asked { return audit.Asked{Decision: "d-1"} })
+	ask := durable.Asking(c, nil, func() audit.Asked { return audit.Asked{Decision: "d-1"} })
 	if len(c.Records()) != 0 {
 		t.Fatal("recorded before anything was looked up")
 	}

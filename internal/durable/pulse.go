@@ -27,6 +27,7 @@ const (
 	stillWaiting = "still waiting"
 	sessionAgain = "session given again"
 	strangers    = "unauthenticated"
+	beyondLimit  = "refused beyond a limit"
 )
 
 type unrecorded struct{ what string }

@@ -27,7 +27,6 @@ import (
 	"github.com/bqgate/bqgate/internal/credentials"
 	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/googlesql"
-	"github.com/bqgate/bqgate/internal/health"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/limits"
 	"github.com/bqgate/bqgate/internal/notify"
@@ -48,7 +47,7 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	}
 	defer listeners.close()
 	ctx, cancel := context.WithCancel(ctx)
-	g := &gateway{config: c, log: log, parts: health.New(log)}
+	g := &gateway{config: c, log: log}
 	defer g.close()
 	defer cancel() // what follows others ends before what it follows is closed
 	if err := g.build(ctx); err != nil {
@@ -62,7 +61,6 @@ type gateway struct {
 	config *config.Config
 	log    *slog.Logger
 	opened []func() // what close ends, in the order in which it was opened
-	parts  *health.Registry
 
 	keys      *sealed.Keyring
 	redis     redis.UniversalClient
@@ -116,9 +114,10 @@ func (g *gateway) openStores(ctx context.Context) (err error) {
 	if g.auditKey, err = audit.LoadKey(c.Audit.KeyFile); err != nil {
 		return err
 	}
-	if err := g.openJournal(ctx); err != nil {
+	if g.journal, err = audit.Open(c.Audit.Dir, g.auditKey, audit.Options{}); err != nil {
 		return err
 	}
+	g.onClose(func() { g.journal.Close() })
 	g.strangers = unauthenticated.New(g.journal, g.log)
 	g.onClose(g.strangers.Close)
 	return nil
@@ -173,11 +172,7 @@ func (g *gateway) buildApprovals(ctx context.Context) (err error) {
 		return err
 	}
 	g.follower, err = followJournals(ctx, c, g.auditKey, g.approvals, g.who.sessions, g.budgets, g.log)
-	if err != nil {
-		return err
-	}
-	g.follower.report(g.parts.Part("journal-folder", health.Some))
-	return nil
+	return err
 }
 
 // buildServices makes what Envoy and reviewers talk to.
@@ -213,13 +208,12 @@ func (g *gateway) buildServices(ctx context.Context) error {
 	}
 	g.proc, err = extproc.New(extproc.Parts{
 		Keys: g.keys, Journal: g.journal, Jobs: records, Upstream: g.upstream, Log: g.log, Budgets: g.budgets,
-		Cancel: g.cancelJob, Changed: g.changedSince(catalog), Again: g.authz.Again,
+		Cancel: g.cancelJob, Changed: g.changedSince(catalog), Again: g.authz.Again, Limits: g.limits,
 		Reading: extproc.Reading(c.Reading),
 	})
 	if err != nil {
 		return err
 	}
-	g.onClose(func() { g.proc.Wait(cancelledWithin) })
 	g.who.sessions.Revoked = g.proc.DecideAgain
 	login, err := loginOf(c, g.who.verifier)
 	if err != nil {
@@ -265,11 +259,11 @@ func (g *gateway) serve(ctx context.Context, listeners *listeners) error {
 	if os.Getenv("GOGC") == "" {
 		group.Go(func() error { paceCollector(ctx); return nil })
 	}
-	group.Go(func() error { return g.endWithJournal(ctx) })
 	group.Go(func() error { return g.follower.follow(ctx) })
 	group.Go(func() error { return g.budgets.Run(ctx) })
 	group.Go(func() error { g.strangers.Run(ctx); return nil })
 	group.Go(func() error { closeUnfinished(ctx, c.Audit.Dir, g.auditKey, g.journal, g.log); return nil })
+	group.Go(func() error { g.authz.Summarize(ctx); return nil })
 	group.Go(func() error { return notify.New(g.notify, g.approvals, g.log).Run(ctx) })
 	if err := listeners.serve(ctx, group, g.authz, g.proc, g.who.tokens, g.console); err != nil {
 		group.Go(func() error { return err }) // it ends the others
@@ -315,6 +309,14 @@ func connect(ctx context.Context, c config.Redis) (redis.UniversalClient, error)
 func loadPolicies(c *config.Config) (*policies.Set, error) {
 	return policies.Load(c.Policies, policies.Options{Issuers: issuerNames(c.Identity), Credentials: c.Credentials.Runs(),
 		Projects: c.Credentials.Projects(), Budgets: c.Budgets, File: "bqgate.yaml"})
+}
+
+func openJournal(c config.Audit) (*audit.Journal, error) {
+	key, err := audit.LoadKey(c.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	return audit.Open(c.Dir, key, audit.Options{})
 }
 
 func startWorkers(ctx context.Context, c config.SQL) (*googlesql.Pool, error) {

@@ -88,6 +88,7 @@ func (s *Store) Adopt(ctx context.Context, r Record, job bigquery.Job) (Record, 
 	if err := checkWhole(r, job); err != nil {
 		return Record{}, err
 	}
+	s.Saw(r.Job, job)
 	err := s.keep(ctx, r)
 	if !errors.Is(err, ErrExists) {
 		return r, err

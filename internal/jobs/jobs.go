@@ -23,6 +23,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/cache"
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/masking"
 	"github.com/bqgate/bqgate/internal/sealed"
@@ -110,13 +111,14 @@ type Store struct {
 	// Checks say what becomes of finished jobs that cannot be compared. Set them before use.
 	Checks Checks
 
-	redis redis.UniversalClient
-	keys  *sealed.Keyring
+	redis  redis.UniversalClient
+	keys   *sealed.Keyring
+	states *cache.Cache[bigquery.JobReference, State]
 }
 
 // NewStore makes a Store.
 func NewStore(client redis.UniversalClient, keys *sealed.Keyring) *Store {
-	return &Store{redis: client, keys: keys}
+	return &Store{redis: client, keys: keys, states: newStates()}
 }
 
 // Create writes the record, once. It returns ErrExists when the owner already has one for the

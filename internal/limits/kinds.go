@@ -63,10 +63,10 @@ var Kinds = [kinds]Spec{
 		Why:    "200 agents of one repository, each with a poll that waits and one more request; a decision takes milliseconds",
 	},
 	RequestRate: {
-		Key: "request_rate", Form: Rate, Default: Limit{Burst: 2000, PerSecond: 200}, Reason: rateLimitExceeded, Beyond: refused,
+		Key: "request_rate", Form: Rate, Default: Limit{Burst: 10_000, PerSecond: 200}, Reason: rateLimitExceeded, Beyond: refused,
 		What:   "requests",
 		Counts: "requests with a valid token, whatever becomes of them",
-		Why:    "200 agents of one repository, each with a request a second and ten more when it begins",
+		Why:    "200 agents of one repository, each with a request a second and fifty more when it begins",
 	},
 	Bodies: {
 		Key: "bodies", Form: AtOnce, Default: Limit{AtOnce: 64}, Reason: rateLimitExceeded, Beyond: refused,
@@ -120,11 +120,11 @@ var Kinds = [kinds]Spec{
 		Why:    "200 agents of one repository that start together, each with three clients; a session lasts an hour",
 	},
 	RefusedStatements: {
-		Key: "refused_statements", Form: Rate, Default: Limit{Burst: 600, PerSecond: 5}, Reason: rateLimitExceeded,
+		Key: "refused_statements", Form: Rate, Default: Limit{Burst: 5000, PerSecond: 20}, Reason: rateLimitExceeded,
 		Beyond: "queries are refused before they are analysed",
 		What:   "refused statements",
 		Counts: "queries and dry runs that the analysis or the policy refused",
-		Why:    "an agent that learns the schema is refused some times; one that is refused five times a second searches for something",
+		Why:    "an agent that learns the schema is refused some times; 200 that are refused at once, 25 times each",
 	},
 	RecordedBytes: {
 		Key: "recorded_bytes", Form: PerHour, Default: Limit{PerHour: 64 << 30}, Reason: quotaExceeded, Beyond: refused,
@@ -132,6 +132,18 @@ var Kinds = [kinds]Spec{
 		Counts: "bytes that the audit journal keeps of requests and answers, compressed",
 		Why:    "200 agents of one repository, each with 300 MB of results an hour",
 	},
+}
+
+// Of is what the answer to one of BigQuery's methods is counted as while it is on its way, if it is.
+func Of(method string) (k Kind, counted bool) {
+	switch method {
+	case "jobs.query", "jobs.insert":
+		return Queries, true
+	case "jobs.getQueryResults", "tabledata.list":
+		return Downloads, true
+	default:
+		return 0, false
+	}
 }
 
 // String is the kind's key.

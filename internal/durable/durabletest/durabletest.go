@@ -54,7 +54,7 @@ func Decided(t testing.TB, id string) durable.Decided {
 func Asked(t testing.TB, id string) durable.Facts {
 	t.Helper()
 	j := Journal(t)
-	f, err := durable.Asking(j, func() audit.Asked { return audit.Asked{Decision: id} }).Facts(t.Context())
+	f, err := durable.Asking(j, nil, func() audit.Asked { return audit.Asked{Decision: id} }).Facts(t.Context())
 	if err = errors.Join(err, j.Close()); err != nil {
 		t.Fatal(err)
 	}
