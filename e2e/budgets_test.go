@@ -72,7 +72,7 @@ func TestBudgets(t *testing.T) {
 		return d.call("POST", "/bigquery/v2/projects/demo/queries", d.token(who),
 			map[string]any{"query": "SELECT name FROM crm.customers", "useLegacySql": false, "useQueryCache": false})
 	}
-	used, reserved, left := d.spentOf("analysts-read")
+	used, reserved, left := d.spentOf("analysts-read-crm")
 	if left != -1 {
 		t.Fatalf("before anything ran: %d %d %d", used, reserved, left)
 	}
@@ -97,13 +97,13 @@ func TestBudgets(t *testing.T) {
 		t.Errorf("%d ran and %d were refused; 10 fit", ran.Load(), refused.Load())
 	}
 	settled := func() bool {
-		used, reserved, _ := d.spentOf("analysts-read")
+		used, reserved, _ := d.spentOf("analysts-read-crm")
 		return reserved == 0 && used == ran.Load()*floor
 	}
 	for end := time.Now().Add(30 * time.Second); !settled() && time.Now().Before(end); {
 		time.Sleep(100 * time.Millisecond)
 	}
-	if used, reserved, left := d.spentOf("analysts-read"); used != ran.Load()*floor || reserved != 0 || left != 100<<20-used {
+	if used, reserved, left := d.spentOf("analysts-read-crm"); used != ran.Load()*floor || reserved != 0 || left != 100<<20-used {
 		t.Errorf("%d used, %d reserved, %d left after %d queries", used, reserved, left, ran.Load())
 	}
 	for ran.Load() < 10 { // what was reserved beyond the bill is free again
