@@ -25,6 +25,9 @@ type WhatIf struct {
 	DefaultDataset string // "project.dataset" for names of one part; its project completes names of two
 	Catalog        string // folder of project.dataset.table.json files, each a Table resource
 	Estimate       *Estimate
+	// Left is what is left of each budget that the query counts against, in the order of
+	// Decision.Budgets; nil: all.
+	Left []int64
 }
 
 // ErrNeedsEstimate says that the policy decides by how much the query would read, and the WhatIf
@@ -98,6 +101,7 @@ func (s *Set) Ask(ctx context.Context, analyze Analyze, q WhatIf) (Decision, err
 			}
 			return q.Estimate, nil
 		},
+		Left: saidLeft(q.Left, now),
 	})
 	if err == nil && assumed {
 		err = ErrNeedsEstimate

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -340,4 +341,36 @@ func budgetWords(list []budget) string {
 		all = append(all, "budget "+Budget{Unit: b.unit, Limit: b.limit, Per: b.per, By: b.by}.String())
 	}
 	return strings.Join(all, ", ")
+}
+
+// parseLeft reads what a test says is left of budgets: sizes, or numbers of rows.
+func parseLeft(texts []string) (all []int64, err error) {
+	for _, text := range texts {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			if n, err = parseSize(text); err != nil {
+				return nil, fmt.Errorf("budget_left: %w; or write a number of rows", err)
+			}
+		}
+		all = append(all, n)
+	}
+	return all, nil
+}
+
+// saidLeft gives what a test says is left.
+func saidLeft(said []int64, now time.Time) func(context.Context, []Budget) ([]Left, error) {
+	if said == nil {
+		return nil
+	}
+	return func(_ context.Context, all []Budget) ([]Left, error) {
+		if len(all) != len(said) {
+			return nil, fmt.Errorf("budget_left has %d entries, and the query counts against %d budgets", len(said), len(all))
+		}
+		left := make([]Left, len(all))
+		for i, b := range all {
+			_, free := b.Window(now)
+			left[i] = Left{said[i], free}
+		}
+		return left, nil
+	}
 }

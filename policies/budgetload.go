@@ -3,8 +3,10 @@ package policies
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
-	"strings"
+
+	"github.com/bqgate/bqgate/internal/spelling"
 )
 
 // budgets reads the budgets of a rule.
@@ -57,10 +59,10 @@ func (l *loader) budget(
 ) (made []budget) {
 	b := budget{per: entry.Per, by: entry.By, ref: ref}
 	if entry.Per != perHour && entry.Per != perDay {
-		wrong("per", "per %s is not known; write hour or day", quoteOrNone(entry.Per))
+		wrong("per", "per%s; write hour or day", notKnown(entry.Per))
 	}
 	if !slices.Contains([]string{byOwner, byGroup, byRepository}, entry.By) {
-		wrong("by", "by %s is not known; write owner, group or repository", quoteOrNone(entry.By))
+		wrong("by", "by%s; write owner, group or repository", notKnown(entry.By))
 	}
 	b.hold = l.beyond(entry, ref, wrong)
 	if !said("bytes") && !said("rows") {
@@ -113,7 +115,7 @@ func (l *loader) beyond(entry BudgetEntry, ref RuleRef, wrong func(key, format s
 	}
 	for _, name := range entry.Reviewers {
 		if _, ok := l.groups[name]; !ok {
-			wrong("reviewers", "group %s is not defined", shorten(name))
+			wrong("reviewers", "group %s is not defined%s", shorten(name), spelling.DidYouMean(name, slices.Sorted(maps.Keys(l.groups))))
 		}
 	}
 	a := &approval{quorum: 1, expires: defaultExpires, budget: true, needs: []Need{{Groups: entry.Reviewers, Quorum: 1}}, ref: ref}
@@ -121,9 +123,9 @@ func (l *loader) beyond(entry BudgetEntry, ref RuleRef, wrong func(key, format s
 	return a
 }
 
-func quoteOrNone(s string) string {
-	if strings.TrimSpace(s) == "" {
-		return "is missing or"
+func notKnown(s string) string {
+	if s == "" {
+		return " is missing"
 	}
-	return shorten(s)
+	return " " + shorten(s) + " is not known"
 }

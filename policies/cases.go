@@ -43,7 +43,10 @@ type policyCase struct {
 	Subject string `yaml:"subject"` // a key of subjects
 	SQL     string `yaml:"sql"`
 	Bytes   string `yaml:"bytes"` // what a dry run says, such as 5GiB; needed where the policy asks
-	Want    wanted `yaml:"want"`
+	// Left is what is left of each budget that the query counts against, in the order in which
+	// explain lists them, such as [3GiB, 200]; none of it means all. Default: all.
+	Left []string `yaml:"budget_left"`
+	Want wanted   `yaml:"want"`
 }
 
 // wanted is what a test expects. Decision must be said; what else is left out is not compared.
@@ -210,11 +213,14 @@ func (f *caseFile) complete() error {
 // run asks one test's question and says what differs, a line each.
 func (f *caseFile) run(ctx context.Context, set *Set, c policyCase, analyze Analyze) ([]string, error) {
 	q := WhatIf{Subject: f.Subjects[c.Subject], SQL: c.SQL, Project: f.Project, DefaultDataset: f.DefaultDataset, Catalog: f.Catalog}
+	var err error
 	if c.Bytes != "" {
-		var err error
 		if q.Estimate, err = ParseEstimate(c.Bytes); err != nil {
 			return nil, fmt.Errorf("bytes: %w", err)
 		}
+	}
+	if q.Left, err = parseLeft(c.Left); err != nil {
+		return nil, err
 	}
 	d, err := set.Ask(ctx, analyze, q)
 	if errors.Is(err, ErrNeedsEstimate) {

@@ -36,6 +36,20 @@ type Explanation struct {
 	// MaskedFirst are columns that the query computes on after they were masked.
 	MaskedFirst []ExplainedMask      `json:"masked_first,omitempty"`
 	Approval    *ExplanationApproval `json:"approval,omitempty"`
+	// Budgets are what the query counts against.
+	Budgets []ExplainedBudget `json:"budgets,omitempty"`
+}
+
+// ExplainedBudget is a budget and whose it is.
+type ExplainedBudget struct {
+	Rule  string `json:"rule"`
+	Unit  string `json:"unit"`
+	Limit int64  `json:"limit"`
+	Per   string `json:"per"`
+	By    string `json:"by"`
+	Who   string `json:"who"` // "" for all of whom that is not known
+	Holds bool   `json:"holds,omitempty"`
+	Left  int64  `json:"left"`
 }
 
 // ExplainedColumn is a leaf of the result and the rule that masks it, in flight or before the query
@@ -82,6 +96,9 @@ func Explain(d Decision) Explanation {
 	}
 	if d.MaxSession > 0 {
 		e.Session = d.MaxSession.String()
+	}
+	for _, c := range d.Budgets {
+		e.Budgets = append(e.Budgets, ExplainedBudget{c.Rule.ID(), string(c.Unit), c.Limit, c.Per, c.By, c.Who, c.Holds, c.Left})
 	}
 	e.columns("", d.Mask.Columns)
 	masks := d.MaskedFirst
@@ -175,6 +192,14 @@ func (e Explanation) String() string {
 	}
 	if e.MaxBytes > 0 {
 		line("at most", "%s", formatSize(e.MaxBytes))
+	}
+	for i, b := range e.Budgets {
+		whose := b.By + " " + b.Who
+		if b.Who == "" {
+			whose = "everybody whose " + b.By + " is not known"
+		}
+		line(map[bool]string{true: "budget"}[i == 0], "%s a %s for %s, by %s; beyond it the query is %s",
+			Budget{Unit: Unit(b.Unit)}.Size(b.Limit), b.Per, whose, b.Rule, map[bool]string{true: "held", false: "refused"}[b.Holds])
 	}
 	if e.Session != "" {
 		line("for", "%s after the identity token was issued (iat)", e.Session)

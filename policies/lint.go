@@ -35,6 +35,7 @@ func (s *Set) Lint(catalog string) ([]Finding, []ClearColumn, error) {
 	l := &linter{set: s}
 	l.groups()
 	l.ends()
+	l.budgets()
 	l.jobsIn()
 	l.undecided()
 	l.unlooked()

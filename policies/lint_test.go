@@ -166,3 +166,28 @@ rules:
 		t.Logf("found:\n%s", strings.Join(all, "\n"))
 	}
 }
+
+// Budgets that another limit of their rule always reaches before.
+func TestLintBudgets(t *testing.T) {
+	for name, c := range map[string]struct{ rule, says string }{
+		"an hour like the day": {"budget: [{bytes: 2GiB, per: hour, by: owner}, {bytes: 2GiB, per: day, by: owner}]", "2 GiB an hour for each owner never counts"},
+		"a cap above":          {"max_bytes: 3GiB, budget: {bytes: 2GiB, per: day, by: owner}", "its max_bytes of 3 GiB never counts"},
+		"rows above":           {"max_rows: 30, budget: {rows: 20, per: day, by: owner}", "its max_rows of 30 never counts"},
+		"an hour below":        {"max_bytes: 1GiB, budget: [{bytes: 1GiB, per: hour, by: owner}, {bytes: 2GiB, per: day, by: owner}]", ""},
+		"beyond it one may":    {"max_bytes: 3GiB, budget: {bytes: 2GiB, per: day, by: owner, over: hold, reviewers: [h]}", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := mustLoad(t, strings.Replace(readAll, "read: [demo.crm.*]", "read: [demo.crm.*], "+c.rule, 1))
+			found, _, err := set.Lint("")
+			var said []string
+			for _, f := range found {
+				if strings.Contains(f.Message, "never counts") {
+					said = append(said, f.Message)
+				}
+			}
+			if err != nil || (len(said) > 0) != (c.says != "") || c.says != "" && !strings.Contains(said[0], c.says) {
+				t.Errorf("%q, %v; want %q", said, err, c.says)
+			}
+		})
+	}
+}
