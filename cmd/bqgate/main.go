@@ -14,11 +14,14 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Exit codes of every command but `sql explain`.
+// Exit codes of every command, but of `sql explain`.
 const (
 	exitFine     = 0
 	exitFindings = 1
 	exitUsage    = 2
+	// exitJournal is of `serve` alone: a write of the audit journal has failed (EX_IOERR of
+	// sysexits.h). It must be started again.
+	exitJournal = 74
 )
 
 // exit is an error with an exit code of its own. Without a message nothing more is printed.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/config"
 	"github.com/bqgate/bqgate/internal/gateway"
 )
@@ -30,7 +31,11 @@ func serveCommand() *cobra.Command {
 			}
 			log := slog.New(slog.NewJSONHandler(c.ErrOrStderr(), nil))
 			slog.SetDefault(log)
-			return gateway.Run(c.Context(), cfg, log)
+			err = gateway.Run(c.Context(), cfg, log)
+			if errors.Is(err, audit.ErrFailed) {
+				return exit{exitJournal, err}
+			}
+			return err
 		},
 	}
 	c.Flags().StringVar(&path, "config", "", "the configuration file")

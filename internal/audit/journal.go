@@ -133,7 +133,7 @@ func Open(dir string, key *Key, options Options) (*Journal, error) {
 		return nil, fmt.Errorf("open audit journal: %w", err)
 	}
 	if err := j.begin(told...); err != nil {
-		return nil, fmt.Errorf("open audit journal: %w", err)
+		return nil, fmt.Errorf("open audit journal: %w: %w", ErrFailed, err)
 	}
 	go j.write()
 	j.watch()

@@ -383,7 +383,10 @@ func FuzzScan(f *testing.F) {
 
 // FuzzDecode reads any bytes as an opened record.
 func FuzzDecode(f *testing.F) {
-	for _, r := range sampleRecords() {
+	more := []Record{Decision{ID: "d", SQL: strings.Repeat("SELECT 1 ", 1000)}, Frame{Decision: "d", Bytes: pageOf(100, 1)},
+		Frame{Decision: "d", Same: &Same{File: "f", Record: 1, Decision: "e", Bytes: 2, Digest: "00"}}, Frame{Decision: "d", At: 7, Bytes: []byte("x")},
+		Asked{Decision: "d", SQL: strings.Repeat("SELECT 1 ", 1000)}.Brief()}
+	for _, r := range append(sampleRecords(), more...) {
 		text, err := encode(r)
 		if err != nil {
 			f.Fatal(err)
@@ -394,6 +397,15 @@ func FuzzDecode(f *testing.F) {
 		r, err := decode(b)
 		if err == nil && r == nil {
 			t.Error("neither a record nor an error")
+		}
+		if err == nil {
+			var x references // whatever it says, it is judged
+			_ = x.see(Position{File: "f"}, r)
+			if again, err := encode(r); err == nil {
+				if _, err := decode(again); err != nil {
+					t.Errorf("%T does not come back: %v", r, err)
+				}
+			}
 		}
 	})
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/bqgate/bqgate/internal/credentials"
 	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/googlesql"
+	"github.com/bqgate/bqgate/internal/health"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/limits"
 	"github.com/bqgate/bqgate/internal/notify"
@@ -47,7 +48,7 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	}
 	defer listeners.close()
 	ctx, cancel := context.WithCancel(ctx)
-	g := &gateway{config: c, log: log}
+	g := &gateway{config: c, log: log, parts: health.New(log)}
 	defer g.close()
 	defer cancel() // what follows others ends before what it follows is closed
 	if err := g.build(ctx); err != nil {
@@ -61,6 +62,7 @@ type gateway struct {
 	config *config.Config
 	log    *slog.Logger
 	opened []func() // what close ends, in the order in which it was opened
+	parts  *health.Registry
 
 	keys      *sealed.Keyring
 	redis     redis.UniversalClient
@@ -114,10 +116,9 @@ func (g *gateway) openStores(ctx context.Context) (err error) {
 	if g.auditKey, err = audit.LoadKey(c.Audit.KeyFile); err != nil {
 		return err
 	}
-	if g.journal, err = audit.Open(c.Audit.Dir, g.auditKey, audit.Options{}); err != nil {
+	if err := g.openJournal(ctx); err != nil {
 		return err
 	}
-	g.onClose(func() { g.journal.Close() })
 	g.strangers = unauthenticated.New(g.journal, g.log)
 	g.onClose(g.strangers.Close)
 	return nil
@@ -172,7 +173,11 @@ func (g *gateway) buildApprovals(ctx context.Context) (err error) {
 		return err
 	}
 	g.follower, err = followJournals(ctx, c, g.auditKey, g.approvals, g.who.sessions, g.budgets, g.log)
-	return err
+	if err != nil {
+		return err
+	}
+	g.follower.report(g.parts.Part("journal-folder", health.Some))
+	return nil
 }
 
 // buildServices makes what Envoy and reviewers talk to.
@@ -214,6 +219,7 @@ func (g *gateway) buildServices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	g.onClose(func() { g.proc.Wait(cancelledWithin) })
 	g.who.sessions.Revoked = g.proc.DecideAgain
 	login, err := loginOf(c, g.who.verifier)
 	if err != nil {
@@ -259,6 +265,7 @@ func (g *gateway) serve(ctx context.Context, listeners *listeners) error {
 	if os.Getenv("GOGC") == "" {
 		group.Go(func() error { paceCollector(ctx); return nil })
 	}
+	group.Go(func() error { return g.endWithJournal(ctx) })
 	group.Go(func() error { return g.follower.follow(ctx) })
 	group.Go(func() error { return g.budgets.Run(ctx) })
 	group.Go(func() error { g.strangers.Run(ctx); return nil })
@@ -309,14 +316,6 @@ func connect(ctx context.Context, c config.Redis) (redis.UniversalClient, error)
 func loadPolicies(c *config.Config) (*policies.Set, error) {
 	return policies.Load(c.Policies, policies.Options{Issuers: issuerNames(c.Identity), Credentials: c.Credentials.Runs(),
 		Projects: c.Credentials.Projects(), Budgets: c.Budgets, File: "bqgate.yaml"})
-}
-
-func openJournal(c config.Audit) (*audit.Journal, error) {
-	key, err := audit.LoadKey(c.KeyFile)
-	if err != nil {
-		return nil, err
-	}
-	return audit.Open(c.Dir, key, audit.Options{})
 }
 
 func startWorkers(ctx context.Context, c config.SQL) (*googlesql.Pool, error) {

@@ -12,6 +12,7 @@ import (
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/budgets"
 	"github.com/bqgate/bqgate/internal/config"
+	"github.com/bqgate/bqgate/internal/health"
 	"github.com/bqgate/bqgate/internal/identity"
 )
 
@@ -30,6 +31,7 @@ type journalFollower struct {
 	holds    *approvals.Store
 	sessions *identity.Sessions
 	counted  *budgets.Store
+	folder   *health.Part // what else is in the folder
 	log      *slog.Logger
 }
 
@@ -58,6 +60,14 @@ func followJournals(
 	}
 	holds.CatchUpWith(f.poll)
 	return f, nil
+}
+
+// report has the part told, from now on, of what does not belong into the folder.
+func (f *journalFollower) report(folder *health.Part) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.folder = folder
+	f.folder.Report(f.journals.Foreign)
 }
 
 // follow goes on learning, from other processes on this host, and from other replicas. What keeps
@@ -99,6 +109,7 @@ func (f *journalFollower) catchUp(ctx context.Context) error {
 func (f *journalFollower) poll() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	defer func() { f.folder.Report(f.journals.Foreign) }()
 	return f.journals.Poll(func(r audit.Record) error {
 		switch r := r.(type) {
 		case audit.Approval:
