@@ -42,8 +42,8 @@ func listeners(c Config) []*listenerv3.Listener {
 
 func clusters(c Config) []*clusterv3.Cluster {
 	out := []*clusterv3.Cluster{
-		grpcServiceCluster(clusterExtAuthz, c.ExtAuthz, c.Limits.MaxChecks),
-		grpcServiceCluster(clusterExtProc, c.ExtProc, c.Limits.MaxStreams),
+		grpcServiceCluster(clusterExtAuthz, extAuthzService, c.ExtAuthz, c.Limits.MaxChecks),
+		grpcServiceCluster(clusterExtProc, extProcService, c.ExtProc, c.Limits.MaxStreams),
 		upstreamCluster(clusterBigQuery, c.BigQuery, surfaceREST, c.Limits.MaxStreams),
 	}
 	if len(c.GRPC) > 0 {

@@ -26,8 +26,9 @@ const httpProtocolOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOpti
 // grpcServiceCluster reaches ext_authz or ext_proc. requests bounds the calls at once; a held
 // query's long-poll is one for as long as it lasts, and Envoy's own default of 1024 would turn a
 // busy afternoon of approvals into refusals.
-func grpcServiceCluster(name string, s Service, requests uint32) *clusterv3.Cluster {
+func grpcServiceCluster(name, service string, s Service, requests uint32) *clusterv3.Cluster {
 	c := serviceCluster(name, s, requests)
+	checkHealth(c, service)
 	c.TypedExtensionProtocolOptions = protocolOptions(&httpv3.HttpProtocolOptions{
 		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{
 			ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{

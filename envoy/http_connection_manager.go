@@ -23,7 +23,7 @@ const (
 // dataManager is the HTTP connection manager of listeners that lead to Google.
 func dataManager(c Config, s surface) *hcmv3.HttpConnectionManager {
 	m := hardened(c, s, dataRoutes(c, s), []*hcmv3.HttpFilter{
-		requestState(), earlyLook(c), extAuthz(c), extProc(c), router(),
+		healthFilter(), requestState(), earlyLook(c), extAuthz(c), extProc(c), router(),
 	})
 	// Until a route is known; then the route's idle timeout counts, which must outlast long-polls
 	// and slow queries.

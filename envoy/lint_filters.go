@@ -9,6 +9,7 @@ import (
 	bufferv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/buffer/v3"
 	extauthzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
+	healthcheckv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/health_check/v3"
 	localratelimitv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/local_ratelimit/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	setfilterstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/set_filter_state/v3"
@@ -51,6 +52,8 @@ func (l *linter) filters(p path, filters []*hcmv3.HttpFilter) (guarded bool) {
 			l.must(len(m.GetUpstreamHttpFilters()) == 0, p.field("upstream_http_filters"), "filters",
 				"filters behind ext_proc change what it decided", "none")
 			l.accessLogs(p.field("upstream_log"), m.GetUpstreamLog())
+		case *healthcheckv3.HealthCheck:
+			l.healthCheck(p, m)
 		case *setfilterstatev3.Config:
 			l.must(proto.Equal(f.GetTypedConfig(), requestState().GetTypedConfig()), p, "early-look",
 				"requests are told apart by other things than the framing of their body", "what \"bqgate envoy render\" writes")
@@ -75,6 +78,15 @@ func (l *linter) filters(p path, filters []*hcmv3.HttpFilter) (guarded bool) {
 			"an early look, then exactly one ext_authz, then exactly one ext_proc, then the router")
 		return slices.Contains(order, "ext_authz")
 	}
+}
+
+// healthCheck answers by itself, and only for the path of health checks.
+func (l *linter) healthCheck(p path, f *healthcheckv3.HealthCheck) {
+	l.must(f.GetPassThroughMode() != nil && !f.GetPassThroughMode().GetValue(), p.field("pass_through_mode"), "filters",
+		"requests to the health check lead on", "false")
+	h := f.GetHeaders()
+	l.must(len(h) == 1 && h[0].GetName() == ":path" && h[0].GetStringMatch().GetExact() == healthPath && !h[0].GetInvertMatch(),
+		p.field("headers"), "filters", "other requests are answered as health checks", "exactly :path "+healthPath)
 }
 
 func (l *linter) extAuthz(p path, f *extauthzv3.ExtAuthz) {

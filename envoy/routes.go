@@ -66,17 +66,18 @@ func dataRoutes(c Config, s surface) *routev3.RouteConfiguration {
 	}
 	hosts := []*routev3.VirtualHost{{Name: string(s), Domains: c.Domains, Routes: []*routev3.Route{connect(), health(), data, nowhere()}}}
 	if !slices.Contains(c.Domains, "*") {
-		hosts = append(hosts, &routev3.VirtualHost{Name: "nowhere", Domains: []string{"*"}, Routes: []*routev3.Route{connect(), nowhere()}})
+		hosts = append(hosts, &routev3.VirtualHost{Name: "nowhere", Domains: []string{"*"}, Routes: []*routev3.Route{connect(), health(), nowhere()}})
 	}
 	return &routev3.RouteConfiguration{Name: string(s), VirtualHosts: hosts, ValidateClusters: yes()}
 }
 
-// health says that Envoy is up, and nothing of what is behind it.
+// health is answered by healthFilter, before the filters that this route does without. The route's
+// own answer is for the day that it fails to: not 200.
 func health() *routev3.Route {
 	return &routev3.Route{
 		Name:                 "health",
 		Match:                &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Path{Path: healthPath}},
-		Action:               reply(200, "ok\n"),
+		Action:               reply(503, "no health check\n"),
 		ResponseHeadersToAdd: []*corev3.HeaderValueOption{headerValue("content-type", "text/plain")},
 		TypedPerFilterConfig: withoutFilters(),
 	}

@@ -24,11 +24,13 @@ import (
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	procv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/grpc"
+	grpchealth "google.golang.org/grpc/health"
 	"google.golang.org/grpc/keepalive"
 )
 
 // world is a real Envoy between test services: what a test does not set says yes and echoes.
 type world struct {
+	health   map[string]*grpchealth.Server // what the services say of themselves
 	check    func(context.Context, *authv3.CheckRequest) (*authv3.CheckResponse, error)
 	process  func(procv3.ExternalProcessor_ProcessServer) error
 	upstream http.HandlerFunc
@@ -70,13 +72,19 @@ func start(t *testing.T, w *world) *world {
 		if w.check == nil {
 			w.check = allow
 		}
-		w.serveGRPC(t, "ext_authz.sock", func(s *grpc.Server) { authv3.RegisterAuthorizationServer(s, authorization{check: w.check}) })
+		w.serveGRPC(t, "ext_authz.sock", func(s *grpc.Server) {
+			authv3.RegisterAuthorizationServer(s, authorization{check: w.check})
+			w.registerHealth(s, extAuthzService)
+		})
 	}
 	if !w.noExtProc {
 		if w.process == nil {
 			w.process = echo
 		}
-		w.serveGRPC(t, "ext_proc.sock", func(s *grpc.Server) { procv3.RegisterExternalProcessorServer(s, processor{process: w.process}) })
+		w.serveGRPC(t, "ext_proc.sock", func(s *grpc.Server) {
+			procv3.RegisterExternalProcessorServer(s, processor{process: w.process})
+			w.registerHealth(s, extProcService)
+		})
 	}
 	if w.token != nil {
 		l, err := net.Listen("unix", w.path("token.sock"))

@@ -32,7 +32,11 @@ func (s *Service) Check(ctx context.Context, in *authv3.CheckRequest) (out *auth
 	}
 	a, o := step(ctx, a)
 	if ctx.Err() != nil {
-		return unavailable(a.id), nil // decided too late: nobody may act on it
+		o = outcome{fault: true, decision: a.id} // decided too late: nobody may act on it
+	}
+	s.Meter.count(a, o)
+	if ctx.Err() != nil {
+		return unavailable(a.id), nil
 	}
 	if o.summed { // strangers, and those beyond a limit, write no line each, as no record
 		return s.respond(a, o)

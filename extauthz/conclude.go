@@ -60,6 +60,7 @@ type entry struct {
 	effect, message string
 	remedy          string // of a refusal
 	status          int    // of the gateway's own answer, 0 without one
+	reason          string // of a refusal, BigQuery's word
 	body            []byte // of that answer, where no frame of the journal holds it
 	forwarded       bool   // Envoy sends the request on
 }
@@ -87,7 +88,7 @@ func (s *Service) record(ctx context.Context, a asked, r ruling, e entry) (durab
 	}
 	if r.estimate != nil && !r.estimate.Unknown {
 		d.EstimatedBytes = r.estimate.Bytes
-		if cost := s.Prices.of(r.estimate.Bytes, s.located(&r.judged)); cost > 0 {
+		if cost := s.Prices().of(r.estimate.Bytes, s.located(&r.judged)); cost > 0 {
 			d.EstimatedCost = strconv.FormatFloat(cost, 'f', 4, 64) + " USD"
 		}
 	}
@@ -120,7 +121,10 @@ func (s *Service) say(ctx context.Context, a asked, r ruling, e entry) outcome {
 	if err != nil {
 		return s.unrecorded(a, err)
 	}
-	return outcome{status: e.status, body: e.body, witness: decided, decision: a.id, rule: r.decision.Rule.ID()}
+	return outcome{
+		status: e.status, reason: e.reason, held: e.effect == audit.EffectHold, body: e.body, witness: decided, decision: a.id,
+		rule: r.decision.Rule.ID(),
+	}
 }
 
 // forward makes the verdict by which the request leaves, and mints its token.
@@ -281,7 +285,9 @@ func (s *Service) refuse(ctx context.Context, a asked, r ruling, err error) outc
 		s.Limits.Charge(a.subject.Budget, limits.RefusedStatements, 1)
 	}
 	status, body := e.BigQuery(a.id)
-	return s.say(ctx, a, r, entry{effect: audit.EffectRefuse, message: e.What, remedy: e.Remedy, status: status, body: body})
+	return s.say(ctx, a, r, entry{
+		effect: audit.EffectRefuse, message: e.What, remedy: e.Remedy, status: status, reason: e.Word(), body: body,
+	})
 }
 
 // recordedWithin bounds the records that no answer waits for: it is a 503 in any case.

@@ -53,7 +53,7 @@ func (s *Service) needsPerson(ctx context.Context, a asked, r ruling) (ruling, e
 		// Requesters see their own requests, so that these tell sizes no more exactly than every
 		// other answer (A29).
 		held.Estimated, held.EstimatedBytes = true, coarse.Bytes(r.estimate.Bytes)
-		held.EstimatedCost = s.Prices.of(held.EstimatedBytes, job.Location)
+		held.EstimatedCost = s.Prices().of(held.EstimatedBytes, job.Location)
 	}
 	r.then = holds{held}
 	return r, nil

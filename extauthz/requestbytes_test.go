@@ -13,7 +13,7 @@ func TestARequestTellsRoundedBytes(t *testing.T) {
 	tell := func(t *testing.T, estimate int64) string {
 		w := newSeenWorld(t)
 		w.in("agents")
-		w.estimate, w.s.Prices = estimate, Prices{Default: 6.25}
+		w.estimate, w.s.Prices = estimate, func() Prices { return Prices{Default: 6.25} }
 		if o := w.ask(boundQuery()); o.status != 200 {
 			t.Fatalf("%d %s", o.status, o.body)
 		}

@@ -27,6 +27,8 @@ type outcome struct {
 	decided durable.Decided // of a forward: that its decision is durable
 	witness durable.Answer  // of a reply: that its record is durable, or that it needs none (durable.Waiting)
 	status  int
+	reason  string // of a refusal, BigQuery's word
+	held    bool
 	body    []byte
 	fault   bool // no decision could be made or recorded
 	summed  bool // it is counted, and has neither a record nor a line in the log of its own

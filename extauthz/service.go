@@ -87,8 +87,10 @@ type Parts struct {
 	LongPoll time.Duration
 	// Limits bound what one caller asks at once and how often.
 	Limits *limits.Owners
-	// Prices are shown to reviewers and written to the record.
-	Prices Prices
+	// Prices are shown to reviewers and written to the record. Default none.
+	Prices func() Prices
+	// Meter counts what is decided. Default none.
+	Meter *Meter
 }
 
 // Service implements envoy.service.auth.v3.Authorization. It is made by New.
@@ -111,6 +113,12 @@ func New(p Parts) (*Service, error) {
 		p.Now = time.Now
 	}
 	p.Budgets = (&Service{Parts: p}).counted()
+	if p.Prices == nil {
+		p.Prices = func() Prices { return Prices{} }
+	}
+	if p.Meter == nil {
+		p.Meter = NewMeter(nil)
+	}
 	if err := needed.Parts("ext_authz service", p); err != nil {
 		return nil, err
 	}

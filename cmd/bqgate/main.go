@@ -58,7 +58,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
-	root.AddCommand(serveCommand(), envoyCommand(), policyCommand(), sqlCommand(), auditCommand(), approvalsCommand(), sessionsCommand(), budgetsCommand(),
+	root.AddCommand(serveCommand(), consoleCommand(), statusCommand(), envoyCommand(), policyCommand(), sqlCommand(), auditCommand(),
+		approvalsCommand(), sessionsCommand(), budgetsCommand(),
 		workerCommand())
 	root.AddCommand(demoCommands()...)
 	err := root.ExecuteContext(ctx)

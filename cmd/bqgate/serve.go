@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,28 +20,33 @@ func serveCommand() *cobra.Command {
 		Use: "serve --config FILE", Short: "Run the ext_authz and ext_proc services, the token endpoint and the approval endpoint",
 		Args: exactly(0),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if path == "" {
-				return usage(c, errMissing("--config"))
-			}
-			if check {
+			if check && path != "" {
 				return checkConfiguration(c, path)
 			}
-			cfg, err := config.Load(path)
-			if err != nil {
-				return exit{exitUsage, err}
-			}
-			log := slog.New(slog.NewJSONHandler(c.ErrOrStderr(), nil))
-			slog.SetDefault(log)
-			err = gateway.Run(c.Context(), cfg, log)
-			if errors.Is(err, audit.ErrFailed) {
-				return exit{exitJournal, err}
-			}
-			return err
+			return runService(c, path, gateway.Run)
 		},
 	}
 	c.Flags().StringVar(&path, "config", "", "the configuration file")
 	c.Flags().BoolVar(&check, "check", false, "say everything that is wrong with the configuration, and serve nothing")
 	return c
+}
+
+// runService runs a service of a configuration until it ends.
+func runService(c *cobra.Command, path string, run func(context.Context, *config.Config, *slog.Logger) error) error {
+	if path == "" {
+		return usage(c, errMissing("--config"))
+	}
+	cfg, err := config.Load(path)
+	if err != nil {
+		return exit{exitUsage, err}
+	}
+	log := slog.New(slog.NewJSONHandler(c.ErrOrStderr(), nil))
+	slog.SetDefault(log)
+	err = run(c.Context(), cfg, log)
+	if errors.Is(err, audit.ErrFailed) {
+		return exit{exitJournal, err}
+	}
+	return err
 }
 
 // checkConfiguration prints everything for which the gateway would not start: what is wrong with

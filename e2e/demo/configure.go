@@ -31,8 +31,8 @@ const (
 	providerAudience = "https:" + fakegoogle.DefaultProvider
 )
 
-// ports are the addresses that Envoy and the console listen on.
-type ports struct{ rest, restTLS, grpc, grpcTLS, token, tokenTLS, console string }
+// ports are the addresses that Envoy, the console and operations listen on.
+type ports struct{ rest, restTLS, grpc, grpcTLS, token, tokenTLS, console, operations string }
 
 // choosePorts finds free ports for all that were not given. They are held while they are chosen, so
 // that no two are the same.
@@ -48,7 +48,7 @@ func (d *demo) choosePorts() error {
 		port int
 	}{
 		{&d.ports.rest, d.RESTPort}, {&d.ports.restTLS, 0}, {&d.ports.grpc, 0}, {&d.ports.grpcTLS, 0}, {&d.ports.token, 0},
-		{&d.ports.tokenTLS, 0}, {&d.ports.console, d.ConsolePort},
+		{&d.ports.tokenTLS, 0}, {&d.ports.console, d.ConsolePort}, {&d.ports.operations, 0},
 	} {
 		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(c.port)))
 		if err != nil {
@@ -134,7 +134,8 @@ func (d *demo) configure() error {
 	}
 	d.config = config.Config{
 		Version: config.Version, Sockets: config.Sockets{Dir: sockets},
-		Console:        config.Console{Address: d.ports.console, ClientID: consoleClient},
+		Console:        config.Console{Address: d.ports.console, Process: config.ProcessSeparate, ClientID: consoleClient},
+		Operations:     config.Operations{Address: d.ports.operations},
 		Identity:       identity.Config{Issuers: []identity.Issuer{{Name: issuerName, URL: d.issuer.URL(), EmailsVerified: true}}},
 		Redis:          config.Redis{URL: d.redis, Embedded: d.Options.Redis == ""},
 		SealingKeyFile: d.path("sealing.key"),
@@ -164,7 +165,7 @@ func (d *demo) configure() error {
 		People: d.loginPeople()})
 	d.info = info{
 		REST: "http://" + d.ports.rest, RESTTLS: "https://" + d.ports.restTLS, CAFile: d.ca.caFile(), GRPC: d.ports.grpc,
-		GRPCTLS: d.ports.grpcTLS, Console: "http://" + d.ports.console,
+		GRPCTLS: d.ports.grpcTLS, Console: "http://" + d.ports.console, Ops: "http://" + d.ports.operations,
 		TokenURL: "http://" + d.ports.token + "/v1/token", TokenURLTLS: "https://" + d.ports.tokenTLS + "/v1/token", Issuer: d.issuer.URL(),
 		AuditDir:     d.path("audit"),
 		AuditKeyFile: d.path("audit.key"), Fake: d.google.ControlURL(), Sockets: sockets,

@@ -5,7 +5,7 @@
 // binaries with the build tag demo alone.
 //
 // One supervisor holds the OIDC issuer, the Redis protocol and the stand-ins for Google, and runs
-// `bqgate serve`, Envoy and the SQL engine as children. A child that dies is started again after a
+// `bqgate serve`, `bqgate console`, Envoy and the SQL engine as children. A child that dies is started again after a
 // second. When the supervisor dies, all end.
 package demo
 
@@ -66,6 +66,7 @@ type demo struct {
 	credentials []string
 	info        info
 	gateway     *child
+	console     *child
 	envoy       *child
 	mu          sync.Mutex // guards demo.json
 }
@@ -243,7 +244,7 @@ func (d *demo) policyFiles() ([]string, error) {
 	return out, nil
 }
 
-// startChildren runs `bqgate serve` and Envoy.
+// startChildren runs `bqgate serve`, `bqgate console` and Envoy.
 func (d *demo) startChildren(ctx context.Context, group *sync.WaitGroup) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -257,6 +258,10 @@ func (d *demo) startChildren(ctx context.Context, group *sync.WaitGroup) error {
 	if err != nil {
 		return err
 	}
+	consoleLog, err := logFile(filepath.Join(d.Dir, "console.log"))
+	if err != nil {
+		return err
+	}
 	envoyLog, err := logFile(filepath.Join(d.Dir, "envoy.log"))
 	if err != nil {
 		return err
@@ -264,10 +269,13 @@ func (d *demo) startChildren(ctx context.Context, group *sync.WaitGroup) error {
 	d.gateway = &child{name: "bqgate", log: gatewayLog, slog: d.log, command: func() *exec.Cmd {
 		return exec.Command(self, "serve", "--config", d.path("bqgate.yaml"))
 	}}
+	d.console = &child{name: "console", log: consoleLog, slog: d.log, command: func() *exec.Cmd {
+		return exec.Command(self, "console", "--config", d.path("bqgate.yaml"))
+	}}
 	d.envoy = &child{name: "envoy", log: envoyLog, slog: d.log, command: func() *exec.Cmd {
 		return envoy.Command(context.Background(), envoy.Process{Binary: binary, Bootstrap: d.path("envoy.yaml")})
 	}}
-	for _, c := range []*child{d.gateway, d.envoy} {
+	for _, c := range []*child{d.gateway, d.console, d.envoy} {
 		group.Go(func() { c.run(ctx, d.rewrite) })
 	}
 	return nil
@@ -373,7 +381,9 @@ func (d *demo) rewrite() {
 	if d.info.Project == "" {
 		return // not published yet
 	}
-	d.info.PIDs = map[string]int{"demo": os.Getpid(), "bqgate": d.gateway.PID(), "envoy": d.envoy.PID(), "engine": d.google.EnginePID()}
+	d.info.PIDs = map[string]int{
+		"demo": os.Getpid(), "bqgate": d.gateway.PID(), "console": d.console.PID(), "envoy": d.envoy.PID(), "engine": d.google.EnginePID(),
+	}
 	text, err := json.MarshalIndent(d.info, "", "  ")
 	if err == nil {
 		err = writeAtomic(d.path("demo.json"), append(text, '\n'), 0o600)

@@ -44,11 +44,12 @@ bqgate demo is ready (%s)
   or in a shell        %s requests --demo %s
                        %s approve --demo %s --as reviewer --reason 'month end'
   see what remains     %s audit list --dir %s --key-file %s
+  how it is            %s status --config %s   (%s/readyz, /metrics)
   your own client      export GOOGLE_APPLICATION_CREDENTIALS=%s GOOGLE_CLOUD_PROJECT=%s
                        client_options={"api_endpoint": %q}
 
   logs and state       %s        stop with Ctrl-C
 `, time.Since(d.Started).Round(100*time.Millisecond), agent, agent, agent, d.info.Console, binary, here(d.path("demo.json")), binary,
 		here(d.path("demo.json")), binary, here(d.path("audit")), here(d.path("audit.key")),
-		here(d.path("agent.json")), d.Project, d.info.REST, here(d.Dir))
+		binary, here(d.path("bqgate.yaml")), d.info.Ops, here(d.path("agent.json")), d.Project, d.info.REST, here(d.Dir))
 }

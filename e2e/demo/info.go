@@ -21,6 +21,7 @@ type info struct {
 	GRPC           string                 `json:"grpc"`
 	GRPCTLS        string                 `json:"grpc_tls"`
 	Console        string                 `json:"console"`
+	Ops            string                 `json:"ops"` // /livez, /readyz and /metrics of `bqgate serve`
 	TokenURL       string                 `json:"token_url"`
 	TokenURLTLS    string                 `json:"token_url_tls"`
 	Issuer         string                 `json:"issuer"`

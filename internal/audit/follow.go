@@ -27,6 +27,8 @@ type Follower struct {
 	files map[string]*followed
 	told  map[string]bool
 
+	// Decisions says that decisions are visited too, of those that are found from now on.
+	Decisions bool
 	// Skipped are files that another key sealed: what they say is not known.
 	Skipped []string
 	// Trouble is told once of each thing that was passed over: damage, and what is no journal file.
@@ -63,8 +65,9 @@ func (f *Follower) trouble(err error) {
 	f.Trouble(err)
 }
 
-// Poll gives every Approval, Seen, Session and Budget record that was written since the last Poll to
-// visit. What is not whole yet comes the next time. What is damaged, cannot be read or is no journal file
+// Poll gives every Approval, Seen, Session and Budget record, and every Decision where those are asked
+// for, that was written since the last Poll to visit. What is not whole yet comes the next time.
+// What is damaged, cannot be read or is no journal file
 // is passed over, and told as trouble: what of it mattered to others, they were told in Redis too.
 // An error says that nothing can be read now, as where there are no descriptors left; the next Poll
 // goes on from there.
@@ -203,7 +206,7 @@ func (f *Follower) open(s *scanner, file *followed, whole frame, visit func(Reco
 		f.trouble(&CorruptError{File: s.path, Offset: s.at, Reason: "the record does not open with this key at this place"})
 		return nil
 	}
-	followed := false
+	followed := f.Decisions && len(text) > 4 && bytes.HasPrefix(text[4:], []byte(`{"kind":"decision"`))
 	for _, kind := range []string{`{"kind":"approval"`, `{"kind":"session"`, `{"kind":"seen"`, `{"kind":"budget"`} {
 		followed = followed || len(text) > 4 && bytes.HasPrefix(text[4:], []byte(kind))
 	}

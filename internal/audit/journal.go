@@ -184,6 +184,13 @@ func checkMode(path string) error {
 	return nil
 }
 
+// Counts are the bytes that this process has written, and how many calls wait for the disk just now.
+func (j *Journal) Counts() (written int64, waiting int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.disk.written.Load(), len(j.queue)
+}
+
 // Err is the failure after which the journal refuses everything, nil while it works.
 func (j *Journal) Err() error {
 	j.mu.Lock()

@@ -29,6 +29,7 @@ type Config struct {
 	Version        string             `yaml:"version"`
 	Sockets        Sockets            `yaml:"sockets"`
 	Console        Console            `yaml:"console"`
+	Operations     Operations         `yaml:"operations,omitempty"`
 	Identity       identity.Config    `yaml:"identity"`
 	Redis          Redis              `yaml:"redis"`
 	SealingKeyFile string             `yaml:"sealing_key_file"` // 32 bytes in base64, the same on all replicas: openssl rand -base64 32
@@ -45,6 +46,8 @@ type Config struct {
 	Budgets       []policies.BudgetEntry `yaml:"budgets,omitempty"`
 	Notifications notify.Config          `yaml:"notifications,omitempty"`
 	Envoy         envoy.Config           `yaml:"envoy"` // what `bqgate envoy render` prints
+
+	Path string `yaml:"-"` // of the file
 }
 
 // Sockets says where Envoy finds the inner services: DIR/ext_authz.sock, DIR/ext_proc.sock and
@@ -60,8 +63,15 @@ type Sockets struct {
 // People log in with OpenID Connect where client_id is set: register a client at the issuer with
 // the redirect URI URL/login/callback. Without it there is only the endpoint.
 type Console struct {
-	Address string `yaml:"address"`       // host:port
-	URL     string `yaml:"url,omitempty"` // how people reach it: https, or http on loopback; default http://ADDRESS
+	Address string `yaml:"address"` // host:port
+	// Process is "serve" (default) or "separate": it is then run by `bqgate console`.
+	Process string `yaml:"process,omitempty"`
+	// MaxConnections is how many may be open at once (default 1000), MaxPerAddress of one client
+	// address (default 500). Beyond them the one that is silent longest makes room.
+	MaxConnections int `yaml:"max_connections,omitempty"`
+	MaxPerAddress  int `yaml:"max_connections_per_address,omitempty"`
+
+	URL string `yaml:"url,omitempty"` // how people reach it: https, or http on loopback; default http://ADDRESS
 
 	// name of the issuer of people; may be left out if there is only one
 	Issuer           string `yaml:"issuer,omitempty"`
@@ -155,7 +165,7 @@ func Read(path string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	var c Config
+	c := Config{Path: path}
 	wrong := decode(path, text, &c)
 	c.complete(filepath.Dir(path))
 	if err := c.check(); err != nil {
@@ -203,6 +213,18 @@ func (c *Config) complete(dir string) {
 	if c.Console.Session == 0 {
 		c.Console.Session = 4 * time.Hour
 	}
+	if c.Operations.TLS != nil {
+		for _, p := range []*string{&c.Operations.TLS.CertFile, &c.Operations.TLS.KeyFile, &c.Operations.TLS.ClientCAFile} {
+			abs(p)
+		}
+	}
+	set(&c.Console.Process, ProcessServe)
+	if c.Console.MaxConnections == 0 {
+		c.Console.MaxConnections = consoleConnections
+	}
+	if c.Console.MaxPerAddress == 0 {
+		c.Console.MaxPerAddress = min(consolePerAddress, c.Console.MaxConnections)
+	}
 	c.Console.Issuer = c.loginIssuer()
 	c.Identity.LoginAudience = c.Console.ClientID
 	if c.Approvals.PricePerTiB == 0 {
@@ -232,6 +254,7 @@ func (c *Config) check() error {
 	need(c.Reading.check() == nil, "%w", c.Reading.check())
 	errs = append(errs, c.Checks.check()...)
 	errs = append(errs, c.checkLogin()...)
+	errs = append(errs, c.checkOperations()...)
 	return errors.Join(errs...)
 }
 

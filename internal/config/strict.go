@@ -102,7 +102,9 @@ func fields(t reflect.Type) map[string]int {
 			if key == "" {
 				key = strings.ToLower(f.Name)
 			}
-			all[key] = i
+			if key != "-" {
+				all[key] = i
+			}
 		}
 	}
 	return all

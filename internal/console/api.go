@@ -95,8 +95,11 @@ func NewAPI(o Options) http.Handler {
 	return headers(sameOriginOnly(mux))
 }
 
+// HealthPath answers 200 to anybody while the console serves.
+const HealthPath = "/healthz"
+
 func (a *api) routes(mux *http.ServeMux) {
-	mux.HandleFunc("GET /healthz", a.health)
+	mux.HandleFunc("GET "+HealthPath, a.health)
 	mux.Handle("GET /api/v1/requests", a.as(a.list))
 	mux.Handle("GET /api/v1/requests/{id}", a.as(a.get))
 	mux.Handle("POST /api/v1/requests/{id}/approve", a.as(a.decide(approvals.Approve)))
@@ -107,7 +110,7 @@ func (a *api) routes(mux *http.ServeMux) {
 	mux.Handle("POST /api/v1/grants/{id}/revoke", a.as(withBallot(a.revoke)))
 	mux.HandleFunc("/api/", unknownPath)
 	for path, method := range map[string]string{
-		"/healthz": "GET", "/api/v1/requests": "GET", "/api/v1/requests/{id}": "GET", "/api/v1/requests/{id}/approve": "POST",
+		HealthPath: "GET", "/api/v1/requests": "GET", "/api/v1/requests/{id}": "GET", "/api/v1/requests/{id}/approve": "POST",
 		"/api/v1/requests/{id}/deny": "POST",
 		"/api/v1/grants":             "GET", "/api/v1/notifications": "GET", "/api/v1/openapi.yaml": "GET",
 		"/api/v1/grants/{id}/revoke": "POST",

@@ -41,6 +41,8 @@ func Check(ctx context.Context, c *config.Config) error {
 	given(c.Audit.Dir, func() error { return audit.CheckFolder(c.Audit.Dir) })
 	given(c.Sockets.Dir, func() error { return unixsocket.Check(c.Sockets.Dir, c.Sockets.EnvoyUID) })
 	given(c.Console.Address, func() error { return checkAddress(c.Console.Address) })
+	given("descriptors", func() error { return enoughDescriptors(max(serveDescriptors(c), consoleDescriptors(c))) })
+	given(c.Operations.Address, func() error { return checkOperations(c.Operations) })
 	given(c.Redis.URL, func() error { return checkRedis(ctx, c) })
 	given("identity", func() error { return checkIdentity(c) })
 	given("credentials", func() error { return checkCredentials(ctx, c) })
@@ -64,6 +66,14 @@ func checkAddress(address string) error {
 		return fmt.Errorf("console.address: %w", err)
 	}
 	return nil
+}
+
+func checkOperations(o config.Operations) error {
+	_, err := operationsTLS(o.TLS)
+	if _, wrong := net.ResolveTCPAddr("tcp", o.Address); wrong != nil {
+		err = errors.Join(err, fmt.Errorf("operations.address: %w", wrong))
+	}
+	return err
 }
 
 // checkUpstream contacts nobody. A ca_file that cannot be read does not hide what else is wrong.

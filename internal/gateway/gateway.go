@@ -4,6 +4,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -28,8 +30,10 @@ import (
 	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/health"
+	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/limits"
+	"github.com/bqgate/bqgate/internal/metrics"
 	"github.com/bqgate/bqgate/internal/notify"
 	"github.com/bqgate/bqgate/internal/sealed"
 	"github.com/bqgate/bqgate/internal/unauthenticated"
@@ -42,19 +46,31 @@ import (
 // It listens first: a second gateway of the same configuration ends there, and has touched nothing
 // of the first.
 func Run(ctx context.Context, c *config.Config, log *slog.Logger) error {
+	if err := enoughDescriptors(serveDescriptors(c)); err != nil {
+		return err
+	}
+	g := newGateway(c, log)
 	listeners, err := openListeners(c, log)
 	if err != nil {
+		g.close()
 		return err
 	}
-	defer listeners.close()
-	ctx, cancel := context.WithCancel(ctx)
-	g := &gateway{config: c, log: log, parts: health.New(log)}
+	defer listeners.close() // last: it frees the folder for the next gateway
 	defer g.close()
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // what follows others ends before what it follows is closed
-	if err := g.build(ctx); err != nil {
-		return err
+	group, ctx := errgroup.WithContext(ctx)
+	g.parts.Part("sockets", health.Everybody).Fault("not served yet: the gateway is starting")
+	err = listeners.serveOperations(ctx, group, g) // first: a start that waits says for what
+	if err == nil {
+		err = g.build(ctx)
 	}
-	return g.serve(ctx, listeners)
+	if err != nil {
+		cancel()
+		return errors.Join(err, group.Wait())
+	}
+	g.measure(listeners)
+	return g.serve(ctx, group, listeners)
 }
 
 // gateway is everything that serves. build fills it.
@@ -64,6 +80,13 @@ type gateway struct {
 	opened []func() // what close ends, in the order in which it was opened
 	parts  *health.Registry
 
+	counted  *metrics.Registry
+	current  atomic.Pointer[inForce]
+	refused  atomic.Pointer[time.Time] // when the last reload was, if it was
+	hangups  <-chan os.Signal
+	reloaded *metrics.Counter
+	started  time.Time
+
 	keys      *sealed.Keyring
 	redis     redis.UniversalClient
 	auditKey  *audit.Key
@@ -72,8 +95,7 @@ type gateway struct {
 	broker    *credentials.Broker
 	limits    *limits.Owners
 	upstream  *bigquery.Client
-	policies  *policies.Set
-	notify    *notify.Targets
+	pool      *googlesql.Pool
 	approvals *approvals.Store
 	budgets   *budgets.Store
 	follower  *journalFollower
@@ -81,7 +103,16 @@ type gateway struct {
 
 	authz   *extauthz.Service
 	proc    *extproc.Service
-	console http.Handler
+	console http.Handler // nil where it is a process of its own
+}
+
+func newGateway(c *config.Config, log *slog.Logger) *gateway {
+	g := &gateway{config: c, log: log, parts: health.New(log), counted: metrics.New(), started: time.Now()}
+	g.reloaded = countReloads(g.counted)
+	var end func()
+	g.hangups, end = hangups()
+	g.onClose(end)
+	return g
 }
 
 func (g *gateway) onClose(end func()) { g.opened = append(g.opened, end) }
@@ -129,10 +160,9 @@ func (g *gateway) openStores(ctx context.Context) (err error) {
 func (g *gateway) readConfiguration(ctx context.Context) (err error) {
 	c := g.config
 	g.limits = limits.New(c.Limits)
-	if g.who, err = newIdentityServices(c.Identity, g.redis, g.keys, g.limits, g.log); err != nil {
+	if err := g.openIdentity(); err != nil {
 		return err
 	}
-	g.onClose(g.who.verifier.Close)
 	if g.broker, err = credentials.New(ctx, c.Credentials); err != nil {
 		return fmt.Errorf("credentials: %w", err)
 	}
@@ -140,11 +170,25 @@ func (g *gateway) readConfiguration(ctx context.Context) (err error) {
 	if g.upstream, err = dialUpstream(c.Upstream, g.broker); err != nil {
 		return err
 	}
-	if g.policies, err = loadPolicies(c); err != nil {
+	return g.readInForce()
+}
+
+func (g *gateway) readInForce() error {
+	now, err := readInForce(g.config)
+	if err != nil {
 		return err
 	}
-	g.notify, err = notify.Load(c.Notifications)
-	return err
+	g.current.Store(now)
+	return nil
+}
+
+func (g *gateway) openIdentity() (err error) {
+	c := g.config
+	if g.who, err = newIdentityServices(c.Identity, g.redis, g.keys, g.limits, g.log); err != nil {
+		return err
+	}
+	g.onClose(g.who.verifier.Close)
+	return nil
 }
 
 // buildApprovals makes the approvals, and learns what the journals say of them and of sessions.
@@ -152,7 +196,7 @@ func (g *gateway) buildApprovals(ctx context.Context) (err error) {
 	c := g.config
 	g.approvals, err = approvals.New(approvals.Options{
 		Redis: g.redis, Keys: g.keys, Journal: approvalJournal{g.journal}, ConsoleURL: c.Console.URL, Log: g.log,
-		Notify: g.notify.Of, Told: told(g.who.sessions),
+		Notify: g.targetsOf, Told: told(g.who.sessions),
 		MaxWaiting: c.Approvals.MaxWaiting, MaxPerOwner: c.Approvals.MaxPerClient, MaxOwnerRequests: c.Approvals.MaxPerClientHour,
 		MaxOwnerBytes: c.Approvals.MaxBytesPerClient, MaxTotalBytes: c.Approvals.MaxBytes, MaxRequestBytes: c.Approvals.MaxRequestBytes,
 	})
@@ -164,13 +208,15 @@ func (g *gateway) buildApprovals(ctx context.Context) (err error) {
 		return err
 	}
 	g.who.sessions.Journal = &sessionJournal{journal: g.journal, holds: g.approvals, log: g.log}
-	g.who.sessions.Access = g.policies.AccessUntil
-	g.budgets, err = budgets.New(budgets.Options{
-		Redis: g.redis, Keys: g.keys, Journal: g.journal, Upstream: g.upstream, Log: g.log, Alone: c.Redis.Embedded,
-		Active: func() bool { return g.policies.HasBudgets() },
-	})
-	if err != nil {
-		return err
+	g.who.sessions.Access = func(s identity.Subject) (time.Time, bool) { return g.policySet().AccessUntil(s) }
+	if g.upstream != nil { // the console counts nothing
+		g.budgets, err = budgets.New(budgets.Options{
+			Redis: g.redis, Keys: g.keys, Journal: g.journal, Upstream: g.upstream, Log: g.log, Alone: c.Redis.Embedded,
+			Active: func() bool { return g.policySet().HasBudgets() },
+		})
+		if err != nil {
+			return err
+		}
 	}
 	g.follower, err = followJournals(ctx, c, g.auditKey, g.approvals, g.who.sessions, g.budgets, g.log)
 	if err != nil {
@@ -187,32 +233,31 @@ func (g *gateway) buildServices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	pool, err := startWorkers(ctx, c.SQL)
-	if err != nil {
+	if g.pool, err = startWorkers(ctx, c.SQL); err != nil {
 		return err
 	}
-	g.onClose(func() { pool.Close() })
-	g.log.Info("SQL workers are ready", "confined", pool.Confined())
+	g.onClose(func() { g.pool.Close() })
+	g.log.Info("SQL workers are ready", "confined", g.pool.Confined())
+	journal := measuredJournal{g.journal, g.counted.Histogram("journal_seconds", "How long a record took to become durable.", metrics.Seconds)}
 	records := jobs.NewStore(g.redis, g.keys)
 	catalogFor := func(ask durable.Ask) googlesql.Catalog { return catalog.For(ask) }
-	analyzer := googlesql.New(pool, googlesql.Limits{})
+	analyzer := googlesql.New(g.pool, googlesql.Limits{})
 	records.Checks = jobChecks(c.Checks.ReferencedTables, catalogFor, analyzer)
 	activity := &console.Activity{}
-	current := func() *policies.Set { return g.policies }
 
 	g.authz, err = extauthz.New(extauthz.Parts{
-		Identity: g.who.authenticator, Analyzer: analyzer, Catalog: catalogFor, Policies: current,
+		Identity: g.who.authenticator, Analyzer: analyzer, Catalog: catalogFor, Policies: g.policySet,
 		Approvals: g.approvals, Jobs: records, Credentials: g.broker, Upstream: g.upstream, Metadata: g.upstream,
-		Journal: console.Seen{Journal: g.journal, Activity: activity}, Keys: g.keys, Log: g.log, Sessions: g.who.sessions,
+		Journal: console.Seen{Journal: journal, Activity: activity}, Keys: g.keys, Log: g.log, Sessions: g.who.sessions,
 		Limits: g.limits, Budgets: g.budgets, Strangers: g.strangers,
 		Location: c.Upstream.Location, LongPoll: c.Approvals.LongPoll,
-		Prices: extauthz.Prices{Default: c.Approvals.PricePerTiB, ByLocation: c.Approvals.PriceByLocation},
+		Prices: g.prices, Meter: extauthz.NewMeter(g.counted),
 	})
 	if err != nil {
 		return err
 	}
 	g.proc, err = extproc.New(extproc.Parts{
-		Keys: g.keys, Journal: g.journal, Jobs: records, Upstream: g.upstream, Log: g.log, Budgets: g.budgets,
+		Keys: g.keys, Journal: journal, Jobs: records, Upstream: g.upstream, Log: g.log, Budgets: g.budgets,
 		Cancel: g.cancelJob, Changed: g.changedSince(catalog), Again: g.authz.Again, Limits: g.limits,
 		Reading: extproc.Reading(c.Reading),
 	})
@@ -221,16 +266,23 @@ func (g *gateway) buildServices(ctx context.Context) error {
 	}
 	g.onClose(func() { g.proc.Wait(cancelledWithin) })
 	g.who.sessions.Revoked = g.proc.DecideAgain
-	login, err := loginOf(c, g.who.verifier)
+	if c.Console.Process == config.ProcessSeparate {
+		return nil
+	}
+	return g.buildConsole(ctx, activity)
+}
+
+func (g *gateway) buildConsole(ctx context.Context, activity *console.Activity) error {
+	login, err := loginOf(g.config, g.who.verifier)
 	if err != nil {
 		return err
 	}
 	g.console, err = console.New(ctx, console.Options{
-		Approvals: g.approvals, Verifier: g.who.verifier, Groups: g.policies.Groups, Known: g.policies.Known,
-		Audience: c.Identity.WithDefaults().ConsoleAudience, Log: g.log, Login: login, Policies: current, Redis: g.redis, Keys: g.keys,
-		Bans: g.who.sessions, Activity: activity,
+		Approvals: g.approvals, Verifier: g.who.verifier, Groups: g.groupsOf, Known: g.knownGroups,
+		Audience: g.config.Identity.WithDefaults().ConsoleAudience, Log: g.log, Login: login, Policies: g.policySet, Redis: g.redis,
+		Keys: g.keys, Bans: g.who.sessions, Activity: activity,
 		Budgets: func(ctx context.Context) ([]budgets.Line, error) {
-			return budgets.Read(ctx, g.redis, g.keys, g.policies.Budgets(), time.Now())
+			return budgets.Read(ctx, g.redis, g.keys, g.policySet().Budgets(), time.Now())
 		},
 	})
 	return err
@@ -258,27 +310,40 @@ func (g *gateway) changedSince(catalog *bigquery.Catalog) func(context.Context, 
 	}
 }
 
-// serve runs every part until ctx ends or one fails.
-func (g *gateway) serve(ctx context.Context, listeners *listeners) error {
+// serve runs every part until ctx ends or one fails without which nothing is decided: the sockets,
+// and what serves them. What follows others, tells others and shows is kept (kept.go): whatever
+// becomes of it harms no query (A40).
+func (g *gateway) serve(ctx context.Context, group *errgroup.Group, listeners *listeners) error {
 	c := g.config
-	group, ctx := errgroup.WithContext(ctx)
 	if os.Getenv("GOGC") == "" {
-		group.Go(func() error { paceCollector(ctx); return nil })
+		g.keep(ctx, group, "collector", func(ctx context.Context) error { paceCollector(ctx); return nil })
 	}
 	group.Go(func() error { return g.endWithJournal(ctx) })
-	group.Go(func() error { return g.follower.follow(ctx) })
-	group.Go(func() error { return g.budgets.Run(ctx) })
-	group.Go(func() error { g.strangers.Run(ctx); return nil })
-	group.Go(func() error { closeUnfinished(ctx, c.Audit.Dir, g.auditKey, g.journal, g.log); return nil })
-	group.Go(func() error { g.authz.Summarize(ctx); return nil })
-	group.Go(func() error { return notify.New(g.notify, g.approvals, g.log).Run(ctx) })
-	if err := listeners.serve(ctx, group, g.authz, g.proc, g.who.tokens, g.console); err != nil {
+	sockets := g.parts.Part("sockets", health.Everybody)
+	g.keep(ctx, group, "follower", g.follower.follow)
+	g.keep(ctx, group, "budgets", g.budgets.Run)
+	g.keep(ctx, group, "strangers", func(ctx context.Context) error { g.strangers.Run(ctx); return nil })
+	g.keep(ctx, group, "unfinished", func(ctx context.Context) error {
+		closeUnfinished(ctx, c.Audit.Dir, g.auditKey, g.journal, g.log)
+		return nil
+	})
+	g.keep(ctx, group, "summaries", func(ctx context.Context) error { g.authz.Summarize(ctx); return nil })
+	g.keep(ctx, group, "notifications", notify.New(g.targets, g.approvals, g.log).Run)
+	g.keep(ctx, group, "issuers", func(ctx context.Context) error { g.who.verifier.Retry(ctx); return nil })
+	if err := listeners.serve(ctx, group, g); err != nil {
 		group.Go(func() error { return err }) // it ends the others
 		return group.Wait()
 	}
-	g.log.Info("serving", "sockets", c.Sockets.Dir, "console", c.Console.Address, "policies", len(c.Policies), "policy_digest",
-		g.policies.Digest())
-	group.Go(func() error { logAbsentTables(ctx, g.policies, g.upstream, g.log); return nil })
+	sockets.Well()
+	group.Go(func() error { <-ctx.Done(); sockets.Fault("stopping"); return nil })
+	g.log.Info("serving", "sockets", c.Sockets.Dir, "console", c.Console.Address, "console_process", c.Console.Process, "operations",
+		c.Operations.Address, "policies", len(c.Policies), "policy_digest", g.policySet().Digest())
+	g.keep(ctx, group, "watch", func(ctx context.Context) error { return g.watch(ctx, listeners.missing) })
+	g.keep(ctx, group, "reload", g.reloads)
+	g.keep(ctx, group, "absent tables", func(ctx context.Context) error {
+		logAbsentTables(ctx, g.policySet(), g.upstream, g.log)
+		return nil
+	})
 	return group.Wait()
 }
 

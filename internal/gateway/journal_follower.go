@@ -33,6 +33,7 @@ type journalFollower struct {
 	counted  *budgets.Store
 	folder   *health.Part // what else is in the folder
 	log      *slog.Logger
+	saw      func(audit.Decision) // nil where nobody wants to see decisions
 }
 
 // followJournals reads what there is. It must end before anything is served.
@@ -106,6 +107,13 @@ func (f *journalFollower) catchUp(ctx context.Context) error {
 	return f.holds.Settle(ctx) // reads what other replicas tell, too
 }
 
+// sees has saw told of every decision that is found from now on.
+func (f *journalFollower) sees(saw func(audit.Decision)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.saw, f.journals.Decisions = saw, true
+}
+
 func (f *journalFollower) poll() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -117,7 +125,11 @@ func (f *journalFollower) poll() error {
 		case audit.Seen:
 			f.holds.Learn(seenOf(r))
 		case audit.Budget:
-			f.counted.Learn(r)
+			if f.counted != nil {
+				f.counted.Learn(r)
+			}
+		case audit.Decision:
+			f.saw(r)
 		case audit.Session:
 			if r.Event == audit.SessionRevoked {
 				f.sessions.LearnRevoked(r.ID, r.Expires)

@@ -3,55 +3,90 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	procv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/bqgate/bqgate/internal/config"
+	"github.com/bqgate/bqgate/internal/connections"
+	"github.com/bqgate/bqgate/internal/operations"
 	"github.com/bqgate/bqgate/internal/unixsocket"
 )
 
 // listeners are the places where a gateway is reached: the folder of the sockets that Envoy
-// connects to, and the console's address. The sockets are made when there is something behind them.
+// connects to, the console's address, and that of operations. The sockets are made when there is
+// something behind them.
 type listeners struct {
-	sockets *unixsocket.Folder
-	console net.Listener
+	sockets    *unixsocket.Folder
+	console    *connections.Listener // nil where the console is a process of its own
+	operations *connections.Listener // nil without an address
+	made       map[string]os.FileInfo
 }
 
-// openListeners takes both, or neither.
-func openListeners(c *config.Config, log *slog.Logger) (*listeners, error) {
-	sockets, err := unixsocket.Open(c.Sockets.Dir, c.Sockets.EnvoyUID, log)
-	if err != nil {
+// openListeners takes all, or none.
+func openListeners(c *config.Config, log *slog.Logger) (l *listeners, err error) {
+	l = &listeners{made: map[string]os.FileInfo{}}
+	if l.sockets, err = unixsocket.Open(c.Sockets.Dir, c.Sockets.EnvoyUID, log); err != nil {
 		return nil, err
 	}
-	console, err := net.Listen("tcp", c.Console.Address)
-	if err != nil {
-		sockets.Close()
-		return nil, fmt.Errorf("console.address: %w", err)
+	if c.Console.Process != config.ProcessSeparate {
+		if l.console, err = openConsole(c); err != nil {
+			l.close()
+			return nil, err
+		}
 	}
-	return &listeners{sockets, console}, nil
+	if l.operations, err = openOperations(c.Operations); err != nil {
+		l.close()
+		return nil, err
+	}
+	return l, nil
 }
 
 func (l *listeners) close() {
-	l.console.Close()
+	if l.operations != nil {
+		l.operations.Close()
+	}
+	if l.console != nil {
+		l.console.Close()
+	}
 	l.sockets.Close()
 }
 
-// serve makes the three sockets, and serves them and the console.
-func (l *listeners) serve(
-	ctx context.Context, g *errgroup.Group, authz authv3.AuthorizationServer, proc procv3.ExternalProcessorServer, tokens,
-	console http.Handler,
-) error {
+// The sockets of a gateway, by what is behind them.
+const (
+	authzSocket      = "ext_authz.sock"
+	procSocket       = "ext_proc.sock"
+	tokenSocket      = "token.sock"
+	operationsSocket = "operations.sock"
+)
+
+// serveOperations serves what those who run the gateway ask, also while it is being built.
+func (l *listeners) serveOperations(ctx context.Context, group *errgroup.Group, g *gateway) error {
+	asked := operations.Handler(g.parts, g.counted, g.status)
+	local, err := connections.Open(operationsLimits, func() (net.Listener, error) { return l.sockets.Listen(operationsSocket) })
+	if err != nil {
+		return err
+	}
+	g.keepServing(ctx, group, "operations-socket", local, asked)
+	if l.operations != nil {
+		g.keepServing(ctx, group, "operations", l.operations, asked)
+	}
+	return nil
+}
+
+// serve makes the sockets, and serves them and the console.
+func (l *listeners) serve(ctx context.Context, group *errgroup.Group, g *gateway) error {
 	opened := map[string]net.Listener{}
-	for _, name := range []string{"ext_authz.sock", "ext_proc.sock", "token.sock"} {
+	for _, name := range []string{authzSocket, procSocket, tokenSocket} {
 		socket, err := l.sockets.Listen(name)
 		if err != nil {
 			for _, other := range opened {
@@ -60,12 +95,34 @@ func (l *listeners) serve(
 			return err
 		}
 		opened[name] = socket
+		if l.made[name], err = os.Lstat(l.sockets.Path(name)); err != nil {
+			return err
+		}
 	}
-	serveGRPC(ctx, g, opened["ext_authz.sock"], func(s *grpc.Server) { authv3.RegisterAuthorizationServer(s, authz) })
-	serveGRPC(ctx, g, opened["ext_proc.sock"], func(s *grpc.Server) { procv3.RegisterExternalProcessorServer(s, proc) })
-	serveHTTP(ctx, g, opened["token.sock"], tokens)
-	serveHTTP(ctx, g, l.console, console)
+	authz, proc := authv3.Authorization_ServiceDesc.ServiceName, procv3.ExternalProcessor_ServiceDesc.ServiceName
+	serveGRPC(ctx, group, opened[authzSocket], func(s *grpc.Server) {
+		authv3.RegisterAuthorizationServer(s, g.authz)
+		healthpb.RegisterHealthServer(s, operations.GRPCHealth(g.parts, authz))
+	})
+	serveGRPC(ctx, group, opened[procSocket], func(s *grpc.Server) {
+		procv3.RegisterExternalProcessorServer(s, g.proc)
+		healthpb.RegisterHealthServer(s, operations.GRPCHealth(g.parts, proc, "sql"))
+	})
+	serveHTTP(ctx, group, opened[tokenSocket], g.who.tokens)
+	if l.console != nil {
+		g.keepServing(ctx, group, "console", l.console, g.console)
+	}
 	return nil
+}
+
+// missing names a socket that is not any more what this process made: Envoy cannot connect.
+func (l *listeners) missing() string {
+	for _, name := range []string{authzSocket, procSocket, tokenSocket} {
+		if now, err := os.Lstat(l.sockets.Path(name)); err != nil || !os.SameFile(now, l.made[name]) {
+			return name
+		}
+	}
+	return ""
 }
 
 func serveGRPC(ctx context.Context, g *errgroup.Group, l net.Listener, register func(*grpc.Server)) {
@@ -75,12 +132,16 @@ func serveGRPC(ctx context.Context, g *errgroup.Group, l net.Listener, register 
 	g.Go(func() error { <-ctx.Done(); stop(s); return nil })
 }
 
-func serveHTTP(ctx context.Context, g *errgroup.Group, l net.Listener, h http.Handler) {
-	s := &http.Server{
+func httpServer(ctx context.Context, h http.Handler) *http.Server {
+	return &http.Server{
 		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: 60 * time.Second,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
+}
+
+func serveHTTP(ctx context.Context, g *errgroup.Group, l net.Listener, h http.Handler) {
+	s := httpServer(ctx, h)
 	g.Go(func() error {
 		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			return err

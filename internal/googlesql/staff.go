@@ -126,3 +126,14 @@ func (p *Pool) replenish() {
 		}
 	})
 }
+
+// Staff is how many workers live and how many are asked something just now, and how many questions
+// wait for one.
+type Staff struct{ Alive, Busy, Waiting int }
+
+// Staff counts them.
+func (p *Pool) Staff() Staff {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return Staff{Alive: len(p.alive), Busy: p.taken, Waiting: p.queue.size}
+}

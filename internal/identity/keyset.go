@@ -60,6 +60,7 @@ type keySet struct {
 	jwks    string // JWKS URL, "" until discovered
 	keys    []jose.JSONWebKey
 	fetched time.Time // zero until keys were fetched
+	failed  error     // of the last fetch; nil where it succeeded, or there was none
 }
 
 func newKeySet(issuer Issuer, now func() time.Time, fetches *fetches) (*keySet, error) {
@@ -185,6 +186,14 @@ func (k *keySet) refresh() <-chan singleflight.Result {
 // fetch replaces the keys by what the issuer publishes now. The JWKS URL is discovered first, and
 // again after it failed.
 func (k *keySet) fetch(ctx context.Context, w durable.Keys) error {
+	err := k.replace(ctx, w)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.failed = err
+	return err
+}
+
+func (k *keySet) replace(ctx context.Context, w durable.Keys) error {
 	durable.Because(w)
 	k.mu.Lock()
 	jwks := k.jwks

@@ -55,13 +55,13 @@ func mayDial(a netip.Addr, allow []netip.Prefix, plain bool) error {
 
 // client refuses addresses after DNS has named them, at the connection itself, so that no name can
 // lead elsewhere the second time. It follows no redirect and asks no proxy.
-func client(allow []netip.Prefix, plain bool) *http.Client {
+func client(allow func() []netip.Prefix, plain bool) *http.Client {
 	dialer := &net.Dialer{Timeout: 5 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
 		at, err := netip.ParseAddrPort(address)
 		if err != nil {
 			return errPrivate
 		}
-		return mayDial(at.Addr(), allow, plain)
+		return mayDial(at.Addr(), allow(), plain)
 	}}
 	return &http.Client{
 		Timeout: 10 * time.Second,

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -37,7 +38,7 @@ const (
 
 // Notifier sends what the outbox holds.
 type Notifier struct {
-	targets *Targets
+	targets func() *Targets
 	outbox  Outbox
 	log     *slog.Logger
 	now     func() time.Time
@@ -46,11 +47,13 @@ type Notifier struct {
 	plain   *http.Client
 }
 
-// New makes a Notifier. Run starts it.
-func New(targets *Targets, outbox Outbox, log *slog.Logger) *Notifier {
+// New makes a Notifier, which asks for the targets of the configuration that is in force. Run starts
+// it.
+func New(targets func() *Targets, outbox Outbox, log *slog.Logger) *Notifier {
+	allow := func() []netip.Prefix { return targets().allow }
 	return &Notifier{
 		targets: targets, outbox: outbox, log: log, now: time.Now, retry: backoff,
-		secure: client(targets.allow, false), plain: client(targets.allow, true),
+		secure: client(allow, false), plain: client(allow, true),
 	}
 }
 
@@ -107,7 +110,7 @@ func (n *Notifier) round(ctx context.Context) bool {
 
 // handle sends one message and settles it.
 func (n *Notifier) handle(ctx context.Context, m approvals.Message) error {
-	t, known := n.targets.named(m.Target)
+	t, known := n.targets().named(m.Target)
 	if !known {
 		return n.outbox.GiveUp(ctx, m, "the configuration has no such target any more")
 	}

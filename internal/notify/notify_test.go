@@ -101,7 +101,7 @@ func newHouse(t *testing.T, c Config) *house {
 }
 
 func (h *house) notifier(retry time.Duration) *Notifier {
-	n := New(h.targets, h.store, slog.New(slog.NewTextHandler(h.log, nil)))
+	n := New(func() *Targets { return h.targets }, h.store, slog.New(slog.NewTextHandler(h.log, nil)))
 	n.retry = func(int) time.Duration { return retry }
 	return n
 }
@@ -370,7 +370,7 @@ func TestNamesThatLeadInside(t *testing.T) {
 	_, port, _ := strings.Cut(strings.TrimPrefix(hook.URL, "http://"), ":")
 	for _, host := range []string{"127.0.0.1", "localhost", "[::1]", "0.0.0.0", "[::ffff:127.0.0.1]", "2130706433"} {
 		t.Run(host, func(t *testing.T) {
-			for _, c := range []*http.Client{client(nil, false), client(prefixes("10.0.0.0/8"), true)} {
+			for _, c := range []*http.Client{client(allowing(), false), client(allowing("10.0.0.0/8"), true)} {
 				answer, err := c.Get("http://" + host + ":" + port)
 				if err == nil {
 					answer.Body.Close()
@@ -417,4 +417,8 @@ func TestConfigurationMistakes(t *testing.T) {
 	if _, err := Load(Config{}); err != nil {
 		t.Errorf("nothing configured: %v", err)
 	}
+}
+
+func allowing(networks ...string) func() []netip.Prefix {
+	return func() []netip.Prefix { return prefixes(networks...) }
 }

@@ -51,3 +51,10 @@ func (c *Clock) LogValue() slog.Value {
 	}
 	return slog.GroupValue(attrs...)
 }
+
+// Each calls f with each step, in the order in which they came.
+func (c *Clock) Each(f func(name string, took time.Duration)) {
+	for _, s := range c.steps[:c.n] {
+		f(s.name, s.took)
+	}
+}

@@ -95,11 +95,14 @@ func writeHolder(lock *os.File) error {
 // Close gives the folder back.
 func (f *Folder) Close() error { return f.lock.Close() }
 
+// Path is where a socket of this name is.
+func (f *Folder) Path(name string) string { return filepath.Join(f.dir, name) }
+
 // Listen listens on a Unix socket of this name in the folder, in the place of one that an earlier
 // process left. Connections of users other than the process's own and the allowed ones are closed
 // at once.
 func (f *Folder) Listen(name string) (net.Listener, error) {
-	path := filepath.Join(f.dir, name)
+	path := f.Path(name)
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("remove stale socket: %w", err)
 	}

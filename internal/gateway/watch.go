@@ -1,0 +1,151 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/bqgate/bqgate/internal/config"
+	"github.com/bqgate/bqgate/internal/console"
+	"github.com/bqgate/bqgate/internal/health"
+	"github.com/bqgate/bqgate/internal/identity"
+)
+
+const (
+	watchEvery = time.Second
+	askWithin  = time.Second // Redis, or the console
+	// tries is how many looks in a row must find Redis, the SQL workers or the console gone: one
+	// may fall into a pause that ends by itself.
+	tries = 3
+)
+
+// kinds are the kinds of parts that there are: labels of metrics.
+var kinds = []string{"journal", "disk", "redis", "keys", "sockets", "sql", "approvals", "issuer", "console", "notifications", "kept"}
+
+// watched are the parts that are looked at, because they cannot say themselves that they are gone.
+type watched struct {
+	g       *gateway
+	missing func() string
+
+	sockets, redis, sql, keys *health.Part
+	console                   *health.Part
+	issuers                   map[string]*health.Part
+	failed                    map[*health.Part]int
+}
+
+// watch looks at them until ctx ends.
+func (g *gateway) watch(ctx context.Context, missing func() string) error {
+	w := &watched{
+		g: g, missing: missing, issuers: map[string]*health.Part{}, failed: map[*health.Part]int{},
+		sockets: g.parts.Part("sockets", health.Everybody), redis: g.parts.Part("redis", health.Everybody),
+		sql: g.parts.Part("sql", health.Everybody), keys: g.parts.Part("keys", health.Everybody),
+		console: g.parts.Part("console", health.Some),
+	}
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		w.look(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (w *watched) look(ctx context.Context) {
+	w.patiently(w.redis, "does not answer", pinged(ctx, w.g.redis))
+	if staff := w.g.pool.Staff(); staff.Alive == 0 {
+		w.patiently(w.sql, "no SQL worker lives, and none starts; no statement is understood", fmt.Errorf("none"))
+	} else {
+		w.patiently(w.sql, "", nil)
+	}
+	if name := w.missing(); name != "" {
+		w.sockets.Fault("the socket " + name + " was removed or replaced; Envoy cannot connect: restart bqgate serve")
+	} else if ctx.Err() == nil {
+		w.sockets.Well()
+	}
+	w.lookAtIssuers(w.g.who.verifier.Issuers())
+	if w.g.config.Console.Process == config.ProcessSeparate {
+		w.patiently(w.console, "does not answer at its address; nobody can approve. Queries go on", w.askConsole(ctx))
+	}
+}
+
+// patiently is a fault once it was found so often in a row.
+func (w *watched) patiently(p *health.Part, reason string, err error) {
+	if err == nil {
+		w.failed[p] = 0
+		p.Well()
+		return
+	}
+	if w.failed[p]++; w.failed[p] >= tries {
+		p.Fault(reason)
+	}
+}
+
+func pinged(ctx context.Context, client redis.UniversalClient) error {
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	return client.Ping(ctx).Err()
+}
+
+// lookAtIssuers: one issuer whose keys cannot be fetched concerns those who have its tokens; all
+// issuers without any key that may be used concern everybody.
+func (w *watched) lookAtIssuers(all []identity.IssuerState) {
+	usable := len(all) == 0
+	for _, i := range all {
+		p := w.issuers[i.Name]
+		if p == nil {
+			p = w.g.parts.Part("issuer/"+i.Name, health.Some)
+			w.issuers[i.Name] = p
+		}
+		switch {
+		case i.Failed == nil:
+			p.Well()
+		case i.Usable:
+			p.Fault("its keys cannot be fetched; those that are known serve for a day")
+		default:
+			p.Fault("its keys cannot be fetched, and none is known: its tokens are refused")
+		}
+		usable = usable || i.Usable || i.Failed == nil // not asked yet is not failed
+	}
+	if usable {
+		w.keys.Well()
+	} else {
+		w.keys.Fault("of no issuer a key is known, and none can be fetched: no token can be verified")
+	}
+}
+
+var consoleClient = &http.Client{
+	Timeout:       askWithin,
+	Transport:     &http.Transport{DisableKeepAlives: true},
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
+
+// askConsole asks the console whether it lives, at the address where it listens.
+func (w *watched) askConsole(ctx context.Context) error {
+	host, port, err := net.SplitHostPort(w.g.config.Console.Address)
+	if err != nil {
+		return err
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+console.HealthPath, nil)
+	if err != nil {
+		return err
+	}
+	answer, err := consoleClient.Do(r)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("the console answered %d", answer.StatusCode)
+	}
+	return nil
+}
