@@ -282,7 +282,7 @@ func (s *Service) refuse(ctx context.Context, a asked, r ruling, err error) outc
 		s.Log.Error("the policy does not fit the tables: queries are refused until it is mended", "cause", cause, "decision", a.id)
 	}
 	if a.op.Query != nil && !e.Passes() {
-		s.Limits.Charge(a.subject.Budget, limits.RefusedStatements, 1)
+		s.Limits.Charge(a.subject.Budget, limits.RefusedStatements, costOf(r.analysis))
 	}
 	status, body := e.BigQuery(a.id)
 	return s.say(ctx, a, r, entry{

@@ -8,6 +8,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/limits"
 	"github.com/bqgate/bqgate/internal/refusal/table"
 	"github.com/bqgate/bqgate/internal/verdict"
@@ -84,6 +85,19 @@ func (s *Service) waitingPoll(a asked, wait time.Duration) (time.Duration, func(
 		return wait, end, nil
 	}
 	return 0, func() {}, s.Limits.Spend(a.subject.Budget, limits.Polls, 1)
+}
+
+// lateCosts is as what a statement counts that kept a worker until the deadline: ten of them in a row
+// use up the default, and then one comes back in 25 seconds. So an owner's bombs take a few percent
+// of one worker, and the others' turns are theirs.
+const lateCosts = 500
+
+// costOf is as how many refused statements one counts.
+func costOf(analysis *googlesql.Analysis) int64 {
+	if analysis != nil && analysis.Error != nil && analysis.Error.Code == googlesql.ErrorDeadline {
+		return lateCosts
+	}
+	return 1
 }
 
 // limited refuses a request that is beyond a limit. It is recorded in a sum.

@@ -13,6 +13,7 @@ import (
 	"github.com/bqgate/bqgate/internal/audit/audittest"
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/durable"
+	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/limits"
 )
 
@@ -241,4 +242,30 @@ func (u *countedJobs) GetJob(_ context.Context, _ durable.Facts, ref bigquery.Jo
 	job := u.job
 	job.Reference, job.State = ref, u.state
 	return job, nil
+}
+
+// Statements that keep a worker until the deadline use up their owner's budget soon, whichever run
+// they come in; the same number of plain mistakes does not.
+func TestStatementsThatRunToTheDeadline(t *testing.T) {
+	for code, most := range map[googlesql.ErrorCode]int{googlesql.ErrorDeadline: 10, googlesql.ErrorSyntax: 5000} {
+		t.Run(string(code), func(t *testing.T) {
+			w, _ := finishedJob(t, false)
+			w.subject.Budget, w.s.Limits = "b", limits.New(limits.Config{"request_rate": {Burst: 100_000, PerSecond: 1}})
+			honest := w.analysis
+			w.analysis = func() *googlesql.Analysis {
+				return &googlesql.Analysis{Statements: []googlesql.Statement{}, Error: &googlesql.Error{Code: code, Message: "no"}}
+			}
+			for i := range 20 {
+				w.subject.Owner = fmt.Sprint("run ", i)
+				o := w.ask(boundQuery())
+				if o.summed != (i >= most) || o.forward != nil || o.status >= 500 {
+					t.Fatalf("statement %d: %d %s", i, o.status, o.body)
+				}
+			}
+			w.analysis, w.subject.Budget, w.subject.Owner = honest, "another", "run 1"
+			if o := w.ask(boundQuery()); o.forward == nil {
+				t.Errorf("somebody else: %d %s", o.status, o.body)
+			}
+		})
+	}
 }

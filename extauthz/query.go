@@ -89,6 +89,7 @@ func (s *Service) sqlQuery(a asked, set *policies.Set) googlesql.Query {
 	return googlesql.Query{
 		SQL: q.SQL, Project: a.op.Job.ProjectID, DefaultDataset: q.DefaultDataset,
 		ParameterMode: q.ParameterMode, Parameters: q.Parameters, Catalog: s.Catalog(a.ask), Caller: a.subject.Owner,
+		Owner: a.subject.Budget,
 		Reach: set.Reach(a.subject, s.now()).Reads,
 	}
 }

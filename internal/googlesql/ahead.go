@@ -27,7 +27,7 @@ func (j *job) analyzed(question *wire.AnalyzeQuestion, foreseen *ahead) (*wire.R
 	case foreseen.answers(question):
 		return foreseen.reply, nil
 	}
-	a, err := j.pool.ask(j.ctx, j.query.Caller, &wire.Question{Analyze: question}, &j.spent)
+	a, err := j.pool.ask(j.ctx, j.query.turn(), &wire.Question{Analyze: question}, &j.spent)
 	if err == nil && a.reply.More { // an analysis is all there is to say
 		return nil, errFailed()
 	}

@@ -1,6 +1,7 @@
 package googlesql
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,7 +23,8 @@ type Query struct {
 	// decide about a query that runs
 	Undeclared bool
 	Catalog    Catalog
-	Caller     string // whose turn this takes in the workers' queue
+	Caller     string // who asks: what others have asked shows in the time of no answer
+	Owner      string // whose turn this takes in the workers' queue; the caller's own if empty
 	// Reach says which tables and functions the caller may know to exist, by full name
 	// ("project.dataset.table", "project.dataset.function()"). The catalog is asked about no other,
 	// so that neither an answer nor the time it takes tells what there is. Nil is everything: for
@@ -51,6 +53,9 @@ func (l Limits) withDefaults() Limits {
 	set(&l.Cache, 10_000)
 	return l
 }
+
+// turn is whose turn a question takes: no new run of a workload has one of its own (A52).
+func (q *Query) turn() string { return cmp.Or(q.Owner, q.Caller) }
 
 // maxShelved is how many columns of tables an Analyzer remembers; some 20 MB.
 const maxShelved = 100_000

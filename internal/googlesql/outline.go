@@ -71,7 +71,7 @@ func (j *job) outline() (*wire.Script, *Error, error) {
 	question := &wire.ParseQuestion{SQL: j.query.SQL, MaxDepth: j.limits.Depth, MaxNodes: j.limits.Nodes,
 		MaxStatements: j.limits.Statements, MaxTables: j.limits.Tables}
 	question.Ahead = j.foresee()
-	a, err := j.pool.ask(j.ctx, j.query.Caller, &wire.Question{Parse: question}, &j.spent)
+	a, err := j.pool.ask(j.ctx, j.query.turn(), &wire.Question{Parse: question}, &j.spent)
 	if err != nil {
 		refused, err := failure(err)
 		return nil, refused, err

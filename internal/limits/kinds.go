@@ -123,8 +123,9 @@ var Kinds = [kinds]Spec{
 		Key: "refused_statements", Form: Rate, Default: Limit{Burst: 5000, PerSecond: 20}, Reason: rateLimitExceeded,
 		Beyond: "queries are refused before they are analysed",
 		What:   "refused statements",
-		Counts: "queries and dry runs that the analysis or the policy refused",
-		Why:    "an agent that learns the schema is refused some times; 200 that are refused at once, 25 times each",
+		Counts: "queries and dry runs that the analysis or the policy refused; one that took the analysis all of its time (`sql.deadline`) " +
+			"counts as 500",
+		Why: "an agent that learns the schema is refused some times; 200 that are refused at once, 25 times each",
 	},
 	RecordedBytes: {
 		Key: "recorded_bytes", Form: PerHour, Default: Limit{PerHour: 64 << 30}, Reason: quotaExceeded, Beyond: refused,
