@@ -135,6 +135,14 @@ redis.call('SET', KEYS[1], '1')
 redis.call('DEL', KEYS[1])
 return 'ok'`)
 
+// Takes says whether Redis takes records now: it writes something, and takes it away.
+func (s *Store) Takes(ctx context.Context) error {
+	if err := scriptTakes.Run(ctx, s.redis, []string{takesKey}).Err(); err != nil {
+		return fmt.Errorf("see whether Redis takes records: %w", err)
+	}
+	return nil
+}
+
 // Stand writes the provisional record of a job that is about to be asked for, once. It must return
 // before the request leaves: where Redis takes no record now, no job is asked for, since nobody
 // could be given its result.
@@ -144,10 +152,7 @@ func (s *Store) Stand(ctx context.Context, op bigquery.Operation, r Record) erro
 		return fmt.Errorf("stand for job: %w", err)
 	}
 	if name.kind == "" { // nobody can name it again; but its record will have to be written
-		if err := scriptTakes.Run(ctx, s.redis, []string{takesKey}).Err(); err != nil {
-			return fmt.Errorf("see whether Redis takes records: %w", err)
-		}
-		return nil
+		return s.Takes(ctx)
 	}
 	key := name.key(s, r)
 	var note func(redis.Pipeliner)
