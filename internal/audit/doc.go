@@ -23,6 +23,12 @@
 // with it, nor does a file that is gone. A file of which none is true was cut, or its process was
 // killed and none has begun since.
 //
+// The disk is watched (room.go): below a reserve nothing new begins, and what has begun finds room.
+//
+// A record's text is kept small (encode.go, cut.go), and a page that is let out again stands as a
+// reference to the first one, in the same file (pages.go, recording.go; references.go checks it,
+// replay.go reads answers back).
+//
 // record.go has the records, list.go reads a folder back and joins them, verify.go checks without
 // the key.
 package audit
