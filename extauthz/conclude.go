@@ -96,7 +96,7 @@ func (s *Service) record(ctx context.Context, a asked, r ruling, e entry) (durab
 		d = d.Brief()
 	}
 	a.clock.Done("encode")
-	decided, err := durable.Decide(ctx, s.Journal, d)
+	decided, err := durable.Decide(ctx, s.journalOf(a), d)
 	a.clock.Done("audit")
 	return decided, err
 }
@@ -194,7 +194,7 @@ func (s *Service) answer(ctx context.Context, a asked, r ruling, then answers) o
 		audit.Frame{Decision: a.id, Bytes: body},
 		audit.Outcome{Decision: a.id, State: audit.StateComplete, Status: 200, Bytes: uint64(len(body))},
 	} {
-		if _, err := s.Journal.Append(ctx, record); err != nil {
+		if _, err := s.journalOf(a).Append(ctx, record); err != nil {
 			return s.unrecorded(a, err)
 		}
 	}
@@ -309,7 +309,7 @@ func (s *Service) unsent(ctx context.Context, a asked, cause error) outcome {
 	s.Log.Error("an allowed request is not sent", "decision", a.id, "error", cause)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordedWithin)
 	defer cancel()
-	_, err := s.Journal.Append(ctx, audit.Outcome{Decision: a.id, State: audit.StateBroken, Status: 503, Reason: cause.Error()})
+	_, err := s.journalOf(a).Append(ctx, audit.Outcome{Decision: a.id, State: audit.StateBroken, Status: 503, Reason: cause.Error()})
 	if err != nil {
 		s.Log.Error("fault not recorded", "decision", a.id, "error", err)
 	}
@@ -335,7 +335,7 @@ func (s *Service) asking(a asked) (*looks, durable.Ask) {
 	}
 	http := a.request.http
 	l := &looks{limits: s.Limits, owner: a.subject.Budget}
-	return l, durable.Asking(s.Journal, l.count, func() audit.Asked {
+	return l, durable.Asking(s.journalOf(a), l.count, func() audit.Asked {
 		r.Digest = jobs.Digest(http.Verb + "\n" + http.Path + "\n" + string(http.Body))
 		return r
 	})

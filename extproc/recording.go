@@ -10,6 +10,7 @@ import (
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/durable"
+	"github.com/bqgate/bqgate/internal/limits"
 	"github.com/bqgate/bqgate/internal/verdict"
 )
 
@@ -34,8 +35,12 @@ func (x *exchange) record(ctx context.Context, out []byte, outcome []audit.Outco
 		outcome[i].Decision = x.forward.Decision
 	}
 	x.clock.Done("mask")
+	before := x.recorded.Took()
 	err := x.recorded.Append(ctx, x.service.Journal, out, outcome...)
 	x.clock.Done("audit")
+	// An answer that is on its way is never broken off for it: what it takes beyond the budget, its
+	// owner's next requests wait for.
+	x.service.Limits.Charge(x.forward.Subject.Budget, limits.RecordedBytes, x.recorded.Took()-before)
 	if err != nil {
 		x.stopJob()
 		return fmt.Errorf("record the answer: %w", err)

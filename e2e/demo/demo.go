@@ -140,6 +140,7 @@ func fresh(dir string) error {
 	entries, err := os.ReadDir(dir)
 	switch {
 	case errors.Is(err, os.ErrNotExist) || err == nil && len(entries) == 0:
+	case err == nil && onlyAudit(dir, entries): // an empty folder for the journal, which may be a disk of its own
 	case err != nil:
 		return fmt.Errorf("demo folder: %w", err)
 	default:
@@ -156,6 +157,14 @@ func fresh(dir string) error {
 		return fmt.Errorf("make demo folder: %w", err)
 	}
 	return os.WriteFile(marker, nil, 0o600)
+}
+
+func onlyAudit(dir string, entries []os.DirEntry) bool {
+	if len(entries) != 1 || entries[0].Name() != "audit" {
+		return false
+	}
+	in, err := os.ReadDir(filepath.Join(dir, "audit"))
+	return err == nil && len(in) == 0
 }
 
 // The service accounts of the demo's Google project.

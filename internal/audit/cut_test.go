@@ -54,7 +54,9 @@ func TestBrief(t *testing.T) {
 }
 
 func TestBriefLeavesWhatIsShort(t *testing.T) {
-	for name, size := range map[string]int{"nothing": 0, "a line": 80, "as much as is kept": keptHead + keptTail, "a little more": keptHead + keptTail + 1024} {
+	for name, size := range map[string]int{
+		"nothing": 0, "a line": 80, "as much as is kept": keptHead + keptTail, "a little more": keptHead + keptTail + 1024,
+	} {
 		t.Run(name, func(t *testing.T) {
 			d := Decision{ID: "d", SQL: strings.Repeat("x", size), Tables: []string{"a.b.c"}}
 			if got := d.Brief(); !reflect.DeepEqual(got, d) {

@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -187,7 +188,7 @@ func TestForgedReferences(t *testing.T) {
 	t.Run("another file", func(t *testing.T) {
 		j := open(t, t.TempDir(), testKey(t), Options{})
 		defer j.Close()
-		if _, err := j.Append(context.Background(), Frame{Decision: "d-2", Same: &Same{File: "x"}}); err != ErrMoved { //nolint:errorlint // as it is
+		if _, err := j.Append(context.Background(), Frame{Decision: "d-2", Same: &Same{File: "x"}}); !errors.Is(err, ErrMoved) {
 			t.Errorf("appended: %v", err)
 		}
 		if err := j.Err(); err != nil {

@@ -384,7 +384,8 @@ func FuzzScan(f *testing.F) {
 // FuzzDecode reads any bytes as an opened record.
 func FuzzDecode(f *testing.F) {
 	more := []Record{Decision{ID: "d", SQL: strings.Repeat("SELECT 1 ", 1000)}, Frame{Decision: "d", Bytes: pageOf(100, 1)},
-		Frame{Decision: "d", Same: &Same{File: "f", Record: 1, Decision: "e", Bytes: 2, Digest: "00"}}, Frame{Decision: "d", At: 7, Bytes: []byte("x")},
+		Frame{Decision: "d", Same: &Same{File: "f", Record: 1, Decision: "e", Bytes: 2, Digest: "00"}},
+		Frame{Decision: "d", At: 7, Bytes: []byte("x")},
 		Asked{Decision: "d", SQL: strings.Repeat("SELECT 1 ", 1000)}.Brief()}
 	for _, r := range append(sampleRecords(), more...) {
 		text, err := encode(r)
