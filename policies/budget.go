@@ -182,8 +182,8 @@ func (e *evaluation) least(bytes int64) int64 {
 	return max(floor, (bytes+mib-1)/mib*mib)
 }
 
-// spend: whether the query fits what is left of its budgets. Of those that it does not fit, any that
-// nobody may exceed refuses; the others need a person.
+// spend: whether the query fits what is left of its budgets. Of those that it does not fit, any
+// that nobody may exceed refuses; the others need a person.
 func (e *evaluation) spend(bytes int64) (held []*approval, err error) {
 	all, holds := e.budgets()
 	e.decision.Budgets, e.decision.Bills = nil, e.least(bytes)

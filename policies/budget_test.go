@@ -60,20 +60,31 @@ func TestDecideBudgets(t *testing.T) {
 		"it does not": {`{bytes: 100GiB, per: day, by: owner}`, 5 * gib, false, []int64{4 * gib}, Refuse,
 			"about 5 GiB, and of the budget of 100 GiB a day for each owner 4 GiB are left; it is free again at 2026-12-01T00:00:00Z",
 			"a smaller query, or the same one after 2026-12-01T00:00:00Z"},
-		"nothing is left": {`{bytes: 100GiB, per: hour, by: owner}`, 1, false, []int64{0}, Refuse, "nothing is left; it is free again at 2026-11-30T13:00:00Z",
+		"nothing is left": {`{bytes: 100GiB, per: hour, by: owner}`, 1, false, []int64{0}, Refuse,
+			"nothing is left; it is free again at 2026-11-30T13:00:00Z",
 			"the same query after 2026-11-30T13:00:00Z"},
-		"less than BigQuery bills at least":             {`{bytes: 100GiB, per: day, by: owner}`, 1, false, []int64{TableFloor - 1}, Refuse, "nothing is left", ""},
-		"what BigQuery bills at least":                  {`{bytes: 100GiB, per: day, by: owner}`, 1, false, []int64{TableFloor}, Allow, "", ""},
-		"a size that nobody knows runs in what is left": {`{bytes: 100GiB, per: day, by: owner}`, 0, true, []int64{TableFloor}, Allow, "", ""},
-		"a size that nobody knows, and nothing left":    {`{bytes: 100GiB, per: day, by: owner}`, 0, true, []int64{1}, Refuse, "at least 10 MiB", ""},
-		"beyond it a person decides": {`{bytes: 100GiB, per: day, by: owner, over: hold, reviewers: [reviewers]}`, 5 * gib, false, []int64{4 * gib}, Hold,
-			"the budget of agents holds this query: it goes beyond the budget of 100 GiB a day for each owner, of which 4 GiB is left until 2026-12-01T00:00:00Z", ""},
-		"within it nobody does": {`{bytes: 100GiB, per: day, by: owner, over: hold, reviewers: [reviewers]}`, 5 * gib, false, []int64{5 * gib}, Allow, "", ""},
-		"one holds and one refuses": {`[{bytes: 1GiB, per: hour, by: owner, over: hold, reviewers: [reviewers]}, {bytes: 100GiB, per: day, by: owner}]`,
+		"less than BigQuery bills at least": {`{bytes: 100GiB, per: day, by: owner}`, 1, false, []int64{TableFloor - 1},
+			Refuse, "nothing is left", ""},
+		"what BigQuery bills at least": {`{bytes: 100GiB, per: day, by: owner}`, 1, false, []int64{TableFloor},
+			Allow, "", ""},
+		"a size that nobody knows runs in what is left": {`{bytes: 100GiB, per: day, by: owner}`, 0, true, []int64{TableFloor}, Allow,
+			"", ""},
+		"a size that nobody knows, and nothing left": {`{bytes: 100GiB, per: day, by: owner}`, 0, true, []int64{1}, Refuse,
+			"at least 10 MiB", ""},
+		"beyond it a person decides": {`{bytes: 100GiB, per: day, by: owner, over: hold, reviewers: [reviewers]}`, 5 * gib, false,
+			[]int64{4 * gib}, Hold,
+			"the budget of agents holds this query: it goes beyond the budget of 100 GiB a day for each owner, " +
+				"of which 4 GiB is left until 2026-12-01T00:00:00Z", ""},
+		"within it nobody does": {`{bytes: 100GiB, per: day, by: owner, over: hold, reviewers: [reviewers]}`, 5 * gib, false,
+			[]int64{5 * gib}, Allow, "", ""},
+		"one holds and one refuses": {"[{bytes: 1GiB, per: hour, by: owner, over: hold, reviewers: [reviewers]}, " +
+			"{bytes: 100GiB, per: day, by: owner}]",
 			5 * gib, false, []int64{gib, 2 * gib}, Refuse, "100 GiB a day", ""},
-		"no row is left":  {`{rows: 1000, per: day, by: group}`, 5, false, []int64{0}, Refuse, "would return rows, and of the budget of 1000 rows a day", ""},
-		"a row is left":   {`{rows: 1000, per: day, by: group}`, 5, false, []int64{1}, Allow, "", ""},
-		"beyond the rows": {`{rows: 1000, per: day, by: group, over: hold, reviewers: [reviewers]}`, 5, false, []int64{0}, Hold, "nothing is left until", ""},
+		"no row is left": {`{rows: 1000, per: day, by: group}`, 5, false, []int64{0}, Refuse,
+			"would return rows, and of the budget of 1000 rows a day", ""},
+		"a row is left": {`{rows: 1000, per: day, by: group}`, 5, false, []int64{1}, Allow, "", ""},
+		"beyond the rows": {`{rows: 1000, per: day, by: group, over: hold, reviewers: [reviewers]}`, 5, false, []int64{0}, Hold,
+			"nothing is left until", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := spends(c.bytes, nil)
@@ -85,7 +96,8 @@ func TestDecideBudgets(t *testing.T) {
 			if d.Approval != nil {
 				said = d.Approval.Why
 			}
-			if err != nil || d.Effect != c.effect || !strings.Contains(said, c.says) || c.remedy != "" && d.Remedy != c.remedy || asked != 1 {
+			if err != nil || d.Effect != c.effect || !strings.Contains(said,
+				c.says) || c.remedy != "" && d.Remedy != c.remedy || asked != 1 {
 				t.Errorf("%s %q %q, asked %d times, %v; want %s %q", d.Effect, said, d.Remedy, asked, err, c.effect, c.says)
 			}
 			if (d.Effect == Refuse) != d.Exceeded {
@@ -115,7 +127,11 @@ func TestLeftIsAskedWhereItMatters(t *testing.T) {
 			r := spends(1, nil)
 			c.change(&r)
 			asked := false
-			_, _, err := set.Decide(t.Context(), r, Facts{Left: func(context.Context, []Budget) ([]Left, error) { asked = true; return nil, fault }})
+			_, _, err := set.Decide(t.Context(), r, Facts{Left: func(context.Context, []Budget) ([]Left,
+				error) {
+				asked = true
+				return nil, fault
+			}})
 			if asked != c.asked || asked != errors.Is(err, fault) {
 				t.Errorf("asked %v, %v", asked, err)
 			}
@@ -131,14 +147,17 @@ func TestWhoseBudget(t *testing.T) {
 		claims map[string]any
 		who    []string
 	}{
-		"owner":                       {"owner", nil, []string{"https://ci.example#repository_id=7"}},
-		"owner in another run":        {"owner", map[string]any{"run_id": "9", "run_attempt": "3", "ref": "refs/heads/x"}, []string{"https://ci.example#repository_id=7"}},
-		"group":                       {"group", nil, []string{"g"}},
-		"repository of GitHub":        {"repository", map[string]any{"repository_id": "7", "repository": "acme/app"}, []string{"https://ci.example#repository_id=7"}},
-		"repository that was renamed": {"repository", map[string]any{"repository_id": "7", "repository": "acme/new"}, []string{"https://ci.example#repository_id=7"}},
-		"project of GitLab":           {"repository", map[string]any{"project_id": "8"}, []string{"https://ci.example#project_id=8"}},
-		"no repository":               {"repository", nil, []string{""}},
-		"an empty repository":         {"repository", map[string]any{"repository_id": ""}, []string{""}},
+		"owner": {"owner", nil, []string{"https://ci.example#repository_id=7"}},
+		"owner in another run": {"owner", map[string]any{"run_id": "9", "run_attempt": "3", "ref": "refs/heads/x"},
+			[]string{"https://ci.example#repository_id=7"}},
+		"group": {"group", nil, []string{"g"}},
+		"repository of GitHub": {"repository", map[string]any{"repository_id": "7", "repository": "acme/app"},
+			[]string{"https://ci.example#repository_id=7"}},
+		"repository that was renamed": {"repository", map[string]any{"repository_id": "7", "repository": "acme/new"},
+			[]string{"https://ci.example#repository_id=7"}},
+		"project of GitLab":   {"repository", map[string]any{"project_id": "8"}, []string{"https://ci.example#project_id=8"}},
+		"no repository":       {"repository", nil, []string{""}},
+		"an empty repository": {"repository", map[string]any{"repository_id": ""}, []string{""}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := spends(1, c.claims)
@@ -158,7 +177,8 @@ func TestWhoseBudget(t *testing.T) {
 // The configuration's budgets count beside those of rules.
 func TestBudgetsOfTheConfiguration(t *testing.T) {
 	own := BudgetEntries{{Bytes: "1TiB", Rows: 5, Per: "hour", By: "repository"}}
-	loaded, err := LoadBytes("p.yaml", []byte(budgetRule+"{bytes: 100GiB, per: day, by: owner}\n"), Options{Issuers: []string{"demo"}, Budgets: own})
+	loaded, err := LoadBytes("p.yaml", []byte(budgetRule+"{bytes: 100GiB, per: day, by: owner}\n"), Options{Issuers: []string{"demo"},
+		Budgets: own})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,8 @@ func (l *loader) budgets(d *document, entries BudgetEntries, ref RuleRef, path .
 			}
 			l.add(d.wrong(place, format, args...))
 		}
-		all = append(all, l.budget(entry, ref, all, func(key string) bool { return d.at(append(slices.Clone(at), key)...) != nil }, wrong)...)
+		all = append(all, l.budget(entry, ref, all, func(key string) bool { return d.at(append(slices.Clone(at), key)...) != nil },
+			wrong)...)
 	}
 	return all
 }

@@ -54,8 +54,8 @@ type Decision struct {
 	// MaxResultBytes is how much of a result may be read, in bytes of all answers together, 0 for
 	// no limit.
 	MaxResultBytes int64
-	// Budgets are what the request counts against, and Bills is what it is billed at least, in bytes,
-	// as far as is known.
+	// Budgets are what the request counts against, and Bills is what it is billed at least, in
+	// bytes, as far as is known.
 	Budgets    []Charge
 	Bills      int64
 	MaxSession time.Duration // how long after the identity token's iat access ends, 0 for no such end

@@ -55,7 +55,8 @@ func TestLint(t *testing.T) {
 		"an exemption of everything": {strings.Replace(rules, "read: [demo.crm.*]}", "read: [demo.crm.*], clear: ['demo.crm.*.*']}", 1) +
 			ssn,
 			[]string{"8: rule rh clears demo.crm.*.*, and with it what demo.crm.customers.ssn (policy.yaml:10) masks"}},
-		"an exemption of a kind": {strings.Replace(rules, "read: [demo.crm.*]}", "read: [demo.crm.*], clear: [demo.crm.customers.s*]}", 1) +
+		"an exemption of a kind": {strings.Replace(rules, "read: [demo.crm.*]}",
+			"read: [demo.crm.*], clear: [demo.crm.customers.s*]}", 1) +
 			ssn,
 			[]string{"8: rule rh clears demo.crm.customers.s*"}},
 		"an exemption of another kind": {
@@ -170,11 +171,12 @@ rules:
 // Budgets that another limit of their rule always reaches before.
 func TestLintBudgets(t *testing.T) {
 	for name, c := range map[string]struct{ rule, says string }{
-		"an hour like the day": {"budget: [{bytes: 2GiB, per: hour, by: owner}, {bytes: 2GiB, per: day, by: owner}]", "2 GiB an hour for each owner never counts"},
-		"a cap above":          {"max_bytes: 3GiB, budget: {bytes: 2GiB, per: day, by: owner}", "its max_bytes of 3 GiB never counts"},
-		"rows above":           {"max_rows: 30, budget: {rows: 20, per: day, by: owner}", "its max_rows of 30 never counts"},
-		"an hour below":        {"max_bytes: 1GiB, budget: [{bytes: 1GiB, per: hour, by: owner}, {bytes: 2GiB, per: day, by: owner}]", ""},
-		"beyond it one may":    {"max_bytes: 3GiB, budget: {bytes: 2GiB, per: day, by: owner, over: hold, reviewers: [h]}", ""},
+		"an hour like the day": {"budget: [{bytes: 2GiB, per: hour, by: owner}, {bytes: 2GiB, per: day, by: owner}]",
+			"2 GiB an hour for each owner never counts"},
+		"a cap above":       {"max_bytes: 3GiB, budget: {bytes: 2GiB, per: day, by: owner}", "its max_bytes of 3 GiB never counts"},
+		"rows above":        {"max_rows: 30, budget: {rows: 20, per: day, by: owner}", "its max_rows of 30 never counts"},
+		"an hour below":     {"max_bytes: 1GiB, budget: [{bytes: 1GiB, per: hour, by: owner}, {bytes: 2GiB, per: day, by: owner}]", ""},
+		"beyond it one may": {"max_bytes: 3GiB, budget: {bytes: 2GiB, per: day, by: owner, over: hold, reviewers: [h]}", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			set := mustLoad(t, strings.Replace(readAll, "read: [demo.crm.*]", "read: [demo.crm.*], "+c.rule, 1))

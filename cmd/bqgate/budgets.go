@@ -61,8 +61,8 @@ func budgetTable(out io.Writer, lines []budgets.Line) error {
 		if who == "" {
 			who = "not known"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Rule, l.By, harmless(who), l.Per, size(l.Used), size(l.Reserved), size(l.Left),
-			size(l.Limit), l.Free.UTC().Format(time.RFC3339))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Rule, l.By, harmless(who), l.Per, size(l.Used), size(l.Reserved),
+			size(l.Left), size(l.Limit), l.Free.UTC().Format(time.RFC3339))
 	}
 	return w.Flush()
 }

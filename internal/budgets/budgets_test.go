@@ -83,7 +83,8 @@ func (h *house) start(journals ...*audittest.Journal) *replica {
 	j := &audittest.Journal{}
 	s, err := New(Options{
 		Redis: h.redis, Keys: sealedtest.Keyring(h.t, 1), Journal: j, Upstream: h.upstream, Log: slog.New(slog.DiscardHandler),
-		Active: func() bool { return true }, Every: 10 * time.Millisecond, Silence: 300 * time.Millisecond, Wait: 5 * time.Second, Now: h.now,
+		Active: func() bool { return true }, Every: 10 * time.Millisecond, Silence: 300 * time.Millisecond, Wait: 5 * time.Second,
+		Now: h.now,
 	})
 	if err != nil {
 		h.t.Fatal(err)

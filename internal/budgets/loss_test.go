@@ -119,7 +119,8 @@ func TestClosedUntilEveryoneHasTold(t *testing.T) {
 	until(t, "that b has seen the loss", func() bool { return b.Err() != nil })
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if _, err := b.Reserve(ctx, Wanted{Decision: "d-2", Budgets: []policies.Budget{budget}, Least: mib, Most: mib}); !errors.Is(err, ErrClosed) {
+	if _, err := b.Reserve(ctx, Wanted{Decision: "d-2", Budgets: []policies.Budget{budget}, Least: mib, Most: mib}); !errors.Is(err,
+		ErrClosed) {
 		t.Errorf("b took from the budget while it waits for a: %v", err)
 	}
 	until(t, "that b takes a for dead", func() bool { return b.Err() == nil })
@@ -222,7 +223,8 @@ func TestKilledAtEachRecord(t *testing.T) {
 					})
 					ctx, cancel := context.WithCancel(t.Context())
 					go func() {
-						if _, err := r.Reserve(ctx, Wanted{Decision: "d-1", Budgets: []policies.Budget{budget}, Least: 50 * mib, Most: 50 * mib}); err == nil {
+						if _, err := r.Reserve(ctx, Wanted{Decision: "d-1", Budgets: []policies.Budget{budget}, Least: 50 * mib,
+							Most: 50 * mib}); err == nil {
 							r.Saw(ctx, "d-1", bigquery.Job{State: "DONE", TotalBytesBilled: &billed})
 						}
 					}()

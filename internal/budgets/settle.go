@@ -57,7 +57,8 @@ func (s *Store) Saw(ctx context.Context, decision string, job bigquery.Job) {
 	if fresh {
 		r := audit.Budget{Event: audit.BudgetRan, Replica: c.replica, Decision: decision, Job: ref}
 		if _, err := s.Journal.Append(ctx, r); err != nil {
-			s.Log.Error("the job of a reservation is not recorded; it stays reserved if this process ends", "decision", decision, "error", err)
+			s.Log.Error("the job of a reservation is not recorded; it stays reserved if this process ends", "decision", decision,
+				"error", err)
 		}
 	}
 	s.wake()

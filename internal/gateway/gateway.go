@@ -213,6 +213,13 @@ func (g *gateway) buildApprovals(ctx context.Context) (err error) {
 		g.budgets, err = budgets.New(budgets.Options{
 			Redis: g.redis, Keys: g.keys, Journal: g.journal, Upstream: g.upstream, Log: g.log, Alone: c.Redis.Embedded,
 			Active: func() bool { return g.policySet().HasBudgets() },
+			Closed: func(why string) {
+				if part := g.parts.Part("budgets", health.Some); why == "" {
+					part.Well()
+				} else {
+					part.Fault("budgets are closed: " + why)
+				}
+			},
 		})
 		if err != nil {
 			return err
