@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	procv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
@@ -106,16 +105,13 @@ func (s *Service) again(stream procv3.ExternalProcessor_ProcessServer, x *exchan
 // and meanwhile the exchange is decided again like any other.
 func (s *Service) deliver(stream procv3.ExternalProcessor_ProcessServer, x *exchange, w *watch,
 	replies []*procv3.ProcessingResponse) error {
-	var taken atomic.Int64 // bytes of the body
 	sent := make(chan error, 1)
 	go func() { // ends with the stream's context at the latest, which gRPC cancels when Process returns
 		for _, r := range replies {
-			size := len(r.GetResponseBody().GetResponse().GetBodyMutation().GetStreamedResponse().GetBody())
 			if err := stream.Send(r); err != nil {
 				sent <- err
 				return
 			}
-			taken.Add(int64(size))
 		}
 		sent <- nil
 	}()
@@ -124,7 +120,7 @@ func (s *Service) deliver(stream procv3.ExternalProcessor_ProcessServer, x *exch
 		now := time.Now()
 		d := now.Sub(since)
 		since = now
-		return x.pace.waited(d, taken.Swap(0))
+		return x.pace.waited(d)
 	}
 	patience := time.NewTimer(x.pace.left)
 	defer patience.Stop()

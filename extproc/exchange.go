@@ -35,6 +35,7 @@ type exchange struct {
 	recorded audit.Recording            // of the answer's body: so much of it may be let out
 	clock    timing.Clock
 	pace     *pace  // of the reader
+	begun    bool   // a piece of the upstream's body has come
 	leave    func() // counts the exchange no longer among its owner's
 }
 
@@ -221,6 +222,8 @@ func (x *exchange) responseBody(ctx context.Context, b *procv3.HttpBody) ([]*pro
 	if x.answer == nil {
 		return nil, errors.New("response body before response headers")
 	}
+	x.pace.came(len(b.GetBody()))
+	x.begun = x.forward != nil && len(b.GetBody()) > 0 || x.begun
 	out, err := x.answer.write(ctx, b.GetBody())
 	if err != nil {
 		return nil, err

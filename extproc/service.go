@@ -135,10 +135,24 @@ func (s *Service) Process(stream procv3.ExternalProcessor_ProcessServer) (err er
 // await waits for Envoy's next message.
 func (s *Service) await(stream procv3.ExternalProcessor_ProcessServer, x *exchange, w *watch, messages <-chan received,
 	idle *time.Timer) (received, error) {
+	since := time.Now()
+	var patience <-chan time.Time // for the next piece of a body that has begun
+	if x.begun && !x.finished {
+		timer := time.NewTimer(x.pace.left)
+		defer timer.Stop()
+		patience = timer.C
+	}
 	for {
 		select {
 		case m := <-messages:
+			if patience != nil {
+				x.pace.waited(time.Since(since))
+			}
 			return m, nil
+		case <-patience:
+			x.released = true
+			x.refuse(&slowReader{x.pace.least})
+			return received{}, status.Error(codes.Aborted, "the response waits for its reader")
 		case <-idle.C:
 			return received{}, status.Error(codes.DeadlineExceeded, "no message from Envoy in time")
 		case <-stream.Context().Done():
