@@ -107,6 +107,7 @@ func newBoundWorld(t *testing.T) *boundWorld {
 		Jobs: jobs.NewStore(client, keys), Credentials: w, Upstream: w,
 		Limits: limits.New(nil), Journal: w, Keys: keys, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Location: "US", LongPoll: time.Millisecond,
 		Strangers: unauthenticated.New(w, slog.New(slog.DiscardHandler)),
+		Prices:    func() Prices { return Prices{} }, Meter: NewMeter(nil),
 	}}
 	return w
 }
@@ -218,7 +219,7 @@ func (w *boundWorld) ask(body map[string]any) outcome {
 func (w *boundWorld) call(verb, path string, body []byte) outcome {
 	r := request{http: bigquery.Request{Verb: verb, Path: path, Body: body,
 		Header: map[string][]string{"content-type": {"application/json"}}}}
-	_, o := w.s.decide(context.Background(), arrived(r))
+	_, o := w.s.decide(context.Background(), w.s.arrived(r))
 	return o
 }
 
@@ -410,7 +411,7 @@ func TestAPollBesideTheRelease(t *testing.T) {
 		t.Fatalf("first poll: %d %s", o.status, o.body)
 	}
 	late := func(method bigquery.Method) asked {
-		n := arrived(request{})
+		n := w.s.arrived(request{})
 		n.subject, n.op = w.subject, bigquery.Operation{Method: method, Job: bigquery.JobReference{ProjectID: "p", JobID: job},
 			Read: &bigquery.ReadRequest{}}
 		return n

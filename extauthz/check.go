@@ -14,12 +14,13 @@ import (
 	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/timing"
+	"github.com/bqgate/bqgate/policies"
 )
 
 // Check decides about one request. It returns a gRPC error only when no answer can be trusted,
 // which Envoy turns into a 503.
 func (s *Service) Check(ctx context.Context, in *authv3.CheckRequest) (out *authv3.CheckResponse, err error) {
-	a := arrived(translate(in))
+	a := s.arrived(translate(in))
 	defer func() {
 		if p := recover(); p != nil {
 			s.Log.Error("Check panicked; the request is refused", "decision", a.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
@@ -126,6 +127,7 @@ type asked struct {
 	ask     durable.Ask   // with which facts are looked up at Google
 	looks   *looks        // how many were
 	clock   *timing.Clock // where the time goes, for the log
+	policy  *policies.Set // the one that decides
 }
 
 // requestID is the id that Envoy gave the request, the same in the early look and in the check.
@@ -136,15 +138,20 @@ func (a asked) requestID() string {
 	return ""
 }
 
-func arrived(r request) asked {
-	a := asked{id: "d-" + ulid.Make().String(), started: time.Now().UTC(), request: r, clock: &timing.Clock{}}
+// arrived is a request that has just come. It meets the policy that is in force now, and no other
+// one: what is loaded while it is decided is for the next request.
+func (s *Service) arrived(r request) asked {
+	a := asked{
+		id: "d-" + ulid.Make().String(), started: time.Now().UTC(), request: r, clock: &timing.Clock{}, policy: s.Policies(),
+	}
 	a.clock.Begin()
 	return a
 }
 
-// next is the same request with a decision of its own: what follows the release of a held query.
+// next is the same request with a decision of its own: what follows the release of a held query. It
+// meets the policy of its own time, as a poll of its own would.
 func (s *Service) next(a asked) asked {
-	n := arrived(a.request)
+	n := s.arrived(a.request)
 	n.op, n.subject, n.clock = a.op, a.subject, a.clock
 	n.looks, n.ask = s.asking(n)
 	return n

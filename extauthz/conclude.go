@@ -277,7 +277,7 @@ func (s *Service) refuse(ctx context.Context, a asked, r ruling, err error) outc
 	if r.decision.Rule.ID() == "" {
 		r.decision.Rule = policies.RuleRef(e.Rule)
 	}
-	if cause := r.decision.Cause; cause != "" && s.told.first(s.Policies().Digest()+cause) {
+	if cause := r.decision.Cause; cause != "" && s.told.first(a.policy.Digest()+cause) {
 		// The agent is only told that something in the policy has to be mended.
 		s.Log.Error("the policy does not fit the tables: queries are refused until it is mended", "cause", cause, "decision", a.id)
 	}

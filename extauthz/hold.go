@@ -43,7 +43,7 @@ func (s *Service) needsPerson(ctx context.Context, a asked, r ruling) (ruling, e
 		Operation: a.op, Subject: a.subject, Statement: statement, Job: job, Decision: a.id, Groups: d.Groups, Tables: tables(r.analysis),
 		Sensitive: d.Sensitive, Masked: d.Masked, Approval: *d.Approval, Credential: r.account, Plan: d.Mask,
 		MaxBytes: r.bytesCap(a.op.Query).Bytes, MaxRows: d.MaxRows, MaxResultBytes: d.MaxResultBytes,
-		Review: review(&r.judged, s.Policies().Digest()), NoWait: a.op.Query.NoWait || d.Approval.NoWait,
+		Review: review(&r.judged, a.policy.Digest()), NoWait: a.op.Query.NoWait || d.Approval.NoWait,
 	}
 	switch {
 	case r.estimate == nil:
@@ -125,7 +125,7 @@ func (s *Service) statement(a asked, j *judged) (string, error) {
 		Forwarded                   string // without the salt of its masks, which is another one for every run
 	}{
 		a.op.Job.ProjectID, q.SQL, q.ParameterMode, q.Parameters, q.DefaultDataset, a.subject.Grant, schemas,
-		j.account, s.Credentials.Principal(j.account), s.Policies().Digest(), jobs.Digest(string(lineage)), j.forwardedShown,
+		j.account, s.Credentials.Principal(j.account), a.policy.Digest(), jobs.Digest(string(lineage)), j.forwardedShown,
 	})
 	if err != nil {
 		return "", fmt.Errorf("digest of the statement: %w", err)

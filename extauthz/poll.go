@@ -126,8 +126,7 @@ func (s *Service) judgeAgain(ctx context.Context, a asked, record jobs.Record) (
 		Rewritten: record.Rewritten, RowAccess: record.RowAccess, // its rows are those of when it ran
 		Credential: record.Credential,
 	}
-	set := s.Policies()
-	if d, closed := set.Closed(ask); closed { // nothing is asked of BigQuery about what the subject may not know any more
+	if d, closed := a.policy.Closed(ask); closed { // nothing is asked of BigQuery about what the subject may not know any more
 		j.analysis, j.decision = &analysis, d
 		return j, denied(d)
 	}
@@ -154,7 +153,7 @@ func (s *Service) judgeAgain(ctx context.Context, a asked, record jobs.Record) (
 		j.estimate = &policies.Estimate{Bytes: *record.Estimate, Unknown: record.SizeUnknown}
 		ask.Estimate = j.estimate
 	}
-	j.decision, _, err = set.Decide(ctx, ask, policies.Facts{
+	j.decision, _, err = a.policy.Decide(ctx, ask, policies.Facts{
 		Estimate: func(ctx context.Context, unmeasured []*bigquery.Table) (*policies.Estimate, error) {
 			return s.estimate(ctx, a, recordedOperation(record), unmeasured)
 		},
@@ -279,6 +278,9 @@ func (s *Service) readHeld(ctx context.Context, a asked, unknown *refusal.Refusa
 	}
 	if err != nil {
 		return ruling{}, fmt.Errorf("read held job, or wait for a decision on it: %w", err)
+	}
+	if wait > 0 {
+		a.policy = s.Policies() // what has waited is decided by the policy of its end
 	}
 	job := heldJob{request, held}
 	r := ruling{judged: job.about()}

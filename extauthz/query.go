@@ -39,8 +39,7 @@ func (s *Service) query(ctx context.Context, a asked) (ruling, error) {
 // that held it.
 func (s *Service) judge(ctx context.Context, a asked, salted string) (j judged, err error) {
 	j.job = a.op.Job
-	set := s.Policies()
-	j.analysis, err = s.Analyzer.Analyze(ctx, s.sqlQuery(a, set))
+	j.analysis, err = s.Analyzer.Analyze(ctx, s.sqlQuery(a))
 	a.clock.Done("analysis")
 	if err != nil {
 		return j, fmt.Errorf("analyse SQL: %w", err)
@@ -49,7 +48,7 @@ func (s *Service) judge(ctx context.Context, a asked, salted string) (j judged, 
 		return j, failed // nobody can say what the SQL means: no decision
 	}
 	salt := s.salt(a, salted)
-	d, r, err := set.Decide(ctx, policies.Input{
+	d, r, err := a.policy.Decide(ctx, policies.Input{
 		Subject: a.subject, Now: s.now(), Method: string(a.op.Method), Project: a.op.Job.ProjectID, SQL: a.op.Query.SQL,
 		Analysis: j.analysis, Tables: j.analysis.Tables, Sized: a.op.Query.DryRun, // which asks for nothing else
 	}, policies.Facts{
@@ -61,7 +60,7 @@ func (s *Service) judge(ctx context.Context, a asked, salted string) (j judged, 
 			if err != nil {
 				return nil, err
 			}
-			made, err := s.Analyzer.Rewrite(ctx, s.sqlQuery(a, set), j.analysis, masks)
+			made, err := s.Analyzer.Rewrite(ctx, s.sqlQuery(a), j.analysis, masks)
 			if err != nil {
 				return nil, err
 			}
@@ -84,13 +83,13 @@ func (s *Service) judge(ctx context.Context, a asked, salted string) (j judged, 
 
 // sqlQuery is the operation's SQL with everything that its meaning depends on. Nothing is asked
 // of BigQuery about what the policy does not let the subject know.
-func (s *Service) sqlQuery(a asked, set *policies.Set) googlesql.Query {
+func (s *Service) sqlQuery(a asked) googlesql.Query {
 	q := a.op.Query
 	return googlesql.Query{
 		SQL: q.SQL, Project: a.op.Job.ProjectID, DefaultDataset: q.DefaultDataset,
 		ParameterMode: q.ParameterMode, Parameters: q.Parameters, Catalog: s.Catalog(a.ask), Caller: a.subject.Owner,
 		Owner: a.subject.Budget,
-		Reach: set.Reach(a.subject, s.now()).Reads,
+		Reach: a.policy.Reach(a.subject, s.now()).Reads,
 	}
 }
 

@@ -26,7 +26,7 @@ func (s *Service) now() time.Time {
 }
 
 // reach is what the subject may know to exist.
-func (s *Service) reach(a asked) policies.Reach { return s.Policies().Reach(a.subject, s.now()) }
+func (s *Service) reach(a asked) policies.Reach { return a.policy.Reach(a.subject, s.now()) }
 
 // admit refuses a subject whose rules are over, and a request for jobs in a project where it may
 // run none: by the policy alone, so that a project that exists is refused in the words and in the
@@ -50,7 +50,7 @@ func (s *Service) admit(a asked) (groups []string, err error) {
 // aged refuses a request about a held query whose subject's token has become too old for the tables
 // that it reads.
 func (s *Service) aged(a asked, tables []string) error {
-	if d, aged := s.Policies().Aged(a.subject, tables, s.now()); aged {
+	if d, aged := a.policy.Aged(a.subject, tables, s.now()); aged {
 		return denied(d)
 	}
 	return nil
@@ -82,7 +82,7 @@ func (s *Service) Again(ctx context.Context, f *verdict.Forward) error {
 			return errors.Join(errOver, err)
 		}
 	}
-	a := arrived(request{})
+	a := s.arrived(request{})
 	a.op.Method, a.op.Job, a.subject, a.ask = f.Method, f.Record.Job, f.Subject, f.Witness()
 	if _, err := s.admit(a); err != nil {
 		return err

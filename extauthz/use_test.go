@@ -137,6 +137,7 @@ func (w *gatewayWorld) host() {
 		Jobs: jobs.NewStore(w.client, w.keys), Credentials: b, Upstream: w.upstream,
 		Limits: limits.New(nil), Journal: b, Keys: w.keys, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Location: "US", LongPoll: time.Millisecond,
 		Strangers: unauthenticated.New(b, slog.New(slog.DiscardHandler)),
+		Prices:    func() Prices { return Prices{} }, Meter: NewMeter(nil),
 	}}
 }
 
