@@ -11,6 +11,7 @@ import (
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/cause"
 	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/jobs"
@@ -59,6 +60,7 @@ const (
 type entry struct {
 	effect, message string
 	remedy          string // of a refusal
+	cause           string // why, for operators, where the client is not told
 	status          int    // of the gateway's own answer, 0 without one
 	reason          string // of a refusal, BigQuery's word
 	body            []byte // of that answer, where no frame of the journal holds it
@@ -69,7 +71,7 @@ type entry struct {
 func (s *Service) record(ctx context.Context, a asked, r ruling, e entry) (durable.Decided, error) {
 	d := audit.Decision{
 		Time: a.started, ID: a.id, Effect: e.effect, Message: e.message, Rule: r.decision.Rule.ID(), Method: string(a.op.Method),
-		Subject: auditSubject(a.subject), Status: e.status, Reply: string(e.body), Remedy: e.remedy,
+		Subject: auditSubject(a.subject), Status: e.status, Reply: string(e.body), Remedy: e.remedy, Cause: e.cause,
 		Forwarded: e.forwarded, SQL: r.sql, Sensitive: r.decision.Sensitive, Credential: r.account, RequestID: r.approval,
 		Job: auditJob(r.job), Tables: r.tables,
 	}
@@ -271,22 +273,27 @@ func (s *Service) refuse(ctx context.Context, a asked, r ruling, err error) outc
 	if e == nil {
 		return s.fault(ctx, a, r, err)
 	}
-	if cause, stranger := s.stranger(err); stranger {
-		return s.turnAway(ctx, a, e, cause)
+	if code, stranger := s.stranger(err); stranger {
+		return s.turnAway(ctx, a, e, code)
 	}
 	if r.decision.Rule.ID() == "" {
 		r.decision.Rule = policies.RuleRef(e.Rule)
 	}
-	if cause := r.decision.Cause; cause != "" && s.told.first(a.policy.Digest()+cause) {
+	why := r.decision.Cause
+	if why != "" && s.told.first(a.policy.Digest()+why) {
 		// The agent is only told that something in the policy has to be mended.
-		s.Log.Error("the policy does not fit the tables: queries are refused until it is mended", "cause", cause, "decision", a.id)
+		s.Log.Error("the policy does not fit the tables: queries are refused until it is mended", "cause", why, "decision", a.id)
+	}
+	if words := cause.Words(e.Err); words != "" {
+		why = cause.Text(e.Err)
+		s.Log.Warn("a request is refused for something that an operator can mend", "cause", words, "decision", a.id, "error", e.Err)
 	}
 	if a.op.Query != nil && !e.Passes() {
 		s.Limits.Charge(a.subject.Budget, limits.RefusedStatements, costOf(r.analysis))
 	}
 	status, body := e.BigQuery(a.id)
 	return s.say(ctx, a, r, entry{
-		effect: audit.EffectRefuse, message: e.What, remedy: e.Remedy, status: status, reason: e.Word(), body: body,
+		effect: audit.EffectRefuse, message: e.What, remedy: e.Remedy, cause: why, status: status, reason: e.Word(), body: body,
 	})
 }
 
@@ -294,30 +301,30 @@ func (s *Service) refuse(ctx context.Context, a asked, r ruling, err error) outc
 const recordedWithin = 2 * time.Second
 
 // fault is a request about which nothing could be decided. Its cause is for operators.
-func (s *Service) fault(ctx context.Context, a asked, r ruling, cause error) outcome {
-	s.Log.Error("no decision could be made", "decision", a.id, "error", cause)
+func (s *Service) fault(ctx context.Context, a asked, r ruling, err error) outcome {
+	s.Log.Error("no decision could be made", "decision", a.id, "cause", cause.Words(err), "error", err)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordedWithin)
 	defer cancel()
-	if _, err := s.record(ctx, a, r, entry{effect: effectFault, message: cause.Error(), status: 503}); err != nil {
+	if _, err := s.record(ctx, a, r, entry{effect: effectFault, message: err.Error(), cause: cause.Text(err), status: 503}); err != nil {
 		s.Log.Error("fault not recorded", "decision", a.id, "error", err)
 	}
 	return outcome{fault: true, decision: a.id}
 }
 
 // unsent closes a decision to forward of which nothing left after all.
-func (s *Service) unsent(ctx context.Context, a asked, cause error) outcome {
-	s.Log.Error("an allowed request is not sent", "decision", a.id, "error", cause)
+func (s *Service) unsent(ctx context.Context, a asked, err error) outcome {
+	s.Log.Error("an allowed request is not sent", "decision", a.id, "cause", cause.Words(err), "error", err)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordedWithin)
 	defer cancel()
-	_, err := s.journalOf(a).Append(ctx, audit.Outcome{Decision: a.id, State: audit.StateBroken, Status: 503, Reason: cause.Error()})
-	if err != nil {
+	closed := audit.Outcome{Decision: a.id, State: audit.StateBroken, Status: 503, Reason: cause.Text(err)}
+	if _, err := s.journalOf(a).Append(ctx, closed); err != nil {
 		s.Log.Error("fault not recorded", "decision", a.id, "error", err)
 	}
 	return outcome{fault: true, decision: a.id}
 }
 
 func (s *Service) unrecorded(a asked, err error) outcome {
-	s.Log.Error("decision not recorded", "decision", a.id, "error", err)
+	s.Log.Error("decision not recorded", "decision", a.id, "cause", cause.Words(err), "error", err)
 	return outcome{fault: true, decision: a.id}
 }
 

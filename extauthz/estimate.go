@@ -68,7 +68,7 @@ func (s *Service) dryRunNow(ctx context.Context, text durable.Text, plain bigque
 	}
 	if errors.As(err, &api) && api.Status < 500 && api.Status != 401 {
 		// What is permanent must not look as if the next try could pass, nor the other way round.
-		r := &refusal.Refusal{Status: api.Status, Reason: api.Reason, What: "BigQuery did not estimate the query"}
+		r := &refusal.Refusal{Status: api.Status, Reason: api.Reason, What: "BigQuery did not estimate the query", Err: err}
 		if words := api.Words(); words != "" {
 			r.What += ": " + words
 		}

@@ -194,7 +194,12 @@ func hidden(name string) *refusal.Refusal {
 func missing(err error, name string) error {
 	switch {
 	case notThere(err):
-		return hidden(name)
+		r := hidden(name)
+		var api *bigquery.APIError
+		if errors.As(err, &api) && api.Status == 403 {
+			r.Err = err // BigQuery does not tell the gateway: the operator hears of it, and the client reads the same
+		}
+		return r
 	case errors.Is(err, bigquery.ErrTooMany):
 		return &refusal.Refusal{What: name + " has more entries than bqgate lists", Remedy: "naming the table"}
 	default:

@@ -147,7 +147,7 @@ func (s *Service) rowAccess(
 			What: fmt.Sprintf("it is not known whether %s has row access policies of BigQuery: the gateway's inspection account lacks "+
 				"the permission bigquery.rowAccessPolicies.list",
 				strings.Join(names, " or ")),
-			Remedy: "the same query, after an operator has given the inspection account that permission",
+			Remedy: "the same query, after an operator has given the inspection account that permission", Err: err,
 		}
 	case errors.Is(err, bigquery.ErrNotFound):
 		return nil, &refusal.Refusal{What: "a table of this query does not exist any more", Remedy: "a query of tables that exist"}

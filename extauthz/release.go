@@ -180,7 +180,7 @@ func (s *Service) insert(ctx context.Context, w durable.Decided, bearer, project
 	case errors.As(err, &api) && !api.Passes():
 		return nil, &refusal.Refusal{
 			Status: api.Status, Reason: api.Reason,
-			What: strings.Trim("BigQuery did not accept the approved query: "+api.Words(), ": "),
+			What: strings.Trim("BigQuery did not accept the approved query: "+api.Words(), ": "), Err: err,
 		}
 	default:
 		return nil, fmt.Errorf("submit the approved query: %w", err)

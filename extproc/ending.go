@@ -4,12 +4,15 @@ import (
 	"errors"
 
 	procv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+
+	"github.com/bqgate/bqgate/internal/cause"
 )
 
 // refuse turns an error into a refusal body while nothing has been released, and into nil, which
 // breaks the response off, afterwards.
 func (x *exchange) refuse(err error) *procv3.ProcessingResponse {
-	x.service.Log.Warn("answer withheld", "decision", x.decision(), "released_bytes", x.recorded.Bytes(), "error", err)
+	x.service.Log.Warn("answer withheld", "decision", x.decision(), "released_bytes", x.recorded.Bytes(), "cause", cause.Words(err),
+		"error", err)
 	x.pending = nil
 	if x.finished { // the outcome is recorded, and stays what it is
 		return nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/cause"
 	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/limits"
 	"github.com/bqgate/bqgate/internal/verdict"
@@ -50,20 +51,19 @@ func (x *exchange) record(ctx context.Context, out []byte, outcome []audit.Outco
 
 // broken records that the agent did not get the whole answer. It is the one record that nothing
 // waits for: there is nothing left to hold back.
-func (x *exchange) broken(cause error) {
+func (x *exchange) broken(err error) {
 	if x.forward == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), x.service.stepTimeout())
 	defer cancel()
 	o := audit.Outcome{Decision: x.forward.Decision, State: audit.StateBroken, Status: x.status, Bytes: x.recorded.Bytes(),
-		Reason: cause.Error()}
+		Reason: cause.Text(err)}
 	if x.answer != nil {
 		o.Rows, o.Job = x.answer.rows(), auditJob(x.answer.job())
 	}
-	_, err := x.service.Journal.Append(ctx, o)
-	if err != nil {
-		x.service.Log.Error("outcome not recorded", "decision", x.forward.Decision, "error", err)
+	if _, err := x.service.Journal.Append(ctx, o); err != nil {
+		x.service.Log.Error("outcome not recorded", "decision", x.forward.Decision, "cause", cause.Words(err), "error", err)
 	}
 }
 

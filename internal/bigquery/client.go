@@ -53,6 +53,11 @@ type ClientOptions struct {
 	HTTPClient *http.Client // transport and time-outs; redirects are never followed
 	// Token is the access token of the inspection identity.
 	Token func(ctx context.Context, w durable.Facts) (string, error)
+	// Account is whom Google knows that identity as, for the words of errors; may be empty.
+	Account string
+	// Denied, where it is set, hears of a table that BigQuery does not tell that identity of, which
+	// callers take as one that is not there. because is what it was asked for: the id of a decision.
+	Denied func(because string, err error)
 }
 
 // Client is the gateway's own way to BigQuery. It reads schemas and jobs and makes dry runs under
@@ -66,6 +71,9 @@ type Client struct {
 	base  string
 	http  *http.Client
 	token func(ctx context.Context, w durable.Facts) (string, error)
+
+	account string
+	denied  func(because string, err error)
 }
 
 // maxAnswer bounds an answer: a Table with 10,000 columns and their descriptions stays below it.
@@ -88,7 +96,7 @@ func NewClient(o ClientOptions) (*Client, error) {
 	h := *o.HTTPClient
 	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	h.Jar = nil
-	return &Client{base: u.Scheme + "://" + u.Host, http: &h, token: o.Token}, nil
+	return &Client{base: u.Scheme + "://" + u.Host, http: &h, token: o.Token, account: o.Account, denied: o.Denied}, nil
 }
 
 func loopback(host string) bool {
@@ -105,7 +113,11 @@ func (c *Client) GetTable(ctx context.Context, w durable.Facts, id TableID) (*Ta
 	body, err := c.inspect(ctx, w, http.MethodGet, path, nil, nil)
 	var api *APIError
 	if errors.As(err, &api) && api.Status == http.StatusForbidden && !api.limited() {
-		err = ErrNotFound // "or it may not exist": BigQuery does not tell the gateway's identity of it
+		// "or it may not exist": BigQuery does not tell the gateway's identity of it
+		err = fmt.Errorf("%w: %w", ErrNotFound, err)
+		if c.denied != nil {
+			c.denied(durable.Because(w), err)
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("get table %s: %w", id, err)
@@ -294,14 +306,30 @@ func (c *Client) inspect(ctx context.Context, w durable.Facts, verb, path string
 	if err != nil {
 		return nil, fmt.Errorf("token of the inspection identity: %w", err)
 	}
-	return Again(ctx, momentary, func() ([]byte, error) { return c.call(ctx, w, token, verb, path, query, body) })
+	answer, err := Again(ctx, momentary, func() ([]byte, error) { return c.call(ctx, w, token, verb, path, query, body) })
+	var call *CallError
+	if errors.As(err, &call) {
+		call.Account = c.account
+	}
+	return answer, err
 }
 
 // errNoBody is an answer of status 200 without a body.
 var errNoBody = errors.New("the answer has no body")
 
-// call makes one request, once, and reads its answer whole.
+// call makes one request, once, and reads its answer whole. Its error is a *CallError.
 func (c *Client) call(
+	ctx context.Context, w durable.Witness, bearer, verb, path string, query url.Values, body []byte,
+) ([]byte, error) {
+	answer, err := c.send(ctx, w, bearer, verb, path, query, body)
+	if err != nil {
+		method, on := asked(verb, path)
+		return nil, &CallError{Method: method, On: on, Err: err}
+	}
+	return answer, nil
+}
+
+func (c *Client) send(
 	ctx context.Context, w durable.Witness, bearer, verb, path string, query url.Values, body []byte,
 ) ([]byte, error) {
 	reason := durable.Because(w)

@@ -44,7 +44,7 @@ func (c *Client) RowAccess(ctx context.Context, w durable.Facts, id TableID) (Ro
 		body, err := c.inspect(ctx, w, http.MethodGet, path+"/rowAccessPolicies", query, nil)
 		var api *APIError
 		if errors.As(err, &api) && api.Status == http.StatusForbidden && api.Reason == "accessDenied" {
-			err = ErrRowAccessDenied
+			err = fmt.Errorf("%w: %w", ErrRowAccessDenied, err)
 		}
 		if err != nil {
 			return "", fmt.Errorf("list row access policies of %s: %w", id, err)

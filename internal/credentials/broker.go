@@ -187,7 +187,9 @@ func (b *Broker) mint(w durable.Witness, slot slot, epoch uint64) (Token, error)
 		Name: "projects/-/serviceAccounts/" + account.ServiceAccount, Scope: []string{Scope}, Lifetime: durationpb.New(account.Lifetime),
 	})
 	if err != nil {
-		return Token{}, newError(slot.account, b.endpoint, err)
+		failed := newError(slot.account, b.endpoint, err)
+		failed.Principal = account.ServiceAccount
+		return Token{}, failed
 	}
 	token, err := b.check(slot, account, answer, asked)
 	if err != nil {

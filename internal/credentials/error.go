@@ -17,7 +17,11 @@ type Error struct {
 	Account  string // name in the configuration
 	Endpoint string // host:port that was asked
 	Reason   string // what the endpoint or the source said, credentials taken out
-	timeout  error  // context.DeadlineExceeded or context.Canceled, if that was it
+	// Principal is the service account whose token was asked for, and Code the status of the answer;
+	// "" and codes.OK where none was asked, or none came.
+	Principal string
+	Code      codes.Code
+	timeout   error // context.DeadlineExceeded or context.Canceled, if that was it
 }
 
 // Error names account and endpoint.
@@ -30,6 +34,9 @@ func (e *Error) Unwrap() error { return e.timeout }
 
 func newError(account, endpoint string, cause error) *Error {
 	e := &Error{Account: account, Endpoint: endpoint, Reason: clean(cause)}
+	if s, answered := status.FromError(cause); answered {
+		e.Code = s.Code()
+	}
 	for _, end := range []error{context.DeadlineExceeded, context.Canceled} {
 		if errors.Is(cause, end) {
 			e.timeout = end

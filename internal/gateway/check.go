@@ -78,9 +78,9 @@ func checkOperations(o config.Operations) error {
 
 // checkUpstream contacts nobody. A ca_file that cannot be read does not hide what else is wrong.
 func checkUpstream(u config.Upstream) error {
-	_, err := dialUpstream(u, nil)
+	_, err := dialUpstream(u, nil, "", nil)
 	u.CAFile = ""
-	_, rest := dialUpstream(u, nil)
+	_, rest := dialUpstream(u, nil, "", nil)
 	if err != nil && rest != nil && err.Error() == rest.Error() {
 		return err
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/budgets"
+	"github.com/bqgate/bqgate/internal/cause"
 	"github.com/bqgate/bqgate/internal/config"
 	"github.com/bqgate/bqgate/internal/console"
 	"github.com/bqgate/bqgate/internal/credentials"
@@ -167,7 +168,7 @@ func (g *gateway) readConfiguration(ctx context.Context) (err error) {
 		return fmt.Errorf("credentials: %w", err)
 	}
 	g.onClose(func() { g.broker.Close() })
-	if g.upstream, err = dialUpstream(c.Upstream, g.broker); err != nil {
+	if g.upstream, err = dialUpstream(c.Upstream, g.broker, g.broker.Principal(c.Credentials.Inspection), g.log); err != nil {
 		return err
 	}
 	return g.readInForce()
@@ -369,6 +370,7 @@ func connect(ctx context.Context, c config.Redis) (redis.UniversalClient, error)
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = 2*time.Second, 2*time.Second, 2*time.Second
 	o.ContextTimeoutEnabled = true
 	client := redis.NewClient(o)
+	cause.Watch(client, o.Addr)
 	ping, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	for {

@@ -5,12 +5,15 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"time"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/cache"
+	"github.com/bqgate/bqgate/internal/cause"
 	"github.com/bqgate/bqgate/internal/config"
 	"github.com/bqgate/bqgate/internal/credentials"
 	"github.com/bqgate/bqgate/internal/durable"
@@ -20,8 +23,8 @@ import (
 const upstreamStreamWindow = 1 << 20
 
 // dialUpstream is the gateway's own client of BigQuery. It carries the inspection identity, whose
-// token never passes Envoy and which reads no rows.
-func dialUpstream(c config.Upstream, broker *credentials.Broker) (*bigquery.Client, error) {
+// token never passes Envoy and which reads no rows. Google knows it as account.
+func dialUpstream(c config.Upstream, broker *credentials.Broker, account string, log *slog.Logger) (*bigquery.Client, error) {
 	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
 	if c.CAFile != "" {
 		pem, err := os.ReadFile(c.CAFile)
@@ -47,7 +50,7 @@ func dialUpstream(c config.Upstream, broker *credentials.Broker) (*bigquery.Clie
 		},
 	}
 	return bigquery.NewClient(bigquery.ClientOptions{
-		BaseURL: c.URL, HTTPClient: &http.Client{Transport: transport},
+		BaseURL: c.URL, HTTPClient: &http.Client{Transport: transport}, Account: account, Denied: denials(log),
 		Token: func(ctx context.Context, w durable.Facts) (string, error) {
 			t, err := broker.Inspection(ctx, w)
 			if err != nil {
@@ -56,4 +59,19 @@ func dialUpstream(c config.Upstream, broker *credentials.Broker) (*bigquery.Clie
 			return t.Bearer(), nil
 		},
 	})
+}
+
+// denials tells the log of tables that the inspection account may not see, once in ten minutes
+// each: clients are told that there are none.
+func denials(log *slog.Logger) func(because string, err error) {
+	const every, remembered = 10 * time.Minute, 1000
+	told := cache.New[string, struct{}](remembered)
+	return func(because string, err error) {
+		words, now := cause.Words(err), time.Now()
+		if _, before := told.Get(words, now); before || log == nil {
+			return
+		}
+		told.Put(words, struct{}{}, now.Add(every))
+		log.Warn("a table is hidden from the gateway, and so from everybody", "cause", words, "decision", because, "error", err)
+	}
 }

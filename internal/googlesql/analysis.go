@@ -161,9 +161,13 @@ type Error struct {
 	Message string    `json:"message"`          // one sentence; names what was not understood and what would be
 	Line    int       `json:"line,omitempty"`   // 1-based; 0 where unknown
 	Column  int       `json:"column,omitempty"` // 1-based, in characters
+	Err     error     `json:"-"`                // why, for operators; nil where Message says it
 }
 
 func (e *Error) Error() string { return e.Message }
+
+// Unwrap is the cause.
+func (e *Error) Unwrap() error { return e.Err }
 
 // ErrorCode sorts analysis errors by what the caller can do about them.
 type ErrorCode string

@@ -149,7 +149,7 @@ func readStored(ctx context.Context, catalog Catalog, id bigquery.TableID) (*big
 		return nil, &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("the definition of %s has a form that bqgate does not understand",
 			id)}, nil
 	case err != nil || table == nil:
-		return nil, &Error{Code: ErrorUnavailable, Message: fmt.Sprintf("the schema of %s could not be read; try again", id)}, nil
+		return nil, &Error{Code: ErrorUnavailable, Message: fmt.Sprintf("the schema of %s could not be read; try again", id), Err: err}, nil
 	case table.TableReference != id:
 		return nil, &Error{Code: ErrorUnavailable,
 			Message: fmt.Sprintf("the schema of %s could not be read: the answer was for another table", id)}, nil
@@ -177,13 +177,13 @@ func readRoutine(ctx context.Context, catalog Catalog, id bigquery.RoutineID) (*
 	case errors.Is(shown.err, bigquery.ErrNotUnderstood):
 		return nil, unclearSource(id), nil
 	case err != nil || routine == nil:
-		return nil, &Error{Code: ErrorUnavailable, Message: fmt.Sprintf("the definition of %s could not be read; try again", id)}, nil
+		return nil, &Error{Code: ErrorUnavailable, Message: fmt.Sprintf("the definition of %s could not be read; try again", id), Err: err}, nil
 	case routine.RoutineReference != id:
 		return nil, &Error{Code: ErrorUnavailable,
 			Message: fmt.Sprintf("the definition of %s could not be read: the answer was for another routine", id)}, nil
 	case shown.err != nil:
 		return nil, &Error{Code: ErrorUnavailable,
-			Message: fmt.Sprintf("whether the dataset of %s is a linked one could not be read; try again", id)}, nil
+			Message: fmt.Sprintf("whether the dataset of %s is a linked one could not be read; try again", id), Err: err}, nil
 	case shown.dataset != nil: // names in its body may be those of the source's project
 		return nil, &Error{Code: ErrorUnsupported,
 			Message: fmt.Sprintf("%s is a function in a linked dataset, which is not supported; call it where it is", id)}, nil

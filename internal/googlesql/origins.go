@@ -38,7 +38,7 @@ func readOrigins(ctx context.Context, catalog Catalog, id bigquery.TableID, dept
 	}
 	if shown.err != nil {
 		return nil, &Error{Code: ErrorUnavailable,
-			Message: fmt.Sprintf("whether the dataset of %s is a linked one could not be read; try again", id)}, nil
+			Message: fmt.Sprintf("whether the dataset of %s is a linked one could not be read; try again", id), Err: shown.err}, nil
 	}
 	view := table.Type == "VIEW" || table.Type == "MATERIALIZED_VIEW" || table.View != nil || table.MaterializedView != nil
 	if view && shown.dataset != nil { // names in its query may be those of the source's project
@@ -69,7 +69,7 @@ func readOrigins(ctx context.Context, catalog Catalog, id bigquery.TableID, dept
 		case err != nil:
 			return nil, nil, err
 		case refused != nil: // without the name of the base: whoever may read the table may not know of that
-			return nil, &Error{Code: refused.Code, Message: fmt.Sprintf("what %s was made of could not be read", id)}, nil
+			return nil, &Error{Code: refused.Code, Message: fmt.Sprintf("what %s was made of could not be read", id), Err: refused.Err}, nil
 		}
 		made.Origins = append(made.Origins, bigquery.Origin{ID: base, Table: origin})
 	}

@@ -45,7 +45,9 @@ func readWildcard(ctx context.Context, catalog Catalog, id bigquery.TableID) (*b
 	case errors.Is(err, bigquery.ErrNotUnderstood):
 		return refused(ErrorUnsupported, "the list of its dataset's tables has a form that bqgate does not understand; name each table")
 	case err != nil:
-		return refused(ErrorUnavailable, "its dataset could not be listed; try again")
+		_, unavailable, _ := refused(ErrorUnavailable, "its dataset could not be listed; try again")
+		unavailable.Err = err
+		return nil, unavailable, nil
 	}
 	prefix := strings.TrimSuffix(id.Table, "*")
 	var members []bigquery.ListedTable

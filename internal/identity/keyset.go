@@ -183,6 +183,19 @@ func (k *keySet) refresh() <-chan singleflight.Result {
 	})
 }
 
+// KeysError is a failed look at an issuer's keys.
+type KeysError struct {
+	Issuer string // its name in the configuration
+	URL    string // that was asked: of the keys, or of the issuer where they had to be discovered
+	Err    error
+}
+
+// Error names the issuer and the cause.
+func (e *KeysError) Error() string { return fmt.Sprintf("keys of issuer %s: %v", e.Issuer, e.Err) }
+
+// Unwrap is the cause.
+func (e *KeysError) Unwrap() error { return e.Err }
+
 // fetch replaces the keys by what the issuer publishes now. The JWKS URL is discovered first, and
 // again after it failed.
 func (k *keySet) fetch(ctx context.Context, w durable.Keys) error {
@@ -201,7 +214,7 @@ func (k *keySet) replace(ctx context.Context, w durable.Keys) error {
 	if jwks == "" {
 		provider, err := oidc.NewProvider(oidc.ClientContext(ctx, k.client), k.issuer.URL)
 		if err != nil {
-			return fmt.Errorf("discover issuer %s at %s: %w", k.issuer.Name, k.issuer.URL, err)
+			return &KeysError{k.issuer.Name, k.issuer.URL, fmt.Errorf("discover the issuer at %s: %w", k.issuer.URL, err)}
 		}
 		var metadata struct {
 			JWKS string `json:"jwks_uri"`
@@ -219,7 +232,7 @@ func (k *keySet) replace(ctx context.Context, w durable.Keys) error {
 	defer k.mu.Unlock()
 	if err != nil {
 		k.jwks = k.issuer.JWKS
-		return fmt.Errorf("fetch keys of issuer %s: %w", k.issuer.Name, err)
+		return &KeysError{k.issuer.Name, jwks, err}
 	}
 	k.jwks, k.keys, k.fetched = jwks, keys, k.now()
 	return nil
