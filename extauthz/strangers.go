@@ -46,5 +46,5 @@ func (s *Service) turnAway(ctx context.Context, a asked, e *refusal.Refusal, cau
 		return s.unrecorded(a, err)
 	}
 	status, body := e.BigQuery("")
-	return outcome{status: status, body: body, witness: w, summed: true}
+	return outcome{status: status, body: body, witness: w, summed: true, reason: e.Word()}
 }

@@ -156,7 +156,7 @@ func TestAFloodOfStrangersIsNotWritten(t *testing.T) {
 		t.Errorf("%d records, %d rows, %d of %d requests", n, len(sums), total, all)
 	}
 	if lines := strings.Count(d.log.String(), "\n"); lines > 10 {
-		t.Errorf("%d lines in the log", lines)
+		t.Errorf("%d lines in the log, as %.600s", lines, d.log.String())
 	}
 }
 
