@@ -18,7 +18,9 @@ import (
 func smallDisk(t *testing.T, options string) string {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("only root can mount a small disk; extproc TestNoRecordNoAnswer and internal/audit TestReserve and TestUnfinished hold the parts")
+		t.Skip(
+			"only root can mount a small disk; extproc TestNoRecordNoAnswer, internal/audit TestReserve and TestUnfinished hold the parts",
+		)
 	}
 	dir, err := os.MkdirTemp("", "bqgate-e2e")
 	if err != nil {
@@ -113,8 +115,8 @@ func TestDiskLow(t *testing.T) {
 
 // A31: the disk of the journal is full in the middle of an answer. The answer breaks off, its job
 // is cancelled at BigQuery, no further query leaves for Google, and the process ends: the next one
-// waits for room, begins by itself once there is some, and says of that answer that nobody knows how
-// it ended.
+// waits for room, begins by itself once there is some, and says of that answer that nobody knows
+// how it ended.
 func TestDiskFull(t *testing.T) {
 	dir := smallDisk(t, "size=16m")
 	d := startDemoIn(t, dir)

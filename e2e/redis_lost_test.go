@@ -55,7 +55,8 @@ func TestOneCommandOpensApprovalsAgain(t *testing.T) {
 				t.Fatal(err)
 			}
 			plain("lost")
-			if a := d.query("agent", payroll+" -- closed "+name); a.Status != 403 || !strings.Contains(a.message(), "approvals are closed") {
+			if a := d.query("agent", payroll+" -- closed "+name); a.Status != 403 ||
+				!strings.Contains(a.message(), "approvals are closed") {
 				t.Errorf("a query that needs approval: %d %s", a.Status, a.message())
 			}
 			found, err := reopen()

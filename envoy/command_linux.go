@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// raiseDescriptors raises the limit on file descriptors of this process and its children to what may
-// be had without privileges, and says how many that is. Go raises it for itself alone.
+// raiseDescriptors raises the limit on file descriptors of this process and its children to what
+// may be had without privileges, and says how many that is. Go raises it for itself alone.
 func raiseDescriptors() uint64 {
 	var l syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l) != nil {

@@ -16,8 +16,8 @@ import (
 const (
 	filterEarlyLook = "bqgate.early_look"
 
-	// LookMetadata of a call of ext_authz says that it is the early look, by the value LookEarly. It
-	// is gRPC metadata of Envoy's own call: no client can set it.
+	// LookMetadata of a call of ext_authz says that it is the early look, by the value LookEarly.
+	// It is gRPC metadata of Envoy's own call: no client can set it.
 	LookMetadata = "bqgate-look"
 	// LookEarly asks whether the credential is good, and for nothing else.
 	LookEarly = "early"

@@ -47,11 +47,14 @@ var (
 // healthFilter answers /healthz by itself: 200 while both services say that they could serve, 503
 // otherwise. It says nothing of why; that is at the gateway's own /readyz.
 func healthFilter() *hcmv3.HttpFilter {
-	return &hcmv3.HttpFilter{Name: filterHealthCheck, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&healthcheckv3.HealthCheck{
-		PassThroughMode: no(),
-		Headers: []*routev3.HeaderMatcher{{
-			Name: ":path", HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: exactly(healthPath)},
-		}},
-		ClusterMinHealthyPercentages: map[string]*typev3.Percent{clusterExtAuthz: {Value: 100}, clusterExtProc: {Value: 100}},
-	})}}
+	return &hcmv3.HttpFilter{
+		Name: filterHealthCheck,
+		ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&healthcheckv3.HealthCheck{
+			PassThroughMode: no(),
+			Headers: []*routev3.HeaderMatcher{{
+				Name: ":path", HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: exactly(healthPath)},
+			}},
+			ClusterMinHealthyPercentages: map[string]*typev3.Percent{clusterExtAuthz: {Value: 100}, clusterExtProc: {Value: 100}},
+		})},
+	}
 }

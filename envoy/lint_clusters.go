@@ -42,8 +42,13 @@ func (l *linter) innerCluster(name string) {
 	l.must(keepalive.GetInterval().AsDuration() > 0 && total <= 5*time.Second, p.field("typed_extension_protocol_options"), "keepalive",
 		"a frozen "+name+" leaves clients hanging", "connection_keepalive with interval and timeout of at most 5 s together")
 	if len(c.GetHealthChecks()) > 0 {
-		l.must(c.GetCommonLbConfig().GetHealthyPanicThreshold().GetValue() == 100, p.field("common_lb_config"), "health",
-			"a health check that is late refuses everybody in "+name+"'s place", "healthy_panic_threshold of 100: the service is asked all the same")
+		l.must(
+			c.GetCommonLbConfig().GetHealthyPanicThreshold().GetValue() == 100,
+			p.field("common_lb_config"),
+			"health",
+			"a health check that is late refuses everybody in "+name+"'s place",
+			"healthy_panic_threshold of 100: the service is asked all the same",
+		)
 	}
 	thresholds := c.GetCircuitBreakers().GetThresholds()
 	l.must(len(thresholds) > 0 && thresholds[0].GetMaxRequests().GetValue() > 1024, p.field("circuit_breakers"), "hold-room",

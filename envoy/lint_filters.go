@@ -152,9 +152,13 @@ func (l *linter) earlyLook(p path, name string, m *matchingv3.ExtensionWithMatch
 	l.must(f.GetWithRequestBody() == nil, p.field("with_request_body"), "early-look",
 		"the body is buffered before the credential is looked at", "no with_request_body")
 	look := f.GetGrpcService().GetInitialMetadata()
-	l.must(len(look) == 1 && look[0].GetKey() == LookMetadata && look[0].GetValue() == LookEarly, p.field("grpc_service", "initial_metadata"),
-		"early-look", "ext_authz takes the early look for a request without a body, and decides about that",
-		LookMetadata+": "+LookEarly+", and nothing else")
+	l.must(
+		len(look) == 1 && look[0].GetKey() == LookMetadata && look[0].GetValue() == LookEarly,
+		p.field("grpc_service", "initial_metadata"),
+		"early-look",
+		"ext_authz takes the early look for a request without a body, and decides about that",
+		LookMetadata+": "+LookEarly+", and nothing else",
+	)
 }
 
 func (l *linter) extProc(p path, f *extprocv3.ExternalProcessor) {

@@ -172,8 +172,8 @@ func (l *linter) positive(d *durationpb.Duration, p path) {
 	l.must(d.AsDuration() > 0, p, "timeouts", "a slow client holds a stream for ever", "a time, such as "+(30*time.Second).String())
 }
 
-// seesChunks says that what the early look goes by tells of chunks, and nothing that a client says of
-// them.
+// seesChunks says that what the early look goes by tells of chunks, and nothing that a client says
+// of them.
 func seesChunks(m *hcmv3.HttpConnectionManager) bool {
 	removed := false
 	for _, e := range m.GetEarlyHeaderMutationExtensions() {

@@ -66,7 +66,10 @@ func dataRoutes(c Config, s surface) *routev3.RouteConfiguration {
 	}
 	hosts := []*routev3.VirtualHost{{Name: string(s), Domains: c.Domains, Routes: []*routev3.Route{connect(), health(), data, nowhere()}}}
 	if !slices.Contains(c.Domains, "*") {
-		hosts = append(hosts, &routev3.VirtualHost{Name: "nowhere", Domains: []string{"*"}, Routes: []*routev3.Route{connect(), health(), nowhere()}})
+		hosts = append(
+			hosts,
+			&routev3.VirtualHost{Name: "nowhere", Domains: []string{"*"}, Routes: []*routev3.Route{connect(), health(), nowhere()}},
+		)
 	}
 	return &routev3.RouteConfiguration{Name: string(s), VirtualHosts: hosts, ValidateClusters: yes()}
 }

@@ -46,7 +46,10 @@ func tokenRate(l Limits) *hcmv3.HttpFilter {
 					DescriptorValue: "exchange",
 					Headers: []*routev3.HeaderMatcher{
 						// No token is shorter than 100 bytes.
-						{Name: "content-length", HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: likeThis("[1-9][0-9]{2,4}")}},
+						{
+							Name:                 "content-length",
+							HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: likeThis("[1-9][0-9]{2,4}")},
+						},
 						{Name: "content-type", HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{
 							StringMatch: startingWith("application/x-www-form-urlencoded")}},
 					},

@@ -94,7 +94,9 @@ func TestTokenListener(t *testing.T) {
 		t.Error("500 exchanges at once were all let through, with 50 a second allowed")
 	}
 	// Another address has a budget of its own.
-	from := &http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}).DialContext}}
+	from := &http.Client{
+		Transport: &http.Transport{DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}).DialContext},
+	}
 	res, err := from.Post(url+"/v1/token", form, strings.NewReader(long))
 	if err != nil || res.StatusCode != 400 {
 		t.Errorf("from another address: %v %v", res, err)

@@ -105,7 +105,9 @@ func newBoundWorld(t *testing.T) *boundWorld {
 	w.s = &Service{Parts: Parts{
 		Identity: w, Analyzer: w, Catalog: forAll(w), Policies: func() *policies.Set { return w.set }, Approvals: holds,
 		Jobs: jobs.NewStore(client, keys), Credentials: w, Upstream: w,
-		Limits: limits.New(nil), Journal: w, Keys: keys, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Location: "US", LongPoll: time.Millisecond,
+		Limits: limits.New(
+			nil,
+		), Journal: w, Keys: keys, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Location: "US", LongPoll: time.Millisecond,
 		Strangers: unauthenticated.New(w, slog.New(slog.DiscardHandler)),
 		Prices:    func() Prices { return Prices{} }, Meter: NewMeter(nil),
 	}}

@@ -87,9 +87,9 @@ func (s *Service) waitingPoll(a asked, wait time.Duration) (time.Duration, func(
 	return 0, func() {}, s.Limits.Spend(a.subject.Budget, limits.Polls, 1)
 }
 
-// lateCosts is as what a statement counts that kept a worker until the deadline: ten of them in a row
-// use up the default, and then one comes back in 25 seconds. So an owner's bombs take a few percent
-// of one worker, and the others' turns are theirs.
+// lateCosts is as what a statement counts that kept a worker until the deadline: ten of them in a
+// row use up the default, and then one comes back in 25 seconds. So an owner's bombs take a few
+// percent of one worker, and the others' turns are theirs.
 const lateCosts = 500
 
 // costOf is as how many refused statements one counts.

@@ -46,8 +46,8 @@ func (s *Service) look(ctx context.Context, a asked) (asked, outcome) {
 	return a, outcome{looked: true}
 }
 
-// bodyWithin is how long a body counts at the longest. Envoy gives a request 30 s to arrive, and does
-// not say when its client has gone away before.
+// bodyWithin is how long a body counts at the longest. Envoy gives a request 30 s to arrive, and
+// does not say when its client has gone away before.
 const bodyWithin = 30 * time.Second
 
 // bodyKind is as what a body counts that is on its way. HTTP/2 does not say of requests that should

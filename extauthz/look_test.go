@@ -22,8 +22,8 @@ func looking(ctx context.Context) context.Context {
 	return metadata.NewIncomingContext(ctx, metadata.Pairs("bqgate-look", "early"))
 }
 
-// A38: before its body comes, a request is refused as the whole check would, or goes on with nothing
-// done: no record, no SQL, no token, no header, no metadata.
+// A38: before its body comes, a request is refused as the whole check would, or goes on with
+// nothing done: no record, no SQL, no token, no header, no metadata.
 func TestTheEarlyLook(t *testing.T) {
 	decision := regexp.MustCompile(`d-[0-9A-Z]{26}`)
 	answer := func(out *authv3.CheckResponse) string {

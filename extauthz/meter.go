@@ -20,7 +20,8 @@ var effects = []string{"forward", "answer", "hold", "refuse", "fault"}
 
 // reasons are BigQuery's words for why a request is refused.
 var reasons = []string{
-	"none", "accessDenied", "authError", "backendError", "duplicate", "invalid", "invalidQuery", "notFound", "notImplemented", "quotaExceeded",
+	"none", "accessDenied", "authError", "backendError", "duplicate", "invalid", "invalidQuery", "notFound", "notImplemented",
+	"quotaExceeded",
 	"rateLimitExceeded", "required", "resourceInUse", "responseTooLarge",
 }
 
@@ -33,8 +34,13 @@ func NewMeter(r *metrics.Registry) *Meter {
 	return &Meter{
 		decisions: r.Counter("decisions_total", "Requests that were decided, by what became of them and BigQuery's word for why.", effect,
 			metrics.Label{Name: "reason", Values: reasons}),
-		took:  r.Histogram("decision_seconds", "How long requests took to decide, by what became of them.", metrics.Seconds, effect),
-		steps: r.Histogram("step_seconds", "Where the time of a decision went.", metrics.Seconds, metrics.Label{Name: "step", Values: steps}),
+		took: r.Histogram("decision_seconds", "How long requests took to decide, by what became of them.", metrics.Seconds, effect),
+		steps: r.Histogram(
+			"step_seconds",
+			"Where the time of a decision went.",
+			metrics.Seconds,
+			metrics.Label{Name: "step", Values: steps},
+		),
 	}
 }
 

@@ -24,7 +24,8 @@ func (s *sized) Append(ctx context.Context, r audit.Record) (audit.Position, err
 }
 
 // A54: what may run or waits is recorded whole, however it is padded, and so is what leaves for a
-// dry run. Of what is refused, and of what reads a job that was recorded before, long texts are cut.
+// dry run. Of what is refused, and of what reads a job that was recorded before, long texts are
+// cut.
 func TestWhatIsKeptWhole(t *testing.T) {
 	padding := strings.Repeat("-- padding\n", 20_000)
 	long := "SELECT employee FROM finance.payroll " + padding + "-- the end"

@@ -42,7 +42,12 @@ func newDoor(t *testing.T, err error) *door {
 
 func (d *door) knock(t *testing.T, source string, headers ...string) *authv3.CheckResponse {
 	t.Helper()
-	h := &authv3.AttributeContext_HttpRequest{Method: "POST", Path: queriesPath, RawBody: []byte(plainQuery), HeaderMap: &corev3.HeaderMap{}}
+	h := &authv3.AttributeContext_HttpRequest{
+		Method:    "POST",
+		Path:      queriesPath,
+		RawBody:   []byte(plainQuery),
+		HeaderMap: &corev3.HeaderMap{},
+	}
 	for _, line := range headers {
 		name, value, _ := strings.Cut(line, ": ")
 		h.HeaderMap.Headers = append(h.HeaderMap.Headers, &corev3.HeaderValue{Key: name, RawValue: []byte(value)})
@@ -105,7 +110,8 @@ func TestStrangersAreSummedUp(t *testing.T) {
 			}
 			sums, decisions := d.sums()
 			if c.single {
-				if len(sums) != 0 || len(decisions) != 1 || decisions[0].Subject.Sub != c.err.Subject.Sub || decisions[0].Subject.Owner != "" {
+				if len(sums) != 0 || len(decisions) != 1 || decisions[0].Subject.Sub != c.err.Subject.Sub ||
+					decisions[0].Subject.Owner != "" {
 					t.Fatalf("%+v and %+v, want one decision", sums, decisions)
 				}
 				if !strings.Contains(denied.GetBody(), decisions[0].ID) {
@@ -177,11 +183,12 @@ func TestWhereStrangersComeFrom(t *testing.T) {
 		headers []string
 		want    string
 	}{
-		"connected":               {"192.0.2.7", nil, "192.0.2.0/24"},
-		"connected by IPv6":       {"2001:db8:1:2:3::4", nil, "2001:db8:1:2::/64"},
-		"behind a trusted proxy":  {"10.0.0.1", []string{"x-envoy-external-address: 198.51.100.9"}, "198.51.100.0/24"},
-		"a header of the client":  {"192.0.2.7", []string{"x-forwarded-for: 203.0.113.1"}, "192.0.2.0/24"},
-		"two addresses":           {"192.0.2.7", []string{"x-envoy-external-address: 203.0.113.1", "x-envoy-external-address: 203.0.113.2"}, "192.0.2.0/24"},
+		"connected":              {"192.0.2.7", nil, "192.0.2.0/24"},
+		"connected by IPv6":      {"2001:db8:1:2:3::4", nil, "2001:db8:1:2::/64"},
+		"behind a trusted proxy": {"10.0.0.1", []string{"x-envoy-external-address: 198.51.100.9"}, "198.51.100.0/24"},
+		"a header of the client": {"192.0.2.7", []string{"x-forwarded-for: 203.0.113.1"}, "192.0.2.0/24"},
+		"two addresses": {"192.0.2.7",
+			[]string{"x-envoy-external-address: 203.0.113.1", "x-envoy-external-address: 203.0.113.2"}, "192.0.2.0/24"},
 		"an address that is none": {"192.0.2.7", []string{"x-envoy-external-address: CANARY-4711"}, "other"},
 		"no address":              {"", nil, "other"},
 	} {

@@ -135,7 +135,9 @@ func (w *gatewayWorld) host() {
 	b.s = &Service{Parts: Parts{
 		Identity: b, Analyzer: b, Catalog: forAll(b), Policies: func() *policies.Set { return b.set }, Approvals: holds,
 		Jobs: jobs.NewStore(w.client, w.keys), Credentials: b, Upstream: w.upstream,
-		Limits: limits.New(nil), Journal: b, Keys: w.keys, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Location: "US", LongPoll: time.Millisecond,
+		Limits: limits.New(
+			nil,
+		), Journal: b, Keys: w.keys, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Location: "US", LongPoll: time.Millisecond,
 		Strangers: unauthenticated.New(b, slog.New(slog.DiscardHandler)),
 		Prices:    func() Prices { return Prices{} }, Meter: NewMeter(nil),
 	}}

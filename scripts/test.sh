@@ -10,9 +10,6 @@ step() { printf '\n== %s (%d min %02d s)\n' "$1" $((SECONDS / 60)) $((SECONDS % 
 step "binaries (the first time this compiles Google's SQL grammar: about 5 minutes and 7 GB)"
 scripts/build.sh bqgate-sql-worker bqgate bqgate-demo sqlengine bigquery-emulator
 
-step "lint"
-scripts/lint.sh
-
 plain=$(scripts/packages.sh plain | grep -v '/envoy$')
 engine=$(scripts/packages.sh engine)
 failed=()
@@ -20,6 +17,7 @@ suite() { # suite NAME COMMAND…
   step "$1"
   "${@:2}" || failed+=("$1")
 }
+suite "lint" scripts/lint.sh
 # shellcheck disable=SC2086 # lists of packages are words
 {
   suite "unit tests, with the race detector" env CGO_ENABLED=1 go test -race -timeout 15m $plain

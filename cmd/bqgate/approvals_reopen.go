@@ -20,8 +20,10 @@ func reopenCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "reopen --config FILE [--acknowledge N [--reason TEXT]]",
 		Short: "See why approvals are closed after Redis has lost something, and open them again", Args: exactly(0),
-		Long: "Without --acknowledge it says what Redis has lost, as far as the audit journals of this host know, and what would be told\n" +
-			"anew. With the number that it names, it does that: what was used, denied or revoked stays so, and requests that Redis still\n" +
+		Long: "Without --acknowledge it says what Redis has lost, as far as the audit journals of this host know, and what " +
+			"would be told\n" +
+			"anew. With the number that it names, it does that: what was used, denied or revoked stays so, and requests that " +
+			"Redis still\n" +
 			"shows as they were go on. It is recorded in the audit journal. Replicas that run open approvals within seconds; one that\n" +
 			"stays closed knows of more, and its log names a higher number: run this on its host.\n\n" +
 			"Exit code 0: approvals are open. 1: they are closed.",
@@ -48,8 +50,11 @@ func reopenCommand() *cobra.Command {
 				_, err = fmt.Fprint(c.OutOrStdout(), findingText(found, acknowledge > 0))
 			}
 			if err == nil && !found.Open {
-				return exit{exitFindings, fmt.Errorf("approvals are closed: make sure of what was used or revoked since, then run this with "+
-					"--acknowledge %d", found.Acknowledge)}
+				return exit{
+					exitFindings,
+					fmt.Errorf("approvals are closed: make sure of what was used or revoked since, then run this with "+
+						"--acknowledge %d", found.Acknowledge),
+				}
 			}
 			return err
 		},

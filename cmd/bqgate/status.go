@@ -20,7 +20,8 @@ func statusCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "status --config FILE", Short: "Show what a running gateway says of its own state",
 		Long: "Show what a running gateway says of its own state: whether it is ready, and each part with since when and why.\n\n" +
-			"It asks through the socket folder of the configuration, or at operations.address where this user may not enter the folder.\n\n" +
+			"It asks through the socket folder of the configuration, or at operations.address where this user may not " +
+			"enter the folder.\n\n" +
 			"Exit code 0 ready, 1 not ready or no answer, 2 usage.",
 		Args: exactly(0),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -59,7 +60,15 @@ func showStatus(w io.Writer, s operations.Status, now time.Time) error {
 	if !s.Ready {
 		word = "NOT READY"
 	}
-	fmt.Fprintf(w, "%s   process %d, for %s   policy %.12s, for %s\n\n", word, s.Process, since(s.Started, now), s.Policy, since(s.Loaded, now))
+	fmt.Fprintf(
+		w,
+		"%s   process %d, for %s   policy %.12s, for %s\n\n",
+		word,
+		s.Process,
+		since(s.Started, now),
+		s.Policy,
+		since(s.Loaded, now),
+	)
 	if s.Refused != nil {
 		fmt.Fprintf(w, "the last reload was refused %s ago; the log says why\n\n", since(*s.Refused, now))
 	}

@@ -5,8 +5,8 @@
 // binaries with the build tag demo alone.
 //
 // One supervisor holds the OIDC issuer, the Redis protocol and the stand-ins for Google, and runs
-// `bqgate serve`, `bqgate console`, Envoy and the SQL engine as children. A child that dies is started again after a
-// second. When the supervisor dies, all end.
+// `bqgate serve`, `bqgate console`, Envoy and the SQL engine as children. A child that dies is
+// started again after a second. When the supervisor dies, all end.
 package demo
 
 import (

@@ -76,8 +76,18 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		rows = append(rows, r)
 		fmt.Fprintln(out, r.line())
 	}
-	fmt.Fprintf(out, "\n%s, %d cores, %s/%s, %s; %d honest callers, %.0f queries a second, floods of %s\n\n", time.Now().Format("2006-01-02"),
-		runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), o.callers, float64(o.callers)/pause.Seconds(), o.flood)
+	fmt.Fprintf(
+		out,
+		"\n%s, %d cores, %s/%s, %s; %d honest callers, %.0f queries a second, floods of %s\n\n",
+		time.Now().Format("2006-01-02"),
+		runtime.NumCPU(),
+		runtime.GOOS,
+		runtime.GOARCH,
+		runtime.Version(),
+		o.callers,
+		float64(o.callers)/pause.Seconds(),
+		o.flood,
+	)
 	return write(out, rows)
 }
 

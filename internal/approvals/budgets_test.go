@@ -38,37 +38,41 @@ func (b *bench) stored() (bytes int) {
 // A39: one agent holds and cancels, over and over, with large parameters. It keeps nobody else out,
 // and what is stored for it stays as small as the bound says.
 func TestHoldAndCancelOverAndOver(t *testing.T) {
-	onEach(t, Options{MaxOwnerBytes: 500 << 10, MaxTotalBytes: 1000 << 10, MaxOwnerRequests: 60, EndedKept: 5}, func(t *testing.T, b *bench) {
-		b.must(b.store.Settle(b.ctx))
-		var err error
-		cycles := 0
-		for err == nil && cycles < 100 {
-			var r Request
-			if r, err = b.store.Hold(b.ctx, query(large(200<<10), of("flood"))); err == nil {
-				_, err = b.store.Cancel(b.ctx, r.ID, "flood")
-				cycles++
-			}
+	onEach(
+		t,
+		Options{MaxOwnerBytes: 500 << 10, MaxTotalBytes: 1000 << 10, MaxOwnerRequests: 60, EndedKept: 5},
+		func(t *testing.T, b *bench) {
 			b.must(b.store.Settle(b.ctx))
-		}
-		var full *Full
-		if !errors.As(err, &full) || cycles < 50 || !full.Mine || !full.Free.After(time.Now()) {
-			t.Fatalf("after %d cycles: %+v, want the bound of an hour", cycles, err)
-		}
-		if n := b.stored(); n > 6*(keptWhole+1<<10) {
-			t.Errorf("%d bytes are stored of requests that have ended", n)
-		}
-		for who, h := range map[string]*host{"new": b.host(), "running": {Store: b.store}} {
-			r, err := h.Hold(b.ctx, query(of(who)))
-			b.must(err)
-			_, err = h.Hold(b.ctx, query(large(200<<10), of(who)))
-			b.must(err)
-			if r.State != StatePending {
-				t.Errorf("another owner's request is %s", r.State)
+			var err error
+			cycles := 0
+			for err == nil && cycles < 100 {
+				var r Request
+				if r, err = b.store.Hold(b.ctx, query(large(200<<10), of("flood"))); err == nil {
+					_, err = b.store.Cancel(b.ctx, r.ID, "flood")
+					cycles++
+				}
+				b.must(b.store.Settle(b.ctx))
 			}
-			_, err = h.Hold(b.ctx, query(of("flood")))
-			wantErr(t, err, ErrTooMany)
-		}
-	})
+			var full *Full
+			if !errors.As(err, &full) || cycles < 50 || !full.Mine || !full.Free.After(time.Now()) {
+				t.Fatalf("after %d cycles: %+v, want the bound of an hour", cycles, err)
+			}
+			if n := b.stored(); n > 6*(keptWhole+1<<10) {
+				t.Errorf("%d bytes are stored of requests that have ended", n)
+			}
+			for who, h := range map[string]*host{"new": b.host(), "running": {Store: b.store}} {
+				r, err := h.Hold(b.ctx, query(of(who)))
+				b.must(err)
+				_, err = h.Hold(b.ctx, query(large(200<<10), of(who)))
+				b.must(err)
+				if r.State != StatePending {
+					t.Errorf("another owner's request is %s", r.State)
+				}
+				_, err = h.Hold(b.ctx, query(of("flood")))
+				wantErr(t, err, ErrTooMany)
+			}
+		},
+	)
 }
 
 // Each bound is reached by one owner, named in the refusal, and not felt by another.

@@ -197,7 +197,16 @@ func (l *ledger) repairHead(ctx context.Context, known head) error {
 	if len(text) > 100 {
 		text = ""
 	}
-	v, err := scriptRepair.Run(ctx, l.store.redis, []string{keyHead, keyLedger}, text, end.String(), end.number, last, end.number+1).Result()
+	v, err := scriptRepair.Run(
+		ctx,
+		l.store.redis,
+		[]string{keyHead, keyLedger},
+		text,
+		end.String(),
+		end.number,
+		last,
+		end.number+1,
+	).Result()
 	if err != nil {
 		return fmt.Errorf("put the head of the ledger right: %w", err)
 	}

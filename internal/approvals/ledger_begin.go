@@ -196,7 +196,8 @@ func (l *ledger) anew(ctx context.Context, known head, was string) (bool, error)
 	}
 	l.floor = m.Floor
 	for _, part := range parts[1:] {
-		if word, _, err := l.add(ctx, message{Marks: part.marks, Cards: part.cards}, nil, func(e entry) (string, error) { return s.tell(ctx, e) }); err != nil ||
+		tell := func(e entry) (string, error) { return s.tell(ctx, e) }
+		if word, _, err := l.add(ctx, message{Marks: part.marks, Cards: part.cards}, nil, tell); err != nil ||
 			word != "ok" {
 			return false, fmt.Errorf("tell what is known: %q, %w", word, err)
 		}

@@ -86,7 +86,12 @@ func TestPlantedUnderEveryKey(t *testing.T) {
 				_, err := b.store.Vote(b.ctx, victim.ID, dana, Deny, "no")
 				b.must(err)
 				otherDump := b.dump(requestKey(bystander.ID))
-				damages(func(b *bench, key string) { b.restore(key, older) }, func(b *bench, key string) { b.restore(key, otherDump) })[kind](b, key)
+				damages(
+					func(b *bench, key string) { b.restore(key, older) }, func(b *bench, key string) { b.restore(key, otherDump) },
+				)[kind](
+					b,
+					key,
+				)
 
 				fresh := b.learned()
 				b.must(fresh.Begin(b.ctx, 0))

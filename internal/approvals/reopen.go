@@ -14,8 +14,8 @@ type Finding struct {
 	Shown       int64  `json:"shown"`                 // messages that Redis shows
 	Acknowledge int64  `json:"acknowledge,omitempty"` // the number with which Reopen opens them
 
-	// What is told anew: requests of which the record is as it was known to be, by what they are, and
-	// what is over and must stay so.
+	// What is told anew: requests of which the record is as it was known to be, by what they are,
+	// and what is over and must stay so.
 	Waiting  int `json:"waiting"`
 	Approved int `json:"approved"`
 	Ended    int `json:"ended"`

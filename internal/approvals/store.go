@@ -33,8 +33,8 @@ type Options struct {
 	// Told hears of marks that are not of requests: see Tell. It must not call the Store.
 	Told func(Reached)
 
-	// Closed is told why approvals are closed, and nil when they are open again. It must not call the
-	// Store.
+	// Closed is told why approvals are closed, and nil when they are open again. It must not call
+	// the Store.
 	Closed func(error)
 
 	// Notify names the notification targets that are told of an event. nil tells nobody.

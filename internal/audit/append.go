@@ -19,8 +19,8 @@ type entry struct {
 // Append puts a record into the journal and returns when it is on the disk. A record without a time
 // gets the present one. An error means that the caller must not go on with what the record
 // announces; with ctx's error the record may yet get there. ErrMoved and a NoRoomError are of this
-// record alone, as is an error of a record that is itself at fault; with any other the journal is at
-// its end.
+// record alone, as is an error of a record that is itself at fault; with any other the journal is
+// at its end.
 func (j *Journal) Append(ctx context.Context, r Record) (Position, error) {
 	return j.AppendAll(ctx, r)
 }

@@ -73,7 +73,12 @@ func letOut(j *Journal, r Recording, page []byte) error {
 		}
 		page = page[n:]
 	}
-	return r.Append(context.Background(), j, page, Outcome{Decision: r.decision, State: StateComplete, Bytes: r.Bytes() + uint64(len(page))})
+	return r.Append(
+		context.Background(),
+		j,
+		page,
+		Outcome{Decision: r.decision, State: StateComplete, Bytes: r.Bytes() + uint64(len(page))},
+	)
 }
 
 // TestKill kills a process that appends, ten times at random moments: each record that was

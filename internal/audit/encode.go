@@ -25,8 +25,8 @@ const (
 )
 
 // A record is sealed as its text: the length of an envelope in four bytes, the envelope as JSON,
-// and the body of a Frame, compressed by S2 where that pays. Frames are much and are waited for, and
-// S2 is three times as fast as zstd.
+// and the body of a Frame, compressed by S2 where that pays. Frames are much and are waited for,
+// and S2 is three times as fast as zstd.
 //
 // Where it pays, the text of what a client can make long stands as a zstd frame of it. A reader
 // knows that by the magic number: as a length it would be more than maxRecord.
@@ -53,8 +53,8 @@ var (
 // pays says whether a text is worth its compressed form: opening it takes time too.
 func pays(compressed, plain int) bool { return compressed < plain-plain/8 }
 
-// compressible says whether a kind of record is compressed. Approvals, sessions and budgets are not: they
-// are small, and a Follower tells by their first bytes that they are what it looks for.
+// compressible says whether a kind of record is compressed. Approvals, sessions and budgets are
+// not: they are small, and a Follower tells by their first bytes that they are what it looks for.
 func compressible(r Record) bool {
 	switch r.(type) {
 	case Asked, Decision, Outcome:

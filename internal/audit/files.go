@@ -30,8 +30,8 @@ func files(dir string) (paths, strays []string, err error) {
 	return paths, strays, nil
 }
 
-// errUnreadable is of a file that this process cannot read as it is: somebody else's, or no file any
-// more. Others can be read nevertheless.
+// errUnreadable is of a file that this process cannot read as it is: somebody else's, or no file
+// any more. Others can be read nevertheless.
 var errUnreadable = errors.New("it cannot be read")
 
 // openFile opens a file of a journal to read it. Whatever else stands under its name, a pipe or a

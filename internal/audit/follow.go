@@ -17,9 +17,9 @@ import (
 // far below it, frames of answers mostly above.
 const smallRecord = 64 << 10
 
-// Follower reads what was written of approvals, sessions and budgets, by any process and however long ago,
-// and goes on as more is written. It is how a gateway knows what Redis may have forgotten or been
-// made to forget. It checks no chain: Verify does. It is for one goroutine.
+// Follower reads what was written of approvals, sessions and budgets, by any process and however
+// long ago, and goes on as more is written. It is how a gateway knows what Redis may have forgotten
+// or been made to forget. It checks no chain: Verify does. It is for one goroutine.
 type Follower struct {
 	dir   string
 	key   *Key
@@ -33,8 +33,8 @@ type Follower struct {
 	Skipped []string
 	// Trouble is told once of each thing that was passed over: damage, and what is no journal file.
 	Trouble func(error)
-	// Foreign is what does not belong into the folder, or cannot be read, as the last Poll found it:
-	// one of them, and how many there are. It is nil where there is none.
+	// Foreign is what does not belong into the folder, or cannot be read, as the last Poll found
+	// it: one of them, and how many there are. It is nil where there is none.
 	Foreign error
 }
 
@@ -65,12 +65,11 @@ func (f *Follower) trouble(err error) {
 	f.Trouble(err)
 }
 
-// Poll gives every Approval, Seen, Session and Budget record, and every Decision where those are asked
-// for, that was written since the last Poll to visit. What is not whole yet comes the next time.
-// What is damaged, cannot be read or is no journal file
-// is passed over, and told as trouble: what of it mattered to others, they were told in Redis too.
-// An error says that nothing can be read now, as where there are no descriptors left; the next Poll
-// goes on from there.
+// Poll gives every Approval, Seen, Session and Budget record, and every Decision where those are
+// asked for, that was written since the last Poll to visit. What is not whole yet comes the next
+// time. What is damaged, cannot be read or is no journal file is passed over, and told as trouble:
+// what of it mattered to others, they were told in Redis too. An error says that nothing can be
+// read now, as where there are no descriptors left; the next Poll goes on from there.
 func (f *Follower) Poll(visit func(Record) error) error {
 	paths, strays, err := files(f.dir)
 	if err != nil {
@@ -94,7 +93,10 @@ func (f *Follower) Poll(visit func(Record) error) error {
 	}
 	for path := range f.files {
 		if _, here := slices.BinarySearch(paths, path); !here {
-			foreign = append(foreign, fmt.Errorf("%s has gone; what it held of approvals and sessions is known as long as this process runs", path))
+			foreign = append(
+				foreign,
+				fmt.Errorf("%s has gone; what it held of approvals and sessions is known as long as this process runs", path),
+			)
 		}
 	}
 	f.Foreign = nil

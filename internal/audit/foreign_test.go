@@ -122,7 +122,8 @@ func TestFileGoesAway(t *testing.T) {
 	seen := 0
 	poll := func(want int, foreign bool) {
 		t.Helper()
-		if err := follower.Poll(func(Record) error { seen++; return nil }); err != nil || seen != want || (follower.Foreign != nil) != foreign {
+		if err := follower.Poll(func(Record) error { seen++; return nil }); err != nil || seen != want ||
+			(follower.Foreign != nil) != foreign {
 			t.Errorf("%d records of %d, %v, %v", seen, want, follower.Foreign, err)
 		}
 	}

@@ -27,8 +27,8 @@ const (
 var (
 	// ErrClosed is returned by Append after Close.
 	ErrClosed = errors.New("audit journal is closed")
-	// ErrFailed is in every error of a journal of which a write has failed. It takes nothing more: the
-	// process must end, and the one that follows begins a file of its own.
+	// ErrFailed is in every error of a journal of which a write has failed. It takes nothing more:
+	// the process must end, and the one that follows begins a file of its own.
 	ErrFailed = errors.New("the audit journal has failed")
 	// ErrMoved is returned for a reference to what stands in a file that is not written any more.
 	ErrMoved = errors.New("the page stands in an earlier file of the audit journal")
@@ -184,7 +184,8 @@ func checkMode(path string) error {
 	return nil
 }
 
-// Counts are the bytes that this process has written, and how many calls wait for the disk just now.
+// Counts are the bytes that this process has written, and how many calls wait for the disk just
+// now.
 func (j *Journal) Counts() (written int64, waiting int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -14,7 +14,8 @@ import (
 )
 
 // Entry is one request with what came of it: a Decision, its Frames counted, its Outcome, and what
-// was done to its approval; or a sum of requests that have no record of their own. Its JSON is a line of `bqgate audit list --json`.
+// was done to its approval; or a sum of requests that have no record of their own. Its JSON is a
+// line of `bqgate audit list --json`.
 type Entry struct {
 	Time       time.Time `json:"time"`
 	Kind       string    `json:"kind"` // EntryDecision, or EntryUnauthenticated

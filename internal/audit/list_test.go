@@ -164,7 +164,8 @@ func TestListOfStrangers(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &m); err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range strings.Fields("time subject decision rule sql tables masked_columns bytes rows job_id request_id kind cause") {
+		const names = "time subject decision rule sql tables masked_columns bytes rows job_id request_id kind cause"
+		for _, name := range strings.Fields(names) {
 			if v, ok := m[name]; !ok || v == nil {
 				t.Errorf("%s is missing in %s", name, line)
 			}

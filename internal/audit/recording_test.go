@@ -18,8 +18,8 @@ func pageOf(size int, seed byte) []byte {
 	return b
 }
 
-// let records an answer as extproc does, in pieces of these sizes over and over, and returns what of
-// it was let out.
+// let records an answer as extproc does, in pieces of these sizes over and over, and returns what
+// of it was let out.
 func let(t testing.TB, r *Recording, j Appender, body []byte, state string, pieces ...int) (out []byte) {
 	t.Helper()
 	var pending []byte
@@ -104,7 +104,12 @@ func TestPagesByReference(t *testing.T) {
 					t.Errorf("%s: %d bytes of %d, or others; %v, %v", id, len(got), len(want), err, report.Findings)
 				}
 			}
-			l := lister{entries: map[string]*Entry{}, recorded: map[string]uint64{}, same: map[string]bool{}, outcomes: map[string]Outcome{}}
+			l := lister{
+				entries:  map[string]*Entry{},
+				recorded: map[string]uint64{},
+				same:     map[string]bool{},
+				outcomes: map[string]Outcome{},
+			}
 			if _, err := Read(dir, sealing, l.add); err != nil {
 				t.Fatal(err)
 			}
@@ -254,8 +259,8 @@ func (c *countsAppends) AppendAll(_ context.Context, records ...Record) (Positio
 	return Position{File: "f", Seq: c.n - 1}, nil
 }
 
-// FuzzRecording records a page twice, the second time changed and cut anywhere: what is read back is
-// what was let out.
+// FuzzRecording records a page twice, the second time changed and cut anywhere: what is read back
+// is what was let out.
 func FuzzRecording(f *testing.F) {
 	f.Add(uint32(600_000), uint32(300_000), uint32(100_000), uint32(600_000), false)
 	f.Add(uint32(pageBlock), uint32(0), uint32(pageBlock), uint32(pageBlock-1), true)

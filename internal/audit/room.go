@@ -23,8 +23,8 @@ const (
 	inodesKept = 64
 )
 
-// DefaultReserve is what is kept free on a disk of so many bytes: room for 64 answers of 32 MiB, and
-// an eighth of the disk where that is less.
+// DefaultReserve is what is kept free on a disk of so many bytes: room for 64 answers of 32 MiB,
+// and an eighth of the disk where that is less.
 func DefaultReserve(total int64) int64 { return min(answersAtOnce*answerRoom, total/8) }
 
 // Free is what a disk has.

@@ -226,8 +226,8 @@ func TestStartOnAFullDisk(t *testing.T) {
 	}
 	j := open(t, dir, key, Options{})
 	appendAll(t, j, Decision{ID: "d-1"})
-	// And it fills while records are written: what was acknowledged stays, and the next process tells
-	// how the file ended.
+	// And it fills while records are written: what was acknowledged stays, and the next process
+	// tells how the file ended.
 	var acked int
 	for {
 		if _, err := j.Append(t.Context(), Outcome{Decision: "d-1", Reason: string(pageOf(500, 1))}); err != nil {

@@ -135,7 +135,8 @@ func (j *Journal) begin(told ...[]byte) error {
 		j.buf = j.appendClear(j.buf, j.id, j.aead, frameFound, text)
 	}
 	if err := j.flush(); err != nil {
-		// Nothing in it was acknowledged. Where it stays nevertheless, it is a file that never began.
+		// Nothing in it was acknowledged. Where it stays nevertheless, it is a file that never
+		// began.
 		return errors.Join(err, j.file.Close(), os.Remove(filepath.Join(j.dir, j.name)))
 	}
 	return syncFolder(j.dir)

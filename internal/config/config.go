@@ -246,7 +246,10 @@ func (c *Config) check() error {
 	need(c.SealingKeyFile != "", "sealing_key_file is missing: make one with `openssl rand -base64 32`")
 	need(c.Audit.Dir != "", "audit.dir is missing: without an audit journal nothing is answered")
 	need(c.Audit.KeyFile != "", "audit.key_file is missing: make one with `bqgate audit keygen`")
-	need(c.Audit.Reserve == 0 || c.Audit.Reserve >= 1<<20, "audit.reserve is less than 1MiB: answers that are under way could not be recorded")
+	need(
+		c.Audit.Reserve == 0 || c.Audit.Reserve >= 1<<20,
+		"audit.reserve is less than 1MiB: answers that are under way could not be recorded",
+	)
 	need(len(c.Policies) > 0, "policies is empty: without a policy everything is refused; name at least one file")
 	need(c.SQL.Workers >= 0 && c.SQL.Deadline >= 0, "sql: workers and deadline are not below 0")
 	errs = append(errs, c.Limits.Check())

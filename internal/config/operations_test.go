@@ -32,15 +32,16 @@ const ownOperations = "operations:\n  address: 127.0.0.1:9180"
 
 func TestOperations(t *testing.T) {
 	for name, c := range map[string]struct{ with, says string }{
-		"on loopback":                 {"operations: {address: \"127.0.0.1:9180\"}", ""},
-		"without":                     {"operations: {}", ""},
-		"on all addresses":            {"operations: {address: \":9180\"}", "operations.address :9180 is not on loopback"},
-		"of another host":             {"operations: {address: \"10.0.0.1:9180\"}", "is not on loopback"},
-		"in plain, accepted":          {"operations: {address: \"10.0.0.1:9180\", plain: accepted}", ""},
-		"in plain, said otherwise":    {"operations: {address: \"10.0.0.1:9180\", plain: yes}", "the one value is accepted"},
-		"with mutual TLS":             {"operations: {address: \":9180\", tls: {cert_file: c, key_file: k, client_ca_file: a}}", ""},
-		"with TLS for anybody":        {"operations: {address: \":9180\", tls: {cert_file: c, key_file: k}}", "client_ca_file"},
-		"TLS and plain":               {"operations: {address: \":9180\", plain: accepted, tls: {cert_file: c, key_file: k, client_ca_file: a}}", "exclude"},
+		"on loopback":              {"operations: {address: \"127.0.0.1:9180\"}", ""},
+		"without":                  {"operations: {}", ""},
+		"on all addresses":         {"operations: {address: \":9180\"}", "operations.address :9180 is not on loopback"},
+		"of another host":          {"operations: {address: \"10.0.0.1:9180\"}", "is not on loopback"},
+		"in plain, accepted":       {"operations: {address: \"10.0.0.1:9180\", plain: accepted}", ""},
+		"in plain, said otherwise": {"operations: {address: \"10.0.0.1:9180\", plain: yes}", "the one value is accepted"},
+		"with mutual TLS":          {"operations: {address: \":9180\", tls: {cert_file: c, key_file: k, client_ca_file: a}}", ""},
+		"with TLS for anybody":     {"operations: {address: \":9180\", tls: {cert_file: c, key_file: k}}", "client_ca_file"},
+		"TLS and plain": {
+			"operations: {address: \":9180\", plain: accepted, tls: {cert_file: c, key_file: k, client_ca_file: a}}", "exclude"},
 		"at the console's address":    {"operations: {address: \"127.0.0.1:8443\"}", "is that of console.address"},
 		"at the agents' address":      {"operations: {address: \"127.0.0.1:9050\"}", "is that of envoy.rest[0]"},
 		"no address":                  {"operations: {plain: accepted}", "operations.address is missing"},
@@ -94,7 +95,8 @@ func TestReloadable(t *testing.T) {
 		"another Redis":    {[]string{"redis.internal", "redis.other"}, "changed in redis,"},
 		"another folder":   {[]string{"dir: /var/lib/bqgate/audit", "dir: /var/lib/bqgate/audit2"}, "changed in audit,"},
 		"another issuer":   {[]string{"acme.okta.com", "evil.okta.com"}, "changed in identity,"},
-		"limits and keys":  {[]string{"queries: {at_once: 200}", "queries: {at_once: 3}", "sealing.key", "other.key"}, "changed in sealing_key_file,"},
+		"limits and keys": {
+			[]string{"queries: {at_once: 200}", "queries: {at_once: 3}", "sealing.key", "other.key"}, "changed in sealing_key_file,"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			old, err := example(t)
@@ -107,7 +109,10 @@ func TestReloadable(t *testing.T) {
 			}
 			// The two were read from different folders.
 			base := func(c *Config) *Config {
-				for _, p := range []*string{&c.Sockets.Dir, &c.SealingKeyFile, &c.Redis.PasswordFile, &c.Console.ClientSecretFile, &c.Credentials.Source.CredentialsFile} {
+				for _, p := range []*string{
+					&c.Sockets.Dir, &c.SealingKeyFile, &c.Redis.PasswordFile, &c.Console.ClientSecretFile,
+					&c.Credentials.Source.CredentialsFile,
+				} {
 					*p = filepath.Base(*p)
 				}
 				return c

@@ -48,7 +48,8 @@ func (a *Activity) Saw(d audit.Decision) {
 	default:
 		return
 	}
-	if d.RequestID != "" || d.Subject.Sub == "" || d.Subject.Owner == "" /* a token that is good for nothing */ || (d.Effect != audit.EffectAllow && d.Effect != audit.EffectRefuse) {
+	if d.RequestID != "" || d.Subject.Sub == "" || d.Subject.Owner == "" /* a token that is good for nothing */ ||
+		(d.Effect != audit.EffectAllow && d.Effect != audit.EffectRefuse) {
 		return
 	}
 	next := act{At: d.Time, Times: 1, Allowed: d.Effect == audit.EffectAllow, Tables: d.Tables, Rule: d.Rule}

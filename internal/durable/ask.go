@@ -29,8 +29,8 @@ type askedWhole struct{ asked }
 func (*askedWhole) text() {}
 
 // Asking is an Ask that appends the given record when it is first used, and again with its whole
-// text where that leaves for Google. Each look, the first too, is counted before: what count returns
-// is the error of it. nil counts nothing. It may be used concurrently.
+// text where that leaves for Google. Each look, the first too, is counted before: what count
+// returns is the error of it. nil counts nothing. It may be used concurrently.
 func Asking(j Journal, count func() error, record func() audit.Asked) Ask {
 	return &asking{journal: j, count: count, record: record, turn: make(chan struct{}, 1)}
 }

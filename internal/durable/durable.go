@@ -9,8 +9,8 @@
 // wrapped, panics where it is used (Because).
 //
 //	Decided  a decision's record is durable: anything may be done for that request
-//	Asked    a record says who asks for what: facts for its decision may be looked up, no more; and
-//	         where it has the whole text, that may be sent for a dry run
+//	Asked    a record says who asks for what: facts for its decision may be looked up, no more;
+//	         and where it has the whole text, that may be sent for a dry run
 //	Opened   a session's record is durable: the session may be stored and given out
 //	Answer   an answer that has no record of its own, if the journal took a record within the last
 //	         second (pulse.go), is of a closed set as well

@@ -13,7 +13,8 @@ const (
 	sumsKept  = 1000 // of different askers and causes; the rest is counted together
 	whoLength = 512  // bytes of an asker's name that the record keeps
 
-	// BeyondLimit is what the record calls requests that were refused for a limit, before the limit.
+	// BeyondLimit is what the record calls requests that were refused for a limit, before the
+	// limit.
 	BeyondLimit = "refused beyond a limit: "
 )
 

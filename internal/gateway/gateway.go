@@ -246,7 +246,10 @@ func (g *gateway) buildServices(ctx context.Context) error {
 	}
 	g.onClose(func() { g.pool.Close() })
 	g.log.Info("SQL workers are ready", "confined", g.pool.Confined())
-	journal := measuredJournal{g.journal, g.counted.Histogram("journal_seconds", "How long a record took to become durable.", metrics.Seconds)}
+	journal := measuredJournal{
+		g.journal,
+		g.counted.Histogram("journal_seconds", "How long a record took to become durable.", metrics.Seconds),
+	}
 	records := jobs.NewStore(g.redis, g.keys)
 	catalogFor := func(ask durable.Ask) googlesql.Catalog { return catalog.For(ask) }
 	analyzer := googlesql.New(g.pool, googlesql.Limits{})

@@ -22,9 +22,9 @@ const (
 	followEvery = time.Second
 )
 
-// journalFollower reads what the journals on this host say of approvals, sessions and budgets. Redis is
-// believed only as far as it does not contradict them (attack A11): an approval that was used or
-// taken back, and a session that was revoked, stay so, whatever somebody writes there.
+// journalFollower reads what the journals on this host say of approvals, sessions and budgets.
+// Redis is believed only as far as it does not contradict them (attack A11): an approval that was
+// used or taken back, and a session that was revoked, stay so, whatever somebody writes there.
 type journalFollower struct {
 	mu       sync.Mutex
 	journals *audit.Follower

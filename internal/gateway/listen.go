@@ -167,9 +167,9 @@ func stop(s *grpc.Server) {
 	s.GracefulStop()
 }
 
-// Flow-control windows towards Envoy, in bytes. All streams of a connection together may hold half of
-// its window, so that streams whose bodies stand still leave room to the others (A37). Envoy makes
-// another connection long before this many streams (envoy/windows.go).
+// Flow-control windows towards Envoy, in bytes. All streams of a connection together may hold half
+// of its window, so that streams whose bodies stand still leave room to the others (A37). Envoy
+// makes another connection long before this many streams (envoy/windows.go).
 const (
 	grpcStreams          = 256
 	grpcStreamWindow     = 128 << 10

@@ -46,7 +46,11 @@ func (g *gateway) measure(l *listeners) {
 	r.GaugeFunc("sql_waiting", "Statements that wait for a SQL worker.", func() float64 { return float64(g.pool.Staff().Waiting) })
 	pool := g.redis.PoolStats
 	r.GaugeFunc("redis_connections", "Connections to Redis.", func() float64 { return float64(pool().TotalConns) })
-	r.CounterFunc("redis_timeouts_total", "Times that no connection to Redis was free in time.", func() float64 { return float64(pool().Timeouts) })
+	r.CounterFunc(
+		"redis_timeouts_total",
+		"Times that no connection to Redis was free in time.",
+		func() float64 { return float64(pool().Timeouts) },
+	)
 	if l.console != nil {
 		measureConnections(r, "console", l.console)
 	}

@@ -55,8 +55,8 @@ func (g *gateway) reloadLogged(ctx context.Context) {
 	}
 }
 
-// reload takes over policies, budgets, limits, notifications and prices: all of them, or nothing where
-// anything is wrong or anything else has changed.
+// reload takes over policies, budgets, limits, notifications and prices: all of them, or nothing
+// where anything is wrong or anything else has changed.
 func (g *gateway) reload() error { return g.reloadAs("") }
 
 // reloadAs is reload where the policy has this digest, and nothing where it has another; "" is any.

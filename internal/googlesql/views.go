@@ -28,7 +28,14 @@ func (j *job) inner(name, project, text string) (*job, *Error) {
 	}
 	return &job{
 		Analyzer: j.Analyzer, ctx: j.ctx, known: j.known, home: j.home, within: append(slices.Clone(j.within), name),
-		query: Query{SQL: text, Project: project, Catalog: j.query.Catalog, Caller: j.query.Caller, Owner: j.query.Owner, Reach: j.query.Reach},
+		query: Query{
+			SQL:     text,
+			Project: project,
+			Catalog: j.query.Catalog,
+			Caller:  j.query.Caller,
+			Owner:   j.query.Owner,
+			Reach:   j.query.Reach,
+		},
 	}, nil
 }
 

@@ -6,8 +6,8 @@
 // it leads them to another replica. What concerns some is detail: one dead issuer must not take all
 // replicas away from the callers of the others (A40).
 //
-// Reasons are read by operators, in the log, at /readyz and in `bqgate status`. They say what
-// is wrong and what ends it, and never hold a secret, SQL, or the name of a caller, table or column.
+// Reasons are read by operators, in the log, at /readyz and in `bqgate status`. They say what is
+// wrong and what ends it, and never hold a secret, SQL, or the name of a caller, table or column.
 package health
 
 import (

@@ -76,10 +76,11 @@ type Issuer struct {
 	// apart by `sub`.
 	Owner []string `yaml:"owner,omitempty"`
 	Grant []string `yaml:"grant,omitempty"`
-	// Budget names the claims by which callers are counted together where their number, rate or cost
-	// is limited. No claim of a run, an attempt or a ref belongs here: each would have limits of its
-	// own. Default: `repository_id` for GitHub Actions, `project_id` for GitLab, the person or `sub`
-	// for people. Other workloads share one budget, as do tokens that lack a claim named here.
+	// Budget names the claims by which callers are counted together where their number, rate or
+	// cost is limited. No claim of a run, an attempt or a ref belongs here: each would have limits
+	// of its own. Default: `repository_id` for GitHub Actions, `project_id` for GitLab, the person
+	// or `sub` for people. Other workloads share one budget, as do tokens that lack a claim named
+	// here.
 	Budget []string `yaml:"budget,omitempty"`
 
 	// People names the claims that name the humans behind a token, one entry a human. Default:

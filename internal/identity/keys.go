@@ -90,15 +90,17 @@ func (i *issuer) subject(token *token) (Subject, *Error) {
 	claims, _ := plain(token.claims).(map[string]any)
 	return Subject{
 		Issuer: i.URL, Name: i.Name, Sub: sub,
-		Owner: ownerKey, Grant: grantKey, Budget: i.budget(token, orDefault(i.Budget, kind.budget), workload, humans.person), People: humans.people, Mapped: humans.mapped, Known: humans.known, Person: humans.person,
+		Owner: ownerKey, Grant: grantKey,
+		Budget: i.budget(token, orDefault(i.Budget, kind.budget), workload, humans.person),
+		People: humans.people, Mapped: humans.mapped, Known: humans.known, Person: humans.person,
 		Workload: workload, Groups: texts(token.claims["groups"]), Claims: claims, Issued: issued.UTC(), Expiry: expiry.UTC(),
 	}, nil
 }
 
 // budget is the key of whoever is counted together. What has a run, an attempt or a ref in it is
-// none, or each re-run would have a budget of its own (A52): so a `sub`, which may hold a ref, tells
-// people apart and no workloads. All workloads of which the claims say nothing share one budget, as
-// do all tokens that lack a configured claim.
+// none, or each re-run would have a budget of its own (A52): so a `sub`, which may hold a ref,
+// tells people apart and no workloads. All workloads of which the claims say nothing share one
+// budget, as do all tokens that lack a configured claim.
 func (i *issuer) budget(token *token, entries []string, workload bool, person string) string {
 	switch {
 	case len(entries) > 0:

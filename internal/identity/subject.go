@@ -10,8 +10,8 @@ import (
 // counts.
 const ClockSkew = time.Minute
 
-// Subject is who asks: the verified claims of one OIDC token, reduced to the keys that decisions and
-// limits hang on. The zero Subject belongs to no group and is refused by every policy.
+// Subject is who asks: the verified claims of one OIDC token, reduced to the keys that decisions
+// and limits hang on. The zero Subject belongs to no group and is refused by every policy.
 type Subject struct {
 	Issuer string // issuer URL, the token's `iss`
 	Name   string // the issuer's name in the configuration ("github"), as policies spell it

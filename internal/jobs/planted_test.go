@@ -57,7 +57,8 @@ func TestPlantedUnderEveryKeyOfAJob(t *testing.T) {
 			}
 			text, err := json.Marshal(map[string]any{
 				"jobType": "QUERY", "labels": j.Labels, "query": map[string]any{
-					"query": sql, "useLegacySql": false, "maximumBytesBilled": strconv.FormatInt(begun.Record.Mutation.MaximumBytesBilled, 10)},
+					"query": sql, "useLegacySql": false,
+					"maximumBytesBilled": strconv.FormatInt(begun.Record.Mutation.MaximumBytesBilled, 10)},
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -58,7 +58,9 @@ func TestDefaults(t *testing.T) {
 }
 
 func TestSizes(t *testing.T) {
-	for text, want := range map[string]limits.Size{"64GiB": 64 << 30, "1TiB": 1 << 40, "1MiB": 1 << 20, "1B": 1, "0B": 0, "1500KiB": 1500 << 10} {
+	for text, want := range map[string]limits.Size{
+		"64GiB": 64 << 30, "1TiB": 1 << 40, "1MiB": 1 << 20, "1B": 1, "0B": 0, "1500KiB": 1500 << 10,
+	} {
 		var s limits.Size
 		if err := s.UnmarshalText([]byte(text)); err != nil || s != want || want > 0 && s.String() != text {
 			t.Errorf("%s is %d %s: %v", text, s, s, err)

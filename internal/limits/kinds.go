@@ -123,7 +123,8 @@ var Kinds = [kinds]Spec{
 		Key: "refused_statements", Form: Rate, Default: Limit{Burst: 5000, PerSecond: 20}, Reason: rateLimitExceeded,
 		Beyond: "queries are refused before they are analysed",
 		What:   "refused statements",
-		Counts: "queries and dry runs that the analysis or the policy refused; one that took the analysis all of its time (`sql.deadline`) " +
+		Counts: "queries and dry runs that the analysis or the policy refused; one that took the analysis all of its time " +
+			"(`sql.deadline`) " +
 			"counts as 500",
 		Why: "an agent that learns the schema is refused some times; 200 that are refused at once, 25 times each",
 	},
@@ -135,7 +136,8 @@ var Kinds = [kinds]Spec{
 	},
 }
 
-// Of is what the answer to one of BigQuery's methods is counted as while it is on its way, if it is.
+// Of is what the answer to one of BigQuery's methods is counted as while it is on its way, if it
+// is.
 func Of(method string) (k Kind, counted bool) {
 	switch method {
 	case "jobs.query", "jobs.insert":

@@ -234,7 +234,8 @@ func (o *Owners) sweep(s *shard, now int64) {
 // even says that forgetting an account makes no difference.
 func (a *account) even(now int64, limits *[kinds]Limit) bool {
 	for k := range Kinds {
-		if a.under[k] != 0 || a.spent[k] > 0 && a.owes(Kind(k), now, Kinds[k].Form.refills(limits[k])) > 0 { //nolint:gosec // G115: an index
+		if a.under[k] != 0 ||
+			a.spent[k] > 0 && a.owes(Kind(k), now, Kinds[k].Form.refills(limits[k])) > 0 { //nolint:gosec // G115: an index
 			return false
 		}
 	}

@@ -36,7 +36,8 @@ func TestOneOfMany(t *testing.T) {
 					}
 				}
 				var e *limits.Exceeded
-				if err := take("greedy"); !errors.As(err, &e) || e.Kind != k || e.Reason() != spec.Reason || !strings.Contains(e.Error(), spec.What) ||
+				if err := take("greedy"); !errors.As(err, &e) || e.Kind != k || e.Reason() != spec.Reason ||
+					!strings.Contains(e.Error(), spec.What) ||
 					e.Free.IsZero() != (spec.Form == limits.AtOnce) {
 					t.Errorf("beyond the limit: %v", err)
 				}

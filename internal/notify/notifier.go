@@ -47,8 +47,8 @@ type Notifier struct {
 	plain   *http.Client
 }
 
-// New makes a Notifier, which asks for the targets of the configuration that is in force. Run starts
-// it.
+// New makes a Notifier, which asks for the targets of the configuration that is in force. Run
+// starts it.
 func New(targets func() *Targets, outbox Outbox, log *slog.Logger) *Notifier {
 	allow := func() []netip.Prefix { return targets().allow }
 	return &Notifier{

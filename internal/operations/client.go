@@ -29,8 +29,8 @@ func Client(socket string) *http.Client {
 	}
 }
 
-// Ask returns what /readyz?verbose says. A gateway that is not ready is an answer; one that does not
-// answer is an error.
+// Ask returns what /readyz?verbose says. A gateway that is not ready is an answer; one that does
+// not answer is an error.
 func Ask(ctx context.Context, client *http.Client, url string) (Status, error) {
 	var s Status
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

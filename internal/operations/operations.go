@@ -2,8 +2,8 @@
 // ready and if not why, and what it counts.
 //
 //	GET /livez    200 while the process can answer at all
-//	GET /readyz   200, or 503 with the reasons, a line each. ?verbose, or Accept: application/json,
-//	              for everything: Status as JSON
+//	GET /readyz   200, or 503 with the reasons, a line each. ?verbose, or
+//	              Accept: application/json, for everything: Status as JSON
 //	GET /metrics  for Prometheus
 //
 // It answers those who can reach it, without asking who they are; so it holds no secret, no SQL and

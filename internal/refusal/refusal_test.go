@@ -26,8 +26,12 @@ var refusals = map[string]struct {
 	code, grpcText string
 }{
 	"by a rule": {
-		refusal.Refusal{What: "DROP_TABLE is not allowed", Rule: refusal.Rule{Policy: "demo", Name: "agents-read", File: "demo.yaml", Line: 7},
-			Remedy: "SELECT on crm.*", Err: errCause},
+		refusal.Refusal{
+			What:   "DROP_TABLE is not allowed",
+			Rule:   refusal.Rule{Policy: "demo", Name: "agents-read", File: "demo.yaml", Line: 7},
+			Remedy: "SELECT on crm.*",
+			Err:    errCause,
+		},
 		403, "accessDenied",
 		"bqgate: refused: DROP_TABLE is not allowed.\nRule demo/agents-read (demo.yaml:7).\nWhat would pass: SELECT on crm.*.\nDecision " +
 			decision + ".",
@@ -165,7 +169,8 @@ func TestHeaders(t *testing.T) {
 		r             refusal.Refusal
 		header, value string
 	}{
-		"a challenge":           {refusal.Refusal{Status: 401, Challenge: refusal.Bearer("invalid_token")}, "WWW-Authenticate", `Bearer realm="bqgate", error="invalid_token"`},
+		"a challenge": {refusal.Refusal{Status: 401, Challenge: refusal.Bearer("invalid_token")}, "WWW-Authenticate",
+			`Bearer realm="bqgate", error="invalid_token"`},
 		"another method":        {refusal.Refusal{Status: 405, Allow: "POST"}, "Allow", "POST"},
 		"a fault":               {refusal.Refusal{Status: 503}, "Retry-After", "2"},
 		"a fault that lasts":    {refusal.Refusal{Status: 503, Lasting: true}, "Retry-After", ""},

@@ -2,10 +2,10 @@
 // audit journal.
 //
 // Nobody is known whose records they could be, and anybody can send any number of them: a record of
-// each would let strangers fill the disk that everybody's queries wait for (attack A38). So they are
-// counted in memory, by cause and by block of client addresses, and every 10 seconds one record says
-// how many there were. Memory and record are bounded, whatever comes. A process that is killed loses
-// the counts of at most 10 seconds, of requests that got nothing.
+// each would let strangers fill the disk that everybody's queries wait for (attack A38). So they
+// are counted in memory, by cause and by block of client addresses, and every 10 seconds one record
+// says how many there were. Memory and record are bounded, whatever comes. A process that is killed
+// loses the counts of at most 10 seconds, of requests that got nothing.
 package unauthenticated
 
 import (

@@ -65,8 +65,8 @@ type Forward struct {
 	// bytes of the job's result that may leave in all answers together, 0 for no limit
 	MaxResultBytes int64 `json:"max_result_bytes,omitempty"`
 
-	// Budgets are those that the rows of the answer count against. Beyond says that somebody has let
-	// the query go beyond those that hold.
+	// Budgets are those that the rows of the answer count against. Beyond says that somebody has
+	// let the query go beyond those that hold.
 	Budgets []policies.Budget `json:"budgets,omitempty"`
 	Beyond  bool              `json:"beyond,omitempty"`
 

@@ -61,7 +61,8 @@ func TestWhatIsARefusalAndWhatAFault(t *testing.T) {
 				r    *refusal.Refusal
 				want int
 			}{
-				"request": {ForRequest(c.err), c.request}, "answer": {ForAnswer(c.err), c.answer}, "endpoint": {ForEndpoint(c.err), c.endpoint},
+				"request": {ForRequest(c.err), c.request}, "answer": {ForAnswer(c.err), c.answer},
+				"endpoint": {ForEndpoint(c.err), c.endpoint},
 			} {
 				if got := statusOf(d.r); got != d.want {
 					t.Errorf("%s: %d (%+v), want %d", door, got, d.r, d.want)
