@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bqgate/bqgate/e2e/canaries"
 	"github.com/bqgate/bqgate/e2e/fakegoogle"
 	"github.com/bqgate/bqgate/e2e/rawhttp"
 	"github.com/bqgate/bqgate/internal/audit"
@@ -28,25 +29,22 @@ import (
 
 // demoInfo is demo.json, as contract 2 describes it.
 type demoInfo struct {
-	REST         string `json:"rest"`
-	RESTTLS      string `json:"rest_tls"`
-	CAFile       string `json:"ca_file"`
-	GRPC         string `json:"grpc"`
-	Console      string `json:"console"`
-	TokenURL     string `json:"token_url"`
-	TokenURLTLS  string `json:"token_url_tls"`
-	Issuer       string `json:"issuer"`
-	Project      string `json:"project"`
-	AuditDir     string `json:"audit_dir"`
-	AuditKeyFile string `json:"audit_key_file"`
-	Fake         string `json:"fake"` // control endpoint of fakegoogle
-	Sockets      string `json:"sockets"`
-	Canaries     []struct {
-		Value  string `json:"value"`
-		Column string `json:"column"`
-	} `json:"canaries"`
-	PIDs     map[string]int `json:"pids"`
-	Personas map[string]struct {
+	REST         string            `json:"rest"`
+	RESTTLS      string            `json:"rest_tls"`
+	CAFile       string            `json:"ca_file"`
+	GRPC         string            `json:"grpc"`
+	Console      string            `json:"console"`
+	TokenURL     string            `json:"token_url"`
+	TokenURLTLS  string            `json:"token_url_tls"`
+	Issuer       string            `json:"issuer"`
+	Project      string            `json:"project"`
+	AuditDir     string            `json:"audit_dir"`
+	AuditKeyFile string            `json:"audit_key_file"`
+	Fake         string            `json:"fake"` // control endpoint of fakegoogle
+	Sockets      string            `json:"sockets"`
+	Canaries     []canaries.Canary `json:"canaries"`
+	PIDs         map[string]int    `json:"pids"`
+	Personas     map[string]struct {
 		Subject          string   `json:"subject"`
 		Groups           []string `json:"groups"`
 		TokenFile        string   `json:"token_file"`
@@ -364,14 +362,14 @@ func (d *demo) searchCanaries() {
 	if len(d.Canaries) == 0 {
 		d.t.Fatal("demo.json names no canaries")
 	}
-	looked := d.needles()
+	looked := canaries.Find(d.Canaries)
 	for place, text := range d.written() {
-		for _, found := range looked.in(text) {
+		for _, found := range looked.In(text) {
 			d.t.Errorf("%s found in %s", found, place)
 		}
 	}
 	for decision, r := range d.recorded() {
-		for _, found := range looked.in(r.text) {
+		for _, found := range looked.In(r.text) {
 			if !r.mayShow(found) {
 				d.t.Errorf("%s found in the opened journal: %s of %v", found, decision, r.groups)
 			}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"github.com/bqgate/bqgate/e2e/canaries"
 	"github.com/bqgate/bqgate/e2e/rawhttp"
 )
 
@@ -59,7 +60,7 @@ func TestLeaks(t *testing.T) {
 		t.Errorf("%d ways, answers with rows %v: want at least 300, and rows for the agent and the analyst alone", len(ways), rows)
 	}
 	for _, c := range d.Canaries {
-		for form, v := range forms(c.Value) {
+		for form, v := range canaries.Forms(c.Value) {
 			if c.Column == "crm.customers.email" {
 				if form == "plain" && !bytes.Contains(seen.Bytes(), []byte(v)) {
 					t.Errorf("the analyst does not see an e-mail address that analysts may see: the search would find nothing")
@@ -78,7 +79,7 @@ func TestLeaks(t *testing.T) {
 			continue
 		}
 		for _, c := range d.Canaries {
-			for form, v := range forms(c.Value) {
+			for form, v := range canaries.Forms(c.Value) {
 				if c.Column == "crm.customers.email" &&
 					(bytes.Contains(l.answer.Raw, []byte(v)) || bytes.Contains(l.answer.Body, []byte(v))) {
 					t.Errorf("%s by the %s: canary of %s (%s)", l.name, l.persona, c.Column, form)

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/bqgate/bqgate/e2e/canaries"
 )
 
 // A34: BigQuery applies row access policies to the account that a query runs under, and every agent
@@ -144,7 +146,7 @@ func attackRowAccess(t *testing.T, d *demo) {
 	for _, r := range d.arrived() {
 		places["upstream"] = append(places["upstream"], fmt.Sprintln(r.Path, r.Query, r.Header, r.Body)...)
 	}
-	for form, v := range forms(literal) {
+	for form, v := range canaries.Forms(literal) {
 		for place, text := range places {
 			if bytes.Contains(text, []byte(v)) {
 				t.Errorf("a policy's predicate (%s) is in %s", form, place)

@@ -1,6 +1,6 @@
-//go:build e2e
-
-package e2e
+// Package canaries searches for values that must never leave, in every form that an encoder, a
+// careless one or an attacker's, could give them.
+package canaries
 
 import (
 	"bytes"
@@ -13,8 +13,8 @@ import (
 	"strings"
 )
 
-// forms lists how a value may show after an encoder, a careless one or an attacker's, has had it.
-func forms(v string) map[string]string {
+// Forms lists how a value may show after an encoder, a careless one or an attacker's, has had it.
+func Forms(v string) map[string]string {
 	runes := []rune(v)
 	slices.Reverse(runes)
 	out := map[string]string{
@@ -42,8 +42,8 @@ func forms(v string) map[string]string {
 	return out
 }
 
-// needles find many texts in one pass. Each text has at least needleHead bytes.
-type needles struct {
+// Needles find many texts in one pass. Each text has at least needleHead bytes.
+type Needles struct {
 	heads [1 << 16]bool // of the first two bytes of a text
 	texts map[uint64][]needle
 }
@@ -52,7 +52,8 @@ type needle struct{ text, what string }
 
 const needleHead = 8
 
-func (n *needles) add(text, what string) {
+// Add looks for a text, of at least eight bytes, under the name what.
+func (n *Needles) Add(text, what string) {
 	if len(text) < needleHead {
 		panic(fmt.Sprintf("%q is too short to be looked for", text))
 	}
@@ -64,8 +65,8 @@ func (n *needles) add(text, what string) {
 	n.texts[head] = append(n.texts[head], needle{text, what})
 }
 
-// in says which of the texts stand in a place.
-func (n *needles) in(place []byte) (found []string) {
+// In says which of the texts stand in a place.
+func (n *Needles) In(place []byte) (found []string) {
 	for i := 0; i+needleHead <= len(place); i++ {
 		if !n.heads[binary.BigEndian.Uint16(place[i:])] {
 			continue
@@ -79,12 +80,18 @@ func (n *needles) in(place []byte) (found []string) {
 	return found
 }
 
-// needles are all canaries in all forms.
-func (d *demo) needles() *needles {
-	n := &needles{}
-	for _, c := range d.Canaries {
-		for form, text := range forms(c.Value) {
-			n.add(text, fmt.Sprintf("canary of %s (%s)", c.Column, form))
+// Canary is a value, and the column that it stands in.
+type Canary struct {
+	Value  string `json:"value"`
+	Column string `json:"column"`
+}
+
+// Find is what finds all canaries in all forms.
+func Find(all []Canary) *Needles {
+	n := &Needles{}
+	for _, c := range all {
+		for form, text := range Forms(c.Value) {
+			n.Add(text, fmt.Sprintf("canary of %s (%s)", c.Column, form))
 		}
 	}
 	return n
