@@ -26,6 +26,7 @@ import (
 
 	"github.com/bqgate/bqgate/e2e/fakegoogle"
 	"github.com/bqgate/bqgate/e2e/fakegoogle/oidcissuer"
+	"github.com/bqgate/bqgate/e2e/fakegoogle/outage"
 	"github.com/bqgate/bqgate/envoy"
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/bigquery"
@@ -200,7 +201,8 @@ func (d *demo) startGoogle(ctx context.Context) error {
 			readerAccount:  {ReadRows: true, CreateJobs: true, Metadata: true},
 			inspectAccount: {Metadata: true, DryRun: true, RowAccess: true},
 		},
-		Log: d.log.With("part", "google"),
+		Outages: map[string]*outage.Switch{"issuer": d.issuer.Outage()},
+		Log:     d.log.With("part", "google"),
 	})
 	if err != nil {
 		return fmt.Errorf("start the stand-ins for Google: %w", err)

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/bqgate/bqgate/e2e/fakegoogle/outage"
 )
 
 // control serves tests in other processes, on plain loopback HTTP:
@@ -18,6 +20,7 @@ import (
 //	POST   /_fake/faults              arm a Fault (see there); the answer is {"id": n}
 //	GET    /_fake/faults              the armed faults, with how many requests each saw and struck
 //	DELETE /_fake/faults              disarm them all, or ?id=n
+//	POST   /_fake/outage              {"service": "sts", "mode": "frozen"}: see Server.Break
 //	GET    /_fake/jobs                every job that was ever started, see JobRecord
 //	POST   /_fake/options             an object of the switches in its code; absent ones stay
 //	POST   /_fake/plant               a PlantedJob as JSON (see Server.PlantJob)
@@ -72,6 +75,17 @@ func (s *Server) control() http.Handler {
 		}
 		if err == nil {
 			s.Disarm(id)
+		}
+		controlDone(w, err)
+	})
+	mux.HandleFunc("POST /_fake/outage", func(w http.ResponseWriter, r *http.Request) {
+		var o struct {
+			Service string      `json:"service"`
+			Mode    outage.Mode `json:"mode"`
+		}
+		err := strictJSON(r.Body, &o)
+		if err == nil {
+			err = s.Break(o.Service, o.Mode)
 		}
 		controlDone(w, err)
 	})

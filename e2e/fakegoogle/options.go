@@ -3,6 +3,8 @@ package fakegoogle
 import (
 	"log/slog"
 	"time"
+
+	"github.com/bqgate/bqgate/e2e/fakegoogle/outage"
 )
 
 // Options configures Start. The zero value of each field has the meaning its comment gives.
@@ -48,6 +50,10 @@ type Options struct {
 	// Noise adds response headers and trailers that carry values of the data, as an attacker (or an
 	// odd proxy) would.
 	Noise bool
+
+	// Outages are switches of services beside Google's, by name, that the control endpoint turns
+	// too.
+	Outages map[string]*outage.Switch
 
 	Log *slog.Logger // default slog.Default
 }

@@ -7,13 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/bqgate/bqgate/e2e/fakegoogle/outage"
 )
 
 // Server is a running stand-in for Google. Make it with Start.
@@ -25,7 +29,8 @@ type Server struct {
 	sts         *securityTokenService
 	rec         *recorder
 	faults      faults
-	secret      []byte // signs page tokens
+	outages     map[string]*outage.Switch // by service: "bigquery", "sts", "iam", and Options.Outages
+	secret      []byte                    // signs page tokens
 	noise       atomic.Bool
 	gzip        atomic.Bool
 	delay       atomic.Int64 // JobDelay in ns
@@ -88,6 +93,8 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 		jobs: map[string]*job{}, requests: map[string]requested{}, cache: map[string]*result{}, anon: map[string]*result{},
 		bytes: map[string]int64{}, linked: map[string]string{}, sizes: map[string]tableSize{}, rowAccess: map[string][]rowAccessPolicy{},
 	}
+	s.outages = map[string]*outage.Switch{"bigquery": {}, "sts": {}, "iam": {}}
+	maps.Copy(s.outages, opts.Outages)
 	s.sts = newSTS(opts, s.tokens)
 	s.noise.Store(opts.Noise)
 	s.gzip.Store(opts.ForceGzip)
@@ -123,12 +130,13 @@ func (s *Server) listen() error {
 	for i, l := range []struct {
 		addr    string
 		handler http.Handler
+		service string
 		host    string
 	}{
-		{s.opts.BigQueryAddr, s.bigQuery(), "bigquery.googleapis.com"},
-		{s.opts.STSAddr, s.rec.wrap("sts", s.sts), "sts.googleapis.com"},
-		{s.opts.IAMAddr, s.iam(), "iamcredentials.googleapis.com"},
-		{s.opts.ControlAddr, s.control(), ""},
+		{s.opts.BigQueryAddr, s.bigQuery(), "bigquery", "bigquery.googleapis.com"},
+		{s.opts.STSAddr, s.rec.wrap("sts", s.sts), "sts", "sts.googleapis.com"},
+		{s.opts.IAMAddr, s.iam(), "iam", "iamcredentials.googleapis.com"},
+		{s.opts.ControlAddr, s.control(), "", ""},
 	} {
 		addr := l.addr
 		if addr == "" {
@@ -143,8 +151,12 @@ func (s *Server) listen() error {
 			return fmt.Errorf("listen on %s: a stand-in for Google serves loopback only", addr)
 		}
 		s.addresses[i] = ln.Addr()
+		handler := l.handler
+		if broken := s.outages[l.service]; broken != nil {
+			ln, handler = broken.Listener(ln), broken.Handler(handler)
+		}
 		srv := &http.Server{
-			Handler: l.handler, ReadHeaderTimeout: 30 * time.Second, MaxHeaderBytes: 1 << 20,
+			Handler: handler, ReadHeaderTimeout: 30 * time.Second, MaxHeaderBytes: 1 << 20,
 			ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 			HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 2000, MaxReceiveBufferPerConnection: 8 << 20,
 				MaxReceiveBufferPerStream: 4 << 20},
@@ -214,6 +226,16 @@ func (s *Server) SetCacheAlways(on bool) { s.cacheAlways.Store(on) }
 
 // SetJobDelay sets how long a job takes.
 func (s *Server) SetJobDelay(d time.Duration) { s.delay.Store(int64(d)) }
+
+// Break breaks the connections of a service, "bigquery", "sts", "iam" or one of Options.Outages, or
+// makes them well.
+func (s *Server) Break(service string, m outage.Mode) error {
+	broken := s.outages[service]
+	if broken == nil {
+		return fmt.Errorf("no service %q: want one of %q", service, slices.Sorted(maps.Keys(s.outages)))
+	}
+	return broken.Set(m)
+}
 
 // account tells what the service account behind an e-mail may do; unknown accounts may do nothing.
 func (s *Server) account(email string) Permissions { return s.opts.ServiceAccounts[email] }

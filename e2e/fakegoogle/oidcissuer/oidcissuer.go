@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/bqgate/bqgate/e2e/fakegoogle/outage"
 )
 
 // DefaultAudience is the `aud` of a token whose request names none.
@@ -32,6 +34,7 @@ const DefaultTTL = 10 * time.Minute
 type Issuer struct {
 	url    string
 	server *http.Server
+	outage outage.Switch
 
 	mu     sync.Mutex
 	keys   []jose.JSONWebKey // private; the last one signs, all are published
@@ -89,10 +92,13 @@ func Start(addr string) (*Issuer, error) {
 	mux.HandleFunc("GET /authorize", i.authorize)
 	mux.HandleFunc("POST /authorize", i.authorize)
 	mux.HandleFunc("POST /token", i.token)
-	i.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	go i.server.Serve(ln)
+	i.server = &http.Server{Handler: i.outage.Handler(mux), ReadHeaderTimeout: 10 * time.Second}
+	go i.server.Serve(i.outage.Listener(ln))
 	return i, nil
 }
+
+// Outage breaks the issuer's connections.
+func (i *Issuer) Outage() *outage.Switch { return &i.outage }
 
 // URL is the issuer's identifier, the `iss` of its tokens.
 func (i *Issuer) URL() string { return i.url }
