@@ -1,6 +1,6 @@
 # Everything is built into build/, which git ignores.
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test test-unit lint clients bench differential conformance neighbours fuzz soak golden clean
+.PHONY: help deps build demo test test-unit lint clients bench differential conformance neighbours fuzz soak repeat golden clean
 
 # Times are those of a machine with two cores. "The first time" also compiles Google's SQL grammar:
 # about 5 minutes and 7 GB of memory.
@@ -54,7 +54,11 @@ neighbours: deps ## Measure honest callers beside floods of every kind; options:
 fuzz: ## Run each fuzz target for FUZZTIME=30s (14 min for all 27)
 	@scripts/fuzz.sh
 
-soak: deps ## Run the suites COUNT=10 times over, to find what fails rarely (2 h)
+soak: deps ## Break one part after the other beneath the load of 200 callers; options: ARGS="-length 10m -seed 1" (35 min)
+	@scripts/build.sh bqgate-demo sqlengine
+	CGO_ENABLED=0 go run ./e2e/soak/command $(ARGS)
+
+repeat: deps ## Run the suites COUNT=10 times over, to find what fails rarely (2 h)
 	@scripts/build.sh bqgate-sql-worker bqgate-demo sqlengine bigquery-emulator
 	CGO_ENABLED=1 go test -race -count $(or $(COUNT),10) -timeout 6h $$(scripts/packages.sh plain)
 	CGO_ENABLED=0 go test -count 1 -timeout 1h -run '^TestNoGrowth$$' -v ./internal/googlesql -analyses 100000

@@ -19,6 +19,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bqgate/bqgate/e2e/canaries"
 	"github.com/bqgate/bqgate/e2e/fakegoogle"
 )
 
@@ -35,12 +36,18 @@ type System struct {
 
 // Info is what of demo.json is needed here.
 type Info struct {
-	REST     string         `json:"rest"`
-	TokenURL string         `json:"token_url"`
-	Console  string         `json:"console"`
-	Issuer   string         `json:"issuer"`
-	Project  string         `json:"project"`
-	Fake     string         `json:"fake"`
+	REST     string `json:"rest"`
+	TokenURL string `json:"token_url"`
+	Console  string `json:"console"`
+	Issuer   string `json:"issuer"`
+	Project  string `json:"project"`
+	Fake     string `json:"fake"`
+	Ops      string `json:"ops"`
+	AuditDir string `json:"audit_dir"`
+	AuditKey string `json:"audit_key_file"`
+
+	Canaries []canaries.Canary `json:"canaries"`
+
 	PIDs     map[string]int `json:"pids"`
 	Personas map[string]struct {
 		TokenFile        string `json:"token_file"`
@@ -72,11 +79,23 @@ func Start(ctx context.Context, dir string) (_ *System, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.startDemo(ctx, redis); err != nil {
+	if err := s.startDemo(ctx, "", redis); err != nil {
 		return nil, err
 	}
 	s.Echo, err = startEcho(ctx, s)
 	return s, err
+}
+
+// StartDemo runs the demo from root/build/bin alone, on the Redis at this host:port. What it writes
+// is kept in dir.
+func StartDemo(ctx context.Context, root, dir, redis string) (*System, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	s := &System{dir: dir, keep: true, end: cancel, Client: &http.Client{Transport: &http.Transport{DisableCompression: true}}}
+	if err := s.startDemo(ctx, root, redis); err != nil {
+		s.Stop()
+		return nil, err
+	}
+	return s, nil
 }
 
 // Stop ends all processes in reverse order of their start.
@@ -135,13 +154,13 @@ func (s *System) startRedis() (address string, err error) {
 	return "", errors.New("redis-server does not listen after 5 s")
 }
 
-func (s *System) startDemo(ctx context.Context, redis string) error {
+func (s *System) startDemo(ctx context.Context, root, redis string) error {
 	log, err := os.Create(filepath.Join(s.dir, "demo-output.log"))
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command("build/bin/bqgate-demo", "demo", "--dir", s.Path("demo"), "--redis", "redis://"+redis, "--engine", "remembering")
+	cmd := exec.Command(filepath.Join(root, "build/bin/bqgate-demo"), "demo", "--dir", s.Path("demo"), "--redis", "redis://"+redis, "--engine", "remembering")
 	cmd.Stdout, cmd.Stderr = log, log
 	exited, err := s.spawn(cmd)
 	if err != nil {
@@ -164,6 +183,7 @@ func (s *System) startDemo(ctx context.Context, redis string) error {
 	return errors.New("the demo is not ready after 90 s")
 }
 
+// Path is where a file of the run is.
 func (s *System) Path(name string) string { return filepath.Join(s.dir, name) }
 
 // Token is a persona's bearer token.
