@@ -10,9 +10,9 @@ import (
 	"github.com/bqgate/bqgate/internal/coarse"
 )
 
-// size: the byte limit, and the approvals that hold the query. It is the last question and sets the
-// effect.
-func (e *evaluation) size() error {
+// hold: the byte limit, the budgets, and what holds the query for reviewers. It is the last question
+// and sets the effect. A new reason to hold joins held.
+func (e *evaluation) hold() error {
 	applying := e.applying()
 	bytes, err := e.bytes(applying)
 	if err != nil {

@@ -111,7 +111,7 @@ func (s *Set) evaluate(r *Input) *evaluation { return s.askEach(r, questions) }
 // questions are asked in the order of the package's documentation.
 var questions = []question{
 	(*evaluation).who, (*evaluation).place, (*evaluation).kind, (*evaluation).cover, (*evaluation).age, (*evaluation).understood,
-	(*evaluation).schemas, (*evaluation).limits, (*evaluation).account, (*evaluation).rows, (*evaluation).masks, (*evaluation).size,
+	(*evaluation).schemas, (*evaluation).limits, (*evaluation).account, (*evaluation).rows, (*evaluation).masks, (*evaluation).hold,
 }
 
 // askEach asks the questions in turn, until one refuses.

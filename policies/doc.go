@@ -13,15 +13,18 @@
 //  1. Is the subject in a group that has rules? Groups are CEL conditions over the verified claims
 //     of one issuer. Where a condition has no answer for a token, only what restricts the group
 //     counts (membership.go).
-//  2. Is it exactly one SELECT?
-//  3. Does a rule of the subject's groups cover every table? A table that nobody may read and one
-//     that does not exist get the same words.
-//  4. Was the SQL understood?
-//  5. Does one credential read all tables, does nothing ask for the account behind it (account.go),
+//  2. May jobs run in the request's project? (jobsin.go)
+//  3. Is it exactly one SELECT?
+//  4. Does a rule of the subject's groups cover every table? A table that nobody may read and one
+//     that does not exist get the same words. (cover.go)
+//  5. Is the token still young enough for these rules? (age.go)
+//  6. Was the SQL understood, and are the columns of all tables known? (understood.go)
+//  7. Does one credential read all tables, does nothing ask for the account behind it (account.go),
 //     and has none of them row access policies of BigQuery that nobody named? (rowaccess.go)
-//  6. Is every sensitive column carried into the result unchanged, so that masking the cells hides
+//  8. Is every sensitive column carried into the result unchanged, so that masking the cells hides
 //     all of it? (masks.go)
-//  7. Is it within the byte limit, and does an approval hold it? (approval.go)
+//  9. Is it within the byte limit and the budgets (budget.go), and does something hold it for
+//     reviewers? (approval.go)
 //
 // Default is deny, and what is stricter wins: the smallest limit, the shortest session, the
 // strictest mask. Only an explicit exemption (`clear:` in a rule) shows a sensitive column.
