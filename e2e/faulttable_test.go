@@ -11,10 +11,10 @@ import (
 )
 
 // Each fault of the table in docs/invariants.md that can be brought about from outside, once, under
-// a small load: what everybody gets is their answer, a refusal or a fault in the form of the API, or
-// a connection that ends, and never a raw byte; when it is over all is well again without a hand;
-// and nothing that was acknowledged is missing from the journal (I1, I2, I7). `make soak` is the
-// same for long.
+// a small load: what everybody gets is their answer, a refusal or a fault in the form of the API,
+// or a connection that ends, and never a raw byte; when it is over all is well again without a
+// hand; and nothing that was acknowledged is missing from the journal (I1, I2, I7). `make soak` is
+// the same for long.
 func TestFaultTable(t *testing.T) {
 	o := soak.Options{Root: repoRoot(t), Seed: uint64(time.Now().UnixNano()), Callers: 8, Pause: 500 * time.Millisecond, Untimed: true}
 	t.Logf("seed %d", o.Seed)

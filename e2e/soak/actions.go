@@ -52,7 +52,8 @@ var actions = []action{
 	}},
 	{"a token exchange", 5, exchange},
 	{"no token", 2, func(ctx context.Context, c *caller) {
-		c.ask(ctx, request{action: "no token", method: http.MethodPost, url: "/queries", body: query("SELECT 1"), bearer: "nobody", mild: true})
+		c.ask(ctx, request{action: "no token", method: http.MethodPost, url: "/queries", body: query("SELECT 1"), bearer: "nobody",
+			mild: true})
 	}},
 	{"tables.get", 5, func(ctx context.Context, c *caller) { c.get(ctx, "tables.get", "/datasets/crm/tables/customers") }},
 	{"lists of datasets and tables", 3, func(ctx context.Context, c *caller) {
@@ -86,7 +87,8 @@ func query(sql string) map[string]any { return map[string]any{"query": sql, "use
 
 // download is of two to three megabytes, mostly one that was there before.
 func download(c *caller) map[string]any {
-	return query(fmt.Sprintf("SELECT id, name, ssn, card_number, email, phones FROM crm.customers -- fake:rows=%d", 6000+1000*c.random.IntN(4)))
+	return query(fmt.Sprintf("SELECT id, name, ssn, card_number, email, phones FROM crm.customers -- fake:rows=%d",
+		6000+1000*c.random.IntN(4)))
 }
 
 func (c *caller) get(ctx context.Context, name, path string) {
@@ -133,7 +135,8 @@ func (c *caller) results(ctx context.Context, name string, a answer, wanted bool
 		// A poll of a job that waits has no record of its own where the journal is known to take
 		// records.
 		var ok bool
-		if a, ok = c.ask(ctx, request{action: name + ", read on", method: http.MethodGet, url: path, want: 200, mild: !r.JobComplete}); !ok {
+		if a, ok = c.ask(ctx, request{action: name + ", read on", method: http.MethodGet, url: path, want: 200,
+			mild: !r.JobComplete}); !ok {
 			return
 		}
 	}
@@ -150,7 +153,8 @@ func insertAndRead(ctx context.Context, c *caller) {
 	if !ok {
 		return
 	}
-	if a, ok := c.ask(ctx, request{action: name + ", read on", method: http.MethodGet, url: "/queries/" + id + "?maxResults=10", want: 200}); ok {
+	if a, ok := c.ask(ctx, request{action: name + ", read on", method: http.MethodGet,
+		url: "/queries/" + id + "?maxResults=10", want: 200}); ok {
 		c.results(ctx, name, a, true)
 	}
 }

@@ -39,9 +39,10 @@ func (s *Soak) callers(ctx context.Context) ([]*caller, error) {
 	var all []*caller
 	for i := range s.Callers {
 		c := &caller{
-			s: s, subject: fmt.Sprintf("soak-%d@agents.example", i), first: time.Duration(i) * s.Pause / time.Duration(s.Callers),
+			s: s, subject: fmt.Sprintf("soak-%d@agents.example", i),
+			first:  time.Duration(i) * s.Pause / time.Duration(s.Callers),
 			random: rand.New(rand.NewPCG(s.Seed, uint64(i)+1)),
-			// Every second one keeps its connections, the others come anew each time, as commands do.
+			// Every second one keeps its connections, the others come anew, as commands do.
 			client: &http.Client{Timeout: 2 * hang, Transport: &http.Transport{
 				DialContext: s.conns.dial, DisableKeepAlives: i%2 == 1, DisableCompression: true, MaxIdleConnsPerHost: 2,
 			}},
@@ -184,6 +185,8 @@ func shortened(err error) error {
 	switch {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return errors.New("no answer in time")
+	case errors.Is(err, net.ErrClosed):
+		return errors.New("the caller's side cut the connection off")
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return errors.New("the connection was closed")
 	}
@@ -198,14 +201,14 @@ func shortened(err error) error {
 	return err
 }
 
-// well waits until a query that the gateway has not seen passes, on a connection of its own, and the
-// console lists requests.
+// well waits until a query that the gateway has not seen passes, on a connection of its own, and
+// the console lists requests.
 func (s *Soak) well(ctx context.Context, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	last := errors.New("it was not asked")
 	for ctx.Err() == nil {
-		one, end := context.WithTimeout(ctx, 5*time.Second)
+		one, end := context.WithTimeout(ctx, 15*time.Second) // the machine may be busy with others
 		err := s.probe(one)
 		end()
 		if err == nil {

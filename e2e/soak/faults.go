@@ -21,6 +21,7 @@ type Fault struct {
 	// strike brings it about. heal, where it is not nil, ends it, also after an error.
 	strike func(ctx context.Context, w *world) (heal func() error, err error)
 	disk   bool // it needs the journal's own disk
+	ends   bool // a process of the product, or Redis, is another one after it
 }
 
 // Name names the cell: "Envoy/killed".
@@ -47,10 +48,11 @@ var faults = slices.Concat(
 			w.conns.reset() // by the callers' side
 			return nil, nil
 		}},
-		{Part: "Redis", Kind: "killed", Lasts: felt, Well: awhile, strike: func(_ context.Context, w *world) (func() error, error) {
-			w.redis.kill()
-			return w.redis.begin, nil
-		}},
+		{Part: "Redis", Kind: "killed", Lasts: felt, Well: awhile, ends: true,
+			strike: func(_ context.Context, w *world) (func() error, error) {
+				w.redis.kill()
+				return w.redis.begin, nil
+			}},
 		{Part: "Redis", Kind: "frozen", Lasts: felt, Well: awhile, strike: frozen("redis")},
 		{Part: "Redis", Kind: "full", Lasts: felt, Well: awhile, strike: func(ctx context.Context, w *world) (func() error, error) {
 			heal := func() error { return w.redis.full(context.WithoutCancel(ctx), "0") }
@@ -61,9 +63,8 @@ var faults = slices.Concat(
 		}},
 		linkFault("slow", outage.Slow), linkFault("cut off", outage.CutOff), linkFault("unreachable", outage.Frozen),
 		linkFault("garbage", outage.Garbage),
-		{Part: "disk", Kind: "full", Lasts: felt, Well: awhile, disk: true, strike: func(_ context.Context, w *world) (func() error, error) {
-			return w.roomy, w.fill()
-		}},
+		{Part: "disk", Kind: "full", Lasts: felt, Well: awhile, disk: true, ends: true,
+			strike: func(_ context.Context, w *world) (func() error, error) { return w.roomy, w.fill() }},
 	},
 	serviceFaults("STS", "sts", true),
 	serviceFaults("IAM", "iam", true),
@@ -74,7 +75,7 @@ var faults = slices.Concat(
 // processFaults are those of a process.
 func processFaults(part, process string) []Fault {
 	return []Fault{
-		{Part: part, Kind: "killed", Well: awhile, strike: func(_ context.Context, w *world) (func() error, error) {
+		{Part: part, Kind: "killed", Well: awhile, ends: true, strike: func(_ context.Context, w *world) (func() error, error) {
 			return nil, w.signal(process, syscall.SIGKILL)
 		}},
 		{Part: part, Kind: "frozen", Lasts: felt, Well: awhile, strike: frozen(process)},
@@ -134,14 +135,14 @@ func serviceFaults(part, service string, anew bool) []Fault {
 		"killed": outage.Down, "frozen": outage.Frozen, "slow": outage.Slow, "cut off": outage.CutOff, "full": outage.Full,
 		"garbage": outage.Garbage, "nonsense": outage.Nonsense,
 	} {
-		f := Fault{Part: part, Kind: kind, Lasts: felt, Well: awhile, strike: func(_ context.Context, w *world) (func() error, error) {
+		strike := func(_ context.Context, w *world) (func() error, error) {
 			err := w.broken(service, mode)
 			if err == nil && anew {
 				err = w.signal("bqgate", syscall.SIGKILL)
 			}
 			return func() error { return w.broken(service, outage.Well) }, err
-		}}
-		all = append(all, f)
+		}
+		all = append(all, Fault{Part: part, Kind: kind, Lasts: felt, Well: awhile, ends: anew, strike: strike})
 	}
 	slices.SortFunc(all, func(a, b Fault) int { return strings.Compare(a.Kind, b.Kind) })
 	return all

@@ -48,7 +48,9 @@ const (
 )
 
 // watch measures until ctx ends.
-func (g *growth) watch(ctx context.Context, w *world, n *notes) {
+//
+// callers is how many keep a connection or two of their own with Envoy.
+func (g *growth) watch(ctx context.Context, w *world, n *notes, callers int) {
 	var answersBefore, journalBefore, logsBefore, redisBefore int64
 	for ; ctx.Err() == nil; pause(ctx, sampleEvery) {
 		now := time.Now()
@@ -71,7 +73,11 @@ func (g *growth) watch(ctx context.Context, w *world, n *notes) {
 				life = "" // they are replaced one by one
 			}
 			g.add(part+": memory", life, "MiB", 96, now, memory/(1<<20))
-			g.add(part+": descriptors", life, "", 64, now, descriptors)
+			slack := 64.0
+			if part == "envoy" {
+				slack += float64(callers)
+			}
+			g.add(part+": descriptors", life, "", slack, now, descriptors)
 			if part == "bqgate" && w.Info.Ops != "" {
 				if count, err := goroutines(ctx, w.Info.Ops); err == nil {
 					g.add("bqgate: goroutines", life, "", 300, now, count)

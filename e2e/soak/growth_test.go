@@ -14,10 +14,12 @@ func TestTrend(t *testing.T) {
 		judged bool
 		grows  bool
 	}{
-		"flat":                 {10 * time.Minute, func(time.Duration) float64 { return 500 }, true, false},
-		"a leak":               {10 * time.Minute, func(at time.Duration) float64 { return 500 + 40*at.Minutes() }, true, true},
-		"a leak, too short":    {2 * time.Minute, func(at time.Duration) float64 { return 500 + 400*at.Minutes() }, false, false},
-		"teeth of a collector": {10 * time.Minute, func(at time.Duration) float64 { return 400 + float64(at/time.Second%40)*5 }, true, false},
+		"flat":              {10 * time.Minute, func(time.Duration) float64 { return 500 }, true, false},
+		"a leak":            {10 * time.Minute, func(at time.Duration) float64 { return 500 + 40*at.Minutes() }, true, true},
+		"a leak, too short": {2 * time.Minute, func(at time.Duration) float64 { return 500 + 400*at.Minutes() }, false, false},
+		"teeth of a collector": {10 * time.Minute, func(at time.Duration) float64 {
+			return 400 + float64(at/time.Second%40)*5
+		}, true, false},
 		"a fault in the middle": {10 * time.Minute, func(at time.Duration) float64 {
 			if at > 5*time.Minute && at < 5*time.Minute+15*time.Second {
 				return 5000

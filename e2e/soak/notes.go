@@ -25,7 +25,7 @@ type answer struct {
 	err        error // of the connection
 	left       bool  // the client went away by itself
 	wrong      string
-	// recorded says that the journal must have the answer's body, where it is the gateway's to give.
+	// recorded says that the journal must have the body, where it is the gateway's to give.
 	recorded bool
 }
 

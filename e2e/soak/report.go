@@ -125,8 +125,8 @@ func (r *Report) Write(out io.Writer) error {
 	fmt.Fprintln(w, "| fault\t| times\t| well again within\t| stated\t| 5xx\t| broken off\t| otherwise\t| mostly\t|")
 	fmt.Fprintln(w, "|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|")
 	for _, f := range r.faults {
-		fmt.Fprintf(w, "| %s\t| %d\t| %.1f s\t| %.0f s\t| %d\t| %d\t| %d\t| %s\t|\n", f.name, f.times, f.longest.Seconds(), f.bound.Seconds(),
-			f.fault, f.broken, f.amiss, mostly(f.words))
+		fmt.Fprintf(w, "| %s\t| %d\t| %.1f s\t| %.0f s\t| %d\t| %d\t| %d\t| %s\t|\n", f.name, f.times, f.longest.Seconds(),
+			f.bound.Seconds(), f.fault, f.broken, f.amiss, mostly(f.words))
 	}
 	fmt.Fprintln(w, "| **request**\t| **served**\t| **refused**\t|\t| **5xx**\t| **broken off**\t| **left**\t|\t|")
 	for _, a := range r.actions {
@@ -138,7 +138,8 @@ func (r *Report) Write(out io.Writer) error {
 		if t.life > 0 {
 			measured = t.life.Round(time.Second).String()
 		}
-		fmt.Fprintf(w, "| %s\t| %.1f %s\t| %.1f\t| %s\t| %+.1f\t| %.1f\t|\t|\t|\n", t.what, t.mean, t.unit, t.top, measured, t.rise, t.bound)
+		fmt.Fprintf(w, "| %s\t| %.1f %s\t| %.1f\t| %s\t| %+.1f\t| %.1f\t|\t|\t|\n", t.what, t.mean, t.unit, t.top, measured, t.rise,
+			t.bound)
 	}
 	if err := w.Flush(); err != nil {
 		return err

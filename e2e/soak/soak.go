@@ -1,13 +1,13 @@
 // Package soak runs the whole of bqgate under a mixed load while its parts break one after the
 // other, and says what was not as it should be.
 //
-// The load (actions.go) is what agents and reviewers do. The faults (faults.go) are the cells of the
-// table in docs/invariants.md that can be brought about from outside. All the time, whatever is
+// The load (actions.go) is what agents and reviewers do. The faults (faults.go) are the cells of
+// the table in docs/invariants.md that can be brought about from outside. All the time, whatever is
 // broken: no byte that anybody gets holds a canary, what is not served is a refusal or a fault in
 // the form of the API, and nobody hangs. Beyond a fault and the time that its row states, everybody
 // is served. At the end each answer that somebody got whole is in the journal as they got it, each
-// vote that was acknowledged too, the journal verifies, nothing that was written holds a canary, and
-// nothing has grown that should not (growth.go).
+// vote that was acknowledged too, the journal verifies, nothing that was written holds a canary,
+// and nothing has grown that should not (growth.go).
 //
 // `make soak` runs it for half an hour; TestFaultTable of ./e2e takes each fault once.
 package soak
@@ -81,13 +81,14 @@ func Start(ctx context.Context, o Options) (_ *Soak, err error) {
 	for _, c := range callers {
 		s.running.Go(func() { c.live(ctx) })
 	}
-	s.running.Go(func() { s.growth.watch(ctx, s.world, &s.notes) })
+	s.running.Go(func() { s.growth.watch(ctx, s.world, &s.notes, s.Callers) })
 	s.running.Go(func() { s.forget(ctx) })
 	return s, nil
 }
 
 // Run runs a whole soak: faults at even distances, chosen by the seed so that each has had its turn
-// before one comes again.
+// before one comes again. In the first half are those that end a process, in the second the others:
+// whether a process grows is seen in one that lives for long.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	s, err := Start(ctx, o)
 	if err != nil {
@@ -100,18 +101,23 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	for _, why := range not {
 		s.say("left out: %s", why)
 	}
-	end := time.Now().Add(o.Length)
+	if len(faults) == 0 {
+		return nil, errors.Join(errors.New("none of the faults that are wanted can be brought about here"), s.Close())
+	}
+	begin := time.Now()
+	end := begin.Add(o.Length)
 	var turn []Fault
+	first := true
 	for next := time.Now().Add(o.Every); next.Before(end) && ctx.Err() == nil; next = next.Add(o.Every) {
 		pause(ctx, time.Until(next))
 		if time.Now().After(end) {
 			break
 		}
+		if half := time.Since(begin) < o.Length/2; half != first {
+			first, turn = half, nil
+		}
 		if len(turn) == 0 {
-			turn = make([]Fault, len(faults))
-			for i, j := range s.random.Perm(len(faults)) {
-				turn[i] = faults[j]
-			}
+			turn = s.turn(faults, first)
 		}
 		if _, err := s.Strike(ctx, turn[0]); err != nil && ctx.Err() == nil {
 			s.notes.find("%s: %v", turn[0].Name(), err)
@@ -121,6 +127,21 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	pause(ctx, time.Until(end))
 	report, err := s.Finish(context.WithoutCancel(ctx))
 	return report, errors.Join(err, s.Close())
+}
+
+// turn are the faults of a half of the run, in an order of chance; all of them where they are of
+// one kind.
+func (s *Soak) turn(faults []Fault, ends bool) []Fault {
+	var turn []Fault
+	for _, i := range s.random.Perm(len(faults)) {
+		if faults[i].ends == ends {
+			turn = append(turn, faults[i])
+		}
+	}
+	if len(turn) == 0 {
+		return s.turn(faults, !ends)
+	}
+	return turn
 }
 
 // Struck is a fault that was, and what came of it.

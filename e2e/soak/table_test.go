@@ -40,9 +40,9 @@ func tests(t *testing.T, root string) map[string]bool {
 	return there
 }
 
-// The fault table of docs/invariants.md has a row for each part and each way to break it, every test
-// that it names is there, and every fault of this package stands in it as one that TestFaultTable
-// brings about.
+// The fault table of docs/invariants.md has a row for each part and each way to break it, every
+// test that it names is there, and every fault of this package stands in it as one that
+// TestFaultTable brings about.
 func TestFaultsAreInTheTable(t *testing.T) {
 	text, err := os.ReadFile("../../docs/invariants.md")
 	if err != nil {

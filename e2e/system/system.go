@@ -160,7 +160,8 @@ func (s *System) startDemo(ctx context.Context, root, redis string) error {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command(filepath.Join(root, "build/bin/bqgate-demo"), "demo", "--dir", s.Path("demo"), "--redis", "redis://"+redis, "--engine", "remembering")
+	cmd := exec.Command(filepath.Join(root, "build/bin/bqgate-demo"), "demo", "--dir", s.Path("demo"), "--redis", "redis://"+redis,
+		"--engine", "remembering")
 	cmd.Stdout, cmd.Stderr = log, log
 	exited, err := s.spawn(cmd)
 	if err != nil {

@@ -67,7 +67,8 @@ func TestModes(t *testing.T) {
 		outage.Down: {func(_ string, err error) bool { return isReset(err) }, func(_ string, err error) bool { return isReset(err) }},
 		outage.CutOff: {func(_ string, err error) bool { return isReset(err) },
 			func(s string, err error) bool { return s == "hello\n" && err == nil }},
-		outage.Frozen:  {func(_ string, err error) bool { return isTimeout(err) }, func(_ string, err error) bool { return isTimeout(err) }},
+		outage.Frozen: {func(_ string, err error) bool { return isTimeout(err) },
+			func(_ string, err error) bool { return isTimeout(err) }},
 		outage.Slow:    {func(s string, _ error) bool { return s == "hello\n" }, func(s string, _ error) bool { return s == "hello\n" }},
 		outage.Garbage: {func(s string, _ error) bool { return s == "+OK\r\n" }, func(s string, _ error) bool { return s == "+OK\r\n" }},
 	} {
