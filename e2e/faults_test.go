@@ -247,7 +247,7 @@ func (d *demo) pidsOf(t *testing.T, part string) []int {
 		t.Fatal(err)
 	}
 	switch part {
-	case "envoy", "bqgate":
+	case "envoy", "bqgate", "console":
 		return []int{now.PIDs[part]}
 	case "redis":
 		return []int{d.redisPID}

@@ -34,6 +34,7 @@ type demoInfo struct {
 	CAFile       string            `json:"ca_file"`
 	GRPC         string            `json:"grpc"`
 	Console      string            `json:"console"`
+	Ops          string            `json:"ops"`
 	TokenURL     string            `json:"token_url"`
 	TokenURLTLS  string            `json:"token_url_tls"`
 	Issuer       string            `json:"issuer"`

@@ -210,6 +210,7 @@ func (s *Service) hold(ctx context.Context, a asked, r ruling, held approvals.He
 		return s.refuse(ctx, a, r, fmt.Errorf("hold the query: %w", err))
 	}
 	r.approval = request.ID
+	s.Meter.heldByBudget(r.decision)
 	if request.NoWait && request.Under == "" {
 		return s.refuse(ctx, a, r, sentAway(request, held))
 	}
@@ -276,6 +277,7 @@ func (s *Service) refuse(ctx context.Context, a asked, r ruling, err error) outc
 	if code, stranger := s.stranger(err); stranger {
 		return s.turnAway(ctx, a, e, code)
 	}
+	s.Meter.refusedByBudget(r.decision, err)
 	if r.decision.Rule.ID() == "" {
 		r.decision.Rule = policies.RuleRef(e.Rule)
 	}

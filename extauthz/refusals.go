@@ -13,7 +13,7 @@ func denied(d policies.Decision) *refusal.Refusal {
 		// nobody.
 		r.Status, r.Reason, r.Bare = 400, "invalidQuery", true
 	}
-	if d.Exceeded {
+	if d.Exceeded != "" {
 		r.Reason = "quotaExceeded"
 	}
 	return r

@@ -234,7 +234,7 @@ func (e *evaluation) exceeded(b Budget, left Left, bytes int64) error {
 		what = "the query would bill at least " + formatSize(e.least(bytes))
 	}
 	err := Exceeded(b, left, what)
-	return &objection{message: err.Message, remedy: err.Remedy, rule: b.Rule, exceeded: true}
+	return &objection{message: err.Message, remedy: err.Remedy, rule: b.Rule, exceeded: b.Unit}
 }
 
 // Beyond is why something is beyond a budget, and what would pass.
@@ -256,10 +256,11 @@ func Exceeded(b Budget, left Left, what string) Beyond {
 }
 
 // Beyond says whether the query runs only because somebody let it go beyond a budget.
-func (d Decision) Beyond() bool {
-	return slices.ContainsFunc(d.Budgets, func(c Charge) bool {
-		return c.Holds && (c.Unit == UnitBytes && c.Left < d.Bills || c.Unit == UnitRows && c.Left < 1)
-	})
+func (d Decision) Beyond() bool { return slices.ContainsFunc(d.Budgets, d.Over) }
+
+// Over says whether the query needs somebody to let it go beyond this budget.
+func (d Decision) Over(c Charge) bool {
+	return c.Holds && (c.Unit == UnitBytes && c.Left < d.Bills || c.Unit == UnitRows && c.Left < 1)
 }
 
 // coarse rounds what is left down, so that nobody is told to ask for more than there is.

@@ -100,8 +100,8 @@ func TestDecideBudgets(t *testing.T) {
 				c.says) || c.remedy != "" && d.Remedy != c.remedy || asked != 1 {
 				t.Errorf("%s %q %q, asked %d times, %v; want %s %q", d.Effect, said, d.Remedy, asked, err, c.effect, c.says)
 			}
-			if (d.Effect == Refuse) != d.Exceeded {
-				t.Errorf("exceeded is %v for %s", d.Exceeded, d.Effect)
+			if (d.Effect == Refuse) != (d.Exceeded != "") {
+				t.Errorf("exceeded is %q for %s", d.Exceeded, d.Effect)
 			}
 		})
 	}

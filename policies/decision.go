@@ -37,8 +37,9 @@ type Decision struct {
 	Remedy  string  // what would pass, "" where unknown
 	Cause   string  // of a refusal for a fault of the policy: what an operator has to mend, with file and line. It is not for agents
 	Invalid bool    // of a refusal: BigQuery itself would not run the SQL; no policy is to blame
-	// Exceeded says of a refusal that the request does not fit what is left of a budget.
-	Exceeded bool
+	// Exceeded is, of a refusal, the unit of the budget of which too little is left for the request;
+	// empty where it is refused for another reason.
+	Exceeded Unit
 	Cites    []RuleRef // every other rule that took part (masks, exemptions, approvals), for explain and reviewers
 
 	Groups []string // policy groups the subject is in, sorted

@@ -114,8 +114,8 @@ type objection struct {
 	rule    RuleRef
 	cause   string // what is wrong with the policy, for its operators
 	invalid bool   // BigQuery itself would not run the SQL
-	// exceeded: it does not fit what is left of a budget
-	exceeded bool
+	// exceeded: it does not fit what is left of a budget of this unit
+	exceeded Unit
 }
 
 func (e *objection) Error() string { return e.message }

@@ -186,6 +186,17 @@ func (x *index) choose(state State, d *Decider, after string, now time.Time) []c
 	return out
 }
 
+// Waiting says how many requests wait for a person, and since when the oldest does; zero where none
+// does. It opens none.
+func (s *Store) Waiting(now time.Time) (n int, oldest time.Time) {
+	for _, c := range s.index.choose(StatePending, nil, "", now) {
+		if n++; n == 1 || c.Created.Before(oldest) {
+			oldest = c.Created
+		}
+	}
+	return n, oldest
+}
+
 // toDelete are requests of which Redis should have nothing any more, each told once.
 func (x *index) toDelete() []string {
 	x.mu.Lock()

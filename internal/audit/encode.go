@@ -108,14 +108,9 @@ func encode(r Record) ([]byte, error) {
 
 // decode reverses encode. Whatever it is given, what it opens is bounded by maxRecord and maxText.
 func decode(text []byte) (Record, error) {
-	if bytes.HasPrefix(text, zstdMagic) {
-		z, err := unzip()
-		if err != nil {
-			return nil, fmt.Errorf("decode record: %w", err)
-		}
-		if text, err = z.DecodeAll(text, nil); err != nil {
-			return nil, fmt.Errorf("decode record: %w", err)
-		}
+	text, err := plain(text)
+	if err != nil {
+		return nil, err
 	}
 	if len(text) < 4 {
 		return nil, errors.New("decode record: too short")
@@ -155,6 +150,21 @@ func decode(text []byte) (Record, error) {
 	default:
 		return nil, fmt.Errorf("decode record: unknown kind %q", e.Kind)
 	}
+}
+
+// plain is a record's text without compression.
+func plain(text []byte) ([]byte, error) {
+	if !bytes.HasPrefix(text, zstdMagic) {
+		return text, nil
+	}
+	z, err := unzip()
+	if err != nil {
+		return nil, fmt.Errorf("decode record: %w", err)
+	}
+	if text, err = z.DecodeAll(text, nil); err != nil {
+		return nil, fmt.Errorf("decode record: %w", err)
+	}
+	return text, nil
 }
 
 func decodeAs[T Record](e envelope) (Record, error) {

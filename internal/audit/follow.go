@@ -208,6 +208,12 @@ func (f *Follower) open(s *scanner, file *followed, whole frame, visit func(Reco
 		f.trouble(&CorruptError{File: s.path, Offset: s.at, Reason: "the record does not open with this key at this place"})
 		return nil
 	}
+	if f.Decisions { // of all that is followed, decisions alone are compressed
+		if text, err = plain(text); err != nil {
+			f.trouble(&CorruptError{File: s.path, Offset: s.at, Reason: err.Error()})
+			return nil
+		}
+	}
 	followed := f.Decisions && len(text) > 4 && bytes.HasPrefix(text[4:], []byte(`{"kind":"decision"`))
 	for _, kind := range []string{`{"kind":"approval"`, `{"kind":"session"`, `{"kind":"seen"`, `{"kind":"budget"`} {
 		followed = followed || len(text) > 4 && bytes.HasPrefix(text[4:], []byte(kind))

@@ -129,3 +129,39 @@ func TestFollow(t *testing.T) {
 		t.Errorf("with another key: %v, skipped %v", err, other.Skipped)
 	}
 }
+
+// Who asked for decisions gets them all: short ones, and those that stand compressed because their
+// text is long. Nobody else does.
+func TestFollowDecisions(t *testing.T) {
+	dir, key := t.TempDir(), testKey(t)
+	j := open(t, dir, key, Options{})
+	for _, r := range []Record{
+		Decision{ID: "short"}, Decision{ID: "long", Effect: EffectRefuse, SQL: string(bytes.Repeat([]byte("x"), 4*smallText))},
+		Approval{RequestID: "r-1"}, Asked{Decision: "asked", SQL: string(bytes.Repeat([]byte("x"), 4*smallText))},
+	} {
+		if _, err := j.Append(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		decisions bool
+		want      []string
+	}{{true, []string{"short", "long", "r-1"}}, {false, []string{"r-1"}}} {
+		f := Follow(dir, key, time.Time{})
+		f.Decisions = c.decisions
+		var got []string
+		if err := f.Poll(func(r Record) error {
+			switch r := r.(type) {
+			case Decision:
+				got = append(got, r.ID)
+			case Approval:
+				got = append(got, r.RequestID)
+			default:
+				t.Errorf("visited a %T", r)
+			}
+			return nil
+		}); err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("decisions %v: followed %v, %v, want %v", c.decisions, got, err, c.want)
+		}
+	}
+}

@@ -173,6 +173,20 @@ func (j *Journal) roomLeft() error {
 	return free.roomFor(j.dir, j.options.Reserve, j.disk.full.Load())
 }
 
+// Room is how many bytes may be written before nothing new begins: what is free on the disk above
+// the reserve, negative where it is below.
+func (j *Journal) Room() int64 {
+	m := j.disk.measured.Load()
+	if m == nil {
+		return 0
+	}
+	reserve := j.options.Reserve
+	if reserve <= 0 {
+		reserve = DefaultReserve(m.Total)
+	}
+	return m.Bytes - (j.disk.written.Load() - m.written) - reserve
+}
+
 // measure looks how much room there is, and whether the file that is written is still there.
 func (j *Journal) measure() {
 	if _, err := os.Lstat(j.path.Load().(string)); errors.Is(err, fs.ErrNotExist) {

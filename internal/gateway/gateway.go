@@ -161,6 +161,7 @@ func (g *gateway) openStores(ctx context.Context) (err error) {
 func (g *gateway) readConfiguration(ctx context.Context) (err error) {
 	c := g.config
 	g.limits = limits.New(c.Limits)
+	g.limits.Met = countLimits(g.counted)
 	if err := g.openIdentity(); err != nil {
 		return err
 	}

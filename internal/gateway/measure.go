@@ -6,6 +6,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/connections"
+	"github.com/bqgate/bqgate/internal/limits"
 	"github.com/bqgate/bqgate/internal/metrics"
 	"github.com/bqgate/bqgate/internal/operations"
 )
@@ -41,6 +42,19 @@ func (g *gateway) measure(l *listeners) {
 		_, waiting := g.journal.Counts()
 		return float64(waiting)
 	})
+	r.GaugeFunc("journal_room_bytes", "Bytes that may be written to the journal's disk before nothing new begins.",
+		func() float64 { return float64(g.journal.Room()) })
+	r.GaugeFunc("approvals_waiting", "Requests that wait for a person, of all replicas.", func() float64 {
+		n, _ := g.approvals.Waiting(time.Now())
+		return float64(n)
+	})
+	r.GaugeFunc("approvals_oldest_seconds", "How long the oldest of them has waited, 0 without one.", func() float64 {
+		now := time.Now()
+		if n, oldest := g.approvals.Waiting(now); n > 0 {
+			return max(0, now.Sub(oldest).Seconds())
+		}
+		return 0
+	})
 	r.GaugeFunc("sql_workers", "SQL worker processes that live.", func() float64 { return float64(g.pool.Staff().Alive) })
 	r.GaugeFunc("sql_workers_busy", "SQL workers that are asked something.", func() float64 { return float64(g.pool.Staff().Busy) })
 	r.GaugeFunc("sql_waiting", "Statements that wait for a SQL worker.", func() float64 { return float64(g.pool.Staff().Waiting) })
@@ -57,6 +71,16 @@ func (g *gateway) measure(l *listeners) {
 	if l.operations != nil {
 		measureConnections(r, "operations", l.operations)
 	}
+}
+
+// countLimits counts what is beyond a limit of its owner, by what is limited and never by whom.
+func countLimits(r *metrics.Registry) func(limits.Kind) {
+	keys := make([]string, len(limits.Kinds))
+	for i, k := range limits.Kinds {
+		keys[i] = k.Key
+	}
+	met := r.Counter("limited_total", "What was beyond a limit of its owner, by the limit.", metrics.Label{Name: "kind", Values: keys})
+	return func(k limits.Kind) { met.Inc(k.String()) }
 }
 
 func measureConnections(r *metrics.Registry, name string, l *connections.Listener) {

@@ -29,6 +29,10 @@ const (
 // Owners are all owners of this process. It is made by New, safe for concurrent use, and nil limits
 // nothing.
 type Owners struct {
+	// Met, if there is one, is told of each time that something is beyond a limit. It is set before
+	// anything is counted, and must return at once.
+	Met func(Kind)
+
 	limits atomic.Pointer[[kinds]Limit]
 	seed   maphash.Seed
 	began  time.Time
@@ -188,6 +192,9 @@ func (o *Owners) spend(owner string, k Kind, n int64, always bool) error {
 func (o *Owners) now() int64 { return int64(time.Since(o.began)) }
 
 func (o *Owners) exceeded(k Kind, wait time.Duration) *Exceeded {
+	if o.Met != nil {
+		o.Met(k)
+	}
 	e := &Exceeded{Kind: k, What: Kinds[k].What, Limit: said(Kinds[k].Form, o.Limit(k))}
 	if Kinds[k].Form != AtOnce {
 		e.Wait, e.Free = wait, time.Now().Add(wait)
