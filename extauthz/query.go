@@ -44,7 +44,7 @@ func (s *Service) judge(ctx context.Context, a asked, salted string) (j judged, 
 	if err != nil {
 		return j, fmt.Errorf("analyse SQL: %w", err)
 	}
-	if failed := j.analysis.Error; failed != nil && failed.Code == googlesql.ErrorUnavailable {
+	if failed := j.analysis.Error; failed != nil && failed.Passes() {
 		return j, failed // nobody can say what the SQL means: no decision
 	}
 	salt := s.salt(a, salted)

@@ -64,7 +64,7 @@ func (s *Set) Ask(ctx context.Context, analyze Analyze, q WhatIf) (Decision, err
 	if err != nil {
 		return Decision{}, fmt.Errorf("analyse SQL: %w", err)
 	}
-	if analysis.Error != nil && analysis.Error.Code == googlesql.ErrorUnavailable {
+	if analysis.Error != nil && analysis.Error.Passes() {
 		return Decision{}, analysis.Error
 	}
 	assumed := false

@@ -48,7 +48,7 @@ func (s *Set) Decide(ctx context.Context, r Input, facts Facts) (Decision, Input
 		rewritten, err := facts.Rewrite(ctx, tables)
 		var refused *googlesql.Error
 		switch {
-		case errors.As(err, &refused) && refused.Code != googlesql.ErrorUnavailable:
+		case errors.As(err, &refused) && !refused.Passes():
 			e.decision.Rewrite = nil
 			e.decision.Message += ", and the query cannot be rewritten to compute on masked values: " + strings.TrimSuffix(refused.Message,
 				".")

@@ -28,7 +28,7 @@ func (e *evaluation) understood() error {
 		switch a.Error.Code {
 		case googlesql.ErrorSyntax:
 			return invalid(e.input.instead(a.Error), "the SQL is not valid: %s%s", message, at)
-		case googlesql.ErrorUnavailable, googlesql.ErrorDeadline:
+		case googlesql.ErrorUnavailable, googlesql.ErrorCrowded, googlesql.ErrorDeadline:
 			return refuse(RuleRef{}, "", "the SQL could not be checked: %s%s", message, at)
 		case googlesql.ErrorNotFound:
 			const words = "the SQL names something that does not exist: %s%s"

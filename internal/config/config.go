@@ -115,6 +115,10 @@ type Audit struct {
 type SQL struct {
 	Workers  int           `yaml:"workers,omitempty"`  // default: one a core; one process more stands ready
 	Deadline time.Duration `yaml:"deadline,omitempty"` // for one statement; default 2s
+	// FirstDeadline is what a statement may take of a processor before it goes to the slow workers,
+	// where it has Deadline; default 300ms.
+	FirstDeadline time.Duration `yaml:"first_deadline,omitempty"`
+	Slow          int           `yaml:"slow_workers,omitempty"` // for those; default: half as many as workers, at least one
 }
 
 // Reading is the least that a client must take of an answer while something waits for it: Bytes in
@@ -251,7 +255,8 @@ func (c *Config) check() error {
 		"audit.reserve is less than 1MiB: answers that are under way could not be recorded",
 	)
 	need(len(c.Policies) > 0, "policies is empty: without a policy everything is refused; name at least one file")
-	need(c.SQL.Workers >= 0 && c.SQL.Deadline >= 0, "sql: workers and deadline are not below 0")
+	need(min(c.SQL.Workers, c.SQL.Slow) >= 0 && min(c.SQL.Deadline, c.SQL.FirstDeadline) >= 0,
+		"sql: workers, slow_workers, deadline and first_deadline are not below 0")
 	errs = append(errs, c.Limits.Check())
 	errs = append(errs, c.Approvals.check()...)
 	need(c.Reading.check() == nil, "%w", c.Reading.check())

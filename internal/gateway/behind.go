@@ -43,7 +43,7 @@ func tablesBehind(
 		t, err := googlesql.ReadTable(ctx, catalog, name)
 		var refused *googlesql.Error
 		switch {
-		case errors.As(err, &refused) && refused.Code != googlesql.ErrorUnavailable:
+		case errors.As(err, &refused) && !refused.Passes():
 			return nil, fmt.Errorf("%s: %w", name, jobs.ErrNotMaterialized)
 		case errors.Is(err, googlesql.ErrNotFound):
 			return nil, fmt.Errorf("%s: %w", name, bigquery.ErrNotFound)
@@ -58,7 +58,7 @@ func tablesBehind(
 		switch {
 		case err != nil:
 			return nil, err
-		case a.Error != nil && a.Error.Code == googlesql.ErrorUnavailable:
+		case a.Error != nil && a.Error.Passes():
 			return nil, a.Error
 		case a.Error != nil || len(a.Statements) != 1:
 			return nil, nil // its SQL is not understood: it stands for no table

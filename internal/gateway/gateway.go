@@ -3,6 +3,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -242,7 +243,7 @@ func (g *gateway) buildServices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if g.pool, err = startWorkers(ctx, c.SQL); err != nil {
+	if g.pool, err = startWorkers(ctx, c.SQL, habits{g.limits}); err != nil {
 		return err
 	}
 	g.onClose(func() { g.pool.Close() })
@@ -396,7 +397,7 @@ func loadPolicies(c *config.Config) (*policies.Set, error) {
 		Projects: c.Credentials.Projects(), Budgets: c.Budgets, File: "bqgate.yaml"})
 }
 
-func startWorkers(ctx context.Context, c config.SQL) (*googlesql.Pool, error) {
+func startWorkers(ctx context.Context, c config.SQL, habits googlesql.Habits) (*googlesql.Pool, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find own binary: %w", err)
@@ -405,5 +406,8 @@ func startWorkers(ctx context.Context, c config.SQL) (*googlesql.Pool, error) {
 	if workers == 0 {
 		workers = runtime.NumCPU()
 	}
-	return googlesql.NewPool(ctx, googlesql.PoolOptions{Command: []string{self, "sql-worker"}, Workers: workers, Deadline: c.Deadline})
+	return googlesql.NewPool(ctx, googlesql.PoolOptions{
+		Command: []string{self, "sql-worker"}, Workers: workers, Deadline: c.Deadline,
+		Slow: cmp.Or(c.Slow, max(1, workers/2)), FirstDeadline: c.FirstDeadline, Habits: habits,
+	})
 }

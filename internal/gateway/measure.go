@@ -58,6 +58,10 @@ func (g *gateway) measure(l *listeners) {
 	r.GaugeFunc("sql_workers", "SQL worker processes that live.", func() float64 { return float64(g.pool.Staff().Alive) })
 	r.GaugeFunc("sql_workers_busy", "SQL workers that are asked something.", func() float64 { return float64(g.pool.Staff().Busy) })
 	r.GaugeFunc("sql_waiting", "Statements that wait for a SQL worker.", func() float64 { return float64(g.pool.Staff().Waiting) })
+	r.GaugeFunc("sql_slow_workers", "SQL workers that live for statements that take long.",
+		func() float64 { return float64(g.pool.SlowStaff().Alive) })
+	r.GaugeFunc("sql_slow_waiting", "Statements that take long and wait for one of those.",
+		func() float64 { return float64(g.pool.SlowStaff().Waiting) })
 	pool := g.redis.PoolStats
 	r.GaugeFunc("redis_connections", "Connections to Redis.", func() float64 { return float64(pool().TotalConns) })
 	r.CounterFunc(

@@ -169,6 +169,9 @@ func (e *Error) Error() string { return e.Message }
 // Unwrap is the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// Passes says that the same question may have an answer in a while, and has none now.
+func (e *Error) Passes() bool { return e.Code == ErrorUnavailable || e.Code == ErrorCrowded }
+
 // ErrorCode sorts analysis errors by what the caller can do about them.
 type ErrorCode string
 
@@ -180,5 +183,6 @@ const (
 	ErrorClosed      ErrorCode = "closed"      // a name is outside of the query's reach; nothing was asked about it
 	ErrorLimit       ErrorCode = "limit"       // too long, deep or wide
 	ErrorDeadline    ErrorCode = "deadline"    // analysis took too long or ran out of memory
+	ErrorCrowded     ErrorCode = "crowded"     // the caller's own texts, or texts that take long, are too many; retry
 	ErrorUnavailable ErrorCode = "unavailable" // the catalog or the workers could not answer; retry
 )

@@ -79,7 +79,7 @@ func TestSpareTakesThePlace(t *testing.T) {
 	if left := len(idle(pool)); left != 1 {
 		t.Fatalf("%d processes are left after two bombs, want 1", left)
 	}
-	wantCode(t, ask("attacker", "SELECT 1 AS a"), ErrorUnavailable)
+	wantCode(t, ask("attacker", "SELECT 1 AS a"), ErrorCrowded)
 	for i := range 5 {
 		if a := ask("another", fmt.Sprintf("SELECT ssn, %d AS n FROM crm.customers", i)); a.Error != nil {
 			t.Errorf("another caller was refused: %v", a.Error)

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
@@ -37,7 +36,7 @@ type known struct {
 	routines map[bigquery.RoutineID]*bigquery.Routine
 	views    map[bigquery.TableID]*boundView // what the views among the tables mean
 	bodies   map[bigquery.RoutineID]*routine // what the routines mean
-	spent    time.Duration                   // what workers took so far
+	spent    effort                          // what workers took so far
 	behind   []string                        // names outside of the caller's reach that views and routines read
 	fleeting bool                            // something could not be read, so that nothing tells when the answer would be another
 }

@@ -1,9 +1,14 @@
 package googlesql
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"os/exec"
+	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -42,4 +47,50 @@ func limit(pid int, memory int64) error {
 		}
 	}
 	return nil
+}
+
+// niceStart is the nice value of a slow worker that starts.
+const niceStart = 10
+
+// behindAll has a process run only when nobody else wants a processor: SCHED_IDLE, which needs no
+// rights. It holds for a thread and for those that it starts, so it is set for all until no new one
+// shows. A process that only starts gets a tenth of its share, so that it does start.
+func behindAll(pid int, starts bool) error {
+	folder := "/proc/" + strconv.Itoa(pid) + "/task"
+	done := map[string]bool{}
+	for more := true; more; {
+		more = false
+		threads, err := os.ReadDir(folder)
+		if err != nil {
+			return err
+		}
+		for _, t := range threads {
+			id, err := strconv.Atoi(t.Name())
+			if err != nil || done[t.Name()] {
+				continue
+			}
+			attributes := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_IDLE}
+			if starts {
+				attributes.Policy, attributes.Nice = unix.SCHED_NORMAL, niceStart
+			}
+			if err := unix.SchedSetAttr(id, &attributes, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+				return err
+			}
+			done[t.Name()], more = true, true
+		}
+	}
+	if len(done) == 0 {
+		return fs.ErrNotExist
+	}
+	return nil
+}
+
+// processor is how much of the processors a process has had, as far as the system tells.
+func processor(pid int) (time.Duration, bool) {
+	const sched = 2 // CPUCLOCK_SCHED: see clock_getcpuclockid(3)
+	var t unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|sched), &t); err != nil { //nolint:gosec // G115: a process id has 22 bits
+		return 0, false
+	}
+	return time.Duration(t.Nano()), true
 }

@@ -5,6 +5,7 @@ package googlesql
 import (
 	"errors"
 	"os/exec"
+	"time"
 )
 
 func start(command func() *exec.Cmd) (*exec.Cmd, []string, error) {
@@ -16,3 +17,7 @@ func start(command func() *exec.Cmd) (*exec.Cmd, []string, error) {
 func limit(int, int64) error {
 	return errors.New("SQL workers need Linux, where their memory can be limited")
 }
+
+func behindAll(int, bool) error { return nil }
+
+func processor(int) (time.Duration, bool) { return 0, false }

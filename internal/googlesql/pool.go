@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
@@ -22,7 +21,35 @@ type PoolOptions struct {
 	Recycle     int           // questions after which a worker is replaced; 10,000
 	QueueLimit  int           // questions waiting for a worker, over all callers; 256
 	QueueWait   time.Duration // how long a question waits for a worker; 5 s
+
+	// Slow is how many processes work for texts that take long, beside the Workers and behind them.
+	// 0 is none: then all texts have the Deadline with the Workers.
+	Slow          int
+	FirstDeadline time.Duration // for what Workers do for one text where there are Slow ones, of a processor's time; 300 ms
+	SlowWait      time.Duration // how long a text waits for a slow worker; 10 s
+	Habits        Habits        // nil: nobody has any
 }
+
+// Habits know whose texts have taken long of late. It is safe for concurrent use.
+type Habits interface {
+	// Long says that a caller's texts go to the slow workers at once.
+	Long(caller string) bool
+	// Ran is told of each text that took a worker long, and how much of a processor's time.
+	Ran(caller string, took time.Duration)
+}
+
+// long is what a text takes of a processor's time to be told of to Habits. Most take a few milliseconds.
+const long = 50 * time.Millisecond
+
+// slowEach is how many questions of one caller wait for slow workers, and slowQueue of all callers.
+const (
+	slowEach  = 16
+	slowQueue = 128
+)
+
+// wallOfSlow is how many times the deadline a text may stay with a slow worker, which gets only what
+// the machine has left.
+const wallOfSlow = 3
 
 func (o PoolOptions) withDefaults() PoolOptions {
 	set(&o.Workers, 2)
@@ -32,6 +59,9 @@ func (o PoolOptions) withDefaults() PoolOptions {
 	set(&o.Recycle, 10_000)
 	set(&o.QueueLimit, 256)
 	set(&o.QueueWait, 5*time.Second)
+	set(&o.FirstDeadline, 300*time.Millisecond)
+	set(&o.SlowWait, 10*time.Second)
+	o.FirstDeadline = min(o.FirstDeadline, o.Deadline)
 	return o
 }
 
@@ -41,37 +71,21 @@ func set[T int | int64 | time.Duration](field *T, value T) {
 	}
 }
 
-// Pool keeps SQL worker processes and hands them questions, one at a time each. Questions of
-// different callers take turns, and no caller holds all workers of several, so that one caller's
-// flood, or questions of its that run into the deadline, do not keep the others waiting. It is safe
+// Pool keeps SQL worker processes and hands them questions. It has two lanes. Every text begins in
+// the first, whose workers run as the gateway itself does. One that has taken a worker's processor
+// for FirstDeadline goes to the slow lane and has Deadline there. The slow lane's workers get what
+// nobody else on the machine wants (SCHED_IDLE), they are few, and a caller's texts that take long
+// wait there for each other. Callers whose texts took long of late (Habits) begin there. It is safe
 // for concurrent use.
-//
-// A question needs one of as many places as there are workers, and a process. There are more
-// processes than places: when one is killed, a spare one stands in for it at once, and another is
-// started. Only while there are fewer processes than places does a place stay with the caller whose
-// question broke its process.
 type Pool struct {
-	options PoolOptions
-	command []string
-	engine  string // of the workers' Hello; one binary, so one engine
-
-	confined []string
-
-	life context.Context //nolint:containedctx // ends with Close: processes outlive the callers who need them
-	end  context.CancelFunc
-	wait sync.WaitGroup // processes being started, asked or stopped
-
-	mu      sync.Mutex
-	alive   map[*process]bool
-	idle    []*process // the one used last is the last
-	queue   turns
-	taken   int            // places
-	running map[string]int // places, by caller
-	broken  []string       // callers who have a place without a process, oldest first
-	closed  bool
+	options    PoolOptions
+	fast, slow *lane  // slow is nil where there is none
+	engine     string // of the workers' Hello; one binary, so one engine
+	confined   []string
 }
 
-// NewPool starts the workers and returns when all of them are ready.
+// NewPool starts the workers and returns when all of them are ready. The slow ones and the spare
+// ones may come later.
 func NewPool(ctx context.Context, options PoolOptions) (*Pool, error) {
 	options = options.withDefaults()
 	if len(options.Command) == 0 {
@@ -86,38 +100,30 @@ func NewPool(ctx context.Context, options PoolOptions) (*Pool, error) {
 	if path, err = filepath.Abs(path); err != nil {
 		return nil, fmt.Errorf("starting SQL workers: %w", err)
 	}
-	p := &Pool{options: options, alive: map[*process]bool{}, running: map[string]int{}}
-	p.life, p.end = context.WithCancel(context.Background())
-	p.command = append([]string{path}, options.Command[1:]...)
-	p.queue.limit = options.QueueLimit
-
-	started, failed := make(chan *process), make(chan error)
-	for range options.Workers {
-		go func() {
-			w, err := startProcess(ctx, p.command, options.MemoryLimit)
-			if err != nil {
-				failed <- err
-				return
-			}
-			started <- w
-		}()
+	options.Command = append([]string{path}, options.Command[1:]...)
+	p := &Pool{options: options}
+	within := bounds{processor: options.Deadline, clock: options.Deadline}
+	if options.Slow > 0 {
+		within.processor = options.FirstDeadline
 	}
-	var first error
-	for range options.Workers {
-		select {
-		case w := <-started:
-			p.engine, p.confined = w.hello.Engine, w.hello.Confined
-			p.welcome(w)
-		case err := <-failed:
-			first = errors.Join(first, err)
+	p.fast = newLane(options, within)
+	if options.Slow > 0 {
+		p.fast.aside = p.long
+	}
+	first, err := p.fast.open(ctx)
+	if err != nil {
+		_ = p.fast.Close()
+		return nil, fmt.Errorf("starting %d SQL workers: %w", options.Workers, err)
+	}
+	p.engine, p.confined = first.Engine, first.Confined
+	if options.Slow > 0 {
+		slow := options
+		slow.Workers, slow.QueueLimit, slow.QueueWait = options.Slow, slowQueue, options.SlowWait
+		p.slow = newLane(slow, bounds{processor: options.Deadline, clock: wallOfSlow * options.Deadline})
+		p.slow.slow, p.slow.queue.each = true, slowEach
+		for range options.Slow {
+			p.slow.replenish()
 		}
-	}
-	if first != nil {
-		_ = p.Close()
-		return nil, fmt.Errorf("starting %d SQL workers: %w", options.Workers, first)
-	}
-	for range max(0, options.Spare) {
-		p.replenish()
 	}
 	return p, nil
 }
@@ -133,162 +139,50 @@ func (p *Pool) Confined() []string { return p.confined }
 // Close kills the workers and waits for them. Questions under way and later ones end with
 // ErrorUnavailable.
 func (p *Pool) Close() error {
-	p.mu.Lock()
-	if p.closed {
-		p.mu.Unlock()
-		p.wait.Wait()
-		return nil
+	if p.slow == nil {
+		return p.fast.Close()
 	}
-	p.closed = true
-	p.end()
-	for w := range p.alive {
-		w.kill()
-	}
-	for _, w := range p.idle {
-		p.lose(w)
-	}
-	p.idle = nil
-	waiting := p.queue.drain()
-	p.mu.Unlock()
-	for _, t := range waiting {
-		close(t.ready)
-	}
-	p.wait.Wait()
-	return nil
+	return errors.Join(p.fast.Close(), p.slow.Close())
 }
 
-func tooLate(deadline time.Duration) *Error {
-	return &Error{Code: ErrorDeadline, Message: fmt.Sprintf("the statement could not be analysed within %s; make it simpler", deadline)}
+// effort is what workers have spent on a text.
+type effort struct {
+	fast, slow bounds        // what was taken of each lane's
+	slowly     bool          // the text has gone to the slow lane
+	told       time.Duration // what Habits were told of
 }
 
-func errClosed() *Error {
-	return &Error{Code: ErrorUnavailable, Message: "the SQL analysis is shutting down"}
-}
-
-func errFailed() *Error {
-	return &Error{Code: ErrorUnavailable, Message: "the SQL analysis failed; try again"}
-}
-
-func errBusy() *Error {
-	return &Error{Code: ErrorUnavailable, Message: "the SQL analysis is busy; try again"}
-}
-
-// answer is what a worker said to a question: its reply and, where another one followed that, ahead
-// or why there is none after all.
-type answer struct {
-	reply  *wire.Reply
-	ahead  *wire.Reply
-	failed error
+// long says that a caller's texts go to the slow lane at once.
+func (p *Pool) long(caller string) bool {
+	return p.options.Habits != nil && p.options.Habits.Long(caller)
 }
 
 // ask puts a question to a worker. It returns the worker's answer, an *Error when there is none to
 // be had (the deadline passed, the worker died, the queue is full, the pool is closed), or ctx's
 // error. What workers have spent on the text before counts towards its deadline, and what this
 // question took is added to it.
-func (p *Pool) ask(ctx context.Context, caller string, question *wire.Question, spent *time.Duration) (answer, error) {
-	left := p.options.Deadline - *spent
-	if left <= 0 {
-		return answer{}, tooLate(p.options.Deadline)
+func (p *Pool) ask(ctx context.Context, caller string, question *wire.Question, spent *effort) (answer, error) {
+	if p.slow == nil {
+		return p.fast.ask(ctx, caller, question, &spent.fast)
 	}
-	w, err := p.acquire(ctx, caller)
-	if err != nil {
-		return answer{}, err
+	var early answer
+	if !spent.slowly && !p.long(caller) {
+		a, err := p.fast.ask(ctx, caller, question, &spent.fast)
+		if took := spent.fast.processor; took >= long && p.options.Habits != nil {
+			p.options.Habits.Ran(caller, took-spent.told)
+			spent.told = took
+		}
+		if !a.aside && (!a.late || spent.fast.processor < p.options.FirstDeadline) { // frozen, say, where another lane would not help
+			return a, err
+		}
+		early = a
 	}
-	// From here on no reply may be left in the worker's pipe, so the exchange runs to its end: the
-	// last reply, or the deadline and a kill. A context that ends meanwhile is looked at
-	// afterwards.
-	begin := time.Now()
-	a, err := p.exchange(w, caller, question, begin.Add(left))
-	*spent += time.Since(begin)
-	if ctx.Err() != nil {
-		return answer{}, ctx.Err()
+	spent.slowly = true
+	a, err := p.slow.ask(ctx, caller, question, &spent.slow)
+	var refused *Error
+	if early.reply != nil && errors.As(err, &refused) { // what was known by then
+		early.failed = err
+		return early, nil
 	}
 	return a, err
-}
-
-// exchange has a worker answer a question, and gives the worker back.
-func (p *Pool) exchange(w *process, caller string, question *wire.Question, deadline time.Time) (a answer, err error) {
-	defer p.wait.Done()
-	last := &a.reply
-	if a.reply, err = w.ask(question, deadline); err == nil && a.reply.More {
-		last = &a.ahead
-		if a.ahead, err = w.next(question); err == nil && a.ahead.More { // there are two at the most
-			err = errFailed()
-		}
-	}
-	if err == nil && !(*last).Retire && w.asked < p.options.Recycle {
-		p.release(w, caller)
-	} else {
-		p.replace(w, caller)
-	}
-	if err != nil {
-		*last, err = nil, p.said(err)
-	}
-	if a.reply != nil {
-		a.failed, err = err, nil
-	}
-	return a, err
-}
-
-// said is what the author of a text is told of an error of its worker.
-func (p *Pool) said(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case p.life.Err() != nil:
-		return errClosed()
-	case errors.Is(err, errLate):
-		return tooLate(p.options.Deadline)
-	}
-	return err
-}
-
-// acquire takes a worker, waiting for the caller's turn. The wait group then counts one exchange
-// for it.
-func (p *Pool) acquire(ctx context.Context, caller string) (*process, error) {
-	p.mu.Lock()
-	if p.closed {
-		p.mu.Unlock()
-		return nil, errClosed()
-	}
-	if len(p.idle) > 0 && p.mayRun(caller) {
-		w := p.take(caller)
-		p.mu.Unlock()
-		return w, nil
-	}
-	ticket, evicted := p.queue.push(caller)
-	p.mu.Unlock()
-	if evicted != nil {
-		close(evicted.ready)
-	}
-	if ticket == nil {
-		return nil, errBusy()
-	}
-	timer := time.NewTimer(p.options.QueueWait)
-	defer timer.Stop()
-	var err error
-	select {
-	case w, ok := <-ticket.ready:
-		if !ok {
-			return nil, errBusy()
-		}
-		return w, nil
-	case <-timer.C:
-		err = errBusy()
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
-	p.mu.Lock()
-	p.queue.remove(ticket)
-	p.mu.Unlock()
-	// A worker may have been handed over in the meantime.
-	select {
-	case w, ok := <-ticket.ready:
-		if ok {
-			p.wait.Done()
-			p.release(w, caller)
-		}
-	default:
-	}
-	return nil, err
 }

@@ -154,9 +154,9 @@ func startPool(t *testing.T, options PoolOptions) *Pool {
 
 // idle are the processes that have nothing to do; the last is the next to be asked.
 func idle(p *Pool) []*process {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Clone(p.idle)
+	p.fast.mu.Lock()
+	defer p.fast.mu.Unlock()
+	return slices.Clone(p.fast.idle)
 }
 
 // next is the process that the next question goes to.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
@@ -32,14 +33,18 @@ type process struct {
 // startProcess starts a worker and waits until it is ready. The worker has no environment, no files
 // but its two pipes, no more memory than the limit, and as few rights as the system can take from
 // it; what it prints goes nowhere, since it may contain SQL.
-func startProcess(ctx context.Context, command []string, memory int64) (*process, error) {
+func (l *lane) startProcess(ctx context.Context) (*process, error) {
+	command := l.options.Command
 	w, apart, err := spawn(command)
 	if err != nil {
 		return nil, fmt.Errorf("starting the SQL worker %s: %w", command[0], err)
 	}
-	if err := limit(w.cmd.Process.Pid, memory); err != nil {
+	if err := limit(w.cmd.Process.Pid, l.options.MemoryLimit); err != nil {
 		w.end()
 		return nil, fmt.Errorf("limiting a SQL worker: %w", err)
+	}
+	if err := l.putBehind(w, true); err != nil { // its start is not in anybody's way either
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -56,7 +61,22 @@ func startProcess(ctx context.Context, command []string, memory int64) (*process
 		w.end()
 		return nil, fmt.Errorf("starting the SQL worker %s: %w", command[0], err)
 	}
+	if err := l.putBehind(w, false); err != nil { // with the threads that it has now; later ones take after them
+		return nil, err
+	}
 	return w, nil
+}
+
+// putBehind makes a worker of the slow lane one that gets what nobody else wants of the machine.
+func (l *lane) putBehind(w *process, starts bool) error {
+	if !l.slow {
+		return nil
+	}
+	if err := behindAll(w.cmd.Process.Pid, starts); err != nil {
+		w.end()
+		return fmt.Errorf("putting a SQL worker behind all others: %w", err)
+	}
+	return nil
 }
 
 // spawn starts the program between two pipes, and says what was taken from it.
@@ -113,14 +133,53 @@ func (w *process) ended() bool {
 	}
 }
 
-// ask puts one question and reads the reply, or the first of two. The deadline is for both. Any
-// error means that the worker must be killed.
-func (w *process) ask(question *wire.Question, deadline time.Time) (*wire.Reply, error) {
+// watch lets a question, with both replies, take so much. Stop ends that, and tells what was taken.
+func (w *process) watch(left bounds) (stop func() bounds) {
+	begin := time.Now()
+	_, _ = w.in.SetWriteDeadline(begin.Add(left.clock)), w.out.SetReadDeadline(begin.Add(left.clock)) // closed ones say so when they are used
+	before, known := processor(w.cmd.Process.Pid)
+	taken := func() bounds {
+		b := bounds{clock: time.Since(begin)}
+		b.processor = b.clock
+		if now, ok := processor(w.cmd.Process.Pid); known && ok {
+			b.processor = now - before
+		}
+		return b
+	}
+	var mu sync.Mutex
+	var over bool
+	var last bounds
+	var look *time.Timer
+	mu.Lock()
+	defer mu.Unlock()
+	look = time.AfterFunc(left.processor, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if over {
+			return
+		}
+		if last = taken(); last.processor < left.processor {
+			look.Reset(max(time.Millisecond, left.processor-last.processor))
+			return
+		}
+		_, _ = w.in.SetWriteDeadline(begin), w.out.SetReadDeadline(begin)
+	})
+	return func() bounds {
+		mu.Lock()
+		defer mu.Unlock()
+		over = true
+		look.Stop()
+		now := taken()
+		now.processor = max(now.processor, last.processor)
+		return now
+	}
+}
+
+// ask puts one question and reads the reply, or the first of two. Any error means that the worker
+// must be killed.
+func (w *process) ask(question *wire.Question) (*wire.Reply, error) {
 	w.asked++
 	question.ID = uint64(w.asked) //nolint:gosec // G115: it counts up from 0
-	if err := errors.Join(w.in.SetWriteDeadline(deadline), w.out.SetReadDeadline(deadline)); err != nil {
-		return nil, broken(err)
-	}
 	if err := wire.WriteFrame(w.in, w.abridged(question)); err != nil {
 		return nil, broken(err)
 	}

@@ -11,115 +11,115 @@ import (
 
 // mayRun reports whether a place may be given to a caller: one of several places is always left to
 // the others.
-func (p *Pool) mayRun(caller string) bool {
-	return p.taken < p.options.Workers && p.running[caller] < max(1, p.options.Workers-1)
+func (l *lane) mayRun(caller string) bool {
+	return l.taken < l.options.Workers && l.running[caller] < max(1, l.options.Workers-1)
 }
 
 // take gives a caller a place and an idle process.
-func (p *Pool) take(caller string) *process {
-	p.wait.Add(1)
-	p.taken++
-	p.running[caller]++
-	n := len(p.idle) - 1
-	w := p.idle[n]
-	p.idle = p.idle[:n]
+func (l *lane) take(caller string) *process {
+	l.wait.Add(1)
+	l.taken++
+	l.running[caller]++
+	n := len(l.idle) - 1
+	w := l.idle[n]
+	l.idle = l.idle[:n]
 	return w
 }
 
 // leave takes a place back.
-func (p *Pool) leave(caller string) {
-	p.taken--
-	if p.running[caller]--; p.running[caller] <= 0 {
-		delete(p.running, caller)
+func (l *lane) leave(caller string) {
+	l.taken--
+	if l.running[caller]--; l.running[caller] <= 0 {
+		delete(l.running, caller)
 	}
 }
 
 // dispatch hands idle workers to the next in turn.
-func (p *Pool) dispatch() {
-	for len(p.idle) > 0 && !p.closed {
-		t := p.queue.pop(p.mayRun)
+func (l *lane) dispatch() {
+	for len(l.idle) > 0 && !l.closed {
+		t := l.queue.pop(l.mayRun)
 		if t == nil {
 			return
 		}
-		t.ready <- p.take(t.caller) // buffered
+		t.ready <- l.take(t.caller) // buffered
 	}
 }
 
 // release takes a worker and the place back that a caller's question had, for the next in turn.
-func (p *Pool) release(w *process, caller string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.leave(caller)
-	if p.closed || w.ended() { // since it answered
-		p.lose(w)
+func (l *lane) release(w *process, caller string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.leave(caller)
+	if l.closed || w.ended() { // since it answered
+		l.lose(w)
 	} else {
-		p.idle = append(p.idle, w)
+		l.idle = append(l.idle, w)
 	}
-	p.dispatch()
+	l.dispatch()
 }
 
 // replace kills a worker that a caller's question had. The place is free again at once if there are
 // processes enough for all places. If not, it stays with the caller until there are: a caller whose
 // questions break workers must not take the workers of others.
-func (p *Pool) replace(w *process, caller string) {
+func (l *lane) replace(w *process, caller string) {
 	w.kill()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.lose(w)
-	if len(p.alive) >= p.options.Workers-len(p.broken) {
-		p.leave(caller)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lose(w)
+	if len(l.alive) >= l.options.Workers-len(l.broken) {
+		l.leave(caller)
 	} else {
-		p.broken = append(p.broken, caller)
+		l.broken = append(l.broken, caller)
 	}
-	p.dispatch()
+	l.dispatch()
 }
 
 // lose strikes a process off that nobody has any more, and has another started.
-func (p *Pool) lose(w *process) {
-	delete(p.alive, w)
+func (l *lane) lose(w *process) {
+	delete(l.alive, w)
 	w.hangUp()
-	if !p.closed {
-		p.replenish()
+	if !l.closed {
+		l.replenish()
 	}
 }
 
 // welcome takes a new process in.
-func (p *Pool) welcome(w *process) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
+func (l *lane) welcome(w *process) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
 		w.end()
 		return
 	}
-	p.alive[w] = true
-	p.idle = slices.Insert(p.idle, 0, w) // those that have worked are warm
-	if len(p.broken) > 0 {
-		p.leave(p.broken[0])
-		p.broken = p.broken[1:]
+	l.alive[w] = true
+	l.idle = slices.Insert(l.idle, 0, w) // those that have worked are warm
+	if len(l.broken) > 0 {
+		l.leave(l.broken[0])
+		l.broken = l.broken[1:]
 	}
-	p.dispatch()
-	p.wait.Go(func() { // until it has ended: then nobody must wait for it in vain
+	l.dispatch()
+	l.wait.Go(func() { // until it has ended: then nobody must wait for it in vain
 		<-w.gone
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if i := slices.Index(p.idle, w); i >= 0 {
-			p.idle = slices.Delete(p.idle, i, i+1)
-			p.lose(w)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if i := slices.Index(l.idle, w); i >= 0 {
+			l.idle = slices.Delete(l.idle, i, i+1)
+			l.lose(w)
 		}
 	})
 }
 
 // replenish starts a process, again and again until one starts or the pool closes.
-func (p *Pool) replenish() {
-	p.wait.Go(func() {
+func (l *lane) replenish() {
+	l.wait.Go(func() {
 		for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
-			w, err := startProcess(p.life, p.command, p.options.MemoryLimit)
+			w, err := l.startProcess(l.life)
 			if err == nil {
-				p.welcome(w)
+				l.welcome(w)
 				return
 			}
 			select {
-			case <-p.life.Done():
+			case <-l.life.Done():
 				return
 			case <-time.After(pause):
 			}
@@ -131,9 +131,19 @@ func (p *Pool) replenish() {
 // wait for one.
 type Staff struct{ Alive, Busy, Waiting int }
 
-// Staff counts them.
-func (p *Pool) Staff() Staff {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return Staff{Alive: len(p.alive), Busy: p.taken, Waiting: p.queue.size}
+// Staff counts them in the first lane, which all statements need.
+func (p *Pool) Staff() Staff { return p.fast.staff() }
+
+// SlowStaff counts them in the lane of statements that take long.
+func (p *Pool) SlowStaff() Staff {
+	if p.slow == nil {
+		return Staff{}
+	}
+	return p.slow.staff()
+}
+
+func (l *lane) staff() Staff {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return Staff{Alive: len(l.alive), Busy: l.taken, Waiting: l.queue.size}
 }

@@ -6,6 +6,7 @@ import "slices"
 // who has waited longest since its last turn. It is not safe for concurrent use.
 type turns struct {
 	limit   int
+	each    int // of one caller; 0 for as many as there is room for
 	size    int
 	callers []*line // in order of their turns; none is empty
 }
@@ -34,6 +35,9 @@ func (t *turns) push(caller string) (mine, evicted *ticket) {
 		if longest == nil || len(l.tickets) > len(longest.tickets) {
 			longest = l
 		}
+	}
+	if own != nil && t.each > 0 && len(own.tickets) >= t.each {
+		return nil, nil
 	}
 	if t.size >= t.limit {
 		if longest == nil || own != nil && len(own.tickets)+1 >= len(longest.tickets) || own == nil && len(longest.tickets) <= 1 {
@@ -68,6 +72,16 @@ func (t *turns) pop(may func(caller string) bool) *ticket {
 	}
 	t.size--
 	return next
+}
+
+// of is how many questions of a caller wait.
+func (t *turns) of(caller string) int {
+	for _, l := range t.callers {
+		if l.caller == caller {
+			return len(l.tickets)
+		}
+	}
+	return 0
 }
 
 // remove takes a ticket out; one that has left already is ignored.

@@ -19,6 +19,7 @@ const (
 	TokenExchanges
 	RefusedStatements
 	RecordedBytes
+	Analysis
 	kinds int = iota
 )
 
@@ -133,6 +134,13 @@ var Kinds = [kinds]Spec{
 		What:   "bytes in the audit journal",
 		Counts: "bytes that the audit journal keeps of requests and answers, compressed",
 		Why:    "200 agents of one repository, each with 300 MB of results an hour",
+	},
+	Analysis: {
+		Key: "analysis", Form: Rate, Default: Limit{Burst: 1000, PerSecond: 50}, Reason: rateLimitExceeded,
+		Beyond: "analysed by the slow workers, which get what the machine has left",
+		What:   "milliseconds of long analysis",
+		Counts: "milliseconds of a processor for statements that took the analysis 50 or more (`sql.first_deadline` at the most)",
+		Why:    "most statements take the analysis 1 to 20 ms and are not counted; 50 ms a second are a twentieth of a core",
 	},
 }
 

@@ -36,8 +36,12 @@ var agentRows = []row{
 	{name: "budgets that are closed", find: is(budgets.ErrClosed), request: budgetsClosed, answer: budgetsClosed},
 	{name: "SQL", find: as[*googlesql.Error], request: func(whole, found error) *refusal.Refusal {
 		e := found.(*googlesql.Error)
-		if e.Code == googlesql.ErrorUnavailable {
+		switch e.Code {
+		case googlesql.ErrorUnavailable:
 			return nil
+		case googlesql.ErrorCrowded: // its caller's own doing, which passes within seconds
+			return &refusal.Refusal{Reason: "rateLimitExceeded", What: e.Message, Remedy: "the same query in a few seconds, or a simpler one",
+				Err: whole}
 		}
 		return &refusal.Refusal{What: e.Message, Err: whole}
 	}},
