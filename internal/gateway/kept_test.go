@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,9 +27,9 @@ func TestKept(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				group, grouped := errgroup.WithContext(ctx)
-				begun := 0
+				var begun atomic.Int32
 				g.keep(grouped, group, "follower", func(ctx context.Context) error {
-					if begun++; begun < 3 {
+					if begun.Add(1) < 3 {
 						return fail()
 					}
 					<-ctx.Done()
@@ -39,8 +40,8 @@ func TestKept(t *testing.T) {
 					t.Errorf("faults: %+v, want kept/follower alone, and ready", faults)
 				}
 				time.Sleep(2 * keepPause)
-				if grouped.Err() != nil || begun != 3 {
-					t.Errorf("the group has ended (%v), or it was begun %d times, want 3", grouped.Err(), begun)
+				if grouped.Err() != nil || begun.Load() != 3 {
+					t.Errorf("the group has ended (%v), or it was begun %d times, want 3", grouped.Err(), begun.Load())
 				}
 				time.Sleep(mendedAfter + time.Second)
 				if faults := g.parts.Report().Faults(); len(faults) != 0 {
