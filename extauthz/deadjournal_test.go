@@ -18,7 +18,6 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/unauthenticated"
-	"github.com/bqgate/bqgate/policies"
 )
 
 // google counts everything that reaches it, by whatever way.
@@ -171,7 +170,7 @@ func TestNothingLeavesWithADeadJournal(t *testing.T) {
 					t.Fatal(err)
 				}
 				catalog.Forget()
-				p.s.estimates = remembered[string, policies.Estimate]{}
+				forgetEstimates(p.s)
 				p.s.pulse = durable.Pulse{} // what it took a moment ago answers for a second
 				journal.Refuse, p.s.Identity = func(ctx context.Context, _ audit.Record) error { return dies(ctx) }, p
 				g.calls.Store(0)

@@ -247,7 +247,7 @@ func TestARunIsNoMoreThanWhatItsReviewersSaw(t *testing.T) {
 					}
 					if c.then != nil {
 						c.then(w)
-						w.s.estimates = remembered[string, policies.Estimate]{} // what a minute does
+						forgetEstimates(w.s) // what a minute does
 					}
 				})
 				if c.want.asksAgain {

@@ -19,11 +19,11 @@ var errEnded = errors.New("access under rule r has ended")
 // reader is Envoy with a client that takes nothing from the message on of which stuck says so.
 type reader struct {
 	stream
-	stuck func(*procv3.ProcessingResponse) bool
+	stuck func(context.Context, *procv3.ProcessingResponse) bool
 }
 
 func (r *reader) Send(m *procv3.ProcessingResponse) error {
-	if r.stuck != nil && r.stuck(m) {
+	if r.stuck != nil && r.stuck(r.ctx, m) {
 		<-r.ctx.Done()
 		return r.ctx.Err()
 	}
@@ -43,7 +43,7 @@ type answering struct {
 
 // openAnswer begins an exchange. The service may be altered before it begins.
 func openAnswer(
-	t *testing.T, right func(since time.Duration) error, stuck func(*procv3.ProcessingResponse) bool, alter ...func(*Service),
+	t *testing.T, right func(since time.Duration) error, stuck func(context.Context, *procv3.ProcessingResponse) bool, alter ...func(*Service),
 ) *answering {
 	t.Helper()
 	a := &answering{j: &journal{}, began: time.Now(), ended: make(chan error, 1)}
@@ -181,7 +181,7 @@ func TestASlowReaderOutlivesNothing(t *testing.T) {
 				return errEnded
 			}
 			return nil
-		}, func(r *procv3.ProcessingResponse) bool { return r.GetResponseBody() != nil },
+		}, func(_ context.Context, r *procv3.ProcessingResponse) bool { return r.GetResponseBody() != nil },
 			func(s *Service) { s.Reading = Reading{1, time.Hour} })
 		a.begin()
 		time.Sleep(19 * time.Second)

@@ -1,6 +1,7 @@
 package extproc
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -36,15 +37,14 @@ func TestReaders(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				a := openAnswer(t, func(time.Duration) error { return nil }, nil)
 				taken := make(chan struct{}, 1)
-				a.st.stuck = func(r *procv3.ProcessingResponse) bool {
+				a := openAnswer(t, func(time.Duration) error { return nil }, func(ctx context.Context, r *procv3.ProcessingResponse) bool {
 					if r.GetResponseBody() == nil {
 						return false
 					}
 					select {
 					case <-time.After(tt.takes):
-					case <-a.st.ctx.Done():
+					case <-ctx.Done():
 						return true
 					}
 					select {
@@ -52,7 +52,7 @@ func TestReaders(t *testing.T) {
 					default:
 					}
 					return false
-				}
+				})
 				a.st.in <- responseHeadersOf("via_upstream", "200")
 				a.st.in <- responseBodyOf(strings.TrimSuffix(rowsBody, "]}"), false)
 				began := time.Now()
