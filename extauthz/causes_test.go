@@ -66,17 +66,20 @@ func TestCausesAreForOperators(t *testing.T) {
 		},
 		"BigQuery that refuses connections": {
 			damage: func(p *parts) { catalog(p, called("tables.get", "p:finance.payroll", refused)) }, status: 503,
-			words: "BigQuery, asked for tables.get of p:finance.payroll: nothing listens there (10.9.8.7:443)", hidden: []string{"10.9.8.7"},
+			words:  "BigQuery, asked for tables.get of p:finance.payroll: nothing listens there (10.9.8.7:443)",
+			hidden: []string{"10.9.8.7"},
 		},
 		"BigQuery that is slow": {
 			damage: func(p *parts) {
-				catalog(p, called("datasets.get", "p:finance", &url.Error{Op: "Get", URL: "https://bigquery.corp/x", Err: context.DeadlineExceeded}))
+				catalog(p, called("datasets.get", "p:finance", &url.Error{Op: "Get", URL: "https://bigquery.corp/x",
+					Err: context.DeadlineExceeded}))
 			}, status: 503,
 			words: "BigQuery, asked for datasets.get of p:finance: it does not answer in time",
 		},
 		"a token that may not be minted": {
 			damage: func(p *parts) {
-				p.mint = &credentials.Error{Account: "reader", Principal: "reader@p.iam", Endpoint: "iam.corp:443", Code: codes.PermissionDenied}
+				p.mint = &credentials.Error{Account: "reader", Principal: "reader@p.iam", Endpoint: "iam.corp:443",
+					Code: codes.PermissionDenied}
 			}, status: 503,
 			words:  "the gateway may not iam.serviceAccounts.getAccessToken on reader@p.iam: grant its own identity",
 			hidden: []string{"reader@p.iam", "iam.corp"},

@@ -56,7 +56,7 @@ type ClientOptions struct {
 	// Account is whom Google knows that identity as, for the words of errors; may be empty.
 	Account string
 	// Denied, where it is set, hears of a table that BigQuery does not tell that identity of, which
-	// callers take as one that is not there. because is what it was asked for: the id of a decision.
+	// callers take as one that is not there. because is what it was asked for: a decision's id.
 	Denied func(because string, err error)
 }
 

@@ -56,8 +56,8 @@ func mint(code codes.Code) error {
 
 var long = time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// Each cause is said in the words that an operator needs: who, what, where, and what to do. None has
-// the words of a foreign answer.
+// Each cause is said in the words that an operator needs: who, what, where, and what to do. None
+// has the words of a foreign answer.
 func TestWords(t *testing.T) {
 	for name, c := range map[string]struct {
 		err  error
@@ -85,7 +85,8 @@ func TestWords(t *testing.T) {
 			"BigQuery, asked for tables.get of p:d.t: nothing listens there (10.0.0.7:6379)"},
 		"BigQuery is slow": {call("jobs.insert", "p", get(context.DeadlineExceeded)),
 			"BigQuery, asked for jobs.insert of p: it does not answer in time"},
-		"BigQuery breaks off": {call("jobs.get", "p", get(syscall.ECONNRESET)), "BigQuery, asked for jobs.get of p: it broke the connection off"},
+		"BigQuery breaks off": {call("jobs.get", "p", get(syscall.ECONNRESET)),
+			"BigQuery, asked for jobs.get of p: it broke the connection off"},
 		"a name without an address": {call("tables.get", "p:d.t", get(dial(&net.DNSError{Name: "bigquery.corp", IsNotFound: true}))),
 			"BigQuery, asked for tables.get of p:d.t: the name bigquery.corp has no address"},
 		"an unusable answer": {call("tables.get", "p:d.t", errors.New("the answer is not JSON")),
@@ -110,15 +111,24 @@ func TestWords(t *testing.T) {
 		"no such account": {mint(codes.NotFound), "token of account reader@p.iam at iamcredentials:443: there is no such service account"},
 		"its own credential": {mint(codes.Unauthenticated),
 			"token of account reader@p.iam at iamcredentials:443: Google does not accept the gateway's own credential"},
-		"an endpoint that is down":     {mint(codes.Unavailable), "token of account reader@p.iam at iamcredentials:443: it does not answer"},
-		"a mint for an inspection":     {call("tables.get", "p:d.t", mint(codes.ResourceExhausted)), "token of account reader@p.iam at iamcredentials:443: a quota of Google's is used up"},
-		"Redis is gone":                {&cause.RedisError{Addr: "10.0.0.7:6379", Err: dial(syscall.ECONNREFUSED)}, "Redis at 10.0.0.7:6379: nothing listens there (10.0.0.7:6379)"},
-		"Redis is frozen":              {&cause.RedisError{Addr: "10.0.0.7:6379", Err: context.DeadlineExceeded}, "Redis at 10.0.0.7:6379: it does not answer in time"},
-		"Redis answers nonsense":       {&cause.RedisError{Addr: "10.0.0.7:6379", Err: errors.New("redis: invalid reply")}, "Redis at 10.0.0.7:6379: it does not answer"},
-		"a full disk":                  {fmt.Errorf("write: %w", &fs.PathError{Op: "write", Path: "/audit/a.journal", Err: syscall.ENOSPC}), "/audit/a.journal: no space left on its disk; nothing is decided until there is"},
-		"a failing disk":               {&fs.PathError{Op: "sync", Path: "/audit/a.journal", Err: syscall.EIO}, "/audit/a.journal: its disk fails"},
-		"a read-only disk":             {&fs.PathError{Op: "open", Path: "/audit/a.journal", Err: syscall.EROFS}, "/audit/a.journal: its file system is read-only"},
-		"a folder of somebody else's":  {&fs.PathError{Op: "open", Path: "/audit/a.journal", Err: syscall.EACCES}, "/audit/a.journal: the gateway may not use it"},
+		"an endpoint that is down": {mint(codes.Unavailable),
+			"token of account reader@p.iam at iamcredentials:443: it does not answer"},
+		"a mint for an inspection": {call("tables.get", "p:d.t", mint(codes.ResourceExhausted)),
+			"token of account reader@p.iam at iamcredentials:443: a quota of Google's is used up"},
+		"Redis is gone": {&cause.RedisError{Addr: "10.0.0.7:6379", Err: dial(syscall.ECONNREFUSED)},
+			"Redis at 10.0.0.7:6379: nothing listens there (10.0.0.7:6379)"},
+		"Redis is frozen": {&cause.RedisError{Addr: "10.0.0.7:6379", Err: context.DeadlineExceeded},
+			"Redis at 10.0.0.7:6379: it does not answer in time"},
+		"Redis answers nonsense": {&cause.RedisError{Addr: "10.0.0.7:6379", Err: errors.New("redis: invalid reply")},
+			"Redis at 10.0.0.7:6379: it does not answer"},
+		"a full disk": {fmt.Errorf("write: %w", &fs.PathError{Op: "write", Path: "/audit/a.journal", Err: syscall.ENOSPC}),
+			"/audit/a.journal: no space left on its disk; nothing is decided until there is"},
+		"a failing disk": {&fs.PathError{Op: "sync", Path: "/audit/a.journal", Err: syscall.EIO},
+			"/audit/a.journal: its disk fails"},
+		"a read-only disk": {&fs.PathError{Op: "open", Path: "/audit/a.journal", Err: syscall.EROFS},
+			"/audit/a.journal: its file system is read-only"},
+		"a folder of somebody else's": {&fs.PathError{Op: "open", Path: "/audit/a.journal", Err: syscall.EACCES},
+			"/audit/a.journal: the gateway may not use it"},
 		"something else":               {errors.New("the questions came to no conclusion"), ""},
 		"a request that was malformed": {&bigquery.RequestError{Status: 400}, ""},
 		"nothing":                      {nil, ""},

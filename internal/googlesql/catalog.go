@@ -177,7 +177,8 @@ func readRoutine(ctx context.Context, catalog Catalog, id bigquery.RoutineID) (*
 	case errors.Is(shown.err, bigquery.ErrNotUnderstood):
 		return nil, unclearSource(id), nil
 	case err != nil || routine == nil:
-		return nil, &Error{Code: ErrorUnavailable, Message: fmt.Sprintf("the definition of %s could not be read; try again", id), Err: err}, nil
+		return nil, &Error{Code: ErrorUnavailable, Err: err,
+			Message: fmt.Sprintf("the definition of %s could not be read; try again", id)}, nil
 	case routine.RoutineReference != id:
 		return nil, &Error{Code: ErrorUnavailable,
 			Message: fmt.Sprintf("the definition of %s could not be read: the answer was for another routine", id)}, nil

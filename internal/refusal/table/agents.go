@@ -19,23 +19,20 @@ import (
 
 // agentRows are about requests to BigQuery and their answers.
 var agentRows = []row{
-	{name: "an identity", find: as[*identity.Error], request: func(_, found error) *refusal.Refusal {
-		e := found.(*identity.Error)
+	{name: "an identity", find: as[*identity.Error], request: with(func(_ error, e *identity.Error) *refusal.Refusal {
 		return &refusal.Refusal{Status: e.Status, Reason: e.Reason, What: e.Message, Err: e}
-	}},
-	{name: "a malformed request", find: as[*bigquery.RequestError], request: func(whole, found error) *refusal.Refusal {
-		e := found.(*bigquery.RequestError)
-		return &refusal.Refusal{Status: e.Status, Reason: e.Reason, What: e.Message, Err: whole}
-	}},
-	{name: "a limit", find: as[*limits.Exceeded], request: func(whole, found error) *refusal.Refusal {
-		e := found.(*limits.Exceeded)
+	})},
+	{name: "a malformed request", find: as[*bigquery.RequestError],
+		request: with(func(whole error, e *bigquery.RequestError) *refusal.Refusal {
+			return &refusal.Refusal{Status: e.Status, Reason: e.Reason, What: e.Message, Err: whole}
+		})},
+	{name: "a limit", find: as[*limits.Exceeded], request: with(func(whole error, e *limits.Exceeded) *refusal.Refusal {
 		return &refusal.Refusal{Reason: e.Reason(), What: e.Error(), Remedy: "the same request a little later", Err: whole}
-	}},
+	})},
 	{name: "a budget", find: as[*budgets.Exceeded], request: beyondBudget("what the query would bill does not fit"),
 		answer: beyondBudget("the rows of this answer do not fit")},
 	{name: "budgets that are closed", find: is(budgets.ErrClosed), request: budgetsClosed, answer: budgetsClosed},
-	{name: "SQL", find: as[*googlesql.Error], request: func(whole, found error) *refusal.Refusal {
-		e := found.(*googlesql.Error)
+	{name: "SQL", find: as[*googlesql.Error], request: with(func(whole error, e *googlesql.Error) *refusal.Refusal {
 		switch e.Code {
 		case googlesql.ErrorUnavailable:
 			return nil
@@ -44,7 +41,7 @@ var agentRows = []row{
 				Err: whole}
 		}
 		return &refusal.Refusal{What: e.Message, Err: whole}
-	}},
+	})},
 	// Asked again, BigQuery would answer the same.
 	{name: "an answer of another form", find: is(bigquery.ErrNotUnderstood), request: fixed(refusal.Refusal{
 		What:   "what BigQuery answers about a table of this request has a form that bqgate does not understand",
@@ -64,17 +61,17 @@ var agentRows = []row{
 			What: jobs.ErrOtherwise.Error() + differs, Remedy: "the same query again, under a new job id or requestId", Err: whole,
 		}
 	}},
-	{name: "too many that wait", find: as[*approvals.Full], request: func(whole, found error) *refusal.Refusal {
-		return tooMuchWaits(found.(*approvals.Full), whole)
-	}},
-	{name: "a query too large to wait", find: as[*approvals.TooLarge], request: func(whole, found error) *refusal.Refusal {
-		e := found.(*approvals.TooLarge)
-		return &refusal.Refusal{
-			What: fmt.Sprintf("the query is too large to wait for approval: with its parameters and what reviewers are shown of it, it "+
-				"takes %d bytes of at most %d", e.Bytes, e.Limit),
-			Remedy: "a shorter query, or shorter parameters", Err: whole,
-		}
-	}},
+	{name: "too many that wait", find: as[*approvals.Full], request: with(func(whole error, e *approvals.Full) *refusal.Refusal {
+		return tooMuchWaits(e, whole)
+	})},
+	{name: "a query too large to wait", find: as[*approvals.TooLarge],
+		request: with(func(whole error, e *approvals.TooLarge) *refusal.Refusal {
+			return &refusal.Refusal{
+				What: fmt.Sprintf("the query is too large to wait for approval: with its parameters and what reviewers are shown of it, it "+
+					"takes %d bytes of at most %d", e.Bytes, e.Limit),
+				Remedy: "a shorter query, or shorter parameters", Err: whole,
+			}
+		})},
 	{name: "a job id that is taken", find: is(approvals.ErrExists), request: its(refusal.Refusal{Status: 409, Reason: "duplicate"})},
 	{name: "a held job that is not there", find: is(approvals.ErrNotFound), request: fixed(refusal.Refusal{
 		What: "this job is not one of yours that bqgate knows",

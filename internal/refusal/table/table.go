@@ -38,7 +38,7 @@ var ownRows = []row{{
 	request: itself, answer: itself, endpoint: itself,
 }}
 
-func itself(_, found error) *refusal.Refusal { return found.(*refusal.Refusal) }
+var itself = with(func(_ error, r *refusal.Refusal) *refusal.Refusal { return r })
 
 // ForRequest is what an error is to a client of the data path whose request was not let through;
 // nil for a fault.
@@ -95,6 +95,17 @@ func as[T error](err error) error {
 		return found
 	}
 	return nil
+}
+
+// with makes the words of an error of a type.
+func with[T error](says func(whole error, found T) *refusal.Refusal) words {
+	return func(whole, found error) *refusal.Refusal {
+		var e T
+		if !errors.As(found, &e) {
+			return nil
+		}
+		return says(whole, e)
+	}
 }
 
 // fixed is always the same refusal.

@@ -130,7 +130,7 @@ func sample(r row) error {
 		approvals.ErrReleasing, approvals.ErrUsed, approvals.ErrExpired, approvals.ErrNotApproved, approvals.ErrRevoked,
 		approvals.ErrOwn, approvals.ErrNoPerson, approvals.ErrStale, approvals.ErrDecided, approvals.ErrReason, approvals.ErrTerms,
 	} {
-		if r.find(err) == err {
+		if found := r.find(err); found != nil && errors.Is(err, found) {
 			return err
 		}
 	}
