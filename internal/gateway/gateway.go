@@ -12,7 +12,6 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -25,7 +24,6 @@ import (
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/budgets"
-	"github.com/bqgate/bqgate/internal/cause"
 	"github.com/bqgate/bqgate/internal/config"
 	"github.com/bqgate/bqgate/internal/console"
 	"github.com/bqgate/bqgate/internal/credentials"
@@ -199,7 +197,7 @@ func (g *gateway) buildApprovals(ctx context.Context) (err error) {
 	c := g.config
 	g.approvals, err = approvals.New(approvals.Options{
 		Redis: g.redis, Keys: g.keys, Journal: approvalJournal{g.journal}, ConsoleURL: c.Console.URL, Log: g.log,
-		Notify: g.targetsOf, Told: told(g.who.sessions),
+		Notify: g.targetsOf, Told: told(g.who.sessions), Closed: approvalsClosed(g.parts.Part("approvals", health.Some)),
 		MaxWaiting: c.Approvals.MaxWaiting, MaxPerOwner: c.Approvals.MaxPerClient, MaxOwnerRequests: c.Approvals.MaxPerClientHour,
 		MaxOwnerBytes: c.Approvals.MaxBytesPerClient, MaxTotalBytes: c.Approvals.MaxBytes, MaxRequestBytes: c.Approvals.MaxRequestBytes,
 	})
@@ -358,37 +356,6 @@ func (g *gateway) serve(ctx context.Context, group *errgroup.Group, listeners *l
 		return nil
 	})
 	return group.Wait()
-}
-
-func connect(ctx context.Context, c config.Redis) (redis.UniversalClient, error) {
-	o, err := redis.ParseURL(c.URL)
-	if err != nil {
-		return nil, fmt.Errorf("redis.url: %w", err)
-	}
-	if c.PasswordFile != "" {
-		secret, err := os.ReadFile(c.PasswordFile)
-		if err != nil {
-			return nil, fmt.Errorf("redis.password_file: %w", err)
-		}
-		o.Password = strings.TrimSpace(string(secret))
-	}
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = 2*time.Second, 2*time.Second, 2*time.Second
-	o.ContextTimeoutEnabled = true
-	client := redis.NewClient(o)
-	cause.Watch(client, o.Addr)
-	ping, cancel := context.WithTimeout(ctx, 15*time.Second)
-	defer cancel()
-	for {
-		if err = client.Ping(ping).Err(); err == nil {
-			return client, nil
-		}
-		select {
-		case <-ping.Done():
-			client.Close()
-			return nil, fmt.Errorf("redis at %s does not answer: %w", o.Addr, err)
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
 }
 
 // loadPolicies loads the policies with everything that they may name.

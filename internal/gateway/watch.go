@@ -7,12 +7,11 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/bqgate/bqgate/internal/config"
 	"github.com/bqgate/bqgate/internal/console"
 	"github.com/bqgate/bqgate/internal/health"
 	"github.com/bqgate/bqgate/internal/identity"
+	"github.com/bqgate/bqgate/internal/jobs"
 )
 
 const (
@@ -30,6 +29,7 @@ var kinds = []string{"journal", "journal-folder", "disk", "redis", "keys", "sock
 type watched struct {
 	g       *gateway
 	missing func() string
+	records *jobs.Store
 
 	sockets, redis, sql, keys *health.Part
 	console                   *health.Part
@@ -40,7 +40,7 @@ type watched struct {
 // watch looks at them until ctx ends.
 func (g *gateway) watch(ctx context.Context, missing func() string) error {
 	w := &watched{
-		g: g, missing: missing, issuers: map[string]*health.Part{}, failed: map[*health.Part]int{},
+		g: g, missing: missing, records: jobs.NewStore(g.redis, g.keys), issuers: map[string]*health.Part{}, failed: map[*health.Part]int{},
 		sockets: g.parts.Part("sockets", health.Everybody), redis: g.parts.Part("redis", health.Everybody),
 		sql: g.parts.Part("sql", health.Everybody), keys: g.parts.Part("keys", health.Everybody),
 		console: g.parts.Part("console", health.Some),
@@ -58,7 +58,7 @@ func (g *gateway) watch(ctx context.Context, missing func() string) error {
 }
 
 func (w *watched) look(ctx context.Context) {
-	w.patiently(w.redis, "does not answer", pinged(ctx, w.g.redis))
+	w.lookAtRedis(ctx)
 	if staff := w.g.pool.Staff(); staff.Alive == 0 {
 		w.patiently(w.sql, "no SQL worker lives, and none starts; no statement is understood", fmt.Errorf("none"))
 	} else {
@@ -87,10 +87,12 @@ func (w *watched) patiently(p *health.Part, reason string, err error) {
 	}
 }
 
-func pinged(ctx context.Context, client redis.UniversalClient) error {
-	ctx, cancel := context.WithTimeout(ctx, askWithin)
+// lookAtRedis asks Redis to write: a server that is read-only or full answers, and takes nothing.
+func (w *watched) lookAtRedis(ctx context.Context) {
+	look, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
-	return client.Ping(ctx).Err()
+	err := w.records.Takes(look)
+	w.patiently(w.redis, "takes no records, so that no query is sent: "+redisCause(err), err)
 }
 
 // lookAtIssuers: one issuer whose keys cannot be fetched concerns those who have its tokens; all

@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/bqgate/bqgate/internal/durable"
+	"github.com/bqgate/bqgate/internal/sealed"
 	"github.com/bqgate/bqgate/internal/sessionstore"
 )
 
@@ -248,12 +249,12 @@ func (s *Sessions) accessToken(created time.Time, subject Subject, subjectToken 
 // written here says nothing, and is written over.
 func (s *Sessions) opening(ctx context.Context, token string) (held opening, text string, err error) {
 	key := subjectTokenKey + token
-	text, err = s.redis.Get(ctx, key).Result()
+	text, err = sessionstore.ReadText(ctx, s.redis, key)
 	switch {
 	case errors.Is(err, redis.Nil):
 		return opening{}, "", nil
-	case err != nil && strings.HasPrefix(err.Error(), "WRONGTYPE"):
-		s.log.Error("entry of a subject token in Redis was not written by this gateway", "token", token)
+	case errors.Is(err, sealed.ErrForged):
+		s.log.Error("entry of a subject token in Redis was not written by this gateway", "token", token, "error", err)
 		if err := s.redis.Del(ctx, key).Err(); err != nil {
 			return opening{}, "", fmt.Errorf("remove the entry of a subject token from Redis: %w", err)
 		}

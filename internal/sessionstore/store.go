@@ -83,16 +83,14 @@ func (s *Store[R]) Put(ctx context.Context, id string, r R, life time.Duration) 
 // answering.
 func (s *Store[R]) Get(ctx context.Context, id string) (R, error) {
 	var r, none R
-	text, err := s.o.Redis.Get(ctx, s.o.Prefix+id).Result()
+	text, err := ReadText(ctx, s.o.Redis, s.o.Prefix+id)
 	switch {
 	case errors.Is(err, redis.Nil):
 		return none, ErrUnknown
-	case err != nil && strings.HasPrefix(err.Error(), "WRONGTYPE"):
-		err = sealed.ErrForged // an entry of another type was not written here either
-	case err != nil:
-		return none, fmt.Errorf("read %s from Redis: %w", s.o.What, err)
-	default:
+	case err == nil:
 		err = s.o.Keys.Open(s.o.Purpose+id, text, &r)
+	case !errors.Is(err, sealed.ErrForged):
+		return none, fmt.Errorf("read %s from Redis: %w", s.o.What, err)
 	}
 	if err != nil {
 		s.o.Log.Error(s.o.What+" entry in Redis was not written by this gateway", "session", id, "error", err)
