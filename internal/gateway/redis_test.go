@@ -111,16 +111,24 @@ func TestNotReadyWhileRedisTakesNoRecords(t *testing.T) {
 				t.Fatalf("before: %d %s", status, body)
 			}
 			c.away(t, s)
-			for range tries {
-				w.lookAtRedis(t.Context())
+			// One look may be too short for a busy machine; what it finds then is another word.
+			look := func(well func(status int, body string) bool) (int, string, bool) {
+				for range 10 * tries {
+					w.lookAtRedis(t.Context())
+					if status, body := readyz(); well(status, body) {
+						return status, body, true
+					}
+				}
+				status, body := readyz()
+				return status, body, false
 			}
-			status, body := readyz()
-			if status != 503 || !strings.Contains(body, "takes no records, so that no query is sent: "+c.says) {
+			if status, body, ok := look(func(status int, body string) bool {
+				return status == 503 && strings.Contains(body, "takes no records, so that no query is sent: "+c.says)
+			}); !ok {
 				t.Errorf("during: %d %s, want the words %q", status, body, c.says)
 			}
 			c.back(t, s)
-			w.lookAtRedis(t.Context())
-			if status, body := readyz(); status != 200 {
+			if status, body, ok := look(func(status int, _ string) bool { return status == 200 }); !ok {
 				t.Errorf("after: %d %s", status, body)
 			}
 		})
