@@ -184,3 +184,35 @@ func TestHeldBudget(t *testing.T) {
 		t.Errorf("approved: status %d %s", a.Status, a.message())
 	}
 }
+
+// A query that BigQuery refused, or whose client went away, costs nothing; the same request, sent
+// again, costs what it is billed.
+func TestBudgetsOfWhatIsSentAgain(t *testing.T) {
+	d := startDemo(t, "--policy", budgetPolicy(t, "{bytes: 60MiB, per: day, by: group}", "{bytes: 60MiB, per: day, by: group}"))
+	body := func(i int) map[string]any {
+		return map[string]any{
+			"query": fmt.Sprintf("SELECT name FROM crm.customers WHERE id = %d", i), "useLegacySql": false,
+			"requestId": fmt.Sprintf("again-%d", i),
+		}
+	}
+	query := func(who string, i int) answer {
+		return d.call("POST", "/bigquery/v2/projects/demo/queries", d.token(who), body(i))
+	}
+	reserved := func(rule string) func() bool {
+		return func() bool { _, r, _ := d.spentOf(rule); return r == 0 }
+	}
+	ran := int64(0)
+	for i := range 8 {
+		d.fake(t, "/_fake/faults", map[string]any{"name": "403-json", "method": "jobs.query", "reason": "rateLimitExceeded"})
+		query("analyst", i) // refused, by BigQuery or for the budget
+		if a := query("analyst", i); a.Status == 200 {
+			ran++
+		}
+		for end := time.Now().Add(30 * time.Second); !reserved("analysts-read-crm")() && time.Now().Before(end); {
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+	if used, _, _ := d.spentOf("analysts-read-crm"); ran < 1 || ran > 6 || used != ran*floor {
+		t.Errorf("%d queries ran, and %d are counted", ran, used)
+	}
+}

@@ -7,6 +7,8 @@ import (
 
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/budgets"
+	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/verdict"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -15,7 +17,8 @@ type Budgets interface {
 	Left(ctx context.Context, all []policies.Budget) ([]policies.Left, error)
 	Reserve(ctx context.Context, w budgets.Wanted) (granted int64, err error)
 	Saw(ctx context.Context, decision string, job bigquery.Job)
-	NeverRan(decision string)
+	Holds(reserved, decision string) bool
+	NeverRan(reserved, decision string)
 }
 
 // uncounted refuses whatever has a budget: nobody counts.
@@ -28,7 +31,8 @@ func (uncounted) Left(context.Context, []policies.Budget) ([]policies.Left, erro
 }
 func (uncounted) Reserve(context.Context, budgets.Wanted) (int64, error) { return 0, errUncounted }
 func (uncounted) Saw(context.Context, string, bigquery.Job)              {}
-func (uncounted) NeverRan(string)                                        {}
+func (uncounted) Holds(string, string) bool                              { return false }
+func (uncounted) NeverRan(string, string)                                {}
 
 // counted is what counts, also of a Service that New did not make.
 func (s *Service) counted() Budgets {
@@ -39,17 +43,18 @@ func (s *Service) counted() Budgets {
 }
 
 // left is what is left of the budgets of a query. For one that its client has sent before, and that
-// BigQuery therefore runs no second time, there is always enough: it was reserved then.
+// BigQuery therefore runs no second time, there is always enough while what was reserved then is.
 func (s *Service) left(ctx context.Context, a asked, all []policies.Budget) ([]policies.Left, error) {
 	left, err := s.counted().Left(ctx, all)
 	a.clock.Done("budgets")
 	if err != nil {
 		return nil, err
 	}
-	sent, err := s.Jobs.Sent(ctx, a.op, a.subject.Owner)
+	reserved, sent, err := s.Jobs.Sent(ctx, a.op, a.subject.Owner)
 	if err != nil {
 		return nil, fmt.Errorf("look whether the query was sent before: %w", err)
 	}
+	sent = sent && (reserved == "" || s.counted().Holds(reserved, ""))
 	for i, b := range all {
 		if sent && b.Unit == policies.UnitBytes {
 			left[i].Amount = max(b.Limit, left[i].Amount)
@@ -92,4 +97,29 @@ func (s *Service) reserve(ctx context.Context, a asked, j *judged, limit bigquer
 		limit = bigquery.BytesCap{Bytes: granted, Of: bigquery.CapBudget}
 	}
 	return limit, a.id, nil
+}
+
+// reserveAgain sees to it that what is sent again is reserved. The first try may have given it
+// back, since BigQuery refused it or it never left; this one may run.
+func (s *Service) reserveAgain(ctx context.Context, a asked, j *judged, first jobs.Record) error {
+	if first.Reserved == "" || s.counted().Holds(first.Reserved, a.id) {
+		return nil
+	}
+	_, err := s.counted().Reserve(ctx, budgets.Wanted{
+		Decision: first.Reserved, By: a.id, Budgets: budgetsOf(policies.UnitBytes, j.decision.Budgets),
+		Least: first.Mutation.MaximumBytesBilled, Most: first.Mutation.MaximumBytesBilled, Job: auditJob(first.Job),
+		Beyond: j.decision.Beyond(),
+	})
+	a.clock.Done("reserve")
+	if err != nil {
+		return fmt.Errorf("reserve again what the query may bill: %w", err)
+	}
+	return nil
+}
+
+// giveBack gives back what was reserved for a request that is not sent by this decision.
+func (s *Service) giveBack(f *verdict.Forward, decision string) {
+	if f != nil && f.Creates && f.Record.Reserved != "" {
+		s.counted().NeverRan(f.Record.Reserved, decision)
+	}
 }

@@ -32,11 +32,13 @@ func (s *Service) Check(ctx context.Context, in *authv3.CheckRequest) (out *auth
 		step = s.look
 	}
 	a, o := step(ctx, a)
-	if ctx.Err() != nil {
-		o = outcome{fault: true, decision: a.id} // decided too late: nobody may act on it
+	if ctx.Err() != nil { // decided too late: nobody may act on it
+		s.giveBack(o.forward, o.decision)
+		o = outcome{fault: true, decision: a.id}
 	}
 	s.Meter.count(a, o)
 	if ctx.Err() != nil {
+		s.giveBack(o.forward, o.decision)
 		return unavailable(a.id), nil
 	}
 	if o.summed { // strangers, and those beyond a limit, write no line each, as no record

@@ -131,6 +131,11 @@ func (s *Service) say(ctx context.Context, a asked, r ruling, e entry) outcome {
 
 // forward makes the verdict by which the request leaves, and mints its token.
 func (s *Service) forward(ctx context.Context, a asked, r ruling, f verdict.Forward) (o outcome) {
+	defer func() {
+		if o.forward == nil {
+			s.giveBack(&f, a.id)
+		}
+	}()
 	if err := s.pass(a); err != nil {
 		return s.refuse(ctx, a, r, err)
 	}
@@ -145,14 +150,12 @@ func (s *Service) forward(ctx context.Context, a asked, r ruling, f verdict.Forw
 	}
 	if f.Creates {
 		if err := s.Jobs.Stand(ctx, a.op, f.Record); err != nil {
-			s.counted().NeverRan(a.id)
 			return s.unsent(ctx, a, fmt.Errorf("provisional record of the job: %w", err))
 		}
 	}
 	token, err := s.Credentials.Mint(ctx, decided, r.account, a.subject.Owner)
 	a.clock.Done("credentials")
 	if err != nil {
-		s.counted().NeverRan(a.id)
 		return s.unsent(ctx, a, fmt.Errorf("mint token: %w", err))
 	}
 	path, _, _ := strings.Cut(a.request.http.Path, "?")

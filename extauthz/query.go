@@ -176,7 +176,7 @@ func (s *Service) allow(ctx context.Context, a asked, r ruling) (ruling, error) 
 	}
 	body, err := bigquery.Encode(a.op, begun.Record.Mutation)
 	if err != nil {
-		s.counted().NeverRan(a.id)
+		s.counted().NeverRan(begun.Record.Reserved, a.id)
 		return r, fmt.Errorf("encode request: %w", err)
 	}
 	r.then = forwards{verdict.Forward{BodyDigest: verdict.Digest(body), Record: begun.Record, Creates: true, Plan: begun.Plan}}
@@ -184,11 +184,14 @@ func (s *Service) allow(ctx context.Context, a asked, r ruling) (ruling, error) 
 }
 
 // begin is what is to be sent, with what it may bill taken from its budgets. Of what is sent again
-// it was taken the first time.
+// it was taken the first time, and is taken again where it was given back.
 func (s *Service) begin(ctx context.Context, a asked, j *judged, draft jobs.Record) (jobs.Begun, error) {
 	begun, err := s.Jobs.Begin(ctx, a.op, draft)
-	if err != nil || begun.Again {
+	switch {
+	case err != nil:
 		return begun, err
+	case begun.Again:
+		return begun, s.reserveAgain(ctx, a, j, begun.Record)
 	}
 	draft.Cap, draft.Reserved, err = s.reserve(ctx, a, j, draft.Cap)
 	if err != nil || draft.Reserved == "" {
@@ -197,7 +200,10 @@ func (s *Service) begin(ctx context.Context, a asked, j *judged, draft jobs.Reco
 	draft.Mutation.MaximumBytesBilled = draft.Cap.Bytes
 	begun, err = s.Jobs.Begin(ctx, a.op, draft)
 	if err != nil || begun.Again { // another request of this name was first
-		s.counted().NeverRan(a.id)
+		s.counted().NeverRan(a.id, a.id)
+	}
+	if err == nil && begun.Again {
+		err = s.reserveAgain(ctx, a, j, begun.Record)
 	}
 	return begun, err
 }

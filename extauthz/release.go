@@ -100,7 +100,7 @@ func (s *Service) approved(ctx context.Context, run asked, job heldJob, lease ap
 	}
 	ready.record = begun.Record
 	if ready.body, err = bigquery.EncodeInsert(run.op, begun.Record.Mutation); err != nil {
-		s.counted().NeverRan(run.id)
+		s.counted().NeverRan(begun.Record.Reserved, run.id)
 		return ready, fmt.Errorf("encode the approved query: %w", err)
 	}
 	return ready, nil
@@ -113,7 +113,7 @@ func (s *Service) submit(ctx context.Context, run asked, ready approvedRun, held
 	sent := false
 	defer func() {
 		if err != nil && !sent {
-			s.counted().NeverRan(run.id)
+			s.counted().NeverRan(ready.record.Reserved, run.id)
 		}
 	}()
 	decided, err := s.record(ctx, run, ruling{judged: ready.judged}, entry{effect: effectRelease})

@@ -14,7 +14,7 @@ import (
 type Budgets interface {
 	Spend(ctx context.Context, w budgets.Wanted) error
 	Saw(ctx context.Context, decision string, job bigquery.Job)
-	NeverRan(decision string)
+	NeverRan(reserved, decision string)
 }
 
 // uncounted lets no row out that has a budget: nobody counts.
@@ -24,7 +24,7 @@ func (uncounted) Spend(context.Context, budgets.Wanted) error {
 	return errors.New("an answer has a budget, and nothing counts what is spent")
 }
 func (uncounted) Saw(context.Context, string, bigquery.Job) {}
-func (uncounted) NeverRan(string)                           {}
+func (uncounted) NeverRan(string, string)                   {}
 
 // saw tells what BigQuery says of a job for which something was reserved.
 func (s *Service) saw(ctx context.Context, record jobs.Record, job bigquery.Job) {
@@ -33,11 +33,11 @@ func (s *Service) saw(ctx context.Context, record jobs.Record, job bigquery.Job)
 	}
 }
 
-// neverRan gives back what was reserved for a request that made no job. What is sent again holds
-// the reservation of the first time.
+// neverRan gives back what was reserved for a request that made no job. What was sent more than once
+// keeps it until that is known of each time.
 func (s *Service) neverRan(f *verdict.Forward) {
-	if f.Creates && f.Record.Reserved != "" && f.Record.Reserved == f.Decision {
-		s.Budgets.NeverRan(f.Record.Reserved)
+	if f.Creates && f.Record.Reserved != "" {
+		s.Budgets.NeverRan(f.Record.Reserved, f.Decision)
 	}
 }
 

@@ -238,7 +238,7 @@ func TestSettle(t *testing.T) {
 		"billed more": {func(_ *house, r *replica) {
 			r.Saw(t.Context(), "d-1", bigquery.Job{State: "DONE", TotalBytesBilled: billed(60 * mib)})
 		}, 40},
-		"never sent": {func(_ *house, r *replica) { r.NeverRan("d-1") }, 100},
+		"never sent": {func(_ *house, r *replica) { r.NeverRan("d-1", "d-1") }, 100},
 		"seen twice": {func(_ *house, r *replica) {
 			for range 2 {
 				r.Saw(t.Context(), "d-1", bigquery.Job{State: "DONE", TotalBytesBilled: billed(20 * mib)})
@@ -270,6 +270,59 @@ func TestSettle(t *testing.T) {
 		until(t, "a question to BigQuery", func() bool { h.upstream.mu.Lock(); defer h.upstream.mu.Unlock(); return h.upstream.asked > 0 })
 		if left := r.left(t, budget); left != 50 {
 			t.Errorf("%d MiB are left, want 50", left)
+		}
+	})
+}
+
+// What was given back is not held for a request that is sent again: it is reserved again, or the
+// request runs beside its budget. What two decisions have sent is held until neither can run.
+func TestSentAgain(t *testing.T) {
+	billed := int64(20 * mib)
+	done := bigquery.Job{
+		State: "DONE", TotalBytesBilled: &billed, Reference: bigquery.JobReference{ProjectID: "p", JobID: "j"},
+	}
+	for name, c := range map[string]struct {
+		happens func(r *replica)
+		held    bool
+		left    int64
+	}{
+		"it is on its way":              {func(*replica) {}, true, 50},
+		"refused":                       {func(r *replica) { r.NeverRan("d-1", "d-1") }, false, 100},
+		"refused, twice said":           {func(r *replica) { r.NeverRan("d-1", "d-1"); r.NeverRan("d-1", "d-1") }, false, 100},
+		"refused beside the second":     {func(r *replica) { r.Holds("d-1", "d-2"); r.NeverRan("d-1", "d-1") }, true, 50},
+		"both refused":                  {func(r *replica) { r.Holds("d-1", "d-2"); r.NeverRan("d-1", "d-1"); r.NeverRan("d-1", "d-2") }, false, 100},
+		"the first, said twice":         {func(r *replica) { r.Holds("d-1", "d-2"); r.NeverRan("d-1", "d-1"); r.NeverRan("d-1", "d-1") }, true, 50},
+		"only looked at":                {func(r *replica) { r.Holds("d-1", ""); r.NeverRan("d-1", "d-1") }, false, 100},
+		"it was billed":                 {func(r *replica) { r.Saw(t.Context(), "d-1", done) }, true, 80},
+		"it was billed, and is refused": {func(r *replica) { r.Saw(t.Context(), "d-1", done); r.NeverRan("d-1", "d-1") }, true, 80},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			r := h.start()
+			budget := daily(100, "acme")
+			r.must(t, "d-1", 50, budget)
+			c.happens(r)
+			until(t, "what is left", func() bool { return r.left(t, budget) == c.left })
+			if held := r.Holds("d-1", "d-3"); held != c.held {
+				t.Fatalf("held for what is sent again: %t", held)
+			}
+			if c.held {
+				return
+			}
+			if _, err := r.Reserve(t.Context(), Wanted{Decision: "d-1", By: "d-3", Budgets: []policies.Budget{budget}, Least: 50 * mib,
+				Most: 50 * mib}); err != nil {
+				t.Fatal(err)
+			}
+			r.Saw(t.Context(), "d-1", done)
+			until(t, "what the second try was billed", func() bool { return r.left(t, budget) == 80 })
+		})
+	}
+	t.Run("another replica's", func(t *testing.T) {
+		h := newHouse(t)
+		a, b := h.start(), h.start()
+		a.must(t, "d-1", 50, daily(100, "acme"))
+		if b.Holds("d-1", "d-2") {
+			t.Error("a replica holds what it cannot know of")
 		}
 	})
 }

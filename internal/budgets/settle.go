@@ -19,7 +19,9 @@ type claim struct {
 	replica  string // that made it
 	amount   int64
 	counters []counter
-	billed   *int64 // known, and about to be settled
+	users    map[string]bool // decisions to send it of which it is not known that nothing came
+	ran      bool            // its job is known
+	billed   *int64          // known, and about to be settled
 	next     time.Time
 	waited   time.Duration
 }
@@ -47,7 +49,7 @@ func (s *Store) Saw(ctx context.Context, decision string, job bigquery.Job) {
 		return // another replica's, which asks itself
 	}
 	fresh := c.job != ref
-	c.job = ref
+	c.job, c.ran = ref, true
 	if billed, ok := bill(job); ok {
 		c.billed = &billed
 	} else if c.next.IsZero() {
@@ -75,15 +77,42 @@ func bill(job bigquery.Job) (int64, bool) {
 	return max(0, *job.TotalBytesBilled), true
 }
 
-// NeverRan gives back what was reserved for a query of which nothing was sent, or which BigQuery
-// has refused.
-func (s *Store) NeverRan(decision string) {
+// NeverRan says that nothing was sent by a decision, or that BigQuery has refused it. What was
+// reserved is given back, unless the query was sent by another decision too: a client's next try.
+func (s *Store) NeverRan(reserved, decision string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c := s.open[decision]; c != nil && s.mine(c) {
+	c := s.open[reserved]
+	if c == nil || !s.mine(c) {
+		return
+	}
+	delete(c.users, decision)
+	if len(c.users) == 0 && !c.ran && c.billed == nil {
 		c.billed = new(int64)
 		s.wake()
 	}
+}
+
+// Holds says whether what was reserved for a query is still reserved, or was billed. Until NeverRan
+// says otherwise it is then for the decision by which the query is sent again, too; none where that
+// is "". What is not known here must be reserved again.
+func (s *Store) Holds(reserved, decision string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.open[reserved]
+	switch {
+	case c == nil:
+		_, ran := s.ran[reserved]
+		return ran
+	case c.ran:
+		return true
+	case c.replica != s.me || c.billed != nil || !c.until().After(s.Now()):
+		return false
+	}
+	if decision != "" {
+		c.users[decision] = true
+	}
+	return true
 }
 
 // mine says whether a reservation is this process's to settle: its own, or adopted.
@@ -137,6 +166,11 @@ func (s *Store) settleDue(ctx context.Context) {
 			due = append(due, c)
 		}
 	}
+	for id, until := range s.ran {
+		if !until.After(s.Now()) {
+			delete(s.ran, id)
+		}
+	}
 	s.mu.Unlock()
 	for _, c := range due {
 		if err := s.settle(ctx, c); err != nil {
@@ -181,7 +215,12 @@ func (s *Store) settle(ctx context.Context, c *claim) error {
 		return err
 	}
 	s.mu.Lock()
-	delete(s.open, c.decision)
+	if s.open[c.decision] == c { // it may have been reserved again
+		delete(s.open, c.decision)
+	}
+	if c.ran {
+		s.ran[c.decision] = c.until()
+	}
 	for _, to := range changes {
 		e := mine.counters[to.Slot]
 		if e == nil {
@@ -217,6 +256,7 @@ func (s *Store) askDue(ctx context.Context) {
 		c.waited = min(lastAsk, max(firstAsk, 2*c.waited))
 		c.next = s.Now().Add(c.waited)
 		if err == nil {
+			c.ran = true
 			if billed, ok := bill(job); ok {
 				c.billed = &billed
 			}

@@ -1,6 +1,7 @@
 package budgets
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -75,11 +76,12 @@ type Store struct {
 
 	mu     sync.Mutex // of all below
 	parts  map[string]*part
-	ids    string            // the fields of the hash of beats, as they were seen last
-	unsure map[string]bool   // own slots that may not be in Redis as they are here
-	open   map[string]*claim // reservations that are not settled, by decision
-	closed string            // why; "" while open
-	opened chan struct{}     // closed when budgets are opened
+	ids    string               // the fields of the hash of beats, as they were seen last
+	unsure map[string]bool      // own slots that may not be in Redis as they are here
+	open   map[string]*claim    // reservations that are not settled, by decision
+	ran    map[string]time.Time // those that were, of jobs that ran, until their windows are over
+	closed string               // why; "" while open
+	opened chan struct{}        // closed when budgets are opened
 	loss   loss
 }
 
@@ -106,7 +108,7 @@ func New(o Options) (*Store, error) {
 	rand.Read(id[:]) // never fails: crypto/rand
 	s := &Store{
 		Options: o, me: hex.EncodeToString(id[:]), turn: make(chan struct{}, 1), kick: make(chan struct{}, 1), started: o.Now(),
-		parts: map[string]*part{}, unsure: map[string]bool{}, open: map[string]*claim{}, opened: make(chan struct{}),
+		parts: map[string]*part{}, unsure: map[string]bool{}, open: map[string]*claim{}, ran: map[string]time.Time{}, opened: make(chan struct{}),
 		closed: starting,
 	}
 	s.parts[s.me] = newPart()
@@ -173,7 +175,8 @@ func (s *Store) left(b policies.Budget, now time.Time) policies.Left {
 
 // Wanted is what a query asks of its budgets.
 type Wanted struct {
-	Decision string
+	Decision string    // that it is reserved under
+	By       string    // the decision by which the query is sent, where it is another one
 	Job      audit.Job // where it is known already
 	Budgets  []policies.Budget
 	Least    int64 // below it the query cannot run
@@ -194,10 +197,16 @@ func (s *Store) Reserve(ctx context.Context, w Wanted) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	by := cmp.Or(w.By, w.Decision)
+	c.users = map[string]bool{by: true}
 	s.mu.Lock()
 	s.open[w.Decision] = c
 	s.mu.Unlock()
-	return granted, s.record(ctx, audit.BudgetReserved, c, granted)
+	if err := s.record(ctx, audit.BudgetReserved, c, granted); err != nil {
+		s.NeverRan(w.Decision, by)
+		return 0, err
+	}
+	return granted, nil
 }
 
 // Spend counts rows that are about to be released: as many as w.Most says. When it returns, they

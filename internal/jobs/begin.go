@@ -112,18 +112,19 @@ func again(first, now Record) (Begun, error) {
 }
 
 // Sent says whether the owner has sent the same request to BigQuery before, which then knows it
-// again: nothing more is run for it.
-func (s *Store) Sent(ctx context.Context, op bigquery.Operation, owner string) (bool, error) {
+// again: nothing more is run for it, if anything was. reserved is the decision that it was taken from
+// budgets for.
+func (s *Store) Sent(ctx context.Context, op bigquery.Operation, owner string) (reserved string, sent bool, err error) {
 	r := Record{Owner: owner, Job: op.Job, Decision: "d"}
 	name, err := nameOf(op, r)
 	if err != nil || name.kind == "" {
-		return false, err
+		return "", false, err
 	}
-	_, err = s.provisional(ctx, name.key(s, r))
+	r, err = s.provisional(ctx, name.key(s, r))
 	if errors.Is(err, ErrNotFound) {
-		return false, nil
+		return "", false, nil
 	}
-	return err == nil, err
+	return r.Reserved, err == nil, err
 }
 
 // takesKey is written to see whether Redis takes what will have to be written.
