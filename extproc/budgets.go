@@ -33,8 +33,8 @@ func (s *Service) saw(ctx context.Context, record jobs.Record, job bigquery.Job)
 	}
 }
 
-// neverRan gives back what was reserved for a request that made no job. What was sent more than once
-// keeps it until that is known of each time.
+// neverRan gives back what was reserved for a request that made no job. What was sent more than
+// once keeps it until that is known of each time.
 func (s *Service) neverRan(f *verdict.Forward) {
 	if f.Creates && f.Record.Reserved != "" {
 		s.Budgets.NeverRan(f.Record.Reserved, f.Decision)

@@ -286,12 +286,20 @@ func TestSentAgain(t *testing.T) {
 		held    bool
 		left    int64
 	}{
-		"it is on its way":              {func(*replica) {}, true, 50},
-		"refused":                       {func(r *replica) { r.NeverRan("d-1", "d-1") }, false, 100},
-		"refused, twice said":           {func(r *replica) { r.NeverRan("d-1", "d-1"); r.NeverRan("d-1", "d-1") }, false, 100},
-		"refused beside the second":     {func(r *replica) { r.Holds("d-1", "d-2"); r.NeverRan("d-1", "d-1") }, true, 50},
-		"both refused":                  {func(r *replica) { r.Holds("d-1", "d-2"); r.NeverRan("d-1", "d-1"); r.NeverRan("d-1", "d-2") }, false, 100},
-		"the first, said twice":         {func(r *replica) { r.Holds("d-1", "d-2"); r.NeverRan("d-1", "d-1"); r.NeverRan("d-1", "d-1") }, true, 50},
+		"it is on its way":          {func(*replica) {}, true, 50},
+		"refused":                   {func(r *replica) { r.NeverRan("d-1", "d-1") }, false, 100},
+		"refused, twice said":       {func(r *replica) { r.NeverRan("d-1", "d-1"); r.NeverRan("d-1", "d-1") }, false, 100},
+		"refused beside the second": {func(r *replica) { r.Holds("d-1", "d-2"); r.NeverRan("d-1", "d-1") }, true, 50},
+		"both refused": {func(r *replica) {
+			r.Holds("d-1", "d-2")
+			r.NeverRan("d-1", "d-1")
+			r.NeverRan("d-1", "d-2")
+		}, false, 100},
+		"the first, said twice": {func(r *replica) {
+			r.Holds("d-1", "d-2")
+			r.NeverRan("d-1", "d-1")
+			r.NeverRan("d-1", "d-1")
+		}, true, 50},
 		"only looked at":                {func(r *replica) { r.Holds("d-1", ""); r.NeverRan("d-1", "d-1") }, false, 100},
 		"it was billed":                 {func(r *replica) { r.Saw(t.Context(), "d-1", done) }, true, 80},
 		"it was billed, and is refused": {func(r *replica) { r.Saw(t.Context(), "d-1", done); r.NeverRan("d-1", "d-1") }, true, 80},

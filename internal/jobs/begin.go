@@ -112,8 +112,8 @@ func again(first, now Record) (Begun, error) {
 }
 
 // Sent says whether the owner has sent the same request to BigQuery before, which then knows it
-// again: nothing more is run for it, if anything was. reserved is the decision that it was taken from
-// budgets for.
+// again: nothing more is run for it, if anything was. reserved is the decision for which it was
+// taken from budgets.
 func (s *Store) Sent(ctx context.Context, op bigquery.Operation, owner string) (reserved string, sent bool, err error) {
 	r := Record{Owner: owner, Job: op.Job, Decision: "d"}
 	name, err := nameOf(op, r)
