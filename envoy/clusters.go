@@ -21,6 +21,18 @@ const (
 	clusterStorageRead = "bigquery_storage_read"
 )
 
+// How a service that is frozen is noticed, and what a service may take that is only slow: one whose
+// processor is shared with a flood answers a ping late, and its callers are to wait, not to be
+// refused. Whoever reads an answer from a frozen one is broken off within frozenWithin (A15).
+const (
+	pingEvery          = time.Second
+	pingAnsweredWithin = 8 * time.Second
+	frozenWithin       = pingEvery + pingAnsweredWithin
+
+	// connectedWithin is for the connection and its TLS handshake, which a busy service is late with.
+	connectedWithin = 5 * time.Second
+)
+
 const httpProtocolOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 // grpcServiceCluster reaches ext_authz or ext_proc. requests bounds the calls at once; a held
@@ -39,8 +51,8 @@ func grpcServiceCluster(name, service string, s Service, requests uint32) *clust
 						// idle timeout. The services allow pings this often in their keepalive
 						// enforcement policy.
 						ConnectionKeepalive: &corev3.KeepaliveSettings{
-							Interval: seconds(time.Second),
-							Timeout:  seconds(2 * time.Second),
+							Interval: seconds(pingEvery),
+							Timeout:  seconds(pingAnsweredWithin),
 							// An idle connection to a service that froze meanwhile is noticed
 							// before a request is put on it.
 							ConnectionIdleInterval: seconds(2 * time.Second),
@@ -68,7 +80,7 @@ func tokenCluster(s Service, l Limits) *clusterv3.Cluster {
 func serviceCluster(name string, s Service, requests uint32) *clusterv3.Cluster {
 	c := &clusterv3.Cluster{
 		Name:            name,
-		ConnectTimeout:  seconds(time.Second),
+		ConnectTimeout:  seconds(connectedWithin),
 		CircuitBreakers: circuitBreakers(requests),
 	}
 	if s.Socket != "" {

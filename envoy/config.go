@@ -115,7 +115,7 @@ func Defaults() (Limits, Timeouts) {
 			MaxHeapBytes:   2 << 30,
 		}, Timeouts{
 			Check:   30 * time.Second,
-			Process: 5 * time.Second,
+			Process: 20 * time.Second,
 			Idle:    240 * time.Second,
 			Request: 30 * time.Second,
 		}

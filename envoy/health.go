@@ -25,11 +25,11 @@ const filterHealthCheck = "envoy.filters.http.health_check"
 // service that is gone or frozen is found by its socket and by pings, a 503 either way.
 func checkHealth(c *clusterv3.Cluster, service string) {
 	c.HealthChecks = []*corev3.HealthCheck{{
-		Timeout:            seconds(3 * time.Second),
+		Timeout:            seconds(5 * time.Second),
 		Interval:           seconds(2 * time.Second),
 		NoTrafficInterval:  seconds(2 * time.Second), // the default of a minute would be how long an idle gateway looks well
 		UnhealthyInterval:  seconds(time.Second),
-		UnhealthyThreshold: u32(2),
+		UnhealthyThreshold: u32(3),
 		HealthyThreshold:   u32(1),
 		HealthChecker: &corev3.HealthCheck_GrpcHealthCheck_{
 			GrpcHealthCheck: &corev3.HealthCheck_GrpcHealthCheck{ServiceName: service},

@@ -2,7 +2,6 @@ package envoy
 
 import (
 	"strings"
-	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -39,8 +38,8 @@ func (l *linter) innerCluster(name string) {
 	l.windows(p.field("typed_extension_protocol_options"), options(c).GetExplicitHttpConfig().GetHttp2ProtocolOptions())
 	keepalive := options(c).GetExplicitHttpConfig().GetHttp2ProtocolOptions().GetConnectionKeepalive()
 	total := keepalive.GetInterval().AsDuration() + keepalive.GetTimeout().AsDuration()
-	l.must(keepalive.GetInterval().AsDuration() > 0 && total <= 5*time.Second, p.field("typed_extension_protocol_options"), "keepalive",
-		"a frozen "+name+" leaves clients hanging", "connection_keepalive with interval and timeout of at most 5 s together")
+	l.must(keepalive.GetInterval().AsDuration() > 0 && total <= frozenWithin, p.field("typed_extension_protocol_options"), "keepalive",
+		"a frozen "+name+" leaves clients hanging", "connection_keepalive with interval and timeout of at most "+frozenWithin.String()+" together")
 	if len(c.GetHealthChecks()) > 0 {
 		l.must(
 			c.GetCommonLbConfig().GetHealthyPanicThreshold().GetValue() == 100,

@@ -169,7 +169,7 @@ func (l *linter) extProc(p path, f *extprocv3.ExternalProcessor) {
 	l.must(!f.GetDisableImmediateResponse(), p.field("disable_immediate_response"), "fail-closed", "ext_proc cannot replace an answer",
 		"false")
 	l.must(f.GetMessageTimeout().AsDuration() > 0, p.field("message_timeout"), "timeouts", "ext_proc has 200 ms or no time at all",
-		"a time, such as 5s")
+		"a time, such as 20s")
 
 	mode := p.field("processing_mode")
 	m := f.GetProcessingMode()
