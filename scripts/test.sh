@@ -27,7 +27,7 @@ suite "lint" scripts/lint.sh
   suite "unit tests that link the SQL grammar" env CGO_ENABLED=0 go test -timeout 15m $engine
 }
 suite "SQL engine of the stand-ins" env CGO_ENABLED=0 go -C e2e/sqlengine test -timeout 5m ./...
-suite "end to end" env CGO_ENABLED=0 go test -tags 'e2e demo' -count 1 -timeout 15m ./e2e ./e2e/demo
+suite "end to end" env CGO_ENABLED=0 go test -tags 'e2e demo' -count 1 -timeout 25m ./e2e ./e2e/demo
 
 if ((${#failed[@]})); then
   printf '\nfailed: %s\n' "${failed[@]}" >&2
