@@ -39,7 +39,8 @@ func (l *linter) innerCluster(name string) {
 	keepalive := options(c).GetExplicitHttpConfig().GetHttp2ProtocolOptions().GetConnectionKeepalive()
 	total := keepalive.GetInterval().AsDuration() + keepalive.GetTimeout().AsDuration()
 	l.must(keepalive.GetInterval().AsDuration() > 0 && total <= frozenWithin, p.field("typed_extension_protocol_options"), "keepalive",
-		"a frozen "+name+" leaves clients hanging", "connection_keepalive with interval and timeout of at most "+frozenWithin.String()+" together")
+		"a frozen "+name+" leaves clients hanging",
+		"connection_keepalive with interval and timeout of at most "+frozenWithin.String()+" together")
 	if len(c.GetHealthChecks()) > 0 {
 		l.must(
 			c.GetCommonLbConfig().GetHealthyPanicThreshold().GetValue() == 100,

@@ -79,7 +79,9 @@ func dataRoutes(c Config, s surface) *routev3.RouteConfiguration {
 // throughExtProc has every route of a table lead through ext_proc, which is off without a route.
 func throughExtProc() map[string]*anypb.Any {
 	return map[string]*anypb.Any{
-		filterExtProc: packed(&extprocv3.ExtProcPerRoute{Override: &extprocv3.ExtProcPerRoute_Overrides{Overrides: &extprocv3.ExtProcOverrides{}}}),
+		filterExtProc: packed(&extprocv3.ExtProcPerRoute{
+			Override: &extprocv3.ExtProcPerRoute_Overrides{Overrides: &extprocv3.ExtProcOverrides{}},
+		}),
 	}
 }
 

@@ -290,8 +290,8 @@ func clearJob(ctx context.Context, s *Service, f *verdict.Forward, ref bigquery.
 }
 
 // jobReadTime bounds the gateway's own jobs.get for an answer, all its tries together: Envoy waits
-// so long for what becomes of the answer's headers, and the client is told while it does.
-const jobReadTime = 4 * time.Second
+// so long for what becomes of the answer's headers (20 s), and the client is told while it does.
+const jobReadTime = 12 * time.Second
 
 // readJob is the gateway's own jobs.get of the job that an answer names.
 func readJob(ctx context.Context, s *Service, f *verdict.Forward, ref bigquery.JobReference) (bigquery.Job, error) {
