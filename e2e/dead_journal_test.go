@@ -216,9 +216,9 @@ func TestDeadJournal(t *testing.T) {
 	}
 }
 
-// namedFault is how a fault says by what an operator finds it: by its decision; by the request, where
-// only ext_proc answers; or not at all, in Envoy's own words, where the process has ended with its
-// journal.
+// namedFault is how a fault says by what an operator finds it: by its decision; by the request,
+// where only ext_proc answers; or not at all, in Envoy's own words, where the process has ended
+// with its journal.
 var namedFault = regexp.MustCompile(`decision d-[0-9A-HJKMNP-TV-Z]{26}|Request [0-9a-f-]{36}|could not be reached; try again`)
 
 // faultOf sends a request and says what is wrong where the answer is no fault, or does not name

@@ -149,8 +149,8 @@ func TestHealth(t *testing.T) {
 
 var metricName = regexp.MustCompile(`bqgate_[a-z_]+`)
 
-// I2: no byte of what operators are told holds a canary, a subject, a table, a rule, SQL or a token;
-// no caller makes a series; and docs/operators.md names what is served, and nothing else.
+// I2: no byte of what operators are told holds a canary, a subject, a table, a rule, SQL or a
+// token; no caller makes a series; and docs/operators.md names what is served, and nothing else.
 func TestOperationsTellNothing(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)

@@ -30,7 +30,11 @@ func TestManyCallersOfAFrozenRedis(t *testing.T) {
 				ctx, cancel := contextTimeout(10 * time.Second)
 				defer cancel()
 				since := time.Now()
-				a, err := sent.post(ctx, "queries", map[string]any{"query": fmt.Sprintf("SELECT %d /* %s */", n, mark), "useLegacySql": false})
+				a, err := sent.post(
+					ctx,
+					"queries",
+					map[string]any{"query": fmt.Sprintf("SELECT %d /* %s */", n, mark), "useLegacySql": false},
+				)
 				if err != nil || a.Status != want {
 					t.Errorf("status %d %s, %v, want %d", a.Status, a.message(), err, want)
 				}

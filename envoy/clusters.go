@@ -29,7 +29,8 @@ const (
 	pingAnsweredWithin = 8 * time.Second
 	frozenWithin       = pingEvery + pingAnsweredWithin
 
-	// connectedWithin is for the connection and its TLS handshake, which a busy service is late with.
+	// connectedWithin is for the connection and its TLS handshake, which a busy service is late
+	// with.
 	connectedWithin = 5 * time.Second
 )
 

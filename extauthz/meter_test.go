@@ -22,7 +22,9 @@ func TestBudgetsAreCounted(t *testing.T) {
 	m.refusedByBudget(policies.Decision{Exceeded: policies.UnitRows}, denied(policies.Decision{Exceeded: policies.UnitRows}))
 	m.refusedByBudget(policies.Decision{}, fmt.Errorf("reserve: %w", &budgets.Exceeded{Budget: mine})) // another query was faster
 	m.refusedByBudget(policies.Decision{}, errors.New("of something else"))
-	m.heldByBudget(policies.Decision{Bills: 10, Budgets: []policies.Charge{{Budget: let, Left: 9}, {Budget: let, Left: 10}, {Budget: mine}}})
+	m.heldByBudget(
+		policies.Decision{Bills: 10, Budgets: []policies.Charge{{Budget: let, Left: 9}, {Budget: let, Left: 10}, {Budget: mine}}},
+	)
 	w := httptest.NewRecorder()
 	counted.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	for _, line := range []string{

@@ -36,8 +36,8 @@ func (s *Service) release(ctx context.Context, a asked, r ruling, job heldJob) o
 		return s.refuse(ctx, a, r, fmt.Errorf("begin release of request %s: %w", job.request.ID, err))
 	}
 	run := a // the query, as it was asked when it was held
-	// The poll may have waited long for its reviewers. What they approved runs by the policy that is
-	// in force when it runs.
+	// The poll may have waited long for its reviewers. What they approved runs by the policy that
+	// is in force when it runs.
 	run.policy = s.Policies()
 	run.op = job.held.Operation
 	run.op.Job = job.held.Job

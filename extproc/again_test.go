@@ -43,7 +43,10 @@ type answering struct {
 
 // openAnswer begins an exchange. The service may be altered before it begins.
 func openAnswer(
-	t *testing.T, right func(since time.Duration) error, stuck func(context.Context, *procv3.ProcessingResponse) bool, alter ...func(*Service),
+	t *testing.T,
+	right func(since time.Duration) error,
+	stuck func(context.Context, *procv3.ProcessingResponse) bool,
+	alter ...func(*Service),
 ) *answering {
 	t.Helper()
 	a := &answering{j: &journal{}, began: time.Now(), ended: make(chan error, 1)}

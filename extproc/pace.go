@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// Envoy passes on to its client what the client takes, and keeps a few hundred KiB ready. Beyond that
-// it takes no more from BigQuery, so that no piece of the answer comes here, or takes none from here,
-// so that a send waits. How long either lasts, once the body has begun, says how fast the client
-// reads: BigQuery sends an answer that it has begun without a pause. Who reads nothing, or a trickle,
-// holds memory here, in Envoy and at BigQuery, and is broken off (A37).
+// Envoy passes on to its client what the client takes, and keeps a few hundred KiB ready. Beyond
+// that it takes no more from BigQuery, so that no piece of the answer comes here, or takes none
+// from here, so that a send waits. How long either lasts, once the body has begun, says how fast
+// the client reads: BigQuery sends an answer that it has begun without a pause. Who reads nothing,
+// or a trickle, holds memory here, in Envoy and at BigQuery, and is broken off (A37).
 
 // Reading is the least that a client must take of an answer: Bytes in each Within, while something
 // waits to be sent. What is not sent yet, a job that still runs, counts for nobody.

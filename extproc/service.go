@@ -53,7 +53,8 @@ type Parts struct {
 	// Limits count what is on its way; ext_authz has lent it.
 	Limits *limits.Owners
 
-	// StepTimeout bounds one step: recording a chunk, checking a job. Default 18 s: Envoy waits for 20 s.
+	// StepTimeout bounds one step: recording a chunk, checking a job. Default 18 s: Envoy waits for
+	// 20 s.
 	StepTimeout time.Duration
 	// IdleTimeout bounds the wait for Envoy's next message. Default 5 min.
 	IdleTimeout time.Duration

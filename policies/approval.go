@@ -10,8 +10,8 @@ import (
 	"github.com/bqgate/bqgate/internal/coarse"
 )
 
-// hold: the byte limit, the budgets, and what holds the query for reviewers. It is the last question
-// and sets the effect. A new reason to hold joins held.
+// hold: the byte limit, the budgets, and what holds the query for reviewers. It is the last
+// question and sets the effect. A new reason to hold joins held.
 func (e *evaluation) hold() error {
 	applying := e.applying()
 	bytes, err := e.bytes(applying)

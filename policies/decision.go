@@ -37,8 +37,8 @@ type Decision struct {
 	Remedy  string  // what would pass, "" where unknown
 	Cause   string  // of a refusal for a fault of the policy: what an operator has to mend, with file and line. It is not for agents
 	Invalid bool    // of a refusal: BigQuery itself would not run the SQL; no policy is to blame
-	// Exceeded is, of a refusal, the unit of the budget of which too little is left for the request;
-	// empty where it is refused for another reason.
+	// Exceeded is, of a refusal, the unit of the budget of which too little is left for the
+	// request; empty where it is refused for another reason.
 	Exceeded Unit
 	Cites    []RuleRef // every other rule that took part (masks, exemptions, approvals), for explain and reviewers
 

@@ -108,7 +108,8 @@ func New(o Options) (*Store, error) {
 	rand.Read(id[:]) // never fails: crypto/rand
 	s := &Store{
 		Options: o, me: hex.EncodeToString(id[:]), turn: make(chan struct{}, 1), kick: make(chan struct{}, 1), started: o.Now(),
-		parts: map[string]*part{}, unsure: map[string]bool{}, open: map[string]*claim{}, ran: map[string]time.Time{}, opened: make(chan struct{}),
+		parts: map[string]*part{}, unsure: map[string]bool{}, open: map[string]*claim{}, ran: map[string]time.Time{},
+		opened: make(chan struct{}),
 		closed: starting,
 	}
 	s.parts[s.me] = newPart()

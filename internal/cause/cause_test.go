@@ -95,7 +95,8 @@ func TestWords(t *testing.T) {
 			keys(certificate(x509.CertificateInvalidError{Reason: x509.Expired, Cert: &x509.Certificate{NotAfter: long}})),
 			"JWKS of issuer okta at https://okta.example/keys: its certificate has expired, on 2020-01-02T03:04:05Z"},
 		"a certificate of an unknown authority": {keys(certificate(x509.UnknownAuthorityError{})),
-			"JWKS of issuer okta at https://okta.example/keys: its certificate is of an authority that is not known here; name its file in " +
+			"JWKS of issuer okta at https://okta.example/keys: its certificate is of an authority that is not known here; " +
+				"name its file in " +
 				"ca_file"},
 		"a certificate for another name": {keys(certificate(x509.HostnameError{Host: "okta.example", Certificate: &x509.Certificate{}})),
 			"JWKS of issuer okta at https://okta.example/keys: its certificate is for other names than okta.example"},

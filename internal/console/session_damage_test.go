@@ -24,9 +24,11 @@ func TestDamageUnderTheKeyOfALogin(t *testing.T) {
 			b.redis.Del(ctx, key)
 			return b.redis.HSet(ctx, key, "x", "y").Err()
 		},
-		"empty":                    func(key, _, _ string) error { return b.redis.Set(ctx, key, "", 0).Err() },
-		"garbage":                  func(key, _, _ string) error { return b.redis.Set(ctx, key, "\x00{", 0).Err() },
-		"cut":                      func(key, _, _ string) error { return b.redis.Set(ctx, key, b.redis.Get(ctx, key).Val()[:40], 0).Err() },
+		"empty":   func(key, _, _ string) error { return b.redis.Set(ctx, key, "", 0).Err() },
+		"garbage": func(key, _, _ string) error { return b.redis.Set(ctx, key, "\x00{", 0).Err() },
+		"cut": func(key, _, _ string) error {
+			return b.redis.Set(ctx, key, b.redis.Get(ctx, key).Val()[:40], 0).Err()
+		},
 		"of somebody else":         func(key, other, _ string) error { return b.redis.Set(ctx, key, other, 0).Err() },
 		"of an older login":        func(key, _, older string) error { return b.redis.Set(ctx, key, older, 0).Err() },
 		"huge":                     func(key, _, _ string) error { return b.redis.Set(ctx, key, strings.Repeat("x", 48<<20), 0).Err() },

@@ -17,8 +17,8 @@ type Error struct {
 	Account  string // name in the configuration
 	Endpoint string // host:port that was asked
 	Reason   string // what the endpoint or the source said, credentials taken out
-	// Principal is the service account whose token was asked for, and Code the status of the answer;
-	// "" and codes.OK where none was asked, or none came.
+	// Principal is the service account whose token was asked for, and Code the status of the
+	// answer; "" and codes.OK where none was asked, or none came.
 	Principal string
 	Code      codes.Code
 	timeout   error // context.DeadlineExceeded or context.Canceled, if that was it

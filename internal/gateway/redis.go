@@ -20,8 +20,9 @@ import (
 const (
 	// redisAnswers is how long one try waits: for a connection, and for the answer.
 	redisAnswers = 2 * time.Second
-	// redisExchange is how long one exchange with Redis takes at most, with every try, and every wait
-	// for a connection that others hold. A request ends in its 503 at its first exchange that fails.
+	// redisExchange is how long one exchange with Redis takes at most, with every try, and every
+	// wait for a connection that others hold. A request ends in its 503 at its first exchange that
+	// fails.
 	redisExchange = 3 * time.Second
 )
 

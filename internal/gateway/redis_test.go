@@ -184,7 +184,8 @@ func TestClosedApprovalsAreDetail(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ReopenApprovals(t.Context(), cfg, Reopening{Acknowledged: found.Acknowledge, By: "op", Reason: "a test"}, quiet); err != nil {
+	reopening := Reopening{Acknowledged: found.Acknowledge, By: "op", Reason: "a test"}
+	if _, err := ReopenApprovals(t.Context(), cfg, reopening, quiet); err != nil {
 		t.Fatal(err)
 	}
 	if open, err := g.approvals.Heal(t.Context()); err != nil || !open {

@@ -10,8 +10,8 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
-// lane is workers with a queue before them. They are asked one question at a time each. Questions of
-// different callers take turns, and no caller holds all workers of several, so that one caller's
+// lane is workers with a queue before them. They are asked one question at a time each. Questions
+// of different callers take turns, and no caller holds all workers of several, so that one caller's
 // flood, or questions of its that run into the deadline, do not keep the others waiting. It is safe
 // for concurrent use.
 //
@@ -124,7 +124,9 @@ func errCrowded(limit int) *Error {
 		return &Error{Code: ErrorCrowded, Message: "too many of your statements are being analysed at once"}
 	}
 	return &Error{Code: ErrorCrowded, Message: fmt.Sprintf(
-		"this statement takes long to analyse, or others of yours did, and such statements wait for each other, at most %d of one owner", limit)}
+		"this statement takes long to analyse, or others of yours did, and such statements wait for each other, at most %d of one owner",
+		limit,
+	)}
 }
 
 func errBusy() *Error {
@@ -272,8 +274,8 @@ func (l *lane) acquire(ctx context.Context, caller string) (*process, error) {
 	return nil, err
 }
 
-// busy is why a question is not answered in time: for others of its own caller, of which mine are in
-// the queue for this question itself, or for the others'.
+// busy is why a question is not answered in time: for others of its own caller, of which mine are
+// in the queue for this question itself, or for the others'.
 func (l *lane) busy(caller string, mine int) *Error {
 	switch {
 	case l.slow:

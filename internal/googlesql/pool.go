@@ -38,7 +38,8 @@ type Habits interface {
 	Ran(caller string, took time.Duration)
 }
 
-// long is what a text takes of a processor's time to be told of to Habits. Most take a few milliseconds.
+// long is what a text takes of a processor's time to be told of to Habits. Most take a few
+// milliseconds.
 const long = 50 * time.Millisecond
 
 // slowEach is how many questions of one caller wait for slow workers, and slowQueue of all callers.
@@ -47,8 +48,8 @@ const (
 	slowQueue = 128
 )
 
-// wallOfSlow is how many times the deadline a text may stay with a slow worker, which gets only what
-// the machine has left.
+// wallOfSlow is how many times the deadline a text may stay with a slow worker, which gets only
+// what the machine has left.
 const wallOfSlow = 3
 
 func (o PoolOptions) withDefaults() PoolOptions {

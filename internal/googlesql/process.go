@@ -136,7 +136,11 @@ func (w *process) ended() bool {
 // watch lets a question, with both replies, take so much. Stop ends that, and tells what was taken.
 func (w *process) watch(left bounds) (stop func() bounds) {
 	begin := time.Now()
-	_, _ = w.in.SetWriteDeadline(begin.Add(left.clock)), w.out.SetReadDeadline(begin.Add(left.clock)) // closed ones say so when they are used
+	_, _ = w.in.SetWriteDeadline(
+		begin.Add(left.clock),
+	), w.out.SetReadDeadline(
+		begin.Add(left.clock),
+	) // closed ones say so when they are used
 	before, known := processor(w.cmd.Process.Pid)
 	taken := func() bounds {
 		b := bounds{clock: time.Since(begin)}

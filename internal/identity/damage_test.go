@@ -54,7 +54,10 @@ func TestDamageUnderEveryKeyOfASession(t *testing.T) {
 			for name, harm := range damage {
 				t.Run(where+"/"+name, func(t *testing.T) {
 					mint := func(sub, jti string) string {
-						return g.issuer.mint(g.clock.now(), claims{"sub": sub, "jti": where + name + jti, "exp": g.clock.now().Add(50 * time.Minute).Unix()})
+						return g.issuer.mint(
+							g.clock.now(),
+							claims{"sub": sub, "jti": where + name + jti, "exp": g.clock.now().Add(50 * time.Minute).Unix()},
+						)
 					}
 					raw := mint("alice", "")
 					first := g.mustExchange(t, raw)

@@ -37,8 +37,12 @@ var agentRows = []row{
 		case googlesql.ErrorUnavailable:
 			return nil
 		case googlesql.ErrorCrowded: // its caller's own doing, which passes within seconds
-			return &refusal.Refusal{Reason: "rateLimitExceeded", What: e.Message, Remedy: "the same query in a few seconds, or a simpler one",
-				Err: whole}
+			return &refusal.Refusal{
+				Reason: "rateLimitExceeded",
+				What:   e.Message,
+				Remedy: "the same query in a few seconds, or a simpler one",
+				Err:    whole,
+			}
 		}
 		return &refusal.Refusal{What: e.Message, Err: whole}
 	})},
@@ -67,8 +71,12 @@ var agentRows = []row{
 	{name: "a query too large to wait", find: as[*approvals.TooLarge],
 		request: with(func(whole error, e *approvals.TooLarge) *refusal.Refusal {
 			return &refusal.Refusal{
-				What: fmt.Sprintf("the query is too large to wait for approval: with its parameters and what reviewers are shown of it, it "+
-					"takes %d bytes of at most %d", e.Bytes, e.Limit),
+				What: fmt.Sprintf(
+					"the query is too large to wait for approval: with its parameters and what reviewers are shown of it, it "+
+						"takes %d bytes of at most %d",
+					e.Bytes,
+					e.Limit,
+				),
 				Remedy: "a shorter query, or shorter parameters", Err: whole,
 			}
 		})},
