@@ -43,7 +43,9 @@ func listeners(c Config) []*listenerv3.Listener {
 func clusters(c Config) []*clusterv3.Cluster {
 	out := []*clusterv3.Cluster{
 		grpcServiceCluster(clusterExtAuthz, extAuthzService, c.ExtAuthz, c.Limits.MaxChecks),
-		grpcServiceCluster(clusterExtProc, extProcService, c.ExtProc, c.Limits.MaxStreams),
+		// Also what never had headers is answered through ext_proc: thousands of connections whose
+		// time is up at once must not use up the calls of everybody else.
+		grpcServiceCluster(clusterExtProc, extProcService, c.ExtProc, c.Limits.MaxStreams+c.Limits.MaxConnections),
 		upstreamCluster(clusterBigQuery, c.BigQuery, surfaceREST, c.Limits.MaxStreams),
 	}
 	if len(c.GRPC) > 0 {

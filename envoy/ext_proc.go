@@ -27,12 +27,8 @@ var responseAttributes = []string{"response.code_details", "response.flags"}
 
 // extProc shows bqgate every request body after ext_authz, and every response. There is exactly one
 // such filter: bodies get truncated between two (envoyproxy/envoy issues 41654, 43983, 47449).
-//
-// It is off where a request has no route, and on in all routes (throughExtProc): what never had
-// headers leads nowhere. Envoy answers it by itself, and thousands of connections whose headers do
-// not end would otherwise be as many calls of ext_proc at once, when their time is up.
 func extProc(c Config) *hcmv3.HttpFilter {
-	return &hcmv3.HttpFilter{Name: filterExtProc, Disabled: true,
+	return &hcmv3.HttpFilter{Name: filterExtProc,
 		ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&extprocv3.ExternalProcessor{
 			StatPrefix: "bqgate",
 			// No timeout of the call itself: it lives as long as the download. Silence is bounded

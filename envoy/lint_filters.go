@@ -23,13 +23,7 @@ func (l *linter) filters(p path, filters []*hcmv3.HttpFilter) (guarded bool) {
 	var order []string
 	for i, f := range filters {
 		p := p.index(i)
-		if !f.GetTypedConfig().MessageIs(&extprocv3.ExternalProcessor{}) {
-			l.must(!f.GetDisabled(), p.field("disabled"), "filters", "the filter "+f.GetName()+" is off", "no disabled filters")
-		} else { // dataRoutes wants it on in every route
-			l.must(f.GetDisabled() && f.GetName() == filterExtProc, p.field("disabled"), "without-route",
-				"connections whose headers never end are calls of ext_proc, all at once",
-				"disabled: true under the name "+filterExtProc+", and on in the route configuration")
-		}
+		l.must(!f.GetDisabled(), p.field("disabled"), "filters", "the filter "+f.GetName()+" is off", "no disabled filters")
 		l.must(!f.GetIsOptional(), p.field("is_optional"), "filters",
 			"Envoy starts without the filter "+f.GetName()+" if it does not know it", "no optional filters")
 		p = p.field("typed_config")

@@ -1,21 +1,15 @@
 package envoy
 
 import (
-	"maps"
 	"slices"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/anypb"
 )
 
 // dataRoutes checks routes behind ext_authz and ext_proc.
 func (l *linter) dataRoutes(p path, c *routev3.RouteConfiguration) {
 	l.routeConfiguration(p, c)
-	l.must(maps.EqualFunc(c.GetTypedPerFilterConfig(), throughExtProc(), func(a, b *anypb.Any) bool { return proto.Equal(a, b) }),
-		p.field("typed_per_filter_config"), "exceptions", "routes lead past ext_proc, or filters are changed for all routes",
-		filterExtProc+" with empty overrides, and nothing else")
 	anyHost := false
 	for i, v := range c.GetVirtualHosts() {
 		p := p.field("virtual_hosts").index(i)
@@ -42,6 +36,8 @@ func refusesAll(r *routev3.Route) bool {
 func (l *linter) routeConfiguration(p path, c *routev3.RouteConfiguration) {
 	l.addedHeaders(p, c.GetRequestHeadersToAdd())
 	l.must(c.GetVhds() == nil, p.field("vhds"), "static", "virtual hosts come from elsewhere and cannot be checked", "virtual_hosts only")
+	l.must(len(c.GetTypedPerFilterConfig()) == 0, p.field("typed_per_filter_config"), "exceptions", "filters are changed for all routes",
+		"none")
 	l.must(len(c.GetRequestMirrorPolicies()) == 0, p.field("request_mirror_policies"), "mirrors",
 		"requests are copied elsewhere, tokens included", "none")
 	l.must(len(c.GetClusterSpecifierPlugins()) == 0, p.field("cluster_specifier_plugins"), "fixed-clusters",
@@ -120,8 +116,6 @@ func (l *linter) action(p path, a *routev3.RouteAction) {
 // lead.
 func (l *linter) unguardedRoutes(p path, c *routev3.RouteConfiguration) {
 	l.routeConfiguration(p, c)
-	l.must(len(c.GetTypedPerFilterConfig()) == 0, p.field("typed_per_filter_config"), "exceptions", "filters are changed for all routes",
-		"none")
 	for i, v := range c.GetVirtualHosts() {
 		p := p.field("virtual_hosts").index(i)
 		l.virtualHost(p, v)

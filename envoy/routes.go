@@ -71,18 +71,7 @@ func dataRoutes(c Config, s surface) *routev3.RouteConfiguration {
 			&routev3.VirtualHost{Name: "nowhere", Domains: []string{"*"}, Routes: []*routev3.Route{connect(), health(), nowhere()}},
 		)
 	}
-	return &routev3.RouteConfiguration{
-		Name: string(s), VirtualHosts: hosts, ValidateClusters: yes(), TypedPerFilterConfig: throughExtProc(),
-	}
-}
-
-// throughExtProc has every route of a table lead through ext_proc, which is off without a route.
-func throughExtProc() map[string]*anypb.Any {
-	return map[string]*anypb.Any{
-		filterExtProc: packed(&extprocv3.ExtProcPerRoute{
-			Override: &extprocv3.ExtProcPerRoute_Overrides{Overrides: &extprocv3.ExtProcOverrides{}},
-		}),
-	}
+	return &routev3.RouteConfiguration{Name: string(s), VirtualHosts: hosts, ValidateClusters: yes()}
 }
 
 // health is answered by healthFilter, before the filters that this route does without. The route's

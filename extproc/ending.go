@@ -11,12 +11,12 @@ import (
 // refuse turns an error into a refusal body while nothing has been released, and into nil, which
 // breaks the response off, afterwards.
 func (x *exchange) refuse(err error) *procv3.ProcessingResponse {
-	x.pending = nil
-	if x.finished { // the outcome is recorded, and stays what it is: Envoy had more on its way as it ended
-		return nil
-	}
 	x.service.Log.Warn("answer withheld", "decision", x.decision(), "released_bytes", x.recorded.Bytes(), "cause", cause.Words(err),
 		"error", err)
+	x.pending = nil
+	if x.finished { // the outcome is recorded, and stays what it is
+		return nil
+	}
 	x.broken(err)
 	x.finished = true
 	if x.released {
