@@ -11,7 +11,6 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/metadata"
 
-	"github.com/bqgate/bqgate/envoy"
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/limits"
 )
@@ -22,12 +21,21 @@ import (
 // words. Who has one is asked about everything once the body is there: the look opens nothing,
 // mints nothing and leaves nothing behind but the owner's place for a body.
 
+// What the two sides of the early look agree on: the metadata by which Envoy's call says that it is
+// one, and from how many bytes on a body is large. They are those of the package envoy, which knows
+// no other room; internal/gateway has a test that they are the same.
+const (
+	LookMetadata = "bqgate-look"
+	LookEarly    = "early"
+	SmallBody    = 16_000
+)
+
 // isLook says whether Envoy asks for the early look: by metadata of its own call, which no client
 // can set.
 func isLook(ctx context.Context) bool {
 	md, _ := metadata.FromIncomingContext(ctx)
-	values := md.Get(envoy.LookMetadata)
-	return len(values) == 1 && values[0] == envoy.LookEarly
+	values := md.Get(LookMetadata)
+	return len(values) == 1 && values[0] == LookEarly
 }
 
 // look says whether the body of a request may come. Its outcome is a refusal, or lets the request
@@ -58,7 +66,7 @@ func bodyKind(r bigquery.Request) limits.Kind {
 		n, err = strconv.Atoi(lengths[0])
 	}
 	bodiless := n < 0 && (r.Verb == http.MethodGet || r.Verb == http.MethodDelete)
-	if err == nil && (0 <= n && n < envoy.SmallBody || bodiless) {
+	if err == nil && (0 <= n && n < SmallBody || bodiless) {
 		return limits.Requests
 	}
 	return limits.Bodies

@@ -1,0 +1,16 @@
+package gateway
+
+import (
+	"testing"
+
+	"github.com/bqgate/bqgate/envoy"
+	"github.com/bqgate/bqgate/extauthz"
+)
+
+// Envoy's configuration and the service that it calls speak of the early look alike.
+func TestTheEarlyLookIsTheSame(t *testing.T) {
+	if extauthz.LookMetadata != envoy.LookMetadata || extauthz.LookEarly != envoy.LookEarly || extauthz.SmallBody != envoy.SmallBody {
+		t.Errorf("extauthz has %s: %s, %d bytes, envoy %s: %s, %d bytes", extauthz.LookMetadata, extauthz.LookEarly, extauthz.SmallBody,
+			envoy.LookMetadata, envoy.LookEarly, envoy.SmallBody)
+	}
+}
