@@ -3,7 +3,6 @@ package envoy
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -129,7 +128,7 @@ func dialHTTP2(t *testing.T, address string, window uint32) *http2Client {
 }
 
 // open opens a stream with headers, and leaves it open for a body unless end is set.
-func (c *http2Client) open(t *testing.T, end bool, headers ...string) uint32 {
+func (c *http2Client) open(t *testing.T, end bool, headers ...string) {
 	t.Helper()
 	c.block.Reset()
 	for i := 0; i < len(headers); i += 2 {
@@ -144,7 +143,6 @@ func (c *http2Client) open(t *testing.T, end bool, headers ...string) uint32 {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	return id
 }
 
 func stallStreams(t *testing.T, address string, n int) {
@@ -232,7 +230,9 @@ func TestTheEarlyLook(t *testing.T) {
 			})
 		},
 	})
-	h2 := &http.Client{Transport: &http2.Transport{AllowHTTP: true, DialTLSContext: plainly}}
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	h2 := &http.Client{Transport: &http.Transport{Protocols: protocols}}
 	for _, tt := range []struct {
 		name   string
 		client *http.Client
@@ -309,8 +309,4 @@ func TestTheEarlyLook(t *testing.T) {
 	if checks.Load() != 0 {
 		t.Errorf("%d of them were checked as a whole", checks.Load())
 	}
-}
-
-func plainly(ctx context.Context, network, address string, _ *tls.Config) (net.Conn, error) {
-	return new(net.Dialer).DialContext(ctx, network, address)
 }

@@ -33,11 +33,11 @@ const (
 )
 
 // connectionLimit leaves a quarter of all connections to the other listeners: a flood of one door
-// does not close the others. max is that of all.
-func connectionLimit(s surface, i int, max uint32) *connectionlimitv3.ConnectionLimit {
+// does not close the others. all is how many there may be.
+func connectionLimit(s surface, i int, all uint32) *connectionlimitv3.ConnectionLimit {
 	return &connectionlimitv3.ConnectionLimit{
 		StatPrefix:     fmt.Sprintf("%s_%d", s, i),
-		MaxConnections: wrapperspb.UInt64(uint64(max) - uint64(max)/4),
+		MaxConnections: wrapperspb.UInt64(uint64(all) - uint64(all)/4),
 	}
 }
 
@@ -51,10 +51,10 @@ func tokenListener(c Config, i int, l Listener) *listenerv3.Listener {
 	return listener(surfaceToken, i, l, c.Limits.MaxConnections, tokenManager(c))
 }
 
-func listener(s surface, i int, l Listener, max uint32, manager *hcmv3.HttpConnectionManager) *listenerv3.Listener {
+func listener(s surface, i int, l Listener, all uint32, manager *hcmv3.HttpConnectionManager) *listenerv3.Listener {
 	chain := &listenerv3.FilterChain{
 		Filters: []*listenerv3.Filter{
-			{Name: filterConnectionLimit, ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: packed(connectionLimit(s, i, max))}},
+			{Name: filterConnectionLimit, ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: packed(connectionLimit(s, i, all))}},
 			{Name: filterHTTPConnectionManager, ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: packed(manager)}},
 		},
 		TransportSocketConnectTimeout: seconds(10 * time.Second),

@@ -102,13 +102,13 @@ func TestRecordedBytesAreCharged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	real, err := audit.Open(t.TempDir(), key, audit.Options{Reserve: 1 << 20})
+	onDisk, err := audit.Open(t.TempDir(), key, audit.Options{Reserve: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer real.Close()
+	defer onDisk.Close()
 	s := newService(t, &journal{})
-	s.Journal = real
+	s.Journal = onDisk
 	s.Limits = limits.New(limits.Config{limits.RecordedBytes.String(): {PerHour: 1 << 20}})
 	own := func(f *verdict.Forward) { f.Subject.Budget = "repo:a" }
 	for n := 1; s.Limits.Left("repo:a", limits.RecordedBytes) == nil; n++ {

@@ -15,13 +15,13 @@ var approvals = []flood{
 		func(ctx context.Context, a attacker, t *tally, ready func()) error {
 			ready()
 			value := strings.Repeat("x", 1_000_000)
-			hammer(ctx, a, t, 6, func(ctx context.Context, c *api, k int) {
+			hammer(ctx, a, 6, func(ctx context.Context, c *api, k int) {
 				id := fmt.Sprintf("fill_%d_%d", time.Now().UnixNano(), k)
 				status, _, err := c.do(ctx, http.MethodPost, "/jobs", a.heldJob(id, fmt.Sprint(k)+value))
 				if err != nil || ctx.Err() != nil {
 					return
 				}
-				t.add(fmt.Sprint("hold: ", status), 1)
+				t.add(fmt.Sprint("hold: ", status))
 				if status == http.StatusOK {
 					c.count(ctx, t, http.MethodPost, "/jobs/"+id+"/cancel", nil)
 				}
@@ -41,7 +41,7 @@ var approvals = []flood{
 			}
 			ready()
 			if a.Echo {
-				hammer(ctx, a, t, 16, func(ctx context.Context, c *api, _ int) { c.count(ctx, t, http.MethodGet, "/jobs", nil) })
+				hammer(ctx, a, 16, func(ctx context.Context, c *api, _ int) { c.count(ctx, t, http.MethodGet, "/jobs", nil) })
 				return nil
 			}
 			crowd(ctx, 16, func(ctx context.Context, _ int) {
@@ -54,13 +54,13 @@ var approvals = []flood{
 					req.Header.Set("authorization", "Bearer "+a.Person)
 					resp, err := client.Do(req)
 					if err != nil {
-						t.add(shortened(err).Error(), 1)
+						t.add(shortened(err).Error())
 						wait(ctx, 10*time.Millisecond)
 						continue
 					}
 					io.Copy(io.Discard, resp.Body)
 					resp.Body.Close()
-					t.add(fmt.Sprint(resp.StatusCode), 1)
+					t.add(fmt.Sprint(resp.StatusCode))
 				}
 			})
 			return nil

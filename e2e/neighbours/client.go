@@ -111,10 +111,10 @@ func (c *api) count(ctx context.Context, t *tally, method, path string, body []b
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
-		t.add(err.Error(), 1)
+		t.add(err.Error())
 		wait(ctx, 10*time.Millisecond) // what is refused at once costs the attacker more than the gateway
 	default:
-		t.add(fmt.Sprint(status), 1)
+		t.add(fmt.Sprint(status))
 	}
 }
 

@@ -83,13 +83,13 @@ func (a attacker) sockets(ctx context.Context, t *tally, address string, n int, 
 		c, err := net.DialTimeout("tcp", address, 5*time.Second)
 		<-opening
 		if err != nil {
-			t.add(shortened(err).Error(), 1)
+			t.add(shortened(err).Error())
 			wait(ctx, time.Second)
 			return
 		}
 		defer c.Close()
 		defer context.AfterFunc(ctx, func() { c.Close() })()
-		t.add("opened", 1)
+		t.add("opened")
 		if do != nil {
 			err = do(ctx, c)
 		}
@@ -98,7 +98,7 @@ func (a attacker) sockets(ctx context.Context, t *tally, address string, n int, 
 			_, err = c.Read(buf[:])
 		}
 		if ctx.Err() == nil {
-			t.add("closed by the other side", 1)
+			t.add("closed by the other side")
 			wait(ctx, time.Second)
 		}
 	})

@@ -26,13 +26,13 @@ type tally struct {
 	counts map[string]int
 }
 
-func (t *tally) add(what string, n int) {
+func (t *tally) add(what string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.counts == nil {
 		t.counts = map[string]int{}
 	}
-	t.counts[what] += n
+	t.counts[what]++
 }
 
 // String is what was met, the most frequent first, and no more than six kinds.

@@ -57,7 +57,7 @@ func (a attacker) slowSockets(ctx context.Context, t *tally, ready func(), n int
 		wait(ctx, time.Duration(i)*10*time.Millisecond)
 		c, err := dialer.DialContext(ctx, "tcp", a.REST)
 		if err != nil {
-			t.add(shortened(err).Error(), 1)
+			t.add(shortened(err).Error())
 			return
 		}
 		defer c.Close()
@@ -65,9 +65,9 @@ func (a attacker) slowSockets(ctx context.Context, t *tally, ready func(), n int
 		if _, err := c.Write(a.request("GET", page)); err != nil {
 			return
 		}
-		t.add("asked", 1)
+		t.add("asked")
 		if err := read(ctx, c); err != nil && ctx.Err() == nil {
-			t.add("closed by the other side", 1)
+			t.add("closed by the other side")
 		}
 	})
 	return nil
@@ -100,7 +100,7 @@ func waitForEnd(ctx context.Context, c net.Conn) error {
 func (a attacker) stalledStreams(ctx context.Context, t *tally, page string, streams int) {
 	c, err := net.DialTimeout("tcp", a.REST, 5*time.Second)
 	if err != nil {
-		t.add(shortened(err).Error(), 1)
+		t.add(shortened(err).Error())
 		wait(ctx, time.Second)
 		return
 	}
@@ -112,7 +112,7 @@ func (a attacker) stalledStreams(ctx context.Context, t *tally, page string, str
 	}
 	id := uint32(1)
 	ask := func() error {
-		t.add("asked", 1)
+		t.add("asked")
 		err := h.get(id, "/bigquery/v2/projects/"+a.Project+page, a.Bearer)
 		id += 2
 		return err
@@ -126,7 +126,7 @@ func (a attacker) stalledStreams(ctx context.Context, t *tally, page string, str
 		f, err := h.ReadFrame()
 		if err != nil {
 			if ctx.Err() == nil {
-				t.add("connections closed by the other side", 1)
+				t.add("connections closed by the other side")
 			}
 			return
 		}
@@ -140,7 +140,7 @@ func (a attacker) stalledStreams(ctx context.Context, t *tally, page string, str
 				h.WritePing(true, f.Data)
 			}
 		case *http2.RSTStreamFrame:
-			t.add("streams reset", 1)
+			t.add("streams reset")
 			if ask() != nil {
 				return
 			}

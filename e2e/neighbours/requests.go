@@ -22,7 +22,7 @@ var requests = []flood{
 	{"nobody", "16 callers without a credential",
 		func(ctx context.Context, a attacker, t *tally, ready func()) error {
 			ready()
-			hammer(ctx, a, t, 16, func(ctx context.Context, c *api, _ int) {
+			hammer(ctx, a, 16, func(ctx context.Context, c *api, _ int) {
 				c.count(ctx, t, http.MethodGet, "/jobs/x", nil, "authorization", "")
 			})
 			return nil
@@ -32,7 +32,7 @@ var requests = []flood{
 			ready()
 			part := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 			token := "Bearer " + part(`{"alg":"RS256","kid":"a"}`) + "." + part(`{"iss":"`+strings.Repeat("A", 7000)+`"}`) + ".eA"
-			hammer(ctx, a, t, 16, func(ctx context.Context, c *api, _ int) {
+			hammer(ctx, a, 16, func(ctx context.Context, c *api, _ int) {
 				c.count(ctx, t, http.MethodGet, "/jobs/x", nil, "authorization", token)
 			})
 			return nil
@@ -49,9 +49,9 @@ var requests = []flood{
 				client := &http.Client{Timeout: patience, Transport: &http.Transport{MaxConnsPerHost: 1, MaxIdleConnsPerHost: 1}}
 				for ctx.Err() == nil {
 					if err := exchange(ctx, client, "http://"+a.Token+"/v1/token", a.JWT); err != nil {
-						t.add(fmt.Sprintf("%.40s", err), 1)
+						t.add(fmt.Sprintf("%.40s", err))
 					} else {
-						t.add("200", 1)
+						t.add("200")
 					}
 				}
 			})
@@ -60,7 +60,7 @@ var requests = []flood{
 	{"refused-text", "16 callers whose refused statements have 1 MB",
 		func(ctx context.Context, a attacker, t *tally, ready func()) error {
 			ready()
-			hammer(ctx, a, t, 16, func(ctx context.Context, c *api, _ int) {
+			hammer(ctx, a, 16, func(ctx context.Context, c *api, _ int) {
 				c.count(ctx, t, http.MethodPost, "/queries", a.query("DROP TABLE crm.x -- "+noise(740_000)))
 			})
 			return nil
@@ -68,7 +68,7 @@ var requests = []flood{
 	{"broken-text", "16 callers whose 1 MB of text is no SQL",
 		func(ctx context.Context, a attacker, t *tally, ready func()) error {
 			ready()
-			hammer(ctx, a, t, 16, func(ctx context.Context, c *api, _ int) {
+			hammer(ctx, a, 16, func(ctx context.Context, c *api, _ int) {
 				c.count(ctx, t, http.MethodPost, "/queries", a.query("SELEC '"+noise(740_000)+"'"))
 			})
 			return nil
@@ -80,7 +80,7 @@ var requests = []flood{
 			w := gzip.NewWriter(&packed)
 			w.Write(a.query("DROP TABLE a -- " + strings.Repeat(" x", 480_000)))
 			w.Close()
-			hammer(ctx, a, t, 16, func(ctx context.Context, c *api, _ int) {
+			hammer(ctx, a, 16, func(ctx context.Context, c *api, _ int) {
 				c.count(ctx, t, http.MethodPost, "/queries", packed.Bytes(), "content-encoding", "gzip")
 			})
 			return nil
@@ -119,7 +119,7 @@ var requests = []flood{
 		func(ctx context.Context, a attacker, t *tally, ready func()) error {
 			ready()
 			begin := time.Now().UnixNano()
-			hammer(ctx, a, t, 16, func(ctx context.Context, c *api, k int) {
+			hammer(ctx, a, 16, func(ctx context.Context, c *api, k int) {
 				c.count(ctx, t, http.MethodPost, "/queries", a.query(fmt.Sprintf("SELECT 1 FROM crm.y%d_%d", begin, k)))
 			})
 			return nil
@@ -128,7 +128,7 @@ var requests = []flood{
 		func(ctx context.Context, a attacker, t *tally, ready func()) error {
 			ready()
 			begin := time.Now().UnixNano()
-			hammer(ctx, a, t, 4, func(ctx context.Context, c *api, k int) {
+			hammer(ctx, a, 4, func(ctx context.Context, c *api, k int) {
 				var names []string
 				for i := range 100 {
 					names = append(names, fmt.Sprintf("crm.z%d_%d_%d", begin, k, i))
@@ -147,14 +147,14 @@ var requests = []flood{
 				}
 			}
 			ready()
-			hammer(ctx, a, t, 16, func(ctx context.Context, c *api, _ int) { c.count(ctx, t, http.MethodGet, "/jobs?maxResults=100", nil) })
+			hammer(ctx, a, 16, func(ctx context.Context, c *api, _ int) { c.count(ctx, t, http.MethodGet, "/jobs?maxResults=100", nil) })
 			return nil
 		}},
 }
 
 // hammer lets n callers ask, each on a connection of its own. What they ask bqgate refuses, or
 // answers by itself, so that the echo does not send it on.
-func hammer(ctx context.Context, a attacker, t *tally, n int, one func(ctx context.Context, c *api, k int)) {
+func hammer(ctx context.Context, a attacker, n int, one func(ctx context.Context, c *api, k int)) {
 	crowd(ctx, n, func(ctx context.Context, i int) {
 		c := a.api(true)
 		for k := i; ctx.Err() == nil; k += n {
@@ -170,13 +170,13 @@ func (a attacker) exchanges(ctx context.Context, t *tally, body string) error {
 		for ctx.Err() == nil {
 			resp, err := client.Post("http://"+a.Token+"/v1/token", "application/x-www-form-urlencoded", strings.NewReader(body))
 			if err != nil {
-				t.add(shortened(err).Error(), 1)
+				t.add(shortened(err).Error())
 				wait(ctx, 10*time.Millisecond)
 				continue
 			}
 			io.Copy(io.Discard, resp.Body)
 			resp.Body.Close()
-			t.add(fmt.Sprint(resp.StatusCode), 1)
+			t.add(fmt.Sprint(resp.StatusCode))
 		}
 	})
 	return nil
@@ -215,7 +215,7 @@ func (a attacker) heldJob(id, value string) []byte {
 func (a attacker) polls(ctx context.Context, t *tally, path string, n int) {
 	c, err := net.DialTimeout("tcp", a.REST, 5*time.Second)
 	if err != nil {
-		t.add(shortened(err).Error(), 1)
+		t.add(shortened(err).Error())
 		wait(ctx, time.Second)
 		return
 	}
@@ -239,7 +239,7 @@ func (a attacker) polls(ctx context.Context, t *tally, path string, n int) {
 		f, err := h.ReadFrame()
 		if err != nil {
 			if ctx.Err() == nil {
-				t.add("connections closed by the other side", 1)
+				t.add("connections closed by the other side")
 				wait(ctx, 100*time.Millisecond)
 			}
 			return
@@ -254,7 +254,7 @@ func (a attacker) polls(ctx context.Context, t *tally, path string, n int) {
 				h.WritePing(true, f.Data)
 			}
 		case *http2.MetaHeadersFrame:
-			t.add(f.PseudoValue("status"), 1)
+			t.add(f.PseudoValue("status"))
 			if f.StreamEnded() {
 				ask()
 			}
@@ -266,7 +266,7 @@ func (a attacker) polls(ctx context.Context, t *tally, path string, n int) {
 				ask()
 			}
 		case *http2.RSTStreamFrame:
-			t.add("streams reset", 1)
+			t.add("streams reset")
 			ask()
 		}
 	}

@@ -14,7 +14,7 @@ var statements = []flood{
 		func(ctx context.Context, a attacker, t *tally, ready func()) error {
 			ready()
 			begin := time.Now().UnixNano()
-			hammer(ctx, a, t, 16, func(ctx context.Context, c *api, k int) {
+			hammer(ctx, a, 16, func(ctx context.Context, c *api, k int) {
 				c.count(ctx, t, http.MethodPost, "/queries", a.query(bomb(begin+int64(k))))
 			})
 			return nil
@@ -23,7 +23,7 @@ var statements = []flood{
 		func(ctx context.Context, a attacker, t *tally, ready func()) error {
 			ready()
 			begin := time.Now().UnixNano()
-			hammer(ctx, a, t, 16, func(ctx context.Context, c *api, k int) {
+			hammer(ctx, a, 16, func(ctx context.Context, c *api, k int) {
 				c.count(ctx, t, http.MethodPost, "/queries", a.query(additions(begin+int64(k), 1500)))
 			})
 			return nil

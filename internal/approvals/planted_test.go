@@ -311,7 +311,7 @@ func TestReopenOnTwoHosts(t *testing.T) {
 		if open, err := more.Heal(b.ctx); err != nil || !open {
 			t.Fatalf("open %t, %v", open, err)
 		}
-		less.Get(b.ctx, r.ID) //nolint:errcheck // it closes, or reads what was told
+		less.Get(b.ctx, r.ID) // it closes, or reads what was told
 		if open, err := less.Heal(b.ctx); err != nil || !open {
 			t.Fatalf("the first host: open %t, %v", open, err)
 		}

@@ -85,24 +85,24 @@ func (c *cutter) job(j *Job) {
 // Brief is the decision with every long text cut in its middle, and Cut says what each was: for
 // what was refused, and so neither ran nor waits, whatever the client put into it. What ran or is
 // held is kept whole (A54): nobody hides a statement behind a padding.
-func (d Decision) Brief() Decision {
+func (r Decision) Brief() Decision {
 	var c cutter
 	for _, t := range []struct {
 		member string
 		text   *string
 	}{
-		{"method", &d.Method}, {"rule", &d.Rule}, {"place", &d.Place}, {"message", &d.Message}, {"remedy", &d.Remedy}, {"reply", &d.Reply},
-		{"sql", &d.SQL}, {"forwarded_sql", &d.ForwardedSQL}, {"credential", &d.Credential}, {"request_id", &d.RequestID},
-		{"client", &d.Client},
+		{"method", &r.Method}, {"rule", &r.Rule}, {"place", &r.Place}, {"message", &r.Message}, {"remedy", &r.Remedy}, {"reply", &r.Reply},
+		{"sql", &r.SQL}, {"forwarded_sql", &r.ForwardedSQL}, {"credential", &r.Credential}, {"request_id", &r.RequestID},
+		{"client", &r.Client},
 	} {
 		c.text(t.member, t.text)
 	}
-	c.list("tables", &d.Tables)
-	c.list("sensitive_columns", &d.Sensitive)
-	c.list("masked_columns", &d.Masked)
-	c.job(&d.Job)
-	d.Cut = append(d.Cut[:len(d.Cut):len(d.Cut)], c.cuts...)
-	return d
+	c.list("tables", &r.Tables)
+	c.list("sensitive_columns", &r.Sensitive)
+	c.list("masked_columns", &r.Masked)
+	c.job(&r.Job)
+	r.Cut = append(r.Cut[:len(r.Cut):len(r.Cut)], c.cuts...)
+	return r
 }
 
 // Brief is the record with every long text cut, as Decision.Brief does it: for who asks for facts

@@ -33,14 +33,14 @@ type Same struct {
 }
 
 // end is how far into the answer a frame reaches; before is how far those before it did.
-func (f Frame) end(before uint64) uint64 {
+func (r Frame) end(before uint64) uint64 {
 	switch {
-	case f.Same != nil:
-		return f.Same.Bytes
-	case f.At > 0:
-		before = f.At
+	case r.Same != nil:
+		return r.Same.Bytes
+	case r.At > 0:
+		before = r.At
 	}
-	return before + uint64(len(f.Bytes))
+	return before + uint64(len(r.Bytes))
 }
 
 // PageSum sums up an answer's body as it goes by. Its digest is the hex SHA-256 of the SHA-256 of

@@ -28,11 +28,14 @@ type Recording struct {
 	whole  bool     // all of it stands in frames of one file
 }
 
-// Bytes is how much of the answer is recorded, Frames in how many records, and Took how many bytes
-// of the disk they have, the outcome with them.
-func (r *Recording) Bytes() uint64  { return r.bytes }
+// Bytes is how much of the answer is recorded.
+func (r *Recording) Bytes() uint64 { return r.bytes }
+
+// Frames is in how many records it is.
 func (r *Recording) Frames() uint64 { return r.frames }
-func (r *Recording) Took() int64    { return r.took }
+
+// Took is how many bytes of the disk they have, the outcome with them.
+func (r *Recording) Took() int64 { return r.took }
 
 // Ready is how much of what is pending may be recorded now. What may turn out to be a page that is
 // in the journal already is compared in whole blocks, and a block that has begun waits for its end,
@@ -41,7 +44,7 @@ func (r *Recording) Ready(pending []byte) int {
 	if r.same == nil {
 		return len(pending)
 	}
-	return len(pending) - min(len(pending), int((r.bytes+uint64(len(pending)))%pageBlock)) //nolint:gosec // G115: below pageBlock
+	return len(pending) - min(len(pending), int((r.bytes+uint64(len(pending)))%pageBlock))
 }
 
 // Append makes the next piece durable, and with the last one the outcome. After an error nothing of
@@ -76,7 +79,7 @@ func (r *Recording) Append(ctx context.Context, j Appender, piece []byte, outcom
 	if len(piece) > 0 {
 		if r.frames == 0 {
 			r.first = at
-			r.first.Seq -= uint64(len(records) - 1) // they stand in a row
+			r.first.Seq -= uint64(len(records) - 1) //nolint:gosec // G115: there is one at least; they stand in a row
 		}
 		r.whole = r.whole && at.File == r.first.File
 		r.frames++

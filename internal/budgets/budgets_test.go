@@ -23,10 +23,10 @@ import (
 
 const mib = 1 << 20
 
-// daily is a budget of so many MiB a day.
-func daily(n int64, who string) policies.Budget {
+// daily is acme's budget of so many MiB a day.
+func daily(n int64) policies.Budget {
 	return policies.Budget{Rule: policies.RuleRef{Policy: "crm", Name: "agents"}, Unit: policies.UnitBytes, Limit: n * mib, Per: "day",
-		By: "owner", Who: who}
+		By: "owner", Who: "acme"}
 }
 
 // bigQuery tells what jobs were billed.
@@ -145,7 +145,7 @@ func exceeded(err error) bool {
 func TestTwoReplicasNeverSpendMore(t *testing.T) {
 	h := newHouse(t)
 	a, b := h.start(), h.start()
-	budget := daily(1000, "acme")
+	budget := daily(1000)
 	var granted atomic.Int64
 	var group sync.WaitGroup
 	for i := range 64 {
@@ -179,9 +179,9 @@ func TestTwoReplicasNeverSpendMore(t *testing.T) {
 func TestReserveLowersToWhatIsLeft(t *testing.T) {
 	h := newHouse(t)
 	a := h.start()
-	hour := daily(30, "acme")
+	hour := daily(30)
 	hour.Per = "hour"
-	day := daily(100, "acme")
+	day := daily(100)
 	for _, c := range []struct {
 		name        string
 		least, most int64
@@ -200,12 +200,12 @@ func TestReserveLowersToWhatIsLeft(t *testing.T) {
 		t.Errorf("%d MiB of the day are left, want 70", left)
 	}
 	t.Run("an unbounded query takes all that is left", func(t *testing.T) {
-		if got, err := a.reserve(t, "d-unbounded", 10, 0, daily(100, "acme")); err != nil || got != 70*mib {
+		if got, err := a.reserve(t, "d-unbounded", 10, 0, daily(100)); err != nil || got != 70*mib {
 			t.Errorf("%d, %v; want 70 MiB", got, err)
 		}
 	})
 	t.Run("somebody let it go beyond", func(t *testing.T) {
-		held := daily(100, "acme")
+		held := daily(100)
 		held.Holds = true
 		got, err := a.Reserve(t.Context(), Wanted{Decision: "d-beyond", Budgets: []policies.Budget{held}, Least: 50 * mib, Most: 50 * mib,
 			Beyond: true})
@@ -214,7 +214,7 @@ func TestReserveLowersToWhatIsLeft(t *testing.T) {
 		}
 	})
 	t.Run("nobody lets a budget go beyond that refuses", func(t *testing.T) {
-		_, err := a.Reserve(t.Context(), Wanted{Decision: "d-never", Budgets: []policies.Budget{daily(100, "acme")}, Least: 50 * mib,
+		_, err := a.Reserve(t.Context(), Wanted{Decision: "d-never", Budgets: []policies.Budget{daily(100)}, Least: 50 * mib,
 			Most: 50 * mib, Beyond: true})
 		if !exceeded(err) {
 			t.Error(err)
@@ -252,7 +252,7 @@ func TestSettle(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t)
 			r := h.start()
-			budget := daily(100, "acme")
+			budget := daily(100)
 			r.must(t, "d-1", 50, budget)
 			if left := r.left(t, budget); left != 50 {
 				t.Fatalf("%d MiB are left of 100 beside 50 that are reserved", left)
@@ -264,7 +264,7 @@ func TestSettle(t *testing.T) {
 	t.Run("a job whose end is not known", func(t *testing.T) {
 		h := newHouse(t)
 		r := h.start()
-		budget := daily(100, "acme")
+		budget := daily(100)
 		r.must(t, "d-1", 50, budget)
 		r.Saw(t.Context(), "d-1", bigquery.Job{State: "RUNNING", Reference: bigquery.JobReference{ProjectID: "p", JobID: "j"}})
 		until(t, "a question to BigQuery", func() bool { h.upstream.mu.Lock(); defer h.upstream.mu.Unlock(); return h.upstream.asked > 0 })
@@ -307,7 +307,7 @@ func TestSentAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t)
 			r := h.start()
-			budget := daily(100, "acme")
+			budget := daily(100)
 			r.must(t, "d-1", 50, budget)
 			c.happens(r)
 			until(t, "what is left", func() bool { return r.left(t, budget) == c.left })
@@ -328,7 +328,7 @@ func TestSentAgain(t *testing.T) {
 	t.Run("another replica's", func(t *testing.T) {
 		h := newHouse(t)
 		a, b := h.start(), h.start()
-		a.must(t, "d-1", 50, daily(100, "acme"))
+		a.must(t, "d-1", 50, daily(100))
 		if b.Holds("d-1", "d-2") {
 			t.Error("a replica holds what it cannot know of")
 		}

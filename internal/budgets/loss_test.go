@@ -42,7 +42,7 @@ func (h *house) restore(all map[string]string, only ...string) {
 // Whatever becomes of Redis, nothing that was spent is given back, and budgets open again by
 // themselves (A11, A52).
 func TestWhatRedisLosesIsNotGivenBack(t *testing.T) {
-	budget := daily(100, "acme")
+	budget := daily(100)
 	for name, harm := range map[string]func(h *house, a, b *replica, before map[string]string){
 		"emptied": func(h *house, _, _ *replica, _ map[string]string) { h.redis.FlushAll(t.Context()) },
 		"emptied again and again": func(h *house, _, _ *replica, _ map[string]string) {
@@ -111,7 +111,7 @@ func TestWhatRedisLosesIsNotGivenBack(t *testing.T) {
 func TestClosedUntilEveryoneHasTold(t *testing.T) {
 	h := newHouse(t)
 	a, b := h.start(), h.start()
-	budget := daily(100, "acme")
+	budget := daily(100)
 	a.must(t, "d-1", 60, budget)
 	until(t, "that b knows it", func() bool { return b.left(t, budget) == 40 })
 	a.turn <- struct{}{} // frozen: it holds its turn, so that no beat of its comes
@@ -138,7 +138,7 @@ func TestClosedUntilEveryoneHasTold(t *testing.T) {
 // A crash never gives back: what the journal has counts for the next process, whether or not Redis
 // still has it; of what it does not have nothing was sent.
 func TestCrash(t *testing.T) {
-	budget := daily(100, "acme")
+	budget := daily(100)
 	billed := int64(5 * mib)
 	for name, c := range map[string]struct {
 		dies func(h *house, r *replica)
@@ -196,7 +196,7 @@ func TestCrash(t *testing.T) {
 // A process that dies at a step of a reservation or a settlement has given nothing back: at each
 // write of the journal, before it and after it.
 func TestKilledAtEachRecord(t *testing.T) {
-	budget := daily(100, "acme")
+	budget := daily(100)
 	billed := int64(20 * mib)
 	for _, event := range []string{audit.BudgetReserved, audit.BudgetSettled} {
 		for _, written := range []bool{false, true} {
@@ -262,7 +262,7 @@ func TestOrphansAreSettledOnce(t *testing.T) {
 	h := newHouse(t)
 	shift := time.Duration(0)
 	r := h.start()
-	budget := daily(100, "acme")
+	budget := daily(100)
 	r.must(t, "d-1", 50, budget)
 	r.Saw(t.Context(), "d-1", bigquery.Job{State: "RUNNING", Reference: bigquery.JobReference{ProjectID: "p", JobID: "j"}})
 	r.kill()
@@ -285,7 +285,7 @@ func TestOrphansAreSettledOnce(t *testing.T) {
 func TestSpendRows(t *testing.T) {
 	h := newHouse(t)
 	r := h.start()
-	rows := daily(0, "acme")
+	rows := daily(0)
 	rows.Unit, rows.Limit = policies.UnitRows, 100
 	spend := func(n int64, beyond bool, b policies.Budget) error {
 		return r.Spend(t.Context(), Wanted{Decision: "d", Budgets: []policies.Budget{b}, Most: n, Beyond: beyond})

@@ -53,9 +53,9 @@ func (s *site) from(t *testing.T, address string) net.Conn {
 	return c
 }
 
-func ask(t *testing.T, c net.Conn, path string) string {
+func ask(t *testing.T, c net.Conn) string {
 	t.Helper()
-	if _, err := io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 		return err.Error()
 	}
 	return answer(c)
@@ -86,10 +86,10 @@ func TestSilentCrowdMakesRoom(t *testing.T) {
 			for i := range crowd {
 				crowd[i] = s.from(t, "127.0.0.1")
 				if i%2 == 0 { // some have been served before
-					ask(t, crowd[i], "/")
+					ask(t, crowd[i])
 				}
 			}
-			if got := ask(t, s.from(t, "127.0.0.1"), "/"); got != "ok" {
+			if got := ask(t, s.from(t, "127.0.0.1")); got != "ok" {
 				t.Errorf("who asks is told %q", got)
 			}
 			if !gone(crowd[0]) {
@@ -130,14 +130,14 @@ func TestServedStay(t *testing.T) {
 func TestTheFullestAddressMakesRoom(t *testing.T) {
 	s := serve(t, Limits{6, 5})
 	one := s.from(t, "127.0.0.3") // silent longest, but alone
-	ask(t, one, "/")
+	ask(t, one)
 	for range 5 {
-		ask(t, s.from(t, "127.0.0.2"), "/")
+		ask(t, s.from(t, "127.0.0.2"))
 	}
-	if got := ask(t, s.from(t, "127.0.0.4"), "/"); got != "ok" {
+	if got := ask(t, s.from(t, "127.0.0.4")); got != "ok" {
 		t.Errorf("who asks is told %q", got)
 	}
-	if got := ask(t, one, "/"); got != "ok" {
+	if got := ask(t, one); got != "ok" {
 		t.Errorf("the only connection of an address made room: %s", got)
 	}
 }

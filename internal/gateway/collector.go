@@ -43,5 +43,5 @@ func paceCollector(ctx context.Context) {
 // steps of 50, so that it is seldom set.
 func pace(live uint64) int {
 	percent := 100 * leastGrowth / max(live, 8<<20)
-	return max(leastPercent, int(percent)/50*50)
+	return max(leastPercent, int(percent)/50*50) //nolint:gosec // G115: 600 at most
 }

@@ -79,11 +79,12 @@ func serveBounded(ctx context.Context, l *connections.Listener, h http.Handler) 
 	case <-ctx.Done():
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 		defer cancel()
-		if s.Shutdown(end) != nil {
-			_ = s.Close() // it ends what did not end in time
+		err := s.Shutdown(end)
+		if err != nil {
+			err = s.Close() // it ends what did not end in time
 		}
 		<-served
-		return nil
+		return err
 	}
 }
 

@@ -155,7 +155,7 @@ func TestOneRepositoryBesideOthers(t *testing.T) {
 			}
 		})
 	}
-	defer pool.Close() //nolint:errcheck // startPool's does that
+	defer pool.Close()
 	eventually(t, "the callers of the repository ask", func() bool {
 		s := pool.Staff()
 		return s.Busy+s.Waiting == callers

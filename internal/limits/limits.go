@@ -242,7 +242,7 @@ func (o *Owners) sweep(s *shard, now int64) {
 func (a *account) even(now int64, limits *[kinds]Limit) bool {
 	for k := range Kinds {
 		if a.under[k] != 0 ||
-			a.spent[k] > 0 && a.owes(Kind(k), now, Kinds[k].Form.refills(limits[k])) > 0 { //nolint:gosec // G115: an index
+			a.spent[k] > 0 && a.owes(Kind(k), now, Kinds[k].Form.refills(limits[k])) > 0 {
 			return false
 		}
 	}

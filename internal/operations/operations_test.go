@@ -26,16 +26,16 @@ func get(t *testing.T, h http.Handler, path, accept string) (int, string) {
 	return w.Code, w.Body.String()
 }
 
-func made(t *testing.T) (*health.Registry, *metrics.Registry, http.Handler) {
+func made(t *testing.T) (*health.Registry, http.Handler) {
 	t.Helper()
 	parts, counted := health.New(slog.New(slog.NewTextHandler(io.Discard, nil))), metrics.New()
 	Count(parts, counted, []string{"journal", "issuer"})
-	return parts, counted, Handler(parts, counted, func() Status { return Status{Policy: "abc"} })
+	return parts, Handler(parts, counted, func() Status { return Status{Policy: "abc"} })
 }
 
 // What concerns everybody makes /readyz 503 with its reason; what concerns some is detail.
 func TestReadyz(t *testing.T) {
-	parts, _, h := made(t)
+	parts, h := made(t)
 	journal, issuer := parts.Part("journal", health.Everybody), parts.Part("issuer/a", health.Some)
 
 	issuer.Fault("its keys cannot be fetched")
@@ -68,7 +68,7 @@ func TestReadyz(t *testing.T) {
 }
 
 func TestOtherPaths(t *testing.T) {
-	_, _, h := made(t)
+	_, h := made(t)
 	for _, path := range []string{"/", "/healthz", "/debug/pprof/", "/metrics/x", "/readyz/x", "/api/v1/requests"} {
 		if code, _ := get(t, h, path, ""); code != 404 {
 			t.Errorf("%s: %d, want 404", path, code)
@@ -83,7 +83,7 @@ func TestOtherPaths(t *testing.T) {
 
 // Names of the configuration stay out of metrics: the kind of a part is a word of the code.
 func TestFaultsAreCounted(t *testing.T) {
-	parts, _, h := made(t)
+	parts, h := made(t)
 	parts.Part("issuer/acme-secret-project", health.Some).Fault("x")
 	parts.Part("issuer/b", health.Some).Fault("x")
 	parts.Part("journal", health.Everybody).Fault("x")
@@ -101,7 +101,7 @@ func TestFaultsAreCounted(t *testing.T) {
 }
 
 func TestGRPCHealth(t *testing.T) {
-	parts, _, _ := made(t)
+	parts, _ := made(t)
 	authz, proc := GRPCHealth(parts, "authz"), GRPCHealth(parts, "proc", "sql")
 	is := func(s healthpb.HealthServer, service string) string {
 		r, err := s.Check(t.Context(), &healthpb.HealthCheckRequest{Service: service})

@@ -116,12 +116,11 @@ var budgetsClosed = fixed(refusal.Refusal{
 })
 
 func beyondBudget(what string) words {
-	return func(whole, found error) *refusal.Refusal {
-		e := found.(*budgets.Exceeded)
+	return with(func(whole error, e *budgets.Exceeded) *refusal.Refusal {
 		beyond := policies.Exceeded(e.Budget, e.Left, what)
 		return &refusal.Refusal{Reason: "quotaExceeded", What: beyond.Message, Remedy: beyond.Remedy, Rule: refusal.Rule(e.Budget.Rule),
 			Err: whole}
-	}
+	})
 }
 
 var approvalGone = fixed(refusal.Refusal{What: "the approval is not good any more", Remedy: "the same query again, which asks again"})
