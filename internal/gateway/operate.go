@@ -83,7 +83,9 @@ func serveBounded(ctx context.Context, l *connections.Listener, h http.Handler) 
 		if err != nil {
 			err = s.Close() // it ends what did not end in time
 		}
-		<-served
+		if ended := <-served; !errors.Is(ended, http.ErrServerClosed) {
+			err = errors.Join(err, ended)
+		}
 		return err
 	}
 }
