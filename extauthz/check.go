@@ -32,13 +32,13 @@ func (s *Service) Check(ctx context.Context, in *authv3.CheckRequest) (out *auth
 		step = s.look
 	}
 	a, o := step(ctx, a)
-	if ctx.Err() != nil { // decided too late: nobody may act on it
+	late := ctx.Err() != nil
+	if late { // nobody may act on it
 		s.giveBack(o.forward, o.decision)
 		o = outcome{fault: true, decision: a.id}
 	}
 	s.Meter.count(a, o)
-	if ctx.Err() != nil {
-		s.giveBack(o.forward, o.decision)
+	if late {
 		return unavailable(a.id), nil
 	}
 	if o.summed { // strangers, and those beyond a limit, write no line each, as no record

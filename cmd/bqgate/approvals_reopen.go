@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bqgate/bqgate/internal/approvals"
-	"github.com/bqgate/bqgate/internal/config"
 	"github.com/bqgate/bqgate/internal/gateway"
 )
 
@@ -28,15 +27,12 @@ func reopenCommand() *cobra.Command {
 			"stays closed knows of more, and its log names a higher number: run this on its host.\n\n" +
 			"Exit code 0: approvals are open. 1: they are closed.",
 		RunE: func(c *cobra.Command, _ []string) error {
-			switch {
-			case path == "":
-				return usage(c, errMissing("--config"))
-			case acknowledge < 0:
+			if path != "" && acknowledge < 0 {
 				return usage(c, errors.New("--acknowledge is the number that this command names without it"))
 			}
-			cfg, err := config.Load(path)
+			cfg, err := configured(c, path)
 			if err != nil {
-				return exit{exitUsage, err}
+				return err
 			}
 			log := slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelError + 1}))
 			found, err := gateway.ReopenApprovals(c.Context(), cfg,

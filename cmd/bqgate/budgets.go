@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bqgate/bqgate/internal/budgets"
-	"github.com/bqgate/bqgate/internal/config"
 	"github.com/bqgate/bqgate/internal/gateway"
 	"github.com/bqgate/bqgate/policies"
 )
@@ -26,12 +25,9 @@ func budgetsListCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "list --config FILE", Short: "List what is used, reserved and left of each budget, the fullest first", Args: exactly(0),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if path == "" {
-				return usage(c, errMissing("--config"))
-			}
-			cfg, err := config.Load(path)
+			cfg, err := configured(c, path)
 			if err != nil {
-				return exit{exitUsage, err}
+				return err
 			}
 			lines, err := gateway.ListBudgets(c.Context(), cfg)
 			if err != nil {

@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bqgate/bqgate/envoy"
-	"github.com/bqgate/bqgate/internal/config"
 )
 
 func envoyCommand() *cobra.Command {
@@ -21,12 +20,9 @@ func renderCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "render --config FILE", Short: "Print the Envoy bootstrap for a configuration", Args: exactly(0),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if path == "" {
-				return usage(c, errMissing("--config"))
-			}
-			cfg, err := config.Load(path)
+			cfg, err := configured(c, path)
 			if err != nil {
-				return exit{exitUsage, err}
+				return err
 			}
 			text, err := envoy.Render(cfg.EnvoyConfig())
 			if err != nil {

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/bqgate/bqgate/internal/config"
 	"github.com/spf13/cobra"
 )
 
@@ -81,6 +82,18 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 // usage is a mistake in the command line: exit code 2, and where to find help.
 func usage(c *cobra.Command, err error) error {
 	return exit{exitUsage, fmt.Errorf("%w\nrun `%s --help` for how to use it", err, c.CommandPath())}
+}
+
+// configured reads the configuration that --config names.
+func configured(c *cobra.Command, path string) (*config.Config, error) {
+	if path == "" {
+		return nil, usage(c, errMissing("--config"))
+	}
+	cfg, err := config.Load(path)
+	if err != nil {
+		return nil, exit{exitUsage, err}
+	}
+	return cfg, nil
 }
 
 // group is a command that only has commands below it.

@@ -33,12 +33,9 @@ func serveCommand() *cobra.Command {
 
 // runService runs a service of a configuration until it ends.
 func runService(c *cobra.Command, path string, run func(context.Context, *config.Config, *slog.Logger) error) error {
-	if path == "" {
-		return usage(c, errMissing("--config"))
-	}
-	cfg, err := config.Load(path)
+	cfg, err := configured(c, path)
 	if err != nil {
-		return exit{exitUsage, err}
+		return err
 	}
 	log := slog.New(slog.NewJSONHandler(c.ErrOrStderr(), nil))
 	slog.SetDefault(log)

@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/bqgate/bqgate/internal/config"
 	"github.com/bqgate/bqgate/internal/gateway"
 	"github.com/bqgate/bqgate/internal/identity"
 )
@@ -32,12 +31,9 @@ func sessionsCommand() *cobra.Command {
 
 // openSessions reads --config and connects.
 func openSessions(c *cobra.Command, path string) (*gateway.Sessions, error) {
-	if path == "" {
-		return nil, usage(c, errMissing("--config"))
-	}
-	cfg, err := config.Load(path)
+	cfg, err := configured(c, path)
 	if err != nil {
-		return nil, exit{exitUsage, err}
+		return nil, err
 	}
 	sessions, err := gateway.OpenSessions(c.Context(), cfg, slog.New(slog.DiscardHandler)) // entries of strangers are shown in the list
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/bqgate/bqgate/internal/config"
 	"github.com/bqgate/bqgate/internal/gateway"
 	"github.com/bqgate/bqgate/internal/operations"
 )
@@ -25,12 +24,9 @@ func statusCommand() *cobra.Command {
 			"Exit code 0 ready, 1 not ready or no answer, 2 usage.",
 		Args: exactly(0),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if path == "" {
-				return usage(c, errMissing("--config"))
-			}
-			cfg, err := config.Load(path)
+			cfg, err := configured(c, path)
 			if err != nil {
-				return exit{exitUsage, err}
+				return err
 			}
 			s, err := gateway.AskStatus(c.Context(), cfg)
 			if err != nil {

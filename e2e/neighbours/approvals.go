@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -44,25 +43,7 @@ var approvals = []flood{
 				hammer(ctx, a, 16, func(ctx context.Context, c *api, _ int) { c.count(ctx, t, http.MethodGet, "/jobs", nil) })
 				return nil
 			}
-			crowd(ctx, 16, func(ctx context.Context, _ int) {
-				client := &http.Client{Timeout: patience, Transport: &http.Transport{MaxConnsPerHost: 1, MaxIdleConnsPerHost: 1}}
-				for ctx.Err() == nil {
-					req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+a.Console+"/api/v1/requests", nil)
-					if err != nil {
-						return
-					}
-					req.Header.Set("authorization", "Bearer "+a.Person)
-					resp, err := client.Do(req)
-					if err != nil {
-						t.add(shortened(err).Error())
-						wait(ctx, 10*time.Millisecond)
-						continue
-					}
-					io.Copy(io.Discard, resp.Body)
-					resp.Body.Close()
-					t.add(fmt.Sprint(resp.StatusCode))
-				}
-			})
+			repeat(ctx, t, http.MethodGet, "http://"+a.Console+"/api/v1/requests", "", "authorization", "Bearer "+a.Person)
 			return nil
 		}},
 }

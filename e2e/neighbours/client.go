@@ -4,13 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -31,37 +28,17 @@ func exchange(ctx context.Context, client *http.Client, endpoint, token string) 
 	req.Header.Set("content-type", "application/x-www-form-urlencoded")
 	resp, err := client.Do(req)
 	if err != nil {
-		return shortened(err)
+		return system.Shortened(err)
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return shortened(err)
+		return system.Shortened(err)
 	}
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("%d: %.160s", resp.StatusCode, text)
 	}
 	return nil
-}
-
-// shortened is an error of a connection without its addresses, so that equal ones count as one.
-func shortened(err error) error {
-	var timeout net.Error
-	switch {
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return errors.New("no answer in time")
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return errors.New("the connection was closed")
-	}
-	var call *os.SyscallError
-	if errors.As(err, &call) {
-		return call
-	}
-	var at *url.Error
-	if errors.As(err, &at) {
-		return at.Err
-	}
-	return err
 }
 
 // api is an attacker's way to the data path, on one connection.
@@ -72,8 +49,12 @@ type api struct {
 }
 
 func (a attacker) api(refuse bool) *api {
-	return &api{a, &http.Client{Timeout: patience, Transport: &http.Transport{MaxConnsPerHost: 1, MaxIdleConnsPerHost: 1,
-		DisableCompression: true}}, refuse}
+	return &api{a, oneConnection(), refuse}
+}
+
+// oneConnection is a client that keeps to one connection.
+func oneConnection() *http.Client {
+	return &http.Client{Timeout: patience, Transport: &http.Transport{MaxConnsPerHost: 1, MaxIdleConnsPerHost: 1, DisableCompression: true}}
 }
 
 // do sends one request, and returns the status and the answer.
@@ -98,7 +79,7 @@ func (c *api) do(ctx context.Context, method, path string, body []byte, header .
 	}
 	resp, err := c.client.Do(req)
 	if err != nil {
-		return 0, nil, shortened(err)
+		return 0, nil, system.Shortened(err)
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)

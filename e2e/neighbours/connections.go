@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"time"
+
+	"github.com/bqgate/bqgate/e2e/system"
 )
 
 // connections are opened by anybody, with no credential (A38, A40).
@@ -83,7 +85,7 @@ func (a attacker) sockets(ctx context.Context, t *tally, address string, n int, 
 		c, err := net.DialTimeout("tcp", address, 5*time.Second)
 		<-opening
 		if err != nil {
-			t.add(shortened(err).Error())
+			t.add(system.Shortened(err).Error())
 			wait(ctx, time.Second)
 			return
 		}

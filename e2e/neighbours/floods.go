@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 )
 
 // flood is one kind of caller that harms others, if it can.
@@ -45,16 +44,6 @@ func (t *tally) String() string {
 		said = append(said, fmt.Sprintf("%d × %s", t.counts[k], k))
 	}
 	return strings.Join(said, ", ")
-}
-
-// manyDescriptors lets this process open as many files as it may.
-func manyDescriptors() error {
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return err
-	}
-	limit.Cur = limit.Max
-	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
 }
 
 // crowd runs n of something at once until ctx ends.

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/bqgate/bqgate/e2e/system"
 )
 
 // pause is how long an honest caller waits between two queries.
@@ -158,13 +160,13 @@ func (c *caller) ask(ctx context.Context) error {
 	req.Header.Set("authorization", "Bearer "+c.bearer)
 	resp, err := c.client.Do(req)
 	if err != nil {
-		return shortened(err)
+		return system.Shortened(err)
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	switch {
 	case err != nil:
-		return shortened(err)
+		return system.Shortened(err)
 	case resp.StatusCode != http.StatusOK:
 		return fmt.Errorf("%d: %.160s", resp.StatusCode, message(text))
 	case !bytes.Contains(text, []byte(`"jobComplete":true`)):

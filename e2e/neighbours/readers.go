@@ -2,14 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"syscall"
 	"time"
 
+	"github.com/bqgate/bqgate/e2e/system"
 	"golang.org/x/net/http2"
-	"golang.org/x/net/http2/hpack"
 )
 
 // readers ask for pages of nine megabytes and read little of them, or nothing (A37).
@@ -57,7 +56,7 @@ func (a attacker) slowSockets(ctx context.Context, t *tally, ready func(), n int
 		wait(ctx, time.Duration(i)*10*time.Millisecond)
 		c, err := dialer.DialContext(ctx, "tcp", a.REST)
 		if err != nil {
-			t.add(shortened(err).Error())
+			t.add(system.Shortened(err).Error())
 			return
 		}
 		defer c.Close()
@@ -98,83 +97,10 @@ func waitForEnd(ctx context.Context, c net.Conn) error {
 
 // stalledStreams asks for a page on each stream of one connection, and never opens a window.
 func (a attacker) stalledStreams(ctx context.Context, t *tally, page string, streams int) {
-	c, err := net.DialTimeout("tcp", a.REST, 5*time.Second)
-	if err != nil {
-		t.add(shortened(err).Error())
-		wait(ctx, time.Second)
-		return
-	}
-	defer c.Close()
-	defer context.AfterFunc(ctx, func() { c.Close() })()
-	h, err := newHTTP2(c)
-	if err != nil {
-		return
-	}
-	id := uint32(1)
-	ask := func() error {
-		t.add("asked")
-		err := h.get(id, "/bigquery/v2/projects/"+a.Project+page, a.Bearer)
-		id += 2
-		return err
-	}
-	for range streams {
-		if ask() != nil {
-			return
-		}
-	}
-	for ctx.Err() == nil {
-		f, err := h.ReadFrame()
-		if err != nil {
-			if ctx.Err() == nil {
-				t.add("connections closed by the other side")
-			}
-			return
-		}
-		switch f := f.(type) {
-		case *http2.SettingsFrame:
-			if !f.IsAck() {
-				h.WriteSettingsAck()
-			}
-		case *http2.PingFrame:
-			if !f.IsAck() {
-				h.WritePing(true, f.Data)
-			}
-		case *http2.RSTStreamFrame:
+	a.converse(ctx, t, page, streams, func(h *http2conn, f http2.Frame) {
+		if _, reset := f.(*http2.RSTStreamFrame); reset {
 			t.add("streams reset")
-			if ask() != nil {
-				return
-			}
+			h.ask()
 		}
-	}
+	})
 }
-
-// http2conn is an HTTP/2 connection of somebody who does not keep to good manners.
-type http2conn struct {
-	*http2.Framer
-	headers *hpack.Encoder
-	block   *blockBuffer
-}
-
-type blockBuffer struct{ b []byte }
-
-func (b *blockBuffer) Write(p []byte) (int, error) { b.b = append(b.b, p...); return len(p), nil }
-
-func newHTTP2(c net.Conn) (*http2conn, error) {
-	if _, err := io.WriteString(c, http2.ClientPreface); err != nil {
-		return nil, err
-	}
-	block := &blockBuffer{}
-	h := &http2conn{http2.NewFramer(c, c), hpack.NewEncoder(block), block}
-	return h, errors.Join(h.WriteSettings())
-}
-
-func (h *http2conn) get(id uint32, path, bearer string) error {
-	h.block.b = h.block.b[:0]
-	for _, f := range [][2]string{{":method", "GET"}, {":scheme", "http"}, {":authority", "neighbours"}, {":path", path},
-		{"authorization", "Bearer " + bearer}} {
-		h.headers.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]})
-	}
-	return h.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: h.block.b, EndStream: true, EndHeaders: true})
-}
-
-func newDecoder() *hpack.Decoder { return hpack.NewDecoder(4096, nil) }

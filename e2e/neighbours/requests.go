@@ -9,11 +9,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"time"
 
+	"github.com/bqgate/bqgate/e2e/system"
 	"golang.org/x/net/http2"
 )
 
@@ -40,13 +40,14 @@ var requests = []flood{
 	{"token-nothing", "16 callers who ask the token endpoint for nothing",
 		func(ctx context.Context, a attacker, t *tally, ready func()) error {
 			ready()
-			return a.exchanges(ctx, t, "x=1")
+			repeat(ctx, t, http.MethodPost, "http://"+a.Token+"/v1/token", "x=1", "content-type", "application/x-www-form-urlencoded")
+			return nil
 		}},
 	{"token-same", "16 callers who exchange one token again and again",
 		func(ctx context.Context, a attacker, t *tally, ready func()) error {
 			ready()
 			crowd(ctx, 16, func(ctx context.Context, _ int) {
-				client := &http.Client{Timeout: patience, Transport: &http.Transport{MaxConnsPerHost: 1, MaxIdleConnsPerHost: 1}}
+				client := oneConnection()
 				for ctx.Err() == nil {
 					if err := exchange(ctx, client, "http://"+a.Token+"/v1/token", a.JWT); err != nil {
 						t.add(fmt.Sprintf("%.40s", err))
@@ -111,7 +112,7 @@ var requests = []flood{
 			}
 			ready()
 			crowd(ctx, 40, func(ctx context.Context, _ int) {
-				a.polls(ctx, t, "/bigquery/v2/projects/"+a.Project+"/queries/"+job, 120)
+				a.polls(ctx, t, "/queries/"+job, 120)
 			})
 			return nil
 		}},
@@ -163,14 +164,23 @@ func hammer(ctx context.Context, a attacker, n int, one func(ctx context.Context
 	})
 }
 
-// exchanges posts one body to the token endpoint again and again.
-func (a attacker) exchanges(ctx context.Context, t *tally, body string) error {
+// repeat lets 16 callers send one request again and again, to what is not the data path.
+func repeat(ctx context.Context, t *tally, method, url, body, header, value string) {
 	crowd(ctx, 16, func(ctx context.Context, _ int) {
-		client := &http.Client{Timeout: patience, Transport: &http.Transport{MaxConnsPerHost: 1, MaxIdleConnsPerHost: 1}}
+		client := oneConnection()
 		for ctx.Err() == nil {
-			resp, err := client.Post("http://"+a.Token+"/v1/token", "application/x-www-form-urlencoded", strings.NewReader(body))
+			req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 			if err != nil {
-				t.add(shortened(err).Error())
+				t.add(err.Error())
+				return
+			}
+			req.Header.Set(header, value)
+			resp, err := client.Do(req)
+			if ctx.Err() != nil {
+				return
+			}
+			if err != nil {
+				t.add(system.Shortened(err).Error())
 				wait(ctx, 10*time.Millisecond)
 				continue
 			}
@@ -179,7 +189,6 @@ func (a attacker) exchanges(ctx context.Context, t *tally, body string) error {
 			t.add(fmt.Sprint(resp.StatusCode))
 		}
 	})
-	return nil
 }
 
 // noise is text that no compression makes smaller.
@@ -213,61 +222,23 @@ func (a attacker) heldJob(id, value string) []byte {
 
 // polls keeps n polls open on one HTTP/2 connection.
 func (a attacker) polls(ctx context.Context, t *tally, path string, n int) {
-	c, err := net.DialTimeout("tcp", a.REST, 5*time.Second)
-	if err != nil {
-		t.add(shortened(err).Error())
-		wait(ctx, time.Second)
-		return
-	}
-	defer c.Close()
-	defer context.AfterFunc(ctx, func() { c.Close() })()
-	h, err := newHTTP2(c)
-	if err != nil {
-		return
-	}
-	h.ReadMetaHeaders = newDecoder()
-	id := uint32(1)
-	ask := func() {
-		if h.get(id, path, a.Bearer) == nil {
-			id += 2
-		}
-	}
-	for range n {
-		ask()
-	}
-	for ctx.Err() == nil {
-		f, err := h.ReadFrame()
-		if err != nil {
-			if ctx.Err() == nil {
-				t.add("connections closed by the other side")
-				wait(ctx, 100*time.Millisecond)
-			}
-			return
-		}
+	a.converse(ctx, t, path, n, func(h *http2conn, f http2.Frame) {
+		ended := false
 		switch f := f.(type) {
-		case *http2.SettingsFrame:
-			if !f.IsAck() {
-				h.WriteSettingsAck()
-			}
-		case *http2.PingFrame:
-			if !f.IsAck() {
-				h.WritePing(true, f.Data)
-			}
 		case *http2.MetaHeadersFrame:
 			t.add(f.PseudoValue("status"))
-			if f.StreamEnded() {
-				ask()
-			}
+			ended = f.StreamEnded()
 		case *http2.DataFrame:
 			if k := len(f.Data()); k > 0 {
 				h.WriteWindowUpdate(0, uint32(k))
 			}
-			if f.StreamEnded() {
-				ask()
-			}
+			ended = f.StreamEnded()
 		case *http2.RSTStreamFrame:
 			t.add("streams reset")
-			ask()
+			ended = true
 		}
-	}
+		if ended {
+			h.ask()
+		}
+	})
 }

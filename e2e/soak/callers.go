@@ -8,13 +8,14 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/bqgate/bqgate/e2e/system"
 )
 
 // caller is one agent.
@@ -163,7 +164,7 @@ func (c *caller) send(ctx context.Context, r request, a *answer) {
 	}
 	resp, err := c.client.Do(req)
 	if err != nil {
-		a.err = shortened(err)
+		a.err = system.Shortened(err)
 		return
 	}
 	defer resp.Body.Close()
@@ -175,30 +176,8 @@ func (c *caller) send(ctx context.Context, r request, a *answer) {
 		a.body, a.err = io.ReadAll(resp.Body)
 	}
 	if a.err != nil {
-		a.err = shortened(a.err)
+		a.err = system.Shortened(a.err)
 	}
-}
-
-// shortened is an error of a connection without its addresses, so that equal ones count as one.
-func shortened(err error) error {
-	var timeout net.Error
-	switch {
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return errors.New("no answer in time")
-	case errors.Is(err, net.ErrClosed):
-		return errors.New("the caller's side cut the connection off")
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return errors.New("the connection was closed")
-	}
-	var call *os.SyscallError
-	if errors.As(err, &call) {
-		return call
-	}
-	var at *url.Error
-	if errors.As(err, &at) {
-		return at.Err
-	}
-	return err
 }
 
 // well waits until a query that the gateway has not seen passes, on a connection of its own, and

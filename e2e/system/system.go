@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -319,4 +320,26 @@ func (s *System) Mint(ctx context.Context, subject string) (string, error) {
 		Token string `json:"token"`
 	}
 	return out.Token, json.Unmarshal(text.Bytes(), &out)
+}
+
+// Shortened is an error of a connection without its addresses, so that equal ones count as one.
+func Shortened(err error) error {
+	var timeout net.Error
+	switch {
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return errors.New("no answer in time")
+	case errors.Is(err, net.ErrClosed):
+		return errors.New("the caller's side cut the connection off")
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("the connection was closed")
+	}
+	var call *os.SyscallError
+	if errors.As(err, &call) {
+		return call
+	}
+	var at *url.Error
+	if errors.As(err, &at) {
+		return at.Err
+	}
+	return err
 }
