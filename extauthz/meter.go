@@ -25,8 +25,7 @@ var effects = []string{"forward", "answer", "hold", "refuse", "fault"}
 // reasons are BigQuery's words for why a request is refused.
 var reasons = []string{
 	"none", "accessDenied", "authError", "backendError", "duplicate", "invalid", "invalidQuery", "notFound", "notImplemented",
-	"quotaExceeded",
-	"rateLimitExceeded", "required", "resourceInUse", "responseTooLarge",
+	"quotaExceeded", "rateLimitExceeded", "required", "resourceInUse", "responseTooLarge",
 }
 
 // steps are what the log of a decision calls them.
@@ -42,12 +41,8 @@ func NewMeter(r *metrics.Registry) *Meter {
 		budgets: r.Counter("budget_decisions_total", "Queries that did not fit what was left of a budget: refused, or held for a person.",
 			metrics.Label{Name: "unit", Values: []string{string(policies.UnitBytes), string(policies.UnitRows)}},
 			metrics.Label{Name: "result", Values: []string{"refused", "held"}}),
-		steps: r.Histogram(
-			"step_seconds",
-			"Where the time of a decision went.",
-			metrics.Seconds,
-			metrics.Label{Name: "step", Values: steps},
-		),
+		steps: r.Histogram("step_seconds", "Where the time of a decision went.", metrics.Seconds,
+			metrics.Label{Name: "step", Values: steps}),
 	}
 }
 
