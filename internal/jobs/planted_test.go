@@ -94,6 +94,9 @@ func TestPlantedUnderEveryKeyOfAJob(t *testing.T) {
 		return err
 	}
 	for way, of := range map[string]func() asked{"query": byQuery, "insert": byInsert} {
+		if err := w.redis.FlushAll(ctx).Err(); err != nil { // of what the other way's rows left
+			t.Fatal(err)
+		}
 		if err := walk(of()); err != nil {
 			t.Fatalf("%s: %v", way, err)
 		}
