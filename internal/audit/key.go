@@ -13,6 +13,8 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+
+	"github.com/bqgate/bqgate/internal/keyfile"
 )
 
 // keySize is the size of the audit key in bytes.
@@ -32,18 +34,11 @@ func (k *Key) String() string { return "[audit key]" }
 func (k *Key) GoString() string { return "[audit key]" }
 
 // LoadKey reads a key file: 32 bytes in standard base64, as `openssl rand -base64 32` writes them.
-// The file must be its owner's alone.
+// Others must not be able to read it (keyfile.Private).
 func LoadKey(path string) (*Key, error) {
-	info, err := os.Stat(path)
+	text, err := keyfile.ReadPrivate(path, "audit key")
 	if err != nil {
-		return nil, fmt.Errorf("read audit key: %w", err)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("audit key %s is open to others (mode %o, want 600)", path, info.Mode().Perm())
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read audit key: %w", err)
+		return nil, err
 	}
 	secret, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
 	if err != nil || len(secret) != keySize {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/cache"
 	"github.com/bqgate/bqgate/internal/durable"
+	"github.com/bqgate/bqgate/internal/googleidentity"
 )
 
 const (
@@ -66,11 +67,11 @@ func New(ctx context.Context, config Config) (*Broker, error) {
 		return nil, fmt.Errorf("credentials configuration: %w", err)
 	}
 	config = config.WithDefaults()
-	options := []option.ClientOption{option.WithAuthCredentials(creds), option.WithLogger(silent), option.WithTelemetryDisabled()}
+	options := []option.ClientOption{option.WithAuthCredentials(creds), option.WithLogger(googleidentity.Silent), option.WithTelemetryDisabled()}
 	endpoint := defaultEndpoint
 	if config.IAMEndpoint != nil {
 		endpoint = config.IAMEndpoint.Address
-		roots, err := rootsWith(config.IAMEndpoint.CAFile)
+		roots, err := googleidentity.RootsWith(config.IAMEndpoint.CAFile)
 		if err != nil {
 			return nil, fmt.Errorf("credentials configuration: iam_endpoint: %w", err)
 		}

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
-	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/bqgate/bqgate/internal/googleidentity"
 )
 
 // Error says for which account and where a token could not be had. It holds no cause that could
@@ -48,32 +48,5 @@ func newError(account, endpoint string, cause error) *Error {
 	return e
 }
 
-var (
-	// tokenRun is any run of characters that a token could be. Names of hosts, accounts and RPCs
-	// are shorter or hold other characters.
-	tokenRun = regexp.MustCompile(`[A-Za-z0-9_.~+%=-]{32,}`)
-	// tokenWord is what begins like a Google token or a JWT, of any length.
-	tokenWord = regexp.MustCompile(`(ya29\.|eyJ|bqs_)[A-Za-z0-9_.~+/%=-]*`)
-	// plainName is a dotted name of words, such as the permission
-	// iam.serviceAccounts.getAccessToken; no part is as long as a token.
-	plainName = regexp.MustCompile(`^[A-Za-z]{1,24}(\.[A-Za-z]{1,24})+$`)
-	blanks    = regexp.MustCompile(`\s+`)
-)
-
-// clean makes the text of a foreign error fit for logs: one line, short, and without anything that
-// could be a credential.
-func clean(err error) string {
-	text := tokenWord.ReplaceAllString(err.Error(), redacted)
-	text = tokenRun.ReplaceAllStringFunc(text, func(run string) string {
-		if strings.HasSuffix(run, ".googleapis.com") || strings.HasSuffix(run, ".gserviceaccount.com") || plainName.MatchString(run) {
-			return run
-		}
-		return redacted
-	})
-	text = strings.TrimSpace(blanks.ReplaceAllString(text, " "))
-	const most = 400
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "") + "…"
-	}
-	return text
-}
+// clean makes the text of a foreign error fit for logs.
+var clean = googleidentity.Clean

@@ -14,10 +14,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"golang.org/x/crypto/chacha20poly1305"
+
+	"github.com/bqgate/bqgate/internal/keyfile"
 )
 
 // KeySize is the size of the secret in bytes.
@@ -41,19 +42,11 @@ func New(secret []byte) (*Keyring, error) {
 }
 
 // Load reads the secret from a file: 32 bytes in standard base64, as `openssl rand -base64 32`
-// writes them, that only its owner may read.
+// writes them. Others must not be able to read it (keyfile.Private).
 func Load(path string) (*Keyring, error) {
-	info, err := os.Stat(path)
+	text, err := keyfile.ReadPrivate(path, "sealing secret")
 	if err != nil {
-		return nil, fmt.Errorf("read sealing secret: %w", err)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("sealing secret %s is open to others (mode %o, want 600): whoever reads it can forge what is in Redis", path,
-			info.Mode().Perm())
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read sealing secret: %w", err)
+		return nil, err
 	}
 	secret, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
 	if err != nil {

@@ -110,7 +110,7 @@ func TestLoad(t *testing.T) {
 	if _, err := sealed.Load(path); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(path, 0o640); err != nil {
+	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := sealed.Load(path); err == nil || !strings.Contains(err.Error(), "open to others") {

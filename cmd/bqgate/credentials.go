@@ -1,0 +1,9 @@
+package main
+
+import "github.com/spf13/cobra"
+
+func credentialsCommand() *cobra.Command {
+	c := &cobra.Command{Use: "credentials", Short: "What queries run with, and what clients are given", RunE: group}
+	c.AddCommand(credentialsKeygenCommand())
+	return c
+}

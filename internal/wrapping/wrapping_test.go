@@ -1,0 +1,297 @@
+package wrapping_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bqgate/bqgate/e2e/fakegoogle/fakekms"
+	"github.com/bqgate/bqgate/internal/wrapping"
+)
+
+const kmsKey = "projects/demo/locations/europe/keyRings/bqgate/cryptoKeys/keys"
+
+// ageFile makes an identity file.
+func ageFile(t testing.TB) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "identity")
+	if err := wrapping.GenerateAge(path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func open(t testing.TB, c wrapping.Config) wrapping.Wrapper {
+	t.Helper()
+	w, err := wrapping.Open(context.Background(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// startKMS serves a KMS and the STS that its caller's identity comes from.
+func startKMS(t testing.TB) (*fakekms.Service, wrapping.Config) {
+	t.Helper()
+	const token = "ya29.fake-kms-caller"
+	service := fakekms.New(func(bearer string) bool { return bearer == token })
+	service.AddVersion(kmsKey)
+	mux := http.NewServeMux()
+	mux.Handle("/v1/projects/", service)
+	mux.HandleFunc("POST /v1/token", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(map[string]any{
+			"access_token": token, "token_type": "Bearer", "expires_in": 3600,
+			"issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+		})
+	})
+	server := httptest.NewUnstartedServer(mux)
+	certificate, ca := certified(t, fakekms.Host)
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	dir := t.TempDir()
+	write := func(name string, text []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	subject := write("subject", []byte("eyJ.subject.token"))
+	file, err := json.Marshal(map[string]any{
+		"type": "external_account", "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/x",
+		"subject_token_type": "urn:ietf:params:oauth:token-type:jwt", "token_url": server.URL + "/v1/token",
+		"credential_source": map[string]any{"file": subject},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return service, wrapping.Config{
+		URI: "gcp-kms://" + kmsKey, Endpoint: server.Listener.Addr().String(), CredentialsFile: write("external_account.json", file),
+		CAFile: write("ca.pem", ca),
+	}
+}
+
+// certified makes a certificate for a name and loopback, and the PEM to trust it by.
+func certified(t testing.TB, name string) (tls.Certificate, []byte) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+// every runs a test with each kind of wrapper, and another of the same kind.
+func every(t *testing.T, run func(t *testing.T, ours, other wrapping.Wrapper)) {
+	t.Helper()
+	t.Run("age", func(t *testing.T) {
+		run(t, open(t, wrapping.Config{URI: "age:" + ageFile(t)}), open(t, wrapping.Config{URI: "age:" + ageFile(t)}))
+	})
+	t.Run("Cloud KMS", func(t *testing.T) {
+		service, config := startKMS(t)
+		service.AddVersion(kmsKey + "2")
+		other := config
+		other.URI += "2"
+		run(t, open(t, config), open(t, other))
+	})
+}
+
+func TestUnwrapGivesBackWhatWasWrapped(t *testing.T) {
+	every(t, func(t *testing.T, w, _ wrapping.Wrapper) {
+		for name, associated := range map[string][]byte{"associated data": []byte("for this place"), "none": nil} {
+			wrapped, err := w.Wrap(t.Context(), []byte("a secret of ours"), associated)
+			if err != nil {
+				t.Fatalf("%s: wrap: %v", name, err)
+			}
+			if bytes.Contains(wrapped, []byte("secret of ours")) || bytes.Contains(wrapped, []byte("this place")) {
+				t.Errorf("%s: what was wrapped can be read", name)
+			}
+			plain, err := w.Unwrap(t.Context(), wrapped, associated)
+			if err != nil || string(plain) != "a secret of ours" {
+				t.Errorf("%s: unwrap = %q, %v", name, plain, err)
+			}
+		}
+	})
+}
+
+// Nothing but what this very key wrapped with this very associated data opens.
+func TestUnwrapRefuses(t *testing.T) {
+	every(t, func(t *testing.T, ours, other wrapping.Wrapper) {
+		associated := []byte("account a, key 1")
+		wrapped, err := ours.Wrap(t.Context(), []byte("secret"), associated)
+		if err != nil {
+			t.Fatal(err)
+		}
+		foreign, err := other.Wrap(t.Context(), []byte("secret"), associated)
+		if err != nil {
+			t.Fatal(err)
+		}
+		refused := func(t *testing.T, w wrapping.Wrapper, wrapped, associated []byte) {
+			t.Helper()
+			plain, err := w.Unwrap(t.Context(), wrapped, associated)
+			if !errors.Is(err, wrapping.ErrNotOurs) || plain != nil {
+				t.Errorf("unwrap = %q, %v, want ErrNotOurs", plain, err)
+			}
+			if err != nil && strings.Contains(err.Error(), "account a") {
+				t.Errorf("the error tells the associated data: %v", err)
+			}
+		}
+		for name, row := range map[string]struct {
+			w                   wrapping.Wrapper
+			wrapped, associated []byte
+		}{
+			"of another key":          {ours, foreign, associated},
+			"by another key":          {other, wrapped, associated},
+			"other associated data":   {ours, wrapped, []byte("account b, key 1")},
+			"longer associated data":  {ours, wrapped, append(bytes.Clone(associated), 0)},
+			"shorter associated data": {ours, wrapped, associated[:len(associated)-1]},
+			"no associated data":      {ours, wrapped, nil},
+			"nothing":                 {ours, nil, associated},
+			"half":                    {ours, wrapped[:len(wrapped)/2], associated},
+			"one byte more":           {ours, append(bytes.Clone(wrapped), '\n'), associated},
+		} {
+			t.Run(name, func(t *testing.T) { refused(t, row.w, row.wrapped, row.associated) })
+		}
+		for bit := range len(wrapped) * 8 {
+			flipped := bytes.Clone(wrapped)
+			flipped[bit/8] ^= 1 << (bit % 8)
+			if plain, err := ours.Unwrap(t.Context(), flipped, associated); !errors.Is(err, wrapping.ErrNotOurs) {
+				t.Fatalf("bit %d: unwrap = %q, %v, want ErrNotOurs", bit, plain, err)
+			}
+		}
+	})
+}
+
+func TestWrapTakesSmallSecretsOnly(t *testing.T) {
+	every(t, func(t *testing.T, w, _ wrapping.Wrapper) {
+		for name, row := range map[string][2]int{
+			"nothing":            {0, 0},
+			"a large secret":     {wrapping.MaxPlain + 1, 0},
+			"much to bind it to": {1, wrapping.MaxAssociated + 1},
+		} {
+			if _, err := w.Wrap(t.Context(), make([]byte, row[0]), make([]byte, row[1])); err == nil {
+				t.Errorf("%s: wrapped", name)
+			}
+		}
+		most, bound := make([]byte, wrapping.MaxPlain), make([]byte, wrapping.MaxAssociated)
+		wrapped, err := w.Wrap(t.Context(), most, bound)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if plain, err := w.Unwrap(t.Context(), wrapped, bound); err != nil || !bytes.Equal(plain, most) {
+			t.Errorf("the largest secret does not open: %v", err)
+		}
+	})
+}
+
+func TestValidate(t *testing.T) {
+	for name, row := range map[string]struct {
+		config wrapping.Config
+		says   string // "" where it is fine
+	}{
+		"age":                    {wrapping.Config{URI: "age:/etc/bqgate/identity"}, ""},
+		"KMS":                    {wrapping.Config{URI: "gcp-kms://" + kmsKey}, ""},
+		"nothing":                {wrapping.Config{}, "uri is missing"},
+		"a path alone":           {wrapping.Config{URI: "/etc/bqgate/identity"}, "neither age:FILE nor"},
+		"age without a file":     {wrapping.Config{URI: "age:"}, "neither age:FILE nor"},
+		"a version of a KMS key": {wrapping.Config{URI: "gcp-kms://" + kmsKey + "/cryptoKeyVersions/1"}, "without a version"},
+		"a path that climbs":     {wrapping.Config{URI: "gcp-kms://" + kmsKey + "/../other"}, "does not name a key"},
+		"another KMS":            {wrapping.Config{URI: "aws-kms://arn:aws:kms:1"}, "neither age:FILE nor"},
+		"an endpoint without port": {wrapping.Config{URI: "gcp-kms://" + kmsKey, Endpoint: "kms.example"},
+			"is not host:port"},
+		"age with an endpoint": {wrapping.Config{URI: "age:/f", Endpoint: "kms.example:443"}, "age asks nobody"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := row.config.Validate()
+			if row.says == "" && err != nil || row.says != "" && (err == nil || !strings.Contains(err.Error(), row.says)) {
+				t.Errorf("error = %v, want one with %q", err, row.says)
+			}
+		})
+	}
+}
+
+// An identity file is the gateway's alone, and what cannot be read of one is not shown.
+func TestOpenRefusesIdentities(t *testing.T) {
+	const secret = "AGE-SECRET-KEY-1QQPZRY9X8GF2TVDW0S3JN54KHCE6MUA7LQQPZRY9X8GF2TVDW0S3JN54KHC"
+	good, err := os.ReadFile(ageFile(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, row := range map[string]struct {
+		text string
+		mode os.FileMode
+		says string
+	}{
+		"open to others":   {string(good), 0o644, "open to others"},
+		"two identities":   {string(good) + string(good), 0o600, "want one X25519 identity"},
+		"no identity":      {"# nothing\n", 0o600, "want one X25519 identity"},
+		"a wrong checksum": {secret + "\n", 0o600, "want one X25519 identity"},
+		"another text":     {"hunter2-hunter2\n", 0o600, "want one X25519 identity"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "identity")
+			if err := os.WriteFile(path, []byte(row.text), row.mode); err != nil {
+				t.Fatal(err)
+			}
+			_, err := wrapping.Open(t.Context(), wrapping.Config{URI: "age:" + path})
+			if err == nil || !strings.Contains(err.Error(), row.says) {
+				t.Fatalf("error = %v, want one with %q", err, row.says)
+			}
+			if strings.Contains(err.Error(), "QQPZRY9X8") || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("the error tells what was read: %v", err)
+			}
+		})
+	}
+}
+
+func TestGenerateAgeNeverOverwrites(t *testing.T) {
+	path := ageFile(t)
+	before, _ := os.ReadFile(path)
+	if err := wrapping.GenerateAge(path); err == nil {
+		t.Error("an identity was overwritten")
+	}
+	if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
+		t.Error("the file is another one")
+	}
+}
+
+// The identity is not shown by a wrapper that is printed.
+func TestWrapperPrintsNoSecret(t *testing.T) {
+	path := ageFile(t)
+	w := open(t, wrapping.Config{URI: "age:" + path})
+	text, _ := os.ReadFile(path)
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
+		if printed := fmt.Sprintf(format, w); strings.Contains(printed, lines[len(lines)-1]) || strings.Contains(printed, "age1") {
+			t.Errorf("%s prints %s", format, printed)
+		}
+	}
+}
