@@ -154,11 +154,16 @@ func (w *boundWorld) RowAccess(context.Context, bigquery.TableID) (bigquery.RowA
 	w.accessAsked++
 	return w.access, w.denied
 }
-func (w *boundWorld) Mint(context.Context, durable.Runs, string, string) (credentials.Token, error) {
+func (w *boundWorld) Mint(context.Context, durable.Runs, credentials.Run) (credentials.Credential, error) {
 	w.mints++
-	return credentials.Token{Account: "reader"}, nil
+	return credentials.Credential{Token: credentials.Token{Account: "reader"}}, nil
 }
-func (w *boundWorld) Principal(account string) string { return w.principals[account] }
+func (w *boundWorld) Requester(string, identity.Subject) (identity.Requester, error) {
+	return identity.Requester{}, nil
+}
+func (w *boundWorld) Principal(account string, _ identity.Requester) string {
+	return w.principals[account]
+}
 func (w *boundWorld) DryRun(context.Context, durable.Text, bigquery.Operation) (bigquery.DryRun, error) {
 	return bigquery.DryRun{TotalBytesProcessed: w.estimate, Accuracy: cmp.Or(w.accuracy, "PRECISE"), StatementType: "SELECT"}, w.noEstimate
 }

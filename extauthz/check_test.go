@@ -85,9 +85,9 @@ func (p *parts) Append(_ context.Context, r audit.Record) (audit.Position, error
 	return audit.Position{}, p.journal
 }
 
-func (p *parts) Mint(context.Context, durable.Runs, string, string) (credentials.Token, error) {
+func (p *parts) Mint(_ context.Context, _ durable.Runs, run credentials.Run) (credentials.Credential, error) {
 	p.order = append(p.order, "mint")
-	return credentials.Token{Account: "reader"}, p.mint
+	return credentials.Credential{Token: credentials.Token{Account: "reader"}}, p.mint
 }
 
 // check is one CheckRequest as Envoy makes it.

@@ -153,10 +153,10 @@ func (s *Service) forward(ctx context.Context, a asked, r ruling, f verdict.Forw
 			return s.unsent(ctx, a, fmt.Errorf("provisional record of the job: %w", err))
 		}
 	}
-	token, err := s.Credentials.Mint(ctx, decided, r.account, a.subject.Owner)
+	credential, err := s.mint(ctx, decided, a, r.account, until(a, r.decision))
 	a.clock.Done("credentials")
 	if err != nil {
-		return s.unsent(ctx, a, fmt.Errorf("mint token: %w", err))
+		return s.unsent(ctx, a, err)
 	}
 	path, _, _ := strings.Cut(a.request.http.Path, "?")
 	f.Subject = a.subject
@@ -174,7 +174,7 @@ func (s *Service) forward(ctx context.Context, a asked, r ruling, f verdict.Forw
 	} else {
 		f.TimestampFormat = a.op.Read.Format.TimestampOutputFormat
 	}
-	return outcome{forward: &f, token: token, decided: decided, decision: a.id, rule: r.decision.Rule.ID()}
+	return outcome{forward: &f, token: credential.Token, decided: decided, decision: a.id, rule: r.decision.Rule.ID()}
 }
 
 // answer gives an answer of the gateway's own. The decision and the whole answer are durable

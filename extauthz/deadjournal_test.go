@@ -53,9 +53,9 @@ func (g *google) RowAccess(context.Context, durable.Facts, bigquery.TableID) (bi
 	return bigquery.RowAccessNone, nil
 }
 
-func (g *google) Mint(ctx context.Context, w durable.Runs, account, owner string) (credentials.Token, error) {
+func (g *google) Mint(ctx context.Context, w durable.Runs, run credentials.Run) (credentials.Credential, error) {
 	g.calls.Add(1)
-	return g.boundWorld.Mint(ctx, w, account, owner)
+	return g.boundWorld.Mint(ctx, w, run)
 }
 
 func (g *google) DryRun(ctx context.Context, w durable.Text, op bigquery.Operation) (bigquery.DryRun, error) {

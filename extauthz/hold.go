@@ -125,7 +125,7 @@ func (s *Service) statement(a asked, j *judged) (string, error) {
 		Forwarded                   string // without the salt of its masks, which is another one for every run
 	}{
 		a.op.Job.ProjectID, q.SQL, q.ParameterMode, q.Parameters, q.DefaultDataset, a.subject.Grant, schemas,
-		j.account, s.Credentials.Principal(j.account), a.policy.Digest(), jobs.Digest(string(lineage)), j.forwardedShown,
+		j.account, s.principal(a, j.account), a.policy.Digest(), jobs.Digest(string(lineage)), j.forwardedShown,
 	})
 	if err != nil {
 		return "", fmt.Errorf("digest of the statement: %w", err)

@@ -143,7 +143,7 @@ func (s *Service) judgeAgain(ctx context.Context, a asked, record jobs.Record) (
 	}
 	analysis.Tables, ask.Tables = schemas, schemas
 	j.analysis = &analysis
-	if s.Credentials.Principal(record.Credential) != record.Principal {
+	if s.principal(a, record.Credential) != record.Principal {
 		return j, &refusal.Refusal{
 			What:   "the account that this query ran under is not the one that queries like it run under now",
 			Remedy: "the same query again",

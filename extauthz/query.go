@@ -216,8 +216,11 @@ func (s *Service) draft(a asked, j *judged) jobs.Record {
 		Rewritten: j.rewritten, Analysis: *j.analysis, Named: named(j.analysis), Tables: tables(j.analysis),
 		Reads: jobs.ReadsOf(j.analysis), RowAccess: j.rowAccess,
 		Plan: j.decision.Mask, Masked: j.decision.Masked, MaxRows: j.decision.MaxRows, MaxResultBytes: j.decision.MaxResultBytes,
-		Cap: j.bytesCap(q), Credential: j.account, Principal: s.Credentials.Principal(j.account), Approval: j.approval, Created: a.started,
+		Cap: j.bytesCap(q), Credential: j.account, Principal: s.principal(a, j.account), Approval: j.approval, Created: a.started,
 		Located: s.located(j),
+	}
+	if requester, err := s.Credentials.Requester(j.account, a.subject); err == nil {
+		r.Requester = requester
 	}
 	if j.estimate != nil {
 		r.Estimate, r.SizeUnknown = &j.estimate.Bytes, j.estimate.Unknown

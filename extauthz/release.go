@@ -123,9 +123,9 @@ func (s *Service) submit(ctx context.Context, run asked, ready approvedRun, held
 	if err := s.Jobs.Stand(ctx, run.op, ready.record); err != nil {
 		return jobs.Record{}, fmt.Errorf("provisional record of the approved job: %w", err)
 	}
-	token, err := s.Credentials.Mint(ctx, decided, ready.account, run.subject.Owner)
+	token, err := s.mint(ctx, decided, run, ready.account, until(run, ready.decision))
 	if err != nil {
-		return jobs.Record{}, fmt.Errorf("mint token: %w", err)
+		return jobs.Record{}, err
 	}
 	if err := s.takeUse(ctx, decided, token.Bearer(), held, lease); err != nil {
 		return jobs.Record{}, err

@@ -38,9 +38,12 @@ type (
 	}
 	// Broker mints tokens.
 	Broker interface {
-		Mint(ctx context.Context, w durable.Runs, account, owner string) (credentials.Token, error)
-		// Principal is whom Google knows an account as.
-		Principal(account string) string
+		Mint(ctx context.Context, w durable.Runs, run credentials.Run) (credentials.Credential, error)
+		// Requester is as whom an account runs for a subject: nobody where its users share it. An
+		// error says why it cannot run for this one.
+		Requester(account string, s identity.Subject) (identity.Requester, error)
+		// Principal is whom Google knows an account as when the requester asks.
+		Principal(account string, r identity.Requester) string
 	}
 	// Upstream is BigQuery as the gateway itself talks to it.
 	Upstream interface {

@@ -24,7 +24,7 @@ func TestMintAsksForLittle(t *testing.T) {
 	google := startFakes(t)
 	b := newBroker(t, google.config())
 	before := time.Now()
-	token, err := b.Mint(context.Background(), decided(t), "crm-reader", "alice")
+	token, err := b.Mint(context.Background(), decided(t), run("crm-reader", "alice"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func TestMintAsksForLittle(t *testing.T) {
 	if life := token.Expiry.Sub(before); life < 9*time.Minute || life > 11*time.Minute {
 		t.Errorf("token lives %s", life)
 	}
-	if _, err := b.Mint(context.Background(), decided(t), "long", "alice"); err != nil {
+	if _, err := b.Mint(context.Background(), decided(t), run("long", "alice")); err != nil {
 		t.Fatal(err)
 	}
 	requests := google.requests()
@@ -56,13 +56,13 @@ func TestTokensAreNotSharedAcrossOwnersOrAccounts(t *testing.T) {
 	b := newBroker(t, google.config())
 	ctx := context.Background()
 	seen := map[string]string{}
-	for _, slot := range []slot{{"crm-reader", "alice"}, {"crm-reader", "bob"}, {"long", "alice"}, {"crm-reader", "alice/../bob"},
+	for _, slot := range []struct{ account, owner string }{{"crm-reader", "alice"}, {"crm-reader", "bob"}, {"long", "alice"}, {"crm-reader", "alice/../bob"},
 		{"crm-reader", "Alice"}} {
-		first, err := b.Mint(ctx, decided(t), slot.account, slot.owner)
+		first, err := b.Mint(ctx, decided(t), run(slot.account, slot.owner))
 		if err != nil {
 			t.Fatal(err)
 		}
-		second, err := b.Mint(ctx, decided(t), slot.account, slot.owner)
+		second, err := b.Mint(ctx, decided(t), run(slot.account, slot.owner))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,8 +81,8 @@ func TestTokensAreNotSharedAcrossOwnersOrAccounts(t *testing.T) {
 	if other, taken := seen[inspection.Bearer()]; taken {
 		t.Errorf("inspection has the token of %s", other)
 	}
-	for _, mistake := range []slot{{"inspection", "alice"}, {"inspection", ""}, {"unknown", "alice"}, {"", "alice"}, {"crm-reader", ""}} {
-		if token, err := b.Mint(ctx, decided(t), mistake.account, mistake.owner); err == nil || token.Bearer() != "" {
+	for _, mistake := range []struct{ account, owner string }{{"inspection", "alice"}, {"inspection", ""}, {"unknown", "alice"}, {"", "alice"}, {"crm-reader", ""}} {
+		if token, err := b.Mint(ctx, decided(t), run(mistake.account, mistake.owner)); err == nil || token.Bearer() != "" {
 			t.Errorf("%v: minted, %v", mistake, err)
 		}
 	}
@@ -94,7 +94,7 @@ func TestTokenIsUsedUntilAMinuteBeforeItsEnd(t *testing.T) {
 	var offset time.Duration
 	b.now = func() time.Time { return time.Now().Add(offset) }
 	mint := func() string {
-		token, err := b.Mint(context.Background(), decided(t), "crm-reader", "alice")
+		token, err := b.Mint(context.Background(), decided(t), run("crm-reader", "alice"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,7 +123,7 @@ func TestForget(t *testing.T) {
 	b := newBroker(t, google.config())
 	ctx := context.Background()
 	mint := func(owner string) string {
-		token, err := b.Mint(ctx, decided(t), "crm-reader", owner)
+		token, err := b.Mint(ctx, decided(t), run("crm-reader", owner))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -181,7 +181,7 @@ func TestMintConcurrently(t *testing.T) {
 	for i := range 200 {
 		wg.Go(func() {
 			owner := []string{"alice", "bob"}[i%2]
-			token, err := b.Mint(context.Background(), decided(t), "crm-reader", owner)
+			token, err := b.Mint(context.Background(), decided(t), run("crm-reader", owner))
 			if err != nil {
 				t.Error(err)
 				return
@@ -217,9 +217,9 @@ func TestOneImpatientCallerDoesNotSpoilTheOthers(t *testing.T) {
 	})
 	impatient, cancel := context.WithCancel(context.Background())
 	first, second := make(chan error), make(chan error)
-	go func() { _, err := b.Mint(impatient, decided(t), "crm-reader", "alice"); first <- err }()
+	go func() { _, err := b.Mint(impatient, decided(t), run("crm-reader", "alice")); first <- err }()
 	<-reached
-	go func() { _, err := b.Mint(context.Background(), decided(t), "crm-reader", "alice"); second <- err }()
+	go func() { _, err := b.Mint(context.Background(), decided(t), run("crm-reader", "alice")); second <- err }()
 	cancel()
 	if err := <-first; !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled caller: %v", err)
@@ -228,7 +228,7 @@ func TestOneImpatientCallerDoesNotSpoilTheOthers(t *testing.T) {
 	if err := <-second; err != nil {
 		t.Errorf("patient caller: %v", err)
 	}
-	if _, err := b.Mint(impatient, decided(t), "crm-reader", "alice"); err == nil {
+	if _, err := b.Mint(impatient, decided(t), run("crm-reader", "alice")); err == nil {
 		t.Error("a cancelled request gets a token")
 	}
 }
@@ -257,7 +257,7 @@ func TestAnswersThatAreNotBelieved(t *testing.T) {
 					return answer, nil
 				}
 			})
-			token, err := b.Mint(context.Background(), decided(t), "crm-reader", "alice")
+			token, err := b.Mint(context.Background(), decided(t), run("crm-reader", "alice"))
 			var refused *Error
 			if !errors.As(err, &refused) || token.Bearer() != "" {
 				t.Errorf("%s: believed, %v", name, err)
@@ -286,10 +286,10 @@ func TestErrorsHoldNoCredential(t *testing.T) {
 					sourceToken+" and ya29.short")
 			}
 		})
-		_, err := b.Mint(context.Background(), decided(t), "crm-reader", "alice")
+		_, err := b.Mint(context.Background(), decided(t), run("crm-reader", "alice"))
 		wantClean(t, err, "crm-reader", google.iam, "iam.serviceAccounts.getAccessToken")
 		google.set(func() { google.answer = nil })
-		if _, err := b.Mint(context.Background(), decided(t), "crm-reader", "alice"); err != nil {
+		if _, err := b.Mint(context.Background(), decided(t), run("crm-reader", "alice")); err != nil {
 			t.Error(err)
 		}
 
@@ -299,7 +299,7 @@ func TestErrorsHoldNoCredential(t *testing.T) {
 				http.Error(w, "you sent "+string(body)+" that is "+subjectToken, http.StatusBadRequest)
 			}
 		})
-		_, err = newBroker(t, google.config()).Mint(context.Background(), decided(t), "crm-reader", "alice")
+		_, err = newBroker(t, google.config()).Mint(context.Background(), decided(t), run("crm-reader", "alice"))
 		wantClean(t, err, "crm-reader", google.iam, "status code 400")
 	})
 	for _, secret := range []string{subjectToken, sourceToken, "ya29."} {
@@ -373,7 +373,7 @@ func TestGoogleDownOrFrozen(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 			defer cancel()
 			start := time.Now()
-			token, err := b.Mint(ctx, decided(t), "crm-reader", "alice")
+			token, err := b.Mint(ctx, decided(t), run("crm-reader", "alice"))
 			if err == nil || token.Bearer() != "" {
 				t.Fatal("minted")
 			}
@@ -391,7 +391,7 @@ func TestGoogleDownOrFrozen(t *testing.T) {
 		config := google.config()
 		config.IAMEndpoint.Address = frozen.Addr().String()
 		start := time.Now()
-		_, err := newBroker(t, config).Mint(context.Background(), decided(t), "crm-reader", "alice")
+		_, err := newBroker(t, config).Mint(context.Background(), decided(t), run("crm-reader", "alice"))
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v", err)
 		}
@@ -409,11 +409,11 @@ func TestRotatedSourceIsReadAgain(t *testing.T) {
 		google.sts = func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{"error":"invalid_grant"}`, 400) }
 	})
 	b := newBroker(t, google.config())
-	if _, err := b.Mint(context.Background(), decided(t), "crm-reader", "alice"); err == nil {
+	if _, err := b.Mint(context.Background(), decided(t), run("crm-reader", "alice")); err == nil {
 		t.Fatal("minted without a source")
 	}
 	google.set(func() { google.sts = nil })
-	if _, err := b.Mint(context.Background(), decided(t), "crm-reader", "alice"); err != nil {
+	if _, err := b.Mint(context.Background(), decided(t), run("crm-reader", "alice")); err != nil {
 		t.Fatalf("the failure before is remembered: %v", err)
 	}
 }
@@ -433,7 +433,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 		}
 	})
 	done := make(chan error)
-	go func() { _, err := b.Mint(context.Background(), decided(t), "crm-reader", "alice"); done <- err }()
+	go func() { _, err := b.Mint(context.Background(), decided(t), run("crm-reader", "alice")); done <- err }()
 	for len(google.requests()) == 0 {
 		time.Sleep(time.Millisecond)
 	}
@@ -443,7 +443,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	if err := <-done; err == nil {
 		t.Error("a closed broker mints")
 	}
-	if _, err := b.Mint(context.Background(), decided(t), "crm-reader", "alice"); err == nil {
+	if _, err := b.Mint(context.Background(), decided(t), run("crm-reader", "alice")); err == nil {
 		t.Error("a closed broker mints")
 	}
 	goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),

@@ -23,8 +23,13 @@ type Config struct {
 	Source Source `yaml:"source"`
 	// IAMEndpoint replaces iamcredentials.googleapis.com, for a private endpoint or a test.
 	IAMEndpoint *Endpoint `yaml:"iam_endpoint,omitempty"`
-	// Accounts are the service accounts that may be impersonated, by the name that policies use
-	// (`credential: crm-reader`).
+	// STSEndpoint replaces sts.googleapis.com, where subject tokens are exchanged.
+	STSEndpoint *Endpoint `yaml:"sts_endpoint,omitempty"`
+	// Issuer is the gateway as the issuer of workload identity pools: needed where an account is
+	// federated.
+	Issuer *Issuer `yaml:"issuer,omitempty"`
+	// Accounts are those that queries run under, and the inspection account, by the name that
+	// policies use (`credential: crm-reader`).
 	Accounts map[string]Account `yaml:"accounts"`
 	// Inspection names the account for schemas, dry runs and checks. No rule may run a query
 	// with it.
@@ -42,17 +47,27 @@ type Source struct {
 	CAFile string `yaml:"ca_file,omitempty"`
 }
 
-// Endpoint is a gRPC server reached by TLS.
+// Endpoint is a server of Google's, reached by TLS.
 type Endpoint struct {
 	Address    string `yaml:"address"`               // host:port
 	CAFile     string `yaml:"ca_file,omitempty"`     // PEM; the system's roots if empty
 	ServerName string `yaml:"server_name,omitempty"` // expected in the certificate; the host of Address if empty
 }
 
-// Account is one service account.
+// Account is what queries run under. It is of one kind: a service account that the gateway's own
+// identity impersonates (ServiceAccount), or the requester's own principal (Federated).
 type Account struct {
-	ServiceAccount string        `yaml:"service_account"` // its e-mail
-	Lifetime       time.Duration `yaml:"lifetime,omitempty"`
+	// ServiceAccount is the e-mail of a service account that the gateway's identity may
+	// impersonate, by way of Delegates where there are some: each may impersonate the next.
+	ServiceAccount string   `yaml:"service_account,omitempty"`
+	Delegates      []string `yaml:"delegates,omitempty"`
+	// Federated runs queries as whoever asks.
+	Federated *Federated `yaml:"federated,omitempty"`
+
+	// Lifetime is how long a token is used at most, from MinLifetime to MaxLifetime.
+	Lifetime time.Duration `yaml:"lifetime,omitempty"`
+	// Scope of its tokens, Scope or narrower.
+	Scope string `yaml:"scope,omitempty"`
 	// Project is where jobs run, and who pays for them, where a policy's rule does not say. It may
 	// be left out where the e-mail tells it (…@PROJECT.iam.gserviceaccount.com).
 	Project string `yaml:"project,omitempty"`
@@ -76,6 +91,9 @@ func (c Config) WithDefaults() Config {
 		if account.Lifetime == 0 {
 			account.Lifetime = DefaultLifetime
 		}
+		if account.Scope == "" {
+			account.Scope = Scope
+		}
 		accounts[name] = account
 	}
 	c.Accounts = accounts
@@ -93,26 +111,23 @@ func (c Config) Validate() error {
 	case c.Source.CredentialsFile != "" && c.Source.ApplicationDefault:
 		add("source: choose one of credentials_file and application_default, not both")
 	}
-	if c.IAMEndpoint != nil {
-		if host, port, err := net.SplitHostPort(c.IAMEndpoint.Address); err != nil || host == "" || port == "" {
-			add("iam_endpoint: address %q is not host:port", c.IAMEndpoint.Address)
+	for name, endpoint := range map[string]*Endpoint{"iam_endpoint": c.IAMEndpoint, "sts_endpoint": c.STSEndpoint} {
+		if endpoint == nil {
+			continue
+		}
+		if host, port, err := net.SplitHostPort(endpoint.Address); err != nil || host == "" || port == "" {
+			add("%s: address %q is not host:port", name, endpoint.Address)
 		}
 	}
 	for _, name := range c.names() {
-		account := c.Accounts[name]
 		if !accountName.MatchString(name) {
 			add("accounts: name %q must be lower-case letters, digits, - and _", name)
 		}
-		if !accountEmail.MatchString(account.ServiceAccount) {
-			add("accounts.%s: service_account %q is not a service account's e-mail in lower case", name, account.ServiceAccount)
-		}
-		if account.Project != "" && !projectName.MatchString(account.Project) {
-			add("accounts.%s: project %q is not the id of a project: lower-case letters, digits and -", name, account.Project)
-		}
-		if account.Lifetime < MinLifetime || account.Lifetime > MaxLifetime {
-			add("accounts.%s: lifetime is %s; it must be between %s and %s", name, account.Lifetime, MinLifetime, MaxLifetime)
+		for _, err := range c.Accounts[name].problems() {
+			add("accounts.%s: %w", name, err)
 		}
 	}
+	errs = append(errs, c.federation()...)
 	inspection, ok := c.Accounts[c.Inspection]
 	switch {
 	case c.Inspection == "":
@@ -121,9 +136,11 @@ func (c Config) Validate() error {
 		add("inspection: no account is called %q; there are: %s", c.Inspection, strings.Join(c.names(), ", "))
 	case len(c.Accounts) == 1:
 		add("accounts: %q is for inspection only; name at least one account to run queries with", c.Inspection)
+	case inspection.Federated != nil:
+		add("inspection: %q runs as whoever asks; the inspection account is the gateway's own: give it a service_account", c.Inspection)
 	default:
 		for _, name := range c.names() {
-			if name != c.Inspection && c.Accounts[name].ServiceAccount == inspection.ServiceAccount {
+			if name != c.Inspection && c.Accounts[name].email() == inspection.email() {
 				add("accounts.%s: %s is the inspection account; queries must run with another, or its token passes Envoy", name,
 					inspection.ServiceAccount)
 			}
@@ -145,7 +162,7 @@ func (c Config) Projects() map[string]string {
 	projects := map[string]string{}
 	for _, name := range c.Runs() {
 		project := c.Accounts[name].Project
-		if found := projectOfEmail.FindStringSubmatch(c.Accounts[name].ServiceAccount); project == "" && found != nil {
+		if found := projectOfEmail.FindStringSubmatch(c.Accounts[name].email()); project == "" && found != nil {
 			project = found[1]
 		}
 		if project != "" {

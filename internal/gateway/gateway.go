@@ -168,7 +168,7 @@ func (g *gateway) readConfiguration(ctx context.Context) (err error) {
 		return fmt.Errorf("credentials: %w", err)
 	}
 	g.onClose(func() { g.broker.Close() })
-	if g.upstream, err = dialUpstream(c.Upstream, g.broker, g.broker.Principal(c.Credentials.Inspection), g.log); err != nil {
+	if g.upstream, err = dialUpstream(c.Upstream, g.broker, g.broker.Principal(c.Credentials.Inspection, identity.Requester{}), g.log); err != nil {
 		return err
 	}
 	return g.readInForce()
@@ -299,9 +299,14 @@ func (g *gateway) buildConsole(ctx context.Context, activity *console.Activity) 
 	return err
 }
 
+// stopsWithin bounds the token with which a job is stopped whose right to run is over.
+const stopsWithin = credentials.MinLifetime
+
 // cancelJob cancels a job with the identity that it runs as.
 func (g *gateway) cancelJob(ctx context.Context, w durable.Stop, r jobs.Record) error {
-	token, err := g.broker.Mint(ctx, w, r.Credential, r.Owner)
+	token, err := g.broker.Mint(ctx, w, credentials.Run{
+		Account: r.Credential, Owner: r.Owner, Requester: r.Requester, Until: time.Now().Add(stopsWithin),
+	})
 	if err != nil {
 		return err
 	}

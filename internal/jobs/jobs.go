@@ -25,6 +25,7 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/cache"
 	"github.com/bqgate/bqgate/internal/googlesql"
+	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/masking"
 	"github.com/bqgate/bqgate/internal/sealed"
 	"github.com/bqgate/bqgate/policies"
@@ -80,11 +81,13 @@ type Record struct {
 	// where nothing was.
 	Reserved string `json:"reserved,omitempty"`
 
-	Credential string          `json:"credential"`         // account the job runs under; reads use the same one
-	Principal  string          `json:"principal"`          // whom Google knew it as
-	Approval   string          `json:"approval,omitempty"` // id of the approved request, when the run needed one
-	Votes      approvals.Votes `json:"votes,omitempty"`    // of those who approved it
-	Estimate   *int64          `json:"estimate,omitempty"` // bytes, when a dry run was made
+	Credential string `json:"credential"` // account the job runs under; reads use the same one
+	Principal  string `json:"principal"`  // whom Google knew it as
+	// Requester is as whom a federated account ran it: what stops the job needs it.
+	Requester identity.Requester `json:"requester,omitzero"`
+	Approval  string             `json:"approval,omitempty"` // id of the approved request, when the run needed one
+	Votes     approvals.Votes    `json:"votes,omitempty"`    // of those who approved it
+	Estimate  *int64             `json:"estimate,omitempty"` // bytes, when a dry run was made
 	// Cap is the maximumBytesBilled that the job runs under, for the words of a job that fails for
 	// it.
 	Cap bigquery.BytesCap `json:"cap,omitzero"`

@@ -1,0 +1,45 @@
+package extauthz
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/bqgate/bqgate/internal/credentials"
+	"github.com/bqgate/bqgate/internal/durable"
+	"github.com/bqgate/bqgate/policies"
+)
+
+// mint gives the token of a run that begins now. Nothing is minted for what waits (A10).
+func (s *Service) mint(ctx context.Context, w durable.Runs, a asked, account string, until time.Time) (credentials.Credential, error) {
+	requester, err := s.Credentials.Requester(account, a.subject)
+	if err != nil {
+		return credentials.Credential{}, fmt.Errorf("mint token: %w", err)
+	}
+	c, err := s.Credentials.Mint(ctx, w, credentials.Run{Account: account, Owner: a.subject.Owner, Requester: requester, Until: until})
+	if err != nil {
+		return c, fmt.Errorf("mint token: %w", err)
+	}
+	return c, nil
+}
+
+// principal is whom Google knows an account as when the subject asks with it, "" where it cannot.
+func (s *Service) principal(a asked, account string) string {
+	requester, err := s.Credentials.Requester(account, a.subject)
+	if err != nil {
+		return ""
+	}
+	return s.Credentials.Principal(account, requester)
+}
+
+// until is when the right ends that a decision gives: with the identity token, or with the rule's
+// `for`. A subject whose token has no end has none.
+func until(a asked, d policies.Decision) time.Time {
+	end := a.subject.Expiry
+	if d.MaxSession > 0 {
+		if over := a.subject.Issued.Add(d.MaxSession); over.Before(end) {
+			end = over
+		}
+	}
+	return end
+}

@@ -1,0 +1,129 @@
+package subjecttoken
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/bqgate/bqgate/internal/identity"
+)
+
+// Lifetime is how long a token is good at most. It is exchanged at once.
+const Lifetime = 5 * time.Minute
+
+// minLifetime is how long it is good at least, where the run may not last longer: clocks differ.
+const minLifetime = time.Minute
+
+// Issuer signs subject tokens. It is safe for concurrent use.
+type Issuer struct {
+	url    string
+	signer jose.Signer
+	keys   jose.JSONWebKeySet // the public ones
+}
+
+// New makes an Issuer of `iss` url. The first key signs; all are published, so that one may follow
+// another: a new key stands behind the old one until every pool has it, then before it, and the old
+// one goes when its last token is over. Keys are ECDSA P-256 (ES256) or RSA of 2048 bits and more
+// (RS256), as Google takes them.
+func New(url string, keys ...crypto.Signer) (*Issuer, error) {
+	if url == "" || len(keys) == 0 {
+		return nil, errors.New("an issuer needs a URL and a key")
+	}
+	i := &Issuer{url: url}
+	for n, key := range keys {
+		alg, err := algorithm(key)
+		if err != nil {
+			return nil, fmt.Errorf("key %d: %w", n+1, err)
+		}
+		public := jose.JSONWebKey{Key: key.Public(), Algorithm: string(alg), Use: "sig"}
+		thumbprint, err := public.Thumbprint(crypto.SHA256)
+		if err != nil {
+			return nil, fmt.Errorf("key %d: thumbprint: %w", n+1, err)
+		}
+		public.KeyID = fmt.Sprintf("%x", thumbprint[:16])
+		if len(i.keys.Key(public.KeyID)) > 0 {
+			return nil, fmt.Errorf("key %d is there twice", n+1)
+		}
+		i.keys.Keys = append(i.keys.Keys, public)
+		if n > 0 {
+			continue
+		}
+		i.signer, err = jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: jose.JSONWebKey{Key: key, KeyID: public.KeyID}},
+			(&jose.SignerOptions{}).WithType("JWT"))
+		if err != nil {
+			return nil, fmt.Errorf("key %d: %w", n+1, err)
+		}
+	}
+	return i, nil
+}
+
+func algorithm(key crypto.Signer) (jose.SignatureAlgorithm, error) {
+	const minBits = 2048
+	switch k := key.(type) {
+	case *ecdsa.PrivateKey:
+		if k.Curve == elliptic.P256() {
+			return jose.ES256, nil
+		}
+	case *rsa.PrivateKey:
+		if k.N.BitLen() >= minBits {
+			return jose.RS256, nil
+		}
+	}
+	return "", errors.New("must be ECDSA P-256 or RSA of at least 2048 bits")
+}
+
+// URL is the `iss` of the tokens.
+func (i *Issuer) URL() string { return i.url }
+
+// JWKS are the public keys (RFC 7517), as `gcloud iam workload-identity-pools providers create-oidc
+// --jwk-json-path` takes them and as the issuer's jwks_uri would answer.
+func (i *Issuer) JWKS() ([]byte, error) { return json.MarshalIndent(i.keys, "", "  ") }
+
+// own are the claims that the issuer makes itself; none of a requester's can take their place.
+var own = []string{"iss", "sub", "aud", "iat", "nbf", "exp", "jti", "groups"}
+
+// Sign makes a token for one audience, "https://iam.googleapis.com/projects/…/providers/…". It ends
+// with the run's right, or after Lifetime.
+func (i *Issuer) Sign(who identity.Requester, audience string, now, until time.Time) (string, error) {
+	if who.Sub == "" || audience == "" {
+		return "", errors.New("a subject token needs a subject and an audience")
+	}
+	exp := now.Add(Lifetime)
+	if until.Before(exp) {
+		exp = until
+	}
+	if least := now.Add(minLifetime); exp.Before(least) {
+		exp = least
+	}
+	claims := map[string]any{}
+	for name, value := range who.Claims {
+		claims[name] = value
+	}
+	for _, name := range own {
+		delete(claims, name)
+	}
+	maps.Copy(claims, map[string]any{
+		"iss": i.url, "sub": who.Sub, "aud": audience, "iat": now.Unix(), "exp": exp.Unix(), "jti": rand.Text(),
+	})
+	if len(who.Groups) > 0 {
+		claims["groups"] = who.Groups
+	}
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return "", fmt.Errorf("write subject token: %w", err)
+	}
+	signed, err := i.signer.Sign(payload)
+	if err != nil {
+		return "", fmt.Errorf("sign subject token: %w", err)
+	}
+	return signed.CompactSerialize()
+}
