@@ -131,7 +131,7 @@ func (w *boundWorld) Authenticate(context.Context, []string) (identity.Subject, 
 func (w *boundWorld) Analyze(context.Context, googlesql.Query) (*googlesql.Analysis, error) {
 	return w.analysis(), nil
 }
-func (w *boundWorld) Rewrite(context.Context, googlesql.Query, *googlesql.Analysis, []googlesql.TableMask) (*googlesql.Rewritten, error) {
+func (w *boundWorld) Rewrite(context.Context, googlesql.Query, *googlesql.Analysis, []googlesql.Transform) (*googlesql.Rewritten, error) {
 	return nil, errors.New("nothing is sensitive here")
 }
 

@@ -122,8 +122,8 @@ func (s *Service) judgeAgain(ctx context.Context, a asked, record jobs.Record) (
 	}
 	ask := policies.Input{
 		Subject: a.subject, Now: s.now(), Method: string(a.op.Method), Project: record.Job.ProjectID, SQL: record.Query.SQL,
-		Analysis:  &analysis,
-		Rewritten: record.Rewritten, RowAccess: record.RowAccess, // its rows are those of when it ran
+		Analysis:    &analysis,
+		Transformed: record.Transformed, RowAccess: record.RowAccess, // its rows are those of when it ran
 		Credential: record.Credential,
 	}
 	if d, closed := a.policy.Closed(ask); closed { // nothing is asked of BigQuery about what the subject may not know any more

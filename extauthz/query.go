@@ -55,25 +55,21 @@ func (s *Service) judge(ctx context.Context, a asked, salted string) (j judged, 
 		RowAccess: func(ctx context.Context, tables []*bigquery.Table) (map[string]bigquery.RowAccess, error) {
 			return s.rowAccess(ctx, a, j.analysis, tables)
 		},
-		Rewrite: func(ctx context.Context, tables []policies.MaskedTable) (*policies.Rewritten, error) {
-			masks, err := policies.TableMasks(tables, salt)
-			if err != nil {
-				return nil, err
+		Rewrite: func(ctx context.Context, transforms []googlesql.Transform) (*googlesql.Rewritten, error) {
+			made, err := s.Analyzer.Rewrite(ctx, s.sqlQuery(a), j.analysis, transforms)
+			if err == nil {
+				j.forwarded, j.forwardedShown = made.SQL, masking.HideSaltSQL(made.SQL, salt)
 			}
-			made, err := s.Analyzer.Rewrite(ctx, s.sqlQuery(a), j.analysis, masks)
-			if err != nil {
-				return nil, err
-			}
-			j.forwarded, j.forwardedShown = made.SQL, masking.HideSaltSQL(made.SQL, salt)
-			return &policies.Rewritten{Proof: made.Proof}, nil
+			return made, err
 		},
+		Salt: salt,
 		Estimate: func(ctx context.Context, unmeasured []*bigquery.Table) (*policies.Estimate, error) {
 			return s.estimate(ctx, a, j.runs(a.op), unmeasured)
 		},
 		Left: func(ctx context.Context, all []policies.Budget) ([]policies.Left, error) { return s.left(ctx, a, all) },
 	})
 	a.clock.Done("policy")
-	j.decision, j.rowAccess, j.rewritten, j.estimate = d, r.RowAccess, r.Rewritten, r.Estimate
+	j.decision, j.rowAccess, j.transformed, j.estimate = d, r.RowAccess, r.Transformed, r.Estimate
 	if err != nil {
 		return j, err
 	}
@@ -213,7 +209,7 @@ func (s *Service) draft(a asked, j *judged) jobs.Record {
 	q := a.op.Query
 	r := jobs.Record{
 		Job: j.job, Owner: a.subject.Owner, Decision: a.id, Query: *q, SQLDigest: jobs.Digest(cmp.Or(j.forwarded, q.SQL)),
-		Rewritten: j.rewritten, Analysis: *j.analysis, Named: named(j.analysis), Tables: tables(j.analysis),
+		Transformed: j.transformed, Analysis: *j.analysis, Named: named(j.analysis), Tables: tables(j.analysis),
 		Reads: jobs.ReadsOf(j.analysis), RowAccess: j.rowAccess,
 		Plan: j.decision.Mask, Masked: j.decision.Masked, MaxRows: j.decision.MaxRows, MaxResultBytes: j.decision.MaxResultBytes,
 		Cap: j.bytesCap(q), Credential: j.account, Principal: s.principal(a, j.account), Approval: j.approval, Created: a.started,

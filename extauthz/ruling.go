@@ -15,8 +15,8 @@ type judged struct {
 	estimate  *policies.Estimate  // nil where nobody asked for one
 	rowAccess map[string]bigquery.RowAccess
 
-	// Where the query's tables are masked before it reads them:
-	rewritten      *policies.Rewritten
+	// Where transforms are made in the query's text:
+	transformed    *policies.Transformed
 	forwarded      string // the text for BigQuery; "" where it is the client's own
 	forwardedShown string // the same for people, without the salt of its masks
 

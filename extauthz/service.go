@@ -32,9 +32,9 @@ type (
 	// Analyzer understands SQL.
 	Analyzer interface {
 		Analyze(ctx context.Context, r googlesql.Query) (*googlesql.Analysis, error)
-		// Rewrite masks tables inside an analysed text.
-		Rewrite(ctx context.Context, r googlesql.Query, original *googlesql.Analysis, masks []googlesql.TableMask) (*googlesql.Rewritten,
-			error)
+		// Rewrite makes transforms in an analysed text.
+		Rewrite(ctx context.Context, r googlesql.Query, original *googlesql.Analysis, transforms []googlesql.Transform) (
+			*googlesql.Rewritten, error)
 	}
 	// Broker mints tokens.
 	Broker interface {

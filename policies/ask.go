@@ -75,17 +75,10 @@ func (s *Set) Ask(ctx context.Context, analyze Analyze, q WhatIf) (Decision, err
 		RowAccess: func(ctx context.Context, tables []*bigquery.Table) (map[string]bigquery.RowAccess, error) {
 			return googlesql.RowAccess(ctx, r.Catalog, tables)
 		},
-		Rewrite: func(ctx context.Context, tables []MaskedTable) (*Rewritten, error) {
-			masks, err := TableMasks(tables, []byte("explain")) // no query runs: any salt will do
-			if err != nil {
-				return nil, err
-			}
-			made, err := googlesql.Rewrite(ctx, analyze, r, analysis, masks)
-			if err != nil {
-				return nil, err
-			}
-			return &Rewritten{Proof: made.Proof}, nil
+		Rewrite: func(ctx context.Context, transforms []googlesql.Transform) (*googlesql.Rewritten, error) {
+			return googlesql.Rewrite(ctx, analyze, r, analysis, transforms)
 		},
+		Salt: []byte("explain"), // no query runs: any will do
 		Estimate: func(ctx context.Context, unmeasured []*bigquery.Table) (*Estimate, error) {
 			access, err := googlesql.RowAccess(ctx, r.Catalog, unmeasured)
 			if err != nil {

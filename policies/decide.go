@@ -21,14 +21,28 @@ type Facts struct {
 	// RowAccess says of stored tables whether they have row access policies of BigQuery: those that
 	// the query reads, the ones behind its views among them, and no rule names.
 	RowAccess func(ctx context.Context, tables []*bigquery.Table) (map[string]bigquery.RowAccess, error)
-	// Rewrite masks tables inside the text of the request. A *googlesql.Error says why the text
-	// could not be rewritten, and makes a refusal.
-	Rewrite func(ctx context.Context, tables []MaskedTable) (*Rewritten, error)
+	// Rewrite makes transforms in the text of the request: googlesql.Rewrite. A *googlesql.Error
+	// says why it could not be done, and makes a refusal. Salt is for the RANDOM_HASH of masks.
+	Rewrite func(ctx context.Context, transforms []googlesql.Transform) (*googlesql.Rewritten, error)
+	Salt    []byte
 	// Estimate says how much the query would read. Before a dry run's word is believed, it must be
 	// known of the given tables that they have no row access policies (unmeasured).
 	Estimate func(ctx context.Context, unmeasured []*bigquery.Table) (*Estimate, error)
 	// Left says what is left of each of the budgets, in their order.
 	Left func(ctx context.Context, budgets []Budget) ([]Left, error)
+}
+
+// transformed is the proof of what comes of transforms.
+func (f *Facts) transformed(ctx context.Context, all Transforms) (*googlesql.Analysis, error) {
+	transforms, err := all.sql(f.Salt)
+	if err != nil {
+		return nil, err
+	}
+	made, err := f.Rewrite(ctx, transforms)
+	if err != nil {
+		return nil, err
+	}
+	return made.Proof, nil
 }
 
 // Decide answers a request. It refuses whatever it cannot prove to be allowed. The request comes
@@ -44,20 +58,18 @@ func (s *Set) Decide(ctx context.Context, r Input, facts Facts) (Decision, Input
 		r.RowAccess = known
 		e = s.evaluate(&r)
 	}
-	if tables := e.decision.Rewrite; len(tables) > 0 && facts.Rewrite != nil {
-		rewritten, err := facts.Rewrite(ctx, tables)
+	if all := e.decision.Transforms; len(all) > 0 && facts.Rewrite != nil {
+		proof, err := facts.transformed(ctx, all)
 		var refused *googlesql.Error
 		switch {
 		case errors.As(err, &refused) && !refused.Passes():
-			e.decision.Rewrite = nil
-			e.decision.Message += ", and the query cannot be rewritten to compute on masked values: " + strings.TrimSuffix(refused.Message,
-				".")
+			e.decision.Transforms = nil
+			e.decision.Message += e.cannot + strings.TrimSuffix(refused.Message, ".")
 			return e.decision, r, nil
 		case err != nil:
-			return Decision{}, r, fmt.Errorf("mask tables before the query reads them: %w", err)
+			return Decision{}, r, fmt.Errorf("make the transforms of the query: %w", err)
 		}
-		rewritten.Tables = tables
-		r.Rewritten = rewritten
+		r.Transformed = &Transformed{all, proof}
 		e = s.evaluate(&r)
 	}
 	wanted := e.needsEstimate || r.Sized && e.decision.Effect != Refuse
@@ -90,7 +102,10 @@ type evaluation struct {
 	refused    bool
 	demands    []demand // uses that masking the answer does not hide
 
-	// Of a query whose tables were masked first, as it was asked:
+	untransformed error  // what refuses the query until the transforms of the decision are made
+	cannot        string // what leads from its words to why they cannot be
+
+	// Of a query that was transformed, as it was asked:
 	collecting bool             // it is being looked at
 	asked      []demand         // what was demanded
 	ask        bool             // among it is a column whose other_use is approve
@@ -111,7 +126,8 @@ func (s *Set) evaluate(r *Input) *evaluation { return s.askEach(r, questions) }
 // questions are asked in the order of the package's documentation.
 var questions = []question{
 	(*evaluation).who, (*evaluation).place, (*evaluation).kind, (*evaluation).cover, (*evaluation).age, (*evaluation).understood,
-	(*evaluation).schemas, (*evaluation).limits, (*evaluation).account, (*evaluation).rows, (*evaluation).masks, (*evaluation).hold,
+	(*evaluation).schemas, (*evaluation).limits, (*evaluation).account, (*evaluation).rows, (*evaluation).masks, (*evaluation).transformed,
+	(*evaluation).hold,
 }
 
 // askEach asks the questions in turn, until one refuses.
@@ -129,7 +145,7 @@ func (s *Set) askEach(r *Input, questions []question) *evaluation {
 	}
 	// A refusal keeps what explains it and nothing that could be used to run the query.
 	d := Decision{Message: err.Error(), Groups: e.decision.Groups, Unknown: e.decision.Unknown, Sensitive: e.decision.Sensitive,
-		Rewrite: e.decision.Rewrite}
+		Transforms: e.decision.Transforms}
 	d.Mask.Sensitive = e.decision.Mask.Sensitive
 	var known *objection
 	if errors.As(err, &known) {

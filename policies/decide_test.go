@@ -36,11 +36,11 @@ func TestDecide(t *testing.T) {
 			d := set.decide(request)
 			checkSound(t, d)
 			if proof := section(archive, "proof.json"); proof != "" { // the tables are masked first, and it is asked again
-				if len(d.Rewrite) == 0 || d.Effect != Refuse {
+				if len(d.Transforms) == 0 || d.Effect != Refuse {
 					t.Fatalf("nothing has to be masked first: %+v", d)
 				}
-				request.Rewritten = &Rewritten{Tables: d.Rewrite, Proof: &googlesql.Analysis{}}
-				mustJSON(t, proof, request.Rewritten.Proof)
+				request.Transformed = &Transformed{Transforms: d.Transforms, Proof: &googlesql.Analysis{}}
+				mustJSON(t, proof, request.Transformed.Proof)
 				d = set.decide(request)
 				checkSound(t, d)
 			}

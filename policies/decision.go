@@ -69,9 +69,9 @@ type Decision struct {
 	// MaskedFirst lists the leaf columns that are masked before the query reads them, for Allow and
 	// Hold of a rewritten query; nil otherwise.
 	MaskedFirst []MaskedLeaf
-	// Rewrite lists the tables that would have to be masked before the query reads them for the
-	// refusal not to stand: see Facts.Rewrite.
-	Rewrite []MaskedTable
+	// Transforms are what would have to be made in the query's text for the refusal not to stand,
+	// in their order: see Facts.Rewrite.
+	Transforms Transforms
 
 	Approval *Approval // set for Hold
 }

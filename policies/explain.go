@@ -12,7 +12,7 @@ import (
 // Explanation is a Decision for people and tools: what would happen, by which rules, and what the
 // answer would show.
 type Explanation struct {
-	// "allow", "hold" or "refuse"; "rewrite" where tables must be masked first and Facts.Rewrite
+	// "allow", "hold" or "refuse"; "rewrite" where transforms must be made first and Facts.Rewrite
 	// was nil
 	Effect  string   `json:"effect"`
 	Rule    string   `json:"rule,omitempty"`
@@ -102,8 +102,8 @@ func Explain(d Decision) Explanation {
 	}
 	e.columns("", d.Mask.Columns)
 	masks := d.MaskedFirst
-	if len(d.Rewrite) > 0 {
-		e.Effect, masks = "rewrite", maskedLeaves(d.Rewrite)
+	if len(d.Transforms) > 0 {
+		e.Effect, masks = "rewrite", d.Transforms.masked()
 	}
 	for _, leaf := range masks {
 		e.MaskedFirst = append(e.MaskedFirst, ExplainedMask{leaf.Column, leaf.Rule})

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/googlesql"
 )
 
 // What Decide would ask for, one fact at a time.
@@ -21,9 +22,9 @@ func (s *Set) needsRowAccess(r Input) []*bigquery.Table {
 	return s.evaluate(&r).needsRowAccess
 }
 
-func (s *Set) judge(r Input, rewrite func([]MaskedTable) (*Rewritten, error)) (Decision, error) {
+func (s *Set) judge(r Input, rewrite func([]googlesql.Transform) (*googlesql.Rewritten, error)) (Decision, error) {
 	d, _, err := s.Decide(context.Background(), r, Facts{
-		Rewrite: func(_ context.Context, tables []MaskedTable) (*Rewritten, error) { return rewrite(tables) },
+		Rewrite: func(_ context.Context, all []googlesql.Transform) (*googlesql.Rewritten, error) { return rewrite(all) },
 	})
 	return d, err
 }

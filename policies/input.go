@@ -24,9 +24,9 @@ type Input struct {
 	Tables map[string]*bigquery.Table
 	// RowAccess says which of them have row access policies of BigQuery, as far as that is known.
 	RowAccess map[string]bigquery.RowAccess
-	// Rewritten is set when the tables that an earlier Decision demanded were masked first.
-	// Analysis stays that of the query as it was asked.
-	Rewritten *Rewritten
+	// Transformed is set when the transforms that an earlier Decision demanded were made. Analysis
+	// stays that of the query as it was asked.
+	Transformed *Transformed
 	// Estimate is what a dry run said; nil if none was made.
 	Estimate *Estimate
 	// Left is what is left of the budgets that the request counts against, in the order of

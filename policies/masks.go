@@ -24,7 +24,7 @@ func (e *evaluation) masks() error {
 	if err := e.certain(); err != nil {
 		return err
 	}
-	if e.input.Rewritten != nil {
+	if e.input.Transformed != nil {
 		if err := e.masked(); err != nil {
 			return err
 		}
@@ -48,9 +48,9 @@ func (e *evaluation) masks() error {
 		return err
 	}
 	if len(e.demands) > 0 {
-		return e.rewriting()
+		return e.maskFirst()
 	}
-	if e.input.Rewritten != nil {
+	if e.input.Transformed != nil {
 		e.decision.Mask.Columns = expect(e.decision.Mask.Columns, e.expected)
 	}
 	return nil

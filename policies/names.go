@@ -43,7 +43,7 @@ func ambiguous(columns []masking.Column, nameless []bool) {
 func (e *evaluation) metadata() bool {
 	s := e.statement
 	star := slices.ContainsFunc(s.Uncertain, func(u googlesql.Uncertain) bool { return u.Why == googlesql.WhyInformationSchema && u.Row })
-	if !star || len(s.Tables) != 1 || e.input.Rewritten != nil {
+	if !star || len(s.Tables) != 1 || e.input.Transformed != nil {
 		return false
 	}
 	seen := map[string]bool{}

@@ -18,7 +18,7 @@ const (
 	useDeny    = "deny"    // it is refused
 )
 
-// MaskedTable is a table, or a view, that must be masked before the query reads it.
+// MaskedTable is the Transform by which a query reads a table, or a view, with columns masked.
 type MaskedTable struct {
 	Table   string           // project.dataset.table
 	Columns []masking.Column // whole columns of it, each leaf with its rule, in the order of the schema
@@ -31,38 +31,30 @@ type MaskedLeaf struct {
 	Rule   masking.Rule // masking.Clear for one that passes beside masked ones
 }
 
-// Rewritten is what was made of a query whose tables had to be masked first, for Decide to be asked
-// again.
-type Rewritten struct {
-	Tables []MaskedTable // as the Decision demanded them
-	// Proof is the analysis of the rewritten text with a constant in place of each masked column.
-	// What it shows of a sensitive column is read unmasked.
-	Proof *googlesql.Analysis
-}
+const kindMaskedTable = "masked_table"
 
-// TableMasks turns tables into what the rewriting of a text needs. The salt is for RANDOM_HASH. A
-// rule that SQL cannot express is an error that is a *googlesql.Error.
-func TableMasks(tables []MaskedTable, salt []byte) ([]googlesql.TableMask, error) {
-	masks := make([]googlesql.TableMask, 0, len(tables))
-	for _, t := range tables {
-		m := googlesql.TableMask{Table: t.Table}
-		for _, leaf := range t.Leaves {
-			m.Hides = append(m.Hides, leaf.Column)
-		}
-		for _, c := range t.Columns {
-			expression, err := c.SQL(googlesql.RowAlias+".`"+c.Name+"`", salt)
-			if err != nil {
-				return nil, notSQL(t.Table, c.Name, err)
-			}
-			constant, err := c.ConstantSQL()
-			if err != nil {
-				return nil, notSQL(t.Table, c.Name, err)
-			}
-			m.Columns = append(m.Columns, googlesql.ColumnMask{Column: c.Name, Expression: expression, Constant: constant})
-		}
-		masks = append(masks, m)
+func (MaskedTable) kind() string { return kindMaskedTable }
+
+func (t MaskedTable) masks() []MaskedLeaf { return t.Leaves }
+
+// sql implements Transform. A rule that SQL cannot express is an error that is a *googlesql.Error.
+func (t MaskedTable) sql(salt []byte) (googlesql.Transform, error) {
+	m := googlesql.TableMask{Table: t.Table}
+	for _, leaf := range t.Leaves {
+		m.Hides = append(m.Hides, leaf.Column)
 	}
-	return masks, nil
+	for _, c := range t.Columns {
+		expression, err := c.SQL(googlesql.RowAlias+".`"+c.Name+"`", salt)
+		if err != nil {
+			return nil, notSQL(t.Table, c.Name, err)
+		}
+		constant, err := c.ConstantSQL()
+		if err != nil {
+			return nil, notSQL(t.Table, c.Name, err)
+		}
+		m.Columns = append(m.Columns, googlesql.ColumnMask{Column: c.Name, Expression: expression, Constant: constant})
+	}
+	return m, nil
 }
 
 func notSQL(table, column string, err error) error {
@@ -83,18 +75,20 @@ func (e *evaluation) demand(column string, l leaf, remedy, format string, args .
 	switch {
 	case l.other == useDeny:
 		return refuse(l.ref, remedy, "%s and its rule is `deny` outside the select list", text)
-	case e.input.Rewritten != nil && !e.collecting:
+	case e.input.Transformed != nil && !e.collecting:
 		return refuse(l.ref, remedy, "%s, and this use of it cannot be masked first", text)
 	}
 	e.demands = append(e.demands, demand{column, l, &objection{message: text, remedy: remedy, rule: l.ref}})
 	return nil
 }
 
-// rewriting ends the evaluation with the tables that must be masked first: every one of which the
-// query touches a masked column, so that it computes on nothing but masked values. The refusal is
-// the one that stands if they cannot be.
-func (e *evaluation) rewriting() error {
+// maskFirst demands that tables are masked before the query reads them: every one of which it
+// touches a masked column, so that it computes on nothing but masked values. The refusal of the
+// first use stands if they cannot be.
+func (e *evaluation) maskFirst() error {
 	first := e.demands[0].err
+	const cannot = ", and the query cannot be rewritten to compute on masked values: "
+	var tables Transforms
 	for _, v := range e.tables {
 		var table MaskedTable
 		var err error
@@ -104,14 +98,14 @@ func (e *evaluation) rewriting() error {
 			table = e.maskedView(v)
 		}
 		if err != nil {
-			return refuse(first.rule, first.remedy, "%s, and the query cannot be rewritten to compute on masked values: %v", first.message,
-				err)
+			return refuse(first.rule, first.remedy, "%s%s%v", first.message, cannot, err)
 		}
 		if len(table.Columns) > 0 {
-			e.decision.Rewrite = append(e.decision.Rewrite, table)
+			tables = append(tables, table)
 		}
 	}
-	return first
+	e.transform(first, cannot, tables...)
+	return nil
 }
 
 // maskedTable is a stored table with every column of which the query touches a masked leaf.
@@ -191,29 +185,11 @@ func (e *evaluation) maskedView(v *view) MaskedTable {
 	return t
 }
 
-// applied is the rule by which a leaf was masked in the rewritten text. Where several references
-// disagree there is none.
-func (r *Rewritten) applied(column string) (masking.Rule, bool) {
-	rule, found := masking.Rule(""), false
-	for _, t := range r.Tables {
-		for _, leaf := range t.Leaves {
-			if leaf.Column != column {
-				continue
-			}
-			if found && rule != leaf.Rule {
-				return "", false
-			}
-			rule, found = leaf.Rule, true
-		}
-	}
-	return rule, found
-}
-
 // masked looks at a query whose tables were masked first. Every sensitive column that it touches
 // must have been masked by a rule that hides as much as today's, and be gone from the proof, or
 // still be there to be masked in flight. From then on the statement is the one of the proof.
 func (e *evaluation) masked() error {
-	r := e.input.Rewritten
+	r := e.input.Transformed
 	if r.Proof == nil || r.Proof.Error != nil || len(r.Proof.Statements) != 1 ||
 		len(r.Proof.Statements[0].Columns) != len(e.statement.Columns) {
 		return errors.New("the query was rewritten to compute on masked values, and what came of it is not understood")
@@ -238,23 +214,9 @@ func (e *evaluation) masked() error {
 			return err
 		}
 	}
-	e.decision.MaskedFirst = maskedLeaves(r.Tables)
+	e.decision.MaskedFirst = r.Transforms.masked()
 	e.statement = proof
 	return nil
-}
-
-// maskedLeaves lists what a rewriting masks, sorted.
-func maskedLeaves(tables []MaskedTable) []MaskedLeaf {
-	var all []MaskedLeaf
-	for _, t := range tables {
-		for _, leaf := range t.Leaves {
-			if leaf.Rule != masking.Clear {
-				all = append(all, leaf)
-			}
-		}
-	}
-	slices.SortFunc(all, func(a, b MaskedLeaf) int { return strings.Compare(a.Column, b.Column) })
-	return slices.Compact(all)
 }
 
 // expect notes, at each leaf of the answer that needs no mask any more, the rule whose results
@@ -281,7 +243,7 @@ func (e *evaluation) stillMasked(proof *googlesql.Statement, column string) erro
 		return fmt.Errorf("%s is a column of a table that the query is not known to read", e.input.short(column))
 	}
 	l := v.at(in)[0]
-	applied, ok := e.input.Rewritten.applied(column)
+	applied, ok := e.input.Transformed.Transforms.applied(column)
 	switch {
 	case ok && applied != masking.Clear && proof.Reads(column):
 		return refuse(l.ref, "the column selected as it is, or the tables behind a view in its place",

@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -86,11 +87,11 @@ func TestOtherUse(t *testing.T) {
 		t.Run(c.says, func(t *testing.T) {
 			r := using(t, c.columns...)
 			demanded := ""
-			d, err := set.judge(r, func(tables []MaskedTable) (*Rewritten, error) {
-				for _, column := range tables[0].Columns {
-					demanded = strings.TrimSpace(demanded + " " + column.Name)
+			d, err := set.judge(r, func(all []googlesql.Transform) (*googlesql.Rewritten, error) {
+				for _, column := range all[0].(googlesql.TableMask).Columns {
+					demanded = strings.TrimSpace(demanded + " " + column.Column)
 				}
-				return &Rewritten{Proof: without(r, c.columns...)}, nil
+				return &googlesql.Rewritten{Proof: without(r, c.columns...)}, nil
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -118,7 +119,9 @@ func TestOtherUse(t *testing.T) {
 func TestNoApprovalForOtherUse(t *testing.T) {
 	set := mustLoad(t, strings.Replace(usePolicy, "size(other_use) > 0", "size(other_use) > 7", 1))
 	r := using(t, "card_number")
-	d, err := set.judge(r, func([]MaskedTable) (*Rewritten, error) { return &Rewritten{Proof: without(r, "card_number")}, nil })
+	d, err := set.judge(r, func([]googlesql.Transform) (*googlesql.Rewritten, error) {
+		return &googlesql.Rewritten{Proof: without(r, "card_number")}, nil
+	})
 	if err != nil || d.Effect != Refuse || !strings.Contains(d.Message, "its rule is `approve`, and no approval holds this query") {
 		t.Errorf("%+v, %v", d, err)
 	}
@@ -150,27 +153,30 @@ func TestProofIsChecked(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			asked := 0
-			d, err := set.judge(r, func([]MaskedTable) (*Rewritten, error) { asked++; return &Rewritten{Proof: proof}, nil })
+			d, err := set.judge(r, func([]googlesql.Transform) (*googlesql.Rewritten, error) {
+				asked++
+				return &googlesql.Rewritten{Proof: proof}, nil
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
 			checkSound(t, d)
-			if d.Effect != Refuse || asked != 1 || len(d.Rewrite) != 0 {
-				t.Errorf("%s: %s %q after %d rewritings, %v", name, d.Effect, d.Message, asked, d.Rewrite)
+			if d.Effect != Refuse || asked != 1 || len(d.Transforms) != 0 {
+				t.Errorf("%s: %s %q after %d rewritings, %v", name, d.Effect, d.Message, asked, d.Transforms)
 			}
 		})
 	}
 	// Why a text cannot be rewritten is said; a fault stays a fault.
-	d, err := set.judge(r, func([]MaskedTable) (*Rewritten, error) {
+	d, err := set.judge(r, func([]googlesql.Transform) (*googlesql.Rewritten, error) {
 		return nil, &googlesql.Error{Code: googlesql.ErrorUnsupported, Message: "the reason."}
 	})
-	if err != nil || d.Effect != Refuse || len(d.Rewrite) != 0 ||
+	if err != nil || d.Effect != Refuse || len(d.Transforms) != 0 ||
 		!strings.HasSuffix(d.Message, "and the query cannot be rewritten to compute on masked values: the reason") || d.Remedy == "" {
 		t.Errorf("%+v, %v", d, err)
 	}
 	for _, fault := range []error{errors.New("broken"), &googlesql.Error{Code: googlesql.ErrorUnavailable, Message: "later"}} {
-		if d, err := set.judge(r, func([]MaskedTable) (*Rewritten, error) { return nil, fault }); !errors.Is(err, fault) ||
-			d.Effect != Refuse {
+		d, err := set.judge(r, func([]googlesql.Transform) (*googlesql.Rewritten, error) { return nil, fault })
+		if !errors.Is(err, fault) || d.Effect != Refuse {
 			t.Errorf("%+v, %v", d, err)
 		}
 	}
@@ -181,14 +187,14 @@ func TestProofIsChecked(t *testing.T) {
 func TestPolicyChangedAfterRewriting(t *testing.T) {
 	then := mustLoad(t, usePolicy)
 	r := using(t, "ssn", "phones.number")
-	var tables []MaskedTable
-	if _, err := then.judge(r, func(demanded []MaskedTable) (*Rewritten, error) {
-		tables = demanded
-		return &Rewritten{Proof: without(r, "ssn", "phones.number")}, nil
-	}); err != nil {
-		t.Fatal(err)
+	proof := without(r, "ssn", "phones.number")
+	_, r, err := then.Decide(t.Context(), r, Facts{Rewrite: func(context.Context, []googlesql.Transform) (*googlesql.Rewritten, error) {
+		return &googlesql.Rewritten{Proof: proof}, nil
+	}})
+	if err != nil || r.Transformed == nil || r.Transformed.Proof != proof {
+		t.Fatal(err, r.Transformed)
 	}
-	r.Rewritten = &Rewritten{Tables: tables, Proof: without(r, "ssn", "phones.number")}
+	made := r.Transformed.Transforms
 	for name, c := range map[string]struct {
 		from, to string
 		effect   Effect
@@ -218,7 +224,7 @@ func TestPolicyChangedAfterRewriting(t *testing.T) {
 	// The kind of a phone went through unmasked inside the masked column; the query touches it, and
 	// today it is sensitive.
 	r = using(t, "phones.number", "phones.kind")
-	r.Rewritten = &Rewritten{Tables: tables, Proof: without(r, "phones.number", "phones.kind")}
+	r.Transformed = &Transformed{Transforms: made, Proof: without(r, "phones.number", "phones.kind")}
 	today := mustLoad(t, strings.Replace(usePolicy, "demo.crm.customers.email", "demo.crm.customers.phones.kind", 1))
 	if d := today.decide(r); d.Effect != Refuse {
 		t.Errorf("a field that passed is sensitive today: %s %v", d.Effect, d.MaskedFirst)
@@ -227,20 +233,5 @@ func TestPolicyChangedAfterRewriting(t *testing.T) {
 		"crm.customers.phones.kind, mask: EMAIL_MASK", 1))
 	if d := today.decide(r); d.Effect != Refuse || !strings.Contains(d.Message, "the policy has changed") {
 		t.Errorf("a field that passed is sensitive today: %s %q", d.Effect, d.Message)
-	}
-}
-
-// TestTableMasks: rules become expressions, and one that SQL cannot express is said to be so.
-func TestTableMasks(t *testing.T) {
-	table := MaskedTable{Table: "p.d.t", Columns: []masking.Column{{Name: "s", Type: "STRING", Mask: masking.RandomHash}},
-		Leaves: []MaskedLeaf{{"p.d.t.s", masking.RandomHash}}}
-	masks, err := TableMasks([]MaskedTable{table}, []byte("salt"))
-	if err != nil || len(masks) != 1 || masks[0].Columns[0].Constant != "CAST(NULL AS STRING)" ||
-		!strings.Contains(masks[0].Columns[0].Expression, "bqgate_row.`s`") {
-		t.Errorf("%+v, %v", masks, err)
-	}
-	var refused *googlesql.Error
-	if _, err := TableMasks([]MaskedTable{table}, nil); !errors.As(err, &refused) || !strings.Contains(refused.Message, "p.d.t.s") {
-		t.Errorf("without a salt: %v", err)
 	}
 }

@@ -172,11 +172,11 @@ approvals:
 			r := ask(subject("x", "g"), a, tableOf("demo.finance.payroll", "employee", "salary"),
 				tableOf("demo.finance.first", "employee", "salary"), table)
 			d := set.decide(r)
-			if len(d.Rewrite) == 0 {
+			if len(d.Transforms) == 0 {
 				t.Fatalf("nothing has to be masked first: %s %s", d.Effect, d.Message)
 			}
 			proof := selects(full, "employee")
-			r.Rewritten = &Rewritten{Tables: d.Rewrite, Proof: proof}
+			r.Transformed = &Transformed{Transforms: d.Transforms, Proof: proof}
 			if d = set.decide(r); d.Effect != Hold {
 				t.Errorf("%s %s, want it held", d.Effect, d.Message)
 			}

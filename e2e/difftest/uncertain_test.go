@@ -193,19 +193,14 @@ func (w *oddWorld) judge(t *testing.T, sql string, blind bool) (policies.Decisio
 	}
 	forwarded := sql
 	d, _, err := w.set.Decide(ctx, ask,
-		policies.Facts{RowAccess: rowAccess, Rewrite: func(ctx context.Context, tables []policies.MaskedTable) (*policies.Rewritten,
-			error) {
-			masks, err := policies.TableMasks(tables, []byte("0123456789abcdef0123456789abcdef"))
-			if err != nil {
-				return nil, err
-			}
-			made, err := googlesql.Rewrite(ctx, analyze, r, analysis, masks)
-			if err != nil {
-				return nil, err
-			}
-			forwarded = made.SQL
-			return &policies.Rewritten{Proof: made.Proof}, nil
-		}})
+		policies.Facts{RowAccess: rowAccess, Salt: []byte("0123456789abcdef0123456789abcdef"),
+			Rewrite: func(ctx context.Context, transforms []googlesql.Transform) (*googlesql.Rewritten, error) {
+				made, err := googlesql.Rewrite(ctx, analyze, r, analysis, transforms)
+				if err == nil {
+					forwarded = made.SQL
+				}
+				return made, err
+			}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -85,19 +85,14 @@ func (g *gate) judge(ctx context.Context, sql string) (outcome, error) {
 		return googlesql.RowAccess(ctx, g.catalog, tables)
 	}
 	v.decision, _, err = g.set.Decide(ctx, ask,
-		policies.Facts{RowAccess: rowAccess, Rewrite: func(ctx context.Context, tables []policies.MaskedTable) (*policies.Rewritten,
-			error) {
-			masks, err := policies.TableMasks(tables, salt)
-			if err != nil {
-				return nil, err
-			}
-			made, err := g.analyzer.Rewrite(ctx, query, analysis, masks)
-			if err != nil {
-				return nil, err
-			}
-			v.sql, v.masked = made.SQL, true
-			return &policies.Rewritten{Proof: made.Proof}, nil
-		}})
+		policies.Facts{RowAccess: rowAccess, Salt: salt,
+			Rewrite: func(ctx context.Context, transforms []googlesql.Transform) (*googlesql.Rewritten, error) {
+				made, err := g.analyzer.Rewrite(ctx, query, analysis, transforms)
+				if err == nil {
+					v.sql, v.masked = made.SQL, true
+				}
+				return made, err
+			}})
 	return v, err
 }
 

@@ -7,122 +7,99 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/bqgate/bqgate/internal/googlesql/wire"
 )
 
-// RowAlias is the name by which the expressions of a ColumnMask see the row that they stand in.
-const RowAlias = "bqgate_row"
-
-// TableMask says what stands for columns of a table or a view wherever a query reads it.
-type TableMask struct {
-	Table   string // project.dataset.table
-	Columns []ColumnMask
-	Hides   []string // leaf columns of stored tables that these columns hold: the constants hide them in the proof
-}
-
-// ColumnMask is what stands for one top-level column. Both texts are expressions of the column's
-// own type.
-type ColumnMask struct {
-	Column     string
-	Expression string // over RowAlias; what BigQuery computes
-	Constant   string // what stands there in the proof
-}
-
-// Rewritten is a query that reads masked columns in the place of the tables' own.
+// Rewritten is a query in whose text transforms were made.
 type Rewritten struct {
 	SQL string // the text for BigQuery
-	// Proof is the analysis of the same text with each mask's constant in the place of its
-	// expression. The two texts differ in nothing else, so whatever the proof shows of a column is
+	// Proof is the analysis of the same text with a constant in the place of each expression of a
+	// transform. The two texts differ in nothing else, so whatever the proof shows of a column is
 	// read by the query itself, not by a mask.
 	Proof *Analysis
 }
 
-// Rewrite replaces each reference to a table of masks by a subquery that masks the columns, (SELECT
-// * REPLACE (expression AS column) FROM table) AS alias, by byte range: the rest of the text stays
-// as it was written. Nothing is believed of the result: both texts are analysed anew, and must read
-// the same tables, give the same columns of the same types, and carry and use the same other
-// columns as the original. An error that is an *Error names what cannot be rewritten.
-func (a *Analyzer) Rewrite(ctx context.Context, query Query, original *Analysis, masks []TableMask) (*Rewritten, error) {
-	return Rewrite(ctx, a.Analyze, query, original, masks)
+// Rewrite makes transforms in the text of a query, in their order, by byte range: the rest of the
+// text stays as it was written. Nothing is believed of the result: the text that runs and the one
+// that proves are both analysed anew, and must read the same tables, give the same columns of the
+// same types, and carry and use the same other columns as the original. An error that is an *Error
+// names what cannot be rewritten.
+func (a *Analyzer) Rewrite(ctx context.Context, query Query, original *Analysis, transforms []Transform) (*Rewritten, error) {
+	return Rewrite(ctx, a.Analyze, query, original, transforms)
 }
 
 // Rewrite is Analyzer.Rewrite with another way to analyse.
 func Rewrite(ctx context.Context, analyze func(context.Context, Query) (*Analysis, error), query Query, original *Analysis,
-	masks []TableMask) (*Rewritten, error) {
+	transforms []Transform) (*Rewritten, error) {
 	if original == nil || original.Error != nil || len(original.Statements) != 1 || original.Statements[0].Kind != "SELECT" ||
-		len(masks) == 0 || len(masks[0].Columns) == 0 {
-		return nil, &Error{Code: ErrorUnsupported, Message: "only a single SELECT can be rewritten"}
+		len(transforms) == 0 || slices.ContainsFunc(transforms, func(t Transform) bool { return t == nil }) {
+		return nil, unsupported("only a single SELECT can be rewritten")
 	}
 	s := &original.Statements[0]
-	if !slices.ContainsFunc(s.References, func(r Reference) bool { return masked(masks, r) != nil }) {
-		return nil, stillRead(original, masks[0].Table, masks[0].Table+"."+masks[0].Columns[0].Column)
-	}
-	text, refused := splice(query.SQL, s, masks, func(c ColumnMask) string { return c.Expression })
-	if refused != nil {
-		return nil, refused
-	}
-	forwarded, err := rewritten(ctx, analyze, query, text, s)
-	if err != nil {
-		return nil, err
-	}
-	constant, refused := splice(query.SQL, s, masks, func(c ColumnMask) string { return c.Constant })
-	if refused != nil {
-		return nil, refused
-	}
-	proof, err := rewritten(ctx, analyze, query, constant, s)
-	if err != nil {
-		return nil, err
-	}
-	proof = withLengthsOf(proof, s)
-	for _, made := range []*Analysis{forwarded, proof} {
-		if !sameOtherwise(s, &made.Statements[0], masks) {
-			return nil, &Error{Code: ErrorUnsupported,
-				Message: "over the masked table it means something else: its other columns do not stay as they are"}
+	var texts [faces]string
+	var made [faces]*Analysis
+	for f := range texts {
+		var refused *Error
+		if texts[f], refused = splice(query.SQL, original, transforms, face(f)); refused != nil {
+			return nil, refused
+		}
+		var err error
+		if made[f], err = rewritten(ctx, analyze, query, texts[f], s); err != nil {
+			return nil, err
 		}
 	}
-	for _, m := range masks {
-		for _, c := range m.Columns {
-			if column := m.Table + "." + c.Column; proof.Statements[0].Reads(column) {
-				return nil, stillRead(original, m.Table, column)
-			}
+	made[proves] = withLengthsOf(made[proves], s)
+	for _, m := range made {
+		if !sameOtherwise(s, &m.Statements[0], transforms) {
+			return nil, unsupported("over the masked table it means something else: its other columns do not stay as they are")
 		}
 	}
-	return &Rewritten{SQL: text, Proof: proof}, nil
-}
-
-// masked finds what a reference is masked by, nil for nothing.
-func masked(masks []TableMask, r Reference) *TableMask {
-	i := slices.IndexFunc(masks, func(m TableMask) bool { return m.Table == r.Table && len(m.Columns) > 0 })
-	if i < 0 {
-		return nil
+	for _, t := range transforms {
+		if refused := t.proven(original, &made[proves].Statements[0]); refused != nil {
+			return nil, refused
+		}
 	}
-	return &masks[i]
+	return &Rewritten{SQL: texts[runs], Proof: made[proves]}, nil
 }
 
-// splice writes the text with each reference to a masked table replaced.
-func splice(text string, s *Statement, masks []TableMask, of func(ColumnMask) string) (string, *Error) {
+// splice writes one face of the text that transforms make of a query's.
+func splice(text string, original *Analysis, transforms []Transform, f face) (string, *Error) {
+	s := &original.Statements[0]
 	var edits []replacement
-	for _, r := range s.References {
-		mask := masked(masks, r)
-		if mask == nil {
+	reads := make([][]wrapping, len(s.References))
+	for _, t := range transforms {
+		c, refused := t.changes(text, s, f)
+		if refused != nil {
+			return "", refused
+		}
+		for i, wrap := range c.reads {
+			reads[i] = append(reads[i], wrap)
+		}
+		edits = append(edits, c.edits...)
+	}
+	for i, wraps := range reads {
+		if len(wraps) == 0 {
 			continue
 		}
-		made, refused := reference(text, r, mask, of)
+		made, refused := reference(text, s.References[i], wraps)
 		if refused != nil {
 			return "", refused
 		}
 		edits = append(edits, made...)
 	}
 	if len(edits) == 0 {
-		return "", &Error{Code: ErrorUnsupported, Message: "none of its tables is named where a masked one can stand"}
+		for _, t := range transforms {
+			if refused := t.proven(original, s); refused != nil {
+				return "", refused
+			}
+		}
+		return "", unsupported("none of its tables is named where a masked one can stand")
 	}
-	slices.SortFunc(edits, func(a, b replacement) int { return a.at.Start - b.at.Start })
+	slices.SortStableFunc(edits, func(a, b replacement) int { return a.at.Start - b.at.Start })
 	var b strings.Builder
 	from := 0
 	for _, e := range edits {
 		if e.at.Start < from || e.at.End < e.at.Start || e.at.End > len(text) {
-			return "", &Error{Code: ErrorUnsupported, Message: "the places of its tables in the text are not understood"}
+			return "", unsupported("the places of its tables in the text are not understood")
 		}
 		b.WriteString(text[from:e.at.Start])
 		b.WriteString(e.text)
@@ -130,84 +107,6 @@ func splice(text string, s *Statement, masks []TableMask, of func(ColumnMask) st
 	}
 	b.WriteString(text[from:])
 	return b.String(), nil
-}
-
-// outside are the signs with which an expression could end before its text does.
-var outside = []string{"--", "#", "/*", ";"}
-
-// replacement puts a text in the place of a byte range.
-type replacement struct {
-	at   Span
-	text string
-}
-
-// reference replaces one reference. What qualifies the table (a hint, FOR SYSTEM_TIME, TABLESAMPLE)
-// moves into the subquery; an alias stays where it is.
-func reference(text string, r Reference, mask *TableMask, of func(ColumnMask) string) ([]replacement, *Error) {
-	unsupported := func(format string, args ...any) ([]replacement, *Error) {
-		e := &Error{Code: ErrorUnsupported, Message: fmt.Sprintf(format, args...)}
-		e.Line, e.Column = r.Span.LineColumn(text)
-		return nil, e
-	}
-	place := r.Place
-	if place == nil || !place.Subquery || place.Other || place.Offset != nil {
-		return unsupported("%s is read in a place where no subquery can stand", r.Table)
-	}
-	name, ok := quotePath(r.Table)
-	if !ok || strings.ContainsAny(place.Alias, "`\\\n\r") || place.Alias == "" {
-		return unsupported("the name of %s is not written plainly", r.Table)
-	}
-	var columns []string
-	for _, c := range mask.Columns {
-		if c.Column == "" || strings.ContainsAny(c.Column, "`\\\n\r") {
-			return unsupported("the name of a column of %s is not written plainly", r.Table)
-		}
-		expression := of(c)
-		if slices.ContainsFunc(outside, func(sign string) bool { return strings.Contains(expression, sign) }) {
-			return unsupported("the mask of %s.%s is not a plain expression", r.Table, c.Column)
-		}
-		columns = append(columns, expression+" AS `"+c.Column+"`")
-	}
-	if len(columns) == 0 {
-		return unsupported("nothing is said of the columns of %s", r.Table)
-	}
-	piece := func(s *wire.Span) string { return " " + text[s.Start:s.End] }
-	var b strings.Builder
-	fmt.Fprintf(&b, "(SELECT * REPLACE (%s) FROM %s", strings.Join(columns, ", "), name)
-	var gone []replacement
-	take := func(s *wire.Span) {
-		if s != nil {
-			b.WriteString(piece(s))
-			gone = append(gone, replacement{Span{s.Start, s.End}, " "})
-		}
-	}
-	switch place.Form {
-	case wire.FormTable, wire.FormArgument:
-		b.WriteString(" AS " + RowAlias + ")")
-		return []replacement{{Span{place.Whole.Start, place.Whole.End}, b.String()}}, nil
-	case wire.FormFrom:
-	default:
-		return unsupported("%s is read in a place where no subquery can stand", r.Table)
-	}
-	take(place.Hint)
-	b.WriteString(" AS " + RowAlias)
-	take(place.SystemTime)
-	take(place.Sample)
-	b.WriteByte(')')
-	if place.AliasSpan == nil {
-		b.WriteString(" AS `" + place.Alias + "`")
-	}
-	return append(gone, replacement{r.Span, b.String()}), nil
-}
-
-// quotePath writes a full table name in back quotes, part by part: whatever else the query names,
-// it means this table.
-func quotePath(table string) (string, bool) {
-	parts := strings.Split(table, ".")
-	if len(parts) != 3 || strings.ContainsAny(table, "`\\\n\r") || slices.Contains(parts, "") {
-		return "", false
-	}
-	return "`" + strings.Join(parts, "`.`") + "`", true
 }
 
 // rewritten analyses a rewritten text, and compares its shape with the original's.
@@ -263,21 +162,11 @@ func sameShape(original *Statement, statements []Statement) error {
 	return nil
 }
 
-// sameOtherwise compares what two statements carry and use of the columns that no mask stands for:
-// all of it must still be there, and in the same output columns.
-func sameOtherwise(original, made *Statement, masks []TableMask) bool {
+// sameOtherwise compares what two statements carry and use of the columns that no transform stands
+// for: all of it must still be there, and in the same output columns.
+func sameOtherwise(original, made *Statement, transforms []Transform) bool {
 	hidden := func(column string) bool {
-		for _, m := range masks {
-			for _, c := range m.Columns {
-				if within(column, m.Table+"."+c.Column) {
-					return true
-				}
-			}
-			if slices.ContainsFunc(m.Hides, func(leaf string) bool { return within(column, leaf) }) {
-				return true
-			}
-		}
-		return column == ""
+		return column == "" || slices.ContainsFunc(transforms, func(t Transform) bool { return t.hides(column) })
 	}
 	carried := func(c Column) []string {
 		var all []string
@@ -307,23 +196,6 @@ func withLengthsOf(proof *Analysis, original *Statement) *Analysis {
 	made := *proof
 	made.Statements = []Statement{s}
 	return &made
-}
-
-// stillRead says where a column is read that could not be masked.
-func stillRead(whole *Analysis, table, column string) *Error {
-	for _, name := range whole.Statements[0].Tables {
-		if view := whole.Views[name]; view != nil && view.Reads(column) {
-			return &Error{Code: ErrorUnsupported, Message: fmt.Sprintf("%s is a view that computes on %s, or decides by it; read %s itself",
-				name, column, table)}
-		}
-	}
-	for _, name := range whole.Statements[0].Routines {
-		if body := whole.Bodies[name]; body != nil && body.Reads(column) {
-			return &Error{Code: ErrorUnsupported,
-				Message: fmt.Sprintf("%s is a function that reads %s; read %s itself", name, column, table)}
-		}
-	}
-	return &Error{Code: ErrorUnsupported, Message: column + " is still read as it is"}
 }
 
 // Reads says whether the statement carries or uses this column, anything below it, or the whole

@@ -11,7 +11,7 @@ import (
 )
 
 // ssnMask masks ssn of crm.customers in words that are easy to see, phones as a whole.
-var ssnMask = []TableMask{{
+var ssnMask = []Transform{TableMask{
 	Table: "demo.crm.customers",
 	Columns: []ColumnMask{
 		{Column: "ssn", Expression: "LEFT(bqgate_row.`ssn`, 1)", Constant: "CAST(NULL AS STRING)"},
@@ -83,11 +83,11 @@ func TestRewriteProves(t *testing.T) {
 	if err != nil || original.Error != nil {
 		t.Fatal(err, original.Error)
 	}
-	mask := func(column, expression, constant string) []TableMask {
-		return []TableMask{{Table: "demo.crm.customers",
+	mask := func(column, expression, constant string) []Transform {
+		return []Transform{TableMask{Table: "demo.crm.customers",
 			Columns: []ColumnMask{{Column: column, Expression: expression, Constant: constant}}}}
 	}
-	for name, masks := range map[string][]TableMask{
+	for name, masks := range map[string][]Transform{
 		"the constant is the column": mask("ssn", "'x'", "bqgate_row.`ssn`"),
 		"another type":               mask("ssn", "1", "1"),
 		"another type in one text":   mask("ssn", "b'x'", "'x'"),
@@ -97,11 +97,12 @@ func TestRewriteProves(t *testing.T) {
 		"a comment":                  mask("ssn", "'x' /* ", "'x'"),
 		"another table":              mask("ssn", "(SELECT MAX(status) FROM `demo`.`crm`.`orders`)", "'x'"),
 		"no table of the query": {
-			{Table: "demo.crm.orders", Columns: []ColumnMask{{Column: "status", Expression: "'x'", Constant: "'x'"}}},
+			TableMask{Table: "demo.crm.orders", Columns: []ColumnMask{{Column: "status", Expression: "'x'", Constant: "'x'"}}},
 		},
-		"no masks":            nil,
-		"no columns":          {{Table: "demo.crm.customers"}},
-		"a name with a quote": mask("s`sn", "'x'", "'x'"),
+		"no masks":                 nil,
+		"no columns":               {TableMask{Table: "demo.crm.customers"}},
+		"a transform that is none": {nil},
+		"a name with a quote":      mask("s`sn", "'x'", "'x'"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			made, err := analyzer.Rewrite(t.Context(), query, original, masks)
@@ -138,9 +139,9 @@ func TestRewriteProves(t *testing.T) {
 // can hide.
 func TestRewriteOfAViewThatUnnests(t *testing.T) {
 	analyzer := testAnalyzer(t)
-	var masks [][]TableMask
+	var masks [][]Transform
 	for _, expression := range []string{"LEFT(bqgate_row.`number`, 1)", "''"} {
-		masks = append(masks, []TableMask{{
+		masks = append(masks, []Transform{TableMask{
 			Table:   "demo.views.numbers",
 			Columns: []ColumnMask{{Column: "number", Expression: expression, Constant: "CAST(NULL AS STRING)"}},
 			Hides:   []string{"demo.crm.customers.phones.number"},

@@ -62,12 +62,12 @@ type Record struct {
 	// one.
 	Mutation bigquery.Mutation `json:"mutation"`
 	Located  string            `json:"located,omitempty"` // where its tables are, as far as is known
-	// Rewritten is set where the tables were masked before the query read them: which masks stand
-	// in the forwarded text, and the proof that they hide what they must.
-	Rewritten *policies.Rewritten `json:"rewritten,omitempty"`
-	Named     []string            `json:"named,omitempty"` // what the text itself names: googlesql.Statement.Named
-	Tables    []string            `json:"tables"`          // tables and views that the run may have read, sorted
-	Reads     Reads               `json:"reads"`
+	// Transformed is set where the forwarded text is not the client's: which transforms stand in
+	// it, and the proof that they hide what they must.
+	Transformed *policies.Transformed `json:"transformed,omitempty"`
+	Named       []string              `json:"named,omitempty"` // what the text itself names: googlesql.Statement.Named
+	Tables      []string              `json:"tables"`          // tables and views that the run may have read, sorted
+	Reads       Reads                 `json:"reads"`
 	// RowAccess is what was known of the tables when the query ran. Those that the policy named are
 	// not in it.
 	RowAccess map[string]bigquery.RowAccess `json:"row_access,omitempty"`
