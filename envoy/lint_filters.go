@@ -34,8 +34,7 @@ func (l *linter) filters(p path, filters []*hcmv3.HttpFilter) (guarded bool) {
 		}
 		switch m := m.(type) {
 		case *matchingv3.ExtensionWithMatcher:
-			order = append(order, "early_look")
-			l.earlyLook(p, f.GetName(), m)
+			order = append(order, l.matched(p, f.GetName(), m))
 		case *extauthzv3.ExtAuthz:
 			order = append(order, "ext_authz")
 			l.extAuthz(p, m)
@@ -133,6 +132,20 @@ func (l *linter) requestBody(p path, f *extauthzv3.ExtAuthz) {
 			"ext_authz decides about the beginning of a body, and all of it is sent on", "false")
 		l.must(b.GetMaxRequestBytes() > 0, body.field("max_request_bytes"), "request-body", "no body fits", "a size")
 	}
+}
+
+// matched checks a filter that runs for some requests, and says which it is.
+func (l *linter) matched(p path, name string, m *matchingv3.ExtensionWithMatcher) string {
+	var f extprocv3.ExternalProcessor
+	if m.GetExtensionConfig().GetTypedConfig().UnmarshalTo(&f) != nil {
+		l.earlyLook(p, name, m)
+		return "early_look"
+	}
+	//nolint:staticcheck // SA1019: a configuration may still say it in the deprecated way
+	l.must(m.GetMatcher() == nil && proto.Equal(m.GetXdsMatcher(), replied()), p.field("xds_matcher"), "fail-closed",
+		"ext_proc does not see every answer that BigQuery gives", "what \"bqgate envoy render\" writes, or ext_proc without a matcher")
+	l.extProc(p.field("extension_config", "typed_config"), &f)
+	return "ext_proc"
 }
 
 // earlyLook checks the filter that looks at the credential before the body is buffered. It is known

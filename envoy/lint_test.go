@@ -292,6 +292,10 @@ func TestLintFinds(t *testing.T) {
 				"stat_prefix: bqgate_early\nstatus_on_error:\n  code: ServiceUnavailable\ntransport_api_version: V3\n" +
 				"validate_mutations: true",
 			"'@type': type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation", "filters", true},
+		{"no ext_proc for what says that it replies", sidecar, "filter: envoy.filters.http.ext_authz\npath:\n- key: bqgate_reply",
+			"filter: envoy.lb\npath:\n- key: bqgate_reply", "fail-closed", true},
+		{"no ext_proc for what BigQuery answers", sidecar, "string_value: ext_authz_denied", "string_value: via_upstream", "fail-closed", true},
+		{"no ext_proc for one reason of the two", sidecar, "and_matcher:", "or_matcher:", "fail-closed", true},
 		{"silent connections", sidecar, "listener_filters_timeout: 3s", "", "connections", true},
 		{"silent connections for an hour", sidecar, "listener_filters_timeout: 3s",
 			"listener_filters_timeout: 3600s", "connections", false},

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/bqgate/bqgate/envoy"
 	"github.com/bqgate/bqgate/internal/audit"
@@ -168,7 +169,8 @@ func (e echoAuthz) Check(ctx context.Context, in *authv3.CheckRequest) (*authv3.
 }
 
 var refused = &authv3.CheckResponse{
-	Status: &status.Status{Code: int32(codes.PermissionDenied)},
+	Status:          &status.Status{Code: int32(codes.PermissionDenied)},
+	DynamicMetadata: &structpb.Struct{Fields: map[string]*structpb.Value{envoy.ReplyMetadata: structpb.NewBoolValue(true)}},
 	HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{
 		Status:  &typev3.HttpStatus{Code: typev3.StatusCode_Forbidden},
 		Headers: []*corev3.HeaderValueOption{{Header: &corev3.HeaderValue{Key: "content-type", Value: "application/json"}}},

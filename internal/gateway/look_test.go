@@ -14,3 +14,10 @@ func TestTheEarlyLookIsTheSame(t *testing.T) {
 			envoy.LookMetadata, envoy.LookEarly, envoy.SmallBody)
 	}
 }
+
+// What the service says of its own replies is what Envoy's configuration looks for.
+func TestOwnRepliesAreNamedTheSame(t *testing.T) {
+	if extauthz.ReplyMetadata != envoy.ReplyMetadata {
+		t.Errorf("extauthz says %s, envoy looks for %s", extauthz.ReplyMetadata, envoy.ReplyMetadata)
+	}
+}
