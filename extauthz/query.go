@@ -3,6 +3,8 @@ package extauthz
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -100,7 +102,7 @@ func (s *Service) salt(a asked, salted string) []byte {
 	case a.op.Method == bigquery.MethodInsert && a.op.Job.JobID != "" && salted == "":
 		id = a.op.Job.JobID
 	}
-	sum := s.Keys.MAC("random_hash/sql", a.subject.Owner, a.op.Job.ProjectID, id, jobs.Digest(a.op.Query.SQL),
+	sum := s.Keys.Name("random_hash/sql", a.subject.Owner, a.op.Job.ProjectID, id, jobs.Digest(a.op.Query.SQL),
 		string(a.op.Query.Parameters))
 	return sum[:]
 }
@@ -213,8 +215,9 @@ func (s *Service) draft(a asked, j *judged) jobs.Record {
 		Reads: jobs.ReadsOf(j.analysis), RowAccess: j.rowAccess,
 		Plan: j.decision.Mask, Masked: j.decision.Masked, MaxRows: j.decision.MaxRows, MaxResultBytes: j.decision.MaxResultBytes,
 		Cap: j.bytesCap(q), Credential: j.account, Principal: s.principal(a, j.account), Approval: j.approval, Created: a.started,
-		Located: s.located(j),
+		Located: s.located(j), Salt: make([]byte, sha256.Size),
 	}
+	_, _ = rand.Read(r.Salt) // never fails: crypto/rand
 	if requester, err := s.Credentials.Requester(j.account, a.subject); err == nil {
 		r.Requester = requester
 	}

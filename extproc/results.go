@@ -34,10 +34,14 @@ type results struct {
 }
 
 func newResults(s *Service, f *verdict.Forward, clock *timing.Clock) *results {
-	salt := s.Keys.MAC("random_hash", f.Record.Decision)
+	salt := f.Record.Salt
+	if len(salt) == 0 { // a record of before jobs had one
+		sum := s.Keys.Name("random_hash", f.Record.Decision)
+		salt = sum[:]
+	}
 	// Both caps are of the whole result, so that no answer alone may exceed them either.
 	r := &results{service: s, forward: f, clock: clock}
-	o := masking.Options{Salt: salt[:], TimestampFormat: f.TimestampFormat, MaxRows: uint64(max(0, f.MaxRows)),
+	o := masking.Options{Salt: salt, TimestampFormat: f.TimestampFormat, MaxRows: uint64(max(0, f.MaxRows)),
 		MaxBytes: uint64(max(0, f.MaxResultBytes))}
 	whole := func(_ string, value []byte) ([]byte, error) { return value, nil }
 	projected := whole

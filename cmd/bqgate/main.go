@@ -60,7 +60,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
 	root.AddCommand(serveCommand(), consoleCommand(), statusCommand(), envoyCommand(), policyCommand(), sqlCommand(), auditCommand(),
-		approvalsCommand(), sessionsCommand(), budgetsCommand(), credentialsCommand(),
+		approvalsCommand(), sessionsCommand(), budgetsCommand(), credentialsCommand(), keysCommand(),
 		workerCommand())
 	root.AddCommand(demoCommands()...)
 	err := root.ExecuteContext(ctx)

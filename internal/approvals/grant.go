@@ -57,7 +57,7 @@ func (s *Store) use(r record) bigquery.JobReference {
 	} else if r.Held.Job.JobID != "" {
 		return r.Held.Job
 	}
-	sum := s.keys.MAC("approvals/use", approval, strconv.Itoa(number))
+	sum := s.keys.Name("approvals/use", approval, strconv.Itoa(number))
 	job := r.Held.Job
 	job.JobID = "bqgate_" + hex.EncodeToString(sum[:])
 	return job

@@ -150,7 +150,7 @@ func (s *Store) verify(id string, v any, mark int64) (record, error) {
 	r, err := s.unseal(id, text)
 	switch {
 	case errors.Is(err, sealed.ErrForged):
-		return record{}, s.tampered(id, "it was not sealed by this gateway for this id")
+		return record{}, s.tampered(id, "it "+sealed.Found(err))
 	case err != nil:
 		return record{}, s.tampered(id, err.Error())
 	case string(r.State) != state:

@@ -146,7 +146,7 @@ func (s *Store) requestIDKey(owner, project, requestID string) string {
 }
 
 func (s *Store) hidden(kind string, parts ...string) string {
-	sum := s.keys.MAC("approvals/"+kind, parts...)
+	sum := s.keys.Name("approvals/"+kind, parts...)
 	return keyPrefix + kind + ":" + hex.EncodeToString(sum[:])
 }
 

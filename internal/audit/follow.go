@@ -143,11 +143,12 @@ func (f *Follower) read(path string, file *followed, visit func(Record) error) e
 		return err
 	}
 	if file.aead == nil {
-		if h.key != f.key.id() {
+		one, ok := f.key.of(h.key)
+		if !ok {
 			file.skip, f.Skipped = true, append(f.Skipped, filepath.Base(path))
 			return nil
 		}
-		if file.aead, err = f.key.cipher(h.id); err != nil {
+		if file.aead, err = one.cipher(h.id); err != nil {
 			return fmt.Errorf("follow %s: %w", path, err)
 		}
 		file.at = headerSize

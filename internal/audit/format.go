@@ -53,12 +53,12 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 type header struct {
 	id       [16]byte
 	created  time.Time
-	key      [8]byte
+	key      keyID
 	previous Hash
 }
 
-func newHeader(key *Key, previous Hash, now time.Time) (header, error) {
-	h := header{created: now, key: key.id(), previous: previous}
+func newHeader(key oneKey, previous Hash, now time.Time) (header, error) {
+	h := header{created: now, key: key.id, previous: previous}
 	if _, err := rand.Read(h.id[:]); err != nil {
 		return header{}, fmt.Errorf("name journal file: %w", err)
 	}
@@ -90,7 +90,7 @@ func parseHeader(b []byte) (h header, err error) {
 	}
 	h.id = [16]byte(b[8:24])
 	h.created = time.Unix(0, int64(binary.BigEndian.Uint64(b[24:32]))).UTC() //nolint:gosec // G115: written from an int64
-	h.key = [8]byte(b[32:40])
+	h.key = keyID(b[32:40])
 	h.previous = Hash(b[40:72])
 	return h, nil
 }

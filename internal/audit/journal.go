@@ -86,11 +86,12 @@ type Journal struct {
 	gone atomic.Bool  // somebody took that file away: another one must be begun
 
 	// Owned by the writer.
-	file file
-	name string
-	size int64
-	id   [16]byte // of the file
-	aead cipher.AEAD
+	file   file
+	name   string
+	size   int64
+	id     [16]byte // of the file
+	sealed keyID    // of the key that it is sealed with
+	aead   cipher.AEAD
 	chain
 	buf []byte
 }
@@ -98,7 +99,7 @@ type Journal struct {
 // Open begins a journal file in DIR/journal, which it makes if need be. The folder must be its
 // owner's alone.
 func Open(dir string, key *Key, options Options) (*Journal, error) {
-	if key == nil || len(key.secret) != keySize {
+	if !key.usable() {
 		return nil, errors.New("open audit journal: no key")
 	}
 	if options.MaxFile <= 0 {

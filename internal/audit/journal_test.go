@@ -402,14 +402,14 @@ func TestKeyFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	again, err := LoadKey(path)
-	if err != nil || !bytes.Equal(again.secret, key.secret) {
+	if err != nil || again.writes() != key.writes() {
 		t.Fatalf("%v", err)
 	}
 	if _, err := GenerateKey(path); err == nil {
 		t.Error("a key was overwritten")
 	}
 	for _, text := range []string{fmt.Sprint(key), fmt.Sprintf("%v %+v %#v %s", key, key, key, key)} {
-		if strings.Contains(text, fmt.Sprint(key.secret[0])+" ") || !strings.Contains(text, "[audit key]") {
+		if strings.Contains(text, fmt.Sprint(key.writes().secret[0])+" ") || !strings.Contains(text, "[audit key]") {
 			t.Errorf("a key prints as %s", text)
 		}
 	}

@@ -85,9 +85,9 @@ func walk(path string, key *Key, visit visitor) (FileState, error) {
 	}
 	w := walker{s: s, state: &state, visit: visit}
 	if key != nil {
-		if h.key != key.id() {
-			state.Findings = append(state.Findings, fmt.Errorf("read %s: %w", path, ErrWrongKey))
-		} else if w.aead, err = key.cipher(h.id); err != nil {
+		if one, ok := key.of(h.key); !ok {
+			state.Findings = append(state.Findings, fmt.Errorf("read %s: %w: key %s", path, ErrWrongKey, h.key))
+		} else if w.aead, err = one.cipher(h.id); err != nil {
 			return state, fmt.Errorf("read %s: %w", path, err)
 		}
 	}

@@ -265,7 +265,7 @@ func FuzzRecording(f *testing.F) {
 	f.Add(uint32(600_000), uint32(300_000), uint32(100_000), uint32(600_000), false)
 	f.Add(uint32(pageBlock), uint32(0), uint32(pageBlock), uint32(pageBlock-1), true)
 	f.Add(uint32(3*pageBlock), uint32(2*pageBlock), uint32(1), uint32(3*pageBlock+9), true)
-	key := &Key{secret: bytes.Repeat([]byte{7}, keySize)}
+	key := fixedKey(7)
 	f.Fuzz(func(t *testing.T, size, at, piece, again uint32, change bool) {
 		const most = 4 * pageBlock
 		size, again, piece = size%most, again%most, 1+max(piece%most, 997)

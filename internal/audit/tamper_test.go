@@ -220,7 +220,7 @@ func TestForgedChain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	aead, err := foreign.cipher(h.id)
+	aead, err := foreign.writes().cipher(h.id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -357,7 +357,7 @@ func TestMissingFile(t *testing.T) {
 
 // FuzzScan reads any bytes as a journal file: no panic, no record that was not written.
 func FuzzScan(f *testing.F) {
-	key := &Key{secret: bytes.Repeat([]byte{7}, keySize)}
+	key := fixedKey(7)
 	_, _, content, _ := written(f, key)
 	f.Add(content)
 	f.Add(content[:len(content)-7])

@@ -66,7 +66,7 @@ func (j *Journal) commit(batch []*entry) error {
 	for _, e := range batch {
 		// What refers to this file still goes into it, full or not.
 		full := e.file != j.name && j.size+int64(len(j.buf)) >= j.options.MaxFile
-		if full || j.gone.Load() {
+		if full || j.gone.Load() || j.sealed != j.key.writes().id {
 			if err := j.flush(); err != nil {
 				return err
 			}
@@ -116,11 +116,12 @@ func (j *Journal) flush() error {
 // earlier ones.
 func (j *Journal) begin(told ...[]byte) error {
 	now := j.options.now().UTC()
-	h, err := newHeader(j.key, j.last, now)
+	key := j.key.writes()
+	h, err := newHeader(key, j.last, now)
 	if err != nil {
 		return err
 	}
-	if j.aead, err = j.key.cipher(h.id); err != nil {
+	if j.aead, err = key.cipher(h.id); err != nil {
 		return fmt.Errorf("derive key of journal file: %w", err)
 	}
 	j.name = fmt.Sprintf("%s-%d-%x%s", now.Format("20060102T150405.000000000Z"), os.Getpid(), h.id[:6], extension)
@@ -130,6 +131,7 @@ func (j *Journal) begin(told ...[]byte) error {
 	j.path.Store(filepath.Join(j.dir, j.name))
 	j.gone.Store(false)
 	j.size, j.buf = 0, append(j.buf[:0], h.bytes()...)
+	j.sealed = h.key
 	j.id, j.chain = h.id, chain{last: link(Hash{}, nil, j.buf)}
 	for _, text := range told {
 		j.buf = j.appendClear(j.buf, j.id, j.aead, frameFound, text)

@@ -77,7 +77,7 @@ const maxCounters = 100_000
 // rule and not by its limit, which may change, and tells readers of Redis nothing.
 func (s *Store) zero(b policies.Budget, now time.Time) counter {
 	start, end := b.Window(now)
-	sum := s.Keys.MAC("budgets/slot", b.Rule.ID(), string(b.Unit), b.Per, b.By, b.Who, start.Format(time.RFC3339))
+	sum := s.Keys.Name("budgets/slot", b.Rule.ID(), string(b.Unit), b.Per, b.By, b.Who, start.Format(time.RFC3339))
 	return counter{BudgetCounter: audit.BudgetCounter{
 		Slot: hex.EncodeToString(sum[:16]), Rule: b.Rule.ID(), Unit: string(b.Unit), Per: b.Per, By: b.By, Who: b.Who, Until: end,
 	}}

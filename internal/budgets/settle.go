@@ -314,7 +314,7 @@ func (s *Store) adopt(ctx context.Context) {
 	}
 	s.mu.Unlock()
 	for _, c := range orphans {
-		sum := s.Keys.MAC("budgets/adopted", c.decision)
+		sum := s.Keys.Name("budgets/adopted", c.decision)
 		mine, err := s.Redis.SetNX(ctx, fmt.Sprintf("%sadopted:%s", keyPrefix, hex.EncodeToString(sum[:])), s.me, kept).Result()
 		s.mu.Lock()
 		switch {

@@ -56,6 +56,7 @@ func RunConsole(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	g.keep(ctx, group, "follower", g.follower.follow)
 	g.keep(ctx, group, "issuers", func(ctx context.Context) error { g.who.verifier.Retry(ctx); return nil })
 	g.keep(ctx, group, "reload", g.reloads)
+	g.keep(ctx, group, "key-files", g.followKeys)
 	g.keep(ctx, group, "policy", g.followPolicy)
 	g.keepServing(ctx, group, "console", listener, g.console)
 	log.Info("serving the console", "address", c.Console.Address, "policy_digest", g.policySet().Digest())

@@ -90,6 +90,8 @@ type gateway struct {
 	keys      *sealed.Keyring
 	redis     redis.UniversalClient
 	auditKey  *audit.Key
+	keyFiles  []*keyFile
+	keysNow   chan struct{} // of capacity 1: look at the key files now
 	journal   *audit.Journal
 	who       identityServices
 	broker    *credentials.Broker
@@ -107,7 +109,7 @@ type gateway struct {
 }
 
 func newGateway(c *config.Config, log *slog.Logger) *gateway {
-	g := &gateway{config: c, log: log, parts: health.New(log), counted: metrics.New(), started: time.Now()}
+	g := &gateway{config: c, log: log, parts: health.New(log), counted: metrics.New(), started: time.Now(), keysNow: make(chan struct{}, 1)}
 	g.reloaded = countReloads(g.counted)
 	var end func()
 	g.hangups, end = hangups()
@@ -147,6 +149,7 @@ func (g *gateway) openStores(ctx context.Context) (err error) {
 	if g.auditKey, err = audit.LoadKey(c.Audit.KeyFile); err != nil {
 		return err
 	}
+	g.openKeyFiles()
 	if err := g.openJournal(ctx); err != nil {
 		return err
 	}
@@ -337,6 +340,7 @@ func (g *gateway) serve(ctx context.Context, group *errgroup.Group, listeners *l
 	group.Go(func() error { return g.endWithJournal(ctx) })
 	sockets := g.parts.Part("sockets", health.Everybody)
 	g.keep(ctx, group, "follower", g.follower.follow)
+	g.keep(ctx, group, "key-files", g.followKeys)
 	g.keep(ctx, group, "budgets", g.budgets.Run)
 	g.keep(ctx, group, "strangers", func(ctx context.Context) error { g.strangers.Run(ctx); return nil })
 	g.keep(ctx, group, "unfinished", func(ctx context.Context) error {

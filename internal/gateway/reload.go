@@ -27,6 +27,10 @@ func (g *gateway) reloads(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-g.hangups:
+			select {
+			case g.keysNow <- struct{}{}:
+			default:
+			}
 			g.reloadLogged(ctx)
 		}
 	}

@@ -84,7 +84,7 @@ func TestStartWithoutWhatIsNeeded(t *testing.T) {
 		damage func(dir string, text *string)
 		says   string
 	}{
-		"no sealing key":      {func(dir string, _ *string) { os.Remove(filepath.Join(dir, "sealing.key")) }, "read sealing secret"},
+		"no sealing key":      {func(dir string, _ *string) { os.Remove(filepath.Join(dir, "sealing.key")) }, "read sealing key"},
 		"sealing key for all": {func(dir string, _ *string) { os.Chmod(filepath.Join(dir, "sealing.key"), 0o644) }, "open to others"},
 		"no audit key":        {func(dir string, _ *string) { os.Remove(filepath.Join(dir, "audit.key")) }, "read audit key"},
 		"audit folder":        {func(dir string, _ *string) { os.WriteFile(filepath.Join(dir, "audit"), nil, 0o600) }, "audit"},

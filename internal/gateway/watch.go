@@ -24,7 +24,7 @@ const (
 
 // kinds are the kinds of parts that there are: labels of metrics.
 var kinds = []string{
-	"journal", "journal-folder", "disk", "redis", "approvals", "keys", "sockets", "sql", "budgets", "issuer", "console", "kept",
+	"journal", "journal-folder", "disk", "redis", "approvals", "keys", "sockets", "sql", "budgets", "issuer", "console", "kept", "key-files",
 }
 
 // watched are the parts that are looked at, because they cannot say themselves that they are gone.

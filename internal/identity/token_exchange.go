@@ -71,7 +71,7 @@ return 1`)
 // so that nobody can try guesses, and it is of the signed part alone: whoever holds an ECDSA
 // signature can write it in a second way that is as valid.
 func (s *Sessions) TokenDigest(subjectToken string) string {
-	sum := s.keys.MAC("subject token", signed(subjectToken))
+	sum := s.keys.Name("subject token", signed(subjectToken))
 	return hex.EncodeToString(sum[:])
 }
 
@@ -241,7 +241,7 @@ func (s *Sessions) accessToken(created time.Time, subject Subject, subjectToken 
 	if err != nil {
 		return "", fmt.Errorf("make session token: %w", err)
 	}
-	sum := s.keys.MAC("session token", signed(subjectToken), string(reading), strconv.FormatInt(created.UnixNano(), 10))
+	sum := s.keys.Name("session token", signed(subjectToken), string(reading), strconv.FormatInt(created.UnixNano(), 10))
 	return SessionPrefix + base64.RawURLEncoding.EncodeToString(sum[:]), nil
 }
 
@@ -263,7 +263,7 @@ func (s *Sessions) opening(ctx context.Context, token string) (held opening, tex
 		return opening{}, "", fmt.Errorf("read the entry of a subject token from Redis: %w", err)
 	}
 	if err := s.keys.Open(subjectTokenPurpose+token, text, &held); err != nil {
-		s.log.Error("entry of a subject token in Redis was not written by this gateway", "token", token, "error", err)
+		s.log.Error("entry of a subject token in Redis "+sealed.Found(err), "token", token, "error", err)
 		return opening{}, text, nil
 	}
 	return held, text, nil

@@ -75,7 +75,7 @@ func (s *Store) Begin(ctx context.Context, op bigquery.Operation, r Record) (Beg
 	if op.Method == bigquery.MethodQuery && r.Mutation.JobID == "" {
 		// For this decision alone: the same value of another subject, or after Window, is another
 		// request (A6).
-		sum := s.keys.MAC("requestId", r.Owner, r.Job.ProjectID, r.Decision)
+		sum := s.keys.Name("requestId", r.Owner, r.Job.ProjectID, r.Decision)
 		r.Mutation.RequestID = hex.EncodeToString(sum[:18]) // BigQuery takes up to 36 characters
 	}
 	if r.Mutation, err = s.Weld(op, r.Mutation, r.Decision); err != nil {
@@ -304,7 +304,7 @@ func nameOf(op bigquery.Operation, r Record) (name, error) {
 }
 
 func (n name) key(s *Store, r Record) string {
-	sum := s.keys.MAC("provisional", r.Owner, r.Job.ProjectID, n.kind, n.id, n.digest)
+	sum := s.keys.Name("provisional", r.Owner, r.Job.ProjectID, n.kind, n.id, n.digest)
 	return "bqgate:provisional:" + hex.EncodeToString(sum[:])
 }
 
@@ -317,7 +317,7 @@ func (n name) kept() time.Duration {
 }
 
 func (s *Store) provisionalsKey(owner, project, jobID string) string {
-	sum := s.keys.MAC("provisionals", owner, project, jobID)
+	sum := s.keys.Name("provisionals", owner, project, jobID)
 	return "bqgate:provisionals:" + hex.EncodeToString(sum[:])
 }
 

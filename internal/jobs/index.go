@@ -139,11 +139,11 @@ func (s *Store) Spend(ctx context.Context, r Record, bytes int) (int64, error) {
 }
 
 func (s *Store) listKey(owner, project string) string {
-	sum := s.keys.MAC("jobs", owner, project)
+	sum := s.keys.Name("jobs", owner, project)
 	return "bqgate:jobs:" + hex.EncodeToString(sum[:])
 }
 
 func (s *Store) tableKey(owner string, t bigquery.TableID) string {
-	sum := s.keys.MAC("table", owner, t.Project, t.Dataset, t.Table)
+	sum := s.keys.Name("table", owner, t.Project, t.Dataset, t.Table)
 	return "bqgate:table:" + hex.EncodeToString(sum[:])
 }

@@ -73,6 +73,8 @@ type Record struct {
 	RowAccess map[string]bigquery.RowAccess `json:"row_access,omitempty"`
 	Plan      masking.Plan                  `json:"plan"`
 	Masked    []string                      `json:"masked,omitempty"` // sensitive columns that the plan shows masked
+	// Salt keys RANDOM_HASH in the answers of this job: random, and the same for all its pages.
+	Salt []byte `json:"salt,omitempty"`
 
 	MaxRows        int64 `json:"max_rows,omitempty"`         // rows that the result may have; 0 for no limit
 	MaxResultBytes int64 `json:"max_result_bytes,omitempty"` // bytes of it that may be read; 0 for no limit
@@ -188,6 +190,6 @@ func (s *Store) putOnce(ctx context.Context, key string, v any, note func(redis.
 // key hides who owns which job from readers of Redis and keeps one owner's ids apart from every
 // other's.
 func (s *Store) key(owner, project, jobID string) string {
-	sum := s.keys.MAC("job", owner, project, jobID)
+	sum := s.keys.Name("job", owner, project, jobID)
 	return "bqgate:job:" + hex.EncodeToString(sum[:])
 }

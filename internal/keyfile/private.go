@@ -1,4 +1,3 @@
-// Package keyfile reads and writes the files that hold keys of the gateway.
 package keyfile
 
 import (

@@ -93,7 +93,7 @@ func (s *Store[R]) Get(ctx context.Context, id string) (R, error) {
 		return none, fmt.Errorf("read %s from Redis: %w", s.o.What, err)
 	}
 	if err != nil {
-		s.o.Log.Error(s.o.What+" entry in Redis was not written by this gateway", "session", id, "error", err)
+		s.o.Log.Error(s.o.What+" entry in Redis "+sealed.Found(err), "session", id, "error", err)
 		return none, fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
 	if s.o.Revoked(id) {
