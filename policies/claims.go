@@ -71,6 +71,7 @@ type claimed struct {
 	ast *cel.Ast
 	// reads are the names of claims whose value it uses, asks those that it asks about first.
 	reads, asks []string
+	looks       []look
 }
 
 // unsure are the claims that it uses without asking first whether they are there, sorted.
@@ -97,6 +98,7 @@ func strict(env *cel.Env, checked *cel.Ast) (claimed, error) {
 			c.reads = append(c.reads, name)
 		}
 	}))
+	c.looks = looksOf(r.ast.Expr())
 	ast.PostOrderVisit(r.ast.Expr(), ast.NewExprVisitor(r.visit))
 	again, issues := env.Check(checked)
 	if err := issues.Err(); err != nil {

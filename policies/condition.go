@@ -33,6 +33,7 @@ type condition struct {
 	people       bool // reads subject.people
 	// unsure are the claims that it uses without asking first whether they are there.
 	unsure []string
+	looks  []look // what it looks at, and compares that with
 }
 
 // conditionError says what is wrong with a condition and, where known, where in its text.
@@ -137,7 +138,7 @@ func compile(env *cel.Env, text string) (condition, error) {
 		if err != nil {
 			return condition{}, &conditionError{firstLine(err.Error()), -1}
 		}
-		checked, c.unsure = made.ast, made.unsure()
+		checked, c.unsure, c.looks = made.ast, made.unsure(), made.looks
 	}
 	program, err := env.Program(checked, cel.CostLimit(conditionCost), cel.EvalOptions(cel.OptOptimize))
 	if err != nil {

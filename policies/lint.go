@@ -11,6 +11,7 @@ import (
 	"github.com/agnivade/levenshtein"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/masking"
 	"github.com/bqgate/bqgate/internal/spelling"
 )
@@ -30,9 +31,11 @@ type ClearColumn struct {
 }
 
 // Lint looks for what is probably not meant, and lists every column of a catalog folder that
-// somebody sees clear (A18). Without a folder it says only what the files themselves tell.
-func (s *Set) Lint(catalog string) ([]Finding, []ClearColumn, error) {
+// somebody sees clear (A18). Without a folder it says only what the files themselves tell, and
+// without the issuers nothing of their pitfalls.
+func (s *Set) Lint(catalog string, issuers ...identity.Issuer) ([]Finding, []ClearColumn, error) {
 	l := &linter{set: s}
+	l.pitfalls(issuers)
 	l.groups()
 	l.ends()
 	l.budgets()

@@ -6,10 +6,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/bqgate/bqgate/internal/googlesql"
+	"github.com/bqgate/bqgate/internal/identity"
+	"github.com/bqgate/bqgate/internal/spelling"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -170,19 +174,29 @@ func explainPolicy(c *cobra.Command, set *policies.Set, q policies.WhatIf, asJSO
 
 func policyLintCommand() *cobra.Command {
 	var o policies.Options
-	var catalog string
+	var catalog, config string
 	var asJSON bool
 	c := &cobra.Command{
-		Use:   "lint [--catalog DIR] FILE…",
-		Short: "Find what in a policy is probably not meant, and list the columns that are seen as they are", Args: between(1, 1000),
-		Long: "Without --catalog only what the files themselves tell is found. Exit code 0: nothing found; 1: findings, or a file does " +
-			"not load; 2: wrong usage.",
+		Use:   "lint [--config FILE] [--catalog DIR] [FILE…]",
+		Short: "Find what in a policy is probably not meant, and list the columns that are seen as they are", Args: between(0, 1000),
+		Long: "Without --catalog only what the files themselves tell is found. --config is the gateway's: its issuers' presets tell which " +
+			"conditions let strangers through, and its policies are taken where no file is named. --issuer NAME=PRESET says so without it.\n" +
+			"Exit code 0: nothing found; 1: findings, or a file does not load; 2: wrong usage.",
 		RunE: func(c *cobra.Command, args []string) error {
+			issuers, files, err := lintedIssuers(c, &o, config)
+			switch {
+			case err != nil:
+				return err
+			case len(args) == 0 && len(files) == 0:
+				return usage(c, errors.New("name a policy file, or the gateway's configuration with --config"))
+			case len(args) == 0:
+				args = files
+			}
 			set, err := policies.Load(args, o)
 			if err != nil {
 				return exit{exitFindings, err}
 			}
-			findings, clear, err := set.Lint(catalog)
+			findings, clear, err := set.Lint(catalog, issuers...)
 			if err != nil {
 				return exit{exitUsage, err}
 			}
@@ -198,9 +212,36 @@ func policyLintCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&catalog, "catalog", "", "folder with the tables' resources")
+	c.Flags().StringVar(&config, "config", "", "the gateway's configuration file")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON, also on a terminal")
 	nameFlags(c, &o)
 	return c
+}
+
+// lintedIssuers are the issuers whose presets are known, by the configuration and by --issuer
+// NAME=PRESET, and the policy files of the configuration.
+func lintedIssuers(c *cobra.Command, o *policies.Options, path string) (issuers []identity.Issuer, files []string, err error) {
+	if path != "" {
+		cfg, err := configured(c, path)
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := cfg.Identity.Validate(); err != nil {
+			return nil, nil, exit{exitUsage, err}
+		}
+		issuers, files = cfg.Identity.WithDefaults().Issuers, cfg.Policies
+	}
+	for i, name := range o.Issuers {
+		name, preset, named := strings.Cut(name, "=")
+		if named && !slices.Contains(identity.Presets(), preset) {
+			return nil, nil, usage(c, fmt.Errorf("--issuer %s=%s: there is no preset %s%s; there are %s", name, preset, preset,
+				spelling.DidYouMean(preset, identity.Presets()), strings.Join(identity.Presets(), ", ")))
+		}
+		if o.Issuers[i] = name; named {
+			issuers = append(issuers, identity.Issuer{Name: name, Preset: preset})
+		}
+	}
+	return issuers, files, nil
 }
 
 // oneAnalyzer is an analyzer with one worker, for a command that ends soon.

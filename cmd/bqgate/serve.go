@@ -47,11 +47,15 @@ func runService(c *cobra.Command, path string, run func(context.Context, *config
 }
 
 // checkConfiguration prints everything for which the gateway would not start: what is wrong with
-// the file, and with what the file names.
+// the file, and with what the file names. Notes are of what it would start with all the same.
 func checkConfiguration(c *cobra.Command, path string) error {
 	cfg, wrong := config.Read(path)
 	if cfg != nil {
-		wrong = errors.Join(wrong, gateway.Check(c.Context(), cfg))
+		notes, misnamed := gateway.LookAtIssuers(c.Context(), cfg)
+		wrong = errors.Join(wrong, gateway.Check(c.Context(), cfg), misnamed)
+		for _, note := range append(notes, gateway.Notes(cfg)...) {
+			fmt.Fprintln(c.OutOrStdout(), "note:", note)
+		}
 	}
 	if wrong == nil {
 		fmt.Fprintf(c.OutOrStdout(), "%s is fine\n", path)

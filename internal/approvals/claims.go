@@ -6,13 +6,15 @@ import (
 	"unicode/utf8"
 )
 
-// shownClaims are the claims of GitHub Actions and GitLab tokens that tell a reviewer where a
+// shownClaims are the claims of tokens of GitHub Actions, GitLab, Buildkite and CircleCI that tell a reviewer where a
 // request comes from. Others may hold what is not the reviewers' business.
 var shownClaims = []string{
 	"repository", "repository_id", "repository_owner", "ref", "sha", "head_ref", "base_ref", "workflow", "workflow_ref", "job_workflow_ref",
 	"environment",
 	"event_name", "run_id", "run_number", "run_attempt", "actor", "actor_id",
 	"project_path", "project_id", "namespace_path", "pipeline_id", "pipeline_source", "job_id", "ref_path", "user_login", "user_email",
+	"organization_slug", "pipeline_slug", "build_number", "build_branch", "build_tag", "build_commit", "build_source", "step_key",
+	"oidc.circleci.com/project-id", "oidc.circleci.com/vcs-origin", "oidc.circleci.com/vcs-ref",
 	"email", "name",
 }
 

@@ -21,6 +21,7 @@ var unseen = []string{
 	"Operation.Query.Labels", "Operation.Query.NoWait", "Operation.Query.RequestID", "Operation.Query.JobCreationMode",
 	"Operation.Query.Format.",
 	"Subject.Name", "Subject.Owner", "Subject.Budget", "Subject.Groups", "Subject.Session", "Subject.Token",
+	"Subject.Run.", "Subject.Email", // made of claims, which are seen
 }
 
 // variants calls with a copy of v for each leaf below it, that leaf changed. A slice grows as well.

@@ -43,6 +43,7 @@ func Words(err error) string {
 		call  *bigquery.CallError
 		mint  *credentials.Error
 		redis *RedisError
+		other *identity.Mismatch
 	)
 	switch {
 	case err == nil:
@@ -52,12 +53,22 @@ func Words(err error) string {
 		return minting(mint)
 	case errors.As(err, &call):
 		return calling(call)
+	case errors.As(err, &keys) && errors.As(err, &other):
+		return naming(keys.Issuer, other)
 	case errors.As(err, &keys):
 		return fmt.Sprintf("JWKS of issuer %s at %s: %s", keys.Issuer, keys.URL, reaching(keys.Err, "it could not be read"))
 	case errors.As(err, &redis):
 		return fmt.Sprintf("Redis at %s: %s", redis.Addr, reaching(redis.Err, "it does not answer"))
 	}
 	return disk(err)
+}
+
+// naming is an issuer that has another name than the configuration.
+func naming(name string, e *identity.Mismatch) string {
+	if e.Published == "" {
+		return fmt.Sprintf("what answers at %s is not issuer %s by its own discovery document: look at its url", e.Configured, name)
+	}
+	return fmt.Sprintf("issuer %s: iss is %s but the configuration has %s; write the first as its url", name, e.Published, e.Configured)
 }
 
 // grants are the permission that a method needs, and a role that has it.

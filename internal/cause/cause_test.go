@@ -89,6 +89,10 @@ func TestWords(t *testing.T) {
 			"BigQuery, asked for jobs.get of p: it broke the connection off"},
 		"a name without an address": {call("tables.get", "p:d.t", get(dial(&net.DNSError{Name: "bigquery.corp", IsNotFound: true}))),
 			"BigQuery, asked for tables.get of p:d.t: the name bigquery.corp has no address"},
+		"an issuer with a slash more": {keys(&identity.Mismatch{Configured: "https://x", Published: "https://x/"}),
+			"issuer okta: iss is https://x/ but the configuration has https://x; write the first as its url"},
+		"an issuer of another name": {keys(&identity.Mismatch{Configured: "https://x"}),
+			"what answers at https://x is not issuer okta by its own discovery document: look at its url"},
 		"an unusable answer": {call("tables.get", "p:d.t", errors.New("the answer is not JSON")),
 			"BigQuery, asked for tables.get of p:d.t: its answer could not be read"},
 		"an expired certificate": {

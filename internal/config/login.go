@@ -19,7 +19,7 @@ func (c *Config) loginIssuer() string {
 	}
 	var people []string
 	for _, i := range c.Identity.Issuers {
-		if !i.Workload {
+		if i.ForPeople() {
 			people = append(people, i.Name)
 		}
 	}
@@ -47,7 +47,7 @@ func (c *Config) checkLogin() []error {
 		add("console.issuer is missing: name the issuer of identity.issuers at which people log in")
 	case at < 0:
 		add("console.issuer is %q, which identity.issuers does not name", k.Issuer)
-	case c.Identity.Issuers[at].Workload:
+	case !c.Identity.Issuers[at].ForPeople():
 		add("console.issuer is %q, which is for workloads; reviewers are people", k.Issuer)
 	}
 	if k.ClientID == audiences.Audience {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/bqgate/bqgate/internal/cause"
 	"github.com/bqgate/bqgate/internal/config"
 	"github.com/bqgate/bqgate/internal/console"
 	"github.com/bqgate/bqgate/internal/health"
@@ -37,13 +38,15 @@ type watched struct {
 	console                   *health.Part
 	issuers                   map[string]*health.Part
 	failed                    map[*health.Part]int
+	misspelt                  map[string]bool // issuers of which that was logged
 }
 
 // watch looks at them until ctx ends.
 func (g *gateway) watch(ctx context.Context, missing func() string) error {
 	w := &watched{
 		g: g, missing: missing, records: jobs.NewStore(g.redis, g.keys), issuers: map[string]*health.Part{}, failed: map[*health.Part]int{},
-		sockets: g.parts.Part("sockets", health.Everybody), redis: g.parts.Part("redis", health.Everybody),
+		misspelt: map[string]bool{},
+		sockets:  g.parts.Part("sockets", health.Everybody), redis: g.parts.Part("redis", health.Everybody),
 		sql: g.parts.Part("sql", health.Everybody), keys: g.parts.Part("keys", health.Everybody),
 		console: g.parts.Part("console", health.Some),
 	}
@@ -111,9 +114,14 @@ func (w *watched) lookAtIssuers(all []identity.IssuerState) {
 		case i.Failed == nil:
 			p.Well()
 		case i.Usable:
-			p.Fault("its keys cannot be fetched; those that are known serve for a day")
+			p.Fault("its keys cannot be fetched; those that are known serve for a day: " + cause.Words(i.Failed))
 		default:
-			p.Fault("its keys cannot be fetched, and none is known: its tokens are refused")
+			p.Fault("its keys cannot be fetched, and none is known: its tokens are refused: " + cause.Words(i.Failed))
+		}
+		if i.Misspelt != "" && !w.misspelt[i.Name] {
+			w.misspelt[i.Name] = true
+			w.g.log.Warn("a token came whose issuer is nearly a configured one, and was refused; if it is the issuer's own, write its url so",
+				"issuer", i.Name, "iss", i.Misspelt, "url", i.URL)
 		}
 		usable = usable || i.Usable || i.Failed == nil // not asked yet is not failed
 	}

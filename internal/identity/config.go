@@ -54,14 +54,23 @@ type Config struct {
 // has none of them is refused: a missing run id must not join the jobs of two runs. For People the
 // alternatives are spellings of one person, and all that the token has are taken.
 type Issuer struct {
-	Name string `yaml:"name"`               // as policies spell it: "github"
-	URL  string `yaml:"url"`                // the token's `iss`, to the letter
+	Name string `yaml:"name"` // as policies spell it: "github"
+	// Preset names the vendor: its tokens' kinds, and the defaults of everything below. Presets
+	// lists them; docs/issuers.md has a page for each.
+	Preset string `yaml:"preset,omitempty"`
+	URL    string `yaml:"url,omitempty"` // the token's `iss`, to the letter; a preset makes it of these:
+	Host   string `yaml:"host,omitempty"`
+	Org    string `yaml:"org,omitempty"`
+	Tenant string `yaml:"tenant,omitempty"`
+	Realm  string `yaml:"realm,omitempty"`
+
 	JWKS string `yaml:"jwks_url,omitempty"` // where discovery is not wanted or not offered
 
 	// CAFile holds PEM certificates to trust for this issuer beside the system's.
 	CAFile string `yaml:"ca_file,omitempty"`
 
-	// Algorithms are the JWS algorithms that tokens may be signed with; RS256 and ES256 by default.
+	// Algorithms are the JWS algorithms that tokens may be signed with; RS256 and ES256 by default,
+	// RS256 with a preset.
 	// Symmetric ones and `none` cannot be configured.
 	Algorithms []string `yaml:"algorithms,omitempty"`
 
@@ -69,6 +78,14 @@ type Issuer struct {
 	// Tokens that carry the claims of a GitHub Actions run or of a GitLab pipeline are workloads
 	// whatever this says, since GitLab signs people's tokens under the same issuer.
 	Workload bool `yaml:"workload,omitempty"`
+	// WithPeople believes the tokens of people too that the issuer signs beside those of jobs
+	// (preset gitlab).
+	WithPeople bool `yaml:"with_people,omitempty"`
+	// Claims say which claim stands for email, groups, repository, ref, workflow, environment,
+	// run_url, commit and actor, where it is another than the preset's: {groups:
+	// "https://acme.example/groups"}. They are for labels, records and people; conditions of a
+	// policy look at the claims themselves.
+	Claims map[string]string `yaml:"claims,omitempty"`
 
 	// Owner names the claims that tell one run from another, Grant those that tell one pipeline at
 	// one ref or environment from another. Both hold beside the issuer and (for Owner) `sub`.
@@ -110,6 +127,7 @@ var asymmetric = []string{"RS256", "RS384", "RS512", "ES256", "ES384", "ES512", 
 // ofOneRun are claims that whoever starts a run chooses anew with each.
 var ofOneRun = []string{
 	"run_id", "run_number", "run_attempt", "pipeline_id", "job_id", "ref", "ref_path", "head_ref", "sha", "jti", "iat", "exp",
+	"build_number", "build_branch", "build_tag", "build_commit", "check_run_id", circle + "job-id", circle + "vcs-ref",
 }
 
 var (
@@ -136,9 +154,7 @@ func (c Config) WithDefaults() Config {
 	}
 	c.Issuers = slices.Clone(c.Issuers)
 	for i := range c.Issuers {
-		if len(c.Issuers[i].Algorithms) == 0 {
-			c.Issuers[i].Algorithms = []string{"RS256", "ES256"}
-		}
+		c.Issuers[i] = c.Issuers[i].resolved()
 	}
 	return c
 }
@@ -168,7 +184,7 @@ func (c Config) Validate() error {
 		if names[issuer.Name] {
 			errs = append(errs, fmt.Errorf("issuers[%d]: name %q is taken by an earlier issuer", i, issuer.Name))
 		}
-		if urls[issuer.URL] {
+		if urls[issuer.URL] && issuer.URL != "" {
 			errs = append(errs, fmt.Errorf("issuers[%d]: url %s is configured twice", i, issuer.URL))
 		}
 		names[issuer.Name], urls[issuer.URL] = true, true
@@ -185,9 +201,12 @@ func (i Issuer) problems() []error {
 	if !issuerName.MatchString(i.Name) {
 		add("name %q must be lower-case letters, digits, - and _, as policies spell it", i.Name)
 	}
-	if err := CheckEndpoint(i.URL); err != nil {
+	contradictions := i.contradictions()
+	errs = append(errs, contradictions...)
+	if err := CheckEndpoint(i.URL); err != nil && (i.URL != "" || len(contradictions) == 0) {
 		add("url: %w", err)
 	}
+	errs = append(errs, i.checkClaims()...)
 	if i.JWKS != "" {
 		if err := CheckEndpoint(i.JWKS); err != nil {
 			add("jwks_url: %w", err)

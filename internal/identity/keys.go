@@ -3,48 +3,8 @@ package identity
 import (
 	"encoding/json"
 	"net/url"
-	"slices"
 	"strings"
 )
-
-// kind is which family of claims a token carries. It gives the defaults of Owner, Grant, Budget and
-// People.
-type kind struct {
-	marks  []string // a token with all these claims is of this kind, and a workload's
-	owner  []string
-	grant  []string
-	budget []string
-	people []string
-}
-
-var kinds = []kind{
-	{ // https://docs.github.com/actions/reference/openid-connect-reference
-		marks:  []string{"repository_id", "run_id"},
-		owner:  []string{"repository_id", "run_id", "run_attempt"},
-		grant:  []string{"repository_id", "workflow_ref", "environment|ref"},
-		budget: []string{"repository_id|repository"},
-		people: []string{"actor"},
-	},
-	{ // https://docs.gitlab.com/ci/secrets/id_token_authentication/
-		marks:  []string{"project_id", "pipeline_id"},
-		owner:  []string{"project_id", "pipeline_id"},
-		grant:  []string{"project_id", "ci_config_ref_uri", "environment|ref_path|ref"},
-		budget: []string{"project_id"},
-		people: []string{"user_email|user_login"},
-	},
-}
-
-// human is what a token of a person is read as.
-var human = kind{people: []string{"sub|email|preferred_username"}}
-
-func kindOf(claims map[string]any) (kind, bool) {
-	for _, k := range kinds {
-		if !slices.ContainsFunc(k.marks, func(name string) bool { return claims[name] == nil }) {
-			return k, true
-		}
-	}
-	return kind{}, false
-}
 
 // maxSub is the most bytes of a `sub` claim. OpenID Connect Core section 2 allows 255.
 const maxSub = 1024
@@ -59,16 +19,15 @@ func (i *issuer) subject(token *token) (Subject, *Error) {
 		// RFC 7800: usable only with a proof of possession, which is not checked here.
 		return Subject{}, refuse(CodeClaims, nil, "the token is bound to a key (cnf); request a plain bearer token")
 	}
-	kind, known := kindOf(token.claims)
-	workload := i.Workload || known
-	if !workload {
-		kind = human
+	kind, workload, refused := i.kindOf(token.claims)
+	if refused != nil {
+		return Subject{}, refused
 	}
 	owner, grant := orDefault(i.Owner, kind.owner), orDefault(i.Grant, kind.grant)
 	if workload && (len(owner) == 0 || len(grant) == 0) {
 		return Subject{}, refuse(CodeClaims, nil,
-			"the token of workload issuer %s has neither GitHub's nor GitLab's claims; its `owner` and `grant` claims must be configured "+
-				"at the gateway", i.Name)
+			"the token of workload issuer %s has neither GitHub's nor GitLab's claims; its `preset`, or `owner` and `grant` claims, "+
+				"must be configured at the gateway", i.Name)
 	}
 	if len(grant) == 0 {
 		grant = []string{"sub"}
@@ -93,7 +52,8 @@ func (i *issuer) subject(token *token) (Subject, *Error) {
 		Owner: ownerKey, Grant: grantKey,
 		Budget: i.budget(token, orDefault(i.Budget, kind.budget), workload, humans.person),
 		People: humans.people, Mapped: humans.mapped, Known: humans.known, Person: humans.person,
-		Workload: workload, Groups: texts(token.claims["groups"]), Claims: claims, Issued: issued.UTC(), Expiry: expiry.UTC(),
+		Workload: workload, Groups: i.groupsOf(token.claims), Claims: claims, Run: i.run(token.claims),
+		Email: i.emailOf(token, workload), Issued: issued.UTC(), Expiry: expiry.UTC(),
 	}, nil
 }
 

@@ -47,6 +47,9 @@ func subjectOf(t testing.TB, issuer Issuer, changes claims) (Subject, error) {
 		issuer.Name = "ci"
 	}
 	issuer.URL, issuer.JWKS = "https://ci.example", signer.URL+"/keys"
+	if issuer.Preset != "" {
+		issuer.URL = "http://127.0.0.1" // a stand-in
+	}
 	changed := claims{"iss": issuer.URL}
 	for name, value := range changes {
 		changed[name] = value
@@ -263,7 +266,7 @@ func TestOnePersonTwoSpellings(t *testing.T) {
 		if refused != nil || !behind.mapped || behind.person != strings.ToLower(email) {
 			t.Fatalf("%q is not known as %q: %v", login, email, refused)
 		}
-		reviewer, refused := okta.peopleOf(&token{claims: map[string]any{"sub": "00u1", "email": respell(email)}}, human.people, false)
+		reviewer, refused := okta.peopleOf(&token{claims: map[string]any{"sub": "00u1", "email": respell(email)}}, person.people, false)
 		if refused != nil {
 			t.Fatal(refused)
 		}

@@ -214,16 +214,16 @@ func (k *keySet) replace(ctx context.Context, w durable.Keys) error {
 	if jwks == "" {
 		provider, err := oidc.NewProvider(oidc.ClientContext(ctx, k.client), k.issuer.URL)
 		if err != nil {
-			return &KeysError{k.issuer.Name, k.issuer.URL, fmt.Errorf("discover the issuer at %s: %w", k.issuer.URL, err)}
+			return &KeysError{k.issuer.Name, k.issuer.URL, fmt.Errorf("discover the issuer at %s: %w", k.issuer.URL, mismatch(err))}
 		}
 		var metadata struct {
 			JWKS string `json:"jwks_uri"`
 		}
 		if err := provider.Claims(&metadata); err != nil {
-			return fmt.Errorf("discover issuer %s at %s: %w", k.issuer.Name, k.issuer.URL, err)
+			return &KeysError{k.issuer.Name, k.issuer.URL, fmt.Errorf("discover the issuer: %w", err)}
 		}
 		if err := CheckEndpoint(metadata.JWKS); err != nil {
-			return fmt.Errorf("discover issuer %s: jwks_uri: %w", k.issuer.Name, err)
+			return &KeysError{k.issuer.Name, k.issuer.URL, fmt.Errorf("discover the issuer: jwks_uri: %w", err)}
 		}
 		jwks = metadata.JWKS
 	}

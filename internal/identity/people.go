@@ -18,7 +18,7 @@ import (
 func (i *issuer) peopleOf(token *token, entries []string, workload bool) (humans, *Error) {
 	h := humans{mapped: len(entries) > 0}
 	if !workload {
-		entries = append(slices.Clone(entries), human.people...)
+		entries = append(slices.Clone(entries), person.people...)
 		h.mapped = false
 	}
 	for _, entry := range entries {
@@ -103,7 +103,7 @@ func (i *issuer) spellings(token *token, claim string, workload bool) (h humans,
 // they keep from deciding.
 func (i *issuer) holds(token *token, claim string, workload bool) bool {
 	switch {
-	case claim == "email" && (unverified(token) || !workload && !i.verifies(token)):
+	case claim == "email" && (i.unverified(token) || !workload && !i.verifies(token)):
 		return false // whoever may write the address there would choose whom the map makes of them
 	case claim == "preferred_username" && !workload:
 		// OpenID Connect Core section 5.7: it is not unique and a person may change it. An operator
@@ -120,15 +120,41 @@ func (i *issuer) names(claim string) bool {
 }
 
 // unverified says that the issuer has not verified the address of the token, and says so.
-func unverified(token *token) bool {
+func (i *issuer) unverified(token *token) bool {
+	if verified, said := i.says(token); said && !verified {
+		return true
+	}
 	v, present := token.claims["email_verified"]
 	return present && v != true && v != "true"
+}
+
+// says reads the claim by which an issuer's preset says that it verified the address (xms_edov).
+func (i *issuer) says(token *token) (verified, said bool) {
+	name := presets[i.Preset].verified
+	if name == "" {
+		return false, false
+	}
+	v, said := token.claims[name]
+	text := scalar(v)
+	return text == "true" || text == "1", said
+}
+
+// emailOf is the address that a token has, if it may be taken for whom it stands for.
+func (i *issuer) emailOf(token *token, workload bool) string {
+	for claim := range strings.SplitSeq(i.claimFor("email"), "|") {
+		is, err := nameRules{scripts: i.NameScripts}.name(scalar(claimAt(token.claims, claim)))
+		if err == nil && is.address && !i.unverified(token) && (workload || i.verifies(token)) {
+			return is.text
+		}
+	}
+	return ""
 }
 
 // verifies says that the address of a person's token is one that the issuer has verified.
 func (i *issuer) verifies(token *token) bool {
 	_, said := token.claims["email_verified"]
-	return i.EmailsVerified || said && !unverified(token)
+	_, also := i.says(token)
+	return i.EmailsVerified || (said || also) && !i.unverified(token)
 }
 
 // vouchesFor says whether an address names a person as the organisation knows them. An issuer of
@@ -136,7 +162,7 @@ func (i *issuer) verifies(token *token) bool {
 // issuer of workloads only for the configured domains, since anyone may register a private address
 // there. Where a token says that its address is not verified, none of its addresses counts.
 func (i *issuer) vouchesFor(email, claim string, token *token, workload bool) bool {
-	if unverified(token) {
+	if i.unverified(token) {
 		return false
 	}
 	if !workload {
@@ -178,7 +204,7 @@ func clip(s string) string {
 // People says whom a token with these claims would name at an issuer of people without an identity
 // map, and whether they would be known.
 func People(claims map[string]any) (people, known []string, err error) {
-	h, refused := (&issuer{}).peopleOf(&token{claims: claims}, human.people, false)
+	h, refused := (&issuer{}).peopleOf(&token{claims: claims}, person.people, false)
 	if refused != nil {
 		return nil, nil, refused
 	}

@@ -29,6 +29,9 @@ type Subject struct {
 	Known  []string // those of People by which they are known, sorted: what a token may not make up
 	Person string   // the name by which the first of them is known, for people to read; "" where nobody is
 
+	Run   Run    // where the request comes from, as far as the token says
+	Email string // the token's address, lower case, where its issuer has verified it; of a workload, whoever started it
+
 	Workload bool           // true for issuers of workloads: such a subject never decides on a request
 	Groups   []string       // policy groups are computed from claims by policies; these are the token's own `groups` claim
 	Claims   map[string]any // verified claims, for CEL conditions and the reviewer's page

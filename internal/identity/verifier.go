@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -33,6 +34,8 @@ type issuer struct {
 	keys   *keySet
 	people map[string]string // PeopleMap, both sides spelt as People are
 	ids    map[string]string // the same by a `sub` as it is written
+
+	misspelt atomic.Pointer[string] // the first `iss` that was nearly its URL
 }
 
 // NewVerifier makes a Verifier. It contacts no issuer: discovery happens with an issuer's first
@@ -104,6 +107,10 @@ func (v *Verifier) verify(ctx context.Context, raw, audience string) (Subject, *
 	}
 	issuer, ok := v.issuers[token.text("iss")]
 	if !ok {
+		if near := v.misspelt(token.text("iss")); near != nil {
+			return Subject{}, refuse(CodeIssuer, nil, "the token's issuer is %s, and issuer %s is configured here as %s: they must be the same to "+
+				"the letter; tell the operators of bqgate", quote(token.text("iss")), near.Name, quote(near.URL))
+		}
 		return Subject{}, refuse(CodeIssuer, nil, "the token's issuer %s is not configured here; send a token of: %s",
 			quote(token.text("iss")), strings.Join(v.names(), ", "))
 	}
