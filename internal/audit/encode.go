@@ -20,8 +20,8 @@ const (
 	// maxText is the size of a record's text, and of a frame's bytes, before they are compressed. A
 	// reader opens nothing that says it is larger.
 	maxText = 64 << 20
-	// smallText is not worth the time to compress it.
-	smallText = 1 << 10
+	// smallText is not worth the time to compress it: most refusals are smaller.
+	smallText = 3 << 9
 )
 
 // A record is sealed as its text: the length of an envelope in four bytes, the envelope as JSON,
@@ -34,6 +34,18 @@ type envelope struct {
 	Kind     string          `json:"kind"`
 	Record   json.RawMessage `json:"record"`
 	Encoding string          `json:"encoding,omitempty"` // of the body: "" for as it is, or "s2"
+}
+
+// bytes are the envelope as JSON. encoding/json would read the whole record again, to compact what
+// is compact. The kind and the encoding are words of this package.
+func (e envelope) bytes() []byte {
+	b := make([]byte, 0, len(`{"kind":"","record":,"encoding":""}`)+len(e.Kind)+len(e.Record)+len(e.Encoding))
+	b = append(append(append(b, `{"kind":"`...), e.Kind...), `","record":`...)
+	b = append(b, e.Record...)
+	if e.Encoding != "" {
+		b = append(append(append(b, `,"encoding":"`...), e.Encoding...), '"')
+	}
+	return append(b, '}')
 }
 
 var zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
@@ -81,10 +93,7 @@ func encode(r Record) ([]byte, error) {
 			e.Encoding, body = "s2", small
 		}
 	}
-	head, err := json.Marshal(e)
-	if err != nil {
-		return nil, fmt.Errorf("encode %s record: %w", r.kind(), err)
-	}
+	head := e.bytes()
 	if len(head) > maxRecord {
 		return nil, fmt.Errorf("encode %s record: %d bytes, more than %d", r.kind(), len(head), maxRecord)
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 )
 
 // write is the one goroutine that touches the file. It takes all that waits, writes it, syncs once
@@ -14,6 +15,7 @@ import (
 func (j *Journal) write() {
 	defer close(j.done)
 	for range j.wake {
+		runtime.Gosched() // whoever is about to append comes first: one wait for the disk for all of them
 		j.mu.Lock()
 		batch, closed := j.queue, j.closed
 		j.queue = nil

@@ -81,12 +81,17 @@ func (a *Authenticator) bearer(values []string) (string, *Error) {
 // credentials in one value.
 func isToken68(s string) bool {
 	body := strings.TrimRight(s, "=")
-	return body != "" && !strings.ContainsFunc(body, func(r rune) bool {
-		switch {
-		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9':
+	for i := range len(body) {
+		if !token68[body[i]] {
 			return false
-		default:
-			return !strings.ContainsRune("-._~+/", r)
 		}
-	})
+	}
+	return body != ""
 }
+
+var token68 = func() (t [256]bool) {
+	for _, c := range []byte("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+/") {
+		t[c] = true
+	}
+	return t
+}()
