@@ -17,7 +17,7 @@ type flood struct {
 	run func(ctx context.Context, a attacker, t *tally, ready func()) error
 }
 
-var floods = slices.Concat(readers, connections, requests, approvals, statements)
+var floods = slices.Concat(readers, connections, frames, requests, approvals, statements)
 
 // tally counts what an attacker met.
 type tally struct {

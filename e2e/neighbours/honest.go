@@ -25,6 +25,7 @@ const patience = 30 * time.Second
 type door struct {
 	name    string
 	rest    string   // URL of the listener
+	restTLS string   // and of the one that speaks TLS
 	token   string   // URL of the token endpoint
 	console string   // URL of the console, "" where there is none
 	bearers []string // of the honest callers

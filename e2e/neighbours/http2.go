@@ -37,8 +37,7 @@ func (a attacker) converse(ctx context.Context, t *tally, path string, n int, he
 	}
 	defer c.Close()
 	defer context.AfterFunc(ctx, func() { c.Close() })()
-	h := &http2conn{Framer: http2.NewFramer(c, c), path: "/bigquery/v2/projects/" + a.Project + path, bearer: a.Bearer, asked: t, next: 1}
-	h.headers, h.ReadMetaHeaders = hpack.NewEncoder(&h.block), hpack.NewDecoder(4096, nil)
+	h := a.http2conn(c, c, t, path)
 	if _, err := io.WriteString(c, http2.ClientPreface); errors.Join(err, h.WriteSettings()) != nil {
 		return
 	}
@@ -69,14 +68,24 @@ func (a attacker) converse(ctx context.Context, t *tally, path string, n int, he
 	}
 }
 
+// http2conn is a connection to the API that is written to out and read from in.
+func (a attacker) http2conn(out io.Writer, in io.Reader, t *tally, path string) *http2conn {
+	h := &http2conn{Framer: http2.NewFramer(out, in), path: "/bigquery/v2/projects/" + a.Project + path, bearer: a.Bearer, asked: t, next: 1}
+	h.headers, h.ReadMetaHeaders = hpack.NewEncoder(&h.block), hpack.NewDecoder(4096, nil)
+	return h
+}
+
 // ask opens one more stream. That the connection is gone shows where it is read.
-func (h *http2conn) ask() {
+func (h *http2conn) ask() { h.begin("GET", true) }
+
+// begin opens one more stream, with a body or without.
+func (h *http2conn) begin(method string, whole bool) {
 	h.block.Reset()
-	for _, f := range [][2]string{{":method", "GET"}, {":scheme", "http"}, {":authority", "neighbours"}, {":path", h.path},
+	for _, f := range [][2]string{{":method", method}, {":scheme", "http"}, {":authority", "neighbours"}, {":path", h.path},
 		{"authorization", "Bearer " + h.bearer}} {
 		h.headers.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]})
 	}
-	h.WriteHeaders(http2.HeadersFrameParam{StreamID: h.next, BlockFragment: h.block.Bytes(), EndStream: true, EndHeaders: true})
+	h.WriteHeaders(http2.HeadersFrameParam{StreamID: h.next, BlockFragment: h.block.Bytes(), EndStream: whole, EndHeaders: true})
 	h.next += 2
 	h.asked.add("asked")
 }

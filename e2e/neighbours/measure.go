@@ -27,8 +27,8 @@ type neighbourhood struct {
 
 // prepare makes the honest callers, and lets the gateway see what they ask.
 func (n *neighbourhood) prepare(ctx context.Context) error {
-	n.gateway = door{name: "bqgate", rest: n.Info.REST, token: n.Info.TokenURL, console: n.Info.Console}
-	n.echo = door{name: "echo", rest: n.Echo.URL, token: n.Echo.Token}
+	n.gateway = door{name: "bqgate", rest: n.Info.REST, restTLS: n.Info.RESTTLS, token: n.Info.TokenURL, console: n.Info.Console}
+	n.echo = door{name: "echo", rest: n.Echo.URL, restTLS: n.Echo.TLS, token: n.Echo.Token}
 	for i := range n.callers {
 		token, err := n.Mint(ctx, fmt.Sprintf("honest-%d@agents.example", i))
 		if err != nil {
@@ -95,6 +95,7 @@ func (n *neighbourhood) at(ctx context.Context, d door, f flood) (quiet, beside 
 type attacker struct {
 	Flood   string `json:"flood"`
 	REST    string `json:"rest"`    // host:port
+	RESTTLS string `json:"resttls"` // host:port
 	Token   string `json:"token"`   // host:port
 	Console string `json:"console"` // host:port; of the echo its REST listener
 	Project string `json:"project"`
@@ -113,7 +114,11 @@ func (n *neighbourhood) attacker(ctx context.Context, d door, f flood) (attacker
 	if err != nil {
 		return attacker{}, err
 	}
-	a := attacker{Flood: f.name, REST: rest.Host, Token: token.Host, Console: rest.Host, Project: n.Info.Project, Echo: d.console == "",
+	restTLS, err := url.Parse(d.restTLS)
+	if err != nil {
+		return attacker{}, err
+	}
+	a := attacker{Flood: f.name, REST: rest.Host, RESTTLS: restTLS.Host, Token: token.Host, Console: rest.Host, Project: n.Info.Project, Echo: d.console == "",
 		Bearer: "nobody"}
 	if a.Echo {
 		return a, nil

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -34,6 +35,7 @@ import (
 // A request with the header RefuseHeader is refused from memory by ext_authz.
 type Echo struct {
 	URL   string // of the REST listener
+	TLS   string // of the one that speaks TLS, with the demo's certificate
 	Token string // of the token endpoint
 }
 
@@ -58,12 +60,20 @@ func startEcho(ctx context.Context, s *System) (*Echo, error) {
 	if err != nil {
 		return nil, err
 	}
+	secured, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
 	token, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
 	e := c.EnvoyConfig()
-	e.REST, e.GRPC, e.Token = []envoy.Listener{{Address: address}}, nil, []envoy.Listener{{Address: token}}
+	rest := []envoy.Listener{{Address: address}}
+	if with := slices.IndexFunc(e.REST, func(l envoy.Listener) bool { return l.TLS != nil }); with >= 0 {
+		rest = append(rest, envoy.Listener{Address: secured, TLS: e.REST[with].TLS})
+	}
+	e.REST, e.GRPC, e.Token = rest, nil, []envoy.Listener{{Address: token}}
 	e.ExtAuthz, e.ExtProc = envoy.Service{Socket: s.Path("authz.sock")}, envoy.Service{Socket: s.Path("proc.sock")}
 	e.TokenEndpoint = envoy.Service{Socket: s.Path("token.sock")}
 	e.Admin, e.AccessLog = s.Path("admin.sock"), s.Path("access.log")
@@ -114,7 +124,7 @@ func startEcho(ctx context.Context, s *System) (*Echo, error) {
 	}
 	wait, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	return &Echo{"http://" + address, "http://" + token + "/v1/token"}, envoy.Ready(wait, e.Admin)
+	return &Echo{"http://" + address, "https://" + secured, "http://" + token + "/v1/token"}, envoy.Ready(wait, e.Admin)
 }
 
 func freeAddress() (string, error) {

@@ -38,6 +38,7 @@ type System struct {
 // Info is what of demo.json is needed here.
 type Info struct {
 	REST     string `json:"rest"`
+	RESTTLS  string `json:"rest_tls"`
 	TokenURL string `json:"token_url"`
 	Console  string `json:"console"`
 	Issuer   string `json:"issuer"`
