@@ -18,6 +18,8 @@ type Budgets interface {
 	Reserve(ctx context.Context, w budgets.Wanted) (granted int64, err error)
 	Saw(ctx context.Context, decision string, job bigquery.Job)
 	Holds(reserved, decision string) bool
+	Lend(reserved, decision string)
+	Begin(ctx context.Context, w budgets.Wanted) error
 	NeverRan(reserved, decision string)
 }
 
@@ -33,6 +35,8 @@ func (uncounted) Reserve(context.Context, budgets.Wanted) (int64, error) { retur
 func (uncounted) Saw(context.Context, string, bigquery.Job)              {}
 func (uncounted) Holds(string, string) bool                              { return false }
 func (uncounted) NeverRan(string, string)                                {}
+func (uncounted) Lend(string, string)                                    {}
+func (uncounted) Begin(context.Context, budgets.Wanted) error            { return errUncounted }
 
 // counted is what counts, also of a Service that New did not make.
 func (s *Service) counted() Budgets {
@@ -54,7 +58,7 @@ func (s *Service) left(ctx context.Context, a asked, all []policies.Budget) ([]p
 	if err != nil {
 		return nil, fmt.Errorf("look whether the query was sent before: %w", err)
 	}
-	sent = sent && (reserved == "" || s.counted().Holds(reserved, ""))
+	sent = sent && s.counted().Holds(reserved, "")
 	for i, b := range all {
 		if sent && b.Unit == policies.UnitBytes {
 			left[i].Amount = max(b.Limit, left[i].Amount)
@@ -78,8 +82,8 @@ func budgetsOf(unit policies.Unit, charges []policies.Charge) (all []policies.Bu
 func (s *Service) reserve(ctx context.Context, a asked, j *judged, limit bigquery.BytesCap) (
 	lowered bigquery.BytesCap, reserved string, err error,
 ) {
-	bytes := budgetsOf(policies.UnitBytes, j.decision.Budgets)
-	if len(bytes) == 0 || len(tables(j.analysis)) == 0 { // a query that reads no table is billed nothing
+	bytes := reserves(j)
+	if len(bytes) == 0 {
 		return limit, "", nil
 	}
 	w := budgets.Wanted{
@@ -99,22 +103,38 @@ func (s *Service) reserve(ctx context.Context, a asked, j *judged, limit bigquer
 	return limit, a.id, nil
 }
 
-// reserveAgain sees to it that what is sent again is reserved. The first try may have given it
-// back, since BigQuery refused it or it never left; this one may run.
-func (s *Service) reserveAgain(ctx context.Context, a asked, j *judged, first jobs.Record) error {
-	if first.Reserved == "" || s.counted().Holds(first.Reserved, a.id) {
-		return nil
+// reserveAgain sees to it that what is sent again is reserved, and says for which decision. The
+// first try may have given it back, since BigQuery refused it or it never left; this one may run.
+// Or there was no budget then: there is one now.
+func (s *Service) reserveAgain(ctx context.Context, a asked, j *judged, first jobs.Record) (reserved string, err error) {
+	reserved = first.Reservation()
+	w := budgets.Wanted{
+		Decision: reserved, By: a.id, Budgets: reserves(j), Least: first.Mutation.MaximumBytesBilled,
+		Most: first.Mutation.MaximumBytesBilled, Job: auditJob(first.Job), Beyond: j.decision.Beyond(),
 	}
-	_, err := s.counted().Reserve(ctx, budgets.Wanted{
-		Decision: first.Reserved, By: a.id, Budgets: budgetsOf(policies.UnitBytes, j.decision.Budgets),
-		Least: first.Mutation.MaximumBytesBilled, Most: first.Mutation.MaximumBytesBilled, Job: auditJob(first.Job),
-		Beyond: j.decision.Beyond(),
-	})
+	switch {
+	case len(w.Budgets) == 0:
+		return first.Reserved, nil
+	case s.counted().Holds(reserved, a.id):
+		return reserved, nil
+	case w.Most == 0: // it would bill whatever it needs
+		return "", fmt.Errorf("%w: the bytes that it may bill", jobs.ErrOtherwise)
+	}
+	_, err = s.counted().Reserve(ctx, w)
 	a.clock.Done("reserve")
 	if err != nil {
-		return fmt.Errorf("reserve again what the query may bill: %w", err)
+		return "", fmt.Errorf("reserve again what the query may bill: %w", err)
 	}
-	return nil
+	return reserved, nil
+}
+
+// reserves are the budgets from which what a query may bill is taken: none where it reads no table,
+// and so is billed nothing.
+func reserves(j *judged) []policies.Budget {
+	if len(tables(j.analysis)) == 0 {
+		return nil
+	}
+	return budgetsOf(policies.UnitBytes, j.decision.Budgets)
 }
 
 // giveBack gives back what was reserved for a request that is not sent by this decision.

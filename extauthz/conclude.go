@@ -168,6 +168,10 @@ func (s *Service) forward(ctx context.Context, a asked, r ruling, f verdict.Forw
 	}
 	f.MaxRows, f.MaxResultBytes = r.decision.MaxRows, r.decision.MaxResultBytes
 	f.Budgets, f.Beyond = budgetsOf(policies.UnitRows, r.decision.Budgets), f.Record.Approval != ""
+	if f.Creates && f.Record.Reserved != "" {
+		f.Reserves = reserves(&r.judged)
+		s.counted().Lend(f.Record.Reserved, a.id)
+	}
 	if a.op.Query != nil {
 		f.Query = bigquery.ForwardQuery(a.op).Encode()
 		f.TimestampFormat = a.op.Query.Format.TimestampOutputFormat

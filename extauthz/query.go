@@ -189,7 +189,8 @@ func (s *Service) begin(ctx context.Context, a asked, j *judged, draft jobs.Reco
 	case err != nil:
 		return begun, err
 	case begun.Again:
-		return begun, s.reserveAgain(ctx, a, j, begun.Record)
+		begun.Record.Reserved, err = s.reserveAgain(ctx, a, j, begun.Record)
+		return begun, err
 	}
 	draft.Cap, draft.Reserved, err = s.reserve(ctx, a, j, draft.Cap)
 	if err != nil || draft.Reserved == "" {
@@ -201,7 +202,7 @@ func (s *Service) begin(ctx context.Context, a asked, j *judged, draft jobs.Reco
 		s.counted().NeverRan(a.id, a.id)
 	}
 	if err == nil && begun.Again {
-		err = s.reserveAgain(ctx, a, j, begun.Record)
+		begun.Record.Reserved, err = s.reserveAgain(ctx, a, j, begun.Record)
 	}
 	return begun, err
 }

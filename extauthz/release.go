@@ -8,6 +8,7 @@ import (
 
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/bigquery"
+	"github.com/bqgate/bqgate/internal/budgets"
 	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/masking"
@@ -129,6 +130,15 @@ func (s *Service) submit(ctx context.Context, run asked, ready approvedRun, held
 	}
 	if err := s.takeUse(ctx, decided, token.Bearer(), held, lease); err != nil {
 		return jobs.Record{}, err
+	}
+	if reserved := ready.record.Reserved; reserved != "" {
+		w := budgets.Wanted{
+			Decision: reserved, By: run.id, Budgets: reserves(&ready.judged), Most: ready.record.Mutation.MaximumBytesBilled,
+			Job: auditJob(ready.record.Job),
+		}
+		if err := s.counted().Begin(ctx, w); err != nil {
+			return jobs.Record{}, fmt.Errorf("begin with what is reserved: %w", err)
+		}
 	}
 	began := s.now()
 	sent = true

@@ -35,14 +35,14 @@ func (x *exchange) close(err error) {
 		defer x.leave()
 	}
 	defer x.log()
+	if !x.sent {
+		x.service.neverRan(x.forward) // its body never left
+	}
 	if x.finished {
 		return
 	}
 	if err == nil {
 		err = errors.New("the client or the upstream went away")
-	}
-	if !x.sent {
-		x.service.neverRan(x.forward) // its body never left
 	}
 	x.broken(err)
 	x.finished = true

@@ -60,7 +60,7 @@ func (x *exchange) handle(ctx context.Context, r *procv3.ProcessingRequest) ([]*
 	}
 	switch m := r.GetRequest().(type) {
 	case *procv3.ProcessingRequest_RequestHeaders:
-		return x.requestHeaders(r, m.RequestHeaders)
+		return x.requestHeaders(ctx, r, m.RequestHeaders)
 	case *procv3.ProcessingRequest_RequestBody:
 		return x.requestBody(m.RequestBody)
 	case *procv3.ProcessingRequest_ResponseHeaders:
@@ -74,7 +74,9 @@ func (x *exchange) handle(ctx context.Context, r *procv3.ProcessingRequest) ([]*
 	}
 }
 
-func (x *exchange) requestHeaders(r *procv3.ProcessingRequest, h *procv3.HttpHeaders) ([]*procv3.ProcessingResponse, error) {
+func (x *exchange) requestHeaders(ctx context.Context, r *procv3.ProcessingRequest, h *procv3.HttpHeaders) (
+	[]*procv3.ProcessingResponse, error,
+) {
 	if x.forward != nil || x.answer != nil {
 		return nil, errors.New("request headers arrived twice or late")
 	}
@@ -93,6 +95,9 @@ func (x *exchange) requestHeaders(r *procv3.ProcessingRequest, h *procv3.HttpHea
 	x.recorded = x.service.pages.Begin(f.Decision, questionOf(f))
 	if k, counted := limits.Of(string(f.Method)); counted {
 		x.leave = x.service.Limits.Take(f.Subject.Budget, k, f.Decision)
+	}
+	if err := x.service.begin(ctx, f); err != nil {
+		return nil, err
 	}
 	x.sent = h.GetEndOfStream()
 	x.clock.Done("verdict")
@@ -168,6 +173,9 @@ func (x *exchange) responseHeaders(ctx context.Context, r *procv3.ProcessingRequ
 		}
 		fallthrough // it did not answer, or not in time
 	default:
+		if x.forward != nil && neverLeft(details) {
+			x.service.neverRan(x.forward)
+		}
 		x.finished = true
 		status, body := envoyError(code, details)
 		return one(immediate(status, body)), nil

@@ -112,6 +112,15 @@ func (r *replica) must(t testing.TB, decision string, n int64, b ...policies.Bud
 	if got, err := r.reserve(t, decision, n, n, b...); err != nil || got != n*mib {
 		t.Fatalf("reserved %d, %v; want %d MiB", got, err, n)
 	}
+	r.begin(t, decision, decision, n, b...)
+}
+
+// begin is ext_proc beginning with a verdict.
+func (r *replica) begin(t testing.TB, reserved, by string, n int64, b ...policies.Budget) {
+	t.Helper()
+	if err := r.Begin(t.Context(), Wanted{Decision: reserved, By: by, Budgets: b, Most: n * mib}); err != nil {
+		t.Fatalf("begin with %s: %v", by, err)
+	}
 }
 
 // left is what is left for a replica, in MiB.
@@ -321,6 +330,7 @@ func TestSentAgain(t *testing.T) {
 				Most: 50 * mib}); err != nil {
 				t.Fatal(err)
 			}
+			r.begin(t, "d-1", "d-3", 50, budget)
 			r.Saw(t.Context(), "d-1", done)
 			until(t, "what the second try was billed", func() bool { return r.left(t, budget) == 80 })
 		})

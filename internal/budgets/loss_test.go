@@ -225,6 +225,7 @@ func TestKilledAtEachRecord(t *testing.T) {
 					go func() {
 						if _, err := r.Reserve(ctx, Wanted{Decision: "d-1", Budgets: []policies.Budget{budget}, Least: 50 * mib,
 							Most: 50 * mib}); err == nil {
+							r.begin(t, "d-1", "d-1", 50, budget)
 							r.Saw(ctx, "d-1", bigquery.Job{State: "DONE", TotalBytesBilled: &billed})
 						}
 					}()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -19,9 +20,9 @@ type claim struct {
 	replica  string // that made it
 	amount   int64
 	counters []counter
-	users    map[string]bool // decisions to send it of which it is not known that nothing came
-	ran      bool            // its job is known
-	billed   *int64          // known, and about to be settled
+	users    map[string]use // decisions to send it of which it is not known that nothing came
+	ran      bool           // its job is known
+	billed   *int64         // known, and about to be settled
 	next     time.Time
 	waited   time.Duration
 }
@@ -44,17 +45,17 @@ func (s *Store) Saw(ctx context.Context, decision string, job bigquery.Job) {
 	ref := audit.Job{ProjectID: job.Reference.ProjectID, JobID: job.Reference.JobID, Location: job.Reference.Location}
 	s.mu.Lock()
 	c := s.open[decision]
-	if c == nil || !s.mine(c) {
+	if c == nil || !s.mine(c) || !c.ran && c.waits() {
 		s.mu.Unlock()
-		return // another replica's, which asks itself
+		return // another process's, which asks itself
 	}
 	fresh := c.job != ref
-	c.job, c.ran = ref, true
 	if billed, ok := bill(job); ok {
 		c.billed = &billed
-	} else if c.next.IsZero() {
+	} else if !c.ran || c.next.IsZero() {
 		c.next = s.Now().Add(firstAsk)
 	}
+	c.job, c.ran = ref, true
 	s.mu.Unlock()
 	if fresh {
 		r := audit.Budget{Event: audit.BudgetRan, Replica: c.replica, Decision: decision, Job: ref}
@@ -77,43 +78,9 @@ func bill(job bigquery.Job) (int64, bool) {
 	return max(0, *job.TotalBytesBilled), true
 }
 
-// NeverRan says that nothing was sent by a decision, or that BigQuery has refused it. What was
-// reserved is given back, unless the query was sent by another decision too: a client's next try.
-func (s *Store) NeverRan(reserved, decision string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c := s.open[reserved]
-	if c == nil || !s.mine(c) {
-		return
-	}
-	delete(c.users, decision)
-	if len(c.users) == 0 && !c.ran && c.billed == nil {
-		c.billed = new(int64)
-		s.wake()
-	}
-}
-
-// Holds says whether what was reserved for a query is still reserved, or was billed. Until NeverRan
-// says otherwise it is then for the decision by which the query is sent again, too; none where that
-// is "". What is not known here must be reserved again.
-func (s *Store) Holds(reserved, decision string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c := s.open[reserved]
-	switch {
-	case c == nil:
-		_, ran := s.ran[reserved]
-		return ran
-	case c.ran:
-		return true
-	case c.replica != s.me || c.billed != nil || !c.until().After(s.Now()):
-		return false
-	}
-	if decision != "" {
-		c.users[decision] = true
-	}
-	return true
-}
+// named says that BigQuery can be asked for the job, and for no other one: an id is good once in a
+// project and location. Without a location it may answer for an older job of the same id elsewhere.
+func (c *claim) named() bool { return c.job.JobID != "" && (c.ran || c.job.Location != "") }
 
 // mine says whether a reservation is this process's to settle: its own, or adopted.
 func (s *Store) mine(c *claim) bool { return c.replica == s.me || !c.next.IsZero() }
@@ -156,21 +123,23 @@ func (s *Store) settleAll(ctx context.Context) {
 
 // settleDue settles every reservation of which the bill is known.
 func (s *Store) settleDue(ctx context.Context) {
+	s.settling.Lock() // each of them once
+	defer s.settling.Unlock()
 	s.mu.Lock()
-	var due []*claim
+	now := s.Now()
+	due := slices.Clone(s.freed)
 	for id, c := range s.open {
+		s.expire(c, now)
 		switch {
-		case !c.until().After(s.Now()):
+		case !c.until().After(now):
 			delete(s.open, id) // its windows are over
 		case c.billed != nil:
 			due = append(due, c)
 		}
 	}
-	for id, until := range s.ran {
-		if !until.After(s.Now()) {
-			delete(s.ran, id)
-		}
-	}
+	over := func(_ string, until time.Time) bool { return !until.After(now) }
+	maps.DeleteFunc(s.ran, over)
+	maps.DeleteFunc(s.late, over)
 	s.mu.Unlock()
 	for _, c := range due {
 		if err := s.settle(ctx, c); err != nil {
@@ -218,6 +187,7 @@ func (s *Store) settle(ctx context.Context, c *claim) error {
 	if s.open[c.decision] == c { // it may have been reserved again
 		delete(s.open, c.decision)
 	}
+	s.freed = slices.DeleteFunc(s.freed, func(f *claim) bool { return f == c })
 	if c.ran {
 		s.ran[c.decision] = c.until()
 	}
@@ -242,7 +212,7 @@ func (s *Store) askDue(ctx context.Context) {
 	var due []*claim
 	now := s.Now()
 	for _, c := range s.open {
-		if c.billed == nil && c.job.JobID != "" && !c.next.IsZero() && !c.next.After(now) {
+		if c.billed == nil && c.named() && !c.next.IsZero() && !c.next.After(now) {
 			due = append(due, c)
 		}
 	}
@@ -294,7 +264,7 @@ func (s *Store) Learn(r audit.Budget) {
 	case r.Event == audit.BudgetReserved && c == nil && len(current) > 0:
 		s.open[r.Decision] = &claim{decision: r.Decision, job: r.Job, replica: r.Replica, amount: r.Amount, counters: current}
 	case r.Event == audit.BudgetRan && c != nil:
-		c.job = r.Job
+		c.job, c.ran = r.Job, true
 	case r.Event == audit.BudgetSettled && c != nil:
 		delete(s.open, r.Decision)
 	}
@@ -308,7 +278,7 @@ func (s *Store) adopt(ctx context.Context) {
 	now := s.Now()
 	for _, c := range s.open {
 		p := s.parts[c.replica]
-		if c.replica != s.me && c.next.IsZero() && c.job.JobID != "" && (p == nil || !s.lives(p)) && now.Sub(s.started) > adoptAfter {
+		if c.replica != s.me && c.next.IsZero() && c.named() && (p == nil || !s.lives(p)) && now.Sub(s.started) > adoptAfter {
 			orphans = append(orphans, c)
 		}
 	}

@@ -63,6 +63,9 @@ type Options struct {
 	Every   time.Duration // between two beats; default 250 ms
 	Silence time.Duration // from when on a replica without a beat is taken for dead; default 3 s
 	Wait    time.Duration // how long a reservation waits where budgets are closed; default 4 s
+	// Lent is how long a reservation waits for what it was made for to begin: as long as a verdict may
+	// be begun with. Default a minute.
+	Lent time.Duration
 }
 
 // Store counts. It is safe for concurrent use, and by any number of processes that share Redis and
@@ -74,15 +77,18 @@ type Store struct {
 	kick    chan struct{} // there is something to settle
 	started time.Time
 
-	mu     sync.Mutex // of all below
-	parts  map[string]*part
-	ids    string               // the fields of the hash of beats, as they were seen last
-	unsure map[string]bool      // own slots that may not be in Redis as they are here
-	open   map[string]*claim    // reservations that are not settled, by decision
-	ran    map[string]time.Time // those that were, of jobs that ran, until their windows are over
-	closed string               // why; "" while open
-	opened chan struct{}        // closed when budgets are opened
-	loss   loss
+	settling sync.Mutex
+	mu       sync.Mutex // of all below
+	parts    map[string]*part
+	ids      string               // the fields of the hash of beats, as they were seen last
+	unsure   map[string]bool      // own slots that may not be in Redis as they are here
+	open     map[string]*claim    // reservations that are not settled, by decision
+	freed    []*claim             // reservations in whose place there is another one, to be given back
+	ran      map[string]time.Time // those that were, of jobs that ran, until their windows are over
+	late     map[string]time.Time // decisions that did not begin in time, until when that is remembered
+	closed   string               // why; "" while open
+	opened   chan struct{}        // closed when budgets are opened
+	loss     loss
 }
 
 // New makes a Store. Run must run beside whatever uses it.
@@ -96,7 +102,8 @@ func New(o Options) (*Store, error) {
 	for _, d := range []struct {
 		v *time.Duration
 		d time.Duration
-	}{{&o.Every, 250 * time.Millisecond}, {&o.Silence, 3 * time.Second}, {&o.Wait, 4 * time.Second}} {
+	}{{&o.Every, 250 * time.Millisecond}, {&o.Silence, 3 * time.Second}, {&o.Wait, 4 * time.Second},
+		{&o.Lent, time.Minute}} {
 		if *d.v == 0 {
 			*d.v = d.d
 		}
@@ -109,7 +116,7 @@ func New(o Options) (*Store, error) {
 	s := &Store{
 		Options: o, me: hex.EncodeToString(id[:]), turn: make(chan struct{}, 1), kick: make(chan struct{}, 1), started: o.Now(),
 		parts: map[string]*part{}, unsure: map[string]bool{}, open: map[string]*claim{}, ran: map[string]time.Time{},
-		opened: make(chan struct{}),
+		late: map[string]time.Time{}, opened: make(chan struct{}),
 		closed: starting,
 	}
 	s.parts[s.me] = newPart()
@@ -184,11 +191,13 @@ type Wanted struct {
 	Most     int64 // what it may bill at most, 0 for as much as there is
 	// Beyond says that somebody has let it go beyond the budgets that hold.
 	Beyond bool
+
+	counted bool // another process has reserved it already
 }
 
 // Reserve takes from every budget of bytes what a query may bill at most, and returns how much that
-// is. When it returns, the reservation is durable. *Exceeded says that there is less than the
-// query needs.
+// is. When it returns, the reservation is durable, and waits for Begin. *Exceeded says that there is
+// less than the query needs.
 func (s *Store) Reserve(ctx context.Context, w Wanted) (int64, error) {
 	bytes := of(policies.UnitBytes, w.Budgets)
 	if len(bytes) == 0 {
@@ -199,11 +208,12 @@ func (s *Store) Reserve(ctx context.Context, w Wanted) (int64, error) {
 		return 0, err
 	}
 	by := cmp.Or(w.By, w.Decision)
-	c.users = map[string]bool{by: true}
-	s.mu.Lock()
-	s.open[w.Decision] = c
-	s.mu.Unlock()
-	if err := s.record(ctx, audit.BudgetReserved, c, granted); err != nil {
+	kept := s.keep(c, by)
+	err = s.record(ctx, audit.BudgetReserved, c, granted)
+	if !kept {
+		s.free(c)
+	}
+	if err != nil {
 		s.NeverRan(w.Decision, by)
 		return 0, err
 	}
@@ -298,7 +308,7 @@ func (s *Store) fit(all []policies.Budget, w Wanted) ([]counter, int64, error) {
 	now, granted := s.Now(), w.Most
 	for _, b := range all {
 		left := s.left(b, now)
-		beyond := w.Beyond && b.Holds
+		beyond := w.counted || w.Beyond && b.Holds
 		switch {
 		case beyond && granted == 0:
 			granted = max(left.Amount, b.Limit) // nobody said how much: the budget once more

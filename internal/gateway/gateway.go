@@ -37,6 +37,7 @@ import (
 	"github.com/bqgate/bqgate/internal/notify"
 	"github.com/bqgate/bqgate/internal/sealed"
 	"github.com/bqgate/bqgate/internal/unauthenticated"
+	"github.com/bqgate/bqgate/internal/verdict"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -216,7 +217,7 @@ func (g *gateway) buildApprovals(ctx context.Context) (err error) {
 	if g.upstream != nil { // the console counts nothing
 		g.budgets, err = budgets.New(budgets.Options{
 			Redis: g.redis, Keys: g.keys, Journal: g.journal, Upstream: g.upstream, Log: g.log, Alone: c.Redis.Embedded,
-			Active: func() bool { return g.policySet().HasBudgets() },
+			Active: func() bool { return g.policySet().HasBudgets() }, Lent: verdict.Lifetime,
 			Closed: func(why string) {
 				if part := g.parts.Part("budgets", health.Some); why == "" {
 					part.Well()

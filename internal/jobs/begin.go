@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -112,8 +113,7 @@ func again(first, now Record) (Begun, error) {
 }
 
 // Sent says whether the owner has sent the same request to BigQuery before, which then knows it
-// again: nothing more is run for it, if anything was. reserved is the decision for which it was
-// taken from budgets.
+// again: nothing more is run for it, if anything was. reserved is the record's Reservation.
 func (s *Store) Sent(ctx context.Context, op bigquery.Operation, owner string) (reserved string, sent bool, err error) {
 	r := Record{Owner: owner, Job: op.Job, Decision: "d"}
 	name, err := nameOf(op, r)
@@ -124,8 +124,12 @@ func (s *Store) Sent(ctx context.Context, op bigquery.Operation, owner string) (
 	if errors.Is(err, ErrNotFound) {
 		return "", false, nil
 	}
-	return r.Reserved, err == nil, err
+	return r.Reservation(), err == nil, err
 }
+
+// Reservation is the decision under which the bytes that the job may bill are reserved, or would be:
+// that of the first request of its name.
+func (r Record) Reservation() string { return cmp.Or(r.Reserved, r.Decision) }
 
 // takesKey is written to see whether Redis takes what will have to be written.
 const takesKey = "bqgate:takes"

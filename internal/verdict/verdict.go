@@ -69,6 +69,8 @@ type Forward struct {
 	// let the query go beyond those that hold.
 	Budgets []policies.Budget `json:"budgets,omitempty"`
 	Beyond  bool              `json:"beyond,omitempty"`
+	// Reserves are the budgets from which what the query may bill is reserved, where it is.
+	Reserves []policies.Budget `json:"reserves,omitempty"`
 
 	// Record is the job's record: a draft where the request creates the job (Creates), the stored
 	// one otherwise.
