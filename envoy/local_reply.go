@@ -43,7 +43,7 @@ var localReplies = []localReply{
 	{408, "timeout", "temporarily_unavailable", "the request did not arrive in time; send it again."},
 	{413, "invalid", "invalid_request", "the request body is larger than this gateway takes."},
 	{426, "invalid", "invalid_request", "HTTP/1.0 is not served; use HTTP/1.1 or HTTP/2."},
-	{429, "rateLimitExceeded", "temporarily_unavailable", "too many requests; try again in a few seconds."},
+	{429, "rateLimitExceeded", "temporarily_unavailable", "Exceeded rate limits: too many requests; try again in a few seconds."},
 	{431, "invalid", "invalid_request", "the request headers are larger than this gateway takes."},
 	{500, "backendError", "server_error", "the request or its answer could not be processed safely and was broken off."},
 	{502, "backendError", "server_error", "what stands behind the gateway gave no valid answer."},

@@ -69,8 +69,8 @@ func (w *budgetedWorld) comesTo(want int64) {
 // noBroker mints nothing.
 type noBroker struct{ *gatewayWorld }
 
-func (noBroker) Mint(context.Context, durable.Runs, string, string) (credentials.Token, error) {
-	return credentials.Token{}, errors.New("STS is away")
+func (noBroker) Mint(context.Context, durable.Runs, credentials.Run) (credentials.Credential, error) {
+	return credentials.Credential{}, errors.New("STS is away")
 }
 
 // refusingJournal takes none of one kind of decision.

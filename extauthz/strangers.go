@@ -5,11 +5,13 @@ import (
 	"errors"
 
 	"github.com/bqgate/bqgate/internal/identity"
+	"github.com/bqgate/bqgate/internal/limits"
 	"github.com/bqgate/bqgate/internal/refusal"
 )
 
-// Of refused identities so many are recorded singly; the others are counted with the strangers'. A
-// job that goes on with a token that is over asks once or twice a second.
+// Of refused identities so many are recorded singly, of all owners together; the others are counted
+// with the strangers'. Each owner has a part of them (limits.RefusedTokens), so that nobody's flood
+// of tokens that are over uses up the others'.
 const (
 	singlesPerSecond = 10
 	singlesAtOnce    = 100
@@ -24,6 +26,9 @@ func (s *Service) stranger(err error) (cause string, stranger bool) {
 		return "", false
 	}
 	if refused.Subject.Sub == "" && refused.Code != identity.CodeUnavailable {
+		return string(refused.Code), true
+	}
+	if s.Limits.Spend(refused.Subject.Budget, limits.RefusedTokens, 1) != nil {
 		return string(refused.Code), true
 	}
 	return string(refused.Code), !s.singles.Allow()

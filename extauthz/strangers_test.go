@@ -16,6 +16,7 @@ import (
 	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/audit/audittest"
 	"github.com/bqgate/bqgate/internal/identity"
+	"github.com/bqgate/bqgate/internal/limits"
 	"github.com/bqgate/bqgate/internal/unauthenticated"
 )
 
@@ -130,11 +131,13 @@ func TestStrangersAreSummedUp(t *testing.T) {
 	}
 }
 
-// Who replays one token that is over fills nobody's disk either.
+// Who replays tokens that are over fills nobody's disk either, in however many names.
 func TestSingleRecordsHaveABudget(t *testing.T) {
-	d := newDoor(t, &identity.Error{Status: 403, Code: identity.CodeExpired, Subject: identity.Subject{Sub: "a", Issuer: "i"}})
+	d := newDoor(t, nil)
 	const all = 5 * singlesAtOnce
-	for range all {
+	for i := range all {
+		d.err = &identity.Error{Status: 403, Code: identity.CodeExpired,
+			Subject: identity.Subject{Sub: "a", Issuer: "i", Budget: fmt.Sprint(i % 50)}}
 		if out := d.knock(t, "192.0.2.7"); out.GetDeniedResponse().GetStatus().GetCode() != 403 {
 			t.Fatalf("%v", out)
 		}
@@ -143,6 +146,37 @@ func TestSingleRecordsHaveABudget(t *testing.T) {
 	if len(sums) != 1 || len(decisions) < singlesAtOnce || len(decisions) > 2*singlesAtOnce ||
 		int(sums[0].Requests)+len(decisions) != all {
 		t.Errorf("%d decisions, and %+v", len(decisions), sums)
+	}
+}
+
+// One owner's flood of tokens that are over, under whatever sub, uses up its own part: another owner's
+// expired token is still recorded singly, with whose it is.
+func TestSingleRecordsAreEachOwners(t *testing.T) {
+	d := newDoor(t, nil)
+	d.s.Limits = limits.New(nil)
+	expired := func(sub, budget string) {
+		t.Helper()
+		d.err = &identity.Error{Status: 403, Code: identity.CodeExpired, Subject: identity.Subject{Sub: sub, Issuer: "i", Budget: budget}}
+		if out := d.knock(t, "192.0.2.7"); out.GetDeniedResponse().GetStatus().GetCode() != 403 {
+			t.Fatalf("%v", out)
+		}
+	}
+	const flood = 5 * singlesAtOnce
+	for i := range flood {
+		expired(fmt.Sprintf("repo:greedy/app:ref:%d", i), "greedy/app")
+	}
+	for i := range 10 {
+		expired("repo:honest/app", fmt.Sprintf("honest/app-%d", i))
+	}
+	sums, decisions := d.sums()
+	honest := 0
+	for _, r := range decisions {
+		if r.Subject.Sub == "repo:honest/app" {
+			honest++
+		}
+	}
+	if most := limits.Kinds[limits.RefusedTokens].Default.Burst; honest != 10 || len(decisions) > 10+2*int(most) {
+		t.Errorf("%d of 10 honest ones are recorded singly, %d in all, and %+v", honest, len(decisions), sums)
 	}
 }
 

@@ -51,7 +51,7 @@ var reasonWords = map[string]string{
 	"tableUnavailable": "a table of the query cannot be read at the moment. Try again later",
 	"quotaExceeded": "a quota of BigQuery's is used up: of the project, of the account or of a table. Try again later, or ask an " +
 		"operator",
-	"rateLimitExceeded":    "BigQuery gets too many requests at once. Try again in a few seconds",
+	"rateLimitExceeded":    "Exceeded rate limits: BigQuery gets too many requests at once. Try again in a few seconds",
 	"jobRateLimitExceeded": "BigQuery gets too many jobs at once. Try again in a few seconds",
 	"resourcesExceeded": "the query needs more memory or computing than BigQuery gives one query. What would pass: a query that " +
 		"sorts, groups or joins less at once, or reads fewer rows",

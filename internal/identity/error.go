@@ -33,7 +33,7 @@ type Error struct {
 	Code    Code
 	Message string
 	Err     error // the cause, for the gateway's own log; nil if there is none
-	// Subject is whose token it is (issuer and sub alone), where the issuer's signature shows that:
+	// Subject is whose token it is (issuer, sub and Budget alone), where the issuer's signature shows that:
 	// one that is expired, revoked, for another audience or lacks a claim. The zero Subject: nobody
 	// knows who asked.
 	Subject Subject
@@ -63,7 +63,7 @@ func refuse(code Code, cause error, format string, args ...any) *Error {
 
 // of says whose token was refused.
 func (e *Error) of(s Subject) *Error {
-	e.Subject = Subject{Issuer: s.Issuer, Name: s.Name, Sub: s.Sub}
+	e.Subject = Subject{Issuer: s.Issuer, Name: s.Name, Sub: s.Sub, Budget: s.Budget}
 	return e
 }
 

@@ -105,7 +105,11 @@ func (e *tokenEndpoint) exchange(w http.ResponseWriter, r *http.Request) (*token
 	// malformed, or signed by nobody, was refused before: it takes from nobody's budget.
 	if err := e.limits.Spend(subject.Budget, limits.TokenExchanges, 1); err != nil {
 		e.log.Warn("no session beyond the limit of exchanges", "subject", subject)
-		return nil, oauth(http.StatusTooManyRequests, "temporarily_unavailable", err.Error())
+		r := oauth(http.StatusTooManyRequests, "temporarily_unavailable", err.Error())
+		if over, ok := errors.AsType[*limits.Exceeded](err); ok {
+			r.Wait = over.Wait
+		}
+		return nil, r
 	}
 	out, err := e.sessions.exchange(r.Context(), subject, raw)
 	if err != nil {

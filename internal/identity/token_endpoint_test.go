@@ -255,8 +255,9 @@ func TestExchangesBeyondABudget(t *testing.T) {
 			}
 		}
 		for n, want := range []int{200, 200, 200, 429, 429} {
-			if got := code(stockForm(raw)); got != want {
-				t.Errorf("exchange %d: %d, want %d", n, got, want)
+			got := post(handler, TokenPath, stockForm(raw).Encode(), nil)
+			if wait := got.Header().Get("Retry-After"); got.Code != want || (wait == "1000") != (want == 429) {
+				t.Errorf("exchange %d: %d, Retry-After %q; want %d", n, got.Code, wait, want)
 			}
 		}
 		other := g.issuer.mint(g.clock.now(), map[string]any{"sub": "another@corp.example", "email": "another@corp.example"})

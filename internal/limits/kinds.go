@@ -18,6 +18,7 @@ const (
 	GoogleCalls
 	TokenExchanges
 	RefusedStatements
+	RefusedTokens
 	RecordedBytes
 	Analysis
 	kinds int = iota
@@ -128,6 +129,13 @@ var Kinds = [kinds]Spec{
 			"(`sql.deadline`) " +
 			"counts as 500",
 		Why: "an agent that learns the schema is refused some times; 200 that are refused at once, 25 times each",
+	},
+	RefusedTokens: {
+		Key: "refused_tokens", Form: Rate, Default: Limit{Burst: 20, PerSecond: 1}, Reason: rateLimitExceeded,
+		Beyond: "refused as before, and counted with those that have no valid token, without a record each",
+		What:   "tokens that are not good any more",
+		Counts: "requests with a token that its issuer has signed and that is refused: expired, say, or revoked",
+		Why:    "a job that goes on with a token that is over asks once or twice a second; all owners together have ten records a second",
 	},
 	RecordedBytes: {
 		Key: "recorded_bytes", Form: PerHour, Default: Limit{PerHour: 64 << 30}, Reason: quotaExceeded, Beyond: refused,

@@ -1,10 +1,14 @@
 package refusal
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
@@ -17,8 +21,8 @@ func (r *Refusal) BigQuery(decision string) (status int, body []byte) {
 	return r.Code(), bigquery.ErrorBody(r.Code(), r.Word(), r.Text(decision))
 }
 
-// retryAfter is in how many seconds a client does well to come again after a fault.
-const retryAfter = "2"
+// retryAfter is how long a client does well to wait after what passes in a time that nobody knows.
+const retryAfter = 2 * time.Second
 
 func (r *Refusal) headers(h http.Header) {
 	if r.Challenge != "" {
@@ -27,8 +31,9 @@ func (r *Refusal) headers(h http.Header) {
 	if r.Allow != "" {
 		h.Set("Allow", r.Allow)
 	}
-	if r.Faulty() && !r.Lasting {
-		h.Set("Retry-After", retryAfter)
+	if (r.Faulty() || r.Code() == http.StatusTooManyRequests) && !r.Lasting {
+		wait := max(time.Second, cmp.Or(r.Wait, retryAfter))
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // Refusal is a request that is not served, in the words that whoever asked reads. It is an error,
@@ -32,6 +33,8 @@ type Refusal struct {
 	Challenge string
 	// Allow is the method that the path takes, for status 405.
 	Allow string
+	// Wait is how long a client does well to wait before it comes again; 0 where that is not known.
+	Wait time.Duration
 	// Lasting is set for a fault that another try changes nothing about.
 	Lasting bool
 	// Err is the cause, for the log and the record; nil where What says it all. No form has it.
@@ -95,6 +98,11 @@ func (r *Refusal) Word() string { return cmp.Or(r.Reason, "accessDenied") }
 // Faulty says that it is a fault of the gateway's, and no decision.
 func (r *Refusal) Faulty() bool { return r.Code() == http.StatusServiceUnavailable }
 
+// RateWords begin what is said of a rate, as BigQuery says it. Python, Go and Node repeat a request
+// for the reason rateLimitExceeded, Java for these words alone (java-bigquery,
+// BigQueryErrorMessages.RATE_LIMIT_EXCEEDED_MSG). What is beyond a quota must not have them.
+const RateWords = "Exceeded rate limits: "
+
 // Text is what a client of the data path reads: what was refused, by which rule, what would pass,
 // and the decision's id, where there is one.
 func (r *Refusal) Text(decision string) string {
@@ -102,6 +110,9 @@ func (r *Refusal) Text(decision string) string {
 	b.WriteString("bqgate: ")
 	if !r.Bare {
 		b.WriteString("refused: ")
+	}
+	if r.Reason == "rateLimitExceeded" {
+		b.WriteString(RateWords)
 	}
 	b.WriteString(strings.TrimSuffix(r.What, "."))
 	b.WriteString(".")

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bqgate/bqgate/internal/refusal"
 )
@@ -55,7 +57,8 @@ var refusals = map[string]struct {
 	},
 	"beyond a rate": {
 		refusal.Refusal{Reason: "rateLimitExceeded", What: "too many", Err: errCause}, 403, "rateLimitExceeded",
-		"bqgate: refused: too many.\nDecision " + decision + ".", "8", "bqgate: refused: too many.%0ADecision " + decision + ".",
+		"bqgate: refused: Exceeded rate limits: too many.\nDecision " + decision + ".", "8",
+		"bqgate: refused: Exceeded rate limits: too many.%0ADecision " + decision + ".",
 	},
 	"beyond a quota": {
 		refusal.Refusal{Reason: "quotaExceeded", What: "too much", Err: errCause}, 403, "quotaExceeded",
@@ -174,6 +177,9 @@ func TestHeaders(t *testing.T) {
 		"another method":        {refusal.Refusal{Status: 405, Allow: "POST"}, "Allow", "POST"},
 		"a fault":               {refusal.Refusal{Status: 503}, "Retry-After", "2"},
 		"a fault that lasts":    {refusal.Refusal{Status: 503, Lasting: true}, "Retry-After", ""},
+		"too many":              {refusal.Refusal{Status: 429}, "Retry-After", "2"},
+		"too many for a while":  {refusal.Refusal{Status: 429, Wait: 6100 * time.Millisecond}, "Retry-After", "7"},
+		"too many for a moment": {refusal.Refusal{Status: 429, Wait: time.Millisecond}, "Retry-After", "1"},
 		"a refusal, not again":  {refusal.Refusal{}, "Retry-After", ""},
 		"a refusal of any kind": {refusal.Refusal{}, "WWW-Authenticate", ""},
 	} {
@@ -185,6 +191,48 @@ func TestHeaders(t *testing.T) {
 				write(w)
 				if got := w.Header().Get(c.header); got != c.value {
 					t.Errorf("%s: %s %q, want %q", door, c.header, got, c.value)
+				}
+			}
+		})
+	}
+}
+
+// What passes soon is repeated by Google's clients, what a day's budget refuses by none. Their rules
+// as their sources have them: python-bigquery retry.py, cloud.google.com/go/bigquery retryableError
+// and nodejs-common shouldRetryRequest look at status and reason, java-bigquery
+// BigQueryRetryAlgorithm at the message.
+func TestWhatClientsRepeat(t *testing.T) {
+	java := regexp.MustCompile(`^.*exceed.*rate.*limit.*$`)
+	for name, c := range map[string]struct {
+		r      refusal.Refusal
+		repeat bool
+	}{
+		"beyond a rate": {refusal.Refusal{Reason: "rateLimitExceeded", What: "too many queries at once: 200 are served"}, true},
+		"and a rule": {refusal.Refusal{Reason: "rateLimitExceeded", What: "too many", Rule: refusal.Rule{Policy: "p", Name: "r"},
+			Remedy: "later"}, true},
+		"beyond a budget": {refusal.Refusal{Reason: "quotaExceeded", What: "what the query would bill does not fit: nothing is left of the " +
+			"budget of 1 GiB a day", Remedy: "the same query later"}, false},
+		"too much in the journal": {refusal.Refusal{Reason: "quotaExceeded", What: "too many bytes in the audit journal"}, false},
+		"refused":                 {refusal.Refusal{What: "no"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			status, body := c.r.BigQuery("d-1")
+			var answer struct {
+				Error struct {
+					Message string
+					Errors  []struct{ Reason string }
+				}
+			}
+			if err := json.Unmarshal(body, &answer); err != nil {
+				t.Fatal(err)
+			}
+			words := strings.ToLower(answer.Error.Message)
+			for client, repeats := range map[string]bool{
+				"Python, Go and Node": status == 429 || status >= 500 || answer.Error.Errors[0].Reason == "rateLimitExceeded",
+				"Java":                status >= 500 || strings.Contains(words, "exceeded rate limits:") || java.MatchString(words),
+			} {
+				if repeats != c.repeat {
+					t.Errorf("%s: repeated %t: %d %s", client, repeats, status, body)
 				}
 			}
 		})
