@@ -143,13 +143,10 @@ func (v *Verifier) verify(ctx context.Context, raw, audience string) (Subject, *
 // named is who the token says that it stands for, in as far as that can stand in a record, and whose
 // limits it counts against.
 func (i *issuer) named(token *token) Subject {
-	kind, known := kindOf(token.claims)
-	workload := i.Workload || known
-	if !workload {
-		kind = human
+	s := Subject{Issuer: i.URL, Name: i.Name, Sub: token.text("sub"), Budget: i.URL + "#"}
+	if kind, workload, refused := i.kindOf(token.claims); refused == nil {
+		s.Budget = i.budget(token, orDefault(i.Budget, kind.budget), workload, "")
 	}
-	s := Subject{Issuer: i.URL, Name: i.Name, Sub: token.text("sub")}
-	s.Budget = i.budget(token, orDefault(i.Budget, kind.budget), workload, "")
 	if len(s.Sub) > maxSub {
 		s.Sub = strings.ToValidUTF8(s.Sub[:maxSub], "") + "…"
 	}
