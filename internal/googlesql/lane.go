@@ -140,6 +140,7 @@ type answer struct {
 	ahead  *wire.Reply
 	failed error
 	late   bool // it took what this lane gives to one text
+	killed bool // its worker was killed from outside
 	aside  bool // it was not asked: its caller has to leave this lane
 }
 
@@ -199,7 +200,7 @@ func (l *lane) exchange(w *process, caller string, question *wire.Question, left
 		l.replace(w, caller)
 	}
 	if err != nil {
-		a.late = errors.Is(err, errLate)
+		a.late, a.killed = errors.Is(err, errLate), errors.Is(err, errKilled)
 		*last, err = nil, l.said(err)
 	}
 	if a.reply != nil {
@@ -217,6 +218,8 @@ func (l *lane) said(err error) error {
 		return errClosed()
 	case errors.Is(err, errLate):
 		return tooLate(l.options.Deadline)
+	case errors.Is(err, errKilled):
+		return errInterrupted()
 	}
 	return err
 }

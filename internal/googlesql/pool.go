@@ -80,7 +80,8 @@ func set[T int | int64 | time.Duration](field *T, value T) {
 // for concurrent use.
 type Pool struct {
 	options    PoolOptions
-	fast, slow *lane  // slow is nil where there is none
+	fast, slow *lane // slow is nil where there is none
+	killers    killers
 	engine     string // of the workers' Hello; one binary, so one engine
 	confined   []string
 }
@@ -102,7 +103,7 @@ func NewPool(ctx context.Context, options PoolOptions) (*Pool, error) {
 		return nil, fmt.Errorf("starting SQL workers: %w", err)
 	}
 	options.Command = append([]string{path}, options.Command[1:]...)
-	p := &Pool{options: options}
+	p := &Pool{options: options, killers: newKillers()}
 	within := bounds{processor: options.Deadline, clock: options.Deadline}
 	if options.Slow > 0 {
 		within.processor = options.FirstDeadline
@@ -162,7 +163,30 @@ func (p *Pool) long(caller string) bool {
 // be had (the deadline passed, the worker died, the queue is full, the pool is closed), or ctx's
 // error. What workers have spent on the text before counts towards its deadline, and what this
 // question took is added to it.
-func (p *Pool) ask(ctx context.Context, caller string, question *wire.Question, spent *effort) (answer, error) {
+//
+// A worker that was killed from outside is no answer: the question is put to another one, once.
+func (p *Pool) ask(ctx context.Context, caller string, question *wire.Question, spent *effort) (a answer, err error) {
+	text := textOf(question)
+	for range tripsOfOneText {
+		if p.killers.bomb(text) {
+			return answer{}, errBomb()
+		}
+		if a, err = p.askOnce(ctx, caller, question, spent); !a.killed {
+			return a, err
+		}
+		p.killers.note(text)
+	}
+	if p.options.Habits != nil { // whoever's texts do so, whatever their words, wait for each other
+		p.options.Habits.Ran(caller, p.options.Deadline)
+	}
+	if p.killers.bomb(text) {
+		return answer{}, errBomb()
+	}
+	return a, err
+}
+
+// askOnce puts a question to one worker, or to one of each lane.
+func (p *Pool) askOnce(ctx context.Context, caller string, question *wire.Question, spent *effort) (answer, error) {
 	if p.slow == nil {
 		return p.fast.ask(ctx, caller, question, &spent.fast)
 	}

@@ -102,6 +102,15 @@ func playWorker(how string) {
 		_ = wire.WriteFrame(os.Stdout, wire.Reply{ID: question.ID})
 	case "exit":
 		os.Exit(0)
+	case "killed": // so many workers as the last argument says; the folder counts them
+		dead, _ := os.ReadDir(os.Args[3])
+		if most, _ := strconv.Atoi(os.Args[4]); len(dead) < most {
+			_ = os.WriteFile(filepath.Join(os.Args[3], strconv.Itoa(os.Getpid())), nil, 0o600)
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			time.Sleep(time.Minute)
+		}
+		_ = wire.WriteFrame(os.Stdout, first)
+		_ = wire.WriteFrame(os.Stdout, wire.Reply{ID: question.ID, Analysis: &wire.Analysis{Columns: []wire.Column{{Name: "a"}}}})
 	}
 	time.Sleep(time.Minute)
 }
@@ -253,15 +262,47 @@ func TestDeepInputDoesNotKill(t *testing.T) {
 	}
 }
 
+// A worker that is killed from outside refuses nobody: another one is asked. Only a text whose
+// workers are killed again and again is refused, for its words and for a while.
 func TestKilledInFlight(t *testing.T) {
-	pool := startPool(t, PoolOptions{Workers: 1, Deadline: 20 * time.Second})
-	analyzer := New(pool, Limits{})
-	pid := next(pool).cmd.Process.Pid
-	time.AfterFunc(200*time.Millisecond, func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
-	wantCode(t, analyze(t, analyzer, bomb(24)), ErrorDeadline)
-	if a := analyze(t, analyzer, "SELECT ssn FROM crm.customers"); a.Error != nil {
-		t.Errorf("after the kill: %v", a.Error)
+	for _, c := range []struct {
+		name  string
+		kills int
+		codes []ErrorCode // of the same text, one time after the other; "" for an answer
+		dead  int
+	}{
+		{"once", 1, []ErrorCode{"", ""}, 1},
+		{"twice", 2, []ErrorCode{ErrorUnavailable, ""}, 2},
+		{"again and again", 100, []ErrorCode{ErrorUnavailable, ErrorDeadline, ErrorDeadline}, killsOfABomb},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			folder := t.TempDir()
+			pool := startPool(t, PoolOptions{
+				Command: []string{os.Args[0], "play-worker", "killed", folder, strconv.Itoa(c.kills)}, Workers: 1, Deadline: 20 * time.Second,
+				Recycle: 1,
+			})
+			for n, code := range c.codes {
+				a := analyze(t, New(pool, Limits{}), "SELECT 1 AS a")
+				switch {
+				case code == "" && (a.Error != nil || len(a.Statements) != 1):
+					t.Errorf("time %d: %+v", n, a)
+				case code != "":
+					wantCode(t, a, code)
+				}
+			}
+			if dead, err := os.ReadDir(folder); err != nil || len(dead) != c.dead {
+				t.Errorf("%d workers were killed, %v; want %d", len(dead), err, c.dead)
+			}
+			pool.killers.kills.RemoveIf(func([32]byte) bool { return true }) // its time is over
+			if c.kills > killsOfABomb {
+				wantCode(t, analyze(t, New(pool, Limits{}), "SELECT 1 AS a"), ErrorUnavailable)
+			}
+		})
 	}
+	t.Run("not what ends by itself", func(t *testing.T) {
+		pool := startPool(t, PoolOptions{Command: []string{os.Args[0], "play-worker", "exit"}, Workers: 1})
+		wantCode(t, analyze(t, New(pool, Limits{}), "SELECT 1 AS a"), ErrorDeadline)
+	})
 }
 
 func TestKilledWhileIdle(t *testing.T) {

@@ -185,7 +185,7 @@ func (w *process) ask(question *wire.Question) (*wire.Reply, error) {
 	w.asked++
 	question.ID = uint64(w.asked) //nolint:gosec // G115: it counts up from 0
 	if err := wire.WriteFrame(w.in, w.abridged(question)); err != nil {
-		return nil, broken(err)
+		return nil, w.broken(err)
 	}
 	return w.next(question)
 }
@@ -194,7 +194,7 @@ func (w *process) ask(question *wire.Question) (*wire.Reply, error) {
 func (w *process) next(question *wire.Question) (*wire.Reply, error) {
 	reply := &wire.Reply{}
 	if err := wire.ReadFrame(w.from, reply); err != nil {
-		return nil, broken(err)
+		return nil, w.broken(err)
 	}
 	if reply.ID != question.ID {
 		return nil, errFailed()
@@ -208,9 +208,13 @@ func (w *process) next(question *wire.Question) (*wire.Reply, error) {
 // errLate is the word for a deadline that passed.
 var errLate = errors.New("the worker did not answer in time")
 
-func broken(err error) error {
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+// broken is why there is no reply.
+func (w *process) broken(err error) error {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		return errLate
+	case w.killed(err):
+		return errKilled
 	}
 	return &Error{Code: ErrorDeadline, Message: "the statement could not be analysed: it needs too much memory or nesting"}
 }
