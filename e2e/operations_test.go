@@ -289,6 +289,44 @@ func TestReloadUnderLoad(t *testing.T) {
 			return s.Policy != "" && s.Policy != was && s.Refused == nil, fmt.Sprintf("%+v", s)
 		})
 	}
+	finish := d.honestLoad(t)
+	for n := range 5 {
+		loads(string(whole) + fmt.Sprintf("\n# another one: %d\n", n))
+	}
+	was := d.status(t).Policy
+	write(string(whole) + "\nnonsense: 1\n")
+	hangup()
+	comes(t, "the broken policy refused", func() (bool, string) {
+		s := d.status(t)
+		return s.Refused != nil, fmt.Sprintf("%+v", s)
+	})
+	if now := d.status(t).Policy; now != was {
+		t.Errorf("a broken file changed the policy in force: %s, then %s", was, now)
+	}
+	struck := false
+	got, err := d.download(d.token("agent"), longQuery, func(n int) bool {
+		first := !struck && n > 4<<20
+		struck = struck || first
+		return first
+	}, func() {
+		write(strings.Replace(string(whole), `'"ai-agents" in claims.groups'`, `'"nobody" in claims.groups'`, 1))
+		hangup()
+	})
+	if !struck || err == nil || json.Valid(got) {
+		t.Errorf("an answer that the new policy does not show came whole: %d bytes, %v", len(got), err)
+	}
+	unmasked(t, d, got)
+	if a := d.query("agent", "SELECT id FROM crm.orders LIMIT 1"); a.Status != 403 {
+		t.Errorf("by the new policy: %d %s", a.Status, a.message())
+	}
+	finish()
+	d.searchCanaries()
+}
+
+// honestLoad asks queries, four callers one after the other, until finish is called, which says
+// which of them were not answered.
+func (d *demo) honestLoad(t *testing.T) (finish func()) {
+	t.Helper()
 	analyst := d.token("analyst")
 	stop, wrong := make(chan struct{}), make(chan string, 100)
 	var load sync.WaitGroup
@@ -324,45 +362,18 @@ func TestReloadUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	for n := range 5 {
-		loads(string(whole) + fmt.Sprintf("\n# another one: %d\n", n))
-	}
-	was := d.status(t).Policy
-	write(string(whole) + "\nnonsense: 1\n")
-	hangup()
-	comes(t, "the broken policy refused", func() (bool, string) {
-		s := d.status(t)
-		return s.Refused != nil, fmt.Sprintf("%+v", s)
-	})
-	if now := d.status(t).Policy; now != was {
-		t.Errorf("a broken file changed the policy in force: %s, then %s", was, now)
-	}
-	struck := false
-	got, err := d.download(d.token("agent"), longQuery, func(n int) bool {
-		first := !struck && n > 4<<20
-		struck = struck || first
-		return first
-	}, func() {
-		write(strings.Replace(string(whole), `'"ai-agents" in claims.groups'`, `'"nobody" in claims.groups'`, 1))
-		hangup()
-	})
-	if !struck || err == nil || json.Valid(got) {
-		t.Errorf("an answer that the new policy does not show came whole: %d bytes, %v", len(got), err)
-	}
-	unmasked(t, d, got)
-	if a := d.query("agent", "SELECT id FROM crm.orders LIMIT 1"); a.Status != 403 {
-		t.Errorf("by the new policy: %d %s", a.Status, a.message())
-	}
-	close(stop)
-	load.Wait()
-	close(wrong)
-	for w := range wrong {
-		t.Errorf("an honest query beside reloads: %s", w)
-	}
-	for i, n := range asked {
-		if n < 5 {
-			t.Errorf("caller %d asked only %d times", i, n)
+	return func() {
+		t.Helper()
+		close(stop)
+		load.Wait()
+		close(wrong)
+		for w := range wrong {
+			t.Errorf("an honest query was not answered: %s", w)
+		}
+		for i, n := range asked {
+			if n < 5 {
+				t.Errorf("caller %d asked only %d times", i, n)
+			}
 		}
 	}
-	d.searchCanaries()
 }

@@ -148,8 +148,8 @@ func keysAddCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "added key %s; give the file to every replica before `bqgate keys activate %s %s`\n",
-				id, args[0], id)
+			_, err = fmt.Fprintf(c.OutOrStdout(),
+				"added key %s; give the file to every replica before `bqgate keys activate %s %s`\n", id, args[0], id)
 			return err
 		},
 	}
@@ -177,11 +177,13 @@ func keysActivateCommand() *cobra.Command {
 			if !end.IsZero() {
 				until = "until " + end.UTC().Format(time.RFC3339)
 			}
-			_, err := fmt.Fprintf(c.OutOrStdout(), "key %s writes; the one of before is read %s. Give the file to every replica\n", args[1], until)
+			_, err := fmt.Fprintf(c.OutOrStdout(),
+				"key %s writes; the one of before is read %s. Give the file to every replica\n", args[1], until)
 			return err
 		},
 	}
-	c.Flags().StringVar(&kept, "for", readFor.String(), "how long the key of before is read: a duration, or "+forever+" (keys of the journal)")
+	c.Flags().StringVar(&kept, "for", readFor.String(),
+		"how long the key of before is read: a duration, or "+forever+" (keys of the journal)")
 	return c
 }
 
