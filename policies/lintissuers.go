@@ -26,7 +26,8 @@ func (l *linter) pitfalls(issuers []identity.Issuer) {
 			if g := &l.set.groups[i]; g.issuer == issuer.Name && l.gives(g.name) {
 				for _, p := range issuer.Pitfalls() {
 					if said := g.when.fallsInto(p); said != "" {
-						l.find(g.ref, "the condition of group %s %s: %s; write %s (preset %s, %s)", g.name, said, p.Why, p.Cure, issuer.Preset, p.Name)
+						l.find(g.ref, "the condition of group %s %s: %s; write %s (preset %s, %s)", g.name, said, p.Why, p.Cure,
+							issuer.Preset, p.Name)
 					}
 				}
 			}
@@ -36,7 +37,8 @@ func (l *linter) pitfalls(issuers []identity.Issuer) {
 
 // gives says whether anything is given to the members of a group.
 func (l *linter) gives(group string) bool {
-	return slices.ContainsFunc(l.set.rules, func(r rule) bool { return slices.Contains(r.groups, group) }) || l.set.MayReview([]string{group})
+	return slices.ContainsFunc(l.set.rules, func(r rule) bool { return slices.Contains(r.groups, group) }) ||
+		l.set.MayReview([]string{group})
 }
 
 // fallsInto says what a condition does with a pitfall's token; "" where it does not let it through.

@@ -13,7 +13,8 @@ import (
 func pitfallsOf(t *testing.T, issuer identity.Issuer, when string) []string {
 	t.Helper()
 	issuer.Name = "demo"
-	set := mustLoad(t, fmt.Sprintf("version: bqgate/v1\ngroups:\n  g: {issuer: demo, when: '%s'}\nrules:\n  - {name: r, groups: [g], read: [p.d.*]}\n",
+	set := mustLoad(t, fmt.Sprintf("version: bqgate/v1\ngroups:\n  g: {issuer: demo, when: '%s'}\nrules:\n  - {name: r, groups: [g], "+
+		"read: [p.d.*]}\n",
 		strings.ReplaceAll(when, "'", "''")))
 	findings, _, err := set.Lint("", issuer)
 	if err != nil {
@@ -68,7 +69,8 @@ func TestPitfalls(t *testing.T) {
 			`claims.job_workflow_ref == "acme/flows/.github/workflows/q.yml@refs/heads/main" && claims.event_name == "push"`, "stranger"},
 		{"github-actions", "an environment of a repository", quiet + ` && claims.environment == "prod"`, "environment"},
 		{"github-actions", "an environment at a ref", quiet + ` && claims.environment == "prod" && claims.ref == "refs/heads/main"`, ""},
-		{"github-actions", "an environment at a protected ref", quiet + ` && claims.environment == "prod" && claims.ref_protected == "true"`, ""},
+		{"github-actions", "an environment at a protected ref", quiet +
+			` && claims.environment == "prod" && claims.ref_protected == "true"`, ""},
 
 		{"gitlab", "everybody", `true`, "fork stranger"},
 		{"gitlab", "one project", `claims.project_id == "22"`, "fork"},

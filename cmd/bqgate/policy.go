@@ -179,8 +179,9 @@ func policyLintCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "lint [--config FILE] [--catalog DIR] [FILE…]",
 		Short: "Find what in a policy is probably not meant, and list the columns that are seen as they are", Args: between(0, 1000),
-		Long: "Without --catalog only what the files themselves tell is found. --config is the gateway's: its issuers' presets tell which " +
-			"conditions let strangers through, and its policies are taken where no file is named. --issuer NAME=PRESET says so without it.\n" +
+		Long: "Without --catalog only what the files themselves tell is found. --config is the gateway's: its issuers' presets tell " +
+			"which conditions let strangers through, and its policies are taken where no file is named. --issuer NAME=PRESET says " +
+			"so without it.\n" +
 			"Exit code 0: nothing found; 1: findings, or a file does not load; 2: wrong usage.",
 		RunE: func(c *cobra.Command, args []string) error {
 			issuers, files, err := lintedIssuers(c, &o, config)

@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// shownClaims are the claims of tokens of GitHub Actions, GitLab, Buildkite and CircleCI that tell a reviewer where a
-// request comes from. Others may hold what is not the reviewers' business.
+// shownClaims are the claims of tokens of GitHub Actions, GitLab, Buildkite and CircleCI that tell
+// a reviewer where a request comes from. Others may hold what is not the reviewers' business.
 var shownClaims = []string{
 	"repository", "repository_id", "repository_owner", "ref", "sha", "head_ref", "base_ref", "workflow", "workflow_ref", "job_workflow_ref",
 	"environment",

@@ -14,9 +14,9 @@ import (
 // issuersWithin is how long LookAtIssuers waits for the slowest issuer.
 const issuersWithin = 6 * time.Second
 
-// LookAtIssuers asks each issuer of a configuration for its keys, as the gateway does with the first
-// token. What can never come right is an error: an issuer that calls itself otherwise than the
-// configuration does, by a slash perhaps. One that does not answer is a note: it may answer the
+// LookAtIssuers asks each issuer of a configuration for its keys, as the gateway does with the
+// first token. What can never come right is an error: an issuer that calls itself otherwise than
+// the configuration does, by a slash perhaps. One that does not answer is a note: it may answer the
 // gateway.
 func LookAtIssuers(ctx context.Context, c *config.Config) (notes []string, wrong error) {
 	verifier, err := identity.NewVerifier(c.Identity)
@@ -51,8 +51,8 @@ func Notes(c *config.Config) []string {
 	whole := c.Identity.WithDefaults()
 	for _, i := range whole.Issuers {
 		if i.Preset == "entra" && whole.MaxTokenAge < entraLife {
-			notes = append(notes, fmt.Sprintf("issuer %s: tokens of Entra ID live up to %s, and max_token_age is %s: longer ones are refused; "+
-				"set max_token_age: 2h", i.Name, entraLife, whole.MaxTokenAge))
+			notes = append(notes, fmt.Sprintf("issuer %s: tokens of Entra ID live up to %s, and max_token_age is %s: longer ones are "+
+				"refused; set max_token_age: 2h", i.Name, entraLife, whole.MaxTokenAge))
 		}
 	}
 	set, err := loadPolicies(c)

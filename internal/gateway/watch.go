@@ -25,7 +25,8 @@ const (
 
 // kinds are the kinds of parts that there are: labels of metrics.
 var kinds = []string{
-	"journal", "journal-folder", "disk", "redis", "approvals", "keys", "sockets", "sql", "budgets", "issuer", "console", "kept", "key-files",
+	"journal", "journal-folder", "disk", "redis", "approvals", "keys", "sockets", "sql", "budgets", "issuer", "console", "kept",
+	"key-files",
 }
 
 // watched are the parts that are looked at, because they cannot say themselves that they are gone.
@@ -120,7 +121,8 @@ func (w *watched) lookAtIssuers(all []identity.IssuerState) {
 		}
 		if i.Misspelt != "" && !w.misspelt[i.Name] {
 			w.misspelt[i.Name] = true
-			w.g.log.Warn("a token came whose issuer is nearly a configured one, and was refused; if it is the issuer's own, write its url so",
+			w.g.log.Warn("a token came whose issuer is nearly a configured one, and was refused; if it is the issuer's own, write its "+
+				"url so",
 				"issuer", i.Name, "iss", i.Misspelt, "url", i.URL)
 		}
 		usable = usable || i.Usable || i.Failed == nil // not asked yet is not failed

@@ -56,7 +56,8 @@ func TestIssuerOfAnotherName(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			var server *httptest.Server
 			server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				w.Write([]byte(`{"issuer": "` + strings.Replace(test.published, "SELF", server.URL, 1) + `", "jwks_uri": "` + server.URL + `/keys"}`))
+				w.Write([]byte(`{"issuer": "` + strings.Replace(test.published, "SELF", server.URL, 1) + `", "jwks_uri": "` + server.URL +
+					`/keys"}`))
 			}))
 			defer server.Close()
 			v, err := NewVerifier(Config{Issuers: []Issuer{{Name: "ci", URL: server.URL}}})

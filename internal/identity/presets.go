@@ -280,9 +280,11 @@ func (i Issuer) contradictoryClaims(p preset) []error {
 	}
 	switch {
 	case !people && i.EmailsVerified:
-		add("emails_verified is of people, and preset %s is of workloads; name domains in people_domains, or people in people_map", i.Preset)
+		add("emails_verified is of people, and preset %s is of workloads; name domains in people_domains, or people in people_map",
+			i.Preset)
 	case i.Preset == "entra" && i.EmailsVerified:
-		add("emails_verified: Entra ID does not verify the addresses in its tokens; let the application send xms_edov, or map oid in people_map")
+		add("emails_verified: Entra ID does not verify the addresses in its tokens; let the application send xms_edov, or map oid in " +
+			"people_map")
 	case people && i.Workload && len(i.Owner) == 0:
 		add("workload: preset %s is of people, and knows its applications by their claims; leave workload out, "+
 			"or write owner and grant, the claims that tell one run from another", i.Preset)

@@ -49,7 +49,8 @@ var okta = preset{
 	claims: standardClaims,
 	pitfalls: []Pitfall{
 		{Name: "application", Workload: true, Claims: map[string]any{
-			"cid": "0oa9someapp", "sub": "0oa9someapp", "uid": nil, "groups": nil, "email": nil, "email_verified": nil, "preferred_username": nil,
+			"cid": "0oa9someapp", "sub": "0oa9someapp", "uid": nil, "groups": nil, "email": nil, "email_verified": nil,
+			"preferred_username": nil,
 		}, Token: "an application of your own (client credentials)", Why: "it is signed under the same issuer", Cure: `!subject.workload`},
 		{Name: "groups", Missing: "groups", Token: "anybody in no group",
 			Why: "Okta sends no groups until the authorization server has a groups claim, and never to client credentials",
@@ -74,7 +75,8 @@ var entra = preset{
 	verified: "xms_edov",
 	pitfalls: []Pitfall{
 		{Name: "sub", Reads: []string{"sub"}, Unless: []string{"oid"}, Token: "whoever has that sub at this one application",
-			Why: "Entra ID makes another sub for each application, so that one person has two here and at the console", Cure: `claims.oid == "…"`},
+			Why:  "Entra ID makes another sub for each application, so that one person has two here and at the console",
+			Cure: `claims.oid == "…"`},
 		{Name: "email", Reads: []string{"email", "upn", "preferred_username", "unique_name"}, Unless: []string{"xms_edov", "oid"},
 			Token: "an account that was given that address", Why: "Entra ID does not verify these, and they change",
 			Cure: `claims.oid == "…", or claims.xms_edov == true beside it`},
@@ -83,11 +85,14 @@ var entra = preset{
 			"preferred_username": nil, "upn": nil, "groups": nil, "scp": nil,
 		}, Token: "an application of the tenant", Why: "it is signed under the same issuer", Cure: `!subject.workload`},
 		{Name: "groups", Missing: "groups", Token: "anybody in no group, or in more than 200",
-			Why: "Entra ID sends no groups until the application's token configuration says so, and for members of many a link in their place",
-			Cure: `has(claims.groups) && …, or application roles (claims.roles); or, once the claim is there, say claims: {groups: groups} ` +
+			Why: "Entra ID sends no groups until the application's token configuration says so, and for members of many a link in " +
+				"their place",
+			Cure: `has(claims.groups) && …, or application roles (claims.roles); or, once the claim is there, say claims: {groups: ` +
+				`groups} ` +
 				`at the issuer in the gateway's configuration`},
 		{Name: "group-ids", Compared: "groups", Shape: `^` + uuidShape + `$`, Token: "nobody",
-			Why: "Entra ID names groups by their object ids, unless the application was told otherwise", Cure: `"OBJECT ID" in claims.groups`},
+			Why:  "Entra ID names groups by their object ids, unless the application was told otherwise",
+			Cure: `"OBJECT ID" in claims.groups`},
 	},
 }
 
@@ -126,7 +131,8 @@ var keycloak = preset{
 	urls: []string{"https://{host}/realms/{realm}"},
 	also: regexp.MustCompile(`^https://[^/?#]+(/[^/?#]+)*/realms/[^/?#]+$`),
 	kinds: []kind{
-		application("a service account", "azp|client_id|sub", mark{claim: "preferred_username", like: regexp.MustCompile(`^service-account-`)}),
+		application("a service account", "azp|client_id|sub", mark{claim: "preferred_username",
+			like: regexp.MustCompile(`^service-account-`)}),
 		application("a service account", "azp|client_id|sub", mark{claim: "client_id"}),
 		person,
 	},
@@ -140,8 +146,10 @@ var keycloak = preset{
 			"realm_access": map[string]any{"roles": []any{"offline_access", "uma_authorization"}},
 		}, Token: "a client's service account", Why: "it is a user of the same realm", Cure: `!subject.workload`},
 		{Name: "groups", Missing: "groups", Token: "anybody in no group",
-			Why: "Keycloak sends no groups until a client scope has a group membership mapper, and then full paths (/data) unless told otherwise",
-			Cure: `has(claims.groups) && …, or claims.realm_access.roles; or, once the mapper is there, say claims: {groups: groups} at the ` +
+			Why: "Keycloak sends no groups until a client scope has a group membership mapper, and then full paths (/data) unless " +
+				"told otherwise",
+			Cure: `has(claims.groups) && …, or claims.realm_access.roles; or, once the mapper is there, say claims: {groups: groups} ` +
+				`at the ` +
 				`issuer in the gateway's configuration`},
 	},
 }

@@ -20,12 +20,14 @@ var githubKind = kind{
 // customisation makes of `sub`, and the form with ids that new repositories have since July 2026.
 var githubActions = preset{
 	urls: []string{
-		"https://token.actions.githubusercontent.com", "https://token.actions.githubusercontent.com/{org}", "https://{host}/_services/token",
+		"https://token.actions.githubusercontent.com", "https://token.actions.githubusercontent.com/{org}",
+		"https://{host}/_services/token",
 	},
 	also:  regexp.MustCompile(`^https://token\.actions\.[a-z0-9-]+\.ghe\.com(/[A-Za-z0-9-]+)?$`),
 	kinds: []kind{githubKind},
 	claims: map[string]string{
-		"repository": "repository", "ref": "ref", "workflow": "workflow_ref", "environment": "environment", "commit": "sha", "actor": "actor",
+		"repository": "repository", "ref": "ref", "workflow": "workflow_ref", "environment": "environment", "commit": "sha",
+		"actor": "actor",
 	},
 	runURL: "/{repository}/actions/runs/{run_id}",
 	web: func(u *url.URL) string {
@@ -56,7 +58,8 @@ var githubActions = preset{
 		{Name: "names", Workload: true, Reads: []string{"sub", "repository", "repository_owner", "workflow_ref"},
 			Unless: []string{"repository_id", "repository_owner_id", "enterprise_id"},
 			Token:  "whoever has your repository's name",
-			Why: "names can be taken over after a rename or a deletion, and the form of sub is for each repository to choose, and for its " +
+			Why: "names can be taken over after a rename or a deletion, and the form of sub is for each repository to choose, and for " +
+				"its " +
 				"organisation (customised, or with ids)",
 			Cure: `claims.repository_id == "ID", or claims.repository_owner_id == "ID"`},
 		{Name: "fork", Workload: true, Claims: map[string]any{
@@ -68,7 +71,8 @@ var githubActions = preset{
 		{Name: "environment", Workload: true, Reads: []string{"environment"}, Claims: map[string]any{
 			"ref": "refs/heads/any-branch", "ref_type": "branch", "ref_protected": "false",
 		}, Token: "a run of any branch that names the environment",
-			Why: "an environment without deployment branches and reviewers is for everybody who can push, and GitHub makes it where it is not " +
+			Why: "an environment without deployment branches and reviewers is for everybody who can push, and GitHub makes it where " +
+				"it is not " +
 				"there; no claim says that it is protected",
 			Cure: `protect it, and ask for claims.ref too, or claims.ref_protected == "true"`},
 	},
@@ -154,7 +158,8 @@ var buildkite = preset{
 		{Name: "stranger", Workload: true, Claims: map[string]any{
 			"organization_slug": "somebody-else", "organization_id": "0184990a-0000-4000-8000-000000000000",
 			"pipeline_id": "0184990a-0000-4000-8000-000000000001",
-			"sub":         "organization:somebody-else:pipeline:app:ref:refs/heads/main:commit:0000000000000000000000000000000000000000:step:",
+			"sub": "organization:somebody-else:pipeline:app:ref:refs/heads/main:commit:0000000000000000000000000000000000000000:" +
+				"step:",
 		}, Token: "a pipeline of somebody else", Why: "all organisations have one issuer, and slugs of pipelines repeat among them",
 			Cure: `claims.organization_slug == "YOURS" && claims.pipeline_slug == "…"`},
 		{Name: "sub", Workload: true, Reads: []string{"sub"}, Unless: []string{"organization_slug", "organization_id"},
@@ -184,7 +189,8 @@ var circleci = preset{
 	pitfalls: []Pitfall{
 		{Name: "stranger", Workload: true, Claims: map[string]any{
 			circle + "project-id": "99900011-0000-4000-8000-000000000000", circle + "vcs-origin": "github.com/somebody-else/app",
-			"sub": "org/99900000-0000-4000-8000-000000000000/project/99900011-0000-4000-8000-000000000000/user/99900022-0000-4000-8000-000000000000",
+			"sub": "org/99900000-0000-4000-8000-000000000000/project/99900011-0000-4000-8000-000000000000/user/" +
+				"99900022-0000-4000-8000-000000000000",
 		}, Token: "any project of the organisation", Why: "the issuer is the organisation's, and whoever may add a project has its tokens",
 			Cure: `claims["` + circle + `project-id"] == "ID"`},
 		{Name: "fork", Workload: true, Reads: []string{circle + "project-id", "sub"}, Claims: map[string]any{

@@ -108,7 +108,8 @@ func (v *Verifier) verify(ctx context.Context, raw, audience string) (Subject, *
 	issuer, ok := v.issuers[token.text("iss")]
 	if !ok {
 		if near := v.misspelt(token.text("iss")); near != nil {
-			return Subject{}, refuse(CodeIssuer, nil, "the token's issuer is %s, and issuer %s is configured here as %s: they must be the same to "+
+			return Subject{}, refuse(CodeIssuer, nil, "the token's issuer is %s, and issuer %s is configured here as %s: they must be "+
+				"the same to "+
 				"the letter; tell the operators of bqgate", quote(token.text("iss")), near.Name, quote(near.URL))
 		}
 		return Subject{}, refuse(CodeIssuer, nil, "the token's issuer %s is not configured here; send a token of: %s",
