@@ -103,6 +103,7 @@ func newBoundWorld(t *testing.T) *boundWorld {
 	}
 	t.Cleanup(holds.Close)
 	w.s = &Service{Parts: Parts{
+		Sessions: live{yes: true},
 		Identity: w, Analyzer: w, Catalog: forAll(w), Policies: func() *policies.Set { return w.set }, Approvals: holds,
 		Jobs: jobs.NewStore(client, keys), Credentials: w, Upstream: w,
 		Limits: limits.New(

@@ -2,6 +2,7 @@ package extauthz
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,8 +11,15 @@ import (
 	"github.com/bqgate/bqgate/policies"
 )
 
-// mint gives the token of a run that begins now. Nothing is minted for what waits (A10).
+var errRevokedMeanwhile = errors.New("the subject was revoked while its request was decided")
+
+// mint gives the token of a run that begins now. Nothing is minted for what waits (A10). It comes
+// after the job is noted as one that may run: who is revoked before is stopped here, and who is
+// revoked later has the job cancelled (A51).
 func (s *Service) mint(ctx context.Context, w durable.Runs, a asked, account string, until time.Time) (credentials.Credential, error) {
+	if s.Sessions.Over(a.subject) {
+		return credentials.Credential{}, errRevokedMeanwhile
+	}
 	requester, err := s.Credentials.Requester(account, a.subject)
 	if err != nil {
 		return credentials.Credential{}, fmt.Errorf("mint token: %w", err)

@@ -130,6 +130,11 @@ func (s *Service) judgeAgain(ctx context.Context, a asked, record jobs.Record) (
 		j.analysis, j.decision = &analysis, d
 		return j, denied(d)
 	}
+	if record.Grant != "" && s.Approvals != nil && s.Approvals.TakenBack(record.Grant) {
+		return j, &refusal.Refusal{
+			What: "the approval that this query ran on was taken back", Remedy: "the same query again, which asks for approval",
+		}
+	}
 	schemas, err := s.schemas(ctx, a, record.Tables)
 	if err != nil {
 		return j, fmt.Errorf("read schemas of job %s: %w", record.Job.JobID, err)

@@ -211,7 +211,8 @@ func (s *Service) begin(ctx context.Context, a asked, j *judged, draft jobs.Reco
 func (s *Service) draft(a asked, j *judged) jobs.Record {
 	q := a.op.Query
 	r := jobs.Record{
-		Job: j.job, Owner: a.subject.Owner, Decision: a.id, Query: *q, SQLDigest: jobs.Digest(cmp.Or(j.forwarded, q.SQL)),
+		Job: j.job, Owner: a.subject.Owner, Issued: a.subject.Issued, Decision: a.id, Query: *q,
+		SQLDigest:   jobs.Digest(cmp.Or(j.forwarded, q.SQL)),
 		Transformed: j.transformed, Analysis: *j.analysis, Named: named(j.analysis), Tables: tables(j.analysis),
 		Reads: jobs.ReadsOf(j.analysis), RowAccess: j.rowAccess,
 		Plan: j.decision.Mask, Masked: j.decision.Masked, MaxRows: j.decision.MaxRows, MaxResultBytes: j.decision.MaxResultBytes,

@@ -1,6 +1,7 @@
 package extauthz
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,6 +93,7 @@ func (s *Service) approved(ctx context.Context, run asked, job heldJob, lease ap
 	}
 	draft := s.draft(run, &ready.judged)
 	draft.Job, draft.Decision, draft.Votes, draft.Cap = held.Job, held.Decision, lease.Votes, limit
+	draft.Grant = cmp.Or(job.request.Under, job.request.ID)
 	draft.Mutation = bigquery.Mutation{
 		JobID: held.Job.JobID, Location: held.Job.Location, SQL: j.forwarded, MaximumBytesBilled: limit.Bytes,
 	}

@@ -71,7 +71,7 @@ func (s *Service) Again(ctx context.Context, f *verdict.Forward) error {
 	if f.Subject.Expiry.IsZero() || s.now().After(f.Subject.Expiry.Add(identity.ClockSkew)) {
 		return errOver
 	}
-	if s.Sessions != nil && s.Sessions.Banned(f.Subject.Token) {
+	if s.Sessions != nil && (s.Sessions.Banned(f.Subject.Token) || s.Sessions.Over(f.Subject)) {
 		return errOver
 	}
 	if f.Subject.Session != "" {

@@ -13,6 +13,7 @@ import (
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/googlesql"
+	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/masking"
 	"github.com/bqgate/bqgate/internal/verdict"
@@ -204,10 +205,12 @@ type live struct {
 	yes    bool
 	err    error
 	banned bool
+	over   bool
 }
 
 func (l live) Live(context.Context, string) (bool, error) { return l.yes, l.err }
 func (l live) Banned(string) bool                         { return l.banned }
+func (l live) Over(identity.Subject) bool                 { return l.over }
 
 // What is on its way goes on only while whoever asked for it would be given the same again.
 func TestAnAnswerOnItsWayIsDecidedAgain(t *testing.T) {
@@ -226,7 +229,9 @@ func TestAnAnswerOnItsWayIsDecidedAgain(t *testing.T) {
 		"the session is revoked": {func(p *parts, _ *time.Time) { p.s.Sessions = live{} }, "GET", "/queries/j", true},
 		"the token is revoked": {func(p *parts, _ *time.Time) { p.s.Sessions = live{yes: true, banned: true} }, "GET", "/queries/j",
 			true},
-		"Redis does not answer": {func(p *parts, _ *time.Time) { p.s.Sessions = live{true, errors.New("timeout"), false} }, "GET",
+		"the subject is revoked": {func(p *parts, _ *time.Time) { p.s.Sessions = live{yes: true, over: true} }, "GET", "/queries/j",
+			true},
+		"Redis does not answer": {func(p *parts, _ *time.Time) { p.s.Sessions = live{yes: true, err: errors.New("timeout")} }, "GET",
 			"/queries/j", true},
 		"nobody knows sessions": {func(p *parts, _ *time.Time) { p.s.Sessions = nil }, "GET", "/queries/j", true},
 		"the rule is gone": {func(p *parts, _ *time.Time) { p.policy(strings.Replace(agedPolicy, "p.finance", "p.sales", 1)) }, "GET",

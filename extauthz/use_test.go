@@ -133,6 +133,7 @@ func (w *gatewayWorld) host() {
 	}
 	b := w.boundWorld
 	b.s = &Service{Parts: Parts{
+		Sessions: live{yes: true},
 		Identity: b, Analyzer: b, Catalog: forAll(b), Policies: func() *policies.Set { return b.set }, Approvals: holds,
 		Jobs: jobs.NewStore(w.client, w.keys), Credentials: b, Upstream: w.upstream,
 		Limits: limits.New(

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os/user"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -72,10 +73,17 @@ func sessionsListCommand() *cobra.Command {
 				}
 				list = append(list, s)
 			}
+			revoked, err := sessions.ListRevoked(c.Context())
+			if err != nil {
+				return err
+			}
+			if subject != "" {
+				revoked = slices.DeleteFunc(revoked, func(r identity.Revocation) bool { return r.Subject != subject })
+			}
 			if asJSON || !terminal(c.OutOrStdout()) {
-				err = writeJSON(c.OutOrStdout(), map[string]any{"sessions": orEmpty(list)})
+				err = writeJSON(c.OutOrStdout(), map[string]any{"sessions": orEmpty(list), "revoked": orEmpty(revoked)})
 			} else {
-				err = sessionTable(c.OutOrStdout(), list)
+				err = errors.Join(sessionTable(c.OutOrStdout(), list), revokedTable(c.OutOrStdout(), revoked))
 			}
 			if err == nil && forged > 0 {
 				return exit{exitFindings, fmt.Errorf("%d of the entries in Redis were not written by this gateway: they open nothing, "+
@@ -108,6 +116,19 @@ func sessionTable(out io.Writer, list []identity.Session) error {
 	return w.Flush()
 }
 
+func revokedTable(out io.Writer, list []identity.Revocation) error {
+	if len(list) == 0 {
+		return nil
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "\nREVOKED SUBJECT\tISSUER\tTOKENS UP TO\tREMEMBERED UNTIL\tBY\tREASON")
+	for _, r := range list {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", harmless(r.Subject), harmless(r.Issuer), r.At.Local().Format(time.DateTime),
+			r.Until.Local().Format(time.DateTime), harmless(r.By), harmless(r.Reason))
+	}
+	return w.Flush()
+}
+
 func keptFor(s identity.Session) string {
 	if s.Console {
 		return "the console"
@@ -117,79 +138,10 @@ func keptFor(s identity.Session) string {
 
 func abbreviate(id string) string { return id[:min(len(id), shortID)] }
 
-func sessionsRevokeCommand() *cobra.Command {
-	var path, subject, issuer, reason string
-	var asJSON bool
-	c := &cobra.Command{
-		Use: "revoke --config FILE {SESSION… | --subject SUB [--issuer URL]}", Short: "End sessions at once", Args: between(0, 1000),
-		Long: "SESSION is the id that `bqgate sessions list` shows, or at least eight characters of it. The OIDC token that opened\n" +
-			"the session is revoked with it, so that the client needs another one; to keep a client out, take its rules out of the " +
-			"policy\n" +
-			"or its key out of the issuer.",
-		RunE: func(c *cobra.Command, args []string) error {
-			switch {
-			case path == "":
-				return usage(c, errMissing("--config"))
-			case len(args) == 0 && subject == "":
-				return usage(c, errors.New("say which sessions: ids, or --subject"))
-			case len(args) > 0 && subject != "":
-				return usage(c, errors.New("say either ids or --subject"))
-			case issuer != "" && subject == "":
-				return usage(c, errors.New("--issuer narrows --subject, which is missing"))
-			}
-			for _, id := range args {
-				if len(id) < shortest {
-					return usage(c, fmt.Errorf("session %q: give at least %d characters of its id", id, shortest))
-				}
-			}
-			sessions, err := openSessions(c, path)
-			if err != nil {
-				return err
-			}
-			defer sessions.Close()
-			all, err := sessions.List(c.Context())
-			if err != nil {
-				return err
-			}
-			chosen, err := choose(all, args, subject, issuer)
-			if err != nil {
-				return exit{exitFindings, err}
-			}
-			n, err := sessions.Revoke(c.Context(), chosen, gateway.Revocation{By: operator(), Reason: reason})
-			if asJSON || !terminal(c.OutOrStdout()) {
-				err = errors.Join(writeJSON(c.OutOrStdout(), map[string]any{"revoked": chosen[:n]}), err)
-			} else {
-				for _, s := range chosen[:n] {
-					fmt.Fprintf(c.OutOrStdout(), "revoked %s of %s\n", abbreviate(s.ID), harmless(s.Subject))
-				}
-			}
-			return err
-		},
-	}
-	f := c.Flags()
-	f.StringVar(&path, "config", "", "the configuration file of `bqgate serve`")
-	f.StringVar(&subject, "subject", "", "all sessions of this subject (the token's sub)")
-	f.StringVar(&issuer, "issuer", "", "only those of this issuer (its URL)")
-	f.StringVar(&reason, "reason", "", "why, for the audit journal")
-	f.BoolVar(&asJSON, "json", false, "print JSON, also on a terminal")
-	return c
-}
-
 // choose finds the sessions that are meant, and nothing by guess: an id that fits two sessions ends
 // none.
-func choose(all []identity.Session, ids []string, subject, issuer string) ([]identity.Session, error) {
+func choose(all []identity.Session, ids []string) ([]identity.Session, error) {
 	var chosen []identity.Session
-	if subject != "" {
-		for _, s := range all {
-			if !s.Forged && s.Subject == subject && (issuer == "" || s.Issuer == issuer) {
-				chosen = append(chosen, s)
-			}
-		}
-		if len(chosen) == 0 {
-			return nil, fmt.Errorf("%q has no session", subject)
-		}
-		return chosen, nil
-	}
 	for _, id := range ids {
 		var found []identity.Session
 		for _, s := range all {

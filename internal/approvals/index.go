@@ -33,6 +33,7 @@ type card struct {
 	Sub       string   `json:"sub"`
 	People    []string `json:"people,omitempty"`
 	Reviewers []string `json:"reviewers,omitempty"`
+	Revoked   bool     `json:"revoked,omitempty"` // the approval was taken back
 }
 
 // budget is what one owner has.
@@ -46,7 +47,8 @@ type budget struct {
 func (s *Store) cardOf(r record, bytes int) card {
 	h := r.Held
 	return card{
-		ID: r.ID, State: r.State, Ends: r.ends(), Until: s.garbage(r), Bytes: bytes, Created: r.Created, Budget: budgetOf(h.Subject),
+		Revoked: r.Grant != nil && r.Grant.Revoked,
+		ID:      r.ID, State: r.State, Ends: r.ends(), Until: s.garbage(r), Bytes: bytes, Created: r.Created, Budget: budgetOf(h.Subject),
 		Owner: h.Subject.Owner, Issuer: h.Subject.Issuer, Sub: h.Subject.Sub, People: h.Subject.People, Reviewers: h.Approval.Reviewers,
 	}
 }

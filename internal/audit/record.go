@@ -185,6 +185,12 @@ type Mark struct {
 const (
 	SessionCreated = "created"
 	SessionRevoked = "revoked" // ended by somebody
+
+	// SubjectRevoked ends every token of a subject that was issued up to UpTo. SubjectEnding says
+	// which of its jobs a gateway is about to cancel for that, SubjectEnded what came of it there.
+	SubjectRevoked = "subject revoked"
+	SubjectEnding  = "subject ending"
+	SubjectEnded   = "subject ended"
 )
 
 // Unrecorded counts answers that have no record of their own: to clients that poll while a person
@@ -198,11 +204,11 @@ type Unrecorded struct {
 	Since time.Time `json:"since,omitzero"`
 }
 
-// Session is one thing done to a gateway session.
+// Session is one thing done to a gateway session, or to all that a subject has.
 type Session struct {
 	Time    time.Time `json:"time"`
-	ID      string    `json:"id"`
-	Event   string    `json:"event"` // SessionCreated or SessionRevoked
+	ID      string    `json:"id"` // "" where it is of a subject
+	Event   string    `json:"event"`
 	Subject Subject   `json:"subject,omitzero"`
 	By      string    `json:"by,omitempty"`
 	Reason  string    `json:"reason,omitempty"`
@@ -212,7 +218,29 @@ type Session struct {
 	// and TokenExpires when that token expires. A revocation is of the token too.
 	Token        string    `json:"token,omitempty"`
 	TokenExpires time.Time `json:"token_expires,omitzero"`
+
+	// Of a subject: when it was revoked, until when that is remembered being Expires.
+	UpTo     time.Time  `json:"up_to,omitzero"`
+	Requests []string   `json:"requests,omitempty"` // ids of the requests for approval that were ended
+	Jobs     []EndedJob `json:"jobs,omitempty"`
+	Failed   string     `json:"failed,omitempty"` // what could not be ended, and why
 }
+
+// EndedJob is a job of a revoked subject.
+type EndedJob struct {
+	Job
+	// State is how it stood after BigQuery was asked to cancel it: JobCancelled, JobDone, JobUnknown
+	// or JobFailed; "" before.
+	State string `json:"state,omitempty"`
+}
+
+// States of an EndedJob.
+const (
+	JobCancelled = "cancelled"
+	JobDone      = "done"    // it had ended before
+	JobUnknown   = "unknown" // BigQuery has no such job, or none yet
+	JobFailed    = "failed"  // it could not be cancelled
+)
 
 func (Asked) kind() string      { return "asked" }
 func (Decision) kind() string   { return "decision" }

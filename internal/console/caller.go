@@ -34,6 +34,8 @@ func (a *api) authenticate(r *http.Request) (approvals.Decider, *refusal.Refusal
 			What: "your token could not be verified just now; try again"}
 	case subject.Issuer == "" || subject.Sub == "":
 		return approvals.Decider{}, unauthorized("invalid_token", "your token names no subject")
+	case a.Bans != nil && a.Bans.Over(subject):
+		return approvals.Decider{}, unauthorized("invalid_token", "your token was revoked; get a new one from your identity provider")
 	}
 	groups := a.Groups(subject)
 	if len(groups) == 0 || !a.Known(groups) {

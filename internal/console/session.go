@@ -41,10 +41,12 @@ type sessions struct {
 	now    func() time.Time
 }
 
-// Bans remember sessions that were revoked, whatever Redis may show later. *identity.Sessions does.
+// Bans remember sessions and subjects that were revoked, whatever Redis may show later.
+// *identity.Sessions does.
 type Bans interface {
 	Ban(ctx context.Context, s identity.Session) error
 	Banned(id string) bool
+	Over(subject identity.Subject) bool
 }
 
 const (
@@ -81,7 +83,11 @@ func (s *sessions) of(r *http.Request) (session, error) {
 	if !ok {
 		return session{}, errNoSession
 	}
-	return s.store.Get(r.Context(), sessionstore.ID(value))
+	found, err := s.store.Get(r.Context(), sessionstore.ID(value))
+	if err == nil && s.bans.Over(found.Subject) {
+		return session{}, errNoSession
+	}
+	return found, err
 }
 
 // end ends the session of a request, if it has one.
@@ -112,11 +118,13 @@ func ListSessions(ctx context.Context, client redis.UniversalClient, keys *seale
 	if err != nil {
 		return nil, err
 	}
-	all := make([]identity.Session, len(entries))
-	for i, e := range entries {
-		all[i] = e.Record.public()
-		if e.Forged {
-			all[i] = identity.Session{ID: e.ID, Console: true, Forged: true}
+	all := make([]identity.Session, 0, len(entries))
+	for _, e := range entries {
+		switch {
+		case e.Forged:
+			all = append(all, identity.Session{ID: e.ID, Console: true, Forged: true})
+		case !bans.Over(e.Record.Subject):
+			all = append(all, e.Record.public())
 		}
 	}
 	identity.SortSessions(all)

@@ -175,16 +175,13 @@ func (b *Broker) Inspection(ctx context.Context, w durable.Facts) (Token, error)
 	return c.Token, err
 }
 
-// Forget drops the tokens that were minted for an owner, and those being minted. Google cannot be
-// told to end a token: what was handed out lives its minutes.
-func (b *Broker) Forget(owner string) {
-	if owner == "" {
-		return
-	}
+// Forget drops the tokens that were minted for some owners, and those being minted. Google cannot
+// be told to end a token: what was handed out lives its minutes.
+func (b *Broker) Forget(whose func(owner string) bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.epoch++
-	b.tokens.RemoveIf(func(s slot) bool { return s.owner == owner })
+	b.tokens.RemoveIf(func(s slot) bool { return s.owner != "" && whose(s.owner) })
 }
 
 // Close ends what is under way, waits for it and forgets every token.

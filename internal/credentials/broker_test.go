@@ -134,8 +134,8 @@ func TestForget(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Forget("alice")
-	b.Forget("")
+	b.Forget(func(owner string) bool { return owner == "alice" })
+	b.Forget(func(owner string) bool { return owner == "" })
 	if mint("alice") == alice {
 		t.Error("a forgotten token is used")
 	}
@@ -160,7 +160,7 @@ func TestForget(t *testing.T) {
 	done := make(chan string)
 	go func() { done <- mint("carol") }()
 	<-reached
-	b.Forget("carol")
+	b.Forget(func(owner string) bool { return owner == "carol" })
 	google.set(func() { google.answer = nil })
 	fresh := mint("carol") // does not wait for the one before the Forget
 	close(release)

@@ -3,6 +3,8 @@ package durable
 import (
 	"context"
 	"errors"
+
+	"github.com/bqgate/bqgate/internal/audit"
 )
 
 // Work is what the gateway does at Google, or at an issuer, without a request that a record could
@@ -64,6 +66,16 @@ func (*stop) runs() {}
 // StopJob cancels a job whose answer cannot be recorded: with a dead journal there can be no record
 // of it, and what nobody may read needs not run (A31).
 func StopJob() Stop { return &stop{named{"stop a job whose answer cannot be recorded"}} }
+
+// StopJobsOf cancels the jobs of a subject that was revoked, once the record that says which is
+// durable.
+func StopJobsOf(ctx context.Context, j Journal, r audit.Session) (Stop, error) {
+	r.Event = audit.SubjectEnding
+	if _, err := j.Append(ctx, r); err != nil {
+		return nil, err
+	}
+	return &stop{named{"stop the jobs of a revoked subject"}}, nil
+}
 
 // Bills is needed to ask what a job was billed.
 type Bills interface {

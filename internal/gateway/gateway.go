@@ -106,6 +106,7 @@ type gateway struct {
 
 	authz   *extauthz.Service
 	proc    *extproc.Service
+	endings *endings
 	console http.Handler // nil where it is a process of its own
 }
 
@@ -213,6 +214,7 @@ func (g *gateway) buildApprovals(ctx context.Context) (err error) {
 		return err
 	}
 	g.who.sessions.Journal = &sessionJournal{journal: g.journal, holds: g.approvals, log: g.log}
+	g.who.sessions.Told = make(chan struct{}, 1)
 	g.who.sessions.Access = func(s identity.Subject) (time.Time, bool) { return g.policySet().AccessUntil(s) }
 	if g.upstream != nil { // the console counts nothing
 		g.budgets, err = budgets.New(budgets.Options{
@@ -273,7 +275,7 @@ func (g *gateway) buildServices(ctx context.Context) error {
 	}
 	g.proc, err = extproc.New(extproc.Parts{
 		Keys: g.keys, Journal: journal, Jobs: records, Upstream: g.upstream, Log: g.log, Budgets: g.budgets,
-		Cancel: g.cancelJob, Changed: g.changedSince(catalog), Again: g.authz.Again, Limits: g.limits,
+		Cancel: g.stopJob, Changed: g.changedSince(catalog), Again: g.authz.Again, Limits: g.limits,
 		Reading: extproc.Reading(c.Reading),
 	})
 	if err != nil {
@@ -281,6 +283,10 @@ func (g *gateway) buildServices(ctx context.Context) error {
 	}
 	g.onClose(func() { g.proc.Wait(cancelledWithin) })
 	g.who.sessions.Revoked = g.proc.DecideAgain
+	g.endings = &endings{
+		sessions: g.who.sessions, tokens: g.broker, holds: g.approvals, jobs: records, cancel: g.cancelJob, journal: journal,
+		reports: endingReports{g.redis, g.keys}, log: g.log,
+	}
 	if c.Console.Process == config.ProcessSeparate {
 		return nil
 	}
@@ -306,16 +312,21 @@ func (g *gateway) buildConsole(ctx context.Context, activity *console.Activity) 
 // stopsWithin bounds the token with which a job is stopped whose right to run is over.
 const stopsWithin = credentials.MinLifetime
 
-// cancelJob cancels a job with the identity that it runs as.
-func (g *gateway) cancelJob(ctx context.Context, w durable.Stop, r jobs.Record) error {
+// stopJob cancels a job with the identity that it runs as.
+func (g *gateway) stopJob(ctx context.Context, w durable.Stop, r jobs.Record) error {
+	_, err := g.cancelJob(ctx, w, r)
+	return err
+}
+
+// cancelJob is stopJob, and tells how the job stands then.
+func (g *gateway) cancelJob(ctx context.Context, w durable.Stop, r jobs.Record) (bigquery.Job, error) {
 	token, err := g.broker.Mint(ctx, w, credentials.Run{
 		Account: r.Credential, Owner: r.Owner, Requester: r.Requester, Until: time.Now().Add(stopsWithin),
 	})
 	if err != nil {
-		return err
+		return bigquery.Job{}, err
 	}
-	_, err = g.upstream.CancelJob(ctx, w, token.Bearer(), r.Job)
-	return err
+	return g.upstream.CancelJob(ctx, w, token.Bearer(), r.Job)
 }
 
 // changedSince asks BigQuery itself which tables, views and functions of a decision have changed
@@ -343,6 +354,7 @@ func (g *gateway) serve(ctx context.Context, group *errgroup.Group, listeners *l
 	g.keep(ctx, group, "follower", g.follower.follow)
 	g.keep(ctx, group, "key-files", g.followKeys)
 	g.keep(ctx, group, "budgets", g.budgets.Run)
+	g.keep(ctx, group, "revocations", g.endings.run)
 	g.keep(ctx, group, "strangers", func(ctx context.Context) error { g.strangers.Run(ctx); return nil })
 	g.keep(ctx, group, "unfinished", func(ctx context.Context) error {
 		closeUnfinished(ctx, c.Audit.Dir, g.auditKey, g.journal, g.log)

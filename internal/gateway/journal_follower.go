@@ -131,9 +131,13 @@ func (f *journalFollower) poll() error {
 		case audit.Decision:
 			f.saw(r)
 		case audit.Session:
-			if r.Event == audit.SessionRevoked {
+			switch r.Event {
+			case audit.SessionRevoked:
 				f.sessions.LearnRevoked(r.ID, r.Expires)
 				f.sessions.LearnRevoked(r.Token, r.TokenExpires)
+			case audit.SubjectRevoked:
+				f.sessions.LearnSubject(identity.Revocation{Issuer: r.Subject.Issuer, Subject: r.Subject.Sub, At: r.UpTo, Until: r.Expires,
+					By: r.By, Reason: r.Reason})
 			}
 		}
 		return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/audit"
@@ -60,11 +61,20 @@ func seenOf(r audit.Seen) approvals.Event {
 // is over.
 const sessionPrefix = "session/"
 
+// subjectPrefix marks a subject that was revoked (identity.SubjectKey). The version of its mark is
+// as of when, in ms.
+const subjectPrefix = "subject/"
+
 // told takes what another replica tells of sessions.
 func told(sessions *identity.Sessions) func(approvals.Reached) {
 	return func(m approvals.Reached) {
 		if id, ok := strings.CutPrefix(m.ID, sessionPrefix); ok {
 			sessions.LearnRevoked(id, m.Until)
+		}
+		if key, ok := strings.CutPrefix(m.ID, subjectPrefix); ok {
+			if issuer, sub, err := identity.ParseSubjectKey(key); err == nil {
+				sessions.LearnSubject(identity.Revocation{Issuer: issuer, Subject: sub, At: time.UnixMilli(m.Version).UTC(), Until: m.Until})
+			}
 		}
 	}
 }

@@ -21,7 +21,7 @@ const (
 	CodeExpired     Code = "expired"     // past its `exp`
 	CodeTimes       Code = "times"       // `iat`, `nbf` or `exp` missing, in the future or too far apart
 	CodeClaims      Code = "claims"      // lacks a claim that its keys need, or carries one that forbids use as a bearer token
-	CodeRevoked     Code = "revoked"     // a session of the token was revoked, and the token with it
+	CodeRevoked     Code = "revoked"     // a session of the token was revoked, and the token with it, or its subject was
 	CodeUnavailable Code = "unavailable" // the issuer or Redis did not answer
 )
 

@@ -21,8 +21,10 @@ type Journal interface {
 // have ended by themselves: whoever can write Redis may have kept the sealed record, and put it
 // back. Its zero value is ready.
 type revoked struct {
-	mu  sync.Mutex
-	ids map[string]time.Time
+	mu       sync.Mutex
+	ids      map[string]time.Time
+	subjects map[string]Revocation    // by SubjectKey
+	ahead    map[string]time.Duration // how far the clocks of issuers are ahead, by URL, as far as was seen
 }
 
 func (r *revoked) add(id string, until, now time.Time) {

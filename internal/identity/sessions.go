@@ -37,6 +37,7 @@ type Sessions struct {
 	store    *sessionstore.Store[record]
 	keys     *sealed.Keyring
 	max      time.Duration
+	tokenAge time.Duration // the longest that a token may live
 	perToken int
 	now      func() time.Time
 	log      *slog.Logger
@@ -49,6 +50,9 @@ type Sessions struct {
 	Access func(Subject) (until time.Time, limited bool)
 	// Revoked, where it is set, is called when a revocation comes into force.
 	Revoked func()
+	// Told, where it is set, has a value whenever a revocation of a subject came into force
+	// (Revocations). It has room for one.
+	Told chan struct{}
 	// Journal has a session before it is given out, and a revocation before it is in force, so that
 	// it outlives this process. Without one no session is opened, and revocations are not recorded.
 	Journal Journal
@@ -62,7 +66,8 @@ func NewSessions(client redis.UniversalClient, keys *sealed.Keyring, config Conf
 		return nil, errors.New("sessions need a Redis client, a keyring and a logger")
 	}
 	config = config.WithDefaults()
-	s := &Sessions{redis: client, keys: keys, max: config.SessionMax, perToken: config.SessionsPerToken, now: time.Now, log: log}
+	s := &Sessions{redis: client, keys: keys, max: config.SessionMax, tokenAge: config.MaxTokenAge,
+		perToken: config.SessionsPerToken, now: time.Now, log: log}
 	s.store = sessionstore.New[record](sessionstore.Options{
 		Redis: client, Keys: keys, Prefix: sessionKey, Purpose: sessionPurpose, What: "session", Log: log,
 		Revoked: s.Banned, Now: func() time.Time { return s.now() },
@@ -162,7 +167,7 @@ func (s *Sessions) read(ctx context.Context, id string) (record, error) {
 	if err != nil {
 		return record{}, err
 	}
-	if s.Banned(r.Subject.Token) {
+	if s.Banned(r.Subject.Token) || s.Over(r.Subject) {
 		return r, ErrUnknownSession
 	}
 	return r, nil
@@ -204,7 +209,7 @@ func (s *Sessions) List(ctx context.Context) ([]Session, error) {
 		switch {
 		case e.Forged:
 			sessions = append(sessions, Session{ID: e.ID, Forged: true})
-		case !s.Banned(e.Record.Subject.Token):
+		case !s.Banned(e.Record.Subject.Token) && !s.Over(e.Record.Subject):
 			sessions = append(sessions, s.session(e.Record))
 		}
 	}
@@ -219,4 +224,11 @@ func (s *Sessions) Live(ctx context.Context, id string) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// Remove takes a session out of Redis, whose subject was revoked. One that is not there is over
+// already.
+func (s *Sessions) Remove(ctx context.Context, id string) error {
+	_, err := s.store.Remove(ctx, id)
+	return err
 }

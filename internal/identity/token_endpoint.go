@@ -127,8 +127,9 @@ func (e *tokenEndpoint) exchange(w http.ResponseWriter, r *http.Request) (*token
 // notOpened says why a verified subject token got no session.
 func (e *tokenEndpoint) notOpened(subject Subject, err error) *refusal.Refusal {
 	for known, says := range map[error]string{
-		errTooMany: "the subject_token has opened too many sessions; request a new one from your identity provider",
-		errRevoked: "a session of the subject_token was revoked, and the token with it; request a new one from your identity provider",
+		errTooMany:     "the subject_token has opened too many sessions; request a new one from your identity provider",
+		errRevoked:     "a session of the subject_token was revoked, and the token with it; request a new one from your identity provider",
+		errSubjectOver: e.sessions.revokedAt(subject),
 		errEnding: "the subject_token expires at " + subject.Expiry.Format(time.RFC3339) +
 			"; request a new one from your identity provider",
 		errTooOld: "the subject_token was issued at " + subject.Issued.Format(time.RFC3339) +

@@ -23,6 +23,8 @@ var (
 	errTooOld  = errors.New("subject token is older than the policy lets it be")
 	errEnding  = errors.New("subject token is over")
 	errRevoked = errors.New("a session of the subject token was revoked")
+
+	errSubjectOver = errors.New("the subject was revoked after the token was issued")
 )
 
 const (
@@ -93,8 +95,12 @@ func (s *Sessions) exchange(ctx context.Context, subject Subject, subjectToken s
 		}
 	}
 	subject.Token, subject.Session = s.TokenDigest(subjectToken), ""
-	if s.Banned(subject.Token) {
-		return exchanged{}, errRevoked
+	s.revoked.saw(subject.Issuer, subject.Issued, now)
+	if err := s.learnMark(ctx, subject); err != nil {
+		return exchanged{}, err
+	}
+	if err := s.good(subject); err != nil {
+		return exchanged{}, err
 	}
 	for range 10 { // each turn but the first, another exchange of this token was quicker
 		held, text, err := s.opening(ctx, subject.Token)
@@ -167,10 +173,24 @@ func (s *Sessions) open(ctx context.Context, held opening, subject Subject, subj
 	if err != nil {
 		return exchanged{}, err
 	}
-	if s.Banned(id) || s.Banned(subject.Token) {
+	if s.Banned(id) {
 		return exchanged{}, errRevoked
 	}
+	if err := s.good(subject); err != nil {
+		return exchanged{}, err
+	}
 	return out, nil
+}
+
+// good says that neither a token nor its subject was revoked.
+func (s *Sessions) good(subject Subject) error {
+	switch {
+	case s.Banned(subject.Token):
+		return errRevoked
+	case s.Over(subject):
+		return errSubjectOver
+	}
+	return nil
 }
 
 // write writes a session's record. A revocation marks the token's entry first and then deletes the

@@ -172,6 +172,18 @@ func (s *Store) Stand(ctx context.Context, op bigquery.Operation, r Record) erro
 			p.Expire(ctx, index, Retention)
 		}
 	}
+	if r.Job.JobID != "" { // before it runs: whoever is revoked now has it cancelled
+		runs, err := s.noteRun(ctx, r)
+		if err != nil {
+			return err
+		}
+		other := note
+		note = func(p redis.Pipeliner) {
+			if runs(p); other != nil {
+				other(p)
+			}
+		}
+	}
 	err = s.write(ctx, []once{{key, r, name.kept()}}, note)
 	if !errors.Is(err, ErrExists) {
 		return err

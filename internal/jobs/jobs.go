@@ -53,7 +53,8 @@ var (
 type Record struct {
 	Job      bigquery.JobReference `json:"job"`
 	Owner    string                `json:"owner"`
-	Decision string                `json:"decision"` // id of the decision; the job's label Label carries it
+	Issued   time.Time             `json:"issued,omitzero"` // the identity token's iat that it was asked with
+	Decision string                `json:"decision"`        // id of the decision; the job's label Label carries it
 
 	Query     bigquery.QueryRequest `json:"query"`      // as the client asked; its SQL is shown wherever the job's SQL is shown
 	SQLDigest string                `json:"sql_digest"` // hex SHA-256 of the text that was forwarded
@@ -90,6 +91,8 @@ type Record struct {
 	Approval  string             `json:"approval,omitempty"` // id of the approved request, when the run needed one
 	Votes     approvals.Votes    `json:"votes,omitempty"`    // of those who approved it
 	Estimate  *int64             `json:"estimate,omitempty"` // bytes, when a dry run was made
+	// Grant is the id of the request whose approval it ran on: Approval, or an earlier one.
+	Grant string `json:"grant,omitempty"`
 	// Cap is the maximumBytesBilled that the job runs under, for the words of a job that fails for
 	// it.
 	Cap bigquery.BytesCap `json:"cap,omitzero"`
@@ -137,7 +140,11 @@ func (s *Store) Create(ctx context.Context, r Record) error {
 	if err != nil {
 		return err
 	}
-	return s.putOnce(ctx, key, r, note)
+	runs, err := s.noteRun(ctx, r)
+	if err != nil {
+		return err
+	}
+	return s.putOnce(ctx, key, r, func(p redis.Pipeliner) { note(p); runs(p) })
 }
 
 // Get returns the owner's record of a job, and its verification where there is one.
@@ -168,7 +175,7 @@ func (s *Store) Get(ctx context.Context, owner, project, jobID string) (Record, 
 // Verify writes the verification, once, and returns the one that stands.
 func (s *Store) Verify(ctx context.Context, r Record, v Verification) (Verification, error) {
 	key := s.key(r.Owner, r.Job.ProjectID, r.Job.JobID)
-	err := s.write(ctx, append([]once{{key + ":verified", v, Retention}}, s.destination(r, v)...), nil)
+	err := s.write(ctx, append([]once{{key + ":verified", v, Retention}}, s.destination(r, v)...), s.noteDone(ctx, r))
 	if !errors.Is(err, ErrExists) {
 		return v, err
 	}

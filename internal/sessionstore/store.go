@@ -143,28 +143,32 @@ func (s *Store[R]) List(ctx context.Context) ([]Entry[R], error) {
 	return all, nil
 }
 
-// ids finds the entries on every master of a cluster.
 func (s *Store[R]) ids(ctx context.Context) (map[string]bool, error) {
+	return IDs(ctx, s.o.Redis, s.o.Prefix)
+}
+
+// IDs are what follows a prefix in the names of keys, on every master of a cluster.
+func IDs(ctx context.Context, client redis.UniversalClient, prefix string) (map[string]bool, error) {
 	var (
 		mu    sync.Mutex
 		found = map[string]bool{}
 	)
 	scan := func(ctx context.Context, node redis.Cmdable) error {
-		keys := node.Scan(ctx, 0, s.o.Prefix+"*", 1000).Iterator()
+		keys := node.Scan(ctx, 0, prefix+"*", 1000).Iterator()
 		for keys.Next(ctx) {
 			mu.Lock()
-			found[strings.TrimPrefix(keys.Val(), s.o.Prefix)] = true
+			found[strings.TrimPrefix(keys.Val(), prefix)] = true
 			mu.Unlock()
 		}
 		return keys.Err()
 	}
 	onNode := func(ctx context.Context, node *redis.Client) error { return scan(ctx, node) }
 	var err error
-	switch client := s.o.Redis.(type) {
+	switch c := client.(type) {
 	case *redis.ClusterClient:
-		err = client.ForEachMaster(ctx, onNode)
+		err = c.ForEachMaster(ctx, onNode)
 	case *redis.Ring:
-		err = client.ForEachShard(ctx, onNode)
+		err = c.ForEachShard(ctx, onNode)
 	default:
 		err = scan(ctx, client)
 	}
