@@ -159,7 +159,7 @@ func (s *Sessions) RevokeSubject(ctx context.Context, issuer, sub string, by Rev
 }
 
 const (
-	reportedWithin = 8 * time.Second
+	reportedWithin = 5 * time.Second
 	otherReports   = time.Second
 )
 
