@@ -1,9 +1,12 @@
 package envoy
 
 import (
+	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,6 +17,7 @@ import (
 	"time"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -172,8 +176,93 @@ func TestLargeBodies(t *testing.T) {
 	if w.bodies[0] != body {
 		t.Errorf("upstream got %d bytes, want %d", len(w.bodies[0]), len(body))
 	}
-	code, contentType, got := do(t, http.DefaultClient, http.MethodPost, "http://"+w.rest+queries, nil, strings.NewReader(body+"S"))
-	wantBigQueryError(t, code, contentType, got, 413, "invalid")
+}
+
+// A body that is larger than the limit never arrives at BigQuery, however it comes. Envoy refuses it
+// while it buffers; but of what comes in one piece with the end of the request it shows ext_authz as
+// much as the limit, and says so: ext_authz refuses it (extauthz TestABodyBeyondTheLimit).
+func TestBodiesBeyondTheLimit(t *testing.T) {
+	limits, _ := Defaults()
+	limit := int(limits.MaxRequestBytes)
+	var cut atomic.Int64
+	w := start(t, &world{check: func(ctx context.Context, in *authv3.CheckRequest) (*authv3.CheckResponse, error) {
+		for _, h := range in.GetAttributes().GetRequest().GetHttp().GetHeaderMap().GetHeaders() {
+			if h.GetKey() == "x-envoy-auth-partial-body" && h.GetValue()+string(h.GetRawValue()) != "false" {
+				cut.Add(1)
+				return deny(413, `{"error":{"errors":[{"reason":"invalid"}]}}`)(ctx, in)
+			}
+		}
+		return allow(ctx, in)
+	}})
+	for name, c := range map[string]struct {
+		send func(c net.Conn) error // after the head of the request
+		head string
+		code int
+	}{
+		"exactly the limit":  {func(c net.Conn) error { return pieces(c, limit) }, fmt.Sprintf("content-length: %d", limit), 200},
+		"a byte more":        {func(c net.Conn) error { return pieces(c, limit+1) }, fmt.Sprintf("content-length: %d", limit+1), 413},
+		"a byte more, alone": {func(c net.Conn) error { return pieces(c, limit, 1) }, fmt.Sprintf("content-length: %d", limit+1), 413},
+		"much at the end":    {func(c net.Conn) error { return pieces(c, limit-10, 8000) }, fmt.Sprintf("content-length: %d", limit+7990), 413},
+		"chunked, exactly":   {func(c net.Conn) error { return chunks(c, limit) }, "transfer-encoding: chunked", 200},
+		"chunked":            {func(c net.Conn) error { return chunks(c, limit-10, 11) }, "transfer-encoding: chunked", 413},
+		"chunked, much":      {func(c net.Conn) error { return chunks(c, limit-10, 12000) }, "transfer-encoding: chunked", 413},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := len(w.requests())
+			conn := dial(t, w.rest)
+			fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nhost: x\r\n%s\r\n\r\n", queries, c.head)
+			sent := make(chan error, 1)
+			go func() { sent <- c.send(conn) }()
+			res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			if res.StatusCode != c.code || len(w.requests())-before != map[int]int{200: 1, 413: 0}[c.code] {
+				t.Errorf("status %d, %d requests upstream, want %d", res.StatusCode, len(w.requests())-before, c.code)
+			}
+		})
+	}
+	t.Run("HTTP/2", func(t *testing.T) {
+		before := len(w.requests())
+		h2 := &http.Client{Transport: &http2.Transport{AllowHTTP: true,
+			DialTLSContext: func(ctx context.Context, network, addr string, _ *tls.Config) (net.Conn, error) {
+				return (&net.Dialer{}).DialContext(ctx, network, addr)
+			}}}
+		for range 10 {
+			code, _, _ := do(t, h2, http.MethodPost, "http://"+w.rest+queries, nil, strings.NewReader(strings.Repeat("S", limit+1)))
+			if code != 413 || len(w.requests()) != before {
+				t.Errorf("status %d, %d requests upstream", code, len(w.requests())-before)
+			}
+		}
+	})
+	if cut.Load() == 0 {
+		t.Error("Envoy refuses all of them itself: the check in ext_authz is not needed any more")
+	}
+}
+
+// pieces writes so many bytes, each piece at once.
+func pieces(c net.Conn, sizes ...int) error {
+	for _, n := range sizes {
+		if _, err := io.WriteString(c, strings.Repeat("S", n)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// chunks writes chunks of so many bytes, the last with the end of the body in one piece.
+func chunks(c net.Conn, sizes ...int) error {
+	for i, n := range sizes {
+		chunk := fmt.Sprintf("%x\r\n%s\r\n", n, strings.Repeat("S", n))
+		if i == len(sizes)-1 {
+			chunk += "0\r\n\r\n"
+		}
+		if _, err := io.WriteString(c, chunk); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // TestGRPCListener has denials and dead services arrive as gRPC statuses, and nothing but the

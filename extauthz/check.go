@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"runtime/debug"
 	"time"
 
@@ -71,6 +72,12 @@ func (s *Service) decide(ctx context.Context, a asked) (_ asked, o outcome) {
 // understand says what is asked, and who asks.
 func (s *Service) understand(ctx context.Context, a asked) (asked, error) {
 	op, malformed := bigquery.Decode(a.request.http)
+	if a.request.partial {
+		malformed = &bigquery.RequestError{
+			Status: http.StatusRequestEntityTooLarge, Reason: "invalid", Method: op.Method,
+			Message: "the request body is larger than this gateway takes",
+		}
+	}
 	a.op = op
 	a.clock.Done("decode")
 	subject, err := s.Identity.Authenticate(ctx, a.request.authorization)

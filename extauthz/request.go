@@ -2,6 +2,7 @@ package extauthz
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -18,7 +19,14 @@ type request struct {
 	// client is the client's address as Envoy has it, with the hops that it trusts counted; invalid
 	// where Envoy did not say.
 	client netip.Addr
+	// partial says that the body is cut: Envoy has more of it.
+	partial bool
 }
+
+// partialBody is the header by which Envoy says whether it has shown all of the body. What it has
+// buffered beyond the limit it refuses itself (413), but not what came in one piece with the end of
+// the request: of that it shows as much as the limit, and would send all.
+const partialBody = "x-envoy-auth-partial-body"
 
 // externalAddress is the header in which Envoy says which address the client has, behind the
 // proxies that trusted_hops counts. Envoy takes away what clients send under this name, and sets it
@@ -59,5 +67,6 @@ func translate(in *authv3.CheckRequest) request {
 		from = said[0]
 	}
 	r.client, _ = netip.ParseAddr(from)
+	r.partial = slices.ContainsFunc(r.http.Header[partialBody], func(v string) bool { return v != "false" })
 	return r
 }

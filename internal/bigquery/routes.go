@@ -272,7 +272,7 @@ func checkProject(m Method, value string) error {
 // RequestError is a request that is refused before anything is decided about it. Message is written
 // for the client, without a prefix and without a full stop.
 type RequestError struct {
-	Status  int    // 400 malformed, 403 understood and not served, 415 in a form that is not read
+	Status  int    // 400 malformed, 403 understood and not served, 413 too large, 415 in a form that is not read
 	Reason  string // BigQuery's reason: invalid, accessDenied
 	Message string
 	Method  Method // "" where the path did not say one
