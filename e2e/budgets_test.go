@@ -167,6 +167,25 @@ func TestRowBudgets(t *testing.T) {
 	d.searchCanaries()
 }
 
+// Many rows of a table in one of the result cost what they are worth.
+func TestRowBudgetsOfPackedRows(t *testing.T) {
+	d := startDemo(t, "--policy", budgetPolicy(t, "{rows: 30, per: day, by: owner}", "{rows: 100000, per: day, by: owner}"))
+	ask := func(sql string) answer {
+		return d.call("POST", "/bigquery/v2/projects/demo/queries", d.token("agent"), map[string]any{"query": sql, "useLegacySql": false})
+	}
+	if a := ask("SELECT ARRAY_AGG(id) AS ids FROM (SELECT id FROM crm.customers LIMIT 20)"); a.Status != 200 {
+		t.Fatalf("20 members of 30: status %d %s", a.Status, a.message())
+	}
+	if a := ask("SELECT ARRAY_AGG(STRUCT(id, name)) AS all_of_them FROM (SELECT id, name FROM crm.customers LIMIT 20)"); a.Status != 403 ||
+		!strings.HasPrefix(a.message(), "quotaExceeded: ") {
+		t.Errorf("20 more: status %d %s", a.Status, a.message())
+	}
+	if a := ask("SELECT id FROM crm.customers LIMIT 10"); a.Status != 200 {
+		t.Errorf("the 10 that are left: status %d %s", a.Status, a.message())
+	}
+	d.searchCanaries()
+}
+
 // Beyond a budget that holds, a reviewer decides.
 func TestHeldBudget(t *testing.T) {
 	d := startDemo(t, "--policy", budgetPolicy(t, "{bytes: 10MiB, per: day, by: owner, over: hold, reviewers: [data-owners]}",

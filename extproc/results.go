@@ -203,7 +203,7 @@ func (r *results) clear(ctx context.Context) ([]byte, error) {
 	r.cleared, r.record = true, record
 	out := r.withheld
 	r.withheld = nil
-	if err := r.spendRows(ctx); err != nil {
+	if err := r.spendRows(ctx, out); err != nil {
 		return nil, err
 	}
 	return r.spend(ctx, out)
@@ -231,13 +231,18 @@ func (r *results) unmasked(ctx context.Context, err error) error {
 
 // spendRows counts the rows of a whole answer, which is about to leave, against their budgets. A
 // page that is read again counts again: whoever copies does so.
-func (r *results) spendRows(ctx context.Context) error {
+func (r *results) spendRows(ctx context.Context, whole []byte) error {
 	f := r.forward
 	if len(f.Budgets) == 0 {
 		return nil
 	}
+	rows, err := countedRows(whole)
+	if err != nil {
+		return err
+	}
+	rows = max(rows, r.rows())
 	return r.service.Budgets.Spend(ctx, budgets.Wanted{
-		Decision: f.Decision, Budgets: f.Budgets, Most: int64(r.rows()), Beyond: f.Beyond, //nolint:gosec // G115: rows of one answer
+		Decision: f.Decision, Budgets: f.Budgets, Most: int64(rows), Beyond: f.Beyond, //nolint:gosec // G115: rows of one answer
 	})
 }
 
