@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/bqgate/bqgate/internal/credentials"
 	"github.com/bqgate/bqgate/internal/durable"
+	"github.com/bqgate/bqgate/internal/identity"
+	"github.com/bqgate/bqgate/internal/refusal"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -40,12 +43,28 @@ func (s *Service) principal(a asked, account string) string {
 	return s.Credentials.Principal(account, requester)
 }
 
+// stillGood refuses a request whose identity token, or the one behind its session, has ended since it
+// came: a poll may have waited for its reviewers meanwhile.
+func (s *Service) stillGood(a asked) error {
+	if s.now().Before(a.subject.Expiry) {
+		return nil
+	}
+	e := &refusal.Refusal{
+		What:   fmt.Sprintf("the identity token that this request came with ended at %s", a.subject.Expiry.UTC().Format(time.RFC3339)),
+		Remedy: "the same request with a new token of the same run: what was approved stays so",
+	}
+	if a.subject.Session != "" {
+		e.Status, e.Reason = http.StatusUnauthorized, "authError" // so that stock clients exchange their token again
+	}
+	return e
+}
+
 // until is when the right ends that a decision gives: with the identity token, or with the rule's
 // `for`. A subject whose token has no end has none.
 func until(a asked, d policies.Decision) time.Time {
 	end := a.subject.Expiry
 	if d.MaxSession > 0 {
-		if over := a.subject.Issued.Add(d.MaxSession); over.Before(end) {
+		if over := a.subject.Issued.Add(d.MaxSession + identity.ClockSkew); over.Before(end) {
 			end = over
 		}
 	}

@@ -293,8 +293,12 @@ func (s *Service) readHeld(ctx context.Context, a asked, unknown *refusal.Refusa
 		r.then = withdraws(job)
 		return r, nil
 	}
+	// Before a grant is claimed: it stays good for a new token of the same run.
+	if err := s.stillGood(a); err != nil {
+		return r, err
+	}
 	if err := s.aged(a, held.Tables); err != nil {
-		return r, err // before a grant is claimed: it stays good for a new token of the same run
+		return r, err
 	}
 	switch request.State {
 	case approvals.StateApproved:

@@ -8,10 +8,23 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql/functions"
 )
 
-// asRequester says whether a credential runs queries under the requester's own Google identity, so
-// that what BigQuery says of "the user" is about whoever asks. None does yet: every credential is
-// an account that its users share. One that does would be told apart here alone.
-func (s *Set) asRequester(string) bool { return false }
+// asRequester says whether a credential runs queries under the requester's own principal at Google,
+// so that what BigQuery says of "the user" is about whoever asks. Every other one is an account that
+// its users share.
+func (s *Set) asRequester(credential string) bool { return s.federated[credential] }
+
+// federate refuses a subject that cannot have a principal of its own, where the query would run
+// under one: many could ask in its name.
+func (e *evaluation) federate() error {
+	if _, federated := e.set.federated[e.decision.Credential]; !federated {
+		return nil
+	}
+	if _, err := e.input.Subject.Requester(); err != nil {
+		return refuse(e.decision.Rule, "the same query from a run of a branch, a tag or an environment, whose token names it",
+			"the query would run under your own principal at Google, and you have none: %v", err)
+	}
+	return nil
+}
 
 // account: SESSION_USER() gives, and filters by, the account that the query runs under. Whoever
 // asks would read its name, and see in a view that keeps to each user's own rows those of the

@@ -317,6 +317,9 @@ func (e *evaluation) limits() error {
 			break
 		}
 	}
+	if err := e.federate(); err != nil {
+		return err
+	}
 	if d.Credential == "" && e.input.Credential != "" {
 		return refuse(e.covering[0].ref, "the same query again",
 			"no rule reads these tables any more with the credential that the query ran under")

@@ -48,7 +48,7 @@ type Decision struct {
 	Unknown    []UnknownGroup
 	Credential string // name of the configured credential to run with
 	// AsRequester says that the credential is the requester's own Google identity, whom
-	// SESSION_USER() then means. No credential is one: see Set.asRequester.
+	// SESSION_USER() and row access policies then mean: see Options.Federated.
 	AsRequester bool
 	MaxBytes    int64 // upper bound for maximumBytesBilled, 0 for none
 	MaxRows     int64 // most rows that a result may have, 0 for no limit

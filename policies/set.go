@@ -28,6 +28,9 @@ type Options struct {
 	// names. Nil means that they are not known; otherwise a rule whose credential has none must say
 	// where its jobs run.
 	Projects map[string]string
+	// Federated are the credentials that run as the requester's own principal at Google: true where
+	// BigQuery sees that principal, false where one account that it impersonates stands between.
+	Federated map[string]bool
 	// Budgets are those of the configuration, which count for everybody; File names it in what is
 	// said of them.
 	Budgets BudgetEntries
@@ -47,6 +50,7 @@ type Set struct {
 	entries   []Entry
 	digest    string
 	members   *lru.Cache[string, Membership] // by token
+	federated map[string]bool                // Options.Federated
 
 	ownProject string // of credentials whose project is not known: set by in
 }
@@ -170,7 +174,7 @@ func LoadSources(sources []Source, o Options) (*Set, error) {
 	for _, source := range sources {
 		l.set.files = append(l.set.files, source.Name)
 	}
-	l.set.digest = digest(sources, o)
+	l.set.digest, l.set.federated = digest(sources, o), o.Federated
 	l.set.members, _ = lru.New[string, Membership](membersKept) // an error is of a size below 1 alone
 	return l.set, nil
 }
@@ -190,6 +194,9 @@ func digest(sources []Source, o Options) string {
 	for _, name := range slices.Sorted(maps.Keys(o.Projects)) {
 		part(name)
 		part(o.Projects[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Federated)) {
+		part(fmt.Sprint("federated ", name, " ", o.Federated[name]))
 	}
 	if len(o.Budgets) > 0 {
 		part(fmt.Sprint(o.Budgets))

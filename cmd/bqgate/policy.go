@@ -27,6 +27,20 @@ func nameFlags(c *cobra.Command, o *policies.Options) {
 	c.Flags().StringArrayVar(&o.Issuers, "issuer", nil, "name of a configured issuer; without any, whatever issuer a policy names is taken")
 	c.Flags().StringArrayVar(&o.Credentials, "credential", nil,
 		"name of a configured credential; without any, whatever credential a policy names is taken")
+	c.Flags().Var(federatedFlag{&o.Federated}, "federated", "name of a credential that runs as the requester's own principal")
+}
+
+// federatedFlag collects names of credentials that run as the requester.
+type federatedFlag struct{ to *map[string]bool }
+
+func (f federatedFlag) String() string { return "" }
+func (f federatedFlag) Type() string   { return "string" }
+func (f federatedFlag) Set(name string) error {
+	if *f.to == nil {
+		*f.to = map[string]bool{}
+	}
+	(*f.to)[name] = true
+	return nil
 }
 
 func policyCheckCommand() *cobra.Command {

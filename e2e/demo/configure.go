@@ -144,6 +144,8 @@ func (d *demo) configure() error {
 		Credentials: credentials.Config{
 			Source:      credentials.Source{CredentialsFile: d.path("gateway.json"), CAFile: d.google.CAFile()},
 			IAMEndpoint: &credentials.Endpoint{Address: d.google.IAMAddr(), CAFile: d.google.CAFile()},
+			STSEndpoint: &credentials.Endpoint{Address: d.google.STSAddr(), CAFile: d.google.CAFile(), ServerName: "sts.googleapis.com"},
+			Issuer:      d.federation(),
 			Accounts:    d.accounts(),
 			Inspection:  "inspection",
 		},
@@ -207,6 +209,7 @@ func (d *demo) accounts() map[string]credentials.Account {
 	for _, name := range d.credentials {
 		all[name] = reader
 	}
+	all["federated"] = credentials.Account{Federated: &credentials.Federated{Audience: requestersProvider}, Project: d.Project}
 	all["inspection"] = credentials.Account{ServiceAccount: inspectAccount}
 	return all
 }

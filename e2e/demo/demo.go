@@ -194,9 +194,15 @@ func (d *demo) startGoogle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	requesters, err := d.requesters(ctx)
+	if err != nil {
+		return err
+	}
 	d.google, err = fakegoogle.Start(ctx, fakegoogle.Options{
 		Project: d.Project, Dir: filepath.Join(d.Dir, "google"), Engine: d.engine, Seeds: seeds, Issuers: []string{d.issuer.URL()},
-		Impersonators: []string{gatewaySubject},
+		Impersonators: []string{gatewaySubject}, Condition: `assertion.sub == "` + gatewaySubject + `"`,
+		Providers:  []fakegoogle.PoolProvider{requesters},
+		Principals: map[string]fakegoogle.Permissions{everyRequester: {ReadRows: true, CreateJobs: true}},
 		ServiceAccounts: map[string]fakegoogle.Permissions{
 			readerAccount:  {ReadRows: true, CreateJobs: true, Metadata: true},
 			inspectAccount: {Metadata: true, DryRun: true, RowAccess: true},

@@ -30,7 +30,10 @@ type Statement struct {
 	SQL     string
 	Project string
 	Dataset string // default dataset, "dataset" or "project.dataset"; empty for none
-	User    string // the e-mail of whom the statement runs as
+	User    string // whom the statement runs as: an e-mail, or the name of a federated principal
+	// Filters are predicates under which tables are read that the statement names: JSON, by
+	// "project.dataset.table"; "" for none.
+	Filters string
 }
 
 // Result is what a statement gave, or would give.

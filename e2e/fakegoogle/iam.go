@@ -65,11 +65,7 @@ func (c *credentialsService) generate(ctx context.Context, authorization string,
 			"Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid authentication "+
 				"credential.")
 	}
-	who := caller.subject
-	if who == "" {
-		who = caller.account
-	}
-	s.rec.setAccount(ctx, who)
+	s.rec.setAccount(ctx, caller.who())
 	if !slices.Contains(caller.scopes, scopeCloudPlatform) && !slices.Contains(caller.scopes, scopeIAM) {
 		return nil, status.Error(codes.PermissionDenied, "Request had insufficient authentication scopes.")
 	}
@@ -77,19 +73,16 @@ func (c *credentialsService) generate(ctx context.Context, authorization string,
 	if !ok || email == "" {
 		return nil, status.Error(codes.InvalidArgument, "name must be projects/-/serviceAccounts/{e-mail}")
 	}
-	if caller.subject == "" || !slices.Contains(s.opts.Impersonators, caller.subject) {
-		return nil, status.Error(codes.PermissionDenied,
-			"Permission 'iam.serviceAccounts.getAccessToken' denied on resource (or it may not exist).")
-	}
+	denied := status.Error(codes.PermissionDenied, "Permission 'iam.serviceAccounts.getAccessToken' denied on resource (or it may not exist).")
 	if _, ok := s.opts.ServiceAccounts[email]; !ok {
-		return nil, status.Error(codes.PermissionDenied,
-			"Permission 'iam.serviceAccounts.getAccessToken' denied on resource (or it may not exist).")
+		return nil, denied
 	}
-	if len(req.GetDelegates()) != 0 {
-		return nil, status.Error(codes.PermissionDenied, "no delegation chain is configured")
+	if !s.impersonates(caller, email, req.GetDelegates()) {
+		return nil, denied
 	}
-	if len(req.GetScope()) != 1 || req.GetScope()[0] != ScopeBigQuery {
-		return nil, status.Errorf(codes.InvalidArgument, "scope must be %s and nothing else, got %q", ScopeBigQuery, req.GetScope())
+	if len(req.GetScope()) != 1 || req.GetScope()[0] != ScopeBigQuery && req.GetScope()[0] != ScopeBigQuery+".readonly" {
+		return nil, status.Errorf(codes.InvalidArgument, "scope must be %s, or that with .readonly, and nothing else, got %q", ScopeBigQuery,
+			req.GetScope())
 	}
 	lifetime := maxLifetime
 	if req.GetLifetime() != nil {
@@ -103,6 +96,35 @@ func (c *credentialsService) generate(ctx context.Context, authorization string,
 		AccessToken: s.tokens.mint(minted{account: email, scopes: req.GetScope(), expires: expires}),
 		ExpireTime:  timestamppb.New(expires),
 	}, nil
+}
+
+// impersonates says whether a caller may have a token of an account by way of a chain of delegates,
+// each of which may impersonate the next: Options.Impersonators for the first, Options.Delegates for
+// the others.
+func (s *Server) impersonates(caller minted, email string, delegates []string) bool {
+	var chain []string
+	for _, d := range delegates {
+		name, ok := strings.CutPrefix(d, "projects/-/serviceAccounts/")
+		if !ok {
+			return false
+		}
+		chain = append(chain, name)
+	}
+	chain = append(chain, email)
+	if first := chain[0]; first != email && s.opts.Delegates[first] == "" {
+		return false // a delegate that nobody has heard of
+	}
+	if caller.subject == "" || !slices.ContainsFunc(s.opts.Impersonators, func(member string) bool {
+		return caller.is(member) || caller.subject == member && strings.HasPrefix(s.opts.Provider, "//iam.googleapis.com/"+caller.pool+"/")
+	}) {
+		return false
+	}
+	for i := range chain[1:] {
+		if s.opts.Delegates[chain[i]] != chain[i+1] {
+			return false
+		}
+	}
+	return true
 }
 
 // rest is `POST /v1/projects/-/serviceAccounts/{e-mail}:generateAccessToken`.

@@ -3,6 +3,7 @@ package fakegoogle
 import (
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
@@ -41,8 +42,17 @@ func (j *job) resource() object {
 		{"kind", "bigquery#job"}, {"etag", etag(id + state)}, {"id", id},
 		{"selfLink", "https://bigquery.googleapis.com/bigquery/v2/projects/" + j.project + "/jobs/" + j.id + "?location=" + j.location},
 		{"user_email", j.account}, {"configuration", config}, {"jobReference", j.reference()}, {"statistics", stats}, {"status", status},
-		{"principal_subject", "serviceAccount:" + j.account}, {"jobCreationReason", object{{"code", "REQUESTED"}}},
+		{"principal_subject", principalSubject(j.account)}, {"jobCreationReason", object{{"code", "REQUESTED"}}},
 	}
+}
+
+// principalSubject is a Job's principal_subject, "populated for both first- and third-party
+// identities".
+func principalSubject(account string) string {
+	if strings.HasPrefix(account, principalPrefix) {
+		return account
+	}
+	return "serviceAccount:" + account
 }
 
 func (r *result) processed(hit bool) int64 {

@@ -187,7 +187,7 @@ func (j *job) outcome() (*result, bool, *apiError) {
 func (s *Server) execute(ctx context.Context, j *job) (*result, bool, error) {
 	may := s.account(j.account)
 	st := j.body.statement(j.project, j.sql)
-	st.User = j.account
+	st.User, st.Filters = j.account, s.rowFilters(j.account)
 	cost, dryErr := s.estimate(ctx, st)
 	if dryErr != nil {
 		// INFORMATION_SCHEMA is beyond the analysis but not beyond the engine.

@@ -36,9 +36,18 @@ type Options struct {
 	// AllowedAudiences are the `aud` values STS takes in a subject token; default, as at Google,
 	// the provider's name with and without "https:".
 	AllowedAudiences []string
-	// Impersonators are the subjects (`sub` of the exchanged token) that may impersonate the
-	// service accounts. None means nobody.
+	// Condition is that of Provider: CEL over `assertion`; "" always holds.
+	Condition string
+	// Providers are further ones, each with a pool, an issuer and a condition of its own.
+	Providers []PoolProvider
+	// Impersonators may impersonate the service accounts: subjects of Provider's pool, or members as
+	// IAM writes them ("principal://…", "principalSet://…"). None means nobody.
 	Impersonators []string
+	// Delegates are the accounts that may impersonate another one, and which: `delegates` of
+	// GenerateAccessToken.
+	Delegates map[string]string
+	// Principals maps members, as IAM writes them, to what federated identities may do themselves.
+	Principals map[string]Permissions
 	// ServiceAccounts maps an e-mail address to what the account may do.
 	ServiceAccounts map[string]Permissions
 
@@ -69,4 +78,12 @@ type Permissions struct {
 	Metadata   bool // bigquery.tables.get, datasets.get, jobs.get of everyone's jobs
 	DryRun     bool // dry runs, without CreateJobs
 	RowAccess  bool // bigquery.rowAccessPolicies.list
+}
+
+// and is what both give.
+func (p Permissions) and(other Permissions) Permissions {
+	return Permissions{
+		ReadRows: p.ReadRows || other.ReadRows, CreateJobs: p.CreateJobs || other.CreateJobs, Metadata: p.Metadata || other.Metadata,
+		DryRun: p.DryRun || other.DryRun, RowAccess: p.RowAccess || other.RowAccess,
+	}
 }

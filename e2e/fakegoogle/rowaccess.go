@@ -2,24 +2,73 @@ package fakegoogle
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/bqgate/bqgate/internal/bigquery"
 )
 
-// rowAccessPolicy is a policy as it was made. Queries read all rows whatever it says: an account
-// that sees everything is the worst case for those who share it.
+// rowAccessPolicy is a policy as it was made. A service account reads all rows whatever it says: an
+// account that sees everything is the worst case for those who share it. A federated principal reads
+// the rows of the policies that are granted to it, and of a table with others no row.
 type rowAccessPolicy struct {
 	id        string
+	members   []string // as IAM writes them, or allAuthenticatedUsers
 	predicate string
+}
+
+// rowFilters are the predicates under which a federated principal reads tables (Statement.Filters).
+// They hold where a query names a table, not behind its views.
+func (s *Server) rowFilters(principal string) string {
+	m := s.tokens.newest(principal)
+	if m.subject == "" {
+		return ""
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	filters := map[string]string{}
+	for table, policies := range s.rowAccess {
+		var own []string
+		for _, p := range policies {
+			if slices.ContainsFunc(p.members, func(member string) bool { return member == "allAuthenticatedUsers" || m.is(member) }) {
+				own = append(own, "("+sessionUser.ReplaceAllLiteralString(p.predicate, "'"+principal+"'")+")")
+			}
+		}
+		if filters[table] = strings.Join(own, " OR "); len(own) == 0 {
+			filters[table] = "FALSE"
+		}
+	}
+	if len(filters) == 0 {
+		return ""
+	}
+	text, err := json.Marshal(filters)
+	if err != nil {
+		panic(err) // of texts there is none
+	}
+	return string(text)
+}
+
+var (
+	sessionUser = regexp.MustCompile(`(?i)SESSION_USER\s*\(\s*\)`)
+	quotedText  = regexp.MustCompile(`'([^']*)'|"([^"]*)"`)
+)
+
+// grantees reads the list of GRANT TO.
+func grantees(list string) []string {
+	var all []string
+	for _, m := range quotedText.FindAllStringSubmatch(list, -1) {
+		all = append(all, m[1]+m[2])
+	}
+	return all
 }
 
 var (
 	createRowAccess = regexp.MustCompile(
 		"(?is)^(?:--[^\\n]*\\n\\s*)*CREATE(?:\\s+OR\\s+REPLACE)?\\s+ROW\\s+ACCESS\\s+POLICY\\s+(\\w+)\\s+ON\\s+`?([\\w.*-]+)`?" +
-			"\\s+GRANT\\s+TO\\s*\\([^()]*\\)\\s*FILTER\\s+USING\\s*\\((.*)\\)$")
+			"\\s+GRANT\\s+TO\\s*\\(([^()]*)\\)\\s*FILTER\\s+USING\\s*\\((.*)\\)$")
 	dropRowAccess = regexp.MustCompile("(?is)^(?:--[^\\n]*\\n\\s*)*DROP\\s+ALL\\s+ROW\\s+ACCESS\\s+POLICIES\\s+ON\\s+`?([\\w.-]+)`?$")
 )
 
@@ -63,7 +112,9 @@ func (s *Server) makeRowAccessPolicy(ctx context.Context, sql string) (done bool
 			kept = append(kept, p)
 		}
 	}
-	s.rowAccess[id.String()] = append(kept, rowAccessPolicy{id: create[1], predicate: strings.TrimSpace(create[3])})
+	s.rowAccess[id.String()] = append(kept, rowAccessPolicy{
+		id: create[1], members: grantees(create[3]), predicate: strings.TrimSpace(create[4]),
+	})
 	return true, nil
 }
 

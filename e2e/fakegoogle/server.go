@@ -95,7 +95,11 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	}
 	s.outages = map[string]*outage.Switch{"bigquery": {}, "sts": {}, "iam": {}}
 	maps.Copy(s.outages, opts.Outages)
-	s.sts = newSTS(opts, s.tokens)
+	sts, err := newSTS(opts, s.tokens)
+	if err != nil {
+		return nil, err
+	}
+	s.sts = sts
 	s.noise.Store(opts.Noise)
 	s.gzip.Store(opts.ForceGzip)
 	s.delay.Store(int64(opts.JobDelay))
@@ -203,6 +207,9 @@ func (s *Server) BigQueryAddr() string { return s.addresses[atBigQuery].String()
 // TokenURL is the token endpoint of STS, for an external_account credentials file's token_url.
 func (s *Server) TokenURL() string { return "https://" + s.addresses[atSTS].String() + "/v1/token" }
 
+// STSAddr is "127.0.0.1:port" of it.
+func (s *Server) STSAddr() string { return s.addresses[atSTS].String() }
+
 // IAMAddr is "127.0.0.1:port" of the IAM Credentials API, gRPC and REST on one port.
 func (s *Server) IAMAddr() string { return s.addresses[atIAM].String() }
 
@@ -237,8 +244,21 @@ func (s *Server) Break(service string, m outage.Mode) error {
 	return broken.Set(m)
 }
 
-// account tells what the service account behind an e-mail may do; unknown accounts may do nothing.
-func (s *Server) account(email string) Permissions { return s.opts.ServiceAccounts[email] }
+// account tells what a service account (by its e-mail) or a federated principal may do; unknown ones
+// may do nothing. A principal has the attributes of its newest token.
+func (s *Server) account(name string) Permissions {
+	m := s.tokens.newest(name)
+	if m.subject == "" {
+		return s.opts.ServiceAccounts[name]
+	}
+	var may Permissions
+	for member, given := range s.opts.Principals {
+		if m.is(member) {
+			may = may.and(given)
+		}
+	}
+	return may
+}
 
 func loopbackNames(host string) []string {
 	return strings.Fields(host + " localhost")

@@ -30,13 +30,16 @@ type sqlengine struct {
 }
 
 type sqlRequest struct {
-	ID        uint64 `json:"id"`
-	Op        string `json:"op"`
-	SQL       string `json:"sql,omitempty"`
-	Project   string `json:"project,omitempty"`
-	Dataset   string `json:"dataset,omitempty"`
-	User      string `json:"user,omitempty"`
-	TimeoutMs int64  `json:"timeout_ms,omitempty"`
+	ID      uint64 `json:"id"`
+	Op      string `json:"op"`
+	SQL     string `json:"sql,omitempty"`
+	Project string `json:"project,omitempty"`
+	Dataset string `json:"dataset,omitempty"`
+	User    string `json:"user,omitempty"`
+
+	Filters json.RawMessage `json:"filters,omitempty"`
+
+	TimeoutMs int64 `json:"timeout_ms,omitempty"`
 }
 
 type sqlTable struct {
@@ -174,7 +177,7 @@ func (e *sqlengine) exchange(ctx context.Context, op string, s Statement) sqlRes
 	ch := make(chan sqlResponse, 1)
 	e.mu.Lock()
 	e.next++
-	req := sqlRequest{ID: e.next, Op: op, SQL: s.SQL, Project: s.Project, Dataset: s.Dataset, User: s.User}
+	req := sqlRequest{ID: e.next, Op: op, SQL: s.SQL, Project: s.Project, Dataset: s.Dataset, User: s.User, Filters: json.RawMessage(s.Filters)}
 	if d, ok := ctx.Deadline(); ok {
 		req.TimeoutMs = max(1, time.Until(d).Milliseconds())
 	}

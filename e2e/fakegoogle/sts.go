@@ -6,37 +6,47 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
-	"sync"
 	"time"
-
-	"github.com/coreos/go-oidc/v3/oidc"
 )
 
 // stsLifetime is how long a federated token lives.
 const stsLifetime = time.Hour
 
-// securityTokenService is `POST /v1/token`: RFC 8693 token exchange for one workload identity pool
-// provider. Subject tokens are verified for real: signature by the issuer's published keys, issuer,
-// audience, time.
+// securityTokenService is `POST /v1/token`: RFC 8693 token exchange for the providers of workload
+// identity pools. Subject tokens are verified for real: signature by the issuer's published keys,
+// issuer, audience, time, the provider's condition.
 type securityTokenService struct {
-	provider  string
-	audiences []string
-	issuers   []string
+	providers []*provider
 	tokens    *tokens
-
-	mu        sync.Mutex
-	providers map[string]*oidc.Provider
 }
 
-func newSTS(opts Options, t *tokens) *securityTokenService {
-	audiences := opts.AllowedAudiences
-	if len(audiences) == 0 {
-		audiences = []string{opts.Provider, "https:" + opts.Provider}
+// newSTS makes the providers of Options. The first ones are those of Options.Issuers.
+func newSTS(opts Options, t *tokens) (*securityTokenService, error) {
+	s := &securityTokenService{tokens: t}
+	var all []PoolProvider
+	for _, issuer := range opts.Issuers {
+		all = append(all, PoolProvider{Name: opts.Provider, Issuer: issuer, Audiences: opts.AllowedAudiences, Condition: opts.Condition})
 	}
-	return &securityTokenService{provider: opts.Provider, audiences: audiences, issuers: opts.Issuers, tokens: t,
-		providers: map[string]*oidc.Provider{}}
+	for _, p := range append(all, opts.Providers...) {
+		made, err := newProvider(p)
+		if err != nil {
+			return nil, fmt.Errorf("workload identity pool: %w", err)
+		}
+		s.providers = append(s.providers, made)
+	}
+	return s, nil
+}
+
+// named are the providers of a name.
+func (s *securityTokenService) named(name string) []*provider {
+	var all []*provider
+	for _, p := range s.providers {
+		if p.Name == name {
+			all = append(all, p)
+		}
+	}
+	return all
 }
 
 func (s *securityTokenService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -74,7 +84,7 @@ func (s *securityTokenService) ServeHTTP(w http.ResponseWriter, r *http.Request)
 	switch {
 	case form["grant_type"] != "urn:ietf:params:oauth:grant-type:token-exchange":
 		oauthError(w, http.StatusBadRequest, "unsupported_grant_type", "grant_type must be urn:ietf:params:oauth:grant-type:token-exchange")
-	case form["audience"] != s.provider:
+	case len(s.named(form["audience"])) == 0:
 		oauthError(w, http.StatusBadRequest, "invalid_target", "The target service indicated by the \"audience\" parameters is invalid.")
 	case form["requested_token_type"] != "urn:ietf:params:oauth:token-type:access_token":
 		oauthError(w, http.StatusBadRequest, "invalid_request",
@@ -86,12 +96,13 @@ func (s *securityTokenService) ServeHTTP(w http.ResponseWriter, r *http.Request)
 	case len(scopes) == 0:
 		oauthError(w, http.StatusBadRequest, "invalid_scope", "scope must be given")
 	default:
-		subject, err := s.verify(r.Context(), form["subject_token"])
+		m, err := s.verify(r.Context(), form["audience"], form["subject_token"])
 		if err != nil {
 			oauthError(w, http.StatusBadRequest, "invalid_grant", err.Error())
 			return
 		}
-		token := s.tokens.mint(minted{subject: subject, scopes: scopes, expires: time.Now().Add(stsLifetime)})
+		m.scopes, m.expires = scopes, time.Now().Add(stsLifetime)
+		token := s.tokens.mint(m)
 		controlJSON(w, http.StatusOK, map[string]any{
 			"access_token": token, "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
 			"token_type": "Bearer", "expires_in": int(stsLifetime / time.Second),
@@ -99,48 +110,20 @@ func (s *securityTokenService) ServeHTTP(w http.ResponseWriter, r *http.Request)
 	}
 }
 
-// verify checks a subject token against the issuer that it names, if that issuer is configured.
-func (s *securityTokenService) verify(ctx context.Context, raw string) (string, error) {
+// verify checks a subject token against the providers of a name.
+func (s *securityTokenService) verify(ctx context.Context, name, raw string) (minted, error) {
 	if raw == "" {
-		return "", errors.New("subject_token must be given")
+		return minted{}, errors.New("subject_token must be given")
 	}
 	last := errors.New("no issuer is configured for this provider")
-	for _, issuer := range s.issuers {
-		p, err := s.find(ctx, issuer)
-		if err != nil {
-			last = err
-			continue
+	for _, p := range s.named(name) {
+		m, err := p.verify(ctx, raw)
+		if err == nil {
+			return m, nil
 		}
-		// The audience is checked below: Google takes any of several.
-		token, err := p.Verifier(&oidc.Config{SkipClientIDCheck: true}).Verify(ctx, raw)
-		if err != nil {
-			last = fmt.Errorf("the subject token is not valid: %w", err)
-			continue
-		}
-		if !slices.ContainsFunc(token.Audience, func(a string) bool { return slices.Contains(s.audiences, a) }) {
-			return "", errors.New("the audience in ID Token does not match the expected audience")
-		}
-		if token.Subject == "" {
-			return "", errors.New("the subject token has no sub")
-		}
-		return token.Subject, nil
+		last = err
 	}
-	return "", last
-}
-
-func (s *securityTokenService) find(ctx context.Context, issuer string) (*oidc.Provider, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if p := s.providers[issuer]; p != nil {
-		return p, nil
-	}
-	// The provider outlives this request: its key set is fetched again when an unknown key appears.
-	p, err := oidc.NewProvider(context.WithoutCancel(ctx), issuer)
-	if err != nil {
-		return nil, fmt.Errorf("discover the issuer: %w", err)
-	}
-	s.providers[issuer] = p
-	return p, nil
+	return minted{}, last
 }
 
 func oauthError(w http.ResponseWriter, status int, code, description string) {

@@ -22,25 +22,40 @@ const tokenPrefix = "ya29.fake-"
 type tokens struct {
 	mu   sync.Mutex
 	live map[string]minted
+	last map[string]minted // the newest of each federated principal
 }
 
 // minted is what a token stands for: a service account (account set), or a federated principal
-// (subject set), never both.
+// (pool and subject set), never both.
 type minted struct {
-	account string
-	subject string
-	scopes  []string
-	expires time.Time
+	account    string
+	pool       string
+	subject    string
+	groups     []string
+	attributes map[string]string
+	scopes     []string
+	expires    time.Time
 }
 
-func newTokens() *tokens { return &tokens{live: map[string]minted{}} }
+func newTokens() *tokens { return &tokens{live: map[string]minted{}, last: map[string]minted{}} }
 
 func (t *tokens) mint(m minted) string {
 	token := tokenPrefix + rand.Text() + rand.Text()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.live[token] = m
+	if m.subject != "" {
+		t.last[m.principal()] = m
+	}
 	return token
+}
+
+// newest is what the newest token of a federated principal stands for, the zero one for any other
+// name.
+func (t *tokens) newest(principal string) minted {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.last[principal]
 }
 
 // find returns what a token stands for, if it is known and has not expired.
@@ -49,6 +64,14 @@ func (t *tokens) find(token string) (minted, bool) {
 	defer t.mu.Unlock()
 	m, ok := t.live[token]
 	return m, ok && time.Now().Before(m.expires)
+}
+
+// who is a service account's e-mail, or a federated principal's name.
+func (m minted) who() string {
+	if m.subject != "" {
+		return m.principal()
+	}
+	return m.account
 }
 
 // MintToken makes an access token of a service account past STS and IAM, for tests that need one of
@@ -78,20 +101,22 @@ func bearer(r *http.Request) (string, *apiError) {
 	return token, nil
 }
 
-// authenticate finds the service account behind a BigQuery request.
+// authenticate finds who is behind a BigQuery request: the e-mail of a service account, or the name
+// of a federated principal.
 func (s *Server) authenticate(r *http.Request) (string, *apiError) {
 	token, apiErr := bearer(r)
 	if apiErr != nil {
 		return "", apiErr
 	}
 	m, ok := s.tokens.find(token)
-	if !ok || m.account == "" {
+	if !ok {
 		return "", errInvalidCredentials()
 	}
-	s.rec.setAccount(r.Context(), m.account)
+	who := m.who()
+	s.rec.setAccount(r.Context(), who)
 	for _, scope := range m.scopes {
 		if scope == ScopeBigQuery || scope == scopeCloudPlatform {
-			return m.account, nil
+			return who, nil
 		}
 	}
 	return "", &apiError{Code: http.StatusForbidden, Reason: "insufficientPermissions",

@@ -79,7 +79,7 @@ func (an *analyzer) wildcardTable(key string) (googlesql.TableNode, error) {
 // only if the text names it, and then each * of the SELECT over it leaves it out.
 func (an *analyzer) expand(req request) (_ string, err error) {
 	sql := req.SQL
-	if !strings.Contains(sql, "*`") && (req.User == "" || !strings.Contains(strings.ToUpper(sql), "_USER")) {
+	if !strings.Contains(sql, "*`") && len(req.Filters) == 0 && (req.User == "" || !strings.Contains(strings.ToUpper(sql), "_USER")) {
 		return sql, nil
 	}
 	script, done, err := an.parse(sql)
@@ -118,6 +118,9 @@ func (x *expander) walk(n googlesql.ASTNode, over bool) {
 	case *googlesql.ASTTablePathExpression:
 		if members := x.wildcard(n); members != nil {
 			x.table(n, members)
+			return
+		}
+		if x.filtered(n) {
 			return
 		}
 	case *googlesql.ASTFunctionCall:
@@ -177,6 +180,31 @@ func (x *expander) wildcard(n *googlesql.ASTTablePathExpression) []*entry {
 		return nil
 	}
 	return x.an.catalog.members(key)
+}
+
+// filtered writes a table with a filter as a subquery of the rows that are left.
+func (x *expander) filtered(n *googlesql.ASTTablePathExpression) bool {
+	path := must(n.PathExpr())
+	if path == nil || len(x.request.Filters) == 0 {
+		return false
+	}
+	names := must(path.ToIdentifierVector())
+	if len(names) == 1 && x.queries[strings.ToLower(names[0])] {
+		return false
+	}
+	parts := complete(strings.Split(strings.Join(names, "."), "."), x.request.Project, x.request.Dataset)
+	predicate, ok := x.request.Filters[strings.Join(parts, ".")]
+	if !ok {
+		return false
+	}
+	text := "(SELECT * FROM `" + strings.Join(parts, "`.`") + "` WHERE " + predicate + ")"
+	if must(n.Alias()) == nil {
+		last := names[len(names)-1]
+		text += " AS `" + last[strings.LastIndexByte(last, '.')+1:] + "`"
+	}
+	start, end := span(path)
+	x.splices = append(x.splices, splice{start, end, text})
+	return true
 }
 
 // reads says whether a FROM clause names a wildcard table, not counting its subqueries.

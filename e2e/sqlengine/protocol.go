@@ -22,6 +22,8 @@ type request struct {
 	Dataset   string `json:"dataset,omitempty"` // the default dataset, as "dataset" or "project.dataset"; empty for none
 	User      string `json:"user,omitempty"`    // what SESSION_USER() gives; empty for the driver's own
 	TimeoutMs int64  `json:"timeout_ms,omitempty"`
+
+	Filters map[string]string `json:"filters,omitempty"` // predicates under which tables are read that the text names, by full name
 }
 
 // response answers one request.

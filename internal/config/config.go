@@ -193,8 +193,16 @@ func (c *Config) complete(dir string) {
 	for _, p := range []*string{&c.Credentials.Source.CredentialsFile, &c.Credentials.Source.CAFile} {
 		abs(p)
 	}
-	if c.Credentials.IAMEndpoint != nil {
-		abs(&c.Credentials.IAMEndpoint.CAFile)
+	for _, e := range []*credentials.Endpoint{c.Credentials.IAMEndpoint, c.Credentials.STSEndpoint} {
+		if e != nil {
+			abs(&e.CAFile)
+		}
+	}
+	if issuer := c.Credentials.Issuer; issuer != nil {
+		for i := range issuer.Keys {
+			abs(&issuer.Keys[i])
+		}
+		issuer.Wrap = issuer.Wrap.In(dir)
 	}
 	for i := range c.Identity.Issuers {
 		abs(&c.Identity.Issuers[i].CAFile)

@@ -95,7 +95,10 @@ func New(ctx context.Context, config Config) (*Broker, error) {
 // open makes the origin of each account's tokens.
 func (b *Broker) open(ctx context.Context, source *auth.Credentials) error {
 	c := b.config
-	issuer, err := c.Issuer.open()
+	if err := c.apart(source); err != nil {
+		return err
+	}
+	issuer, err := c.Issuer.open(ctx)
 	if err != nil {
 		return fmt.Errorf("issuer: %w", err)
 	}

@@ -155,6 +155,18 @@ func (c Config) Runs() []string {
 	return slices.DeleteFunc(c.names(), func(name string) bool { return name == c.Inspection })
 }
 
+// Federated are the accounts that run as whoever asks: true where BigQuery sees the requester's own
+// principal, false where one account that it impersonates stands between.
+func (c Config) Federated() map[string]bool {
+	federated := map[string]bool{}
+	for name, account := range c.Accounts {
+		if account.Federated != nil {
+			federated[name] = account.AsRequester()
+		}
+	}
+	return federated
+}
+
 // Projects are the projects of the accounts that queries can run with, by the accounts' names: what
 // is configured, or what the e-mail tells. An account that tells none is left out; a policy must
 // say where its jobs run. It is never nil.

@@ -76,7 +76,7 @@ func (f *asRequester) mint(ctx context.Context, o order) (answer, error) {
 
 // exchange asks STS once. A federated token lives an hour, whatever its subject token says.
 func (f *asRequester) exchange(ctx context.Context, o order) (answer, error) {
-	signed, err := f.issuer.Sign(o.requester, "https:"+f.account.Federated.Audience, o.now, o.until)
+	signed, err := f.issuer.Sign(ctx, o.requester, "https:"+f.account.Federated.Audience, o.now, o.until)
 	if err != nil {
 		return answer{}, err
 	}

@@ -1,48 +1,53 @@
 package credentials
 
 import (
-	"crypto"
-	"crypto/x509"
-	"encoding/pem"
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/bqgate/bqgate/internal/subjecttoken"
+	"github.com/bqgate/bqgate/internal/wrapping"
 )
 
-// open reads the keys. It is nil where nothing is federated.
-func (i *Issuer) open() (*subjecttoken.Issuer, error) {
+// open reads the keys. The one that signs is opened at once where that asks nobody, and otherwise
+// when it first signs: a KMS that is down at start costs queries, not the gateway. It is nil where
+// nothing is federated.
+func (i *Issuer) open(ctx context.Context) (*subjecttoken.Issuer, error) {
 	if i == nil {
 		return nil, nil
 	}
-	var keys []crypto.Signer
+	wrapper, err := wrapping.Open(ctx, i.Wrap)
+	if err != nil {
+		return nil, fmt.Errorf("wrap: %w", err)
+	}
+	issuer, err := i.read(wrapper)
+	if err != nil || i.Wrap.Remote() {
+		return issuer, err
+	}
+	return issuer, issuer.Open(ctx)
+}
+
+func (i *Issuer) read(wrapper wrapping.Wrapper) (*subjecttoken.Issuer, error) {
+	var keys []subjecttoken.Key
 	for _, path := range i.Keys {
-		key, err := readKey(path)
+		key, err := subjecttoken.ReadKey(path, wrapper)
 		if err != nil {
-			return nil, fmt.Errorf("key %s: %w", path, err)
+			return nil, err
 		}
 		keys = append(keys, key)
 	}
 	return subjecttoken.New(i.URL, keys...)
 }
 
-func readKey(path string) (crypto.Signer, error) {
-	text, err := os.ReadFile(path)
+// JWKS are the public keys of the gateway's own issuer, as JSON (RFC 7517). No secret is read.
+func (c Config) JWKS() (json.RawMessage, error) {
+	if c.Issuer == nil {
+		return nil, errors.New("credentials.issuer is not configured: nothing is federated")
+	}
+	issuer, err := c.Issuer.read(nil)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("credentials.issuer: %w", err)
 	}
-	block, rest := pem.Decode(text)
-	if block == nil || block.Type != "PRIVATE KEY" || len(rest) > 0 {
-		return nil, errors.New("is not one PEM block PRIVATE KEY (PKCS #8)")
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return nil, errors.New("is not a private key (PKCS #8)") // the cause may hold a part of it
-	}
-	key, ok := parsed.(crypto.Signer)
-	if !ok {
-		return nil, errors.New("is not a key to sign with")
-	}
-	return key, nil
+	return issuer.JWKS()
 }

@@ -383,7 +383,7 @@ func (g *gateway) serve(ctx context.Context, group *errgroup.Group, listeners *l
 // loadPolicies loads the policies with everything that they may name.
 func loadPolicies(c *config.Config) (*policies.Set, error) {
 	return policies.Load(c.Policies, policies.Options{Issuers: issuerNames(c.Identity), Credentials: c.Credentials.Runs(),
-		Projects: c.Credentials.Projects(), Budgets: c.Budgets, File: "bqgate.yaml"})
+		Projects: c.Credentials.Projects(), Federated: c.Credentials.Federated(), Budgets: c.Budgets, File: "bqgate.yaml"})
 }
 
 func startWorkers(ctx context.Context, c config.SQL, habits googlesql.Habits) (*googlesql.Pool, error) {

@@ -66,11 +66,7 @@ func checkWhole(r Record, job bigquery.Job) error {
 	if err := CheckCreated(r, job); err != nil {
 		return err
 	}
-	ranBy := job.UserEmail
-	if strings.HasPrefix(r.Principal, "principal://") { // a federated identity has no address of its own
-		ranBy = job.Principal
-	}
-	if r.Principal == "" || !strings.EqualFold(ranBy, r.Principal) {
+	if !ranBy(r.Principal, job) {
 		return fmt.Errorf("%w: another account ran it", ErrMismatch)
 	}
 	if r.Mutation.Decision == "" {
@@ -80,6 +76,27 @@ func checkWhole(r Record, job bigquery.Job) error {
 		return fmt.Errorf("%w: %w", ErrMismatch, err)
 	}
 	return nil
+}
+
+const (
+	federated        = "principal://" // of a principal in a workload identity pool
+	ofServiceAccount = ".gserviceaccount.com"
+)
+
+// ranBy says whether a principal ran a job, letter by letter: the `sub` of a federated one may differ
+// from another's in case alone. A service account is known by its address (user_email). A federated
+// principal has none: it is named in principal_subject, "populated for both first- and third-party
+// identities", and what else stands in user_email is no service account.
+// https://cloud.google.com/bigquery/docs/reference/rest/v2/Job
+func ranBy(principal string, job bigquery.Job) bool {
+	switch {
+	case principal == "":
+		return false
+	case strings.HasPrefix(principal, federated):
+		return job.Principal == principal && !strings.HasSuffix(job.UserEmail, ofServiceAccount)
+	default:
+		return job.UserEmail == principal && !strings.HasPrefix(job.Principal, federated)
+	}
 }
 
 // Adopt writes the record of a job, after comparing the two in everything, and returns the record

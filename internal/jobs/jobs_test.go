@@ -276,6 +276,15 @@ func TestAdopt(t *testing.T) {
 			r.Principal, j.Principal = "principal://a",
 				"principal://b"
 		},
+		"of a federated identity in other letters": func(r *jobs.Record, j *bigquery.Job) {
+			r.Principal, j.Principal, j.UserEmail = "principal://iam.googleapis.com/p/subject/i:Alice",
+				"principal://iam.googleapis.com/p/subject/i:alice", ""
+		},
+		"of an account behind a federated identity": func(r *jobs.Record, j *bigquery.Job) {
+			r.Principal, j.Principal = "principal://a", "principal://a" // and the address of an account
+		},
+		"of a federated identity for an account's": func(r *jobs.Record, j *bigquery.Job) { j.Principal = "principal://a" },
+		"of an account in other letters":           func(_ *jobs.Record, j *bigquery.Job) { j.UserEmail = strings.ToUpper(j.UserEmail) },
 		"that names the address of another": func(r *jobs.Record, j *bigquery.Job) {
 			r.Principal, j.UserEmail = "principal://a",
 				"principal://a"

@@ -1,15 +1,15 @@
 package subjecttoken
 
 import (
+	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"sync"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -25,60 +25,65 @@ const minLifetime = time.Minute
 
 // Issuer signs subject tokens. It is safe for concurrent use.
 type Issuer struct {
-	url    string
-	signer jose.Signer
-	keys   jose.JSONWebKeySet // the public ones
+	url     string
+	signing Key
+	id      string             // of the key that signs
+	keys    jose.JSONWebKeySet // the public ones
+
+	mu     sync.Mutex
+	signer jose.Signer // once the key is open
 }
 
 // New makes an Issuer of `iss` url. The first key signs; all are published, so that one may follow
 // another: a new key stands behind the old one until every pool has it, then before it, and the old
-// one goes when its last token is over. Keys are ECDSA P-256 (ES256) or RSA of 2048 bits and more
-// (RS256), as Google takes them.
-func New(url string, keys ...crypto.Signer) (*Issuer, error) {
+// one goes when its last token is over. Keys are ECDSA P-256 (ES256) or RSA (RS256), as Google takes
+// them.
+func New(url string, keys ...Key) (*Issuer, error) {
 	if url == "" || len(keys) == 0 {
 		return nil, errors.New("an issuer needs a URL and a key")
 	}
-	i := &Issuer{url: url}
+	i := &Issuer{url: url, signing: keys[0]}
 	for n, key := range keys {
-		alg, err := algorithm(key)
-		if err != nil {
-			return nil, fmt.Errorf("key %d: %w", n+1, err)
-		}
-		public := jose.JSONWebKey{Key: key.Public(), Algorithm: string(alg), Use: "sig"}
-		thumbprint, err := public.Thumbprint(crypto.SHA256)
+		public := jose.JSONWebKey{Key: key.public, Algorithm: string(key.alg), Use: "sig"}
+		thumbprint, err := public.Thumbprint(crypto.SHA256) // RFC 7638
 		if err != nil {
 			return nil, fmt.Errorf("key %d: thumbprint: %w", n+1, err)
 		}
-		public.KeyID = fmt.Sprintf("%x", thumbprint[:16])
+		public.KeyID = hex.EncodeToString(thumbprint[:16])
 		if len(i.keys.Key(public.KeyID)) > 0 {
 			return nil, fmt.Errorf("key %d is there twice", n+1)
 		}
 		i.keys.Keys = append(i.keys.Keys, public)
-		if n > 0 {
-			continue
-		}
-		i.signer, err = jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: jose.JSONWebKey{Key: key, KeyID: public.KeyID}},
-			(&jose.SignerOptions{}).WithType("JWT"))
-		if err != nil {
-			return nil, fmt.Errorf("key %d: %w", n+1, err)
-		}
 	}
+	i.id = i.keys.Keys[0].KeyID
 	return i, nil
 }
 
-func algorithm(key crypto.Signer) (jose.SignatureAlgorithm, error) {
-	const minBits = 2048
-	switch k := key.(type) {
-	case *ecdsa.PrivateKey:
-		if k.Curve == elliptic.P256() {
-			return jose.ES256, nil
-		}
-	case *rsa.PrivateKey:
-		if k.N.BitLen() >= minBits {
-			return jose.RS256, nil
-		}
+// Open opens the key that signs, which is done else when it first signs.
+func (i *Issuer) Open(ctx context.Context) error {
+	_, err := i.opened(ctx)
+	return err
+}
+
+func (i *Issuer) opened(ctx context.Context) (jose.Signer, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.signer != nil {
+		return i.signer, nil
 	}
-	return "", errors.New("must be ECDSA P-256 or RSA of at least 2048 bits")
+	if i.signing.open == nil {
+		return nil, errors.New("the signing key is only there to be published")
+	}
+	key, err := i.signing.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	i.signer, err = jose.NewSigner(jose.SigningKey{Algorithm: i.signing.alg, Key: jose.JSONWebKey{Key: key, KeyID: i.id}},
+		(&jose.SignerOptions{}).WithType("JWT"))
+	if err != nil {
+		return nil, fmt.Errorf("sign with %s: %w", i.signing.alg, err)
+	}
+	return i.signer, nil
 }
 
 // URL is the `iss` of the tokens.
@@ -93,7 +98,7 @@ var own = []string{"iss", "sub", "aud", "iat", "nbf", "exp", "jti", "groups"}
 
 // Sign makes a token for one audience, "https://iam.googleapis.com/projects/…/providers/…". It ends
 // with the run's right, or after Lifetime.
-func (i *Issuer) Sign(who identity.Requester, audience string, now, until time.Time) (string, error) {
+func (i *Issuer) Sign(ctx context.Context, who identity.Requester, audience string, now, until time.Time) (string, error) {
 	if who.Sub == "" || audience == "" {
 		return "", errors.New("a subject token needs a subject and an audience")
 	}
@@ -121,7 +126,11 @@ func (i *Issuer) Sign(who identity.Requester, audience string, now, until time.T
 	if err != nil {
 		return "", fmt.Errorf("write subject token: %w", err)
 	}
-	signed, err := i.signer.Sign(payload)
+	signer, err := i.opened(ctx)
+	if err != nil {
+		return "", err
+	}
+	signed, err := signer.Sign(payload)
 	if err != nil {
 		return "", fmt.Errorf("sign subject token: %w", err)
 	}
