@@ -12,6 +12,7 @@ import (
 	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/masking"
+	"github.com/bqgate/bqgate/internal/masking/jsonmask"
 	"github.com/bqgate/bqgate/internal/timing"
 	"github.com/bqgate/bqgate/internal/verdict"
 )
@@ -26,7 +27,7 @@ const withheldLimit = 32 << 20
 type results struct {
 	service  *Service
 	forward  *verdict.Forward
-	masker   *masking.Results
+	masker   *jsonmask.Results
 	withheld []byte
 	cleared  bool
 	clock    *timing.Clock
@@ -41,7 +42,7 @@ func newResults(s *Service, f *verdict.Forward, clock *timing.Clock) *results {
 	}
 	// Both caps are of the whole result, so that no answer alone may exceed them either.
 	r := &results{service: s, forward: f, clock: clock}
-	o := masking.Options{Salt: salt, TimestampFormat: f.TimestampFormat, MaxRows: uint64(max(0, f.MaxRows)),
+	o := jsonmask.Options{Salt: salt, TimestampFormat: f.TimestampFormat, MaxRows: uint64(max(0, f.MaxRows)),
 		MaxBytes: uint64(max(0, f.MaxResultBytes))}
 	whole := func(_ string, value []byte) ([]byte, error) { return value, nil }
 	projected := whole
@@ -59,7 +60,7 @@ func newResults(s *Service, f *verdict.Forward, clock *timing.Clock) *results {
 		}
 		return projected(member, value)
 	}
-	r.masker = masking.NewResults(f.Plan, o)
+	r.masker = jsonmask.NewResults(f.Plan, o)
 	return r
 }
 

@@ -62,7 +62,7 @@ func parseBench(text string) ([]result, error) {
 func masker(_ context.Context, b *bench) error {
 	by := map[string]result{}
 	for _, pattern := range []string{"^BenchmarkBaseline", "^BenchmarkResults$/^(Learnt|Generic)$/^Compact$/^FourRules$"} {
-		results, err := goBench("./internal/masking", pattern, "2s")
+		results, err := goBench("./internal/masking/jsonmask", pattern, "2s")
 		if err != nil {
 			return err
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/googlesql/enginetest"
 	"github.com/bqgate/bqgate/internal/identity"
-	"github.com/bqgate/bqgate/internal/masking"
+	"github.com/bqgate/bqgate/internal/masking/jsonmask"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -113,7 +113,7 @@ func (g *gate) sees(ctx context.Context, v outcome, d *database) (string, error)
 		return "", err
 	}
 	doc := answer(r.Rows, r.Schema)
-	m := masking.NewResults(v.decision.Mask, masking.Options{Salt: salt})
+	m := jsonmask.NewResults(v.decision.Mask, jsonmask.Options{Salt: salt})
 	out, err := m.Write([]byte(doc))
 	shown := string(out)
 	if err == nil {

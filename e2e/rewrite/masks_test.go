@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/bqgate/bqgate/internal/masking"
+	"github.com/bqgate/bqgate/internal/masking/jsonmask"
 )
 
 func jsonText(s string) []byte {
@@ -258,7 +259,7 @@ func checkMask(t *testing.T, d *database, column masking.Column, sources []strin
 // inFlight is what the masker makes of a cell, written anew.
 func inFlight(t *testing.T, column masking.Column, cell string, salt []byte) string {
 	t.Helper()
-	m := masking.NewResults(masking.Plan{Columns: []masking.Column{column}}, masking.Options{Salt: salt})
+	m := jsonmask.NewResults(masking.Plan{Columns: []masking.Column{column}}, jsonmask.Options{Salt: salt})
 	out, err := m.Write([]byte(`{"rows":[{"f":[{"v":` + cell + `}]}]}`))
 	text := string(out)
 	if err == nil {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bqgate/bqgate/internal/masking"
 	"github.com/bqgate/bqgate/internal/sealed"
 )
 
@@ -151,6 +152,9 @@ func (s *Store) verify(id string, v any, mark int64) (record, error) {
 	switch {
 	case errors.Is(err, sealed.ErrForged):
 		return record{}, s.tampered(id, "it "+sealed.Found(err))
+	case errors.Is(err, masking.ErrVersion):
+		s.log.Error("stored request for approval is of another version of bqgate; it is treated as not there", "request", id, "error", err)
+		return record{}, ErrTampered
 	case err != nil:
 		return record{}, s.tampered(id, err.Error())
 	case string(r.State) != state:

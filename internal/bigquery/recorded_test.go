@@ -12,7 +12,7 @@ import (
 )
 
 // recordedForm is a file of the forms that BigQuery's answers have, written anew with made-up
-// values (see internal/masking). Whatever must not go out has "raw" in it.
+// values (see internal/masking/jsonmask). Whatever must not go out has "raw" in it.
 type recordedForm struct {
 	path, name string
 	archive    *txtar.Archive
@@ -21,7 +21,7 @@ type recordedForm struct {
 
 func recordedForms(t testing.TB, kind string, least int) []recordedForm {
 	t.Helper()
-	paths, err := filepath.Glob("../masking/testdata/recorded/" + kind + "/*.txtar")
+	paths, err := filepath.Glob("../masking/jsonmask/testdata/recorded/" + kind + "/*.txtar")
 	if err != nil || len(paths) < least {
 		t.Fatalf("%d recorded %s: %v", len(paths), kind, err)
 	}

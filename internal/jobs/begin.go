@@ -69,6 +69,8 @@ func (s *Store) Begin(ctx context.Context, op bigquery.Operation, r Record) (Beg
 			return again(first, r)
 		case errors.Is(err, sealed.ErrForged): // it may stand in the place of a record of what was sent
 			return Begun{}, fmt.Errorf("%w: what was sent then is not known any more", ErrOtherwise)
+		case errors.Is(err, ErrVersion):
+			return Begun{}, fmt.Errorf("%w: another version of bqgate has sent it", ErrOtherwise)
 		case !errors.Is(err, ErrNotFound):
 			return Begun{}, err
 		}

@@ -43,6 +43,10 @@ var (
 	// ErrNotFound is returned for a job that this owner has no record of, whoever else may have
 	// one.
 	ErrNotFound = errors.New("no record of this job for this owner")
+	// ErrVersion is returned for a record of this owner's that another version of bqgate has
+	// written: its plan (masking.ErrVersion) or the transforms of its text (policies.ErrTransform)
+	// are not known here, so that nobody can say what may be shown.
+	ErrVersion = errors.New("the record was written by another version of bqgate")
 	// ErrExists is returned by Create when the owner already has a record under this project and
 	// job id.
 	ErrExists = errors.New("a record of this job exists already")

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/bqgate/bqgate/internal/sealed"
 )
 
 // What stands under a key and was not sealed here, for this key, counts as nothing that stands
@@ -52,15 +54,21 @@ func (s *Store) open(ctx context.Context, key string, v any) error {
 	return s.unseal(key, texts[0], v)
 }
 
-// unseal opens a text that was read. What was planted is ErrNotFound and sealed.ErrForged.
+// unseal opens a text that was read. What was planted is ErrNotFound and sealed.ErrForged; what
+// the gateway has written and does not understand is ErrVersion.
 func (s *Store) unseal(key, text string, v any) error {
 	if text == "" {
 		return ErrNotFound
 	}
-	if err := s.keys.Open(key, text, v); err != nil {
+	err := s.keys.Open(key, text, v)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, sealed.ErrForged):
 		return errors.Join(ErrNotFound, err)
+	default:
+		return fmt.Errorf("%w: %w", ErrVersion, err)
 	}
-	return nil
 }
 
 // once is a value that is written if none stands there yet.

@@ -1,4 +1,4 @@
-// Package masking changes the cells of a query's answer into what its reader may see.
+// Package masking says what may be shown of a query's result.
 //
 // A Plan, made by the policy from the lineage of the SQL, says for every output column which Rule
 // masks it. The plan is the only thing that is believed: a response's own schema is checked against
@@ -7,11 +7,11 @@
 // (cloud.google.com/bigquery/docs/column-data-masking-intro), so that a masked cell is still a
 // valid value of its column's type and no schema has to change.
 //
-// Results masks the JSON of jobs.query and jobs.getQueryResults as a stream, chunk by chunk, with
-// no memory beyond one masked cell. Read the package in this order: plan.go, rules.go (which rule
-// wins), cell.go (what a rule does to one cell), results.go and toplevel.go (the document), rows.go
-// (the rows), rowtext.go (their strings), template.go, gap.go and part.go (the same rows, fast).
+// A plan knows no codec: in which form rows are written (JSON today, in jsonmask) is no part of it.
+// A codec asks the plan for its Cells, which say what becomes of each value, and holds what an
+// answer tells of its columns against it (Plan.Match). What has to be masked before a query
+// computes on it is written as SQL instead (sql.go).
 //
-// Every error is final. What Write returned before it was masked and may have been sent; what came
-// with the error must not be, and the response has to be broken off.
+// Read the package in this order: plan.go, version.go, rules.go (which rule wins), stricter.go (of
+// two plans), cells.go (the plan made ready), names.go and shown.go (what BigQuery calls columns).
 package masking

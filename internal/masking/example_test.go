@@ -2,21 +2,8 @@ package masking
 
 import "testing"
 
-// The examples that reviewers see are what the masker makes.
+// What reviewers see of a rule says nothing of a value.
 func TestExample(t *testing.T) {
-	for rule, e := range examples {
-		typ := "STRING"
-		if rule == DateYearMask {
-			typ = "DATE"
-		}
-		c := newCells(nil)
-		if got := string(c.appendMasked(nil, &node{rule: rule, typ: typ}, []byte(e.value))); got != `"`+e.shown+`"` {
-			t.Errorf("%s makes %s of %s, the example says %s", rule, got, e.value, e.shown)
-		}
-		if Example(rule, typ) != e.shown {
-			t.Errorf("%s: %s", rule, Example(rule, typ))
-		}
-	}
 	for _, c := range []struct {
 		rule Rule
 		typ  string

@@ -84,7 +84,7 @@ func quoteName(name string) (string, error) {
 	return "`" + name + "`", nil
 }
 
-// sqlConstants holds the value of DEFAULT_MASKING_VALUE for each type: the SQL of `constants`.
+// sqlConstants holds the value of DEFAULT_MASKING_VALUE for each type: the SQL of `defaults`.
 var sqlConstants = map[string]string{
 	"STRING": `''`, "BYTES": `b''`, "INT64": `0`, "FLOAT64": `CAST(0 AS FLOAT64)`, "NUMERIC": `NUMERIC '0'`, "BIGNUMERIC": `BIGNUMERIC '0'`,
 	"BOOL": `FALSE`,
@@ -100,8 +100,8 @@ type sqlWriter struct{ salt []byte }
 // column writes a column under a rule that lies over all of it; see compiler.column, which does the
 // same for cells.
 func (w *sqlWriter) column(c Column, ref string, over Rule, depth int) (string, error) {
-	if depth > maxDepth {
-		return "", fmt.Errorf("%w: more than %d nested STRUCTs", ErrNotSQL, maxDepth)
+	if depth > MaxDepth {
+		return "", fmt.Errorf("%w: more than %d nested STRUCTs", ErrNotSQL, MaxDepth)
 	}
 	rule := Stricter(over, cover(c))
 	if !isStruct(c.Type) {
@@ -165,15 +165,15 @@ func (w *sqlWriter) scalar(c Column, ref string, rule Rule) (string, error) {
 	case RandomHash:
 		return w.randomHash(typ, ref)
 	case LastFourCharacters:
-		return fmt.Sprintf("IF(CHAR_LENGTH(%s) > %d, CONCAT('%s', RIGHT(%s, %d)), %s)", ref, partChars, blank, ref, partChars,
+		return fmt.Sprintf("IF(CHAR_LENGTH(%s) > %d, CONCAT('%s', RIGHT(%s, %d)), %s)", ref, PartChars, Blank, ref, PartChars,
 			sha256SQL(typ, ref)), nil
 	case FirstFourCharacters:
-		return fmt.Sprintf("IF(CHAR_LENGTH(%s) > %d, CONCAT(LEFT(%s, %d), '%s'), %s)", ref, partChars, ref, partChars, blank,
+		return fmt.Sprintf("IF(CHAR_LENGTH(%s) > %d, CONCAT(LEFT(%s, %d), '%s'), %s)", ref, PartChars, ref, PartChars, Blank,
 			sha256SQL(typ, ref)), nil
 	case EmailMask:
 		return fmt.Sprintf("IF(REGEXP_CONTAINS(%s, r'%s') AND NOT REGEXP_CONTAINS(%s, r'@[^@]*@'), CONCAT('%s', REGEXP_EXTRACT(%s, "+
 			"r'@[^@]*\\z')), %s)",
-			ref, emailPattern, ref, blank, ref, sha256SQL(typ, ref)), nil
+			ref, emailPattern, ref, Blank, ref, sha256SQL(typ, ref)), nil
 	case DateYearMask:
 		switch typ {
 		case "DATE", "DATETIME":

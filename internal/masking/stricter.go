@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// maxDepth is the depth of nested STRUCTs that a plan may have; BigQuery allows 15.
-const maxDepth = 32
+// MaxDepth is the depth of nested STRUCTs that a plan may have; BigQuery allows 15.
+const MaxDepth = 32
 
 // structType is the type name of a column with Fields.
 const structType = "STRUCT"
@@ -64,8 +64,8 @@ func (p Plan) Check() error {
 }
 
 func (c Column) check(depth int) error {
-	if depth > maxDepth {
-		return fmt.Errorf("more than %d nested STRUCTs", maxDepth)
+	if depth > MaxDepth {
+		return fmt.Errorf("more than %d nested STRUCTs", MaxDepth)
 	}
 	if _, ok := strength[c.Expect]; !ok && c.Expect != "" {
 		return fmt.Errorf("%q: unknown rule %q", c.Name, c.Expect)
@@ -120,7 +120,7 @@ func stricterColumns(a, b []Column, overA, overB Rule) ([]Column, error) {
 	joined := make([]Column, len(a))
 	for i := range a {
 		x, y := a[i], b[i]
-		if !sameColumn(x, y) || x.Repeated != y.Repeated || kindOf(x.Type) == "" || kindOf(x.Type) != kindOf(y.Type) {
+		if !sameColumn(x, y) || x.Repeated != y.Repeated || KindOf(x.Type) == "" || KindOf(x.Type) != KindOf(y.Type) {
 			return nil, fmt.Errorf("column %d is %q %s and %q %s: %w", i, x.Name, x.Type, y.Name, y.Type, ErrShape)
 		}
 		joined[i] = Column{Name: x.Name, Type: x.Type, Repeated: x.Repeated, Ambiguous: x.Ambiguous || y.Ambiguous}
@@ -147,9 +147,9 @@ func sameColumn(a, b Column) bool {
 	return strings.EqualFold(a.Name, b.Name) || a.Ambiguous && b.Ambiguous && (a.named(b.Name, false) || b.named(a.Name, false))
 }
 
-// kindOf is the type by which two descriptions of a column are compared: a scalar's plain name, or
+// KindOf is the type by which two descriptions of a column are compared: a scalar's plain name, or
 // STRUCT; "" if unknown.
-func kindOf(typ string) string {
+func KindOf(typ string) string {
 	if isStruct(typ) {
 		return structType
 	}

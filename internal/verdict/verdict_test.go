@@ -4,7 +4,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/durable/durabletest"
+	"github.com/bqgate/bqgate/internal/masking"
 	"github.com/bqgate/bqgate/internal/sealed"
 	"github.com/bqgate/bqgate/internal/sealedtest"
 )
@@ -34,6 +36,12 @@ func TestOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := seal(keys, f)
+	later, err := durable.Seal(keys, purpose, decided, map[string]any{ // as a later bqgate may seal it
+		"decision": "d-1", "expires": f.Expires, "plan": map[string]any{"version": masking.Version + 1, "columns": nil},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		text  string
 		at    time.Time
@@ -46,6 +54,7 @@ func TestOpen(t *testing.T) {
 		"without an end":             {text: seal(keys, Forward{Decision: "d-1"}), at: now},
 		"sealed with another secret": {text: seal(other, f), at: now},
 		"sealed for another place":   {text: elsewhere, at: now},
+		"of another version":         {text: later, at: now},
 		"in the clear":               {text: `{"decision":"d-1"}`, at: now},
 		"nothing":                    {at: now},
 	} {

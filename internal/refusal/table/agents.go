@@ -95,6 +95,7 @@ var agentRows = []row{
 			"job id was used before",
 		Remedy: "the same query again, under a new job id",
 	})},
+	{name: "a job of another version", find: is(jobs.ErrVersion), request: ofAnotherVersion, answer: ofAnotherVersion},
 	{name: "a job whose record is lost", find: is(jobs.ErrLost), answer: fixed(refusal.Refusal{
 		What:   "BigQuery has run the query, and bqgate could not keep what it needs to read the result",
 		Remedy: "the same query again, which runs again; one with a requestId or a job id of its own is found again instead",
@@ -107,6 +108,11 @@ var agentRows = []row{
 		Remedy: "the result by jobs.getQueryResults first, or the query with its columns named in place of *",
 	})},
 }
+
+var ofAnotherVersion = fixed(refusal.Refusal{
+	What:   "the query was sent by another version of bqgate, and what may be shown of its result is not known any more",
+	Remedy: "the same query again, under a new job id",
+})
 
 // It passes within seconds, so that clients wait it out.
 var budgetsClosed = fixed(refusal.Refusal{

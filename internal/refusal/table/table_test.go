@@ -41,6 +41,7 @@ func TestWhatIsARefusalAndWhatAFault(t *testing.T) {
 		"a catalog that does not tell":   {&googlesql.Error{Code: googlesql.ErrorUnavailable}, fault, fault, fault},
 		"another job under its name":     {fmt.Errorf("look: %w: its SQL differs", jobs.ErrOtherwise), 403, fault, fault},
 		"a job that differs":             {fmt.Errorf("check: %w", jobs.ErrMismatch), fault, 403, fault},
+		"a job of another version":       {fmt.Errorf("read record of the job: %w", jobs.ErrVersion), 403, 403, fault},
 		"beyond the cap":                 {fmt.Errorf("more than 10 rows: %w", masking.ErrCap), fault, 403, fault},
 		"columns that nobody knows":      {masking.ErrUntold, fault, 403, fault},
 		"approvals that are closed":      {fmt.Errorf("hold: %w", approvals.ErrRolledBack), 403, fault, 503},
@@ -125,7 +126,8 @@ func TestRows(t *testing.T) {
 // sample is the sentinel error of a row, nil for one of a type.
 func sample(r row) error {
 	for _, err := range []error{
-		bigquery.ErrNotUnderstood, bigquery.ErrTooMany, jobs.ErrOtherwise, jobs.ErrMismatch, masking.ErrCap, masking.ErrUntold,
+		bigquery.ErrNotUnderstood, bigquery.ErrTooMany, jobs.ErrOtherwise, jobs.ErrMismatch, jobs.ErrVersion, masking.ErrCap,
+		masking.ErrUntold,
 		approvals.ErrRolledBack, approvals.ErrTooMany, approvals.ErrTooLarge, approvals.ErrExists, approvals.ErrNotFound,
 		approvals.ErrReleasing, approvals.ErrUsed, approvals.ErrExpired, approvals.ErrNotApproved, approvals.ErrRevoked,
 		approvals.ErrOwn, approvals.ErrNoPerson, approvals.ErrStale, approvals.ErrDecided, approvals.ErrReason, approvals.ErrTerms,

@@ -1,4 +1,4 @@
-package masking
+package jsonmask
 
 import (
 	"bytes"
@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/bqgate/bqgate/internal/masking"
 )
 
 // errUnmasked breaks an answer off that shows what the query was rewritten not to see.
@@ -25,22 +27,22 @@ func (c *cells) appendVerified(dst []byte, n *node, raw, text []byte) []byte {
 
 // resultOf says whether a text can be what the rule makes of a value of the type. NULL always can,
 // and is no text.
-func resultOf(rule Rule, typ string, text []byte) bool {
+func resultOf(rule masking.Rule, typ string, text []byte) bool {
 	switch rule {
-	case DefaultMaskingValue:
+	case masking.DefaultMaskingValue:
 		return isDefault(typ, string(text))
-	case SHA256, RandomHash:
+	case masking.SHA256, masking.RandomHash:
 		return isHash(text)
-	case LastFourCharacters:
-		rest, ok := bytes.CutPrefix(text, []byte(blank))
-		return ok && utf8.RuneCount(rest) == partChars || isHash(text)
-	case FirstFourCharacters:
-		rest, ok := bytes.CutSuffix(text, []byte(blank))
-		return ok && utf8.RuneCount(rest) == partChars || isHash(text)
-	case EmailMask:
-		rest, ok := bytes.CutPrefix(text, []byte(blank+"@"))
+	case masking.LastFourCharacters:
+		rest, ok := bytes.CutPrefix(text, []byte(masking.Blank))
+		return ok && utf8.RuneCount(rest) == masking.PartChars || isHash(text)
+	case masking.FirstFourCharacters:
+		rest, ok := bytes.CutSuffix(text, []byte(masking.Blank))
+		return ok && utf8.RuneCount(rest) == masking.PartChars || isHash(text)
+	case masking.EmailMask:
+		rest, ok := bytes.CutPrefix(text, []byte(masking.Blank+"@"))
 		return ok && isDomain(rest) || isHash(text)
-	case DateYearMask:
+	case masking.DateYearMask:
 		return isYear(typ, string(text))
 	default:
 		return false
@@ -58,7 +60,7 @@ func isHash(text []byte) bool {
 	return err == nil && n == 32
 }
 
-// isDefault knows the constants as BigQuery may write them.
+// isDefault knows the defaults as BigQuery may write them.
 func isDefault(typ, text string) bool {
 	switch typ {
 	case "INT64", "FLOAT64", "NUMERIC", "BIGNUMERIC":
@@ -71,9 +73,9 @@ func isDefault(typ, text string) bool {
 		text = strings.Replace(text, "POINT (", "POINT(", 1)
 	case "TIME", "DATETIME":
 		whole, fraction, _ := strings.Cut(text, ".")
-		return strconv.Quote(whole) == constants[typ] && strings.Trim(fraction, "0") == ""
+		return whole == masking.Default(typ) && strings.Trim(fraction, "0") == ""
 	}
-	return strconv.Quote(text) == constants[typ]
+	return text == masking.Default(typ)
 }
 
 // isYear says whether the text is the first moment of a year.

@@ -1,4 +1,4 @@
-package masking
+package jsonmask
 
 import (
 	"bytes"
@@ -8,16 +8,18 @@ import (
 	"testing"
 
 	json "github.com/go-json-experiment/json"
+
+	"github.com/bqgate/bqgate/internal/masking"
 )
 
 // learntPlan has a cell of each treatment beside its neighbours of every other: passed, replaced,
 // computed, expected, and nested ones between them.
-var learntPlan = Plan{Columns: []Column{
-	{Name: "a", Type: "STRING", Mask: Clear}, {Name: "b", Type: "STRING", Mask: Clear},
-	{Name: "c", Type: "STRING", Mask: LastFourCharacters}, {Name: "d", Type: "STRING", Mask: AlwaysNull},
-	{Name: "e", Type: "STRING", Mask: Clear}, {Name: "f", Type: "INT64", Repeated: true, Mask: Clear},
-	{Name: "g", Type: "STRING", Mask: EmailMask}, {Name: "h", Type: "INT64", Mask: DefaultMaskingValue},
-	{Name: "i", Type: "STRING", Mask: Clear},
+var learntPlan = masking.Plan{Columns: []masking.Column{
+	{Name: "a", Type: "STRING", Mask: masking.Clear}, {Name: "b", Type: "STRING", Mask: masking.Clear},
+	{Name: "c", Type: "STRING", Mask: masking.LastFourCharacters}, {Name: "d", Type: "STRING", Mask: masking.AlwaysNull},
+	{Name: "e", Type: "STRING", Mask: masking.Clear}, {Name: "f", Type: "INT64", Repeated: true, Mask: masking.Clear},
+	{Name: "g", Type: "STRING", Mask: masking.EmailMask}, {Name: "h", Type: "INT64", Mask: masking.DefaultMaskingValue},
+	{Name: "i", Type: "STRING", Mask: masking.Clear},
 }}
 
 // learntRow is a row of learntPlan whose cell at is the JSON given, and where in it that cell is.

@@ -1,8 +1,10 @@
-package masking
+package jsonmask
 
 import (
 	"encoding/binary"
 	"math/bits"
+
+	"github.com/bqgate/bqgate/internal/masking"
 )
 
 // part is which part of a text its rule shows, of a rule that shows one.
@@ -15,13 +17,13 @@ const (
 	domain
 )
 
-func partOf(rule Rule) part {
+func partOf(rule masking.Rule) part {
 	switch rule {
-	case FirstFourCharacters:
+	case masking.FirstFourCharacters:
 		return firstFour
-	case LastFourCharacters:
+	case masking.LastFourCharacters:
 		return lastFour
-	case EmailMask:
+	case masking.EmailMask:
 		return domain
 	default:
 		return none
@@ -35,11 +37,11 @@ func partOf(rule Rule) part {
 func (part part) hides(p []byte, from, to int) (head, tail int) {
 	switch part {
 	case firstFour:
-		if head = from + partChars; head < to && standing(p[from:head]) {
+		if head = from + masking.PartChars; head < to && standing(p[from:head]) {
 			return head, to
 		}
 	case lastFour:
-		if tail = to - partChars; from < tail && standing(p[tail:to]) {
+		if tail = to - masking.PartChars; from < tail && standing(p[tail:to]) {
 			return from, tail
 		}
 	case domain:

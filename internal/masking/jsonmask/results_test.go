@@ -1,4 +1,4 @@
-package masking
+package jsonmask
 
 import (
 	"errors"
@@ -8,10 +8,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/bqgate/bqgate/internal/masking"
 )
 
 // mask runs a document through a masker in chunks of n bytes.
-func mask(plan Plan, o Options, doc string, n int) (string, error) {
+func mask(plan masking.Plan, o Options, doc string, n int) (string, error) {
 	return maskWith(NewResults(plan, o), doc, func() int { return n })
 }
 
@@ -42,15 +44,17 @@ func cellsOf(t *testing.T, doc string) (cells []string) {
 }
 
 // customers is the plan of the demo's crm.customers, as its agents see it.
-var customers = Plan{Columns: []Column{
-	{Name: "id", Type: "INT64", Mask: Clear},
-	{Name: "ssn", Type: "STRING", Mask: LastFourCharacters},
-	{Name: "card_number", Type: "STRING", Mask: AlwaysNull},
+var customers = masking.Plan{Columns: []masking.Column{
+	{Name: "id", Type: "INT64", Mask: masking.Clear},
+	{Name: "ssn", Type: "STRING", Mask: masking.LastFourCharacters},
+	{Name: "card_number", Type: "STRING", Mask: masking.AlwaysNull},
 	{Name: "address", Type: "STRUCT",
-		Fields: []Column{{Name: "street", Type: "STRING", Mask: AlwaysNull}, {Name: "city", Type: "STRING", Mask: Clear}}},
+		Fields: []masking.Column{{Name: "street", Type: "STRING", Mask: masking.AlwaysNull}, {Name: "city", Type: "STRING",
+			Mask: masking.Clear}}},
 	{Name: "phones", Type: "STRUCT", Repeated: true,
-		Fields: []Column{{Name: "kind", Type: "STRING", Mask: Clear}, {Name: "number", Type: "STRING", Mask: DefaultMaskingValue}}},
-	{Name: "email", Type: "STRING", Repeated: true, Mask: EmailMask},
+		Fields: []masking.Column{{Name: "kind", Type: "STRING", Mask: masking.Clear}, {Name: "number", Type: "STRING",
+			Mask: masking.DefaultMaskingValue}}},
+	{Name: "email", Type: "STRING", Repeated: true, Mask: masking.EmailMask},
 }, Sensitive: true}
 
 const customersDoc = `{
@@ -129,7 +133,7 @@ func TestHeadAndCounters(t *testing.T) {
 }
 
 func TestKeepAndRewrite(t *testing.T) {
-	plan := Plan{Columns: []Column{{Name: "a", Type: "STRING", Mask: Clear}}}
+	plan := masking.Plan{Columns: []masking.Column{{Name: "a", Type: "STRING", Mask: masking.Clear}}}
 	const doc = `{"kind":"k","etag":"e","errors":[],"jobReference":{"projectId":"p","jobId":"j"},"rows":[{"f":[{"v":"x"}]}],` +
 		`"totalRows":"1","jobComplete":true}`
 	only := func(names ...string) func(string) bool {
@@ -187,23 +191,24 @@ func TestKeepAndRewrite(t *testing.T) {
 // masked.
 func TestEtagIsADigest(t *testing.T) {
 	for _, c := range []struct {
-		rule Rule
+		rule masking.Rule
 		want string
-	}{{Clear, `{"etag":"e"}`}, {SHA256, `{}`}, {"", `{}`}} {
+	}{{masking.Clear, `{"etag":"e"}`}, {masking.SHA256, `{}`}, {"", `{}`}} {
 		t.Run(c.want, func(t *testing.T) {
-			plan := Plan{Columns: []Column{{Name: "s", Type: "STRUCT", Fields: []Column{{Name: "a", Type: "STRING", Mask: c.rule}}}}}
+			plan := masking.Plan{Columns: []masking.Column{{Name: "s", Type: "STRUCT", Fields: []masking.Column{{Name: "a",
+				Type: "STRING", Mask: c.rule}}}}}
 			if got, err := mask(plan, Options{}, `{"etag":"e"}`, 4); err != nil || got != c.want {
 				t.Errorf("under %q: %s, %v", c.rule, got, err)
 			}
 		})
 	}
-	if got, err := mask(Plan{Sensitive: true}, Options{}, `{"etag":"e"}`, 4); err != nil || got != `{}` {
+	if got, err := mask(masking.Plan{Sensitive: true}, Options{}, `{"etag":"e"}`, 4); err != nil || got != `{}` {
 		t.Errorf("sensitive: %s, %v", got, err)
 	}
 }
 
 func TestCaps(t *testing.T) {
-	plan := Plan{Columns: []Column{{Name: "a", Type: "STRING", Mask: Clear}}}
+	plan := masking.Plan{Columns: []masking.Column{{Name: "a", Type: "STRING", Mask: masking.Clear}}}
 	row := `{"f":[{"v":"x"}]}`
 	doc := func(n int) string { return `{"rows":[` + strings.TrimSuffix(strings.Repeat(row+",", n), ",") + `]}` }
 	for _, n := range []int{1, 2, 3, 50} {
@@ -213,7 +218,7 @@ func TestCaps(t *testing.T) {
 					t.Errorf("%d of %d rows: %v", n, n, err)
 				}
 				out, err := mask(plan, Options{MaxRows: uint64(n)}, doc(n+1), chunk)
-				if !errors.Is(err, ErrCap) || strings.Count(out, row) > n {
+				if !errors.Is(err, masking.ErrCap) || strings.Count(out, row) > n {
 					t.Errorf("%d of %d rows: %v, %s", n+1, n, err, out)
 				}
 			}
@@ -223,7 +228,7 @@ func TestCaps(t *testing.T) {
 	if _, err := mask(plan, Options{MaxBytes: size}, doc(9), 10); err != nil {
 		t.Error(err)
 	}
-	if out, err := mask(plan, Options{MaxBytes: size - 1}, doc(9), 10); !errors.Is(err, ErrCap) || uint64(len(out)) >= size {
+	if out, err := mask(plan, Options{MaxBytes: size - 1}, doc(9), 10); !errors.Is(err, masking.ErrCap) || uint64(len(out)) >= size {
 		t.Errorf("%v after %d bytes", err, len(out))
 	}
 }
@@ -231,10 +236,10 @@ func TestCaps(t *testing.T) {
 // TestRefused has answers that are not exactly what was decided on. However they are cut, they end
 // in an error, and the error stays.
 func TestRefused(t *testing.T) {
-	plan := Plan{Columns: []Column{
-		{Name: "a", Type: "STRING", Mask: Clear}, {Name: "b", Type: "STRING", Mask: AlwaysNull},
-		{Name: "s", Type: "STRUCT", Fields: []Column{{Name: "x", Type: "STRING", Mask: SHA256}}},
-		{Name: "r", Type: "INT64", Repeated: true, Mask: Clear},
+	plan := masking.Plan{Columns: []masking.Column{
+		{Name: "a", Type: "STRING", Mask: masking.Clear}, {Name: "b", Type: "STRING", Mask: masking.AlwaysNull},
+		{Name: "s", Type: "STRUCT", Fields: []masking.Column{{Name: "x", Type: "STRING", Mask: masking.SHA256}}},
+		{Name: "r", Type: "INT64", Repeated: true, Mask: masking.Clear},
 	}}
 	const good = `{"f":[{"v":"1"},{"v":"2"},{"v":{"f":[{"v":"3"}]}},{"v":[{"v":"4"}]}]}`
 	rows := func(row string) string { return `{"rows":[` + good + `,` + row + `]}` }
@@ -366,7 +371,7 @@ func TestRefused(t *testing.T) {
 }
 
 func TestRowsWithoutPlan(t *testing.T) {
-	for _, plan := range []Plan{{}, {Sensitive: true}} {
+	for _, plan := range []masking.Plan{{}, {Sensitive: true}} {
 		for _, row := range []string{`{"f":[]}`, `{"f":[{"v":"secret"}]}`, `{}`} {
 			t.Run(row, func(t *testing.T) {
 				if out, err := mask(plan, Options{}, `{"rows":[`+row+`]}`, 3); err == nil {
@@ -381,8 +386,8 @@ func TestRowsWithoutPlan(t *testing.T) {
 }
 
 func TestAnonymousNames(t *testing.T) {
-	plan := Plan{Columns: []Column{{Type: "INT64", Mask: Clear},
-		{Name: "s", Type: "STRUCT", Fields: []Column{{Type: "STRING", Mask: Clear}}}}}
+	plan := masking.Plan{Columns: []masking.Column{{Type: "INT64", Mask: masking.Clear},
+		{Name: "s", Type: "STRUCT", Fields: []masking.Column{{Type: "STRING", Mask: masking.Clear}}}}}
 	schema := func(outer, inner string) string {
 		return fmt.Sprintf(`{"schema":{"fields":[{"name":%q,"type":"INTEGER"},{"name":"s","type":"STRUCT","fields":[{"name":%q,`+
 			`"type":"STRING"}]}]}}`, outer, inner)
@@ -416,7 +421,7 @@ func TestBytesAreRounded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, size := range []int{1, 7, len(c.in)} {
 				t.Run(fmt.Sprint(size), func(t *testing.T) {
-					m, got := NewResults(Plan{}, Options{}), ""
+					m, got := NewResults(masking.Plan{}, Options{}), ""
 					for piece := range slices.Chunk([]byte(c.in), size) {
 						out, err := m.Write(piece)
 						if err != nil {
@@ -437,9 +442,9 @@ func TestBytesAreRounded(t *testing.T) {
 // withholds nothing, and is named for the operator. Descriptions, default expressions and policy
 // tags are of the same kind: they may hold values.
 func TestUnknownMembersAreDropped(t *testing.T) {
-	plan := Plan{Columns: []Column{
+	plan := masking.Plan{Columns: []masking.Column{
 		{Name: "id", Type: "INTEGER"}, {Name: "r", Type: "RANGE"},
-		{Name: "s", Type: "RECORD", Fields: []Column{{Name: "x", Type: "NUMERIC"}}},
+		{Name: "s", Type: "RECORD", Fields: []masking.Column{{Name: "x", Type: "NUMERIC"}}},
 	}}
 	const said = `{"kind":"k","creationTime":"1700000000000","startTime":"1700000000001","endTime":"1700000000002",
 		"statementType":"SELECT","totalSlotMs":"42","schema":{"fields":[
@@ -480,6 +485,21 @@ func TestUnknownMembersAreDropped(t *testing.T) {
 			m := NewResults(plan, Options{})
 			if _, err := m.Write([]byte(text)); err == nil {
 				t.Errorf("%s was accepted", name)
+			}
+		})
+	}
+}
+
+// TestPlansThatCannotBeUsed: nothing of an answer goes out under a plan that says nothing certain.
+func TestPlansThatCannotBeUsed(t *testing.T) {
+	for name, column := range map[string]masking.Column{
+		"unknown type":          {Name: "x", Type: "VECTOR", Mask: masking.Clear},
+		"unknown rule":          {Name: "x", Type: "STRING", Mask: "MASK"},
+		"a hash without a salt": {Name: "x", Type: "STRING", Mask: masking.RandomHash},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if out, err := NewResults(masking.Plan{Columns: []masking.Column{column}}, Options{}).Write([]byte(`{}`)); err == nil {
+				t.Errorf("%q went out", out)
 			}
 		})
 	}

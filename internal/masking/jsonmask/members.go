@@ -1,4 +1,4 @@
-package masking
+package jsonmask
 
 import (
 	"errors"
@@ -11,6 +11,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/bqgate/bqgate/internal/coarse"
+
+	"github.com/bqgate/bqgate/internal/masking"
 )
 
 // shape is what a member's value must be.
@@ -137,10 +139,14 @@ func (m *Results) learnObject(name string, value jsontext.Value) error {
 			return err
 		}
 		m.head.HasSchema = true
-		if err := m.plan.match(s.Fields); err != nil {
+		columns, err := told(s.Fields)
+		if err != nil {
 			return err
 		}
-		if err := m.resolve(s.Fields); err != nil {
+		if err := m.plan.Match(columns); err != nil {
+			return err
+		}
+		if err := m.resolve(columns); err != nil {
 			return err
 		}
 		s.shown(m.dropUnknown)
@@ -151,24 +157,20 @@ func (m *Results) learnObject(name string, value jsontext.Value) error {
 
 // resolve remembers how the answer calls the columns of the plan, and where only it says which
 // columns there are, what they are.
-func (m *Results) resolve(fields []schemaField) error {
-	untold := m.plan.untold()
-	for i := range fields {
-		f := fields[i].column()
-		if !untold {
-			name := f.Name
-			f = m.plan.Columns[i]
-			f.Name = name
+func (m *Results) resolve(told []masking.Column) error {
+	if m.plan.Untold() {
+		m.head.Columns = told
+	} else {
+		m.head.Columns = slices.Clone(m.plan.Columns)
+		for i := range told {
+			m.head.Columns[i].Name = told[i].Name
 		}
-		m.head.Columns = append(m.head.Columns, f)
-	}
-	if !untold {
 		return nil
 	}
 	if m.seen["rows"] {
 		return errors.New("the schema, which says which columns there are, comes after the rows")
 	}
-	m.rows.columns, m.rows.untold = m.compile.columns(m.head.Columns, Clear), false
+	m.rows.columns, m.rows.untold = m.compile.nodes(masking.Cells(m.head.Columns)), false
 	return nil
 }
 

@@ -1,7 +1,8 @@
-package masking
+package jsonmask
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -16,12 +17,14 @@ import (
 
 	json "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/bqgate/bqgate/internal/masking"
 )
 
 // oracle masks a document the obvious way: decode it whole, walk the tree by the plan, make each
 // cell with plain string functions. It shares no code with the masker but matchSchema and the
 // tables of constants.
-func oracle(plan Plan, salt, doc []byte) (any, error) {
+func oracle(plan masking.Plan, salt, doc []byte) (any, error) {
 	var top map[string]jsontext.Value
 	if jsontext.Value(doc).Kind() != '{' {
 		return nil, errors.New("no object")
@@ -108,7 +111,7 @@ func oracleOnly(value any, names ...string) (map[string]any, error) {
 }
 
 // oracleSchema keeps what names and types say of fields, and compares it with the plan.
-func oracleSchema(value any, columns []Column) ([]any, error) {
+func oracleSchema(value any, columns []masking.Column) ([]any, error) {
 	bad := errors.New("schema")
 	list, ok := value.([]any)
 	if value != nil && !ok || len(list) != len(columns) {
@@ -132,8 +135,15 @@ func oracleSchema(value any, columns []Column) ([]any, error) {
 		flat := schemaField{Name: text("name"), Type: text("type"), Mode: text("mode")}
 		alone := columns[i]
 		alone.Fields = nil
-		if err := matchSchema([]schemaField{flat}, []Column{alone}, false); err != nil {
-			if err := matchSchema([]schemaField{flat}, []Column{alone}, true); err != nil {
+		told, err := flat.column()
+		if err != nil {
+			return nil, err
+		}
+		within := func(c masking.Column) []masking.Column {
+			return []masking.Column{{Name: "s", Type: "STRUCT", Fields: []masking.Column{c}}}
+		}
+		if err := (masking.Plan{Columns: []masking.Column{alone}}).Match([]masking.Column{told}); err != nil {
+			if err := (masking.Plan{Columns: within(alone)}).Match(within(told)); err != nil {
 				return nil, err
 			}
 		}
@@ -176,7 +186,7 @@ func oracleSchema(value any, columns []Column) ([]any, error) {
 	return out, nil
 }
 
-func oracleMember(plan Plan, salt []byte, name string, raw jsontext.Value) (any, error) {
+func oracleMember(plan masking.Plan, salt []byte, name string, raw jsontext.Value) (any, error) {
 	var value any
 	if err := json.Unmarshal(raw, &value); err != nil {
 		return nil, err
@@ -240,7 +250,7 @@ func oracleMember(plan Plan, salt []byte, name string, raw jsontext.Value) (any,
 		}
 		for i := range list {
 			var err error
-			if list[i], err = oracleFields(plan.Columns, Clear, salt, list[i]); err != nil {
+			if list[i], err = oracleFields(plan.Columns, masking.Clear, salt, list[i]); err != nil {
 				return nil, err
 			}
 		}
@@ -273,7 +283,7 @@ func only(value any, name string) (any, error) {
 	return v, nil
 }
 
-func oracleFields(columns []Column, over Rule, salt []byte, value any) (any, error) {
+func oracleFields(columns []masking.Column, over masking.Rule, salt []byte, value any) (any, error) {
 	f, err := only(value, "f")
 	if err != nil {
 		return nil, err
@@ -295,8 +305,8 @@ func oracleFields(columns []Column, over Rule, salt []byte, value any) (any, err
 	return map[string]any{"f": list}, nil
 }
 
-func oracleValue(c Column, over Rule, salt []byte, value any) (any, error) {
-	rule := Stricter(over, c.Mask)
+func oracleValue(c masking.Column, over masking.Rule, salt []byte, value any) (any, error) {
+	rule := masking.Stricter(over, c.Mask)
 	if c.Type == "STRUCT" && c.Mask == "" {
 		rule = over
 	}
@@ -320,13 +330,13 @@ func oracleValue(c Column, over Rule, salt []byte, value any) (any, error) {
 	if c.Type != "STRUCT" {
 		rule = rule.For(c.Type)
 	}
-	if rule == AlwaysNull || rule == DefaultMaskingValue {
+	if rule == masking.AlwaysNull || rule == masking.DefaultMaskingValue {
 		return []any{}, nil
 	}
 	return value, nil
 }
 
-func oracleOne(c Column, rule Rule, salt []byte, value any) (any, error) {
+func oracleOne(c masking.Column, rule masking.Rule, salt []byte, value any) (any, error) {
 	if c.Type == "STRUCT" {
 		var err error
 		if value != nil {
@@ -335,18 +345,18 @@ func oracleOne(c Column, rule Rule, salt []byte, value any) (any, error) {
 			}
 		}
 		switch rule {
-		case AlwaysNull:
+		case masking.AlwaysNull:
 			return nil, nil
-		case DefaultMaskingValue:
+		case masking.DefaultMaskingValue:
 			blank := make([]any, len(c.Fields))
 			for i, field := range c.Fields {
 				v := any(nil)
 				if field.Repeated {
 					v = []any{}
 				} else if field.Type == "STRUCT" {
-					v, _ = oracleOne(field, Stricter(rule, cover(field)), salt, nil)
-				} else if Stricter(rule, field.Mask) == DefaultMaskingValue {
-					v = oracleCell(DefaultMaskingValue, field.Type, "", salt)
+					v, _ = oracleOne(field, masking.Stricter(rule, cmp.Or(field.Mask, masking.Clear)), salt, nil)
+				} else if masking.Stricter(rule, field.Mask) == masking.DefaultMaskingValue {
+					v = oracleCell(masking.DefaultMaskingValue, field.Type, "", salt)
 				}
 				blank[i] = map[string]any{"v": v}
 			}
@@ -359,27 +369,27 @@ func oracleOne(c Column, rule Rule, salt []byte, value any) (any, error) {
 		return nil, errors.New("no string")
 	}
 	rule = rule.For(c.Type)
-	if value == nil && rule != DefaultMaskingValue {
+	if value == nil && rule != masking.DefaultMaskingValue {
 		return nil, nil
 	}
 	return oracleCell(rule, c.Type, text, salt), nil
 }
 
-func oracleCell(rule Rule, typ, text string, salt []byte) any {
-	blank := strings.Trim(constants[typ], `"`)
+func oracleCell(rule masking.Rule, typ, text string, salt []byte) any {
+	blank := masking.Default(typ)
 	if typ == "TIMESTAMP" {
 		blank = "0"
 	}
 	sum := func(s string) any { h := sha256.Sum256([]byte(s)); return base64.StdEncoding.EncodeToString(h[:]) }
 	runes := []rune(text)
 	switch rule {
-	case Clear:
+	case masking.Clear:
 		return text
-	case AlwaysNull:
+	case masking.AlwaysNull:
 		return nil
-	case DefaultMaskingValue:
+	case masking.DefaultMaskingValue:
 		return blank
-	case SHA256, RandomHash:
+	case masking.SHA256, masking.RandomHash:
 		if typ == "BYTES" {
 			b, err := base64.StdEncoding.DecodeString(text)
 			if err != nil {
@@ -387,28 +397,28 @@ func oracleCell(rule Rule, typ, text string, salt []byte) any {
 			}
 			text = string(b)
 		}
-		if rule == SHA256 {
+		if rule == masking.SHA256 {
 			return sum(text)
 		}
 		h := hmac.New(sha256.New, salt)
 		h.Write([]byte(text))
 		return base64.StdEncoding.EncodeToString(h.Sum(nil))
-	case LastFourCharacters:
+	case masking.LastFourCharacters:
 		if len(runes) > 4 {
 			return "XXXXX" + string(runes[len(runes)-4:])
 		}
 		return sum(text)
-	case FirstFourCharacters:
+	case masking.FirstFourCharacters:
 		if len(runes) > 4 {
 			return string(runes[:4]) + "XXXXX"
 		}
 		return sum(text)
-	case EmailMask:
+	case masking.EmailMask:
 		if at, ok := emailAt([]byte(text)); ok { // its own table of cases tests emailAt
 			return "XXXXX" + text[at:]
 		}
 		return sum(text)
-	case DateYearMask:
+	case masking.DateYearMask:
 		if typ != "TIMESTAMP" && yearPrefix([]byte(text)) {
 			return text[:4] + map[string]string{"DATE": "-01-01", "DATETIME": "-01-01T00:00:00"}[typ]
 		}
@@ -423,7 +433,7 @@ func oracleCell(rule Rule, typ, text string, salt []byte) any {
 }
 
 // compare runs both over a document and says where they differ.
-func compare(t *testing.T, plan Plan, doc []byte, r *rand.Rand) {
+func compare(t *testing.T, plan masking.Plan, doc []byte, r *rand.Rand) {
 	t.Helper()
 	salt := []byte("salt")
 	want, wantErr := oracle(plan, salt, bytes.Clone(doc))
@@ -447,24 +457,25 @@ func compare(t *testing.T, plan Plan, doc []byte, r *rand.Rand) {
 }
 
 // fuzzPlans are shapes that together have every rule, type and nesting.
-var fuzzPlans = func() []Plan {
-	plans := []Plan{{}, customers}
+var fuzzPlans = func() []masking.Plan {
+	plans := []masking.Plan{{}, customers}
 	for _, typ := range []string{"STRING", "BYTES", "INT64", "TIMESTAMP", "DATE", "DATETIME", "JSON"} {
-		var plan Plan
-		for i, rule := range append(Rules(), Clear) {
-			plan.Columns = append(plan.Columns, Column{Name: fmt.Sprintf("c%d", i), Type: typ, Mask: rule})
+		var plan masking.Plan
+		for i, rule := range append(masking.Rules(), masking.Clear) {
+			plan.Columns = append(plan.Columns, masking.Column{Name: fmt.Sprintf("c%d", i), Type: typ, Mask: rule})
 		}
 		plans = append(plans, plan)
 	}
-	for _, over := range append(Rules(), Clear, "") {
-		inner := []Column{{Name: "a", Type: "STRING", Mask: Clear}, {Name: "b", Type: "STRING", Repeated: true, Mask: LastFourCharacters},
-			{Name: "s", Type: "STRUCT", Fields: []Column{{Name: "t", Type: "TIMESTAMP", Mask: Clear}}}}
+	for _, over := range append(masking.Rules(), masking.Clear, "") {
+		inner := []masking.Column{{Name: "a", Type: "STRING", Mask: masking.Clear}, {Name: "b", Type: "STRING",
+			Repeated: true, Mask: masking.LastFourCharacters},
+			{Name: "s", Type: "STRUCT", Fields: []masking.Column{{Name: "t", Type: "TIMESTAMP", Mask: masking.Clear}}}}
 		plans = append(plans,
-			Plan{Columns: []Column{{Name: "x", Type: "STRUCT", Mask: over, Fields: inner}}},
-			Plan{Columns: []Column{{Name: "x", Type: "STRUCT", Repeated: true, Mask: over, Fields: inner},
-				{Name: "y", Type: "INT64", Mask: Clear}}},
-			Plan{Columns: []Column{{Name: "x", Type: "STRING", Repeated: true, Mask: over}}},
-			Plan{Columns: []Column{{Name: "x", Type: "STRING", Mask: over}}},
+			masking.Plan{Columns: []masking.Column{{Name: "x", Type: "STRUCT", Mask: over, Fields: inner}}},
+			masking.Plan{Columns: []masking.Column{{Name: "x", Type: "STRUCT", Repeated: true, Mask: over, Fields: inner},
+				{Name: "y", Type: "INT64", Mask: masking.Clear}}},
+			masking.Plan{Columns: []masking.Column{{Name: "x", Type: "STRING", Repeated: true, Mask: over}}},
+			masking.Plan{Columns: []masking.Column{{Name: "x", Type: "STRING", Mask: over}}},
 		)
 	}
 	return plans
@@ -490,7 +501,7 @@ func (g *generate) token(s string) {
 	g.WriteString(s)
 }
 
-func (g *generate) fields(columns []Column) {
+func (g *generate) fields(columns []masking.Column) {
 	g.token("{")
 	g.token(`"f"`)
 	g.token(":")
@@ -516,7 +527,7 @@ func (g *generate) fields(columns []Column) {
 	g.token("}")
 }
 
-func (g *generate) cell(c Column) {
+func (g *generate) cell(c masking.Column) {
 	g.token("{")
 	g.token(`"v"`)
 	g.token(":")
@@ -531,7 +542,7 @@ func (g *generate) cell(c Column) {
 	g.token("}")
 }
 
-func (g *generate) document(plan Plan) []byte {
+func (g *generate) document(plan masking.Plan) []byte {
 	g.token(`{"kind":"x","etag":"e","rows":`)
 	g.token("[")
 	for i := range g.r.IntN(7) {
@@ -596,15 +607,15 @@ func FuzzResults(f *testing.F) {
 // chunks, and not in what came before an error either.
 func TestCanary(t *testing.T) {
 	const canary = "CANARY-7f3a9c"
-	plan := Plan{Columns: []Column{
-		{Name: "a", Type: "STRING", Mask: AlwaysNull}, {Name: "b", Type: "STRING", Mask: DefaultMaskingValue},
-		{Name: "c", Type: "STRING", Mask: SHA256},
-		{Name: "d", Type: "STRING", Mask: LastFourCharacters}, {Name: "e", Type: "STRING", Mask: FirstFourCharacters},
-		{Name: "f", Type: "STRING", Mask: EmailMask},
-		{Name: "g", Type: "BYTES", Mask: SHA256}, {Name: "h", Type: "INT64", Mask: EmailMask},
-		{Name: "i", Type: "STRING", Repeated: true, Mask: RandomHash},
-		{Name: "j", Type: "STRUCT", Mask: AlwaysNull, Fields: []Column{{Name: "k", Type: "STRING", Mask: Clear}}},
-		{Name: "l", Type: "STRING", Mask: Clear},
+	plan := masking.Plan{Columns: []masking.Column{
+		{Name: "a", Type: "STRING", Mask: masking.AlwaysNull}, {Name: "b", Type: "STRING", Mask: masking.DefaultMaskingValue},
+		{Name: "c", Type: "STRING", Mask: masking.SHA256},
+		{Name: "d", Type: "STRING", Mask: masking.LastFourCharacters}, {Name: "e", Type: "STRING", Mask: masking.FirstFourCharacters},
+		{Name: "f", Type: "STRING", Mask: masking.EmailMask},
+		{Name: "g", Type: "BYTES", Mask: masking.SHA256}, {Name: "h", Type: "INT64", Mask: masking.EmailMask},
+		{Name: "i", Type: "STRING", Repeated: true, Mask: masking.RandomHash},
+		{Name: "j", Type: "STRUCT", Mask: masking.AlwaysNull, Fields: []masking.Column{{Name: "k", Type: "STRING", Mask: masking.Clear}}},
+		{Name: "l", Type: "STRING", Mask: masking.Clear},
 	}}
 	v := `{"v":"` + canary + `"}`
 	row := `{"f":[` + strings.Repeat(v+",", 8) + `{"v":[` + v + `,` + v + `]},{"v":{"f":[` + v + `]}},{"v":"fine"}]}`

@@ -1,8 +1,10 @@
-package masking
+package jsonmask
 
 import (
 	"errors"
 	"fmt"
+
+	"github.com/bqgate/bqgate/internal/masking"
 )
 
 // Limits of an answer. What is longer is refused.
@@ -14,26 +16,17 @@ const (
 	maxNested = 64       // depth of a member that is no rows
 )
 
-// Errors by which a caller tells why an answer was refused. All others say what was wrong with its
-// shape.
+// Errors by which a caller tells why an answer was refused, beside those of package masking. All
+// others say what was wrong with its shape.
 var (
-	// ErrCap is returned when an answer is larger than Options allow (attack A35).
-	ErrCap = errors.New("the result is larger than the policy allows")
 	// ErrIncomplete is returned by Close when the document had not ended.
 	ErrIncomplete = errors.New("the response ended in the middle")
 	// ErrNoSalt is returned for a plan with RANDOM_HASH without a salt.
 	ErrNoSalt = errors.New("RANDOM_HASH needs a salt")
-	// ErrUnplanned is returned for a whole and valid answer that is not what was planned: it has
-	// other columns, types or rows, or something longer than any answer of BigQuery's. Asked again,
-	// BigQuery would answer the same.
-	ErrUnplanned = errors.New("the answer is not the one that was planned")
-	// ErrUntold is returned for rows without, or before, the schema that alone says which columns
-	// they have (Plan.Metadata).
-	ErrUntold = errors.New("which columns there are is not known before an answer's schema")
 )
 
 func unplanned(format string, args ...any) error {
-	return fmt.Errorf("%w: %w", ErrUnplanned, fmt.Errorf(format, args...))
+	return fmt.Errorf("%w: %w", masking.ErrUnplanned, fmt.Errorf(format, args...))
 }
 
 // Options say how an answer is masked beside what the plan says.
@@ -63,8 +56,8 @@ type Head struct {
 	TotalRows    *uint64
 	PageToken    string
 	HasSchema    bool
-	Columns      []Column // the plan's, with the names and types that the schema gives them
-	Dropped      []string // names of members that did not go out because this package does not know them, the first few
+	Columns      []masking.Column // the plan's, with the names and types that the schema gives them
+	Dropped      []string         // names of members that did not go out because this package does not know them, the first few
 }
 
 // JobReference names a job; it converts to bigquery.JobReference, on which this package does not
@@ -84,7 +77,7 @@ type Counters struct {
 // Results masks one JSON answer of jobs.query or jobs.getQueryResults as it streams by. It is made
 // by NewResults and used by one goroutine.
 type Results struct {
-	plan    Plan
+	plan    masking.Plan
 	options Options
 	compile compiler
 	masks   bool
@@ -109,7 +102,7 @@ type Results struct {
 }
 
 // NewResults makes a masker. A plan or options that cannot be used make its first Write fail.
-func NewResults(plan Plan, o Options) *Results {
+func NewResults(plan masking.Plan, o Options) *Results {
 	m := &Results{plan: plan, options: o, masks: plan.Sensitive || plan.Masks(), seen: make(map[string]bool)}
 	if m.err = plan.Check(); m.err != nil {
 		return m
@@ -118,13 +111,13 @@ func NewResults(plan Plan, o Options) *Results {
 	if o.TimestampFormat == "ISO8601_STRING" {
 		m.compile.zero = timestampZeroISO
 	}
-	columns := m.compile.columns(plan.Columns, Clear)
-	if needsSalt(columns) && len(o.Salt) == 0 {
+	cells := plan.Cells()
+	if masking.NeedsSalt(cells) && len(o.Salt) == 0 {
 		m.err = fmt.Errorf("mask plan: %w", ErrNoSalt)
 		return m
 	}
-	m.rows.init(columns, newCells(o.Salt), o.MaxRows)
-	m.rows.untold = plan.untold()
+	m.rows.init(m.compile.nodes(cells), newCells(o.Salt), o.MaxRows)
+	m.rows.untold = plan.Untold()
 	return m
 }
 
@@ -143,7 +136,7 @@ func (m *Results) Write(p []byte) ([]byte, error) {
 	m.count.BytesOut += uint64(len(m.out))
 	m.count.Rows = m.rows.seen
 	if limit := m.options.MaxBytes; limit > 0 && m.count.BytesOut > limit {
-		m.fail(fmt.Errorf("%d bytes: %w", limit, ErrCap))
+		m.fail(fmt.Errorf("%d bytes: %w", limit, masking.ErrCap))
 		return nil, m.err
 	}
 	return m.out, nil

@@ -1,4 +1,4 @@
-package masking
+package jsonmask
 
 import (
 	"bytes"
@@ -9,20 +9,22 @@ import (
 	"testing"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/bqgate/bqgate/internal/masking"
 )
 
 // benchPlan has ten columns as a customer table has them; masked of them are masked.
-func benchPlan(masked map[string]Rule) Plan {
-	var plan Plan
+func benchPlan(masked map[string]masking.Rule) masking.Plan {
+	var plan masking.Plan
 	for _, c := range []struct{ name, typ string }{
 		{"id", "INT64"}, {"name", "STRING"}, {"email", "STRING"}, {"ssn", "STRING"}, {"city", "STRING"},
 		{"note", "STRING"}, {"amount", "NUMERIC"}, {"active", "BOOL"}, {"created", "TIMESTAMP"}, {"country", "STRING"},
 	} {
 		rule, ok := masked[c.name]
 		if !ok {
-			rule = Clear
+			rule = masking.Clear
 		}
-		plan.Columns = append(plan.Columns, Column{Name: c.name, Type: c.typ, Mask: rule})
+		plan.Columns = append(plan.Columns, masking.Column{Name: c.name, Type: c.typ, Mask: rule})
 	}
 	return plan
 }
@@ -57,12 +59,13 @@ func benchDoc(n int, pretty bool) []byte {
 }
 
 var (
-	benchOne  = map[string]Rule{"ssn": AlwaysNull}
-	benchFour = map[string]Rule{"ssn": LastFourCharacters, "email": EmailMask, "amount": DefaultMaskingValue, "note": AlwaysNull}
-	benchHash = map[string]Rule{"ssn": SHA256}
+	benchOne  = map[string]masking.Rule{"ssn": masking.AlwaysNull}
+	benchFour = map[string]masking.Rule{"ssn": masking.LastFourCharacters, "email": masking.EmailMask,
+		"amount": masking.DefaultMaskingValue, "note": masking.AlwaysNull}
+	benchHash = map[string]masking.Rule{"ssn": masking.SHA256}
 )
 
-func benchMask(b *testing.B, plan Plan, doc []byte, chunk int, generic bool) {
+func benchMask(b *testing.B, plan masking.Plan, doc []byte, chunk int, generic bool) {
 	b.SetBytes(int64(len(doc)))
 	b.ReportAllocs()
 	for b.Loop() {
@@ -116,7 +119,7 @@ func BenchmarkResults(b *testing.B) {
 			doc := benchDoc(benchRows, text == "Pretty")
 			for _, c := range []struct {
 				name  string
-				rules map[string]Rule
+				rules map[string]masking.Rule
 			}{{"NullOne", benchOne}, {"FourRules", benchFour}, {"SHA256One", benchHash}} {
 				b.Run(path+"/"+text+"/"+c.name, func(b *testing.B) {
 					benchMask(b, benchPlan(c.rules), doc, 64<<10, path == "Generic")

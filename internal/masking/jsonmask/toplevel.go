@@ -1,4 +1,4 @@
-package masking
+package jsonmask
 
 import (
 	"errors"
@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/bqgate/bqgate/internal/masking"
 )
 
 // phase is where in the document the next byte belongs.
@@ -34,7 +36,7 @@ func (m *Results) write(p []byte) error {
 			continue
 		case inRows:
 			n, done, err := m.rows.write(&m.out, p[i:])
-			if errors.Is(err, ErrUntold) {
+			if errors.Is(err, masking.ErrUntold) {
 				return err
 			}
 			if err != nil {

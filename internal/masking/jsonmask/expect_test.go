@@ -1,4 +1,4 @@
-package masking
+package jsonmask
 
 import (
 	"errors"
@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"github.com/bqgate/bqgate/internal/masking"
 )
 
 // TestExpect: a cell that BigQuery was made to mask passes as it came if it can be a result of the
@@ -13,36 +15,39 @@ import (
 func TestExpect(t *testing.T) {
 	const hash = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
 	for _, c := range []struct {
-		rule      Rule
+		rule      masking.Rule
 		typ       string
 		good, bad []string
 	}{
-		{LastFourCharacters, "STRING", []string{"XXXXX6789", "XXXXXäöü€", `XXXXX\u0036789`, hash},
+		{masking.LastFourCharacters, "STRING", []string{"XXXXX6789", "XXXXXäöü€", `XXXXX\u0036789`, hash},
 			[]string{"123-45-6789", "XXXXX16789", "XXXXX789", "", hash[1:], hash + "=", strings.Repeat("A", 44)}},
-		{FirstFourCharacters, "STRING", []string{"123-XXXXX", hash}, []string{"123-45-6789", "123-4XXXXX", "XXXXX6789"}},
-		{EmailMask, "STRING", []string{"XXXXX@gmail.com", hash}, []string{"abc123@gmail.com", "XXXXX@123-45-6789", "XXXXX@gmail", "XXXXX"}},
-		{SHA256, "STRING", []string{hash}, []string{"abc", ""}},
-		{RandomHash, "BYTES", []string{hash}, []string{"YWJj"}},
-		{AlwaysNull, "STRING", nil, []string{"", "x"}},
-		{AlwaysNull, "INT64", nil, []string{"0"}},
-		{DefaultMaskingValue, "STRING", []string{""}, []string{" ", "x"}},
-		{DefaultMaskingValue, "FLOAT64", []string{"0", "0.0", "-0"}, []string{"0.1", "NaN", ""}},
-		{DefaultMaskingValue, "BOOL", []string{"false"}, []string{"true"}},
-		{DefaultMaskingValue, "TIMESTAMP", []string{"0", "0.0", "0E0", "1970-01-01T00:00:00.000000Z"},
+		{masking.FirstFourCharacters, "STRING", []string{"123-XXXXX", hash}, []string{"123-45-6789", "123-4XXXXX", "XXXXX6789"}},
+		{masking.EmailMask, "STRING", []string{"XXXXX@gmail.com", hash}, []string{"abc123@gmail.com", "XXXXX@123-45-6789",
+			"XXXXX@gmail", "XXXXX"}},
+		{masking.SHA256, "STRING", []string{hash}, []string{"abc", ""}},
+		{masking.RandomHash, "BYTES", []string{hash}, []string{"YWJj"}},
+		{masking.AlwaysNull, "STRING", nil, []string{"", "x"}},
+		{masking.AlwaysNull, "INT64", nil, []string{"0"}},
+		{masking.DefaultMaskingValue, "STRING", []string{""}, []string{" ", "x"}},
+		{masking.DefaultMaskingValue, "FLOAT64", []string{"0", "0.0", "-0"}, []string{"0.1", "NaN", ""}},
+		{masking.DefaultMaskingValue, "BOOL", []string{"false"}, []string{"true"}},
+		{masking.DefaultMaskingValue, "TIMESTAMP", []string{"0", "0.0", "0E0", "1970-01-01T00:00:00.000000Z"},
 			[]string{"1", "0.5", "1970-01-01T00:00:00.000001Z", "1970-01-01T00:00:00+01:00"}},
-		{DefaultMaskingValue, "DATETIME", []string{"1970-01-01T00:00:00", "1970-01-01T00:00:00.000000"},
+		{masking.DefaultMaskingValue, "DATETIME", []string{"1970-01-01T00:00:00", "1970-01-01T00:00:00.000000"},
 			[]string{"1970-01-01T00:00:01", "1970-01-01T00:00:00.000001"}},
-		{DefaultMaskingValue, "GEOGRAPHY", []string{"POINT(0 0)", "POINT (0 0)"}, []string{"POINT(0 1)"}},
-		{DateYearMask, "DATE", []string{"2024-01-01", "0001-01-01"}, []string{"2024-01-02", "2024-02-01", "2024"}},
-		{DateYearMask, "DATETIME", []string{"2024-01-01T00:00:00"}, []string{"2024-01-01T00:00:01", "2024-01-01"}},
-		{DateYearMask, "TIMESTAMP", []string{"1704067200000000", "1704067200.0", "1.7040672E9", "2024-01-01T00:00:00.000000Z"},
+		{masking.DefaultMaskingValue, "GEOGRAPHY", []string{"POINT(0 0)", "POINT (0 0)"}, []string{"POINT(0 1)"}},
+		{masking.DateYearMask, "DATE", []string{"2024-01-01", "0001-01-01"}, []string{"2024-01-02", "2024-02-01", "2024"}},
+		{masking.DateYearMask, "DATETIME", []string{"2024-01-01T00:00:00"}, []string{"2024-01-01T00:00:01", "2024-01-01"}},
+		{masking.DateYearMask, "TIMESTAMP", []string{"1704067200000000", "1704067200.0", "1.7040672E9", "2024-01-01T00:00:00.000000Z"},
 			[]string{"1704067200000001", "1704067200.5", "1704067201.0", "2024-01-01T00:00:00.5Z"}},
-		{LastFourCharacters, "INT64", []string{"0"}, []string{"6789"}}, // not its type: DEFAULT_MASKING_VALUE
+		{masking.LastFourCharacters, "INT64", []string{"0"}, []string{"6789"}}, // not its type: DEFAULT_MASKING_VALUE
 	} {
 		t.Run(c.typ, func(t *testing.T) {
-			plan := Plan{Columns: []Column{{Name: "a", Type: "INT64", Mask: Clear}, {Name: "c", Type: c.typ, Mask: Clear, Expect: c.rule}}}
-			list := Plan{Columns: []Column{
-				{Name: "s", Type: "STRUCT", Repeated: true, Fields: []Column{{Name: "c", Type: c.typ, Mask: Clear, Expect: c.rule}}},
+			plan := masking.Plan{Columns: []masking.Column{{Name: "a", Type: "INT64", Mask: masking.Clear}, {Name: "c",
+				Type: c.typ, Mask: masking.Clear, Expect: c.rule}}}
+			list := masking.Plan{Columns: []masking.Column{
+				{Name: "s", Type: "STRUCT", Repeated: true, Fields: []masking.Column{{Name: "c", Type: c.typ,
+					Mask: masking.Clear, Expect: c.rule}}},
 			}}
 			for _, text := range append([]string{"null"}, c.good...) {
 				cell := `"` + text + `"`
@@ -80,7 +85,7 @@ func TestExpect(t *testing.T) {
 			}
 		})
 	}
-	if (Plan{Columns: []Column{{Name: "c", Type: "STRING", Mask: Clear, Expect: "NOPE"}}}).Check() == nil {
+	if (masking.Plan{Columns: []masking.Column{{Name: "c", Type: "STRING", Mask: masking.Clear, Expect: "NOPE"}}}).Check() == nil {
 		t.Error("an unknown rule is expected")
 	}
 }

@@ -1,7 +1,9 @@
-package masking
+package jsonmask
 
 import (
 	"errors"
+
+	"github.com/bqgate/bqgate/internal/masking"
 )
 
 // rowState is which byte of the rows comes next. The shape is fixed: [{"f":[{"v":VALUE},…]},…]
@@ -72,7 +74,7 @@ type rows struct {
 
 func (r *rows) init(columns []node, cells *cells, limit uint64) {
 	r.columns, r.cells, r.limit = columns, cells, limit
-	r.stack = make([]frame, 0, 2*maxDepth+2)
+	r.stack = make([]frame, 0, 2*masking.MaxDepth+2)
 	r.part = make([]byte, 0, 16)
 }
 
@@ -262,7 +264,7 @@ func (r *rows) openRow() error {
 		return errors.New("the plan allows no rows")
 	}
 	if r.untold {
-		return ErrUntold
+		return masking.ErrUntold
 	}
 	if err := r.capped(); err != nil {
 		return err
@@ -286,7 +288,7 @@ func (r *rows) readValue(out *[]byte, p []byte, at int) (next int, err error) {
 			return at, errBadString
 		}
 		if end > 0 {
-			if n.act != pass && r.mute == 0 {
+			if n.act != masking.Pass && r.mute == 0 {
 				*out = r.cells.appendCell(append(*out, p[r.from:at]...), n, p[at:end], ascii)
 				r.from = end
 			}
@@ -297,7 +299,7 @@ func (r *rows) readValue(out *[]byte, p []byte, at int) (next int, err error) {
 			return end, nil
 		}
 	}
-	if n.act == replace {
+	if n.act == masking.Replace {
 		r.hide(out, p, at)
 		if r.mute == 1+len(r.stack) {
 			*out = append(*out, n.constant...)
@@ -314,7 +316,7 @@ func (r *rows) readValue(out *[]byte, p []byte, at int) (next int, err error) {
 		r.state, r.name = nameOpen, 'f'
 	case n.leaf && c == '"':
 		r.state = inString
-		if n.act == compute && r.mute == 0 {
+		if n.act == masking.Compute && r.mute == 0 {
 			r.hide(out, p, at)
 			r.collect, r.text = n, r.text[:0]
 		}

@@ -1,10 +1,12 @@
-package masking
+package jsonmask
 
 import (
 	"bytes"
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/bqgate/bqgate/internal/masking"
 )
 
 // checkHides holds what hides says of an ASCII text against shown, which looks at each character.
@@ -14,7 +16,7 @@ func checkHides(t *testing.T, text string, around string) {
 	t.Helper()
 	p := []byte(around + text + around)
 	from, to := len(around), len(around)+len(text)
-	for _, rule := range []Rule{FirstFourCharacters, LastFourCharacters, EmailMask} {
+	for _, rule := range []masking.Rule{masking.FirstFourCharacters, masking.LastFourCharacters, masking.EmailMask} {
 		head, tail := partOf(rule).hides(p, from, to)
 		if head == tail {
 			continue

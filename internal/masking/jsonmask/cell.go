@@ -1,4 +1,4 @@
-package masking
+package jsonmask
 
 import (
 	"crypto/hmac"
@@ -8,24 +8,9 @@ import (
 	"strconv"
 	"time"
 	"unicode/utf8"
+
+	"github.com/bqgate/bqgate/internal/masking"
 )
-
-// blank is what a partial rule puts in place of what it hides, as BigQuery does.
-const blank = "XXXXX"
-
-// partChars is how many characters LAST_FOUR_CHARACTERS and FIRST_FOUR_CHARACTERS show.
-const partChars = 4
-
-// constants holds the value of DEFAULT_MASKING_VALUE for each type, as JSON. It stands for every
-// cell, NULL too, so it says nothing of the value. A TIMESTAMP's depends on the shape the client
-// asked for: see Options.
-var constants = map[string]string{
-	"STRING": `""`, "BYTES": `""`,
-	"INT64": `"0"`, "FLOAT64": `"0"`, "NUMERIC": `"0"`, "BIGNUMERIC": `"0"`,
-	"BOOL": `"false"`,
-	"DATE": `"1970-01-01"`, "DATETIME": `"1970-01-01T00:00:00"`, "TIME": `"00:00:00"`,
-	"GEOGRAPHY": `"POINT(0 0)"`, "JSON": `"null"`, "INTERVAL": `"0-0 0 0:0:0"`, "RANGE": `"[UNBOUNDED, UNBOUNDED)"`,
-}
 
 // The text of a TIMESTAMP's default. "0" is valid, and the same instant, as float seconds and as
 // int64 microseconds; the ISO shape needs its own.
@@ -56,7 +41,7 @@ func newCells(salt []byte) *cells {
 // nothing but ASCII.
 func (c *cells) appendCell(dst []byte, n *node, value []byte, ascii bool) []byte {
 	switch {
-	case n.act != compute:
+	case n.act != masking.Compute:
 		return append(dst, n.constant...)
 	case value[0] != '"':
 		return append(dst, value...)
@@ -87,19 +72,19 @@ func (c *cells) appendMasked(dst []byte, n *node, raw []byte) []byte {
 // appendText is appendMasked of a text without escapes, of a node that expects nothing.
 func (c *cells) appendText(dst []byte, n *node, text []byte) []byte {
 	switch n.rule {
-	case SHA256, RandomHash:
+	case masking.SHA256, masking.RandomHash:
 		return c.appendHash(dst, n, n.rule, text)
-	case LastFourCharacters, FirstFourCharacters, EmailMask:
+	case masking.LastFourCharacters, masking.FirstFourCharacters, masking.EmailMask:
 		head, tail, ok := shown(n.rule, text)
 		if !ok {
-			return c.appendHash(dst, n, SHA256, text)
+			return c.appendHash(dst, n, masking.SHA256, text)
 		}
 		dst = append(dst, '"')
 		dst = appendEscaped(dst, text[:head])
-		dst = append(dst, blank...)
+		dst = append(dst, masking.Blank...)
 		dst = appendEscaped(dst, text[tail:])
 		return append(dst, '"')
-	case DateYearMask:
+	case masking.DateYearMask:
 		return c.appendYear(dst, n, text)
 	default:
 		return append(dst, "null"...)
@@ -108,7 +93,7 @@ func (c *cells) appendText(dst []byte, n *node, text []byte) []byte {
 
 // appendHash appends the base64 of a hash: over the UTF-8 of a STRING, over the bytes of BYTES
 // (whose text is base64 itself, so that the type is kept).
-func (c *cells) appendHash(dst []byte, n *node, rule Rule, text []byte) []byte {
+func (c *cells) appendHash(dst []byte, n *node, rule masking.Rule, text []byte) []byte {
 	value := text
 	if n.typ == "BYTES" {
 		var err error
@@ -117,7 +102,7 @@ func (c *cells) appendHash(dst []byte, n *node, rule Rule, text []byte) []byte {
 		}
 		value = c.tmp
 	}
-	if rule == RandomHash {
+	if rule == masking.RandomHash {
 		c.random.Reset()
 		c.random.Write(value)
 		c.random.Sum(c.sum[:0])
@@ -132,14 +117,14 @@ func (c *cells) appendHash(dst []byte, n *node, rule Rule, text []byte) []byte {
 // shown is what a rule that shows a part of a text shows of it: text[:head] and text[tail:], with
 // the blank between them. It is false where the text has no part that may be shown; a hash stands
 // for it then.
-func shown(rule Rule, text []byte) (head, tail int, ok bool) {
+func shown(rule masking.Rule, text []byte) (head, tail int, ok bool) {
 	switch rule {
-	case LastFourCharacters:
+	case masking.LastFourCharacters:
 		tail, ok = cutLast(text)
-	case FirstFourCharacters:
+	case masking.FirstFourCharacters:
 		head, ok = cutFirst(text)
 		tail = len(text)
-	case EmailMask:
+	case masking.EmailMask:
 		tail, ok = emailAt(text)
 	}
 	return head, tail, ok
@@ -148,10 +133,10 @@ func shown(rule Rule, text []byte) (head, tail int, ok bool) {
 // cutLast is where the last four characters begin, false if there is nothing before them.
 func cutLast(text []byte) (int, bool) {
 	at := len(text)
-	if at > partChars && text[at-1]|text[at-2]|text[at-3]|text[at-4] < utf8.RuneSelf {
-		return at - partChars, true
+	if at > masking.PartChars && text[at-1]|text[at-2]|text[at-3]|text[at-4] < utf8.RuneSelf {
+		return at - masking.PartChars, true
 	}
-	for range partChars {
+	for range masking.PartChars {
 		if at == 0 {
 			return 0, false
 		}
@@ -164,7 +149,7 @@ func cutLast(text []byte) (int, bool) {
 // cutFirst is where the first four characters end, false if there is nothing behind them.
 func cutFirst(text []byte) (int, bool) {
 	at := 0
-	for range partChars {
+	for range masking.PartChars {
 		if at == len(text) {
 			return 0, false
 		}

@@ -1,9 +1,11 @@
-package masking
+package jsonmask
 
 import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
+
+	"github.com/bqgate/bqgate/internal/masking"
 )
 
 // maxGap is the length of what stands between two cells, pretty-printed, that is still worth
@@ -92,14 +94,14 @@ func (r *rows) readLearnt(dst *[]byte, p []byte, n int) (int, error) {
 			}
 		}
 		switch {
-		case cell.act == pass:
-		case cell.act == replace:
+		case cell.act == masking.Pass:
+		case cell.act == masking.Replace:
 			out = append(append(out, p[from:n]...), cell.constant...)
 			from = end
 		case cell.part != none && ascii && end-n <= maxCell:
 			// What is shown of the cell goes out with what is around it.
 			if head, tail := cell.part.hides(p, n+1, end-1); head < tail {
-				out = append(append(out, p[from:head]...), blank...)
+				out = append(append(out, p[from:head]...), masking.Blank...)
 				from = tail
 				break
 			}
@@ -131,7 +133,7 @@ func (r *rows) readLearnt(dst *[]byte, p []byte, n int) (int, error) {
 // capped refuses the row that would follow the last one allowed.
 func (r *rows) capped() error {
 	if r.limit > 0 && r.seen >= r.limit {
-		return fmt.Errorf("%d rows: %w", r.limit, ErrCap)
+		return fmt.Errorf("%d rows: %w", r.limit, masking.ErrCap)
 	}
 	return nil
 }
