@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bqgate/bqgate/internal/audit"
+	"github.com/bqgate/bqgate/internal/wrapping"
 )
 
 func auditCommand() *cobra.Command {
@@ -19,6 +20,7 @@ func auditCommand() *cobra.Command {
 func auditListCommand() *cobra.Command {
 	var dir, keyFile string
 	var asJSON bool
+	var by wrapping.Config
 	c := &cobra.Command{
 		Use: "list --dir DIR --key-file FILE [--json]", Short: "List every request with its decision and what came of it", Args: exactly(0),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -27,9 +29,9 @@ func auditListCommand() *cobra.Command {
 					return usage(c, errMissing(flag))
 				}
 			}
-			key, err := audit.LoadKey(keyFile)
+			key, err := loadAuditKey(c, keyFile, &by)
 			if err != nil {
-				return exit{exitUsage, err}
+				return err
 			}
 			list, err := audit.List(dir, key)
 			if err != nil {
@@ -54,12 +56,31 @@ func auditListCommand() *cobra.Command {
 	}
 	c.Flags().StringVar(&dir, "dir", "", "the audit folder")
 	c.Flags().StringVar(&keyFile, "key-file", "", "the key the journal was sealed with")
+	wrapFlag(c, &by)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON lines, also on a terminal")
 	return c
 }
 
+// loadAuditKey reads the key file of a journal, wrapped or not.
+func loadAuditKey(c *cobra.Command, path string, by *wrapping.Config) (*audit.Key, error) {
+	with, err := wrappers(c, by)
+	if err != nil {
+		return nil, err
+	}
+	key, err := audit.LoadKey(path, with...)
+	if err != nil {
+		return nil, exit{exitUsage, err}
+	}
+	return key, nil
+}
+
+func wrapFlag(c *cobra.Command, by *wrapping.Config) {
+	c.Flags().StringVar(&by.URI, "wrap", "", "what the key file is wrapped by, as key_wrapping of the configuration says: age:FILE or gcp-kms://…")
+}
+
 func auditVerifyCommand() *cobra.Command {
 	var dir, keyFile, publicKey string
+	var by wrapping.Config
 	c := &cobra.Command{
 		Use: "verify --dir DIR [--key-file FILE]", Args: exactly(0),
 		Short: "Check that the journal is whole: checksums, chains, how each file ends, and what files tell of each other",
@@ -73,8 +94,8 @@ func auditVerifyCommand() *cobra.Command {
 			var key *audit.Key // none: Verify
 			if keyFile != "" {
 				var err error
-				if key, err = audit.LoadKey(keyFile); err != nil {
-					return exit{exitUsage, err}
+				if key, err = loadAuditKey(c, keyFile, &by); err != nil {
+					return err
 				}
 			}
 			report, err := audit.Read(dir, key, func(audit.Position, audit.Record) error { return nil })
@@ -101,6 +122,7 @@ func auditVerifyCommand() *cobra.Command {
 	}
 	c.Flags().StringVar(&dir, "dir", "", "the audit folder")
 	c.Flags().StringVar(&keyFile, "key-file", "", "the key the journal was sealed with: with it, each record is opened too")
+	wrapFlag(c, &by)
 	c.Flags().StringVar(&publicKey, "public-key", "", "of the signed checkpoints, where there are any")
 	return c
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bqgate/bqgate/internal/keyfile"
+	"github.com/bqgate/bqgate/internal/wrapping"
 )
 
 // readFor is how long a key of `sealing_key_file` is read after another one writes: a request for
@@ -35,16 +36,66 @@ nothing is refused and nothing becomes unreadable:
   ... give the file to every replica ...
   bqgate keys drop sealing.key OLD      once the old one has ended
 
-Keys of the journal have no end: activate them with --for ever, and keep the old ones.`,
+Keys of the journal have no end: activate them with --for ever, and keep the old ones.
+
+With --wrap URI the file holds its keys wrapped, by an age identity (age:FILE, made by
+bqgate credentials keygen) or a key of Google Cloud KMS (gcp-kms://projects/…). The
+configuration names the same: key_wrapping: {uri: URI}.`,
 	}
-	c.AddCommand(keysNewCommand(), keysListCommand(), keysAddCommand(), keysActivateCommand(), keysDropCommand())
+	var by wrapping.Config
+	c.PersistentFlags().StringVar(&by.URI, "wrap", "", "what the keys are wrapped by: age:FILE, or gcp-kms:// and the name of a key")
+	c.PersistentFlags().StringVar(&by.CredentialsFile, "wrap-credentials", "",
+		"external_account file to ask the KMS with; without it the machine's own identity asks")
+	c.AddCommand(keysNewCommand(&by), keysListCommand(&by), keysAddCommand(&by), keysActivateCommand(&by), keysDropCommand(&by),
+		keysWrapCommand(&by))
 	return c
 }
 
-func keysNewCommand() *cobra.Command {
+// wrappers is what --wrap names: none, or one.
+func wrappers(c *cobra.Command, by *wrapping.Config) ([]keyfile.Wrapper, error) {
+	if by.URI == "" {
+		return nil, nil
+	}
+	w, err := wrapping.Open(c.Context(), *by)
+	if err != nil {
+		return nil, exit{exitUsage, fmt.Errorf("--wrap: %w", err)}
+	}
+	return []keyfile.Wrapper{w}, nil
+}
+
+func keysWrapCommand(by *wrapping.Config) *cobra.Command {
+	return &cobra.Command{
+		Use: "wrap FILE --wrap URI", Short: "Wrap the keys of a file that holds them plainly", Args: exactly(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			with, err := wrappers(c, by)
+			if err != nil {
+				return err
+			}
+			if len(with) == 0 {
+				return usage(c, errMissing("--wrap"))
+			}
+			set, err := keyfile.Read(args[0], "key file")
+			if err == nil {
+				err = set.Write(args[0], with...)
+			}
+			if err != nil {
+				return exit{exitFindings, err}
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "wrapped %s by %s; copies of the plain file, and blocks of the disk where it was, may still hold them\n",
+				args[0], with[0].Name())
+			return err
+		},
+	}
+}
+
+func keysNewCommand(by *wrapping.Config) *cobra.Command {
 	return &cobra.Command{
 		Use: "new FILE", Short: "Make a key file with one new key; a file that is there is never written over", Args: exactly(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			with, err := wrappers(c, by)
+			if err != nil {
+				return err
+			}
 			set, err := keyfile.New()
 			if err != nil {
 				return err
@@ -53,12 +104,12 @@ func keysNewCommand() *cobra.Command {
 			if errors.Is(err, fs.ErrExist) {
 				return exit{exitFindings, fmt.Errorf("%s is there already: what its keys sealed would be lost."+
 					" To change keys use `bqgate keys add`", args[0])}
-			} else if err != nil {
-				return err
 			}
-			_, err = f.Write(set.Text())
-			if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-				return fmt.Errorf("write %s: %w", args[0], err)
+			if err == nil {
+				err = errors.Join(f.Close(), set.Write(args[0], with...))
+			}
+			if err != nil {
+				return exit{exitFindings, err}
 			}
 			_, err = fmt.Fprintf(c.OutOrStdout(), "wrote %s with key %s; every replica needs the same file\n", args[0], set.Keys[0].ID())
 			return err
@@ -73,12 +124,16 @@ type shownKey struct {
 	Until *time.Time `json:"until,omitempty"`
 }
 
-func keysListCommand() *cobra.Command {
+func keysListCommand(by *wrapping.Config) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use: "list FILE", Short: "Show the ids of the keys of a file, and what each is used for", Args: exactly(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			set, err := keyfile.Read(args[0], "key file")
+			with, err := wrappers(c, by)
+			if err != nil {
+				return err
+			}
+			set, err := keyfile.Read(args[0], "key file", with...)
 			if err != nil {
 				return exit{exitFindings, err}
 			}
@@ -123,11 +178,15 @@ func keyTable(out io.Writer, all []shownKey) error {
 }
 
 // changed reads a key file, changes it and writes it back.
-func changed(path string, change func(keyfile.Set) (keyfile.Set, error)) error {
-	set, err := keyfile.Read(path, "key file")
+func changed(c *cobra.Command, by *wrapping.Config, path string, change func(keyfile.Set) (keyfile.Set, error)) error {
+	with, err := wrappers(c, by)
+	if err != nil {
+		return err
+	}
+	set, err := keyfile.Read(path, "key file", with...)
 	if err == nil {
 		if set, err = change(set); err == nil {
-			err = set.Write(path)
+			err = set.Write(path, with...)
 		}
 	}
 	if err != nil {
@@ -136,12 +195,12 @@ func changed(path string, change func(keyfile.Set) (keyfile.Set, error)) error {
 	return nil
 }
 
-func keysAddCommand() *cobra.Command {
+func keysAddCommand(by *wrapping.Config) *cobra.Command {
 	return &cobra.Command{
 		Use: "add FILE", Short: "Add a new key, which is read and does not write yet", Args: exactly(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			var id keyfile.ID
-			err := changed(args[0], func(set keyfile.Set) (next keyfile.Set, err error) {
+			err := changed(c, by, args[0], func(set keyfile.Set) (next keyfile.Set, err error) {
 				next, id, err = set.Add()
 				return next, err
 			})
@@ -155,7 +214,7 @@ func keysAddCommand() *cobra.Command {
 	}
 }
 
-func keysActivateCommand() *cobra.Command {
+func keysActivateCommand(by *wrapping.Config) *cobra.Command {
 	var kept string
 	c := &cobra.Command{
 		Use: "activate FILE ID", Short: "Make a key the one that writes; the one of before is read until it ends", Args: exactly(2),
@@ -168,7 +227,7 @@ func keysActivateCommand() *cobra.Command {
 				}
 				end = time.Now().Add(d)
 			}
-			if err := changed(args[0], func(set keyfile.Set) (keyfile.Set, error) {
+			if err := changed(c, by, args[0], func(set keyfile.Set) (keyfile.Set, error) {
 				return set.Activate(keyfile.ID(args[1]), end)
 			}); err != nil {
 				return err
@@ -187,12 +246,12 @@ func keysActivateCommand() *cobra.Command {
 	return c
 }
 
-func keysDropCommand() *cobra.Command {
+func keysDropCommand(by *wrapping.Config) *cobra.Command {
 	var force bool
 	c := &cobra.Command{
 		Use: "drop FILE ID", Short: "Remove a key that has ended", Args: exactly(2),
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := changed(args[0], func(set keyfile.Set) (keyfile.Set, error) {
+			if err := changed(c, by, args[0], func(set keyfile.Set) (keyfile.Set, error) {
 				return set.Drop(keyfile.ID(args[1]), time.Now(), force)
 			}); err != nil {
 				return err

@@ -56,18 +56,18 @@ func (k *Key) GoString() string { return "[audit key]" }
 
 // LoadKey reads a key file: see keyfile. Keys of the journal have no end, since what they sealed is
 // kept.
-func LoadKey(path string) (*Key, error) {
+func LoadKey(path string, by ...keyfile.Wrapper) (*Key, error) {
 	k := &Key{}
-	return k, k.take(path)
+	return k, k.take(path, by)
 }
 
 // Reload reads the key file again. What is written goes into a new file under the key that is first
 // now. It returns an error, and changes nothing, where the file cannot be used, or a key is not in
 // it any more: what that one sealed could not be read.
-func (k *Key) Reload(path string) error { return k.take(path) }
+func (k *Key) Reload(path string, by ...keyfile.Wrapper) error { return k.take(path, by) }
 
-func (k *Key) take(path string) error {
-	set, err := keyfile.Read(path, "audit key")
+func (k *Key) take(path string, by []keyfile.Wrapper) error {
+	set, err := keyfile.Read(path, "audit key", by...)
 	if err != nil {
 		return err
 	}

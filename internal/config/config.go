@@ -18,6 +18,7 @@ import (
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/limits"
 	"github.com/bqgate/bqgate/internal/notify"
+	"github.com/bqgate/bqgate/internal/wrapping"
 	"github.com/bqgate/bqgate/policies"
 )
 
@@ -26,22 +27,25 @@ const Version = "bqgate/v1"
 
 // Config is the file. Relative paths are taken from the file's own folder.
 type Config struct {
-	Version        string             `yaml:"version"`
-	Sockets        Sockets            `yaml:"sockets"`
-	Console        Console            `yaml:"console"`
-	Operations     Operations         `yaml:"operations,omitempty"`
-	Identity       identity.Config    `yaml:"identity"`
-	Redis          Redis              `yaml:"redis"`
-	SealingKeyFile string             `yaml:"sealing_key_file"` // 32 bytes in base64, the same on all replicas: openssl rand -base64 32
-	Upstream       Upstream           `yaml:"upstream"`
-	Credentials    credentials.Config `yaml:"credentials"`
-	Audit          Audit              `yaml:"audit"`
-	Policies       []string           `yaml:"policies"`
-	SQL            SQL                `yaml:"sql"`
-	Approvals      Approvals          `yaml:"approvals"`
-	Limits         limits.Config      `yaml:"limits,omitempty"`
-	Reading        Reading            `yaml:"reading,omitempty"`
-	Checks         Checks             `yaml:"checks,omitempty"`
+	Version        string          `yaml:"version"`
+	Sockets        Sockets         `yaml:"sockets"`
+	Console        Console         `yaml:"console"`
+	Operations     Operations      `yaml:"operations,omitempty"`
+	Identity       identity.Config `yaml:"identity"`
+	Redis          Redis           `yaml:"redis"`
+	SealingKeyFile string          `yaml:"sealing_key_file"` // 32 bytes in base64, the same on all replicas: openssl rand -base64 32
+	// KeyWrapping is what opens sealing_key_file and audit.key_file, which are then files of
+	// `bqgate keys wrap`.
+	KeyWrapping *wrapping.Config   `yaml:"key_wrapping,omitempty"`
+	Upstream    Upstream           `yaml:"upstream"`
+	Credentials credentials.Config `yaml:"credentials"`
+	Audit       Audit              `yaml:"audit"`
+	Policies    []string           `yaml:"policies"`
+	SQL         SQL                `yaml:"sql"`
+	Approvals   Approvals          `yaml:"approvals"`
+	Limits      limits.Config      `yaml:"limits,omitempty"`
+	Reading     Reading            `yaml:"reading,omitempty"`
+	Checks      Checks             `yaml:"checks,omitempty"`
 	// Budgets count for everybody, beside those of the policy's rules.
 	Budgets       []policies.BudgetEntry `yaml:"budgets,omitempty"`
 	Notifications notify.Config          `yaml:"notifications,omitempty"`
@@ -203,6 +207,9 @@ func (c *Config) complete(dir string) {
 			abs(&issuer.Keys[i])
 		}
 		issuer.Wrap = issuer.Wrap.In(dir)
+	}
+	if c.KeyWrapping != nil {
+		*c.KeyWrapping = c.KeyWrapping.In(dir)
 	}
 	for i := range c.Identity.Issuers {
 		abs(&c.Identity.Issuers[i].CAFile)

@@ -16,7 +16,11 @@ func ListBudgets(ctx context.Context, c *config.Config) ([]budgets.Line, error) 
 	if err != nil {
 		return nil, err
 	}
-	keys, err := sealed.Load(c.SealingKeyFile)
+	wrappers, err := keyWrappers(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := sealed.Load(c.SealingKeyFile, wrappers...)
 	if err != nil {
 		return nil, err
 	}

@@ -36,8 +36,12 @@ func Check(ctx context.Context, c *config.Config) error {
 			wrong = append(wrong, err)
 		}
 	}
-	given(c.SealingKeyFile, func() error { _, err := sealed.Load(c.SealingKeyFile); return err })
-	given(c.Audit.KeyFile, func() error { _, err := audit.LoadKey(c.Audit.KeyFile); return err })
+	wrappers, err := keyWrappers(ctx, c)
+	if err != nil {
+		wrong = append(wrong, err)
+	}
+	given(c.SealingKeyFile, func() error { _, err := sealed.Load(c.SealingKeyFile, wrappers...); return err })
+	given(c.Audit.KeyFile, func() error { _, err := audit.LoadKey(c.Audit.KeyFile, wrappers...); return err })
 	given(c.Audit.Dir, func() error { return audit.CheckFolder(c.Audit.Dir) })
 	given(c.Sockets.Dir, func() error { return unixsocket.Check(c.Sockets.Dir, c.Sockets.EnvoyUID) })
 	given(c.Console.Address, func() error { return checkAddress(c.Console.Address) })

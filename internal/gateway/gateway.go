@@ -32,6 +32,7 @@ import (
 	"github.com/bqgate/bqgate/internal/health"
 	"github.com/bqgate/bqgate/internal/identity"
 	"github.com/bqgate/bqgate/internal/jobs"
+	"github.com/bqgate/bqgate/internal/keyfile"
 	"github.com/bqgate/bqgate/internal/limits"
 	"github.com/bqgate/bqgate/internal/metrics"
 	"github.com/bqgate/bqgate/internal/notify"
@@ -92,7 +93,8 @@ type gateway struct {
 	redis     redis.UniversalClient
 	auditKey  *audit.Key
 	keyFiles  []*keyFile
-	keysNow   chan struct{} // of capacity 1: look at the key files now
+	wrappers  []keyfile.Wrapper // that open them; none or one
+	keysNow   chan struct{}     // of capacity 1: look at the key files now
 	journal   *audit.Journal
 	who       identityServices
 	broker    *credentials.Broker
@@ -141,17 +143,13 @@ func (g *gateway) build(ctx context.Context) error {
 // openStores opens where the gateway keeps and finds things: its keys, Redis and the audit journal.
 func (g *gateway) openStores(ctx context.Context) (err error) {
 	c := g.config
-	if g.keys, err = sealed.Load(c.SealingKeyFile); err != nil {
+	if err := g.openKeys(ctx); err != nil {
 		return err
 	}
 	if g.redis, err = connect(ctx, c.Redis); err != nil {
 		return err
 	}
 	g.onClose(func() { g.redis.Close() })
-	if g.auditKey, err = audit.LoadKey(c.Audit.KeyFile); err != nil {
-		return err
-	}
-	g.openKeyFiles()
 	if err := g.openJournal(ctx); err != nil {
 		return err
 	}

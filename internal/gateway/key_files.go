@@ -7,8 +7,12 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/bqgate/bqgate/internal/audit"
+	"github.com/bqgate/bqgate/internal/config"
 	"github.com/bqgate/bqgate/internal/health"
 	"github.com/bqgate/bqgate/internal/keyfile"
+	"github.com/bqgate/bqgate/internal/sealed"
+	"github.com/bqgate/bqgate/internal/wrapping"
 )
 
 // keyFilesEvery is how often the key files are looked at: a Kubernetes Secret changes in its mount,
@@ -18,12 +22,42 @@ const keyFilesEvery = 5 * time.Second
 // keyFile is one of the files that hold the gateway's own keys.
 type keyFile struct {
 	what, path string
-	reload     func(path string) error
+	reload     func(path string, by ...keyfile.Wrapper) error
+	by         []keyfile.Wrapper
 	id         func() keyfile.ID // of the key that writes
 
 	seen [sha256.Size]byte // of what it held when it was read last
 	bad  error             // why that could not be taken over
 	err  error             // what was wrong at the last look
+}
+
+// openKeys reads the gateway's own keys.
+func (g *gateway) openKeys(ctx context.Context) (err error) {
+	c := g.config
+	g.wrappers, err = keyWrappers(ctx, c)
+	if err != nil {
+		return err
+	}
+	if g.keys, err = sealed.Load(c.SealingKeyFile, g.wrappers...); err != nil {
+		return err
+	}
+	if g.auditKey, err = audit.LoadKey(c.Audit.KeyFile, g.wrappers...); err != nil {
+		return err
+	}
+	g.openKeyFiles()
+	return nil
+}
+
+// keyWrappers is what opens the files of the gateway's own keys: none, or one.
+func keyWrappers(ctx context.Context, c *config.Config) ([]keyfile.Wrapper, error) {
+	if c.KeyWrapping == nil {
+		return nil, nil
+	}
+	w, err := wrapping.Open(ctx, *c.KeyWrapping)
+	if err != nil {
+		return nil, fmt.Errorf("key_wrapping: %w", err)
+	}
+	return []keyfile.Wrapper{w}, nil
 }
 
 func (g *gateway) openKeyFiles() {
@@ -33,6 +67,7 @@ func (g *gateway) openKeyFiles() {
 		{what: "audit key", path: c.Audit.KeyFile, reload: g.auditKey.Reload, id: g.auditKey.Writes},
 	}
 	for _, f := range g.keyFiles {
+		f.by = g.wrappers
 		f.take() //nolint:errcheck // it was loaded a moment ago; what is wrong with it now is found at the next look
 	}
 }
@@ -43,7 +78,7 @@ func (f *keyFile) take() (news bool, err error) {
 	text, err := keyfile.ReadPrivate(f.path, f.what)
 	if err == nil {
 		if sum := sha256.Sum256(text); sum != f.seen {
-			f.seen, f.bad, news = sum, f.reload(f.path), true
+			f.seen, f.bad, news = sum, f.reload(f.path, f.by...), true
 		}
 		err = f.bad
 	}

@@ -26,7 +26,11 @@ type Reopening struct {
 // approvals again where that is acknowledged. It may run beside a gateway of the same
 // configuration, which opens them within seconds, as all its replicas do that know no more.
 func ReopenApprovals(ctx context.Context, c *config.Config, r Reopening, log *slog.Logger) (approvals.Finding, error) {
-	keys, err := sealed.Load(c.SealingKeyFile)
+	wrappers, err := keyWrappers(ctx, c)
+	if err != nil {
+		return approvals.Finding{}, err
+	}
+	keys, err := sealed.Load(c.SealingKeyFile, wrappers...)
 	if err != nil {
 		return approvals.Finding{}, err
 	}
@@ -35,7 +39,7 @@ func ReopenApprovals(ctx context.Context, c *config.Config, r Reopening, log *sl
 		return approvals.Finding{}, err
 	}
 	defer client.Close()
-	key, err := audit.LoadKey(c.Audit.KeyFile)
+	key, err := audit.LoadKey(c.Audit.KeyFile, wrappers...)
 	if err != nil {
 		return approvals.Finding{}, err
 	}

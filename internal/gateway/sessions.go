@@ -31,7 +31,11 @@ type Sessions struct {
 
 // OpenSessions connects to where the replicas of this configuration keep their sessions.
 func OpenSessions(ctx context.Context, c *config.Config, log *slog.Logger) (*Sessions, error) {
-	keys, err := sealed.Load(c.SealingKeyFile)
+	wrappers, err := keyWrappers(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := sealed.Load(c.SealingKeyFile, wrappers...)
 	if err != nil {
 		return nil, err
 	}

@@ -96,10 +96,14 @@ func newKey() (k Key, err error) {
 // Read reads a key file. what names its purpose in errors ("sealing key"). Others than its owner
 // and its group must have no right to it, and the group none to write: 0600, 0400 and 0440 are
 // fine, as a Kubernetes Secret is mounted with defaultMode 0440.
-func Read(path, what string) (Set, error) {
+// A wrapped file needs the Wrapper, and with a Wrapper only a wrapped file is taken.
+func Read(path, what string, by ...Wrapper) (Set, error) {
 	text, err := ReadPrivate(path, what)
 	if err != nil {
 		return Set{}, err
+	}
+	if text, err = unwrap(text, by); err != nil {
+		return Set{}, fmt.Errorf("%s %s: %w", what, path, err)
 	}
 	set, err := Parse(text)
 	if err != nil {
@@ -184,8 +188,15 @@ func (s Set) Text() []byte {
 }
 
 // Write puts a set in the place of a file, whole or not at all, with the file's mode; a new one is
-// its owner's alone.
-func (s Set) Write(path string) error {
+// its owner's alone. With a wrapper, only that opens it.
+func (s Set) Write(path string, by ...Wrapper) error {
+	text := s.Text()
+	if len(by) > 0 {
+		var err error
+		if text, err = s.Wrapped(by[0]); err != nil {
+			return err
+		}
+	}
 	mode := fs.FileMode(0o600)
 	if info, err := os.Stat(path); err == nil {
 		mode = info.Mode().Perm()
@@ -194,7 +205,7 @@ func (s Set) Write(path string) error {
 	if err != nil {
 		return fmt.Errorf("write keys: %w", err)
 	}
-	_, err = f.Write(s.Text())
+	_, err = f.Write(text)
 	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err == nil {
 		err = os.Rename(f.Name(), path)
 	}

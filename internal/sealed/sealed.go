@@ -60,8 +60,8 @@ func New(secret []byte) (*Keyring, error) {
 }
 
 // Load reads a key file: see keyfile.
-func Load(path string) (*Keyring, error) {
-	set, err := keyfile.Read(path, "sealing key")
+func Load(path string, by ...keyfile.Wrapper) (*Keyring, error) {
+	set, err := keyfile.Read(path, "sealing key", by...)
 	if err != nil {
 		return nil, err
 	}
@@ -78,8 +78,8 @@ func newKeyring(set keyfile.Set) *Keyring {
 // the file. It returns an error, and changes nothing, where the file cannot be used, where its
 // names are made otherwise, or where the key that seals is not in it any more: what this process
 // has just sealed could be opened by nobody.
-func (k *Keyring) Reload(path string) error {
-	set, err := keyfile.Read(path, "sealing key")
+func (k *Keyring) Reload(path string, by ...keyfile.Wrapper) error {
+	set, err := keyfile.Read(path, "sealing key", by...)
 	if err != nil {
 		return err
 	}
