@@ -82,8 +82,9 @@ func (s *Sums) flush(ctx context.Context, j Journal, told func(audit.Unrecorded)
 		if _, err := j.Append(ctx, r); err != nil {
 			s.mu.Lock()
 			if s.counts == nil {
-				s.counts, s.since = map[sum]int{}, since
+				s.counts = map[sum]int{}
 			}
+			s.since = since // which is before what was counted meanwhile
 			s.counts[of] += n
 			s.mu.Unlock()
 			continue
