@@ -57,6 +57,8 @@ func tokenRate(l Limits) *hcmv3.HttpFilter {
 			}}},
 			FilterEnabled:  always,
 			FilterEnforced: always,
+			// There is room again within a second.
+			ResponseHeadersToAdd: []*corev3.HeaderValueOption{{Header: &corev3.HeaderValue{Key: "retry-after", Value: "1"}}},
 		})}}
 }
 

@@ -73,6 +73,9 @@ func TestTokenListener(t *testing.T) {
 				defer res.Body.Close()
 				io.Copy(io.Discard, res.Body)
 				if res.StatusCode == 429 {
+					if wait := res.Header.Get("retry-after"); wait != "1" {
+						t.Errorf("Retry-After %q", wait)
+					}
 					count.Add(1)
 				}
 			})
