@@ -2,6 +2,7 @@ package extproc
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 
@@ -18,7 +19,7 @@ const bytesOfARow = 1 << 10
 func countedRows(answer []byte) (total uint64, err error) {
 	d := jsontext.NewDecoder(bytes.NewReader(answer))
 	if err := toRows(d); err != nil {
-		if err == io.EOF { // there are none
+		if errors.Is(err, io.EOF) { // there are none
 			return 0, nil
 		}
 		return 0, fmt.Errorf("count the rows of an answer: %w", err)
