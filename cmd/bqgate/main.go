@@ -61,7 +61,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
 	root.AddCommand(serveCommand(), consoleCommand(), statusCommand(), envoyCommand(), policyCommand(), sqlCommand(), auditCommand(),
 		approvalsCommand(), sessionsCommand(), budgetsCommand(), credentialsCommand(), keysCommand(),
-		workerCommand())
+		workerCommand(), signerCommand())
 	root.AddCommand(demoCommands()...)
 	err := root.ExecuteContext(ctx)
 	var e exit

@@ -129,6 +129,9 @@ func minting(e *credentials.Error) string {
 		return at + ": there is no such service account"
 	case codes.Unauthenticated:
 		return at + ": Google does not accept the gateway's own credential"
+	case codes.FailedPrecondition:
+		return at + ": Google does not take the sealed key any more: it was deleted or disabled, or the clock of this machine is wrong; " +
+			"`bqgate credentials check` tells"
 	case codes.ResourceExhausted:
 		return at + ": a quota of Google's is used up"
 	case codes.Unavailable:

@@ -197,10 +197,14 @@ func (c *Config) complete(dir string) {
 	for _, p := range []*string{&c.Credentials.Source.CredentialsFile, &c.Credentials.Source.CAFile} {
 		abs(p)
 	}
-	for _, e := range []*credentials.Endpoint{c.Credentials.IAMEndpoint, c.Credentials.STSEndpoint} {
+	for _, e := range []*credentials.Endpoint{c.Credentials.IAMEndpoint, c.Credentials.STSEndpoint, c.Credentials.KeyEndpoint} {
 		if e != nil {
 			abs(&e.CAFile)
 		}
+	}
+	for _, key := range c.Credentials.Keys() {
+		abs(&key.File)
+		key.Wrap = key.Wrap.In(dir)
 	}
 	if issuer := c.Credentials.Issuer; issuer != nil {
 		for i := range issuer.Keys {

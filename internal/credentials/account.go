@@ -30,12 +30,20 @@ func (a Account) problems() []error {
 	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	switch {
 	case a.Federated != nil:
-		if a.ServiceAccount != "" || len(a.Delegates) > 0 {
+		if a.ServiceAccount != "" || len(a.Delegates) > 0 || a.Key != nil {
 			add("it is of two kinds: write the service account that the requester's principal may impersonate under federated")
 		}
 		errs = append(errs, a.Federated.problems()...)
 	case !accountEmail.MatchString(a.ServiceAccount):
 		add("service_account %q is not a service account's e-mail in lower case", a.ServiceAccount)
+	}
+	if a.Key != nil {
+		if len(a.Delegates) > 0 {
+			add("delegates: nobody stands between a key and its account")
+		}
+		for _, err := range a.Key.problems() {
+			add("key: %w", err)
+		}
 	}
 	for i, email := range a.Delegates {
 		switch {

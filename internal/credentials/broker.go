@@ -14,6 +14,7 @@ import (
 	"github.com/bqgate/bqgate/internal/cache"
 	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/identity"
+	"github.com/bqgate/bqgate/internal/signer"
 )
 
 const (
@@ -46,6 +47,7 @@ type Broker struct {
 	tokens  *cache.Cache[slot, Token]
 	epoch   uint64 // grows with every Forget: what was asked for before is not kept
 	closers []func() error
+	signers map[string]*signer.Signer // by account; "source" for the gateway's own identity
 }
 
 // slot is what a token may be reused for. Owner is "" for the inspection account only; told is the
@@ -83,6 +85,7 @@ func New(ctx context.Context, config Config) (*Broker, error) {
 	}
 	b := &Broker{
 		config: config.WithDefaults(), origins: map[string]origin{}, now: time.Now, tokens: cache.New[slot, Token](cacheSize),
+		signers: map[string]*signer.Signer{},
 	}
 	b.ctx, b.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if err := b.open(ctx, creds); err != nil {
@@ -102,10 +105,23 @@ func (b *Broker) open(ctx context.Context, source *auth.Credentials) error {
 	if err != nil {
 		return fmt.Errorf("issuer: %w", err)
 	}
+	if key := c.Source.Key; key != nil {
+		from, err := b.openKey(ctx, key, "", scopeIAM, "source")
+		if err != nil {
+			return fmt.Errorf("source: %w", err)
+		}
+		source = keySource{from}.credentials()
+	}
 	var own, anybody iamClient // opened once, for all accounts of a kind
 	for _, name := range c.names() {
 		account := c.Accounts[name]
 		switch {
+		case account.Key != nil:
+			from, err := b.openKey(ctx, account.Key, account.ServiceAccount, account.Scope, name)
+			if err != nil {
+				return fmt.Errorf("accounts.%s: %w", name, err)
+			}
+			b.origins[name] = from
 		case account.Federated != nil:
 			f, err := newFederated(account, issuer, c.STSEndpoint)
 			if err != nil {

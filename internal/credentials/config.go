@@ -25,6 +25,8 @@ type Config struct {
 	IAMEndpoint *Endpoint `yaml:"iam_endpoint,omitempty"`
 	// STSEndpoint replaces sts.googleapis.com, where subject tokens are exchanged.
 	STSEndpoint *Endpoint `yaml:"sts_endpoint,omitempty"`
+	// KeyEndpoint replaces oauth2.googleapis.com, where the assertions of sealed keys are exchanged.
+	KeyEndpoint *Endpoint `yaml:"key_endpoint,omitempty"`
 	// Issuer is the gateway as the issuer of workload identity pools: needed where an account is
 	// federated.
 	Issuer *Issuer `yaml:"issuer,omitempty"`
@@ -36,13 +38,16 @@ type Config struct {
 	Inspection string `yaml:"inspection"`
 }
 
-// Source is the gateway's own Google identity. Exactly one way must be chosen.
+// Source is the gateway's own Google identity. Exactly one way must be chosen. Where no account is
+// impersonated, there need be none.
 type Source struct {
 	// CredentialsFile is an external_account file (workload identity federation), as
 	// `gcloud iam workload-identity-pools create-cred-config` writes it.
 	CredentialsFile string `yaml:"credentials_file,omitempty"`
 	// ApplicationDefault takes the identity of the machine: Application Default Credentials.
 	ApplicationDefault bool `yaml:"application_default,omitempty"`
+	// Key is a service-account key that was sealed, where there is no federation at all.
+	Key *Key `yaml:"key,omitempty"`
 	// CAFile holds PEM certificates to trust for the token endpoint beside the system's.
 	CAFile string `yaml:"ca_file,omitempty"`
 }
@@ -55,12 +60,15 @@ type Endpoint struct {
 }
 
 // Account is what queries run under. It is of one kind: a service account that the gateway's own
-// identity impersonates (ServiceAccount), or the requester's own principal (Federated).
+// identity impersonates (ServiceAccount), one whose key the gateway has sealed (ServiceAccount and
+// Key), or the requester's own principal (Federated).
 type Account struct {
 	// ServiceAccount is the e-mail of a service account that the gateway's identity may
 	// impersonate, by way of Delegates where there are some: each may impersonate the next.
 	ServiceAccount string   `yaml:"service_account,omitempty"`
 	Delegates      []string `yaml:"delegates,omitempty"`
+	// Key is the sealed key of ServiceAccount.
+	Key *Key `yaml:"key,omitempty"`
 	// Federated runs queries as whoever asks.
 	Federated *Federated `yaml:"federated,omitempty"`
 
@@ -105,13 +113,12 @@ func (c Config) Validate() error {
 	c = c.WithDefaults()
 	var errs []error
 	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	switch {
-	case c.Source.CredentialsFile == "" && !c.Source.ApplicationDefault:
-		add("source: choose credentials_file (an external_account file) or application_default: true")
-	case c.Source.CredentialsFile != "" && c.Source.ApplicationDefault:
-		add("source: choose one of credentials_file and application_default, not both")
+	for _, err := range c.sourceProblems() {
+		add("source: %w", err)
 	}
-	for name, endpoint := range map[string]*Endpoint{"iam_endpoint": c.IAMEndpoint, "sts_endpoint": c.STSEndpoint} {
+	for name, endpoint := range map[string]*Endpoint{
+		"iam_endpoint": c.IAMEndpoint, "sts_endpoint": c.STSEndpoint, "key_endpoint": c.KeyEndpoint,
+	} {
 		if endpoint == nil {
 			continue
 		}

@@ -26,7 +26,7 @@ const (
 // kinds are the kinds of parts that there are: labels of metrics.
 var kinds = []string{
 	"journal", "journal-folder", "disk", "redis", "approvals", "keys", "sockets", "sql", "budgets", "issuer", "console", "kept",
-	"key-files",
+	"key-files", "signer",
 }
 
 // watched are the parts that are looked at, because they cannot say themselves that they are gone.
@@ -76,8 +76,26 @@ func (w *watched) look(ctx context.Context) {
 		w.sockets.Well()
 	}
 	w.lookAtIssuers(w.g.who.verifier.Issuers())
+	w.lookAtSigners(w.g.broker.Signers())
 	if w.g.config.Console.Process == config.ProcessSeparate {
 		w.patiently(w.console, "does not answer at its address; nobody can approve. Queries go on", w.askConsole(ctx))
+	}
+}
+
+// lookAtSigners: queries under an account whose sealed key nobody holds are refused; without the
+// inspection account's, or the gateway's own identity, those of everybody.
+func (w *watched) lookAtSigners(all map[string]error) {
+	for name, err := range all {
+		whom := health.Some
+		if name == "source" || name == w.g.config.Credentials.Inspection {
+			whom = health.Everybody
+		}
+		p := w.g.parts.Part("signer/"+name, whom)
+		if err == nil {
+			p.Well()
+			continue
+		}
+		p.Fault("nobody signs for it, so that queries which need it are refused: " + err.Error())
 	}
 }
 
