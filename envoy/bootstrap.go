@@ -57,11 +57,21 @@ func clusters(c Config) []*clusterv3.Cluster {
 	return out
 }
 
-// runtime has one empty layer. Said explicitly, there is no admin layer, so /runtime_modify of the
-// admin interface cannot turn a guard off; left out, Envoy would add one.
+// requestsPerTurn is how many requests of one connection Envoy takes up before the other connections
+// have their turn. What a client has taken back by then is not asked about at all: so one that
+// resets its requests as soon as they are made keeps nobody busy but itself.
+const (
+	runtimeRequestsPerTurn = "http.max_requests_per_io_cycle"
+	requestsPerTurn        = 1
+)
+
+// runtime has one layer. Said explicitly, there is no admin layer, so /runtime_modify of the admin
+// interface cannot turn a guard off; left out, Envoy would add one.
 func runtime() *bootstrapv3.LayeredRuntime {
 	return &bootstrapv3.LayeredRuntime{Layers: []*bootstrapv3.RuntimeLayer{{
-		Name:           "static",
-		LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: &structpb.Struct{}},
+		Name: "static",
+		LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: &structpb.Struct{Fields: map[string]*structpb.Value{
+			runtimeRequestsPerTurn: structpb.NewNumberValue(requestsPerTurn),
+		}}},
 	}}}
 }

@@ -34,6 +34,12 @@ const (
 	connectedWithin = 5 * time.Second
 )
 
+// resetsUnread is how many frames may wait for a service that is slow to read. Each request that a
+// client gives up is one, and Envoy's own bounds, 1,000 and 10,000, end the connection with all the
+// other requests on it: a client that resets its requests as soon as they are made
+// (CVE-2023-44487) could have everybody's refused. A frame of a reset has 13 bytes.
+const resetsUnread = 1_000_000
+
 const httpProtocolOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 // grpcServiceCluster reaches ext_authz or ext_proc. requests bounds the calls at once; a held
@@ -47,6 +53,7 @@ func grpcServiceCluster(name, service string, s Service, requests uint32) *clust
 			ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
 				ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
 					Http2ProtocolOptions: serviceWindows.in(&corev3.Http2ProtocolOptions{
+						MaxOutboundFrames: u32(resetsUnread), MaxOutboundControlFrames: u32(resetsUnread),
 						// A frozen service keeps its socket open, and a FULL_DUPLEX_STREAMED body
 						// has no message timeout: without pings the client would hang until the
 						// idle timeout. The services allow pings this often in their keepalive

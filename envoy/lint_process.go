@@ -56,9 +56,10 @@ func (l *linter) runtime(b *bootstrapv3.Bootstrap) {
 	if b.GetLayeredRuntime() == nil {
 		l.must(b.GetAdmin() == nil, p, "runtime",
 			"without layered_runtime the admin interface may change runtime values, and with them turn guards off",
-			"one empty static_layer")
+			"one static_layer")
 		return
 	}
+	turns := false
 	for i, layer := range b.GetLayeredRuntime().GetLayers() {
 		p := p.field("layers").index(i)
 		static := layer.GetStaticLayer()
@@ -66,11 +67,17 @@ func (l *linter) runtime(b *bootstrapv3.Bootstrap) {
 			l.add(p, "runtime", "a runtime layer from outside this file can turn guards off while Envoy runs", "static_layer only")
 			continue
 		}
-		for key := range static.GetFields() {
+		for key, value := range static.GetFields() {
+			if key == runtimeRequestsPerTurn && value.GetNumberValue() == requestsPerTurn {
+				turns = true
+				continue
+			}
 			l.add(p.field("static_layer", key), "runtime", "the runtime value "+key+" may revert a security fix or a limit",
-				"no runtime values")
+				"no runtime values but "+runtimeRequestsPerTurn+": 1")
 		}
 	}
+	l.must(turns, p, "turns", "who resets requests as soon as they are made, or sends many at once, keeps all others waiting",
+		"a static_layer with "+runtimeRequestsPerTurn+": 1")
 }
 
 func (l *linter) overload(b *bootstrapv3.Bootstrap) {
