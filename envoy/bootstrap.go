@@ -57,21 +57,26 @@ func clusters(c Config) []*clusterv3.Cluster {
 	return out
 }
 
-// requestsPerTurn is how many requests of one connection Envoy takes up before the other connections
-// have their turn. What a client has taken back by then is not asked about at all: so one that
-// resets its requests as soon as they are made keeps nobody busy but itself.
-const (
-	runtimeRequestsPerTurn = "http.max_requests_per_io_cycle"
-	requestsPerTurn        = 1
-)
+// runtimeValues are against clients that reset their requests as soon as they are made
+// (CVE-2023-44487).
+//
+// Envoy takes up one request of a connection before the other connections have their turn. What the
+// client has taken back by then is not asked about at all. And a connection ends with 100 requests
+// of which more than half were reset within a second; Envoy's own bound of 500 leaves it busy with
+// little else.
+var runtimeValues = map[string]float64{
+	"http.max_requests_per_io_cycle":              1,
+	"overload.premature_reset_total_stream_count": 100,
+}
 
 // runtime has one layer. Said explicitly, there is no admin layer, so /runtime_modify of the admin
 // interface cannot turn a guard off; left out, Envoy would add one.
 func runtime() *bootstrapv3.LayeredRuntime {
+	values := &structpb.Struct{Fields: map[string]*structpb.Value{}}
+	for key, v := range runtimeValues {
+		values.Fields[key] = structpb.NewNumberValue(v)
+	}
 	return &bootstrapv3.LayeredRuntime{Layers: []*bootstrapv3.RuntimeLayer{{
-		Name: "static",
-		LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: &structpb.Struct{Fields: map[string]*structpb.Value{
-			runtimeRequestsPerTurn: structpb.NewNumberValue(requestsPerTurn),
-		}}},
+		Name: "static", LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: values},
 	}}}
 }

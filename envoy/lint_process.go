@@ -59,7 +59,7 @@ func (l *linter) runtime(b *bootstrapv3.Bootstrap) {
 			"one static_layer")
 		return
 	}
-	turns := false
+	said := 0
 	for i, layer := range b.GetLayeredRuntime().GetLayers() {
 		p := p.field("layers").index(i)
 		static := layer.GetStaticLayer()
@@ -68,16 +68,17 @@ func (l *linter) runtime(b *bootstrapv3.Bootstrap) {
 			continue
 		}
 		for key, value := range static.GetFields() {
-			if key == runtimeRequestsPerTurn && value.GetNumberValue() == requestsPerTurn {
-				turns = true
+			if want, known := runtimeValues[key]; known && value.GetNumberValue() == want {
+				said++
 				continue
 			}
 			l.add(p.field("static_layer", key), "runtime", "the runtime value "+key+" may revert a security fix or a limit",
-				"no runtime values but "+runtimeRequestsPerTurn+": 1")
+				"what \"bqgate envoy render\" writes")
 		}
 	}
-	l.must(turns, p, "turns", "who resets requests as soon as they are made, or sends many at once, keeps all others waiting",
-		"a static_layer with "+runtimeRequestsPerTurn+": 1")
+	l.must(said == len(runtimeValues), p, "turns",
+		"who resets requests as soon as they are made, or sends many at once, keeps all others waiting",
+		"the static_layer that \"bqgate envoy render\" writes")
 }
 
 func (l *linter) overload(b *bootstrapv3.Bootstrap) {

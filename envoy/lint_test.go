@@ -151,9 +151,9 @@ func TestLintFinds(t *testing.T) {
 		{"admin on TCP", sidecar, "pipe:\n  mode: 384\n  path: /run/bqgate/envoy-admin.sock",
 			"socket_address: {address: 127.0.0.1, port_value: 9901}", "admin", true},
 		{"admin for all", sidecar, "mode: 384", "mode: 511", "admin", false},
-		{"runtime from the admin interface", sidecar, "- name: static\n  static_layer:\n    http.max_requests_per_io_cycle: 1", "- name: admin\n  admin_layer: {}", "runtime",
+		{"runtime from the admin interface", sidecar, "- name: static\n  static_layer:\n    http.max_requests_per_io_cycle: 1\n    overload.premature_reset_total_stream_count: 100", "- name: admin\n  admin_layer: {}", "runtime",
 			true},
-		{"a reverted fix", sidecar, "static_layer:\n  http.max_requests_per_io_cycle: 1", "static_layer:\n  http.max_requests_per_io_cycle: 1\n  envoy.reloadable_features.re2_use_latin1_mode: false", "runtime",
+		{"a reverted fix", sidecar, "static_layer:\n  http.max_requests_per_io_cycle: 1\n  overload.premature_reset_total_stream_count: 100", "static_layer:\n  http.max_requests_per_io_cycle: 1\n  overload.premature_reset_total_stream_count: 100\n  envoy.reloadable_features.re2_use_latin1_mode: false", "runtime",
 			false},
 		{"xDS", sidecar, "layered_runtime:", "dynamic_resources: {cds_config: {path: /x}}\nlayered_runtime:", "static", false},
 		{"no overload manager", sidecar, "- name: envoy.resource_monitors.fixed_heap\n  typed_config:",
@@ -216,7 +216,7 @@ func TestLintFinds(t *testing.T) {
 			"inline_headers: [{inline_header_name: x-http-method-override, inline_header_type: REQUEST_HEADER}]\nlayered_runtime:",
 			"client-headers", false},
 		{"another prefix", sidecar, "layered_runtime:", "header_prefix: x-mine\nlayered_runtime:", "client-headers", false},
-		{"runtime from disk", sidecar, "static_layer:\n  http.max_requests_per_io_cycle: 1", "disk_layer: {symlink_root: /x}", "runtime", true},
+		{"runtime from disk", sidecar, "static_layer:\n  http.max_requests_per_io_cycle: 1\n  overload.premature_reset_total_stream_count: 100", "disk_layer: {symlink_root: /x}", "runtime", true},
 		{"shorter timeouts under load", sidecar, "- name: envoy.overload_actions.shrink_heap",
 			"- name: envoy.overload_actions.reduce_timeouts", "overload", false},
 		{"ext_authz by another client", sidecar, "envoy_grpc:\n  cluster_name: ext_authz", "google_grpc: {target_uri: x, stat_prefix: x}",
@@ -308,7 +308,9 @@ func TestLintFinds(t *testing.T) {
 			"overload", true},
 		{"all requests of a connection in one turn", sidecar, "http.max_requests_per_io_cycle: 1", "http.max_requests_per_io_cycle: 100",
 			"turns", true},
-		{"an unknown file", sidecar, "static_layer:\n  http.max_requests_per_io_cycle: 1", "static_layer:\n  http.max_requests_per_io_cycle: 1\n  a: 1", "runtime", false},
+		{"connections that reset all they ask", sidecar, "overload.premature_reset_total_stream_count: 100",
+			"overload.premature_reset_total_stream_count: 1000000", "turns", true},
+		{"an unknown file", sidecar, "static_layer:\n  http.max_requests_per_io_cycle: 1\n  overload.premature_reset_total_stream_count: 100", "static_layer:\n  http.max_requests_per_io_cycle: 1\n  overload.premature_reset_total_stream_count: 100\n  a: 1", "runtime", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
