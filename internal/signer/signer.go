@@ -54,6 +54,9 @@ type Signer struct {
 	said  opened
 }
 
+// itself is the program that runs, whatever its file was replaced by.
+const itself = "/proc/self/exe"
+
 // ErrDown says that there is no process that signs at the moment. The cause is with it.
 var ErrDown = errors.New("the signer of the sealed key is not running")
 
@@ -66,7 +69,7 @@ func Start(ctx context.Context, c Config) (*Signer, error) {
 		return nil, err
 	}
 	if c.Command == nil {
-		c.Command = []string{"/proc/self/exe", Command} // what runs, whatever its file was replaced by
+		c.Command = []string{itself, Command}
 	}
 	s := &Signer{
 		config: c, file: f, first: opening{Sealed: text, KeyID: c.KeyID, Wrap: c.Wrap}, log: c.Log, why: errors.New("it is being started"),
@@ -129,6 +132,16 @@ func (s *Signer) Health() error {
 		return nil
 	}
 	return fmt.Errorf("%w: %w", ErrDown, s.why)
+}
+
+// Opened waits until the first child has said what came of it, and returns that.
+func (s *Signer) Opened(ctx context.Context) error {
+	select {
+	case <-s.tried:
+		return s.Health()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // PID is the child's process id, 0 while there is none. Fences are what it stands behind.

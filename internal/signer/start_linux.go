@@ -23,6 +23,9 @@ func start(command []string) (*exec.Cmd, *os.File, error) {
 	ours, theirs := os.NewFile(uintptr(pair[0]), "signer"), os.NewFile(uintptr(pair[1]), "parent")
 	defer theirs.Close()
 	cmd := exec.Command(command[0], command[1:]...) //nolint:gosec // this very program
+	if command[0] == itself {
+		cmd.Args[0] = os.Args[0] // what people see in a list of processes
+	}
 	cmd.Env = []string{}
 	cmd.Dir = "/"
 	cmd.ExtraFiles = []*os.File{theirs}
