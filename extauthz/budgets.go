@@ -50,7 +50,7 @@ func (s *Service) counted() Budgets {
 // BigQuery therefore runs no second time, there is always enough while what was reserved then is.
 func (s *Service) left(ctx context.Context, a asked, all []policies.Budget) ([]policies.Left, error) {
 	left, err := s.counted().Left(ctx, all)
-	a.clock.Done("budgets")
+	a.done(stepBudgets)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +93,7 @@ func (s *Service) reserve(ctx context.Context, a asked, j *judged, limit bigquer
 		w.Least = min(w.Least, limit.Bytes) // BigQuery refuses it then, and bills nothing
 	}
 	granted, err := s.counted().Reserve(ctx, w)
-	a.clock.Done("reserve")
+	a.done(stepReserve)
 	if err != nil {
 		return limit, "", fmt.Errorf("reserve what the query may bill: %w", err)
 	}
@@ -121,7 +121,7 @@ func (s *Service) reserveAgain(ctx context.Context, a asked, j *judged, first jo
 		return "", fmt.Errorf("%w: the bytes that it may bill", jobs.ErrOtherwise)
 	}
 	_, err = s.counted().Reserve(ctx, w)
-	a.clock.Done("reserve")
+	a.done(stepReserve)
 	if err != nil {
 		return "", fmt.Errorf("reserve again what the query may bill: %w", err)
 	}

@@ -79,9 +79,9 @@ func (s *Service) understand(ctx context.Context, a asked) (asked, error) {
 		}
 	}
 	a.op = op
-	a.clock.Done("decode")
+	a.done(stepDecode)
 	subject, err := s.Identity.Authenticate(ctx, a.request.authorization)
-	a.clock.Done("identity")
+	a.done(stepIdentity)
 	if err != nil {
 		a.subject = whose(err)
 		return a, err

@@ -30,7 +30,7 @@ func (s *Service) conclude(ctx context.Context, a asked, r ruling, err error) ou
 	}
 	switch then := r.then.(type) {
 	case forwards:
-		return s.forward(ctx, a, r, then.forward)
+		return s.forward(ctx, a, r, then)
 	case answers:
 		return s.answer(ctx, a, r, then)
 	case holds:
@@ -97,9 +97,9 @@ func (s *Service) record(ctx context.Context, a asked, r ruling, e entry) (durab
 	if !keptWhole(a, r, e.effect) {
 		d = d.Brief()
 	}
-	a.clock.Done("encode")
+	a.done(stepEncode)
 	decided, err := durable.Decide(ctx, s.journalOf(a), d)
-	a.clock.Done("audit")
+	a.done(stepAudit)
 	return decided, err
 }
 
@@ -130,7 +130,8 @@ func (s *Service) say(ctx context.Context, a asked, r ruling, e entry) outcome {
 }
 
 // forward makes the verdict by which the request leaves, and mints its token.
-func (s *Service) forward(ctx context.Context, a asked, r ruling, f verdict.Forward) (o outcome) {
+func (s *Service) forward(ctx context.Context, a asked, r ruling, then forwards) (o outcome) {
+	f, begun := then.forward, then.begun
 	defer func() {
 		if o.forward == nil {
 			s.giveBack(&f, a.id)
@@ -149,12 +150,12 @@ func (s *Service) forward(ctx context.Context, a asked, r ruling, f verdict.Forw
 		return s.unrecorded(a, err)
 	}
 	if f.Creates {
-		if err := s.Jobs.Stand(ctx, a.op, f.Record); err != nil {
+		if err := s.Jobs.Stand(ctx, begun); err != nil {
 			return s.unsent(ctx, a, fmt.Errorf("provisional record of the job: %w", err))
 		}
 	}
 	credential, err := s.mint(ctx, decided, a, r.account, until(a, r.decision))
-	a.clock.Done("credentials")
+	a.done(stepCredentials)
 	if err != nil {
 		return s.unsent(ctx, a, err)
 	}

@@ -20,11 +20,12 @@ func (s *Service) estimate(
 	ctx context.Context, a asked, op bigquery.Operation, unmeasured []*bigquery.Table,
 ) (*policies.Estimate, error) {
 	said, err := s.dryRunBytes(ctx, a.ask, op)
+	a.done(stepEstimate)
 	if err != nil || said.Unknown || len(unmeasured) == 0 {
 		return said, err
 	}
 	access, err := googlesql.RowAccess(ctx, s.Catalog(a.ask), unmeasured)
-	a.clock.Done("row access")
+	a.done(stepRowAccess)
 	switch {
 	case errors.Is(err, bigquery.ErrRowAccessDenied): // nobody knows whether the estimate is one
 		return &policies.Estimate{Unknown: true}, nil

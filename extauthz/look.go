@@ -43,7 +43,7 @@ func isLook(ctx context.Context) bool {
 func (s *Service) look(ctx context.Context, a asked) (asked, outcome) {
 	a.op, _ = bigquery.Decode(a.request.http) // for the record of a refusal: without its body it is malformed
 	subject, err := s.Identity.Authenticate(ctx, a.request.authorization)
-	a.clock.Done("identity")
+	a.done(stepIdentity)
 	if err == nil {
 		a.subject = subject
 		err = s.Limits.Lend(subject.Budget, bodyKind(a.request.http), a.requestID(), bodyWithin)

@@ -2,7 +2,6 @@ package extauthz
 
 import (
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/bqgate/bqgate/internal/budgets"
@@ -28,9 +27,6 @@ var reasons = []string{
 	"quotaExceeded", "rateLimitExceeded", "required", "resourceInUse", "responseTooLarge",
 }
 
-// steps are what the log of a decision calls them.
-var steps = []string{"decode", "identity", "analysis", "row_access", "policy", "encode", "audit", "credentials"}
-
 // NewMeter makes a Meter that counts in r, or nowhere for nil.
 func NewMeter(r *metrics.Registry) *Meter {
 	effect := metrics.Label{Name: "effect", Values: effects}
@@ -42,7 +38,7 @@ func NewMeter(r *metrics.Registry) *Meter {
 			metrics.Label{Name: "unit", Values: []string{string(policies.UnitBytes), string(policies.UnitRows)}},
 			metrics.Label{Name: "result", Values: []string{"refused", "held"}}),
 		steps: r.Histogram("step_seconds", "Where the time of a decision went.", metrics.Seconds,
-			metrics.Label{Name: "step", Values: steps}),
+			metrics.Label{Name: "step", Values: stepLabels()}),
 	}
 }
 
@@ -53,7 +49,7 @@ func (m *Meter) count(a asked, o outcome) {
 	}
 	m.decisions.Inc(effect, reason)
 	m.took.Took(time.Since(a.started), effect)
-	a.clock.Each(func(step string, took time.Duration) { m.steps.Took(took, strings.ReplaceAll(step, " ", "_")) })
+	a.clock.Each(func(step string, took time.Duration) { m.steps.Took(took, stepLabel(step)) })
 }
 
 // refusedByBudget counts a refusal, if it was for a budget.

@@ -9,8 +9,34 @@ import (
 
 	"github.com/bqgate/bqgate/internal/budgets"
 	"github.com/bqgate/bqgate/internal/metrics"
+	"github.com/bqgate/bqgate/internal/timing"
 	"github.com/bqgate/bqgate/policies"
 )
+
+// Each step of a decision has a label of its own in the metric of steps, and none is counted as
+// another one.
+func TestEveryStepIsCounted(t *testing.T) {
+	counted := metrics.New()
+	m := NewMeter(counted)
+	a := asked{clock: &timing.Clock{}}
+	a.clock.Begin()
+	for s := range steps {
+		a.done(s)
+	}
+	m.count(a, outcome{})
+	w := httptest.NewRecorder()
+	counted.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	for _, label := range stepLabels() {
+		t.Run(label, func(t *testing.T) {
+			if !strings.Contains(w.Body.String(), `bqgate_step_seconds_count{step="`+label+`"} 1`+"\n") {
+				t.Error("it is not counted once")
+			}
+		})
+	}
+	if strings.Contains(w.Body.String(), `bqgate_step_seconds_count{step="other"} 1`) {
+		t.Error("a step is counted as another one")
+	}
+}
 
 // What does not fit a budget is counted by the budget's unit, and never by whose it is.
 func TestBudgetsAreCounted(t *testing.T) {

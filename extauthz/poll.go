@@ -88,7 +88,7 @@ func (s *Service) readJob(ctx context.Context, a asked, record jobs.Record, veri
 	if err != nil {
 		return r, reshaped(err)
 	}
-	r.then = forwards{verdict.Forward{
+	r.then = forwards{forward: verdict.Forward{
 		Query: forwardedRead(a.op, record, token), Record: record, Verified: verified != nil, Plan: plan,
 	}}
 	return r, nil
@@ -223,7 +223,7 @@ func (s *Service) cancel(ctx context.Context, a asked, record jobs.Record, verif
 	if err != nil {
 		r.remark = "the job was stopped; what became of it is not shown: " + err.Error()
 	}
-	r.then = forwards{f}
+	r.then = forwards{forward: f}
 	return r, nil
 }
 

@@ -42,7 +42,7 @@ func (s *Service) query(ctx context.Context, a asked) (ruling, error) {
 func (s *Service) judge(ctx context.Context, a asked, salted string) (j judged, err error) {
 	j.job = a.op.Job
 	j.analysis, err = s.Analyzer.Analyze(ctx, s.sqlQuery(a))
-	a.clock.Done("analysis")
+	a.done(stepAnalysis)
 	if err != nil {
 		return j, fmt.Errorf("analyse SQL: %w", err)
 	}
@@ -70,7 +70,7 @@ func (s *Service) judge(ctx context.Context, a asked, salted string) (j judged, 
 		},
 		Left: func(ctx context.Context, all []policies.Budget) ([]policies.Left, error) { return s.left(ctx, a, all) },
 	})
-	a.clock.Done("policy")
+	a.done(stepPolicy)
 	j.decision, j.rowAccess, j.transformed, j.estimate = d, r.RowAccess, r.Transformed, r.Estimate
 	if err != nil {
 		return j, err
@@ -124,7 +124,7 @@ func (s *Service) rowAccess(
 	ctx context.Context, a asked, analysis *googlesql.Analysis, tables []*bigquery.Table,
 ) (map[string]bigquery.RowAccess, error) {
 	known, err := googlesql.RowAccess(ctx, s.Catalog(a.ask), tables)
-	a.clock.Done("row access")
+	a.done(stepRowAccess)
 	switch {
 	case err == nil:
 		return known, nil
@@ -177,7 +177,7 @@ func (s *Service) allow(ctx context.Context, a asked, r ruling) (ruling, error) 
 		s.counted().NeverRan(begun.Record.Reserved, a.id)
 		return r, fmt.Errorf("encode request: %w", err)
 	}
-	r.then = forwards{verdict.Forward{BodyDigest: verdict.Digest(body), Record: begun.Record, Creates: true, Plan: begun.Plan}}
+	r.then = forwards{verdict.Forward{BodyDigest: verdict.Digest(body), Record: begun.Record, Creates: true, Plan: begun.Plan}, begun}
 	return r, nil
 }
 
@@ -197,12 +197,9 @@ func (s *Service) begin(ctx context.Context, a asked, j *judged, draft jobs.Reco
 		return begun, err
 	}
 	draft.Mutation.MaximumBytesBilled = draft.Cap.Bytes
-	begun, err = s.Jobs.Begin(ctx, a.op, draft)
-	if err != nil || begun.Again { // another request of this name was first
+	begun, err = s.Jobs.Capped(a.op, begun, draft)
+	if err != nil {
 		s.counted().NeverRan(a.id, a.id)
-	}
-	if err == nil && begun.Again {
-		begun.Record.Reserved, err = s.reserveAgain(ctx, a, j, begun.Record)
 	}
 	return begun, err
 }

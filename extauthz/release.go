@@ -70,8 +70,8 @@ func (s *Service) release(ctx context.Context, a asked, r ruling, job heldJob) o
 // approvedRun is an approved query that may run now.
 type approvedRun struct {
 	judged
-	record jobs.Record // of the job about to be created
-	body   []byte      // of jobs.insert
+	begun jobs.Begun // the job about to be created
+	body  []byte     // of jobs.insert
 }
 
 // approved decides again, whole, about a query that was approved.
@@ -101,7 +101,7 @@ func (s *Service) approved(ctx context.Context, run asked, job heldJob, lease ap
 	if err != nil {
 		return ready, fmt.Errorf("begin the approved job: %w", err)
 	}
-	ready.record = begun.Record
+	ready.begun = begun
 	if ready.body, err = bigquery.EncodeInsert(run.op, begun.Record.Mutation); err != nil {
 		s.counted().NeverRan(begun.Record.Reserved, run.id)
 		return ready, fmt.Errorf("encode the approved query: %w", err)
@@ -116,14 +116,14 @@ func (s *Service) submit(ctx context.Context, run asked, ready approvedRun, held
 	sent := false
 	defer func() {
 		if err != nil && !sent {
-			s.counted().NeverRan(ready.record.Reserved, run.id)
+			s.counted().NeverRan(ready.begun.Record.Reserved, run.id)
 		}
 	}()
 	decided, err := s.record(ctx, run, ruling{judged: ready.judged}, entry{effect: effectRelease})
 	if err != nil {
 		return jobs.Record{}, fmt.Errorf("record the release: %w", err)
 	}
-	if err := s.Jobs.Stand(ctx, run.op, ready.record); err != nil {
+	if err := s.Jobs.Stand(ctx, ready.begun); err != nil {
 		return jobs.Record{}, fmt.Errorf("provisional record of the approved job: %w", err)
 	}
 	token, err := s.mint(ctx, decided, run, ready.account, until(run, ready.decision))
@@ -133,10 +133,10 @@ func (s *Service) submit(ctx context.Context, run asked, ready approvedRun, held
 	if err := s.takeUse(ctx, decided, token.Bearer(), held, lease); err != nil {
 		return jobs.Record{}, err
 	}
-	if reserved := ready.record.Reserved; reserved != "" {
+	if reserved := ready.begun.Record.Reserved; reserved != "" {
 		w := budgets.Wanted{
-			Decision: reserved, By: run.id, Budgets: reserves(&ready.judged), Most: ready.record.Mutation.MaximumBytesBilled,
-			Job: auditJob(ready.record.Job),
+			Decision: reserved, By: run.id, Budgets: reserves(&ready.judged), Most: ready.begun.Record.Mutation.MaximumBytesBilled,
+			Job: auditJob(ready.begun.Record.Job),
 		}
 		if err := s.counted().Begin(ctx, w); err != nil {
 			return jobs.Record{}, fmt.Errorf("begin with what is reserved: %w", err)
@@ -159,12 +159,12 @@ func (s *Service) submit(ctx context.Context, run asked, ready approvedRun, held
 		// By nobody, as far as Redis and this call know, or by another try under an id that only
 		// the gateway can know: Redis has forgotten. A proxy on the way may have sent this insert
 		// twice.
-		mine, byThis := job.Labels[jobs.Label] == ready.record.Mutation.Decision, api.Again || job.Created >= began.UnixMilli()
+		mine, byThis := job.Labels[jobs.Label] == ready.begun.Record.Mutation.Decision, api.Again || job.Created >= began.UnixMilli()
 		if mine && lease.Attempt == 1 && !byThis || !mine && held.Operation.Job.JobID == "" {
 			return jobs.Record{}, usedBefore()
 		}
 	}
-	record, err := s.Jobs.Adopt(ctx, ready.record, job)
+	record, err := s.Jobs.Adopt(ctx, ready.begun.Record, job)
 	if errors.Is(err, jobs.ErrMismatch) {
 		return jobs.Record{}, &refusal.Refusal{
 			Status: 409, Reason: "duplicate", What: "a job of this id existed before the query was approved",

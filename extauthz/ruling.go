@@ -4,6 +4,7 @@ import (
 	"github.com/bqgate/bqgate/internal/approvals"
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/googlesql"
+	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/verdict"
 	"github.com/bqgate/bqgate/policies"
 )
@@ -41,8 +42,11 @@ type ruling struct {
 type conclusion interface{ concludes() }
 
 type (
-	// forwards sends the request on to BigQuery.
-	forwards struct{ forward verdict.Forward }
+	// forwards sends the request on to BigQuery, as it was begun where it creates a job.
+	forwards struct {
+		forward verdict.Forward
+		begun   jobs.Begun
+	}
 	// answers is an answer of the gateway's own, of status 200. It is recorded, unless it is the
 	// same for everybody.
 	answers struct {

@@ -49,6 +49,8 @@ type Begun struct {
 	MaxRows, MaxResultBytes int64
 	// Again is set where the request was sent before.
 	Again bool
+
+	name name // by which the request is known again
 }
 
 // Begin says what is to be sent for an operation that makes a job, of which r is the draft with
@@ -66,7 +68,7 @@ func (s *Store) Begin(ctx context.Context, op bigquery.Operation, r Record) (Beg
 		first, err := s.provisional(ctx, name.key(s, r))
 		switch {
 		case err == nil:
-			return again(first, r)
+			return again(name, first, r)
 		case errors.Is(err, sealed.ErrForged): // it may stand in the place of a record of what was sent
 			return Begun{}, fmt.Errorf("%w: what was sent then is not known any more", ErrOtherwise)
 		case errors.Is(err, ErrVersion):
@@ -75,6 +77,21 @@ func (s *Store) Begin(ctx context.Context, op bigquery.Operation, r Record) (Beg
 			return Begun{}, err
 		}
 	}
+	return s.first(op, name, r)
+}
+
+// Capped is what is to be sent where what a new request may bill was bounded since it was begun: r
+// is its draft with the new bound. Nothing is asked of Redis: where the same request was begun by
+// somebody else meanwhile, Stand finds that.
+func (s *Store) Capped(op bigquery.Operation, b Begun, r Record) (Begun, error) {
+	if b.Again {
+		return Begun{}, errors.New("cap job: what is sent again stays as it was")
+	}
+	return s.first(op, b.name, r)
+}
+
+// first is what is to be sent for a request that nobody has sent before.
+func (s *Store) first(op bigquery.Operation, name name, r Record) (_ Begun, err error) {
 	if op.Method == bigquery.MethodQuery && r.Mutation.JobID == "" {
 		// For this decision alone: the same value of another subject, or after Window, is another
 		// request (A6).
@@ -84,11 +101,11 @@ func (s *Store) Begin(ctx context.Context, op bigquery.Operation, r Record) (Beg
 	if r.Mutation, err = s.Weld(op, r.Mutation, r.Decision); err != nil {
 		return Begun{}, err
 	}
-	return Begun{Record: r, Plan: r.Plan, MaxRows: r.MaxRows, MaxResultBytes: r.MaxResultBytes}, nil
+	return Begun{Record: r, Plan: r.Plan, MaxRows: r.MaxRows, MaxResultBytes: r.MaxResultBytes, name: name}, nil
 }
 
 // again compares today's draft with the first one.
-func again(first, now Record) (Begun, error) {
+func again(name name, first, now Record) (Begun, error) {
 	bound := first.Mutation.MaximumBytesBilled
 	var differs string
 	switch {
@@ -109,7 +126,7 @@ func again(first, now Record) (Begun, error) {
 		return Begun{}, fmt.Errorf("%w: the shape of its result", ErrOtherwise)
 	}
 	return Begun{
-		Record: first, Plan: plan, Again: true,
+		Record: first, Plan: plan, Again: true, name: name,
 		MaxRows: policies.Least(first.MaxRows, now.MaxRows), MaxResultBytes: policies.Least(first.MaxResultBytes, now.MaxResultBytes),
 	}, nil
 }
@@ -152,11 +169,11 @@ func (s *Store) Takes(ctx context.Context) error {
 
 // Stand writes the provisional record of a job that is about to be asked for, once. It must return
 // before the request leaves: where Redis takes no record now, no job is asked for, since nobody
-// could be given its result.
-func (s *Store) Stand(ctx context.Context, op bigquery.Operation, r Record) error {
-	name, err := nameOf(op, r)
-	if err != nil {
-		return fmt.Errorf("stand for job: %w", err)
+// could be given its result. The zero Begun is an error.
+func (s *Store) Stand(ctx context.Context, b Begun) error {
+	name, r := b.name, b.Record
+	if r.Mutation.Decision == "" {
+		return errors.New("stand for job: it was not begun")
 	}
 	if name.kind == "" { // nobody can name it again; but its record will have to be written
 		return s.Takes(ctx)
@@ -186,7 +203,7 @@ func (s *Store) Stand(ctx context.Context, op bigquery.Operation, r Record) erro
 			}
 		}
 	}
-	err = s.write(ctx, []once{{key, r, name.kept()}}, note)
+	err := s.write(ctx, []once{{key, r, name.kept()}}, note)
 	if !errors.Is(err, ErrExists) {
 		return err
 	}

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/durable"
 	"github.com/bqgate/bqgate/internal/durable/durabletest"
@@ -75,7 +77,7 @@ func (a asked) begin(t *testing.T, w world) jobs.Begun {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Stand(t.Context(), a.op, b.Record); err != nil {
+	if err := w.Stand(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
 	return b
@@ -281,6 +283,73 @@ func TestARequestIDIsKnownForItsWindow(t *testing.T) {
 	}
 }
 
+// trips counts the exchanges with Redis, but those of a connection that begins.
+type trips struct{ n int }
+
+func (c *trips) count(cmds ...redis.Cmder) {
+	if name := cmds[0].Name(); name != "hello" && name != "client" {
+		c.n++
+	}
+}
+
+func (c *trips) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (c *trips) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error { c.count(cmd); return next(ctx, cmd) }
+}
+
+func (c *trips) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error { c.count(cmds...); return next(ctx, cmds) }
+}
+
+// TestTripsOfABeginning: to see whether a request was sent before takes an exchange with Redis, and
+// its record another one, before it leaves. Bounding what it may bill takes none.
+func TestTripsOfABeginning(t *testing.T) {
+	for name, c := range map[string]struct {
+		asked asked
+		trips int
+	}{"query": {byQuery(), 2}, "insert": {byInsert(), 2}, "release": {byRelease(), 2}, "without a name": {asking(bigquery.Operation{
+		Method: bigquery.MethodQuery, Job: bigquery.JobReference{ProjectID: "demo"}, Query: &bigquery.QueryRequest{SQL: sql},
+	}), 1}} {
+		t.Run(name, func(t *testing.T) {
+			w, a, ctx := newWorld(t), c.asked, t.Context()
+			if err := w.Takes(ctx); err != nil { // a script is loaded once
+				t.Fatal(err)
+			}
+			counted := &trips{}
+			w.redis.AddHook(counted)
+			begun, err := w.Begin(ctx, a.op, a.draft)
+			if err != nil {
+				t.Fatal(err)
+			}
+			uncapped := begun.Record.Mutation
+			a.draft.Mutation.MaximumBytesBilled = 500
+			if begun, err = w.Capped(a.op, begun, a.draft); err != nil {
+				t.Fatal(err)
+			}
+			if m := begun.Record.Mutation; m.MaximumBytesBilled != 500 || m.Decision == uncapped.Decision || m.RequestID != uncapped.RequestID {
+				t.Errorf("the label is not of what is sent: %+v, before %+v", m, uncapped)
+			}
+			if err := w.Stand(ctx, begun); err != nil || counted.n != c.trips {
+				t.Errorf("%d exchanges, want %d; %v", counted.n, c.trips, err)
+			}
+			if c.trips == 1 || name == "release" { // no other decision sends it
+				return
+			}
+			again := a.later().begin(t, w)
+			if !again.Again || again.Record.Mutation != begun.Record.Mutation {
+				t.Errorf("sent again it is %+v, was %+v", again.Record.Mutation, begun.Record.Mutation)
+			}
+			if _, err := w.Capped(a.op, again, a.draft); err == nil {
+				t.Error("what is sent again was changed")
+			}
+		})
+	}
+	if err := newWorld(t).Stand(t.Context(), jobs.Begun{}); err == nil {
+		t.Error("what was not begun stands")
+	}
+}
+
 // Two hosts get the same request at once: one of them sends it.
 func TestOneOfTwoBeginsARequest(t *testing.T) {
 	w, a, ctx := newWorld(t), byQuery(), t.Context()
@@ -292,10 +361,10 @@ func TestOneOfTwoBeginsARequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Stand(ctx, a.op, two.Record); err != nil {
+	if err := w.Stand(ctx, two); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Stand(ctx, a.op, one.Record); !errors.Is(err, jobs.ErrRace) {
+	if err := w.Stand(ctx, one); !errors.Is(err, jobs.ErrRace) {
 		t.Errorf("both stand: %v, want ErrRace", err)
 	}
 	if b := a.begin(t, w); b.Record.Decision != "d-02" {

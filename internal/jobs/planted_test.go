@@ -47,7 +47,7 @@ func TestPlantedUnderEveryKeyOfAJob(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if err := w.Stand(ctx, a.op, begun.Record); err != nil {
+		if err := w.Stand(ctx, begun); err != nil {
 			return err
 		}
 		made := job(func(j *bigquery.Job) {
@@ -194,7 +194,7 @@ func TestNothingIsBegunThatCannotBeRecorded(t *testing.T) {
 				if err := w.redis.ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
 					t.Fatal(err)
 				}
-				if err := w.Stand(t.Context(), a.op, begun.Record); err == nil {
+				if err := w.Stand(t.Context(), begun); err == nil {
 					t.Errorf("named %t: it would be sent", named)
 				}
 			})

@@ -88,7 +88,7 @@ func TestWhatAnotherVersionSent(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := w.Stand(ctx, a.op, begun.Record); err != nil {
+			if err := w.Stand(ctx, begun); err != nil {
 				t.Fatal(err)
 			}
 			if n := w.writtenBy(t, func(r map[string]any) { plan(r)["version"] = masking.Version + 1 }); n != 1 {
