@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -14,9 +15,11 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/bqgate/bqgate/e2e/fakegoogle/fakekms"
 	"github.com/bqgate/bqgate/internal/sealedkey"
 	"github.com/bqgate/bqgate/internal/sealedkey/sealedkeytest"
 	"github.com/bqgate/bqgate/internal/wrapping"
+	"github.com/bqgate/bqgate/internal/wrapping/wrappingtest"
 )
 
 const account = "crm-reader@demo.iam.gserviceaccount.com"
@@ -26,7 +29,11 @@ var keyID = strings.Repeat("0a1b", 10)
 // sealed seals a new key for an identity of its own.
 func sealed(t testing.TB) (sealedkeytest.Key, Config) {
 	t.Helper()
-	wrap := sealedkeytest.Age(t)
+	return sealedBy(t, sealedkeytest.Age(t))
+}
+
+func sealedBy(t testing.TB, wrap wrapping.Config) (sealedkeytest.Key, Config) {
+	t.Helper()
 	key := sealedkeytest.New(t, account, keyID)
 	plain, err := sealedkey.ReadPlain(key.JSON(t, nil))
 	if err != nil {
@@ -292,5 +299,36 @@ func TestCloseEndsTheChild(t *testing.T) {
 	}
 	if _, err := s.Sign(t.Context(), ScopeBigQuery, time.Minute); err == nil {
 		t.Error("it signs")
+	}
+}
+
+// A key that a KMS wraps is opened by asking it, and the child is confined all the same. Start does
+// not wait for a KMS; one that cannot be had is asked again.
+func TestKeyWrappedByKMS(t *testing.T) {
+	service, wrap := wrappingtest.KMS(t)
+	_, config := sealedBy(t, wrap)
+	log := make(events, 100)
+	config.Log = slog.New(log)
+	service.Fail(fakekms.AnswerDamaged, 3) // all tries of the first child
+	s := started(t, config)
+	if err := s.Opened(t.Context()); !errors.Is(err, ErrDown) || !strings.Contains(err.Error(), "checksum") {
+		t.Errorf("with a KMS that fails: %v", err)
+	}
+	for !strings.Contains(log.next(t), "is running") {
+	}
+	if _, err := s.Sign(t.Context(), ScopeBigQuery, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	pid, fences := s.PID()
+	if !fences.Undumpable || !fences.NoCore || !fences.Confined {
+		t.Errorf("fences = %+v", fences)
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil || !strings.Contains(string(status), "Seccomp:\t2\n") {
+		t.Errorf("the process is not confined: %v", err)
+	}
+	asked := len(service.Asked())
+	if _, err := s.Sign(t.Context(), ScopeCloudPlatform, time.Minute); err != nil || len(service.Asked()) != asked {
+		t.Errorf("the KMS was asked again to sign: %v", err)
 	}
 }

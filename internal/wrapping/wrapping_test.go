@@ -3,30 +3,16 @@ package wrapping_test
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
-	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/bqgate/bqgate/e2e/fakegoogle/fakekms"
 	"github.com/bqgate/bqgate/internal/wrapping"
+	"github.com/bqgate/bqgate/internal/wrapping/wrappingtest"
 )
-
-const kmsKey = "projects/demo/locations/europe/keyRings/bqgate/cryptoKeys/keys"
 
 // ageFile makes an identity file.
 func ageFile(t testing.TB) string {
@@ -47,68 +33,6 @@ func open(t testing.TB, c wrapping.Config) wrapping.Wrapper {
 	return w
 }
 
-// startKMS serves a KMS and the STS that its caller's identity comes from.
-func startKMS(t testing.TB) (*fakekms.Service, wrapping.Config) {
-	t.Helper()
-	const token = "ya29.fake-kms-caller"
-	service := fakekms.New(func(bearer string) bool { return bearer == token })
-	service.AddVersion(kmsKey)
-	mux := http.NewServeMux()
-	mux.Handle("/v1/projects/", service)
-	mux.HandleFunc("POST /v1/token", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(map[string]any{
-			"access_token": token, "token_type": "Bearer", "expires_in": 3600,
-			"issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
-		})
-	})
-	server := httptest.NewUnstartedServer(mux)
-	certificate, ca := certified(t, fakekms.Host)
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	dir := t.TempDir()
-	write := func(name string, text []byte) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	subject := write("subject", []byte("eyJ.subject.token"))
-	file, err := json.Marshal(map[string]any{
-		"type": "external_account", "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/x",
-		"subject_token_type": "urn:ietf:params:oauth:token-type:jwt", "token_url": server.URL + "/v1/token",
-		"credential_source": map[string]any{"file": subject},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return service, wrapping.Config{
-		URI: "gcp-kms://" + kmsKey, Endpoint: server.Listener.Addr().String(), CredentialsFile: write("external_account.json", file),
-		CAFile: write("ca.pem", ca),
-	}
-}
-
-// certified makes a certificate for a name and loopback, and the PEM to trust it by.
-func certified(t testing.TB, name string) (tls.Certificate, []byte) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := time.Now()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-}
-
 // every runs a test with each kind of wrapper, and another of the same kind.
 func every(t *testing.T, run func(t *testing.T, ours, other wrapping.Wrapper)) {
 	t.Helper()
@@ -116,8 +40,8 @@ func every(t *testing.T, run func(t *testing.T, ours, other wrapping.Wrapper)) {
 		run(t, open(t, wrapping.Config{URI: "age:" + ageFile(t)}), open(t, wrapping.Config{URI: "age:" + ageFile(t)}))
 	})
 	t.Run("Cloud KMS", func(t *testing.T) {
-		service, config := startKMS(t)
-		service.AddVersion(kmsKey + "2")
+		service, config := wrappingtest.KMS(t)
+		service.AddVersion(wrappingtest.KMSKey + "2")
 		other := config
 		other.URI += "2"
 		run(t, open(t, config), open(t, other))
@@ -218,14 +142,14 @@ func TestValidate(t *testing.T) {
 		says   string // "" where it is fine
 	}{
 		"age":                    {wrapping.Config{URI: "age:/etc/bqgate/identity"}, ""},
-		"KMS":                    {wrapping.Config{URI: "gcp-kms://" + kmsKey}, ""},
+		"KMS":                    {wrapping.Config{URI: "gcp-kms://" + wrappingtest.KMSKey}, ""},
 		"nothing":                {wrapping.Config{}, "uri is missing"},
 		"a path alone":           {wrapping.Config{URI: "/etc/bqgate/identity"}, "neither age:FILE nor"},
 		"age without a file":     {wrapping.Config{URI: "age:"}, "neither age:FILE nor"},
-		"a version of a KMS key": {wrapping.Config{URI: "gcp-kms://" + kmsKey + "/cryptoKeyVersions/1"}, "without a version"},
-		"a path that climbs":     {wrapping.Config{URI: "gcp-kms://" + kmsKey + "/../other"}, "does not name a key"},
+		"a version of a KMS key": {wrapping.Config{URI: "gcp-kms://" + wrappingtest.KMSKey + "/cryptoKeyVersions/1"}, "without a version"},
+		"a path that climbs":     {wrapping.Config{URI: "gcp-kms://" + wrappingtest.KMSKey + "/../other"}, "does not name a key"},
 		"another KMS":            {wrapping.Config{URI: "aws-kms://arn:aws:kms:1"}, "neither age:FILE nor"},
-		"an endpoint without port": {wrapping.Config{URI: "gcp-kms://" + kmsKey, Endpoint: "kms.example"},
+		"an endpoint without port": {wrapping.Config{URI: "gcp-kms://" + wrappingtest.KMSKey, Endpoint: "kms.example"},
 			"is not host:port"},
 		"age with an endpoint": {wrapping.Config{URI: "age:/f", Endpoint: "kms.example:443"}, "age asks nobody"},
 	} {
