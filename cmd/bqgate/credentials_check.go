@@ -35,8 +35,8 @@ func credentialsCheckCommand() *cobra.Command {
 	var maxAge time.Duration
 	var offline, asJSON bool
 	c := &cobra.Command{
-		Use: "check SEALED --wrap URI [--key-id ID]", Short: "Say whether a sealed key opens and is still good, how old it is, and where it lies in plain text",
-		Args: exactly(1),
+		Use: "check SEALED --wrap URI [--key-id ID]", Args: exactly(1),
+		Short: "Say whether a sealed key opens and is still good, how old it is, and where it lies in plain text",
 		Long: "The key is opened in a process of its own, as `bqgate serve` does it, which asks Google for a token and throws it away.\n" +
 			"Plain text is looked for where Application Default Credentials, gcloud and Terraform look, for the user who runs this:\n" +
 			"run it as the gateway's. Exit code 1: there are findings.",

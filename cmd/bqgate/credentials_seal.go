@@ -20,7 +20,8 @@ import (
 func wrapFlags(c *cobra.Command, w *wrapping.Config) {
 	f := c.Flags()
 	f.StringVar(&w.URI, "wrap", "", "what opens it: age:FILE, or gcp-kms://projects/…/cryptoKeys/…")
-	f.StringVar(&w.CredentialsFile, "wrap-credentials-file", "", "an external_account file to ask the KMS with; else the machine's own identity")
+	f.StringVar(&w.CredentialsFile, "wrap-credentials-file", "",
+		"an external_account file to ask the KMS with; else the machine's own identity")
 	f.StringVar(&w.Endpoint, "wrap-endpoint", "", "host:port where cloudkms.googleapis.com is reached")
 	f.StringVar(&w.CAFile, "wrap-ca-file", "", "PEM certificates to trust for it")
 }
@@ -223,7 +224,7 @@ func ridOf(out io.Writer, path string, remove bool) error {
 		_, err := fmt.Fprintf(out, "%s was deleted; what its disk, snapshots and backups keep was not\n", path)
 		return err
 	}
-	_, err := fmt.Fprintf(out, "%s lies there in plain text still: delete it (shred -u %s), and every copy: repositories, CI variables, backups\n",
-		path, path)
+	_, err := fmt.Fprintf(out, "%s lies there in plain text still: delete it (shred -u %s), and every copy: "+
+		"repositories, CI variables, backups\n", path, path)
 	return err
 }

@@ -26,18 +26,18 @@ func TestReadPrivate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			real := filepath.Join(dir, "..data_key")
-			if err := os.WriteFile(real, []byte("secret"), 0o600); err != nil {
+			data := filepath.Join(dir, "..data_key")
+			if err := os.WriteFile(data, []byte("secret"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.Chmod(real, row.mode); err != nil {
+			if err := os.Chmod(data, row.mode); err != nil {
 				t.Fatal(err)
 			}
 			link := filepath.Join(dir, "key") // as the kubelet does
-			if err := os.Symlink(real, link); err != nil {
+			if err := os.Symlink(data, link); err != nil {
 				t.Fatal(err)
 			}
-			for _, path := range []string{real, link} {
+			for _, path := range []string{data, link} {
 				text, err := ReadPrivate(path, "audit key")
 				if row.says == "" && (err != nil || string(text) != "secret") {
 					t.Errorf("read %s: %q, %v", path, text, err)

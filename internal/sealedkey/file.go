@@ -78,12 +78,12 @@ func (f *File) seal(ctx context.Context, w wrapping.Wrapper, der []byte) error {
 	if f.Key, err = primitive.Encrypt(der, bound); err != nil {
 		return fmt.Errorf("seal: %w", err)
 	}
-	var out keyset.MemReaderWriter
+	var out encrypted
 	if err := handle.WriteWithContext(ctx, &out, &asAEAD{w: w}, bound); err != nil {
 		return fmt.Errorf("seal: %w", err)
 	}
 	// The rest of Tink's message is for people, and bound to nothing.
-	f.Keyset = out.EncryptedKeyset.EncryptedKeyset
+	f.Keyset = out.keyset.GetEncryptedKeyset()
 	return nil
 }
 
@@ -107,7 +107,7 @@ func (f *File) Open(ctx context.Context, w wrapping.Wrapper) (*rsa.PrivateKey, e
 	if err != nil {
 		return nil, err
 	}
-	in := keyset.MemReaderWriter{EncryptedKeyset: &tink.EncryptedKeyset{EncryptedKeyset: f.Keyset}}
+	in := encrypted{&tink.EncryptedKeyset{EncryptedKeyset: f.Keyset}}
 	unwrap := &asAEAD{w: w}
 	handle, err := keyset.ReadWithContext(ctx, &in, unwrap, bound)
 	if err != nil {
@@ -202,3 +202,21 @@ func (a *asAEAD) DecryptWithContext(ctx context.Context, wrapped, associated []b
 	plain, a.failed = a.w.Unwrap(ctx, wrapped, associated)
 	return plain, a.failed
 }
+
+// encrypted is where Tink puts a keyset, and reads it from. One that is not encrypted is never
+// written or read.
+type encrypted struct{ keyset *tink.EncryptedKeyset }
+
+var errEncryptedOnly = errors.New("a keyset is encrypted, or not kept")
+
+// ReadEncrypted implements keyset.Reader.
+func (e *encrypted) ReadEncrypted() (*tink.EncryptedKeyset, error) { return e.keyset, nil }
+
+// WriteEncrypted implements keyset.Writer.
+func (e *encrypted) WriteEncrypted(keyset *tink.EncryptedKeyset) error { e.keyset = keyset; return nil }
+
+// Read implements keyset.Reader.
+func (*encrypted) Read() (*tink.Keyset, error) { return nil, errEncryptedOnly }
+
+// Write implements keyset.Writer.
+func (*encrypted) Write(*tink.Keyset) error { return errEncryptedOnly }

@@ -37,7 +37,8 @@ func InPlainText(keyID, folder, home string, getenv func(string) string) []Findi
 			found = append(found, Finding{Place: place, What: "the key, among other things", Same: true})
 		}
 	}
-	for _, name := range []string{"GOOGLE_CREDENTIALS", "GOOGLE_CLOUD_KEYFILE_JSON", "GCLOUD_KEYFILE_JSON"} { // of Terraform: JSON or a path
+	// Of Terraform: JSON or a path.
+	for _, name := range []string{"GOOGLE_CREDENTIALS", "GOOGLE_CLOUD_KEYFILE_JSON", "GCLOUD_KEYFILE_JSON"} {
 		if value := getenv(name); value != "" {
 			add(name, []byte(value))
 			addFile(name, value, add)

@@ -218,7 +218,7 @@ func TestElsewhereIsIgnored(t *testing.T) {
 func TestReadRefuses(t *testing.T) {
 	w := sealedkeytest.Wrapper(t, sealedkeytest.Age(t))
 	key, _, text := sealFile(t, w)
-	replace := func(old, new string) []byte { return bytes.Replace(bytes.Clone(text), []byte(old), []byte(new), 1) }
+	replace := func(from, to string) []byte { return bytes.Replace(bytes.Clone(text), []byte(from), []byte(to), 1) }
 	for name, row := range map[string]struct {
 		text []byte
 		says string

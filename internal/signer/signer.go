@@ -112,7 +112,8 @@ func read(path, keyID string) (*sealedkey.File, []byte, error) {
 		return nil, nil, fmt.Errorf("sealed key %s: %w", path, err)
 	}
 	if f.KeyID != keyID {
-		return nil, nil, fmt.Errorf("sealed key %s: it is key %s, and the configuration names %s: is it an older file?", path, f.KeyID, keyID)
+		return nil, nil, fmt.Errorf("sealed key %s: it is key %s, and the configuration names %s: is it an older file?",
+			path, f.KeyID, keyID)
 	}
 	return f, text, nil
 }

@@ -16,10 +16,10 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/bqgate/bqgate/e2e/fakegoogle/fakekms"
+	"github.com/bqgate/bqgate/e2e/fakegoogle/fakekms/kmstest"
 	"github.com/bqgate/bqgate/internal/sealedkey"
 	"github.com/bqgate/bqgate/internal/sealedkey/sealedkeytest"
 	"github.com/bqgate/bqgate/internal/wrapping"
-	"github.com/bqgate/bqgate/internal/wrapping/wrappingtest"
 )
 
 const account = "crm-reader@demo.iam.gserviceaccount.com"
@@ -82,7 +82,7 @@ func TestSign(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			parsed, err := jose.ParseSigned(assertion, []jose.SignatureAlgorithm{jose.RS256})
+			parsed, err := jose.ParseSignedCompact(assertion, []jose.SignatureAlgorithm{jose.RS256})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -305,7 +305,7 @@ func TestCloseEndsTheChild(t *testing.T) {
 // A key that a KMS wraps is opened by asking it, and the child is confined all the same. Start does
 // not wait for a KMS; one that cannot be had is asked again.
 func TestKeyWrappedByKMS(t *testing.T) {
-	service, wrap := wrappingtest.KMS(t)
+	service, wrap := kmstest.Start(t)
 	_, config := sealedBy(t, wrap)
 	log := make(events, 100)
 	config.Log = slog.New(log)

@@ -8,14 +8,14 @@ import (
 	"testing"
 
 	"github.com/bqgate/bqgate/e2e/fakegoogle/fakekms"
+	"github.com/bqgate/bqgate/e2e/fakegoogle/fakekms/kmstest"
 	"github.com/bqgate/bqgate/internal/wrapping"
-	"github.com/bqgate/bqgate/internal/wrapping/wrappingtest"
 )
 
 // What was damaged on the way is asked again, a few times, and never believed
 // (https://cloud.google.com/kms/docs/data-integrity-guidelines).
 func TestKMSChecksums(t *testing.T) {
-	service, config := wrappingtest.KMS(t)
+	service, config := kmstest.Start(t)
 	w := open(t, config)
 	good, err := w.Wrap(t.Context(), []byte("secret"), []byte("bound"))
 	if err != nil {
@@ -56,13 +56,13 @@ func TestKMSChecksums(t *testing.T) {
 
 // A new version of the KMS's key does not lock out what an older one wrapped.
 func TestKMSKeyRotates(t *testing.T) {
-	service, config := wrappingtest.KMS(t)
+	service, config := kmstest.Start(t)
 	w := open(t, config)
 	wrapped, err := w.Wrap(t.Context(), []byte("secret"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	service.AddVersion(wrappingtest.KMSKey)
+	service.AddVersion(kmstest.Key)
 	if plain, err := w.Unwrap(t.Context(), wrapped, nil); err != nil || string(plain) != "secret" {
 		t.Errorf("unwrap = %q, %v", plain, err)
 	}
@@ -70,7 +70,7 @@ func TestKMSKeyRotates(t *testing.T) {
 
 // A KMS that cannot be asked is told from a secret that is not ours.
 func TestKMSOutOfReach(t *testing.T) {
-	_, config := wrappingtest.KMS(t)
+	_, config := kmstest.Start(t)
 	wrapped, err := open(t, config).Wrap(t.Context(), []byte("secret"), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +86,7 @@ func TestKMSOutOfReach(t *testing.T) {
 			if err == nil || errors.Is(err, wrapping.ErrNotOurs) {
 				t.Errorf("error = %v, want one that is not ErrNotOurs", err)
 			}
-			if !strings.Contains(err.Error(), "gcp-kms://"+wrappingtest.KMSKey) {
+			if !strings.Contains(err.Error(), "gcp-kms://"+kmstest.Key) {
 				t.Errorf("error = %v does not name the key", err)
 			}
 		})
@@ -95,7 +95,7 @@ func TestKMSOutOfReach(t *testing.T) {
 
 // The KMS is asked with a federated identity or the machine's, never with a key.
 func TestKMSTakesNoPlainKey(t *testing.T) {
-	_, config := wrappingtest.KMS(t)
+	_, config := kmstest.Start(t)
 	config.CredentialsFile = filepath.Join(t.TempDir(), "key.json")
 	if err := os.WriteFile(config.CredentialsFile, []byte(`{"type": "service_account", "private_key": "MIIEvQ"}`), 0o600); err != nil {
 		t.Fatal(err)

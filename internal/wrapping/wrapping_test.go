@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/bqgate/bqgate/e2e/fakegoogle/fakekms/kmstest"
 	"github.com/bqgate/bqgate/internal/wrapping"
-	"github.com/bqgate/bqgate/internal/wrapping/wrappingtest"
 )
 
 // ageFile makes an identity file.
@@ -40,8 +40,8 @@ func every(t *testing.T, run func(t *testing.T, ours, other wrapping.Wrapper)) {
 		run(t, open(t, wrapping.Config{URI: "age:" + ageFile(t)}), open(t, wrapping.Config{URI: "age:" + ageFile(t)}))
 	})
 	t.Run("Cloud KMS", func(t *testing.T) {
-		service, config := wrappingtest.KMS(t)
-		service.AddVersion(wrappingtest.KMSKey + "2")
+		service, config := kmstest.Start(t)
+		service.AddVersion(kmstest.Key + "2")
 		other := config
 		other.URI += "2"
 		run(t, open(t, config), open(t, other))
@@ -142,14 +142,14 @@ func TestValidate(t *testing.T) {
 		says   string // "" where it is fine
 	}{
 		"age":                    {wrapping.Config{URI: "age:/etc/bqgate/identity"}, ""},
-		"KMS":                    {wrapping.Config{URI: "gcp-kms://" + wrappingtest.KMSKey}, ""},
+		"KMS":                    {wrapping.Config{URI: "gcp-kms://" + kmstest.Key}, ""},
 		"nothing":                {wrapping.Config{}, "uri is missing"},
 		"a path alone":           {wrapping.Config{URI: "/etc/bqgate/identity"}, "neither age:FILE nor"},
 		"age without a file":     {wrapping.Config{URI: "age:"}, "neither age:FILE nor"},
-		"a version of a KMS key": {wrapping.Config{URI: "gcp-kms://" + wrappingtest.KMSKey + "/cryptoKeyVersions/1"}, "without a version"},
-		"a path that climbs":     {wrapping.Config{URI: "gcp-kms://" + wrappingtest.KMSKey + "/../other"}, "does not name a key"},
+		"a version of a KMS key": {wrapping.Config{URI: "gcp-kms://" + kmstest.Key + "/cryptoKeyVersions/1"}, "without a version"},
+		"a path that climbs":     {wrapping.Config{URI: "gcp-kms://" + kmstest.Key + "/../other"}, "does not name a key"},
 		"another KMS":            {wrapping.Config{URI: "aws-kms://arn:aws:kms:1"}, "neither age:FILE nor"},
-		"an endpoint without port": {wrapping.Config{URI: "gcp-kms://" + wrappingtest.KMSKey, Endpoint: "kms.example"},
+		"an endpoint without port": {wrapping.Config{URI: "gcp-kms://" + kmstest.Key, Endpoint: "kms.example"},
 			"is not host:port"},
 		"age with an endpoint": {wrapping.Config{URI: "age:/f", Endpoint: "kms.example:443"}, "age asks nobody"},
 	} {

@@ -123,7 +123,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // verify returns the account and scopes of an assertion, or the error that Google answers.
 func (s *Service) verify(assertion string, now time.Time) (account string, scopes []string, code, why string) {
-	parsed, err := jose.ParseSigned(assertion, []jose.SignatureAlgorithm{jose.RS256})
+	parsed, err := jose.ParseSignedCompact(assertion, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil || len(parsed.Signatures) != 1 {
 		return "", nil, "invalid_request", "Invalid assertion format. 3 dot separated segments required."
 	}

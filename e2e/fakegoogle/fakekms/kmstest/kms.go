@@ -1,5 +1,5 @@
-// Package wrappingtest has a KMS for tests of what is wrapped by one.
-package wrappingtest
+// Package kmstest serves the stand-in for Cloud KMS to a test, and says how it is configured.
+package kmstest
 
 import (
 	"crypto/ecdsa"
@@ -22,15 +22,15 @@ import (
 	"github.com/bqgate/bqgate/internal/wrapping"
 )
 
-// KMSKey is the key that KMS has.
-const KMSKey = "projects/demo/locations/europe/keyRings/bqgate/cryptoKeys/keys"
+// Key is the key that Start makes.
+const Key = "projects/demo/locations/europe/keyRings/bqgate/cryptoKeys/keys"
 
-// KMS serves a KMS and the STS that its caller's identity comes from.
-func KMS(t testing.TB) (*fakekms.Service, wrapping.Config) {
+// Start serves a KMS and the STS that its caller's identity comes from.
+func Start(t testing.TB) (*fakekms.Service, wrapping.Config) {
 	t.Helper()
 	const token = "ya29.fake-kms-caller"
 	service := fakekms.New(func(bearer string) bool { return bearer == token })
-	service.AddVersion(KMSKey)
+	service.AddVersion(Key)
 	mux := http.NewServeMux()
 	mux.Handle("/v1/projects/", service)
 	mux.HandleFunc("POST /v1/token", func(w http.ResponseWriter, _ *http.Request) {
@@ -63,7 +63,7 @@ func KMS(t testing.TB) (*fakekms.Service, wrapping.Config) {
 		t.Fatal(err)
 	}
 	return service, wrapping.Config{
-		URI: "gcp-kms://" + KMSKey, Endpoint: server.Listener.Addr().String(), CredentialsFile: write("external_account.json", file),
+		URI: "gcp-kms://" + Key, Endpoint: server.Listener.Addr().String(), CredentialsFile: write("external_account.json", file),
 		CAFile: write("ca.pem", ca),
 	}
 }
