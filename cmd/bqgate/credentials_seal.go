@@ -193,7 +193,7 @@ func writeSealed(path string, f *sealedkey.File) error {
 	if err != nil {
 		return err
 	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640) // it is no secret without what opens it
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640) //nolint:gosec // it is no secret without what opens it
 	if err != nil {
 		return fmt.Errorf("write sealed key: %w", err)
 	}
