@@ -4,7 +4,7 @@ import "github.com/spf13/cobra"
 
 func credentialsCommand() *cobra.Command {
 	c := &cobra.Command{Use: "credentials", Short: "What queries run with, and what clients are given", RunE: group}
-	c.AddCommand(credentialsConfigCommand(), credentialsKeygenCommand(), credentialsSigningKeyCommand(), credentialsJWKSCommand(),
-		credentialsSealCommand(), credentialsRotateCommand(), credentialsCheckCommand())
+	c.AddCommand(credentialsConfigCommand(), credentialsCheckPoolCommand(), credentialsJWKSCommand(), credentialsKeygenCommand(),
+		credentialsSigningKeyCommand(), credentialsSealCommand(), credentialsRotateCommand(), credentialsCheckCommand())
 	return c
 }

@@ -112,7 +112,7 @@ func (i *issuer) runURL(claims map[string]any) string {
 	whole := true
 	made := placeholderClaim.ReplaceAllStringFunc(p.runURL, func(name string) string {
 		value := scalar(claims[strings.Trim(name, "{}")])
-		whole = whole && len(value) <= maxRunText && pathShape.MatchString(value) && !strings.Contains(value, "..")
+		whole = whole && len(value) <= maxRunText && pathShape.MatchString(value)
 		return value
 	})
 	if web := p.web(u); whole && web != "" {
