@@ -49,19 +49,19 @@ func (c condition) fallsInto(p identity.Pitfall) string {
 	switch {
 	case p.Missing != "":
 		if slices.Contains(c.unsure, p.Missing) {
-			return fmt.Sprintf("looks at claims.%s, and a token may lack it: it is then of %s", p.Missing, p.Token)
+			return fmt.Sprintf("looks at claims.%s, and a token may lack it: it is then of %s", p.Missing, p.Whose)
 		}
 		return ""
 	case p.Compared != "":
 		if word := c.comparesOddly(p.Compared, regexp.MustCompile(p.Shape)); word != "" {
-			return fmt.Sprintf("compares claims.%s with %q, which is %s", p.Compared, shorten(word), p.Token)
+			return fmt.Sprintf("compares claims.%s with %q, which is %s", p.Compared, shorten(word), p.Whose)
 		}
 		return ""
 	case len(p.Reads) > 0 && !reads(p.Reads), reads(p.Unless):
 		return ""
 	}
 	if claims := c.through(p); claims != nil {
-		return "takes a token of " + p.Token
+		return "takes a token of " + p.Whose
 	}
 	return ""
 }

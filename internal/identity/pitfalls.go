@@ -21,7 +21,7 @@ type Pitfall struct {
 	Compared string
 	Shape    string // the regular expression of such values
 
-	Token string // whose token it is, in words: "a pull request from a fork"
+	Whose string // whose token it is, in words: "a pull request from a fork"
 	Why   string // how somebody comes to have it
 	Cure  string // what to write
 }

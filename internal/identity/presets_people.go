@@ -24,13 +24,13 @@ var google = preset{
 	pitfalls: []Pitfall{
 		{Name: "stranger", Claims: map[string]any{
 			"sub": "100000000000000000000", "email": "somebody@gmail.com", "email_verified": true, "hd": nil, "groups": nil,
-		}, Token: "anybody who has a Google account, and of service accounts of any project",
+		}, Whose: "anybody who has a Google account, and of service accounts of any project",
 			Why: "all of Google has one issuer", Cure: `claims.hd == "acme.example"`},
 		{Name: "hd", Reads: []string{"email"}, Unless: []string{"hd", "sub"}, Claims: map[string]any{"hd": nil},
-			Token: "an account outside your Workspace that has an address of yours",
+			Whose: "an account outside your Workspace that has an address of yours",
 			Why:   "anybody can make a Google account with an address elsewhere, and keeps it when the address goes to somebody else",
 			Cure:  `claims.hd == "acme.example"`},
-		{Name: "groups", Missing: "groups", Token: "everybody",
+		{Name: "groups", Missing: "groups", Whose: "everybody",
 			Why:  "Google's tokens have no groups",
 			Cure: `name people by claims.email, beside claims.hd`},
 	},
@@ -51,8 +51,8 @@ var okta = preset{
 		{Name: "application", Workload: true, Claims: map[string]any{
 			"cid": "0oa9someapp", "sub": "0oa9someapp", "uid": nil, "groups": nil, "email": nil, "email_verified": nil,
 			"preferred_username": nil,
-		}, Token: "an application of your own (client credentials)", Why: "it is signed under the same issuer", Cure: `!subject.workload`},
-		{Name: "groups", Missing: "groups", Token: "anybody in no group",
+		}, Whose: "an application of your own (client credentials)", Why: "it is signed under the same issuer", Cure: `!subject.workload`},
+		{Name: "groups", Missing: "groups", Whose: "anybody in no group",
 			Why: "Okta sends no groups until the authorization server has a groups claim, and never to client credentials",
 			Cure: `has(claims.groups) && …; or, once the claim is there, say claims: {groups: groups} at the issuer in the gateway's ` +
 				`configuration`},
@@ -74,23 +74,23 @@ var entra = preset{
 	claims:   map[string]string{"email": "email", "groups": "groups|roles", "actor": "preferred_username|oid"},
 	verified: "xms_edov",
 	pitfalls: []Pitfall{
-		{Name: "sub", Reads: []string{"sub"}, Unless: []string{"oid"}, Token: "whoever has that sub at this one application",
+		{Name: "sub", Reads: []string{"sub"}, Unless: []string{"oid"}, Whose: "whoever has that sub at this one application",
 			Why:  "Entra ID makes another sub for each application, so that one person has two here and at the console",
 			Cure: `claims.oid == "…"`},
 		{Name: "email", Reads: []string{"email", "upn", "preferred_username", "unique_name"}, Unless: []string{"xms_edov", "oid"},
-			Token: "an account that was given that address", Why: "Entra ID does not verify these, and they change",
+			Whose: "an account that was given that address", Why: "Entra ID does not verify these, and they change",
 			Cure: `claims.oid == "…", or claims.xms_edov == true beside it`},
 		{Name: "application", Workload: true, Claims: map[string]any{
 			"idtyp": "app", "oid": "99900011-0000-4000-8000-000000000000", "sub": "99900011-0000-4000-8000-000000000000", "email": nil,
 			"preferred_username": nil, "upn": nil, "groups": nil, "scp": nil,
-		}, Token: "an application of the tenant", Why: "it is signed under the same issuer", Cure: `!subject.workload`},
-		{Name: "groups", Missing: "groups", Token: "anybody in no group, or in more than 200",
+		}, Whose: "an application of the tenant", Why: "it is signed under the same issuer", Cure: `!subject.workload`},
+		{Name: "groups", Missing: "groups", Whose: "anybody in no group, or in more than 200",
 			Why: "Entra ID sends no groups until the application's token configuration says so, and for members of many a link in " +
 				"their place",
 			Cure: `has(claims.groups) && …, or application roles (claims.roles); or, once the claim is there, say claims: {groups: ` +
 				`groups} ` +
 				`at the issuer in the gateway's configuration`},
-		{Name: "group-ids", Compared: "groups", Shape: `^` + uuidShape + `$`, Token: "nobody",
+		{Name: "group-ids", Compared: "groups", Shape: `^` + uuidShape + `$`, Whose: "nobody",
 			Why:  "Entra ID names groups by their object ids, unless the application was told otherwise",
 			Cure: `"OBJECT ID" in claims.groups`},
 	},
@@ -110,14 +110,14 @@ var auth0 = preset{
 	pitfalls: []Pitfall{
 		{Name: "stranger", Alone: true, Claims: map[string]any{
 			"sub": "auth0|000000000000000000000000", "email": "somebody@example.net", "email_verified": true, "groups": nil, "org_id": nil,
-		}, Token: "anybody who signs up", Why: "connections let strangers sign up unless that is switched off",
+		}, Whose: "anybody who signs up", Why: "connections let strangers sign up unless that is switched off",
 			Cure: `claims.org_id == "…", or a claim that an Action sets`},
 		{Name: "email", Reads: []string{"email"}, Claims: map[string]any{"email_verified": false},
-			Token: "an address that nobody verified", Why: "whoever signs up writes it", Cure: `claims.email_verified == true && …`},
+			Whose: "an address that nobody verified", Why: "whoever signs up writes it", Cure: `claims.email_verified == true && …`},
 		{Name: "application", Workload: true, Alone: true, Claims: map[string]any{
 			"sub": "SOMEAPP@clients", "gty": "client-credentials", "email": nil, "email_verified": nil, "groups": nil, "org_id": nil,
-		}, Token: "an application (client credentials)", Why: "it is signed under the same issuer", Cure: `!subject.workload`},
-		{Name: "groups", Missing: "groups", Token: "everybody",
+		}, Whose: "an application (client credentials)", Why: "it is signed under the same issuer", Cure: `!subject.workload`},
+		{Name: "groups", Missing: "groups", Whose: "everybody",
 			Why: "Auth0 sends no groups of its own, and an Action may set claims only under names like URLs",
 			Cure: `claims["https://acme.example/groups"], and the same name under claims: {groups: …} at the issuer in the gateway's ` +
 				`configuration`},
@@ -139,13 +139,13 @@ var keycloak = preset{
 	claims: map[string]string{"email": "email", "groups": "groups|realm_access.roles", "actor": "preferred_username|email"},
 	pitfalls: []Pitfall{
 		{Name: "email", Reads: []string{"email"}, Claims: map[string]any{"email_verified": false},
-			Token: "an address that nobody verified", Why: "people write it themselves where the realm lets them edit their account",
+			Whose: "an address that nobody verified", Why: "people write it themselves where the realm lets them edit their account",
 			Cure: `claims.email_verified == true && …`},
 		{Name: "application", Workload: true, Claims: map[string]any{
 			"preferred_username": "service-account-any", "client_id": "any", "email": nil, "email_verified": false, "groups": nil,
 			"realm_access": map[string]any{"roles": []any{"offline_access", "uma_authorization"}},
-		}, Token: "a client's service account", Why: "it is a user of the same realm", Cure: `!subject.workload`},
-		{Name: "groups", Missing: "groups", Token: "anybody in no group",
+		}, Whose: "a client's service account", Why: "it is a user of the same realm", Cure: `!subject.workload`},
+		{Name: "groups", Missing: "groups", Whose: "anybody in no group",
 			Why: "Keycloak sends no groups until a client scope has a group membership mapper, and then full paths (/data) unless " +
 				"told otherwise",
 			Cure: `has(claims.groups) && …, or claims.realm_access.roles; or, once the mapper is there, say claims: {groups: groups} ` +
@@ -164,10 +164,10 @@ var dex = preset{
 	pitfalls: []Pitfall{
 		{Name: "connector", Reads: []string{"groups", "email", "preferred_username", "name"}, Claims: map[string]any{
 			"federated_claims": map[string]any{"connector_id": "another", "user_id": "1"},
-		}, Token: "somebody of another connector",
+		}, Whose: "somebody of another connector",
 			Why:  "each connector has its own people and groups, and Dex passes their names on as they are",
 			Cure: `claims.federated_claims.connector_id == "…" (scope federated:id)`},
 		{Name: "email", Reads: []string{"email"}, Claims: map[string]any{"email_verified": false},
-			Token: "an address that nobody verified", Why: "some connectors do not say", Cure: `claims.email_verified == true && …`},
+			Whose: "an address that nobody verified", Why: "some connectors do not say", Cure: `claims.email_verified == true && …`},
 	},
 }

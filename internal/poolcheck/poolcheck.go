@@ -156,8 +156,8 @@ func (c *check) published(p provider) {
 		}
 	}
 	if !among(c.keys.Keys[0], trusted.Keys) {
-		c.find("%s does not have the key %q that the gateway signs with: --jwk-json-path with what `bqgate credentials jwks` prints", p.Name,
-			c.keys.Keys[0].KeyID)
+		c.find("%s does not have the key %q that the gateway signs with: --jwk-json-path with what `bqgate credentials jwks` prints",
+			p.Name, c.keys.Keys[0].KeyID)
 	}
 }
 
@@ -165,7 +165,7 @@ func (c *check) published(p provider) {
 func among(key jose.JSONWebKey, all []jose.JSONWebKey) bool {
 	own, err := key.Thumbprint(crypto.SHA256)
 	return err == nil && slices.ContainsFunc(all, func(other jose.JSONWebKey) bool {
-		print, err := other.Thumbprint(crypto.SHA256)
-		return err == nil && bytes.Equal(print, own)
+		its, err := other.Thumbprint(crypto.SHA256)
+		return err == nil && bytes.Equal(its, own)
 	})
 }

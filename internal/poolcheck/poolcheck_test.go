@@ -50,7 +50,9 @@ func TestProviders(t *testing.T) {
 		maps.Copy(all, changes)
 		return all
 	}
-	other := object{"name": pool + "/providers/github", "state": "ACTIVE", "oidc": object{"issuerUri": "https://token.actions.githubusercontent.com"}}
+	github := object{"issuerUri": "https://token.actions.githubusercontent.com"}
+	other := object{"name": pool + "/providers/github", "state": "ACTIVE", "oidc": github}
+	itself := "https://iam.googleapis.com/" + pool + "/providers/gateway"
 	with := func(o object, name string, value any) object {
 		all := maps.Clone(o)
 		all[name] = value
@@ -64,8 +66,7 @@ func TestProviders(t *testing.T) {
 		{"as it must be", []object{own(nil, nil)}, nil},
 		{"with a deleted one", []object{own(nil, nil), with(other, "state", "DELETED")}, nil},
 		{"before the next key is there", []object{own(nil, object{"jwksJson": set(signs)})}, nil},
-		{"its own name as audience", []object{own(nil, object{"allowedAudiences": []string{"https://iam.googleapis.com/" + pool + "/providers/gateway"}})},
-			nil},
+		{"its own name as audience", []object{own(nil, object{"allowedAudiences": []string{itself}})}, nil},
 
 		{"another issuer's provider", []object{own(nil, nil), other}, []string{"providers/github is a second provider"}},
 		{"a disabled one", []object{own(nil, nil), with(other, "disabled", true)}, []string{"a second provider"}},
@@ -79,7 +80,7 @@ func TestProviders(t *testing.T) {
 			[]string{`trusts the key "a", which is none of the gateway's`}},
 		{"without the key that signs", []object{own(nil, object{"jwksJson": set(next)})}, []string{`does not have the key "a"`}},
 		{"keys that are none", []object{own(nil, object{"jwksJson": "x"})}, []string{"cannot be read"}},
-		{"another audience", []object{own(nil, object{"allowedAudiences": []string{"https://iam.googleapis.com/" + pool + "/providers/gateway", "x"}})},
+		{"another audience", []object{own(nil, object{"allowedAudiences": []string{itself, "x"}})},
 			[]string{"for the audience x too"}},
 		{"only another audience", []object{own(nil, object{"allowedAudiences": []string{"x"}})},
 			[]string{"for the audience x too", "does not take tokens for its own name"}},
@@ -93,8 +94,9 @@ func TestProviders(t *testing.T) {
 			[]string{"of another pool", "is not in the list"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			for form, list := range map[string]string{"gcloud": text(t, c.list), "the API": text(t, object{"workloadIdentityPoolProviders": c.list})} {
-				found, err := Providers([]byte(list), Expected{"//iam.googleapis.com/" + pool + "/providers/gateway", issuer, []byte(set(signs, next))})
+			e := Expected{"//iam.googleapis.com/" + pool + "/providers/gateway", issuer, []byte(set(signs, next))}
+			for form, list := range map[string]any{"gcloud": c.list, "the API": object{"workloadIdentityPoolProviders": c.list}} {
+				found, err := Providers([]byte(text(t, list)), e)
 				if err != nil {
 					t.Fatal(err)
 				}
