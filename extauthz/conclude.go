@@ -73,7 +73,7 @@ func (s *Service) record(ctx context.Context, a asked, r ruling, e entry) (durab
 		Time: a.started, ID: a.id, Effect: e.effect, Message: e.message, Rule: r.decision.Rule.ID(), Method: string(a.op.Method),
 		Subject: auditSubject(a.subject), Status: e.status, Reply: string(e.body), Remedy: e.remedy, Cause: e.cause,
 		Forwarded: e.forwarded, SQL: r.sql, Sensitive: r.decision.Sensitive, Credential: r.account, RequestID: r.approval,
-		Job: auditJob(r.job), Tables: r.tables,
+		Job: auditJob(r.job), Tables: r.tables, Labels: r.labels,
 	}
 	d.Subject.Groups = r.decision.Groups
 	if r.decision.Rule.File != "" {

@@ -164,6 +164,7 @@ func (s *Service) allow(ctx context.Context, a asked, r ruling) (ruling, error) 
 	}
 	draft := s.draft(a, &r.judged)
 	draft.Mutation = bigquery.Mutation{MaximumBytesBilled: draft.Cap.Bytes, SQL: r.forwarded}
+	draft.Mutation.Labels, r.labels = s.jobLabels(a, &r.judged)
 	begun, err := s.begin(ctx, a, &r.judged, draft)
 	if err != nil {
 		return r, fmt.Errorf("begin job: %w", err)

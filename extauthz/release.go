@@ -97,6 +97,7 @@ func (s *Service) approved(ctx context.Context, run asked, job heldJob, lease ap
 	draft.Mutation = bigquery.Mutation{
 		JobID: held.Job.JobID, Location: held.Job.Location, SQL: j.forwarded, MaximumBytesBilled: limit.Bytes,
 	}
+	draft.Mutation.Labels, ready.labels = s.jobLabels(run, &ready.judged)
 	begun, err := s.begin(ctx, run, &ready.judged, draft)
 	if err != nil {
 		return ready, fmt.Errorf("begin the approved job: %w", err)
@@ -130,7 +131,7 @@ func (s *Service) submit(ctx context.Context, run asked, ready approvedRun, held
 	if err != nil {
 		return jobs.Record{}, err
 	}
-	if err := s.takeUse(ctx, decided, token.Bearer(), held, lease); err != nil {
+	if err := s.takeUse(ctx, decided, token.Bearer(), held, lease, ready.record.Mutation.Labels); err != nil {
 		return jobs.Record{}, err
 	}
 	if reserved := ready.begun.Record.Reserved; reserved != "" {

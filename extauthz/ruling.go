@@ -2,6 +2,7 @@ package extauthz
 
 import (
 	"github.com/bqgate/bqgate/internal/approvals"
+	"github.com/bqgate/bqgate/internal/audit"
 	"github.com/bqgate/bqgate/internal/bigquery"
 	"github.com/bqgate/bqgate/internal/googlesql"
 	"github.com/bqgate/bqgate/internal/jobs"
@@ -27,6 +28,8 @@ type judged struct {
 	job      bigquery.JobReference
 	approval string   // id of the request for approval, where one plays a part
 	tables   []string // that a request without SQL names
+
+	labels []audit.Label // of the job that is asked for
 }
 
 // ruling is what the questions say: what was found, and what is to become of the request. An error

@@ -2,6 +2,7 @@ package extauthz
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -32,7 +33,7 @@ func TestARequestIsSentAgainAsItWas(t *testing.T) {
 			}
 			one, two := first.forward, second.forward
 			if one.BodyDigest != two.BodyDigest || one.Record.Decision != two.Record.Decision ||
-				one.Record.Mutation != two.Record.Mutation {
+				!reflect.DeepEqual(one.Record.Mutation, two.Record.Mutation) {
 				t.Errorf("sent %+v, then %+v", one.Record.Mutation, two.Record.Mutation)
 			}
 			if one.Decision == two.Decision || two.Decision == two.Record.Decision {

@@ -20,7 +20,7 @@ import (
 // ahead of it, which reads nothing and costs nothing. A 409 on it is by an attempt of this same
 // request that died, or the use is spent.
 func (s *Service) takeUse(
-	ctx context.Context, w durable.Decided, bearer string, held approvals.Held, lease approvals.Lease,
+	ctx context.Context, w durable.Decided, bearer string, held approvals.Held, lease approvals.Lease, labels map[string]string,
 ) error {
 	if lease.Use == held.Job {
 		return nil
@@ -28,7 +28,8 @@ func (s *Service) takeUse(
 	op := bigquery.Operation{Method: bigquery.MethodInsert, Job: lease.Use, Query: &bigquery.QueryRequest{
 		SQL: fmt.Sprintf("SELECT 1 -- bqgate: one use of the approval of request %s, by job %s", lease.Request, held.Job.JobID),
 	}}
-	m, err := s.Jobs.Weld(op, bigquery.Mutation{JobID: lease.Use.JobID, Location: lease.Use.Location}, held.Decision)
+	m, err := s.Jobs.Weld(op, bigquery.Mutation{JobID: lease.Use.JobID, Location: lease.Use.Location,
+		Labels: labels}, held.Decision)
 	if err != nil {
 		return fmt.Errorf("label the use of the approval: %w", err)
 	}

@@ -48,6 +48,7 @@ type RuleEntry struct {
 	MaxRows    int           `yaml:"max_rows" jsonschema:"minimum=1" jsonschema_description:"Most rows that the result of a query may have, over all its pages. The smallest wins."`
 	MaxResult  string        `yaml:"max_result_bytes" jsonschema_description:"Most that may be read of the result of a query, such as 50MiB, over all answers together; a page that is read twice counts twice. The smallest wins."`
 	Budget     BudgetEntries `yaml:"budget" jsonschema_description:"How much the groups may spend in an hour or a day, over all their queries: one budget or a list of them. All that apply count."`
+	Labels     []string      `yaml:"labels" jsonschema:"minItems=1,enum=owner,enum=person,enum=group,enum=repository,enum=commit,enum=run,enum=rule,enum=request,enum=none" jsonschema_description:"Which labels bqgate puts on the jobs of the rule, as bqgate_NAME, for billing exports and INFORMATION_SCHEMA.JOBS. Default: owner, group, repository, commit, run, rule and request; person, the name of the human who asked, only where it is listed; [none] for none."`
 	Credential string        `yaml:"credential" jsonschema_description:"Name of the configured credential to run with. Default: default."`
 }
 

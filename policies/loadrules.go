@@ -60,6 +60,7 @@ func (l *loader) rule(d *document, i int) {
 		}
 		r.maxResultBytes = bytes
 	}
+	r.labels = l.labels(d, i, entry)
 	if len(l.options.Credentials) > 0 && !slices.Contains(l.options.Credentials, r.credential) {
 		l.add(d.wrong([]any{"rules", i, "credential"}, "credential %s is not configured%s", r.credential,
 			spelling.DidYouMean(r.credential, l.options.Credentials)))

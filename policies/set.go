@@ -92,6 +92,7 @@ type rule struct {
 	maxResultBytes int64
 	budgets        []budget
 	credential     string
+	labels         []string // those of the jobs; DefaultLabels where the rule names none
 	ref            RuleRef
 }
 

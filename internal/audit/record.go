@@ -75,12 +75,21 @@ type Decision struct {
 	EstimatedCost  string `json:"estimated_cost,omitempty"` // with its currency, as the reviewer saw it
 	Job            Job    `json:"job,omitzero"`
 	RequestID      string `json:"request_id,omitempty"` // of the approval that it waits for or ran under
-	Client         string `json:"client,omitempty"`     // the user agent
-	Cut            []Cut  `json:"cut,omitempty"`        // what of it is not whole
+	// Labels are those that the job has at Google, and what they stand for.
+	Labels []Label `json:"labels,omitempty"`
+	Client string  `json:"client,omitempty"` // the user agent
+	Cut    []Cut   `json:"cut,omitempty"`    // what of it is not whole
 
 	// Cause is why, in the words of operators, where the client is not told: of a fault, and of a
 	// refusal for something that is broken or set up otherwise.
 	Cause string `json:"cause,omitempty"`
+}
+
+// Label is a label of a job at Google.
+type Label struct {
+	Key   string `json:"key"`   // "bqgate_repository"
+	Value string `json:"value"` // as it stands there
+	Of    string `json:"of"`    // what it stands for, of which Value may be a digest
 }
 
 // Frame is a piece of an answer exactly as the agent gets it, after masking. It is durable before

@@ -26,6 +26,7 @@ func (j Job) Configured(q QueryRequest, m Mutation) error {
 		f.labels = map[string]string{}
 	}
 	f.labels[DecisionLabel] = strings.ToLower(m.Decision)
+	maps.Copy(f.labels, m.Labels)
 	if err := f.compare("configuration", j.Configuration, configurationMembers); err != nil {
 		return err
 	}

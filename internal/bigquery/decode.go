@@ -80,8 +80,11 @@ var (
 	legacyPrefix = regexp.MustCompile(`(?i)#\s*legacysql`)
 )
 
-// maxLabels leaves room for the gateway's own label: BigQuery takes 64.
-const maxLabels = 63
+// mostLabels is how many BigQuery takes, and maxLabels leaves room for the gateway's own.
+const (
+	mostLabels = 64
+	maxLabels  = mostLabels - 12
+)
 
 // LabelPrefix begins the names of the gateway's own labels.
 const LabelPrefix = "bqgate"

@@ -16,6 +16,8 @@ type Mutation struct {
 	Location           string `json:"location,omitempty"`             // replaces the client's location
 	SQL                string `json:"sql,omitempty"`                  // replaces the client's SQL, where it was rewritten
 	MaximumBytesBilled int64  `json:"maximum_bytes_billed,omitempty"` // caps the client's own limit, 0 for no cap
+	// Labels say at Google whose job it is, beside Decision. Their keys begin with LabelPrefix.
+	Labels map[string]string `json:"labels,omitempty"`
 }
 
 // DecisionLabel carries the id of the decision on every job that the gateway forwards.
@@ -186,6 +188,15 @@ func welded(op Operation, m Mutation) (map[string]string, error) {
 		}
 	}
 	labels[DecisionLabel] = decision
+	for key, value := range m.Labels {
+		if _, taken := labels[key]; taken || !strings.HasPrefix(key, LabelPrefix) || !labelKey.MatchString(key) || !labelText.MatchString(value) {
+			return nil, fmt.Errorf("label %q: %q cannot be one of the gateway's own", key, value)
+		}
+		labels[key] = value
+	}
+	if len(labels) > mostLabels {
+		return nil, fmt.Errorf("%d labels, and BigQuery takes %d", len(labels), mostLabels)
+	}
 	return labels, nil
 }
 
