@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -18,11 +19,12 @@ func auditCommand() *cobra.Command {
 }
 
 func auditListCommand() *cobra.Command {
-	var dir, keyFile string
+	var dir, keyFile, label string
 	var asJSON bool
 	var by wrapping.Config
 	c := &cobra.Command{
-		Use: "list --dir DIR --key-file FILE [--json]", Short: "List every request with its decision and what came of it", Args: exactly(0),
+		Use:   "list --dir DIR --key-file FILE [--label VALUE] [--json]",
+		Short: "List every request with its decision and what came of it", Args: exactly(0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			for flag, value := range map[string]string{"--dir": dir, "--key-file": keyFile} {
 				if value == "" {
@@ -36,6 +38,9 @@ func auditListCommand() *cobra.Command {
 			list, err := audit.List(dir, key)
 			if err != nil {
 				return exit{exitFindings, err}
+			}
+			if label != "" {
+				list.Entries = slices.DeleteFunc(list.Entries, func(e audit.Entry) bool { return !e.Labelled(label) })
 			}
 			if asJSON || !terminal(c.OutOrStdout()) {
 				err = list.WriteJSON(c.OutOrStdout())
@@ -57,6 +62,7 @@ func auditListCommand() *cobra.Command {
 	c.Flags().StringVar(&dir, "dir", "", "the audit folder")
 	c.Flags().StringVar(&keyFile, "key-file", "", "the key the journal was sealed with")
 	wrapFlag(c, &by)
+	c.Flags().StringVar(&label, "label", "", "only decisions whose job has this label at Google: its value, or KEY:VALUE")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON lines, also on a terminal")
 	return c
 }

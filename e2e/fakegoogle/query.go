@@ -85,6 +85,9 @@ func (b queryBody) prepare() (string, directives, *apiError) {
 	if strings.TrimSpace(b.Query) == "" {
 		return "", directives{}, errInvalid("Required parameter is missing: query")
 	}
+	if apiErr := checkLabels(b.Labels); apiErr != nil {
+		return "", directives{}, apiErr
+	}
 	legacy := b.UseLegacySQL == nil || *b.UseLegacySQL
 	if m := dialect.FindStringSubmatch(b.Query); m != nil {
 		legacy = strings.EqualFold(m[1], "legacy")

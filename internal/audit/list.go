@@ -142,6 +142,11 @@ func entryOf(d Decision) *Entry {
 	}
 }
 
+// Labelled says whether the job has a label at Google with this value, or "key:value".
+func (e Entry) Labelled(label string) bool {
+	return slices.ContainsFunc(e.Labels, func(l Label) bool { return l.Value == label || l.Key+":"+l.Value == label })
+}
+
 func (l *lister) join() []Entry {
 	joined := slices.Grow(l.sums, len(l.entries))
 	for id, e := range l.entries {
