@@ -17,7 +17,6 @@ import (
 
 	"github.com/bqgate/bqgate/e2e/fakegoogle/outage"
 	"github.com/bqgate/bqgate/internal/config"
-	"github.com/bqgate/bqgate/internal/credentials"
 )
 
 const principalOfDemo = "principal://iam.googleapis.com/projects/481516234200/locations/global/workloadIdentityPools/bqgate-requesters/subject/demo:"
@@ -314,7 +313,7 @@ func stsOf(t *testing.T, d *demo) sts {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var e *credentials.Endpoint = c.Credentials.STSEndpoint
+	e := c.Credentials.STSEndpoint
 	text, err := os.ReadFile(e.CAFile)
 	if err != nil {
 		t.Fatal(err)

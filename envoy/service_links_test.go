@@ -3,7 +3,6 @@ package envoy
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -17,7 +16,6 @@ import (
 	"time"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
-	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -225,10 +223,8 @@ func TestBodiesBeyondTheLimit(t *testing.T) {
 	}
 	t.Run("HTTP/2", func(t *testing.T) {
 		before := len(w.requests())
-		h2 := &http.Client{Transport: &http2.Transport{AllowHTTP: true,
-			DialTLSContext: func(ctx context.Context, network, addr string, _ *tls.Config) (net.Conn, error) {
-				return (&net.Dialer{}).DialContext(ctx, network, addr)
-			}}}
+		h2 := &http.Client{Transport: &http.Transport{Protocols: new(http.Protocols)}}
+		h2.Transport.(*http.Transport).Protocols.SetUnencryptedHTTP2(true)
 		for range 10 {
 			code, _, _ := do(t, h2, http.MethodPost, "http://"+w.rest+queries, nil, strings.NewReader(strings.Repeat("S", limit+1)))
 			if code != 413 || len(w.requests()) != before {

@@ -53,8 +53,8 @@ func TestUnderTheRequestersOwnPrincipal(t *testing.T) {
 			st := googlesql.Statement{Kind: "SELECT", Columns: []googlesql.Column{{Name: "x", Type: "STRING"}}}
 			r := Input{Subject: c.who(subject("a", "g")), Now: now, Method: "jobs.query", Project: "demo", SQL: c.sql,
 				Tables: map[string]*bigquery.Table{}, RowAccess: map[string]bigquery.RowAccess{}, Estimate: &Estimate{Bytes: 1}}
-			switch {
-			case c.sql == user:
+			switch c.sql {
+			case user:
 				st.Functions = []string{"SESSION_USER"}
 			default:
 				name := "demo." + strings.Fields(c.sql)[3]

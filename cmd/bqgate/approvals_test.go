@@ -102,11 +102,11 @@ func (o *office) as(name string, want int, args ...string) (stdout, stderr strin
 		o.t.Fatal(err)
 	}
 	args = append([]string{"approvals", args[0], "--console", o.url, "--token-file", token}, args[1:]...)
-	return command(o.t, context.Background(), want, args...)
+	return command(context.Background(), o.t, want, args...)
 }
 
 // command runs bqgate in this process.
-func command(t *testing.T, ctx context.Context, want int, args ...string) (stdout, stderr string) {
+func command(ctx context.Context, t *testing.T, want int, args ...string) (stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	if code := run(ctx, args, strings.NewReader(""), &out, &errs); code != want {
@@ -164,11 +164,11 @@ func TestApprovalsRefused(t *testing.T) {
 	_, errs = o.as("dana", exitFindings, "deny", id, "--reason", "no")
 	says(t, errs, "already decided")
 
-	_, errs = command(t, context.Background(), exitUsage, "approvals", "list", "--console", o.url)
+	_, errs = command(context.Background(), t, exitUsage, "approvals", "list", "--console", o.url)
 	says(t, errs, "--token-file is missing")
-	_, errs = command(t, context.Background(), exitUsage, "approvals", "list", "--console", "http://console.example", "--token-file", "x")
+	_, errs = command(context.Background(), t, exitUsage, "approvals", "list", "--console", "http://console.example", "--token-file", "x")
 	says(t, errs, "your token would pass in the clear")
-	_, errs = command(t, context.Background(), exitFindings, "approvals", "list", "--console", o.url, "--token-file",
+	_, errs = command(context.Background(), t, exitFindings, "approvals", "list", "--console", o.url, "--token-file",
 		filepath.Join(o.dir, "nothing"))
 	says(t, errs, "read token")
 }

@@ -39,13 +39,13 @@ func TestAuditSaysWhatIsWrong(t *testing.T) {
 	ctx := context.Background()
 	look := func(what string, want, lines int, words ...string) {
 		t.Helper()
-		out, errs := command(t, ctx, want, "audit", "list", "--dir", dir, "--key-file", keyFile, "--json")
+		out, errs := command(ctx, t, want, "audit", "list", "--dir", dir, "--key-file", keyFile, "--json")
 		if n := strings.Count(out, "\n"); n != lines {
 			t.Errorf("%s: %d lines, want %d: %s", what, n, lines, out)
 		}
 		says(t, errs, words...)
 		for _, args := range [][]string{{}, {"--key-file", keyFile}, {"--public-key", ""}} {
-			_, errs = command(t, ctx, want, append([]string{"audit", "verify", "--dir", dir}, args...)...)
+			_, errs = command(ctx, t, want, append([]string{"audit", "verify", "--dir", dir}, args...)...)
 			says(t, errs, words...)
 		}
 	}
@@ -89,7 +89,7 @@ func TestAuditVerifyUsage(t *testing.T) {
 	dir, _, _, _ := newJournal(t)
 	for _, args := range [][]string{{}, {"--dir", dir, "--public-key", "bqgate+1+x"}, {"--dir", dir, "--key-file", "none"},
 		{"--dir", dir, "more"}} {
-		command(t, context.Background(), exitUsage, append([]string{"audit", "verify"}, args...)...)
+		command(context.Background(), t, exitUsage, append([]string{"audit", "verify"}, args...)...)
 	}
-	command(t, context.Background(), exitFindings, "audit", "verify", "--dir", t.TempDir())
+	command(context.Background(), t, exitFindings, "audit", "verify", "--dir", t.TempDir())
 }

@@ -211,14 +211,14 @@ func policyLintCommand() *cobra.Command {
 			if err != nil {
 				return exit{exitFindings, err}
 			}
-			findings, clear, err := set.Lint(catalog, issuers...)
+			findings, shown, err := set.Lint(catalog, issuers...)
 			if err != nil {
 				return exit{exitUsage, err}
 			}
 			if asJSON || !terminal(c.OutOrStdout()) {
-				err = writeJSON(c.OutOrStdout(), map[string]any{"findings": orEmpty(findings), "clear": orEmpty(clear)})
+				err = writeJSON(c.OutOrStdout(), map[string]any{"findings": orEmpty(findings), "clear": orEmpty(shown)})
 			} else {
-				err = writeLint(c.OutOrStdout(), findings, clear)
+				err = writeLint(c.OutOrStdout(), findings, shown)
 			}
 			if err == nil && len(findings) > 0 {
 				return exit{code: exitFindings}

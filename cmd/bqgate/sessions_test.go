@@ -131,7 +131,7 @@ func (g *gate) exchange(sub string) string {
 
 func (g *gate) list(want int, args ...string) []identity.Session {
 	g.t.Helper()
-	out, _ := command(g.t, context.Background(), want, append([]string{"sessions", "list", "--config", g.config}, args...)...)
+	out, _ := command(context.Background(), g.t, want, append([]string{"sessions", "list", "--config", g.config}, args...)...)
 	var list struct{ Sessions []identity.Session }
 	if err := json.Unmarshal([]byte(out), &list); err != nil {
 		g.t.Fatalf("%v in %s", err, out)
@@ -152,12 +152,12 @@ func TestSessions(t *testing.T) {
 	if only := g.list(exitFine, "--subject", "bob"); len(only) != 1 || only[0].ID != all[2].ID {
 		t.Errorf("of bob: %+v", only)
 	}
-	if text, _ := command(t, context.Background(), exitFine, "sessions", "list", "--config", g.config); strings.Contains(text, token) {
+	if text, _ := command(context.Background(), t, exitFine, "sessions", "list", "--config", g.config); strings.Contains(text, token) {
 		t.Error("the list shows a token")
 	}
 
 	// One, by the beginning of its id.
-	out, _ := command(t, context.Background(), exitFine, "sessions", "revoke", "--config", g.config, "--reason", "laptop lost",
+	out, _ := command(context.Background(), t, exitFine, "sessions", "revoke", "--config", g.config, "--reason", "laptop lost",
 		all[0].ID[:12])
 	says(t, out, all[0].ID)
 	if _, err := g.sessions.Authenticate(context.Background(), token); err == nil {
@@ -168,7 +168,7 @@ func TestSessions(t *testing.T) {
 	}
 	// All of a subject.
 	g.exchange("alice")
-	out, errs := command(t, context.Background(), exitFine, "sessions", "revoke", "--config", g.config, "alice", "--reason", "left")
+	out, errs := command(context.Background(), t, exitFine, "sessions", "revoke", "--config", g.config, "alice", "--reason", "left")
 	says(t, errs, "no gateway has told yet")
 	var revoked struct{ Subjects []gateway.Ended }
 	if err := json.Unmarshal([]byte(out), &revoked); err != nil || len(revoked.Subjects) != 1 || len(revoked.Subjects[0].Sessions) != 2 ||
@@ -178,7 +178,7 @@ func TestSessions(t *testing.T) {
 	if left := g.list(exitFine); len(left) != 1 || left[0].Subject != "bob" {
 		t.Errorf("left: %+v", left)
 	}
-	out, _ = command(t, context.Background(), exitFine, "sessions", "list", "--config", g.config)
+	out, _ = command(context.Background(), t, exitFine, "sessions", "list", "--config", g.config)
 	says(t, out, `"subject": "alice"`, `"reason": "left"`, `"until":`)
 	// It is in the journal: who, why and when.
 	found := 0
@@ -215,7 +215,7 @@ func TestSessionsRefused(t *testing.T) {
 		{exitUsage, []string{"revoke", "--config", g.config, "alice", "bob"}, "give at least 8 characters of its id, or one subject"},
 	} {
 		t.Run(c.says, func(t *testing.T) {
-			_, errs := command(t, context.Background(), c.code, append([]string{"sessions"}, c.args...)...)
+			_, errs := command(context.Background(), t, c.code, append([]string{"sessions"}, c.args...)...)
 			says(t, errs, c.says)
 		})
 	}
@@ -237,7 +237,7 @@ func TestSessionsForged(t *testing.T) {
 	if !found {
 		t.Error("a planted entry is not shown")
 	}
-	command(t, context.Background(), exitFine, "sessions", "revoke", "--config", g.config, planted)
+	command(context.Background(), t, exitFine, "sessions", "revoke", "--config", g.config, planted)
 	if len(g.list(exitFine)) != 1 {
 		t.Error("the planted entry is still there")
 	}
@@ -250,7 +250,7 @@ func TestSessionsRevokeWithoutJournal(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(g.dir, "audit.key"), []byte("broken"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, errs := command(t, context.Background(), exitFindings, "sessions", "revoke", "--config", g.config, "alice")
+	_, errs := command(context.Background(), t, exitFindings, "sessions", "revoke", "--config", g.config, "alice")
 	says(t, errs, "revoked, but not in the audit journal")
 	if len(g.list(exitFine)) != 0 {
 		t.Error("the session lives on")

@@ -72,7 +72,7 @@ var frames = []flood{
 			ready()
 			crowd(ctx, 16, func(ctx context.Context, _ int) {
 				d := tls.Dialer{NetDialer: &net.Dialer{Timeout: 5 * time.Second}, Config: &tls.Config{
-					InsecureSkipVerify: true, //nolint:gosec // G402: an attacker does not look whom it floods
+					InsecureSkipVerify: true, // an attacker does not look whom it floods
 				}}
 				c, err := d.DialContext(ctx, "tcp", a.RESTTLS)
 				if err != nil {

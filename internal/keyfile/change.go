@@ -36,10 +36,10 @@ func (s Set) Activate(id ID, end time.Time) (Set, error) {
 	}
 	next := Set{Names: s.Names}
 	for i, k := range s.Keys {
-		switch {
-		case i == at:
+		switch i {
+		case at:
 			continue
-		case i == 0:
+		case 0:
 			if k.Until = Forever; !end.IsZero() {
 				k.Until = end.UTC().Truncate(time.Second)
 			}
