@@ -19,10 +19,11 @@ import (
 	"github.com/bqgate/bqgate/internal/config"
 )
 
-const principalOfDemo = "principal://iam.googleapis.com/projects/481516234200/locations/global/workloadIdentityPools/bqgate-requesters/subject/demo:"
+const principalOfDemo = "principal://iam.googleapis.com/projects/481516234200/locations/global/workloadIdentityPools/" +
+	"bqgate-requesters/subject/demo:"
 
-// TestFederation runs queries as whoever asks, through the real Envoy, at a stand-in for Google that
-// verifies what the gateway signs.
+// TestFederation runs queries as whoever asks, through the real Envoy, at a stand-in for Google
+// that verifies what the gateway signs.
 func TestFederation(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t, "--policy", "e2e/testdata/federation/policy.yaml", "--seed", "e2e/testdata/federation/seed.sql")
@@ -94,8 +95,8 @@ func (f *federation) ownRows(t *testing.T) {
 		}
 	}
 	for _, r := range f.arrived() {
-		if r.Service == "bigquery" && strings.Contains(r.Body, "crm.mine") && r.Method == "POST" && !strings.Contains(r.Body, `"dryRun":true`) &&
-			!strings.HasPrefix(r.Account, principalOfDemo) {
+		if r.Service == "bigquery" && strings.Contains(r.Body, "crm.mine") && r.Method == "POST" &&
+			!strings.Contains(r.Body, `"dryRun":true`) && !strings.HasPrefix(r.Account, principalOfDemo) {
 			t.Errorf("a query of crm.mine ran as %s", r.Account)
 		}
 	}
@@ -127,7 +128,8 @@ func (f *federation) oneExchange(t *testing.T) {
 	}
 }
 
-// A46: whatever an agent can hold is worth nothing at STS, for no pool; nor does it pass at BigQuery.
+// A46: whatever an agent can hold is worth nothing at STS, for no pool; nor does it pass at
+// BigQuery.
 func (f *federation) attackSTS(t *testing.T) {
 	c, err := config.Read(filepath.Join(f.dir, "bqgate.yaml"))
 	if err != nil {
@@ -180,9 +182,9 @@ func (f *federation) sharedSubjects(t *testing.T) {
 	}
 }
 
-// A10: a query is held for longer than the token lived with which it was asked. Nothing is signed or
-// exchanged while it waits, nor when it is approved, nor for the token that is over; a new token of
-// the same run runs it, under the requester's own principal.
+// A10: a query is held for longer than the token lived with which it was asked. Nothing is signed
+// or exchanged while it waits, nor when it is approved, nor for the token that is over; a new token
+// of the same run runs it, under the requester's own principal.
 func (f *federation) longHold(t *testing.T) {
 	f.forget(t)
 	short := func(seconds int) string {
@@ -258,7 +260,8 @@ func (f *federation) faults(t *testing.T) {
 
 func (f *federation) breakSTS(t *testing.T, mode outage.Mode) {
 	t.Helper()
-	resp, err := http.Post(f.Fake+"/_fake/outage", "application/json", strings.NewReader(fmt.Sprintf(`{"service": "sts", "mode": %q}`, mode)))
+	resp, err := http.Post(f.Fake+"/_fake/outage", "application/json",
+		strings.NewReader(fmt.Sprintf(`{"service": "sts", "mode": %q}`, mode)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,6 +76,9 @@ func (s *Service) record(ctx context.Context, a asked, r ruling, e entry) (durab
 		Job: auditJob(r.job), Tables: r.tables, Labels: r.labels,
 	}
 	d.Subject.Groups = r.decision.Groups
+	if r.account != "" {
+		d.Principal = s.principal(a, r.account)
+	}
 	if r.decision.Rule.File != "" {
 		d.Place = fmt.Sprintf("%s:%d", r.decision.Rule.File, r.decision.Rule.Line)
 	}

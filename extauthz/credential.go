@@ -43,8 +43,8 @@ func (s *Service) principal(a asked, account string) string {
 	return s.Credentials.Principal(account, requester)
 }
 
-// stillGood refuses a request whose identity token, or the one behind its session, has ended since it
-// came: a poll may have waited for its reviewers meanwhile.
+// stillGood refuses a request whose identity token, or the one behind its session, has ended since
+// it came: a poll may have waited for its reviewers meanwhile.
 func (s *Service) stillGood(a asked) error {
 	if s.now().Before(a.subject.Expiry) {
 		return nil

@@ -9,8 +9,8 @@ import (
 )
 
 // asRequester says whether a credential runs queries under the requester's own principal at Google,
-// so that what BigQuery says of "the user" is about whoever asks. Every other one is an account that
-// its users share.
+// so that what BigQuery says of "the user" is about whoever asks. Every other one is an account
+// that its users share.
 func (s *Set) asRequester(credential string) bool { return s.federated[credential] }
 
 // federate refuses a subject that cannot have a principal of its own, where the query would run

@@ -11,8 +11,8 @@ import (
 
 // rows: BigQuery applies row access policies to the account that a query runs under, and many
 // subjects share it. Whoever asks would see the account's rows, so a table that has such policies
-// is refused unless a rule names it (A34). Under a credential that is the requester's own principal,
-// the rows are the requester's own.
+// is refused unless a rule names it (A34). Under a credential that is the requester's own
+// principal, the rows are the requester's own.
 func (e *evaluation) rows() error {
 	if e.decision.AsRequester {
 		return nil

@@ -16,8 +16,8 @@ func credentialsSigningKeyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "signing-key --wrap URI --out FILE", Short: "Make a key of the gateway's own issuer, by which Google knows who asks",
 		Args: exactly(0),
-		Long: "The private half is wrapped and never printed. FILE is new; it goes under credentials.issuer.keys, on all replicas, and what\n" +
-			"it is wrapped with under credentials.issuer.wrap.",
+		Long: "The private half is wrapped and never printed. FILE is new; it goes under credentials.issuer.keys, on all replicas,\n" +
+			"and what it is wrapped with under credentials.issuer.wrap.",
 		RunE: func(c *cobra.Command, _ []string) error {
 			switch {
 			case out == "":

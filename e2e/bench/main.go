@@ -39,6 +39,7 @@ var sections = []section{
 	{"check", newSQL},
 	{"sql", sqlWorkers},
 	{"audit", durable},
+	{"identity", verifications},
 	{"masker", masker},
 	{"download", downloads},
 	{"memory", memory},

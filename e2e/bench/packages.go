@@ -58,6 +58,23 @@ func parseBench(text string) ([]result, error) {
 	return out, nil
 }
 
+// verifications are OIDC tokens that were not seen before, verified whole on one core.
+func verifications(_ context.Context, b *bench) error {
+	results, err := goBench("./internal/identity", "^BenchmarkVerifyAlgorithm$", "2s")
+	if err != nil {
+		return err
+	}
+	const budget = 5000
+	for _, r := range results {
+		rate := float64(time.Second) / float64(r.perOp())
+		b.table.add(row{
+			"OIDC tokens verified, one core, " + strings.TrimPrefix(r.name, "VerifyAlgorithm/"), fmt.Sprintf("%.0f/s", rate), "", "",
+			fmt.Sprintf("≥ %d/s", budget), rate >= budget,
+		})
+	}
+	return nil
+}
+
 // masker is the JSON masker alone, on one core.
 func masker(_ context.Context, b *bench) error {
 	by := map[string]result{}

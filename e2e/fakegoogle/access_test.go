@@ -199,7 +199,8 @@ func TestTablesGet(t *testing.T) {
 	}
 }
 
-const gatewayPrincipal = "principal://iam.googleapis.com/projects/481516234200/locations/global/workloadIdentityPools/bqgate/subject/gateway"
+const gatewayPrincipal = "principal://iam.googleapis.com/projects/481516234200/locations/global/workloadIdentityPools/bqgate" +
+	"/subject/gateway"
 
 func TestSTSAndImpersonation(t *testing.T) {
 	issuer, err := oidcissuer.Start("127.0.0.1:0")

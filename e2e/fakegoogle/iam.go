@@ -73,7 +73,8 @@ func (c *credentialsService) generate(ctx context.Context, authorization string,
 	if !ok || email == "" {
 		return nil, status.Error(codes.InvalidArgument, "name must be projects/-/serviceAccounts/{e-mail}")
 	}
-	denied := status.Error(codes.PermissionDenied, "Permission 'iam.serviceAccounts.getAccessToken' denied on resource (or it may not exist).")
+	denied := status.Error(codes.PermissionDenied,
+		"Permission 'iam.serviceAccounts.getAccessToken' denied on resource (or it may not exist).")
 	if _, ok := s.opts.ServiceAccounts[email]; !ok {
 		return nil, denied
 	}
@@ -81,8 +82,8 @@ func (c *credentialsService) generate(ctx context.Context, authorization string,
 		return nil, denied
 	}
 	if len(req.GetScope()) != 1 || req.GetScope()[0] != ScopeBigQuery && req.GetScope()[0] != ScopeBigQuery+".readonly" {
-		return nil, status.Errorf(codes.InvalidArgument, "scope must be %s, or that with .readonly, and nothing else, got %q", ScopeBigQuery,
-			req.GetScope())
+		return nil, status.Errorf(codes.InvalidArgument, "scope must be %s, or that with .readonly, and nothing else, got %q",
+			ScopeBigQuery, req.GetScope())
 	}
 	lifetime := maxLifetime
 	if req.GetLifetime() != nil {
@@ -99,8 +100,8 @@ func (c *credentialsService) generate(ctx context.Context, authorization string,
 }
 
 // impersonates says whether a caller may have a token of an account by way of a chain of delegates,
-// each of which may impersonate the next: Options.Impersonators for the first, Options.Delegates for
-// the others.
+// each of which may impersonate the next: Options.Impersonators for the first, Options.Delegates
+// for the others.
 func (s *Server) impersonates(caller minted, email string, delegates []string) bool {
 	var chain []string
 	for _, d := range delegates {

@@ -40,8 +40,8 @@ type Options struct {
 	Condition string
 	// Providers are further ones, each with a pool, an issuer and a condition of its own.
 	Providers []PoolProvider
-	// Impersonators may impersonate the service accounts: subjects of Provider's pool, or members as
-	// IAM writes them ("principal://…", "principalSet://…"). None means nobody.
+	// Impersonators may impersonate the service accounts: subjects of Provider's pool, or members
+	// as IAM writes them ("principal://…", "principalSet://…"). None means nobody.
 	Impersonators []string
 	// Delegates are the accounts that may impersonate another one, and which: `delegates` of
 	// GenerateAccessToken.

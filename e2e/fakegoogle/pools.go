@@ -62,7 +62,8 @@ func newProvider(p PoolProvider) (*provider, error) {
 		}
 		p.Mapping = mapping
 	}
-	env, err := cel.NewEnv(cel.Variable("assertion", cel.DynType), cel.Variable("google", cel.DynType), cel.Variable("attribute", cel.DynType))
+	env, err := cel.NewEnv(
+		cel.Variable("assertion", cel.DynType), cel.Variable("google", cel.DynType), cel.Variable("attribute", cel.DynType))
 	if err != nil {
 		return nil, err
 	}

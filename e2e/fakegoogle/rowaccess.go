@@ -12,8 +12,8 @@ import (
 )
 
 // rowAccessPolicy is a policy as it was made. A service account reads all rows whatever it says: an
-// account that sees everything is the worst case for those who share it. A federated principal reads
-// the rows of the policies that are granted to it, and of a table with others no row.
+// account that sees everything is the worst case for those who share it. A federated principal
+// reads the rows of the policies that are granted to it, and of a table with others no row.
 type rowAccessPolicy struct {
 	id        string
 	members   []string // as IAM writes them, or allAuthenticatedUsers

@@ -244,8 +244,8 @@ func (s *Server) Break(service string, m outage.Mode) error {
 	return broken.Set(m)
 }
 
-// account tells what a service account (by its e-mail) or a federated principal may do; unknown ones
-// may do nothing. A principal has the attributes of its newest token.
+// account tells what a service account (by its e-mail) or a federated principal may do; unknown
+// ones may do nothing. A principal has the attributes of its newest token.
 func (s *Server) account(name string) Permissions {
 	m := s.tokens.newest(name)
 	if m.subject == "" {

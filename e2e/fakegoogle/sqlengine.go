@@ -177,7 +177,8 @@ func (e *sqlengine) exchange(ctx context.Context, op string, s Statement) sqlRes
 	ch := make(chan sqlResponse, 1)
 	e.mu.Lock()
 	e.next++
-	req := sqlRequest{ID: e.next, Op: op, SQL: s.SQL, Project: s.Project, Dataset: s.Dataset, User: s.User, Filters: json.RawMessage(s.Filters)}
+	req := sqlRequest{ID: e.next, Op: op, SQL: s.SQL, Project: s.Project, Dataset: s.Dataset, User: s.User,
+		Filters: json.RawMessage(s.Filters)}
 	if d, ok := ctx.Deadline(); ok {
 		req.TimeoutMs = max(1, time.Until(d).Milliseconds())
 	}

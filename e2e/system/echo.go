@@ -165,7 +165,9 @@ func (e echoAuthz) Check(ctx context.Context, in *authv3.CheckRequest) (*authv3.
 			return refused, nil
 		}
 	}
-	token, err := e.broker.Mint(ctx, e.decided, credentials.Run{Account: "default", Owner: "bench", Until: time.Now().Add(time.Hour)}) // cached
+	token, err := e.broker.Mint(ctx, e.decided, credentials.Run{ // cached
+		Account: "default", Owner: "bench", Until: time.Now().Add(time.Hour),
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -93,7 +93,7 @@ func (r Decision) Brief() Decision {
 	}{
 		{"method", &r.Method}, {"rule", &r.Rule}, {"place", &r.Place}, {"message", &r.Message}, {"remedy", &r.Remedy}, {"reply", &r.Reply},
 		{"sql", &r.SQL}, {"forwarded_sql", &r.ForwardedSQL}, {"credential", &r.Credential}, {"request_id", &r.RequestID},
-		{"client", &r.Client},
+		{"client", &r.Client}, {"principal", &r.Principal},
 	} {
 		c.text(t.member, t.text)
 	}

@@ -20,7 +20,7 @@ func TestBrief(t *testing.T) {
 	}
 	d := Decision{
 		ID: "d", Effect: EffectRefuse, Method: long, Message: long, Remedy: long, Reply: long, SQL: long, ForwardedSQL: long, Client: long,
-		RequestID: long, Rule: long, Place: long, Credential: long, Tables: many, Sensitive: many, Masked: []string{long},
+		RequestID: long, Rule: long, Place: long, Credential: long, Principal: long, Tables: many, Sensitive: many, Masked: []string{long},
 		Job: Job{long, long, long},
 	}
 	brief := d.Brief()
@@ -33,7 +33,7 @@ func TestBrief(t *testing.T) {
 	for _, c := range brief.Cut {
 		cuts[c.Member] = c
 	}
-	if len(cuts) != 17 || len(brief.Cut) != 17 {
+	if len(cuts) != 18 || len(brief.Cut) != 18 {
 		t.Errorf("%d texts are cut: %v", len(brief.Cut), brief.Cut)
 	}
 	if want := (Cut{"sql", len(long), hex.EncodeToString(sum[:])}); cuts["sql"] != want {

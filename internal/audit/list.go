@@ -47,8 +47,9 @@ type Entry struct {
 	SensitiveColumns []string `json:"sensitive_columns"`
 	MaskedColumns    []string `json:"masked_columns"`
 	Credential       string   `json:"credential"`
-	Labels           []Label  `json:"labels"` // of the job at Google, and what they stand for
-	Cut              []Cut    `json:"cut"`    // which of these texts are not whole, and what they were
+	Principal        string   `json:"principal"` // whom Google knew the request as
+	Labels           []Label  `json:"labels"`    // of the job at Google, and what they stand for
+	Cut              []Cut    `json:"cut"`       // which of these texts are not whole, and what they were
 	EstimatedBytes   int64    `json:"estimated_bytes"`
 	EstimatedCost    string   `json:"estimated_cost"`
 
@@ -137,7 +138,7 @@ func entryOf(d Decision) *Entry {
 		Session: d.Subject.Session, Client: d.Client,
 		Method: d.Method, Decision: d.Effect, Rule: d.Rule, Place: d.Place, Message: d.Message,
 		SQL: d.SQL, ForwardedSQL: d.ForwardedSQL, Tables: d.Tables, SensitiveColumns: d.Sensitive, MaskedColumns: d.Masked,
-		Credential: d.Credential, Labels: d.Labels, EstimatedBytes: d.EstimatedBytes, EstimatedCost: d.EstimatedCost,
+		Credential: d.Credential, Principal: d.Principal, Labels: d.Labels, EstimatedBytes: d.EstimatedBytes, EstimatedCost: d.EstimatedCost,
 		ProjectID: d.Job.ProjectID, JobID: d.Job.JobID, Location: d.Job.Location, RequestID: d.RequestID, Cut: d.Cut,
 	}
 }

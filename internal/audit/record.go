@@ -70,6 +70,9 @@ type Decision struct {
 	Sensitive    []string `json:"sensitive_columns,omitempty"` // columns touched, "project.dataset.table.column"
 	Masked       []string `json:"masked_columns,omitempty"`    // columns that the answer shows masked, named the same way
 	Credential   string   `json:"credential,omitempty"`        // name of the configured credential that the request ran with
+	// Principal is whom Google knew it as: an account's e-mail, or the requester's own principal,
+	// whose subject may be a digest.
+	Principal string `json:"principal,omitempty"`
 
 	EstimatedBytes int64  `json:"estimated_bytes,omitempty"`
 	EstimatedCost  string `json:"estimated_cost,omitempty"` // with its currency, as the reviewer saw it

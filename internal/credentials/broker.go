@@ -76,8 +76,8 @@ type Credential struct {
 	Ends time.Time
 }
 
-// New makes a Broker. It reads the source's file and the issuer's keys but contacts nobody: a Google
-// that is down at start costs queries, not the gateway.
+// New makes a Broker. It reads the source's file and the issuer's keys but contacts nobody: a
+// Google that is down at start costs queries, not the gateway.
 func New(ctx context.Context, config Config) (*Broker, error) {
 	creds, err := config.check()
 	if err != nil {
@@ -163,8 +163,9 @@ func (b *Broker) Mint(ctx context.Context, w durable.Runs, run Run) (Credential,
 // ErrOver says that the right for which a token was asked has ended.
 var ErrOver = errors.New("the right to run has ended")
 
-// Requester is as whom an account runs for a subject: nobody, the zero Requester, where all its users
-// share it. An error says, in words for the agent, why the account cannot run for this subject.
+// Requester is as whom an account runs for a subject: nobody, the zero Requester, where all its
+// users share it. An error says, in words for the agent, why the account cannot run for this
+// subject.
 func (b *Broker) Requester(account string, s identity.Subject) (identity.Requester, error) {
 	if b.config.Accounts[account].Federated == nil {
 		return identity.Requester{}, nil

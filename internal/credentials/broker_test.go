@@ -56,7 +56,8 @@ func TestTokensAreNotSharedAcrossOwnersOrAccounts(t *testing.T) {
 	b := newBroker(t, google.config())
 	ctx := context.Background()
 	seen := map[string]string{}
-	for _, slot := range []struct{ account, owner string }{{"crm-reader", "alice"}, {"crm-reader", "bob"}, {"long", "alice"}, {"crm-reader", "alice/../bob"},
+	for _, slot := range []struct{ account, owner string }{{"crm-reader", "alice"}, {"crm-reader", "bob"},
+		{"long", "alice"}, {"crm-reader", "alice/../bob"},
 		{"crm-reader", "Alice"}} {
 		first, err := b.Mint(ctx, decided(t), run(slot.account, slot.owner))
 		if err != nil {
@@ -81,7 +82,8 @@ func TestTokensAreNotSharedAcrossOwnersOrAccounts(t *testing.T) {
 	if other, taken := seen[inspection.Bearer()]; taken {
 		t.Errorf("inspection has the token of %s", other)
 	}
-	for _, mistake := range []struct{ account, owner string }{{"inspection", "alice"}, {"inspection", ""}, {"unknown", "alice"}, {"", "alice"}, {"crm-reader", ""}} {
+	for _, mistake := range []struct{ account, owner string }{{"inspection", "alice"}, {"inspection", ""}, {"unknown", "alice"},
+		{"", "alice"}, {"crm-reader", ""}} {
 		if token, err := b.Mint(ctx, decided(t), run(mistake.account, mistake.owner)); err == nil || token.Bearer() != "" {
 			t.Errorf("%v: minted, %v", mistake, err)
 		}

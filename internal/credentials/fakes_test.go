@@ -42,7 +42,9 @@ type fakeGoogle struct {
 	// nil for a good one
 	answer func(context.Context, *credentialspb.GenerateAccessTokenRequest) (*credentialspb.GenerateAccessTokenResponse, error)
 	// nil for a good one
-	sts      http.HandlerFunc
+	sts http.HandlerFunc
+	// through, where it is set, sees calls of principals, which may impersonate too
+	through  func(context.Context)
 	iam, dir string
 	file, ca string
 }
@@ -94,6 +96,15 @@ func (f *fakeGoogle) externalAccount(tokenURL string) string {
 	return f.write("source.json", string(text))
 }
 
+// sourceText is the external_account file of the gateway's own identity.
+func (f *fakeGoogle) sourceText() string {
+	text, err := os.ReadFile(f.file)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return string(text)
+}
+
 func (f *fakeGoogle) serveSTS(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	special := f.sts
@@ -117,9 +128,11 @@ func (f *fakeGoogle) GenerateAccessToken(ctx context.Context,
 	r *credentialspb.GenerateAccessTokenRequest) (*credentialspb.GenerateAccessTokenResponse, error) {
 	f.mu.Lock()
 	f.minted = append(f.minted, r)
-	n, special := len(f.minted), f.answer
+	n, special, through := len(f.minted), f.answer, f.through
 	f.mu.Unlock()
-	if md, _ := metadata.FromIncomingContext(ctx); strings.Join(md.Get("authorization"), "|") != "Bearer "+sourceToken {
+	if through != nil {
+		through(ctx)
+	} else if md, _ := metadata.FromIncomingContext(ctx); strings.Join(md.Get("authorization"), "|") != "Bearer "+sourceToken {
 		return nil, status.Error(codes.Unauthenticated, "not the gateway's source token")
 	}
 	if special != nil {

@@ -61,8 +61,9 @@ func (f *Federated) problems() []error {
 	return errs
 }
 
-// apart refuses a pool that has the gateway's own identity as well. A principal is named by its pool
-// and its subject, whichever provider it came by: a subject could be written that is the gateway.
+// apart refuses a pool that has the gateway's own identity as well. A principal is named by its
+// pool and its subject, whichever provider it came by: a subject could be written that is the
+// gateway.
 func (c Config) apart(source *auth.Credentials) error {
 	if source == nil || source.JSON() == nil {
 		return nil

@@ -46,8 +46,8 @@ const (
 	// maxCanonicalSub is Google's limit for google.subject, in bytes.
 	// https://cloud.google.com/iam/docs/reference/rest/v1/projects.locations.workloadIdentityPools.providers
 	maxCanonicalSub = 127
-	// maxAttribute bounds the value of one claim, in bytes, and maxGroups their number: a token that
-	// has more is not cut, but had none of them.
+	// maxAttribute bounds the value of one claim, in bytes, and maxGroups their number: a token
+	// that has more is not cut, but had none of them.
 	maxAttribute = 512
 	maxGroups    = 100
 )

@@ -236,6 +236,26 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
+// BenchmarkVerifyAlgorithm is a token that was not seen before, with the keys there.
+func BenchmarkVerifyAlgorithm(b *testing.B) {
+	for _, algorithm := range []string{"ES256", "RS256"} {
+		b.Run(algorithm, func(b *testing.B) {
+			c, issuer := newClock(), newIssuer(b)
+			if algorithm == "ES256" {
+				issuer.rotate("k1", algorithm, newEC(b))
+			}
+			v := newTestVerifier(b, c, Issuer{Name: "okta", URL: issuer.URL})
+			raw := issuer.mint(c.now(), nil)
+			for b.Loop() {
+				v.cache = nil
+				if _, err := v.Verify(context.Background(), raw, "bqgate"); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkVerify(b *testing.B) {
 	c, issuer := newClock(), newIssuer(b)
 	v := newTestVerifier(b, c, Issuer{Name: "okta", URL: issuer.URL})

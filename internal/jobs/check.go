@@ -83,10 +83,10 @@ const (
 	ofServiceAccount = ".gserviceaccount.com"
 )
 
-// ranBy says whether a principal ran a job, letter by letter: the `sub` of a federated one may differ
-// from another's in case alone. A service account is known by its address (user_email). A federated
-// principal has none: it is named in principal_subject, "populated for both first- and third-party
-// identities", and what else stands in user_email is no service account.
+// ranBy says whether a principal ran a job, letter by letter: the `sub` of a federated one may
+// differ from another's in case alone. A service account is known by its address (user_email). A
+// federated principal has none: it is named in principal_subject, "populated for both first- and
+// third-party identities", and what else stands in user_email is no service account.
 // https://cloud.google.com/bigquery/docs/reference/rest/v2/Job
 func ranBy(principal string, job bigquery.Job) bool {
 	switch {

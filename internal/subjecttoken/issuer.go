@@ -36,8 +36,8 @@ type Issuer struct {
 
 // New makes an Issuer of `iss` url. The first key signs; all are published, so that one may follow
 // another: a new key stands behind the old one until every pool has it, then before it, and the old
-// one goes when its last token is over. Keys are ECDSA P-256 (ES256) or RSA (RS256), as Google takes
-// them.
+// one goes when its last token is over. Keys are ECDSA P-256 (ES256) or RSA (RS256), as Google
+// takes them.
 func New(url string, keys ...Key) (*Issuer, error) {
 	if url == "" || len(keys) == 0 {
 		return nil, errors.New("an issuer needs a URL and a key")

@@ -73,7 +73,9 @@ func NewKey(ctx context.Context, path, algorithm string, w wrapping.Wrapper) err
 		return fmt.Errorf("wrap a signing key with %s: %w", w.Name(), err)
 	}
 	text := pem.EncodeToMemory(&pem.Block{Type: publicBlock, Bytes: public})
-	text = append(text, pem.EncodeToMemory(&pem.Block{Type: wrappedBlock, Headers: map[string]string{wrappedBy: w.Name()}, Bytes: wrapped})...)
+	text = append(text, pem.EncodeToMemory(&pem.Block{
+		Type: wrappedBlock, Headers: map[string]string{wrappedBy: w.Name()}, Bytes: wrapped,
+	})...)
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("write a signing key: %w", err)
@@ -92,7 +94,8 @@ func ReadKey(path string, w wrapping.Wrapper) (Key, error) {
 	public, rest := pem.Decode(text)
 	private, rest := pem.Decode(rest)
 	if public == nil || private == nil || public.Type != publicBlock || private.Type != wrappedBlock || len(bytes.TrimSpace(rest)) > 0 {
-		return Key{}, fmt.Errorf("signing key %s is not one that `bqgate credentials signing-key` has made; a key in plain text is not taken",
+		return Key{}, fmt.Errorf("signing key %s is not one that `bqgate credentials signing-key` has made; a key in plain text is "+
+			"not taken",
 			path)
 	}
 	k := Key{}
