@@ -131,7 +131,7 @@ func (s *Service) submit(ctx context.Context, run asked, ready approvedRun, held
 	if err != nil {
 		return jobs.Record{}, err
 	}
-	if err := s.takeUse(ctx, decided, token.Bearer(), held, lease, ready.record.Mutation.Labels); err != nil {
+	if err := s.takeUse(ctx, decided, token.Bearer(), held, lease, ready.begun.Record.Mutation.Labels); err != nil {
 		return jobs.Record{}, err
 	}
 	if reserved := ready.begun.Record.Reserved; reserved != "" {
