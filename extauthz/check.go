@@ -73,10 +73,7 @@ func (s *Service) decide(ctx context.Context, a asked) (_ asked, o outcome) {
 func (s *Service) understand(ctx context.Context, a asked) (asked, error) {
 	op, malformed := bigquery.Decode(a.request.http)
 	if a.request.partial {
-		malformed = &bigquery.RequestError{
-			Status: http.StatusRequestEntityTooLarge, Reason: "invalid", Method: op.Method,
-			Message: "the request body is larger than this gateway takes",
-		}
+		malformed = tooLarge(op)
 	}
 	a.op = op
 	a.done(stepDecode)
@@ -90,6 +87,13 @@ func (s *Service) understand(ctx context.Context, a asked) (asked, error) {
 	s.Limits.GiveBack(subject.Budget, a.requestID()) // its body has come
 	a.looks, a.ask = s.asking(a)
 	return a, malformed
+}
+
+func tooLarge(op bigquery.Operation) error {
+	return &bigquery.RequestError{
+		Status: http.StatusRequestEntityTooLarge, Reason: "invalid", Method: op.Method,
+		Message: "the request body is larger than this gateway takes",
+	}
 }
 
 // question asks what there is to ask about a request of its kind. It writes nothing: what it found

@@ -1,7 +1,9 @@
 package extauthz
 
 import (
+	"cmp"
 	"context"
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -46,6 +48,11 @@ func (s *Service) look(ctx context.Context, a asked) (asked, outcome) {
 	a.done(stepIdentity)
 	if err == nil {
 		a.subject = subject
+		// Envoy 1.40 may leave a body that came too fast, and is too large, until the request times
+		// out: what says of itself that it is too large never comes.
+		if length(a.request.http) > s.maxBody() {
+			return a, s.conclude(ctx, a, ruling{judged: judged{job: a.op.Job}}, tooLarge(a.op))
+		}
 		err = s.Limits.Lend(subject.Budget, bodyKind(a.request.http), a.requestID(), bodyWithin)
 	}
 	if err != nil {
@@ -61,16 +68,36 @@ const bodyWithin = 30 * time.Second
 // bodyKind is as what a body counts that is on its way. HTTP/2 does not say of requests that should
 // have none that none comes, and small ones need no kind of their own: they are requests.
 func bodyKind(r bigquery.Request) limits.Kind {
-	n, err := -1, error(nil)
-	if lengths := r.Header["content-length"]; len(lengths) == 1 {
-		n, err = strconv.Atoi(lengths[0])
-	}
-	bodiless := n < 0 && (r.Verb == http.MethodGet || r.Verb == http.MethodDelete)
-	if err == nil && (0 <= n && n < SmallBody || bodiless) {
+	n := length(r)
+	bodiless := n == unsaid && (r.Verb == http.MethodGet || r.Verb == http.MethodDelete)
+	if 0 <= n && n < SmallBody || bodiless {
 		return limits.Requests
 	}
 	return limits.Bodies
 }
+
+// unsaid is the length of a body of which nothing is said.
+const unsaid = -1
+
+// length is how long a body says that it is. One that says it in no number is as long as can be.
+func length(r bigquery.Request) int64 {
+	lengths := r.Header["content-length"]
+	if len(lengths) == 0 {
+		return unsaid
+	}
+	n, err := strconv.ParseInt(lengths[0], 10, 64)
+	if err != nil || n < 0 || len(lengths) > 1 {
+		return math.MaxInt64
+	}
+	return n
+}
+
+// maxBodyOfBigQuery is what BigQuery takes of a request
+// (https://cloud.google.com/bigquery/quotas: jobs.query).
+const maxBodyOfBigQuery = 10 << 20
+
+// maxBody is how long a body may be, in bytes.
+func (s *Service) maxBody() int64 { return cmp.Or(s.MaxBody, maxBodyOfBigQuery) }
 
 // goOn lets a request go on to the whole check. It has no headers and no metadata: there is nothing
 // that the check could be told.

@@ -44,8 +44,10 @@ func TestTheEarlyLook(t *testing.T) {
 			headers: []string{bearer}, identity: &identity.Error{Status: 403, Reason: "accessDenied", Message: "the token is none"},
 			order: []string{"record unauthenticated"},
 		},
-		"nobody can say": {headers: []string{bearer}, identity: errors.New("no redis"), order: []string{"record fault"}},
-		"a good one":     {headers: []string{bearer}, passes: true},
+		"nobody can say":                   {headers: []string{bearer}, identity: errors.New("no redis"), order: []string{"record fault"}},
+		"a good one":                       {headers: []string{bearer}, passes: true},
+		"a body that is as long as may be": {headers: []string{bearer, "content-length: 10485760"}, passes: true},
+		"a body that says nothing":         {headers: []string{bearer, "transfer-encoding: chunked"}, passes: true},
 		// What stands in a header of the client's says nothing about which look this is.
 		"a header of the client's": {headers: []string{"bqgate-look: none"}, order: []string{"record unauthenticated"}},
 	} {
@@ -67,6 +69,39 @@ func TestTheEarlyLook(t *testing.T) {
 			}
 			if whole := p.check(t.Context(), "POST", queriesPath, plainQuery, tt.headers...); answer(out) != answer(whole) {
 				t.Errorf("the look answers %s\nthe check     %s", answer(out), answer(whole))
+			}
+		})
+	}
+}
+
+// A body that says that it is too large never comes: Envoy may leave one that came too fast until
+// the request times out. Whose credential is not good is told that, and nothing else.
+func TestTheEarlyLookAtATooLargeBody(t *testing.T) {
+	for name, c := range map[string]struct {
+		length string
+		known  bool
+		code   int32
+	}{
+		"a byte too long":         {"10485761", true, 413},
+		"without end":             {"99999999999999999999999", true, 413},
+		"in no number":            {"1e9", true, 413},
+		"less than nothing":       {"-5", true, 413},
+		"without a credential":    {"10485761", false, 401},
+		"as long as may be":       {"10485760", true, 0},
+		"no length, as of HTTP/2": {"", true, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newParts(t)
+			var headers []string
+			if c.known {
+				headers = append(headers, bearer)
+			}
+			if c.length != "" {
+				headers = append(headers, "content-length: "+c.length)
+			}
+			out := p.check(looking(t.Context()), "POST", queriesPath, "", headers...)
+			if code := int32(out.GetDeniedResponse().GetStatus().GetCode()); code != c.code {
+				t.Errorf("%d %s", code, out.GetDeniedResponse().GetBody())
 			}
 		})
 	}

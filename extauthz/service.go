@@ -88,6 +88,9 @@ type Parts struct {
 
 	// Location is given to held jobs whose tables do not say where they are ("US").
 	Location string
+	// MaxBody is the longest body of a request, in bytes, that Envoy shows: its max_request_bytes.
+	// Default: what BigQuery takes.
+	MaxBody int64
 	// LongPoll bounds how long a poll of a held job waits. Default 10 s.
 	LongPoll time.Duration
 	// Limits bound what one caller asks at once and how often.

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"reflect"
 	"runtime"
 	"slices"
 	"sync/atomic"
@@ -18,6 +19,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/bqgate/bqgate/envoy"
 	"github.com/bqgate/bqgate/extauthz"
 	"github.com/bqgate/bqgate/extproc"
 	"github.com/bqgate/bqgate/internal/approvals"
@@ -265,6 +267,7 @@ func (g *gateway) buildServices(ctx context.Context) error {
 		Approvals: g.approvals, Jobs: records, Credentials: g.broker, Upstream: g.upstream, Metadata: g.upstream,
 		Journal: console.Seen{Journal: journal, Activity: activity}, Keys: g.keys, Log: g.log, Sessions: g.who.sessions,
 		Limits: g.limits, Budgets: g.budgets, Strangers: g.strangers,
+		MaxBody:  maxBody(c),
 		Location: c.Upstream.Location, LongPoll: c.Approvals.LongPoll,
 		Prices: g.prices, Meter: extauthz.NewMeter(g.counted),
 	})
@@ -289,6 +292,15 @@ func (g *gateway) buildServices(ctx context.Context) error {
 		return nil
 	}
 	return g.buildConsole(ctx, activity)
+}
+
+// maxBody is the longest body that Envoy shows, 0 where it is configured by other hands.
+func maxBody(c *config.Config) int64 {
+	if reflect.ValueOf(c.Envoy).IsZero() {
+		return 0
+	}
+	limits, _ := envoy.Defaults()
+	return int64(cmp.Or(c.Envoy.Limits.MaxRequestBytes, limits.MaxRequestBytes))
 }
 
 func (g *gateway) buildConsole(ctx context.Context, activity *console.Activity) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -129,7 +130,7 @@ func TestTheFormOfAnAnswerIsNotOfTheRequest(t *testing.T) {
 		ms := int64(9000)
 		a.op.Query.TimeoutMs, a.op.Query.MaxResults, a.op.Query.Format.UseInt64Timestamp = &ms, nil, true
 	}).begin(t, w)
-	if !second.Again || second.Record.Mutation != first.Record.Mutation {
+	if !second.Again || !reflect.DeepEqual(second.Record.Mutation, first.Record.Mutation) {
 		t.Errorf("%+v, want %+v again", second.Record.Mutation, first.Record.Mutation)
 	}
 }
@@ -337,7 +338,7 @@ func TestTripsOfABeginning(t *testing.T) {
 				return
 			}
 			again := a.later().begin(t, w)
-			if !again.Again || again.Record.Mutation != begun.Record.Mutation {
+			if !again.Again || !reflect.DeepEqual(again.Record.Mutation, begun.Record.Mutation) {
 				t.Errorf("sent again it is %+v, was %+v", again.Record.Mutation, begun.Record.Mutation)
 			}
 			if _, err := w.Capped(a.op, again, a.draft); err == nil {
