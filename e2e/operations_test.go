@@ -246,7 +246,9 @@ func TestOperationsTellNothing(t *testing.T) {
 		}
 	}
 	for name := range named {
-		if !served[name] && !strings.HasPrefix(name, "bqgate_console_connections") && name != "bqgate_decision" {
+		label := slices.Contains([]string{"decision", "owner", "group", "repository", "commit", "run", "rule", "request"},
+			strings.TrimPrefix(name, "bqgate_"))
+		if !served[name] && !strings.HasPrefix(name, "bqgate_console_connections") && !label {
 			t.Errorf("%s is in docs/operators.md, and not served", name)
 		}
 	}
