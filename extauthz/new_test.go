@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // A Service that lacks a part is not made: it would panic at the first request that needs it.
@@ -33,7 +32,7 @@ func TestNewRefusesAMissingPart(t *testing.T) {
 					t.Errorf("made without %s: %v", name, err)
 				}
 			case reflect.Int64:
-				f.Set(reflect.ValueOf(time.Duration(0)))
+				f.SetZero()
 			}
 		})
 	}
