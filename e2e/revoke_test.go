@@ -16,9 +16,9 @@ import (
 	"github.com/bqgate/bqgate/internal/gateway"
 )
 
-// TestRevokeSubject revokes an agent on a running gateway: its tokens, raw and exchanged, what waits
-// for approval, its job that runs and the answer on its way end; others, and a token that the issuer
-// gives it afterwards, are good (A51).
+// TestRevokeSubject revokes an agent on a running gateway: its tokens, raw and exchanged, what
+// waits for approval, its job that runs and the answer on its way end; others, and a token that the
+// issuer gives it afterwards, are good (A51).
 func TestRevokeSubject(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t)

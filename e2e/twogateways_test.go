@@ -20,8 +20,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// twin is a second gateway with an Envoy of its own, beside a demo's, on the same Redis and the same
-// BigQuery. Its journal is its own.
+// twin is a second gateway with an Envoy of its own, beside a demo's, on the same Redis and the
+// same BigQuery. Its journal is its own.
 type twin struct {
 	d             *demo
 	dir, rest     string
@@ -128,9 +128,9 @@ func (w *twin) start(t *testing.T) {
 	})
 }
 
-// A35, A52: two gateways, each behind an Envoy of its own, and 64 callers of one repository, each with
-// another run and ref, at the edge of a day's budget. BigQuery never bills more than it, whatever is
-// killed, emptied or put back meanwhile.
+// A35, A52: two gateways, each behind an Envoy of its own, and 64 callers of one repository, each
+// with another run and ref, at the edge of a day's budget. BigQuery never bills more than it,
+// whatever is killed, emptied or put back meanwhile.
 func TestTwoGatewaysOneBudget(t *testing.T) {
 	const limit = 20 * floor
 	d := startDemo(t, "--policy", budgetPolicy(t, "{bytes: 1GiB, per: day, by: owner}", "{bytes: 200MiB, per: day, by: owner}"))
@@ -142,17 +142,23 @@ func TestTwoGatewaysOneBudget(t *testing.T) {
 	tokens := make([]string, 64)
 	for i := range tokens {
 		n := fmt.Sprint(i)
-		tokens[i] = d.mint(map[string]any{"subject": "repo:org/app:ref:refs/heads/" + n, "groups": []string{"analysts"}, "claims": map[string]any{
-			"repository_id": "42", "repository": "org/app", "run_id": n, "run_attempt": n, "ref": "refs/heads/" + n,
-			"workflow_ref": "org/app/.github/workflows/ci.yml@refs/heads/" + n, "actor": "alice", "actor_id": "7",
-		}})
+		tokens[i] = d.mint(
+			map[string]any{"subject": "repo:org/app:ref:refs/heads/" + n, "groups": []string{"analysts"}, "claims": map[string]any{
+				"repository_id": "42", "repository": "org/app", "run_id": n, "run_attempt": n, "ref": "refs/heads/" + n,
+				"workflow_ref": "org/app/.github/workflows/ci.yml@refs/heads/" + n, "actor": "alice", "actor_id": "7",
+			}},
+		)
 	}
 	doors := []string{d.REST, "http://" + second.rest}
 	ask := func(i, n int) answer {
 		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 		defer cancel()
 		a, err := d.do(ctx, "POST", doors[i%2]+"/bigquery/v2/projects/demo/queries", tokens[i], nil, map[string]any{
-			"query": fmt.Sprintf("SELECT name FROM crm.customers WHERE id = %d %s", n*64+i, marker), "useLegacySql": false, "useQueryCache": false,
+			"query": fmt.Sprintf(
+				"SELECT name FROM crm.customers WHERE id = %d %s",
+				n*64+i,
+				marker,
+			), "useLegacySql": false, "useQueryCache": false,
 		})
 		if err != nil {
 			return answer{Status: 599}

@@ -26,7 +26,8 @@ const pathHeader = ":path"
 var responseAttributes = []string{"response.code_details", "response.flags"}
 
 // extProc shows bqgate every request body after ext_authz, and every response but ext_authz's own.
-// There is exactly one such filter: bodies get truncated between two (envoyproxy/envoy issues 41654, 43983, 47449).
+// There is exactly one such filter: bodies get truncated between two (envoyproxy/envoy issues
+// 41654, 43983, 47449).
 func extProc(c Config) *hcmv3.HttpFilter {
 	return unlessReplied(filterExtProc, &extprocv3.ExternalProcessor{
 		StatPrefix: "bqgate",

@@ -34,6 +34,9 @@ func TestLintOfOwnRenderIsClean(t *testing.T) {
 	}
 }
 
+// turns is the runtime as it must be.
+const turns = "static_layer:\n  http.max_requests_per_io_cycle: 1\n  overload.premature_reset_total_stream_count: 100"
+
 // TestLintFinds changes the configuration as somebody might who wants something to work, or to be
 // let in. The finding must be on the first line that changed, but for things that are missing.
 func TestLintFinds(t *testing.T) {
@@ -151,9 +154,10 @@ func TestLintFinds(t *testing.T) {
 		{"admin on TCP", sidecar, "pipe:\n  mode: 384\n  path: /run/bqgate/envoy-admin.sock",
 			"socket_address: {address: 127.0.0.1, port_value: 9901}", "admin", true},
 		{"admin for all", sidecar, "mode: 384", "mode: 511", "admin", false},
-		{"runtime from the admin interface", sidecar, "- name: static\n  static_layer:\n    http.max_requests_per_io_cycle: 1\n    overload.premature_reset_total_stream_count: 100", "- name: admin\n  admin_layer: {}", "runtime",
+		{"runtime from the admin interface", sidecar, "- name: static\n  static_layer:\n    http.max_requests_per_io_cycle: 1\n" +
+			"    overload.premature_reset_total_stream_count: 100", "- name: admin\n  admin_layer: {}", "runtime",
 			true},
-		{"a reverted fix", sidecar, "static_layer:\n  http.max_requests_per_io_cycle: 1\n  overload.premature_reset_total_stream_count: 100", "static_layer:\n  http.max_requests_per_io_cycle: 1\n  overload.premature_reset_total_stream_count: 100\n  envoy.reloadable_features.re2_use_latin1_mode: false", "runtime",
+		{"a reverted fix", sidecar, turns, turns + "\n  envoy.reloadable_features.re2_use_latin1_mode: false", "runtime",
 			false},
 		{"xDS", sidecar, "layered_runtime:", "dynamic_resources: {cds_config: {path: /x}}\nlayered_runtime:", "static", false},
 		{"no overload manager", sidecar, "- name: envoy.resource_monitors.fixed_heap\n  typed_config:",
@@ -216,7 +220,7 @@ func TestLintFinds(t *testing.T) {
 			"inline_headers: [{inline_header_name: x-http-method-override, inline_header_type: REQUEST_HEADER}]\nlayered_runtime:",
 			"client-headers", false},
 		{"another prefix", sidecar, "layered_runtime:", "header_prefix: x-mine\nlayered_runtime:", "client-headers", false},
-		{"runtime from disk", sidecar, "static_layer:\n  http.max_requests_per_io_cycle: 1\n  overload.premature_reset_total_stream_count: 100", "disk_layer: {symlink_root: /x}", "runtime", true},
+		{"runtime from disk", sidecar, turns, "disk_layer: {symlink_root: /x}", "runtime", true},
 		{"shorter timeouts under load", sidecar, "- name: envoy.overload_actions.shrink_heap",
 			"- name: envoy.overload_actions.reduce_timeouts", "overload", false},
 		{"ext_authz by another client", sidecar, "envoy_grpc:\n  cluster_name: ext_authz", "google_grpc: {target_uri: x, stat_prefix: x}",
@@ -294,7 +298,8 @@ func TestLintFinds(t *testing.T) {
 			"'@type': type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation", "filters", true},
 		{"no ext_proc for what says that it replies", sidecar, "filter: envoy.filters.http.ext_authz\npath:\n- key: bqgate_reply",
 			"filter: envoy.lb\npath:\n- key: bqgate_reply", "fail-closed", true},
-		{"no ext_proc for what BigQuery answers", sidecar, "string_value: ext_authz_denied", "string_value: via_upstream", "fail-closed", true},
+		{"no ext_proc for what BigQuery answers", sidecar, "string_value: ext_authz_denied", "string_value: via_upstream",
+			"fail-closed", true},
 		{"no ext_proc for one reason of the two", sidecar, "and_matcher:", "or_matcher:", "fail-closed", true},
 		{"silent connections", sidecar, "listener_filters_timeout: 3s", "", "connections", true},
 		{"silent connections for an hour", sidecar, "listener_filters_timeout: 3s",
@@ -310,7 +315,7 @@ func TestLintFinds(t *testing.T) {
 			"turns", true},
 		{"connections that reset all they ask", sidecar, "overload.premature_reset_total_stream_count: 100",
 			"overload.premature_reset_total_stream_count: 1000000", "turns", true},
-		{"an unknown file", sidecar, "static_layer:\n  http.max_requests_per_io_cycle: 1\n  overload.premature_reset_total_stream_count: 100", "static_layer:\n  http.max_requests_per_io_cycle: 1\n  overload.premature_reset_total_stream_count: 100\n  a: 1", "runtime", false},
+		{"an unknown file", sidecar, turns, turns + "\n  a: 1", "runtime", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

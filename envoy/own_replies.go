@@ -59,7 +59,8 @@ func replied() *matcherv3.Matcher {
 							}),
 							input(&matcherv3.Matcher_MatcherList_Predicate_SinglePredicate{
 								Input: &xdscorev3.TypedExtensionConfig{
-									Name: "envoy.matching.inputs.cel_data_input", TypedConfig: packed(&matcherv3.HttpAttributesCelMatchInput{}),
+									Name:        "envoy.matching.inputs.cel_data_input",
+									TypedConfig: packed(&matcherv3.HttpAttributesCelMatchInput{}),
 								},
 								Matcher: customMatch("envoy.matching.matchers.cel_matcher", &matcherv3.CelMatcher{
 									ExprMatch: &celv3.CelExpression{CelExprParsed: &exprv3.ParsedExpr{Expr: madeBy(extAuthzDenied)}},

@@ -16,9 +16,9 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// TestResetRequestsAreNotAskedAbout has a client reset its requests as soon as it has made them, all
-// in one write (CVE-2023-44487). ext_authz hears of a few at most, the connection ends, and others
-// are served.
+// TestResetRequestsAreNotAskedAbout has a client reset its requests as soon as it has made them,
+// all in one write (CVE-2023-44487). ext_authz hears of a few at most, the connection ends, and
+// others are served.
 func TestResetRequestsAreNotAskedAbout(t *testing.T) {
 	const made = 400
 	w := start(t, &world{})

@@ -176,9 +176,10 @@ func TestLargeBodies(t *testing.T) {
 	}
 }
 
-// A body that is larger than the limit never arrives at BigQuery, however it comes. Envoy refuses it
-// while it buffers; but of what comes in one piece with the end of the request it shows ext_authz as
-// much as the limit, and says so: ext_authz refuses it (extauthz TestABodyBeyondTheLimit).
+// A body that is larger than the limit never arrives at BigQuery, however it comes. Envoy refuses
+// it while it buffers; but of what comes in one piece with the end of the request it shows
+// ext_authz as much as the limit, and says so: ext_authz refuses it (extauthz
+// TestABodyBeyondTheLimit).
 func TestBodiesBeyondTheLimit(t *testing.T) {
 	limits, _ := Defaults()
 	limit := int(limits.MaxRequestBytes)
@@ -200,10 +201,12 @@ func TestBodiesBeyondTheLimit(t *testing.T) {
 		"exactly the limit":  {func(c net.Conn) error { return pieces(c, limit) }, fmt.Sprintf("content-length: %d", limit), 200},
 		"a byte more":        {func(c net.Conn) error { return pieces(c, limit+1) }, fmt.Sprintf("content-length: %d", limit+1), 413},
 		"a byte more, alone": {func(c net.Conn) error { return pieces(c, limit, 1) }, fmt.Sprintf("content-length: %d", limit+1), 413},
-		"much at the end":    {func(c net.Conn) error { return pieces(c, limit-10, 8000) }, fmt.Sprintf("content-length: %d", limit+7990), 413},
-		"chunked, exactly":   {func(c net.Conn) error { return chunks(c, limit) }, "transfer-encoding: chunked", 200},
-		"chunked":            {func(c net.Conn) error { return chunks(c, limit-10, 11) }, "transfer-encoding: chunked", 413},
-		"chunked, much":      {func(c net.Conn) error { return chunks(c, limit-10, 12000) }, "transfer-encoding: chunked", 413},
+		"much at the end": {
+			func(c net.Conn) error { return pieces(c, limit-10, 8000) }, fmt.Sprintf("content-length: %d", limit+7990), 413,
+		},
+		"chunked, exactly": {func(c net.Conn) error { return chunks(c, limit) }, "transfer-encoding: chunked", 200},
+		"chunked":          {func(c net.Conn) error { return chunks(c, limit-10, 11) }, "transfer-encoding: chunked", 413},
+		"chunked, much":    {func(c net.Conn) error { return chunks(c, limit-10, 12000) }, "transfer-encoding: chunked", 413},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := len(w.requests())

@@ -133,8 +133,8 @@ func TestWhatNeverLeavesCostsNothing(t *testing.T) {
 	}
 }
 
-// What was sent before there was a budget counts once when it is sent again under one, however often
-// it is.
+// What was sent before there was a budget counts once when it is sent again under one, however
+// often it is.
 func TestSentBeforeThereWasABudget(t *testing.T) {
 	query := boundQuery()
 	query["requestId"] = "0b8b2e1c-0000-4000-8000-000000000001"

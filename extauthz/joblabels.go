@@ -87,8 +87,8 @@ func whatLabels(name string, s identity.Subject, group string, j *judged) string
 // labelValue spells a value as a label may be. What does not fit as it stands is told by a keyed
 // digest, behind as much of it as can be read: "acme_app-0123456789abcdef". The subject, which may
 // be somebody's address, and whatever else looks like one, is told by the digest alone, unless the
-// rule wants the person's name. Nobody without the gateway's keys can guess what a digest is of; the
-// record of the decision has both.
+// rule wants the person's name. Nobody without the gateway's keys can guess what a digest is of;
+// the record of the decision has both.
 func (s *Service) labelValue(name, whole string) string {
 	lower := strings.ToLower(whole)
 	secret := name == policies.LabelOwner || name != policies.LabelPerson && strings.Contains(whole, "@")

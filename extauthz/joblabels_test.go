@@ -56,7 +56,13 @@ func TestJobLabels(t *testing.T) {
 			if c.subject != nil {
 				c.subject(&a.subject)
 			}
-			j := &judged{decision: policies.Decision{Rule: policies.RuleRef{Policy: "crm", Name: "r", File: "crm.yaml", Line: 3}, Groups: []string{"ai"}}, approval: "01JZ"}
+			j := &judged{
+				decision: policies.Decision{
+					Rule:   policies.RuleRef{Policy: "crm", Name: "r", File: "crm.yaml", Line: 3},
+					Groups: []string{"ai"},
+				},
+				approval: "01JZ",
+			}
 			labels, of := p.s.jobLabels(a, j)
 			if len(labels) != len(c.want) || len(of) != len(labels) {
 				t.Fatalf("labels %v of %+v, want %d", labels, of, len(c.want))

@@ -25,11 +25,19 @@ func TestABodyBeyondTheLimit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newBoundWorld(t)
-			h := &authv3.AttributeContext_HttpRequest{Method: "POST", Path: queriesPath, RawBody: []byte(c.body), HeaderMap: &corev3.HeaderMap{
-				Headers: []*corev3.HeaderValue{{Key: "content-type", RawValue: []byte("application/json")}},
-			}}
+			h := &authv3.AttributeContext_HttpRequest{
+				Method:  "POST",
+				Path:    queriesPath,
+				RawBody: []byte(c.body),
+				HeaderMap: &corev3.HeaderMap{
+					Headers: []*corev3.HeaderValue{{Key: "content-type", RawValue: []byte("application/json")}},
+				},
+			}
 			for _, v := range c.says {
-				h.HeaderMap.Headers = append(h.HeaderMap.Headers, &corev3.HeaderValue{Key: "x-envoy-auth-partial-body", RawValue: []byte(v)})
+				h.HeaderMap.Headers = append(
+					h.HeaderMap.Headers,
+					&corev3.HeaderValue{Key: "x-envoy-auth-partial-body", RawValue: []byte(v)},
+				)
 			}
 			out, err := w.s.Check(t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
 				Request: &authv3.AttributeContext_Request{Http: h},
@@ -39,7 +47,8 @@ func TestABodyBeyondTheLimit(t *testing.T) {
 			}
 			denied := out.GetDeniedResponse()
 			got := int32(denied.GetStatus().GetCode())
-			if large := strings.Contains(denied.GetBody(), "larger than this gateway takes"); large != (c.status == 413) || large && got != 413 {
+			if large := strings.Contains(denied.GetBody(), "larger than this gateway takes"); large != (c.status == 413) ||
+				large && got != 413 {
 				t.Errorf("%d %s", got, denied.GetBody())
 			}
 		})

@@ -111,8 +111,8 @@ func reply(w durable.Answer, code int, body []byte) *authv3.CheckResponse {
 }
 
 // ReplyMetadata says to Envoy, in the metadata of a reply, that the answer is the gateway's own and
-// in the record: ext_proc is not asked about it. It is never beside a verdict. The package envoy has
-// the same name for it, and internal/gateway a test that it is the same.
+// in the record: ext_proc is not asked about it. It is never beside a verdict. The package envoy
+// has the same name for it, and internal/gateway a test that it is the same.
 const ReplyMetadata = "bqgate_reply"
 
 var replied = &structpb.Struct{Fields: map[string]*structpb.Value{ReplyMetadata: structpb.NewBoolValue(true)}}

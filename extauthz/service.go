@@ -51,8 +51,8 @@ type (
 		DryRun(ctx context.Context, w durable.Text, op bigquery.Operation) (bigquery.DryRun, error)
 		InsertJob(ctx context.Context, w durable.Decided, bearer, project string, body []byte) (bigquery.Job, error)
 	}
-	// Sessions says whether a gateway session is still good, and whether an OIDC token, or every one
-	// of its subject up to this one, was revoked.
+	// Sessions says whether a gateway session is still good, and whether an OIDC token, or every
+	// one of its subject up to this one, was revoked.
 	Sessions interface {
 		Live(ctx context.Context, id string) (bool, error)
 		Banned(token string) bool

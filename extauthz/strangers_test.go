@@ -149,8 +149,8 @@ func TestSingleRecordsHaveABudget(t *testing.T) {
 	}
 }
 
-// One owner's flood of tokens that are over, under whatever sub, uses up its own part: another owner's
-// expired token is still recorded singly, with whose it is.
+// One owner's flood of tokens that are over, under whatever sub, uses up its own part: another
+// owner's expired token is still recorded singly, with whose it is.
 func TestSingleRecordsAreEachOwners(t *testing.T) {
 	d := newDoor(t, nil)
 	d.s.Limits = limits.New(nil)

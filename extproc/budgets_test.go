@@ -33,8 +33,8 @@ func (s *spending) NeverRan(reserved, decision string) {
 	s.told = append(s.told, "never ran "+reserved+" by "+decision)
 }
 
-// What was reserved is spent from the moment in which the request may leave, and is given back where
-// it is sure that it did not.
+// What was reserved is spent from the moment in which the request may leave, and is given back
+// where it is sure that it did not.
 func TestWhatIsReservedAndNeverLeaves(t *testing.T) {
 	const began, never = "began d-0 by d-1", "never ran d-0 by d-1"
 	body := func(text string) *procv3.ProcessingRequest {

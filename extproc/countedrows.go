@@ -12,9 +12,9 @@ import (
 // bytesOfARow is how long a row may be, as JSON, and still count as one.
 const bytesOfARow = 1 << 10
 
-// countedRows is as how many rows an answer counts against a budget of rows: each of its rows as one
-// for each member of its arrays, at every depth, or as one for each KiB of it, whichever is more,
-// and as one at least. So a thousand rows of a table cost what they are worth in one row too,
+// countedRows is as how many rows an answer counts against a budget of rows: each of its rows as
+// one for each member of its arrays, at every depth, or as one for each KiB of it, whichever is
+// more, and as one at least. So a thousand rows of a table cost what they are worth in one row too,
 // whether they were brought there by ARRAY_AGG, by arrays in arrays, or as one long text.
 func countedRows(answer []byte) (total uint64, err error) {
 	d := jsontext.NewDecoder(bytes.NewReader(answer))
@@ -57,8 +57,8 @@ func toRows(d *jsontext.Decoder) error {
 	}
 }
 
-// countedRow reads one row: {"f": [{"v": …}, …]}, where v is a text or null, {"f": …} of a STRUCT, or
-// [{"v": …}, …] of an ARRAY.
+// countedRow reads one row: {"f": [{"v": …}, …]}, where v is a text or null, {"f": …} of a STRUCT,
+// or [{"v": …}, …] of an ARRAY.
 func countedRow(d *jsontext.Decoder) (uint64, error) {
 	begin, members := d.InputOffset(), uint64(0)
 	columns := []bool{} // for each value that is open: its members are columns of a struct

@@ -81,7 +81,12 @@ func loadAuditKey(c *cobra.Command, path string, by *wrapping.Config) (*audit.Ke
 }
 
 func wrapFlag(c *cobra.Command, by *wrapping.Config) {
-	c.Flags().StringVar(&by.URI, "wrap", "", "what the key file is wrapped by, as key_wrapping of the configuration says: age:FILE or gcp-kms://…")
+	c.Flags().StringVar(
+		&by.URI,
+		"wrap",
+		"",
+		"what the key file is wrapped by, as key_wrapping of the configuration says: age:FILE or gcp-kms://…",
+	)
 }
 
 func auditVerifyCommand() *cobra.Command {

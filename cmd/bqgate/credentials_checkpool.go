@@ -22,7 +22,8 @@ func credentialsCheckPoolCommand() *cobra.Command {
 		Short: "Prove that a workload identity pool takes the gateway's word alone", Args: exactly(1),
 		Long: "PROVIDERS (- for standard input) is what `gcloud iam workload-identity-pools providers list --show-deleted\n" +
 			"--workload-identity-pool=POOL --location=global --format=json` prints, --jwks what `bqgate credentials jwks` does,\n" +
-			"where the keys are not here. The provider is that of the configuration's federated accounts. Exit code 0: the pool takes no other token; 1: findings;\n" +
+			"where the keys are not here. The provider is that of the configuration's federated accounts. " +
+			"Exit code 0: the pool takes no other token; 1: findings;\n" +
 			"2: wrong usage.",
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg, err := configured(c, path)

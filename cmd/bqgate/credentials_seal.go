@@ -32,7 +32,8 @@ func credentialsSealCommand() *cobra.Command {
 	var remove bool
 	c := &cobra.Command{
 		Use: "seal KEY.json --wrap URI --out FILE [--remove]", Short: "Make a sealed file of a service-account key", Args: exactly(1),
-		Long: "KEY.json is what `gcloud iam service-accounts keys create` wrote. It is read once; FILE says which account and key it is,\n" +
+		Long: "KEY.json is what `gcloud iam service-accounts keys create` wrote. It is read once; " +
+			"FILE says which account and key it is,\n" +
 			"when it was sealed and by whom, and can be opened by what --wrap names alone. Then delete KEY.json and all its copies:\n" +
 			"what was in a repository or a CI variable is known for good. Users' credentials are refused.",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -100,7 +101,11 @@ func credentialsRotateCommand() *cobra.Command {
 			case plain.Account != old.Account:
 				return fmt.Errorf("%s is a key of %s, and %s one of %s", key, plain.Account, args[0], old.Account)
 			case plain.KeyID == old.KeyID:
-				return fmt.Errorf("%s is the very key that %s holds: make a new one with `gcloud iam service-accounts keys create`", key, args[0])
+				return fmt.Errorf(
+					"%s is the very key that %s holds: make a new one with `gcloud iam service-accounts keys create`",
+					key,
+					args[0],
+				)
 			}
 			f, err := sealPlain(c.Context(), wrap, plain)
 			if err != nil {

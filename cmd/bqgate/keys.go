@@ -81,8 +81,12 @@ func keysWrapCommand(by *wrapping.Config) *cobra.Command {
 			if err != nil {
 				return exit{exitFindings, err}
 			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "wrapped %s by %s; copies of the plain file, and blocks of the disk where it was, may still hold them\n",
-				args[0], with[0].Name())
+			_, err = fmt.Fprintf(
+				c.OutOrStdout(),
+				"wrapped %s by %s; copies of the plain file, and blocks of the disk where it was, may still hold them\n",
+				args[0],
+				with[0].Name(),
+			)
 			return err
 		},
 	}

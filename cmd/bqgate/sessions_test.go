@@ -183,7 +183,8 @@ func TestSessions(t *testing.T) {
 	// It is in the journal: who, why and when.
 	found := 0
 	report, err := audit.Read(filepath.Join(g.dir, "audit"), g.audit, func(_ audit.Position, r audit.Record) error {
-		if s, ok := r.(audit.Session); ok && (s.Event == "revoked" || s.Event == "subject revoked") && s.Subject.Sub == "alice" && strings.HasPrefix(s.By, "operator ") {
+		if s, ok := r.(audit.Session); ok && (s.Event == "revoked" || s.Event == "subject revoked") && s.Subject.Sub == "alice" &&
+			strings.HasPrefix(s.By, "operator ") {
 			found++
 		}
 		return nil

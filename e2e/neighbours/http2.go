@@ -70,7 +70,13 @@ func (a attacker) converse(ctx context.Context, t *tally, path string, n int, he
 
 // http2conn is a connection to the API that is written to out and read from in.
 func (a attacker) http2conn(out io.Writer, in io.Reader, t *tally, path string) *http2conn {
-	h := &http2conn{Framer: http2.NewFramer(out, in), path: "/bigquery/v2/projects/" + a.Project + path, bearer: a.Bearer, asked: t, next: 1}
+	h := &http2conn{
+		Framer: http2.NewFramer(out, in),
+		path:   "/bigquery/v2/projects/" + a.Project + path,
+		bearer: a.Bearer,
+		asked:  t,
+		next:   1,
+	}
 	h.headers, h.ReadMetaHeaders = hpack.NewEncoder(&h.block), hpack.NewDecoder(4096, nil)
 	return h
 }

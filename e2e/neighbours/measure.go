@@ -118,8 +118,16 @@ func (n *neighbourhood) attacker(ctx context.Context, d door, f flood) (attacker
 	if err != nil {
 		return attacker{}, err
 	}
-	a := attacker{Flood: f.name, REST: rest.Host, RESTTLS: restTLS.Host, Token: token.Host, Console: rest.Host, Project: n.Info.Project, Echo: d.console == "",
-		Bearer: "nobody"}
+	a := attacker{
+		Flood:   f.name,
+		REST:    rest.Host,
+		RESTTLS: restTLS.Host,
+		Token:   token.Host,
+		Console: rest.Host,
+		Project: n.Info.Project,
+		Echo:    d.console == "",
+		Bearer:  "nobody",
+	}
 	if a.Echo {
 		return a, nil
 	}

@@ -138,7 +138,8 @@ func entryOf(d Decision) *Entry {
 		Session: d.Subject.Session, Client: d.Client,
 		Method: d.Method, Decision: d.Effect, Rule: d.Rule, Place: d.Place, Message: d.Message,
 		SQL: d.SQL, ForwardedSQL: d.ForwardedSQL, Tables: d.Tables, SensitiveColumns: d.Sensitive, MaskedColumns: d.Masked,
-		Credential: d.Credential, Principal: d.Principal, Labels: d.Labels, EstimatedBytes: d.EstimatedBytes, EstimatedCost: d.EstimatedCost,
+		Credential: d.Credential, Principal: d.Principal, Labels: d.Labels,
+		EstimatedBytes: d.EstimatedBytes, EstimatedCost: d.EstimatedCost,
 		ProjectID: d.Job.ProjectID, JobID: d.Job.JobID, Location: d.Job.Location, RequestID: d.RequestID, Cut: d.Cut,
 	}
 }

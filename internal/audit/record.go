@@ -241,8 +241,8 @@ type Session struct {
 // EndedJob is a job of a revoked subject.
 type EndedJob struct {
 	Job
-	// State is how it stood after BigQuery was asked to cancel it: JobCancelled, JobDone, JobUnknown
-	// or JobFailed; "" before.
+	// State is how it stood after BigQuery was asked to cancel it: JobCancelled, JobDone,
+	// JobUnknown or JobFailed; "" before.
 	State string `json:"state,omitempty"`
 }
 

@@ -189,7 +189,8 @@ func welded(op Operation, m Mutation) (map[string]string, error) {
 	}
 	labels[DecisionLabel] = decision
 	for key, value := range m.Labels {
-		if _, taken := labels[key]; taken || !strings.HasPrefix(key, LabelPrefix) || !labelKey.MatchString(key) || !labelText.MatchString(value) {
+		if _, taken := labels[key]; taken || !strings.HasPrefix(key, LabelPrefix) || !labelKey.MatchString(key) ||
+			!labelText.MatchString(value) {
 			return nil, fmt.Errorf("label %q: %q cannot be one of the gateway's own", key, value)
 		}
 		labels[key] = value

@@ -34,10 +34,10 @@ func (s *Store) Lend(reserved, decision string) {
 	}
 }
 
-// Begin says that a query is about to be sent by the decision w.By: from now on it may run, and what
-// was reserved under w.Decision is given back only when NeverRan says that it did not. Where another
-// process has reserved it, it is counted here anew: that one never hears of it, and gives its own
-// back.
+// Begin says that a query is about to be sent by the decision w.By: from now on it may run, and
+// what was reserved under w.Decision is given back only when NeverRan says that it did not. Where
+// another process has reserved it, it is counted here anew: that one never hears of it, and gives
+// its own back.
 func (s *Store) Begin(ctx context.Context, w Wanted) error {
 	by := cmp.Or(w.By, w.Decision)
 	s.mu.Lock()

@@ -127,9 +127,9 @@ func TestTooLateToBegin(t *testing.T) {
 	}
 }
 
-// ext_authz and ext_proc may be of two processes. What one has reserved the other counts, also where
-// nothing is left beside it, and the first gives its own back: what runs counts once, and never not
-// at all.
+// ext_authz and ext_proc may be of two processes. What one has reserved the other counts, also
+// where nothing is left beside it, and the first gives its own back: what runs counts once, and
+// never not at all.
 func TestBegunByAnotherProcess(t *testing.T) {
 	budget := daily(100)
 	billed := int64(20 * mib)

@@ -63,8 +63,8 @@ type Options struct {
 	Every   time.Duration // between two beats; default 250 ms
 	Silence time.Duration // from when on a replica without a beat is taken for dead; default 3 s
 	Wait    time.Duration // how long a reservation waits where budgets are closed; default 4 s
-	// Lent is how long a reservation waits for what it was made for to begin: as long as a verdict may
-	// be begun with. Default a minute.
+	// Lent is how long a reservation waits for what it was made for to begin: as long as a verdict
+	// may be begun with. Default a minute.
 	Lent time.Duration
 }
 
@@ -196,8 +196,8 @@ type Wanted struct {
 }
 
 // Reserve takes from every budget of bytes what a query may bill at most, and returns how much that
-// is. When it returns, the reservation is durable, and waits for Begin. *Exceeded says that there is
-// less than the query needs.
+// is. When it returns, the reservation is durable, and waits for Begin. *Exceeded says that there
+// is less than the query needs.
 func (s *Store) Reserve(ctx context.Context, w Wanted) (int64, error) {
 	bytes := of(policies.UnitBytes, w.Budgets)
 	if len(bytes) == 0 {

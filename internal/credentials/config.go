@@ -25,7 +25,8 @@ type Config struct {
 	IAMEndpoint *Endpoint `yaml:"iam_endpoint,omitempty"`
 	// STSEndpoint replaces sts.googleapis.com, where subject tokens are exchanged.
 	STSEndpoint *Endpoint `yaml:"sts_endpoint,omitempty"`
-	// KeyEndpoint replaces oauth2.googleapis.com, where the assertions of sealed keys are exchanged.
+	// KeyEndpoint replaces oauth2.googleapis.com, where the assertions of sealed keys are
+	// exchanged.
 	KeyEndpoint *Endpoint `yaml:"key_endpoint,omitempty"`
 	// Issuer is the gateway as the issuer of workload identity pools: needed where an account is
 	// federated.

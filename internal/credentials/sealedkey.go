@@ -22,8 +22,8 @@ import (
 	"github.com/bqgate/bqgate/internal/wrapping"
 )
 
-// Key is a static key of a service account, sealed by `bqgate credentials seal`. A key in plain text
-// is never read.
+// Key is a static key of a service account, sealed by `bqgate credentials seal`. A key in plain
+// text is never read.
 type Key struct {
 	File string `yaml:"file"`
 	// KeyID is Google's id of the key. A file that holds another key is refused.

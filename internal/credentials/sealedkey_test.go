@@ -104,8 +104,8 @@ func (g *keyGoogle) config(t testing.TB) Config {
 	}
 }
 
-// A gateway without federation runs queries by sealed keys: a token for each owner, of the account's
-// scope, whose use ends with the run's right though Google's token lives an hour.
+// A gateway without federation runs queries by sealed keys: a token for each owner, of the
+// account's scope, whose use ends with the run's right though Google's token lives an hour.
 func TestMintByKey(t *testing.T) {
 	google := startKeyGoogle(t)
 	b := newBroker(t, google.config(t))
@@ -229,15 +229,19 @@ func TestNewRefusesKeys(t *testing.T) {
 		change func(*Config, *Key)
 		says   string
 	}{
-		"a key in plain text":     {func(_ *Config, k *Key) { k.File = plain }, "a key in plain text"},
-		"another key id":          {func(_ *Config, k *Key) { k.KeyID = strings.Repeat("f", 40) }, "is it an older file?"},
-		"another account":         {func(c *Config, _ *Key) { edit(c, func(a *Account) { a.ServiceAccount = "a@demo.example" }) }, "not of a@demo.example"},
-		"no key id":               {func(_ *Config, k *Key) { k.KeyID = "" }, "key_id"},
-		"nothing that opens it":   {func(_ *Config, k *Key) { k.Wrap.URI = "" }, "wrap: uri is missing"},
-		"delegates":               {func(c *Config, _ *Key) { edit(c, func(a *Account) { a.Delegates = []string{reader} }) }, "delegates"},
-		"the inspector's account": {func(c *Config, _ *Key) { edit(c, func(a *Account) { a.ServiceAccount = inspector }) }, "is the inspection account"},
-		"a wide scope":            {func(c *Config, _ *Key) { edit(c, func(a *Account) { a.Scope = scopeIAM }) }, "scope"},
-		"two sources":             {func(c *Config, k *Key) { c.Source = Source{Key: k, ApplicationDefault: true} }, "choose one of"},
+		"a key in plain text": {func(_ *Config, k *Key) { k.File = plain }, "a key in plain text"},
+		"another key id":      {func(_ *Config, k *Key) { k.KeyID = strings.Repeat("f", 40) }, "is it an older file?"},
+		"another account": {func(c *Config, _ *Key) {
+			edit(c, func(a *Account) { a.ServiceAccount = "a@demo.example" })
+		}, "not of a@demo.example"},
+		"no key id":             {func(_ *Config, k *Key) { k.KeyID = "" }, "key_id"},
+		"nothing that opens it": {func(_ *Config, k *Key) { k.Wrap.URI = "" }, "wrap: uri is missing"},
+		"delegates":             {func(c *Config, _ *Key) { edit(c, func(a *Account) { a.Delegates = []string{reader} }) }, "delegates"},
+		"the inspector's account": {func(c *Config, _ *Key) {
+			edit(c, func(a *Account) { a.ServiceAccount = inspector })
+		}, "is the inspection account"},
+		"a wide scope": {func(c *Config, _ *Key) { edit(c, func(a *Account) { a.Scope = scopeIAM }) }, "scope"},
+		"two sources":  {func(c *Config, k *Key) { c.Source = Source{Key: k, ApplicationDefault: true} }, "choose one of"},
 		"impersonation without a source": {func(c *Config, _ *Key) { c.Accounts["more"] = Account{ServiceAccount: "m@demo.example"} },
 			"source: choose"},
 	} {

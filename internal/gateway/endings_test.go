@@ -149,9 +149,9 @@ func (e *ender) runs(t *testing.T, owner, id string, issued time.Time) {
 	}
 }
 
-// A revocation ends, at every gateway that learns of it, the tokens, what waits for a person and the
-// jobs of the subject that may run, and of nobody else. It is told and recorded what that was, the
-// jobs before they are cancelled. A second look finds what arrived meanwhile.
+// A revocation ends, at every gateway that learns of it, the tokens, what waits for a person and
+// the jobs of the subject that may run, and of nobody else. It is told and recorded what that was,
+// the jobs before they are cancelled. A second look finds what arrived meanwhile.
 func TestEndings(t *testing.T) {
 	w := newWorld(t)
 	e := newEnder(t, w)

@@ -173,7 +173,8 @@ func (g *gateway) readConfiguration(ctx context.Context) (err error) {
 		return fmt.Errorf("credentials: %w", err)
 	}
 	g.onClose(func() { g.broker.Close() })
-	if g.upstream, err = dialUpstream(c.Upstream, g.broker, g.broker.Principal(c.Credentials.Inspection, identity.Requester{}), g.log); err != nil {
+	inspector := g.broker.Principal(c.Credentials.Inspection, identity.Requester{})
+	if g.upstream, err = dialUpstream(c.Upstream, g.broker, inspector, g.log); err != nil {
 		return err
 	}
 	return g.readInForce()

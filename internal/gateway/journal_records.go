@@ -73,7 +73,9 @@ func told(sessions *identity.Sessions) func(approvals.Reached) {
 		}
 		if key, ok := strings.CutPrefix(m.ID, subjectPrefix); ok {
 			if issuer, sub, err := identity.ParseSubjectKey(key); err == nil {
-				sessions.LearnSubject(identity.Revocation{Issuer: issuer, Subject: sub, At: time.UnixMilli(m.Version).UTC(), Until: m.Until})
+				sessions.LearnSubject(
+					identity.Revocation{Issuer: issuer, Subject: sub, At: time.UnixMilli(m.Version).UTC(), Until: m.Until},
+				)
 			}
 		}
 	}

@@ -26,7 +26,8 @@ type revoker struct {
 }
 
 // revoke makes a revocation durable, tells it, and ends the sessions. What fails keeps nothing else
-// from being done: each of the journal, the ledger and Redis is enough for a gateway to learn of it.
+// from being done: each of the journal, the ledger and Redis is enough for a gateway to learn of
+// it.
 func (r revoker) revoke(ctx context.Context, issuer, sub string, by Revocation) (Ended, error) {
 	at, err := r.now(ctx)
 	errs := []error{err}

@@ -123,8 +123,8 @@ type Ended struct {
 	identity.Revocation
 	// Sessions are those of clients and of the console that were taken out of Redis.
 	Sessions []identity.Session `json:"sessions"`
-	// Gateways is how many replicas have told what they ended so far; requests for approval and jobs
-	// are theirs to end. Where none has, they are ended when one learns of it.
+	// Gateways is how many replicas have told what they ended so far; requests for approval and
+	// jobs are theirs to end. Where none has, they are ended when one learns of it.
 	Gateways int              `json:"gateways"`
 	Requests []string         `json:"requests"` // ids
 	Jobs     []audit.EndedJob `json:"jobs"`
@@ -134,7 +134,8 @@ type Ended struct {
 // RevokeSubject ends everything of a subject of an issuer (its URL): every token of it that was
 // issued up to now, its sessions, what waits for approval or was approved, its jobs that run, and
 // the answers that are on their way to it. It waits a few seconds for the gateways to say what they
-// ended. A journal or a Redis that cannot be written keeps nothing else from ending, but is an error.
+// ended. A journal or a Redis that cannot be written keeps nothing else from ending, but is an
+// error.
 func (s *Sessions) RevokeSubject(ctx context.Context, issuer, sub string, by Revocation) (Ended, error) {
 	journal, journalErr := ownJournal(s.config.Audit)
 	if journalErr == nil {
@@ -173,8 +174,8 @@ type unrecorded struct{}
 // ApprovalEvent implements approvals.Journal.
 func (unrecorded) ApprovalEvent(context.Context, approvals.Event) error { return nil }
 
-// Issuers are the URLs of the issuers of the configuration, or of the one that is named, by its name
-// or URL.
+// Issuers are the URLs of the issuers of the configuration, or of the one that is named, by its
+// name or URL.
 func (s *Sessions) Issuers(named string) ([]string, error) {
 	var urls, names []string
 	for _, i := range s.config.Identity.Issuers {

@@ -278,7 +278,13 @@ func TestKilledInFlight(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			folder := t.TempDir()
 			pool := startPool(t, PoolOptions{
-				Command: []string{os.Args[0], "play-worker", "killed", folder, strconv.Itoa(c.kills)}, Workers: 1, Deadline: 20 * time.Second,
+				Command: []string{
+					os.Args[0],
+					"play-worker",
+					"killed",
+					folder,
+					strconv.Itoa(c.kills),
+				}, Workers: 1, Deadline: 20 * time.Second,
 				Recycle: 1,
 			})
 			for n, code := range c.codes {

@@ -33,9 +33,9 @@ type Error struct {
 	Code    Code
 	Message string
 	Err     error // the cause, for the gateway's own log; nil if there is none
-	// Subject is whose token it is (issuer, sub and Budget alone), where the issuer's signature shows that:
-	// one that is expired, revoked, for another audience or lacks a claim. The zero Subject: nobody
-	// knows who asked.
+	// Subject is whose token it is (issuer, sub and Budget alone), where the issuer's signature
+	// shows that: one that is expired, revoked, for another audience or lacks a claim. The zero
+	// Subject: nobody knows who asked.
 	Subject Subject
 }
 

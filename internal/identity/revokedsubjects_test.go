@@ -124,8 +124,8 @@ func TestRevokedSubjectOfAClockThatIsAhead(t *testing.T) {
 	}
 }
 
-// A replica that has not heard of a revocation finds it in Redis at the next exchange; what somebody
-// else wrote there, or copied from another subject, revokes nobody.
+// A replica that has not heard of a revocation finds it in Redis at the next exchange; what
+// somebody else wrote there, or copied from another subject, revokes nobody.
 func TestRevocationInRedis(t *testing.T) {
 	onBoth(t, nil, func(t *testing.T, g *gate) {
 		ctx := context.Background()

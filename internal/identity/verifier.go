@@ -141,8 +141,8 @@ func (v *Verifier) verify(ctx context.Context, raw, audience string) (Subject, *
 	return subject, nil
 }
 
-// named is who the token says that it stands for, in as far as that can stand in a record, and whose
-// limits it counts against.
+// named is who the token says that it stands for, in as far as that can stand in a record, and
+// whose limits it counts against.
 func (i *issuer) named(token *token) Subject {
 	s := Subject{Issuer: i.URL, Name: i.Name, Sub: token.text("sub"), Budget: i.URL + "#"}
 	if kind, workload, refused := i.kindOf(token.claims); refused == nil {

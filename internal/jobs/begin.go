@@ -146,8 +146,8 @@ func (s *Store) Sent(ctx context.Context, op bigquery.Operation, owner string) (
 	return r.Reservation(), err == nil, err
 }
 
-// Reservation is the decision under which the bytes that the job may bill are reserved, or would be:
-// that of the first request of its name.
+// Reservation is the decision under which the bytes that the job may bill are reserved, or would
+// be: that of the first request of its name.
 func (r Record) Reservation() string { return cmp.Or(r.Reserved, r.Decision) }
 
 // takesKey is written to see whether Redis takes what will have to be written.

@@ -328,7 +328,8 @@ func TestTripsOfABeginning(t *testing.T) {
 			if begun, err = w.Capped(a.op, begun, a.draft); err != nil {
 				t.Fatal(err)
 			}
-			if m := begun.Record.Mutation; m.MaximumBytesBilled != 500 || m.Decision == uncapped.Decision || m.RequestID != uncapped.RequestID {
+			if m := begun.Record.Mutation; m.MaximumBytesBilled != 500 || m.Decision == uncapped.Decision ||
+				m.RequestID != uncapped.RequestID {
 				t.Errorf("the label is not of what is sent: %+v, before %+v", m, uncapped)
 			}
 			if err := w.Stand(ctx, begun); err != nil || counted.n != c.trips {

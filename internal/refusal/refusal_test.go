@@ -197,9 +197,9 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// What passes soon is repeated by Google's clients, what a day's budget refuses by none. Their rules
-// as their sources have them: python-bigquery retry.py, cloud.google.com/go/bigquery retryableError
-// and nodejs-common shouldRetryRequest look at status and reason, java-bigquery
+// What passes soon is repeated by Google's clients, what a day's budget refuses by none. Their
+// rules as their sources have them: python-bigquery retry.py, cloud.google.com/go/bigquery
+// retryableError and nodejs-common shouldRetryRequest look at status and reason, java-bigquery
 // BigQueryRetryAlgorithm at the message.
 func TestWhatClientsRepeat(t *testing.T) {
 	java := regexp.MustCompile(`^.*exceed.*rate.*limit.*$`)
@@ -210,8 +210,9 @@ func TestWhatClientsRepeat(t *testing.T) {
 		"beyond a rate": {refusal.Refusal{Reason: "rateLimitExceeded", What: "too many queries at once: 200 are served"}, true},
 		"and a rule": {refusal.Refusal{Reason: "rateLimitExceeded", What: "too many", Rule: refusal.Rule{Policy: "p", Name: "r"},
 			Remedy: "later"}, true},
-		"beyond a budget": {refusal.Refusal{Reason: "quotaExceeded", What: "what the query would bill does not fit: nothing is left of the " +
-			"budget of 1 GiB a day", Remedy: "the same query later"}, false},
+		"beyond a budget": {refusal.Refusal{Reason: "quotaExceeded",
+			What: "what the query would bill does not fit: nothing is left of the " +
+				"budget of 1 GiB a day", Remedy: "the same query later"}, false},
 		"too much in the journal": {refusal.Refusal{Reason: "quotaExceeded", What: "too many bytes in the audit journal"}, false},
 		"refused":                 {refusal.Refusal{What: "no"}, false},
 	} {

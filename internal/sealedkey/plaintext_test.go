@@ -23,7 +23,9 @@ func TestInPlainText(t *testing.T) {
 		"gcloud's override":              {"anything", "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE", text, "a service-account key", true},
 		"Terraform's path":               {"anything", "GOOGLE_CREDENTIALS", text, "a service-account key", true},
 		"application default":            {".config/gcloud/application_default_credentials.json", "", text, "a service-account key", true},
-		"another key":                    {".config/gcloud/application_default_credentials.json", "", string(other.JSON(t, nil)), "a service-account key", false},
+		"another key": {
+			".config/gcloud/application_default_credentials.json", "", string(other.JSON(t, nil)), "a service-account key", false,
+		},
 		"a user's login": {".config/gcloud/application_default_credentials.json", "",
 			`{"type":"authorized_user","refresh_token":"1//0g"}`, "a user's refresh token", false},
 		"federation":       {".config/gcloud/application_default_credentials.json", "", `{"type":"external_account"}`, "", false},
@@ -62,7 +64,8 @@ func TestInPlainText(t *testing.T) {
 			if len(found) != 1 || !strings.Contains(found[0].What, row.what) || found[0].Same != row.same {
 				t.Fatalf("found %+v, want %q", found, row.what)
 			}
-			if !strings.Contains(found[0].Place, path) || !strings.Contains(found[0].Place, strings.TrimPrefix(row.variable, "CLOUDSDK_CONFIG")) {
+			if !strings.Contains(found[0].Place, path) ||
+				!strings.Contains(found[0].Place, strings.TrimPrefix(row.variable, "CLOUDSDK_CONFIG")) {
 				t.Errorf("it is at %s", found[0].Place)
 			}
 		})

@@ -113,7 +113,9 @@ func TestGet(t *testing.T) {
 				if err != nil && (!errors.Is(err, sessionstore.ErrUnknown) || errors.Is(err, sealed.ErrForged) != c.forged) {
 					t.Errorf("error %v", err)
 				}
-				if log := w.log.String(); c.forged != (strings.Contains(log, "not written by this gateway") || strings.Contains(log, "was sealed with a key")) {
+				log := w.log.String()
+				said := strings.Contains(log, "not written by this gateway") || strings.Contains(log, "was sealed with a key")
+				if c.forged != said {
 					t.Errorf("the log says %q", w.log.String())
 				}
 				all, err := w.List(t.Context())

@@ -7,7 +7,7 @@
 //	serve                                child
 //	  ── sealed file, wrapper ─────────▶   undumpable, no core, memory locked
 //	                                       opens the key (age: without a network; KMS: asks it)
-//	  ◀── ready, or why not ───────────    the kernel refuses it files, sockets, programs (seccomp)
+//	  ◀── ready, or why not ──────────    the kernel refuses it files, sockets, programs (seccomp)
 //	  ── scope, lifetime ──────────────▶
 //	  ◀── assertion ───────────────────
 //

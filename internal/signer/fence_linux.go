@@ -67,8 +67,8 @@ type fence struct {
 	lacks []string
 }
 
-// private keeps the process's memory from others, and from the disk. It must stand before the key is
-// opened.
+// private keeps the process's memory from others, and from the disk. It must stand before the key
+// is opened.
 func (f *fence) private() error {
 	if !f.up.Undumpable {
 		return errors.New("the kernel does not make the process undumpable (PR_SET_DUMPABLE)")

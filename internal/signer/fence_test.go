@@ -113,8 +113,8 @@ func answers(out []byte) map[string]bool {
 	return got
 }
 
-// Another process of the very same user sees nothing of the child: no memory, no environment, and it
-// cannot be traced. Of an ordinary process it sees all of that.
+// Another process of the very same user sees nothing of the child: no memory, no environment, and
+// it cannot be traced. Of an ordinary process it sees all of that.
 func TestSameUserCannotPry(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root, to become another user")

@@ -105,8 +105,8 @@ func filter(allowed []uint32) ([]unix.SockFilter, error) {
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: architecture, SkipTrue: 1},
 		bpf.RetConstant{Val: unix.SECCOMP_RET_KILL_PROCESS},
 		bpf.LoadAbsolute{Off: atNumber, Size: 4},
-		// The C library makes threads by clone3, whose flags cannot be seen, and by clone where there is
-		// none.
+		// The C library makes threads by clone3, whose flags cannot be seen, and by clone where
+		// there is none.
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.SYS_CLONE3, SkipFalse: 1},
 		bpf.RetConstant{Val: unknown},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.SYS_CLONE, SkipFalse: 4},

@@ -60,9 +60,9 @@ const itself = "/proc/self/exe"
 // ErrDown says that there is no process that signs at the moment. The cause is with it.
 var ErrDown = errors.New("the signer of the sealed key is not running")
 
-// Start reads a sealed file and starts the child. It waits for what comes of it where nobody must be
-// asked by the network, and returns an error where the file is not the gateway's, is another key or
-// is none; a KMS that cannot be reached is asked again later.
+// Start reads a sealed file and starts the child. It waits for what comes of it where nobody must
+// be asked by the network, and returns an error where the file is not the gateway's, is another key
+// or is none; a KMS that cannot be reached is asked again later.
 func Start(ctx context.Context, c Config) (*Signer, error) {
 	f, text, err := read(c.File, c.KeyID)
 	if err != nil {

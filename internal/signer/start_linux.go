@@ -10,8 +10,8 @@ import (
 )
 
 // start starts a child with one end of a pair of sockets, and returns it with the other end. The
-// calling goroutine must keep its thread until the child has ended: the kernel ends a child with the
-// thread that made it.
+// calling goroutine must keep its thread until the child has ended: the kernel ends a child with
+// the thread that made it.
 func start(command []string) (*exec.Cmd, *os.File, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

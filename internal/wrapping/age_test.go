@@ -23,7 +23,9 @@ func TestForeignHandsCannotWrap(t *testing.T) {
 	associated := []byte("account a")
 	payload := binary.BigEndian.AppendUint32(nil, uint32(len(associated)))
 	payload = append(append(payload, associated...), "a key of the attacker's"...)
-	for name, sum := range map[string][]byte{"no MAC": make([]byte, 32), "one of another key": (&ageWrapper{mac: []byte("guess")}).sum(payload)} {
+	for name, sum := range map[string][]byte{
+		"no MAC": make([]byte, 32), "one of another key": (&ageWrapper{mac: []byte("guess")}).sum(payload),
+	} {
 		var out bytes.Buffer
 		to, err := age.Encrypt(&out, w.identity.Recipient())
 		if err != nil {

@@ -28,11 +28,11 @@ type Wrapper interface {
 	// Wrap encrypts a secret of at most MaxPlain bytes, bound to associated data of at most
 	// MaxAssociated, which is not in the result.
 	Wrap(ctx context.Context, plain, associated []byte) ([]byte, error)
-	// Unwrap gives back what Wrap was given with the same associated data. Errors are ErrNotOurs, or
-	// say what could not be reached; none says anything of the secret.
+	// Unwrap gives back what Wrap was given with the same associated data. Errors are ErrNotOurs,
+	// or say what could not be reached; none says anything of the secret.
 	Unwrap(ctx context.Context, wrapped, associated []byte) ([]byte, error)
-	// Name tells wrapping keys apart, and tells nothing that helps to open: it may be written beside
-	// what was wrapped.
+	// Name tells wrapping keys apart, and tells nothing that helps to open: it may be written
+	// beside what was wrapped.
 	Name() string
 }
 
@@ -47,8 +47,8 @@ type Config struct {
 	// URI is age:FILE, or gcp-kms:// and the resource name of a key. A relative FILE is taken from
 	// the configuration's folder.
 	URI string `yaml:"uri"`
-	// CredentialsFile is an external_account file to ask the KMS with. Without it, the machine's own
-	// identity asks.
+	// CredentialsFile is an external_account file to ask the KMS with. Without it, the machine's
+	// own identity asks.
 	CredentialsFile string `yaml:"credentials_file,omitempty"`
 	// Endpoint is where cloudkms.googleapis.com is reached, host:port, for a private endpoint or a
 	// test. CAFile holds PEM certificates to trust for it, and for the token endpoint of

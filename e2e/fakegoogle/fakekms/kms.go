@@ -168,7 +168,8 @@ func encrypt(w http.ResponseWriter, r *http.Request, name string, versions []cip
 	if !read(w, r, &q) {
 		return
 	}
-	if !fits(w, "plaintext", q.Plaintext, q.PlaintextCrc32c) || !fits(w, "additional_authenticated_data", q.Additional, q.AdditionalCrc32c) {
+	if !fits(w, "plaintext", q.Plaintext, q.PlaintextCrc32c) ||
+		!fits(w, "additional_authenticated_data", q.Additional, q.AdditionalCrc32c) {
 		return
 	}
 	if len(q.Plaintext) == 0 || len(q.Plaintext) > most || len(q.Additional) > most {
@@ -239,8 +240,13 @@ func sum(b []byte) *int64Text {
 // fits says whether a checksum that was sent is right.
 func fits(w http.ResponseWriter, field string, b []byte, given *int64Text) bool {
 	if given != nil && *given != *sum(b) {
-		fail(w, http.StatusBadRequest, "INVALID_ARGUMENT", fmt.Sprintf("The checksum in field %s_crc32c did not match the data in field %s.",
-			field, field))
+		fail(
+			w,
+			http.StatusBadRequest,
+			"INVALID_ARGUMENT",
+			fmt.Sprintf("The checksum in field %s_crc32c did not match the data in field %s.",
+				field, field),
+		)
 		return false
 	}
 	return true

@@ -117,7 +117,11 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	_ = json.NewEncoder(w).Encode(map[string]any{ // the client is gone
-		"access_token": s.mint(account, scopes, time.Now().Add(lifetime)), "expires_in": int(lifetime / time.Second), "token_type": "Bearer",
+		"access_token": s.mint(
+			account,
+			scopes,
+			time.Now().Add(lifetime),
+		), "expires_in": int(lifetime / time.Second), "token_type": "Bearer",
 	})
 }
 
