@@ -116,6 +116,9 @@ func TestReloadable(t *testing.T) {
 				} {
 					*p = filepath.Base(*p)
 				}
+				for i, key := range c.Credentials.Issuer.Keys {
+					c.Credentials.Issuer.Keys[i] = filepath.Base(key)
+				}
 				return c
 			}
 			err = base(old).Reloadable(base(next))
