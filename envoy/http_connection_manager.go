@@ -18,6 +18,10 @@ const (
 	// flushWithin is for at most a few hundred KiB: at the least rate that ext_proc asks of a
 	// reader, that is 40 s.
 	flushWithin = time.Minute
+
+	// Headers of a request; beyond them Envoy answers 431.
+	maxHeaders    = 64
+	maxHeadersKiB = 32
 )
 
 // dataManager is the HTTP connection manager of listeners that lead to Google.
@@ -29,7 +33,7 @@ func dataManager(c Config, s surface) *hcmv3.HttpConnectionManager {
 	// and slow queries.
 	m.StreamIdleTimeout = seconds(c.Timeouts.Check + 30*time.Second)
 	if s == surfaceREST {
-		m.LocalReplyConfig = bigQueryLocalReplies()
+		m.LocalReplyConfig = bigQueryLocalReplies(c.Limits.MaxRequestBytes)
 	}
 	return m
 }
@@ -77,10 +81,10 @@ func hardened(c Config, s surface, routes *routev3.RouteConfiguration, filters [
 		RequestHeadersTimeout: seconds(headersWithin),
 		// What is left of an answer that is whole, and is not taken: ext_proc is through with it.
 		StreamFlushTimeout:  seconds(flushWithin),
-		MaxRequestHeadersKb: u32(32), // OIDC tokens with many groups run to 8 KiB and more
+		MaxRequestHeadersKb: u32(maxHeadersKiB), // OIDC tokens with many groups run to 8 KiB and more
 		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{
 			IdleTimeout:                  seconds(5 * time.Minute),
-			MaxHeadersCount:              u32(64),
+			MaxHeadersCount:              u32(maxHeaders),
 			HeadersWithUnderscoresAction: corev3.HttpProtocolOptions_REJECT_REQUEST,
 		},
 		HttpProtocolOptions: &corev3.Http1ProtocolOptions{

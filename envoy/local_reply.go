@@ -1,6 +1,9 @@
 package envoy
 
 import (
+	"fmt"
+	"net/http"
+
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	celv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/filters/cel/v3"
@@ -28,7 +31,10 @@ type localReply struct {
 
 // text names the request where an operator may have to look for it. Requests that Envoy refuses on
 // sight have no id yet.
-func (r localReply) text() string {
+func (r localReply) text(maxBody uint32) string {
+	if r.status == http.StatusRequestEntityTooLarge {
+		return fmt.Sprintf("bqgate: "+r.message, maxBody)
+	}
 	if r.status < 500 {
 		return "bqgate: " + r.message
 	}
@@ -41,10 +47,11 @@ var localReplies = []localReply{
 	{403, "accessDenied", "invalid_request", "upgrades and tunnels are not served; plain HTTP requests are."},
 	{404, "notFound", "invalid_request", "nothing is served at this path and method."},
 	{408, "timeout", "temporarily_unavailable", "the request did not arrive in time; send it again."},
-	{413, "invalid", "invalid_request", "the request body is larger than this gateway takes."},
+	{413, "invalid", "invalid_request", "the request body is larger than the %d bytes that this gateway takes."},
 	{426, "invalid", "invalid_request", "HTTP/1.0 is not served; use HTTP/1.1 or HTTP/2."},
 	{429, "rateLimitExceeded", "temporarily_unavailable", "Exceeded rate limits: too many requests; try again in a few seconds."},
-	{431, "invalid", "invalid_request", "the request headers are larger than this gateway takes."},
+	{431, "invalid", "invalid_request",
+		fmt.Sprintf("there are more than %d request headers, or more than %d KiB of them.", maxHeaders, maxHeadersKiB)},
 	{500, "backendError", "server_error", "the request or its answer could not be processed safely and was broken off."},
 	{502, "backendError", "server_error", "what stands behind the gateway gave no valid answer."},
 	{503, "backendError", "temporarily_unavailable",
@@ -52,10 +59,10 @@ var localReplies = []localReply{
 	{504, "backendError", "temporarily_unavailable", "no answer arrived in time."},
 }
 
-// bigQueryLocalReplies shapes Envoy's own errors as BigQuery's.
-func bigQueryLocalReplies() *hcmv3.LocalReplyConfig {
+// bigQueryLocalReplies shapes Envoy's own errors as BigQuery's. maxBody is of requests, in bytes.
+func bigQueryLocalReplies(maxBody uint32) *hcmv3.LocalReplyConfig {
 	return localReplyConfig(func(r localReply) *structpb.Struct {
-		message := r.text()
+		message := r.text(maxBody)
 		return object(
 			"error", structpb.NewStructValue(object(
 				"code", structpb.NewStringValue("%RESPONSE_CODE%"), // JSON formats keep its type: a number
@@ -74,7 +81,7 @@ func oauthLocalReplies() *hcmv3.LocalReplyConfig {
 	return localReplyConfig(func(r localReply) *structpb.Struct {
 		return object(
 			"error", structpb.NewStringValue(r.oauth),
-			"error_description", structpb.NewStringValue(r.text()),
+			"error_description", structpb.NewStringValue(r.text(maxTokenRequest)),
 		)
 	})
 }

@@ -56,12 +56,18 @@ func (s *Service) Check(ctx context.Context, in *authv3.CheckRequest) (out *auth
 // decide asks the questions, and concludes by what they found. What it returns is recorded,
 // durably.
 func (s *Service) decide(ctx context.Context, a asked) (_ asked, o outcome) {
-	a, err := s.understand(ctx, a) // 1 what is asked, 2 who asks
+	a, err := s.identify(ctx, a) // 1 who asks
 	leave, over := s.enter(a)
 	if over != nil {
 		return a, s.refuse(ctx, a, ruling{}, over)
 	}
 	defer leave(&o)
+	if err == nil {
+		a, err = s.understand(ctx, a) // 2 what is asked
+		if over := s.mayGoOn(a); over != nil {
+			return a, s.refuse(ctx, a, ruling{}, over)
+		}
+	}
 	if err != nil {
 		return a, s.conclude(ctx, a, ruling{judged: judged{job: a.op.Job}}, err)
 	}
@@ -69,14 +75,10 @@ func (s *Service) decide(ctx context.Context, a asked) (_ asked, o outcome) {
 	return a, s.conclude(ctx, a, r, err) // 5 a person, 6 remember, 7 with what
 }
 
-// understand says what is asked, and who asks.
-func (s *Service) understand(ctx context.Context, a asked) (asked, error) {
-	op, malformed := bigquery.Decode(a.request.http)
-	if a.request.partial {
-		malformed = tooLarge(op)
-	}
-	a.op = op
-	a.done(stepDecode)
+// identify says who asks. Of what is asked it reads the method and the job alone, for the record:
+// a body costs more to read than to send, and is read for those who have shown who they are.
+func (s *Service) identify(ctx context.Context, a asked) (asked, error) {
+	a.op = bigquery.Meant(a.request.http)
 	subject, err := s.Identity.Authenticate(ctx, a.request.authorization)
 	a.done(stepIdentity)
 	if err != nil {
@@ -86,7 +88,26 @@ func (s *Service) understand(ctx context.Context, a asked) (asked, error) {
 	a.subject = subject
 	s.Limits.GiveBack(subject.Budget, a.requestID()) // its body has come
 	a.looks, a.ask = s.asking(a)
-	return a, malformed
+	return a, nil
+}
+
+// understand says what is asked.
+func (s *Service) understand(ctx context.Context, a asked) (asked, error) {
+	if a.request.http.Large() {
+		done, err := s.reading.turn(ctx, a.subject.Budget)
+		if err != nil {
+			return a, err
+		}
+		defer done()
+	}
+	op, err := bigquery.Decode(a.request.http)
+	if a.request.partial {
+		err = tooLarge(op)
+	}
+	a.op = op
+	a.looks, a.ask = s.asking(a) // now with its SQL
+	a.done(stepDecode)
+	return a, err
 }
 
 func tooLarge(op bigquery.Operation) error {

@@ -30,7 +30,7 @@ func (s *Service) enter(a asked) (leave func(*outcome), over error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.mayGoOn(a); err != nil {
+	if err := s.Limits.Spend(owner, limits.RequestRate, 1); err != nil {
 		end()
 		return nil, err
 	}
@@ -42,12 +42,10 @@ func (s *Service) enter(a asked) (leave func(*outcome), over error) {
 	}, nil
 }
 
-// mayGoOn says whether a request is within the budgets that are looked at before all else.
+// mayGoOn says whether a request that was read, well or in vain, is within the budgets that are
+// looked at before anything is asked or recorded for it.
 func (s *Service) mayGoOn(a asked) error {
 	owner := a.subject.Budget
-	if err := s.Limits.Spend(owner, limits.RequestRate, 1); err != nil {
-		return err
-	}
 	if a.op.Method == bigquery.MethodCancel { // stopping costs less than what goes on without it
 		return nil
 	}

@@ -43,7 +43,7 @@ func isLook(ctx context.Context) bool {
 // look says whether the body of a request may come. Its outcome is a refusal, or lets the request
 // go on to the whole check.
 func (s *Service) look(ctx context.Context, a asked) (asked, outcome) {
-	a.op, _ = bigquery.Decode(a.request.http) // for the record of a refusal: without its body it is malformed
+	a.op = bigquery.Meant(a.request.http) // for the record of a refusal
 	subject, err := s.Identity.Authenticate(ctx, a.request.authorization)
 	a.done(stepIdentity)
 	if err == nil {

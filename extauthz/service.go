@@ -113,6 +113,7 @@ type Service struct {
 	pulse     durable.Pulse
 	singles   *rate.Limiter // of records of refused identities
 	sums      durable.Sums
+	reading   turns // of large bodies
 }
 
 // New makes a Service, unless a part is missing.

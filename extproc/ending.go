@@ -34,6 +34,9 @@ func (x *exchange) close(err error) {
 	if x.leave != nil {
 		defer x.leave()
 	}
+	for _, end := range x.kept {
+		defer end()
+	}
 	defer x.log()
 	if !x.sent {
 		x.service.neverRan(x.forward) // its body never left

@@ -34,9 +34,10 @@ type exchange struct {
 	status   int                        // of the upstream answer
 	recorded audit.Recording            // of the answer's body: so much of it may be let out
 	clock    timing.Clock
-	pace     *pace  // of the reader
-	begun    bool   // a piece of the upstream's body has come
-	leave    func() // counts the exchange no longer among its owner's
+	pace     *pace    // of the reader
+	begun    bool     // a piece of the upstream's body has come
+	leave    func()   // counts the exchange no longer among its owner's
+	kept     []func() // each counts one MiB no longer as kept
 }
 
 // answer turns what arrives into what may leave.
@@ -177,7 +178,7 @@ func (x *exchange) responseHeaders(ctx context.Context, r *procv3.ProcessingRequ
 			x.service.neverRan(x.forward)
 		}
 		x.finished = true
-		status, body := envoyError(code, details)
+		status, body := x.service.envoyError(code, details)
 		return one(immediate(status, body)), nil
 	}
 	if code >= 400 { // of any type: Google's front ends answer in HTML, and what is no error of BigQuery's is not shown
@@ -210,9 +211,19 @@ func (x *exchange) newAnswer(code int, unreadable error) answer {
 	f := x.forward
 	rows := f.Method == bigquery.MethodQuery || f.Method == bigquery.MethodGetQueryResults || f.Method == bigquery.MethodListTableData
 	if rows && code == 200 {
-		return newResults(x.service, f, &x.clock)
+		return newResults(x.service, f, &x.clock, x.keep)
 	}
 	return &document{service: x.service, forward: f, clock: &x.clock, unreadable: unreadable}
+}
+
+// keep counts one more MiB of the answer that is kept until it is whole. It is so until the exchange
+// has ended: what may leave then takes its time too.
+func (x *exchange) keep() error {
+	end, err := x.service.Limits.Begin(x.forward.Subject.Budget, limits.Withheld)
+	if err == nil {
+		x.kept = append(x.kept, end)
+	}
+	return err
 }
 
 // notJSON says why an answer cannot be read as JSON.

@@ -1,6 +1,8 @@
 package extproc
 
 import (
+	"fmt"
+
 	"github.com/bqgate/bqgate/internal/jobs"
 	"github.com/bqgate/bqgate/internal/refusal"
 	"github.com/bqgate/bqgate/internal/refusal/table"
@@ -76,13 +78,19 @@ func refusalBody(err error, decision string) (int, []byte) {
 	return r.BigQuery(decision)
 }
 
+// MaxRequest is the default of envoy.limits.max_request_bytes. internal/gateway has a test that it
+// is.
+const MaxRequest = 1<<20 + 128<<10
+
 // envoyError is what a client reads in place of an answer that Envoy made itself: no upstream byte
 // is in it, and nothing of Envoy's own text is needed.
-func envoyError(code int, details string) (int, []byte) {
+func (s *Service) envoyError(code int, details string) (int, []byte) {
 	r := refusal.Fault("BigQuery or a part of the gateway could not be reached; try again", nil)
 	switch {
 	case code == 413:
-		r = &refusal.Refusal{Status: code, Reason: "invalid", Bare: true, What: "the request is too large: send a shorter query"}
+		r = &refusal.Refusal{Status: code, Reason: "invalid", Bare: true, What: fmt.Sprintf(
+			"the body of the request is larger than %d bytes (envoy.limits.max_request_bytes): send a shorter query, or fewer parameters",
+			s.MaxRequest)}
 	case code == 403:
 		r = &refusal.Refusal{What: "this path is not part of the BigQuery API that bqgate serves"}
 	case code >= 400 && code < 500:

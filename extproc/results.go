@@ -29,19 +29,21 @@ type results struct {
 	forward  *verdict.Forward
 	masker   *jsonmask.Results
 	withheld []byte
+	keep     func() error // asked before each MiB of withheld but the first
+	kept     int          // MiB that it was asked for
 	cleared  bool
 	clock    *timing.Clock
 	record   jobs.Record // of the job, once the answer is cleared
 }
 
-func newResults(s *Service, f *verdict.Forward, clock *timing.Clock) *results {
+func newResults(s *Service, f *verdict.Forward, clock *timing.Clock, keep func() error) *results {
 	salt := f.Record.Salt
 	if len(salt) == 0 { // a record of before jobs had one
 		sum := s.Keys.Name("random_hash", f.Record.Decision)
 		salt = sum[:]
 	}
 	// Both caps are of the whole result, so that no answer alone may exceed them either.
-	r := &results{service: s, forward: f, clock: clock}
+	r := &results{service: s, forward: f, clock: clock, keep: keep}
 	o := jsonmask.Options{Salt: salt, TimestampFormat: f.TimestampFormat, MaxRows: uint64(max(0, f.MaxRows)),
 		MaxBytes: uint64(max(0, f.MaxResultBytes))}
 	whole := func(_ string, value []byte) ([]byte, error) { return value, nil }
@@ -128,7 +130,9 @@ func (r *results) write(ctx context.Context, p []byte) ([]byte, error) {
 	if r.cleared {
 		return r.spend(ctx, out)
 	}
-	r.withheld = append(r.withheld, out...)
+	if err := r.withhold(out); err != nil {
+		return nil, err
+	}
 	if len(r.withheld) > withheldLimit && r.forward.MaxResultBytes > 0 {
 		return nil, fmt.Errorf("an answer of more than %d bytes: %w", withheldLimit, masking.ErrCap)
 	}
@@ -149,6 +153,17 @@ func (r *results) write(ctx context.Context, p []byte) ([]byte, error) {
 		return nil, nil // whole or not at all: a client that is refused in the middle reads no reason, and tries again
 	}
 	return r.clear(ctx)
+}
+
+// withhold keeps what may not leave yet, as far as its owner may have that much kept at once.
+func (r *results) withhold(out []byte) error {
+	for ; r.kept < (len(r.withheld)+len(out))>>20; r.kept++ {
+		if err := r.keep(); err != nil {
+			return err
+		}
+	}
+	r.withheld = append(r.withheld, out...)
+	return nil
 }
 
 func (r *results) close(ctx context.Context) ([]byte, error) {

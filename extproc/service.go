@@ -58,6 +58,9 @@ type Parts struct {
 	StepTimeout time.Duration
 	// IdleTimeout bounds the wait for Envoy's next message. Default 5 min.
 	IdleTimeout time.Duration
+	// MaxRequest is the largest body that Envoy takes, in bytes, for the refusal of larger ones.
+	// Default Envoy's own default here.
+	MaxRequest uint32
 	// Reading is how fast an answer must be read, or it is broken off. DefaultReading if zero.
 	Reading Reading
 }
@@ -76,6 +79,9 @@ type Service struct {
 func New(p Parts) (*Service, error) {
 	if p.Budgets == nil {
 		p.Budgets = uncounted{}
+	}
+	if p.MaxRequest == 0 {
+		p.MaxRequest = MaxRequest
 	}
 	if err := needed.Parts("ext_proc service", p); err != nil {
 		return nil, err

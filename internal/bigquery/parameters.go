@@ -3,12 +3,18 @@ package bigquery
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
+	"math"
 	"regexp"
 	"strings"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
+
+// maxParameters is BigQuery's own limit: "A GoogleSQL query can have up to 10,000 parameters".
+// https://cloud.google.com/bigquery/quotas#query_jobs
+const maxParameters = 10_000
+
+// maxNestedValues is how deep the values of a parameter may be nested. BigQuery takes 15 levels of
+// STRUCT: https://cloud.google.com/bigquery/docs/nested-repeated#limitations
+const maxNestedValues = 16
 
 // queryParameter is QueryParameter, and with its parts the canonical form of queryParameters:
 // members in this order, no nulls but the value of a SQL NULL, scalars always strings.
@@ -53,14 +59,17 @@ var (
 // BigQuery cannot disagree.
 func decodeParameters(o *object, q *QueryRequest) {
 	q.ParameterMode = strings.ToUpper(o.word("parameterMode", "NAMED", "POSITIONAL", "named", "positional")) // Node writes it small
-	items, found := o.list("queryParameters")
+	items, found := o.list("queryParameters", maxParameters)
 	if !found || len(items) == 0 {
 		return
 	}
 	var all []queryParameter
 	names := map[string]bool{}
 	for i, item := range items {
-		p := child(o, fmt.Sprintf("queryParameters[%d]", i), item)
+		if *o.err != nil {
+			return
+		}
+		p := o.child("queryParameters", i, item)
 		name := p.pattern("name", parameterName, "a name of letters, digits and '_'")
 		if q.ParameterMode == "" {
 			q.ParameterMode = "POSITIONAL"
@@ -70,21 +79,21 @@ func decodeParameters(o *object, q *QueryRequest) {
 		}
 		switch {
 		case q.ParameterMode == "NAMED" && name == "":
-			p.fail("%s needs a name: parameterMode is NAMED", p.path)
+			p.fail("%s needs a name: parameterMode is NAMED", p.path())
 		case q.ParameterMode == "POSITIONAL" && name != "":
-			p.fail("%s must have no name: parameterMode is POSITIONAL", p.path)
+			p.fail("%s must have no name: parameterMode is POSITIONAL", p.path())
 		case name != "" && names[strings.ToLower(name)]: // GoogleSQL does not tell @a from @A
-			p.fail("%s: parameter %q appears twice", p.path, name)
+			p.fail("%s: parameter %q appears twice", p.path(), name)
 		}
 		names[strings.ToLower(name)] = true
 		parameter := queryParameter{Name: name}
 		if t, ok := p.object("parameterType"); ok {
 			parameter.Type = decodeType(t)
 		} else {
-			p.fail("%s needs a parameterType, such as {\"type\": \"STRING\"}", p.path)
+			p.fail("%s needs a parameterType, such as {\"type\": \"STRING\"}", p.path())
 		}
 		if v, ok := p.object("parameterValue"); ok {
-			parameter.Value = decodeValue(v)
+			parameter.Value = decodeValue(v, 1)
 		}
 		p.done()
 		all = append(all, parameter)
@@ -99,16 +108,10 @@ func decodeParameters(o *object, q *QueryRequest) {
 	q.Parameters = text
 }
 
-func child(o *object, name string, text jsontext.Value) *object {
-	c := &object{method: o.method, path: o.at(name), err: o.err}
-	c.read(text)
-	return c
-}
-
 func decodeType(o *object) *parameterType {
 	t := &parameterType{Type: o.pattern("type", typeName, "the name of a GoogleSQL type")}
 	if t.Type == "" {
-		o.fail("%s needs a type", o.path)
+		o.fail("%s needs a type", o.path())
 	}
 	if a, ok := o.object("arrayType"); ok {
 		t.ArrayType = decodeType(a)
@@ -119,14 +122,14 @@ func decodeType(o *object) *parameterType {
 	if n := o.integer("timestampPrecision", 12); n != nil {
 		t.TimestampPrecision = *n
 	}
-	fields, _ := o.list("structTypes")
+	fields, _ := o.list("structTypes", maxMembers)
 	for i, f := range fields {
-		s := child(o, fmt.Sprintf("structTypes[%d]", i), f)
+		s := o.child("structTypes", i, f)
 		field := structType{Name: s.pattern("name", parameterName, "a name of letters, digits and '_'")}
 		if sub, ok := s.object("type"); ok {
 			field.Type = decodeType(sub)
 		} else {
-			s.fail("%s needs a type", s.path)
+			s.fail("%s needs a type", s.path())
 		}
 		s.text("description") // says nothing to BigQuery
 		s.done()
@@ -136,8 +139,12 @@ func decodeType(o *object) *parameterType {
 	return t
 }
 
-func decodeValue(o *object) *parameterValue {
+func decodeValue(o *object, depth int) *parameterValue {
 	v := &parameterValue{}
+	if depth > maxNestedValues+1 { // the outermost is nested in none
+		o.fail("a parameter's values are nested deeper than %d levels", maxNestedValues)
+		return v
+	}
 	if raw, found := o.take("value"); found { // absent and null are both SQL NULL
 		s := string(raw)
 		switch raw.Kind() {
@@ -149,10 +156,13 @@ func decodeValue(o *object) *parameterValue {
 		}
 		v.Value = &s
 	}
-	if items, found := o.list("arrayValues"); found {
-		values := []*parameterValue{}
+	if items, found := o.list("arrayValues", math.MaxInt); found {
+		values := make([]*parameterValue, 0, len(items))
 		for i, item := range items {
-			values = append(values, decodeValue(child(o, fmt.Sprintf("arrayValues[%d]", i), item)))
+			if *o.err != nil {
+				break
+			}
+			values = append(values, decodeValue(o.child("arrayValues", i, item), depth+1))
 		}
 		v.ArrayValues = &values
 	}
@@ -161,7 +171,7 @@ func decodeValue(o *object) *parameterValue {
 		for _, name := range s.names {
 			v.StructValues[name] = &parameterValue{}
 			if f, ok := s.object(name); ok {
-				v.StructValues[name] = decodeValue(f)
+				v.StructValues[name] = decodeValue(f, depth+1)
 			}
 		}
 		s.done()
@@ -169,10 +179,10 @@ func decodeValue(o *object) *parameterValue {
 	if r, ok := o.object("rangeValue"); ok {
 		v.RangeValue = &rangeValue{}
 		if start, ok := r.object("start"); ok {
-			v.RangeValue.Start = decodeValue(start)
+			v.RangeValue.Start = decodeValue(start, depth+1)
 		}
 		if end, ok := r.object("end"); ok {
-			v.RangeValue.End = decodeValue(end)
+			v.RangeValue.End = decodeValue(end, depth+1)
 		}
 		r.done()
 	}

@@ -14,16 +14,21 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxDepth bounds the nesting of JSON that is read from anybody. BigQuery's own limit for nested
-// columns is 15.
-const maxDepth = 64
+// Limits of JSON. BigQuery's own limit for nested columns is 15.
+const (
+	maxDepth   = 64      // nested objects and lists in what is read from anybody
+	maxTokens  = 400_000 // names and values in a request: an array parameter of 100,000 elements has 300,000
+	maxMembers = 10_000  // of one object of a request: a table of BigQuery's has at most so many columns
+)
 
 // object is one JSON object whose members are taken one by one, by name. What was not taken when
 // done is called was not understood, and is an error. The first error sticks, so that a decoder
 // reads as a list of fields.
 type object struct {
 	method  Method
-	path    string // "configuration.query", "" for the body itself
+	up      *object // nil for the body itself
+	key     string  // its name there
+	index   int     // and its place in that list, from 1; 0 where it is no list
 	names   []string
 	members map[string]jsontext.Value
 	err     *error
@@ -33,21 +38,31 @@ type object struct {
 // UTF-8, nothing behind it.
 func readBody(m Method, body []byte, err *error) *object {
 	o := &object{method: m, err: err}
-	if text, problem := oneValue(body); problem != nil {
+	if text, problem := values(body, maxTokens); problem != nil {
 		o.fail("the body is not acceptable JSON: %s", problem)
 	} else {
-		o.read(text)
+		o.read(text, maxMembers)
 	}
 	return o
 }
 
 // oneValue checks that a text is exactly one JSON value, of limited depth, without duplicate names
 // and invalid UTF-8.
-func oneValue(text []byte) (jsontext.Value, error) {
-	d := jsontext.NewDecoder(bytes.NewReader(text))
-	for {
-		if _, err := d.ReadToken(); err != nil {
+func oneValue(text []byte) (jsontext.Value, error) { return values(text, math.MaxInt) }
+
+// values is oneValue of at most so many names and values.
+func values(text []byte, most int) (jsontext.Value, error) {
+	d := jsontext.NewDecoder(bytes.NewBuffer(text)) // which is read where it lies
+	for seen := 0; ; {
+		token, err := d.ReadToken()
+		if err != nil {
 			return nil, describe(err)
+		}
+		if kind := token.Kind(); kind != '}' && kind != ']' {
+			seen++
+		}
+		if seen > most {
+			return nil, fmt.Errorf("it has more than %d names and values", most)
 		}
 		if d.StackDepth() > maxDepth {
 			return nil, fmt.Errorf("it is nested deeper than %d levels", maxDepth)
@@ -85,44 +100,75 @@ func shorten(s string) string {
 	return s
 }
 
-// read splits an object into its members. The text is valid JSON already.
-func (o *object) read(text jsontext.Value) {
+// read splits an object into its members, of at most so many. The text is valid JSON already.
+func (o *object) read(text jsontext.Value, most int) {
 	if text.Kind() != '{' {
 		o.fail("%s must be an object", o.at(""))
 		return
 	}
 	o.members = map[string]jsontext.Value{}
-	d := jsontext.NewDecoder(bytes.NewReader(text))
+	d := jsontext.NewDecoder(bytes.NewBuffer(text))
 	_, err := d.ReadToken()
 	for err == nil && d.PeekKind() != '}' {
+		if len(o.names) == most {
+			o.fail("%s has more than %d members, and at most so many are served", o.at(""), most)
+			return
+		}
 		var name jsontext.Token
 		if name, err = d.ReadToken(); err != nil {
 			break
 		}
 		key := name.String()
 		var value jsontext.Value
-		if value, err = d.ReadValue(); err != nil {
+		if value, err = part(d, text); err != nil {
 			break
 		}
 		o.names = append(o.names, key)
-		o.members[key] = value.Clone()
+		o.members[key] = value
 	}
 	if err != nil {
 		o.fail("%s: %s", o.at(""), describe(err))
 	}
 }
 
+// part reads the next value as a part of the text, which nobody changes: it is not copied.
+func part(d *jsontext.Decoder, text jsontext.Value) (jsontext.Value, error) {
+	value, err := d.ReadValue()
+	if err != nil {
+		return nil, err
+	}
+	end := d.InputOffset()
+	return text[end-int64(len(value)) : end : end], nil
+}
+
+// path is where the object stands, "configuration.query"; "" for the body itself. It is only asked
+// for in messages.
+func (o *object) path() string {
+	if o.up == nil {
+		return ""
+	}
+	key := shorten(o.key)
+	if o.index > 0 {
+		key = fmt.Sprintf("%s[%d]", key, o.index-1)
+	}
+	if above := o.up.path(); above != "" {
+		return above + "." + key
+	}
+	return key
+}
+
 // at names a member in messages: "configuration.query.labels".
 func (o *object) at(name string) string {
-	switch {
-	case o.path == "" && name == "":
+	name = shorten(name)
+	switch path := o.path(); {
+	case path == "" && name == "":
 		return "the body"
-	case o.path == "":
+	case path == "":
 		return name
 	case name == "":
-		return o.path
+		return path
 	default:
-		return o.path + "." + name
+		return path + "." + name
 	}
 }
 
@@ -175,18 +221,28 @@ func (o *object) refused(name, why string, harmless ...string) {
 	}
 }
 
-func (o *object) object(name string) (*object, bool) {
+func (o *object) object(name string) (*object, bool) { return o.small(name, maxMembers) }
+
+// small is object of at most so many members.
+func (o *object) small(name string, most int) (*object, bool) {
 	value, found := o.take(name)
 	if !found {
 		return nil, false
 	}
-	sub := &object{method: o.method, path: o.at(name), err: o.err}
-	sub.read(value)
+	sub := &object{method: o.method, up: o, key: name, err: o.err}
+	sub.read(value, most)
 	return sub, *o.err == nil
 }
 
-// list gives the elements of an array.
-func (o *object) list(name string) ([]jsontext.Value, bool) {
+// child is the object at a place, from 0, of a list that is a member of o.
+func (o *object) child(list string, place int, text jsontext.Value) *object {
+	c := &object{method: o.method, up: o, key: list, index: place + 1, err: o.err}
+	c.read(text, maxMembers)
+	return c
+}
+
+// list gives the elements of an array, of at most so many.
+func (o *object) list(name string, most int) ([]jsontext.Value, bool) {
 	value, found := o.take(name)
 	if !found {
 		return nil, false
@@ -196,12 +252,16 @@ func (o *object) list(name string) ([]jsontext.Value, bool) {
 		return nil, false
 	}
 	var all []jsontext.Value
-	d := jsontext.NewDecoder(bytes.NewReader(value))
+	d := jsontext.NewDecoder(bytes.NewBuffer(value))
 	_, err := d.ReadToken()
 	for err == nil && d.PeekKind() != ']' {
+		if len(all) == most {
+			o.fail("%s has more than %d elements, and at most so many are served", o.at(name), most)
+			return nil, false
+		}
 		var v jsontext.Value
-		if v, err = d.ReadValue(); err == nil {
-			all = append(all, v.Clone())
+		if v, err = part(d, value); err == nil {
+			all = append(all, v)
 		}
 	}
 	if err != nil {

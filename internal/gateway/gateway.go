@@ -278,7 +278,7 @@ func (g *gateway) buildServices(ctx context.Context) error {
 	g.proc, err = extproc.New(extproc.Parts{
 		Keys: g.keys, Journal: journal, Jobs: records, Upstream: g.upstream, Log: g.log, Budgets: g.budgets,
 		Cancel: g.stopJob, Changed: g.changedSince(catalog), Again: g.authz.Again, Limits: g.limits,
-		Reading: extproc.Reading(c.Reading),
+		Reading: extproc.Reading(c.Reading), MaxRequest: c.Envoy.Limits.MaxRequestBytes,
 	})
 	if err != nil {
 		return err

@@ -5,7 +5,15 @@ import (
 
 	"github.com/bqgate/bqgate/envoy"
 	"github.com/bqgate/bqgate/extauthz"
+	"github.com/bqgate/bqgate/extproc"
 )
+
+// A refusal of a large body names what Envoy takes.
+func TestTheLargestBodyIsTheSame(t *testing.T) {
+	if limits, _ := envoy.Defaults(); limits.MaxRequestBytes != extproc.MaxRequest {
+		t.Errorf("extproc has %d bytes, envoy %d", extproc.MaxRequest, limits.MaxRequestBytes)
+	}
+}
 
 // Envoy's configuration and the service that it calls speak of the early look alike.
 func TestTheEarlyLookIsTheSame(t *testing.T) {

@@ -21,6 +21,7 @@ const (
 	RefusedTokens
 	RecordedBytes
 	Analysis
+	Withheld
 	kinds int = iota
 )
 
@@ -149,6 +150,13 @@ var Kinds = [kinds]Spec{
 		What:   "milliseconds of long analysis",
 		Counts: "milliseconds of a processor for statements that took the analysis 50 or more (`sql.first_deadline` at the most)",
 		Why:    "most statements take the analysis 1 to 20 ms and are not counted; 50 ms a second are a twentieth of a core",
+	},
+	Withheld: {
+		Key: "withheld_mib", Form: AtOnce, Default: Limit{AtOnce: 768}, Reason: rateLimitExceeded, Beyond: refused,
+		What: "MiB of answers at once that are kept until they are whole",
+		Counts: "MiB of answers beyond the first of each, where none of an answer may leave before all of it is there: the rule caps its " +
+			"bytes, or it has a budget of rows",
+		Why: "64 downloads at once of 10 MB, BigQuery's own page, are 640",
 	},
 }
 

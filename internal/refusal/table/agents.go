@@ -17,6 +17,10 @@ import (
 	"github.com/bqgate/bqgate/policies"
 )
 
+var beyondLimit = with(func(whole error, e *limits.Exceeded) *refusal.Refusal {
+	return &refusal.Refusal{Reason: e.Reason(), What: e.Error(), Remedy: "the same request a little later", Err: whole}
+})
+
 // agentRows are about requests to BigQuery and their answers.
 var agentRows = []row{
 	{name: "an identity", find: as[*identity.Error], request: with(func(_ error, e *identity.Error) *refusal.Refusal {
@@ -26,9 +30,7 @@ var agentRows = []row{
 		request: with(func(whole error, e *bigquery.RequestError) *refusal.Refusal {
 			return &refusal.Refusal{Status: e.Status, Reason: e.Reason, What: e.Message, Err: whole}
 		})},
-	{name: "a limit", find: as[*limits.Exceeded], request: with(func(whole error, e *limits.Exceeded) *refusal.Refusal {
-		return &refusal.Refusal{Reason: e.Reason(), What: e.Error(), Remedy: "the same request a little later", Err: whole}
-	})},
+	{name: "a limit", find: as[*limits.Exceeded], request: beyondLimit, answer: beyondLimit},
 	{name: "a budget", find: as[*budgets.Exceeded], request: beyondBudget("what the query would bill does not fit"),
 		answer: beyondBudget("the rows of this answer do not fit")},
 	{name: "budgets that are closed", find: is(budgets.ErrClosed), request: budgetsClosed, answer: budgetsClosed},
