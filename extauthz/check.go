@@ -102,7 +102,7 @@ func (s *Service) understand(ctx context.Context, a asked) (asked, error) {
 	}
 	op, err := bigquery.Decode(a.request.http)
 	if a.request.partial {
-		err = tooLarge(op)
+		err = s.tooLarge(op)
 	}
 	a.op = op
 	a.looks, a.ask = s.asking(a) // now with its SQL
@@ -110,10 +110,10 @@ func (s *Service) understand(ctx context.Context, a asked) (asked, error) {
 	return a, err
 }
 
-func tooLarge(op bigquery.Operation) error {
+func (s *Service) tooLarge(op bigquery.Operation) error {
 	return &bigquery.RequestError{
 		Status: http.StatusRequestEntityTooLarge, Reason: "invalid", Method: op.Method,
-		Message: "the request body is larger than this gateway takes",
+		Message: fmt.Sprintf("the request body is larger than this gateway takes: %d bytes (envoy.limits.max_request_bytes)", s.maxBody()),
 	}
 }
 

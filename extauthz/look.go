@@ -51,7 +51,7 @@ func (s *Service) look(ctx context.Context, a asked) (asked, outcome) {
 		// Envoy 1.40 may leave a body that came too fast, and is too large, until the request times
 		// out: what says of itself that it is too large never comes.
 		if length(a.request.http) > s.maxBody() {
-			return a, s.conclude(ctx, a, ruling{judged: judged{job: a.op.Job}}, tooLarge(a.op))
+			return a, s.conclude(ctx, a, ruling{judged: judged{job: a.op.Job}}, s.tooLarge(a.op))
 		}
 		err = s.Limits.Lend(subject.Budget, bodyKind(a.request.http), a.requestID(), bodyWithin)
 	}

@@ -75,7 +75,10 @@ func (n *notes) find(format string, args ...any) {
 	n.findings = append(n.findings, fmt.Sprintf(format, args...))
 }
 
-var decisionID = regexp.MustCompile(`\bd-[0-9A-Za-z]{20,}\b`)
+var (
+	decisionID = regexp.MustCompile(`\bd-[0-9A-Za-z]{20,}\b`)
+	requestID  = regexp.MustCompile(`\bRequest [0-9a-f]{8}-[0-9a-f-]{27}\b`)
+)
 
 // take notes an answer.
 func (n *notes) take(a answer) {
@@ -168,7 +171,7 @@ func said(body []byte) string {
 			text = v
 		}
 	}
-	text = decisionID.ReplaceAllString(text, "d-…")
+	text = requestID.ReplaceAllString(decisionID.ReplaceAllString(text, "d-…"), "Request …")
 	return strings.ReplaceAll(fmt.Sprintf("%.160s", text), "\n", " ")
 }
 

@@ -27,6 +27,7 @@ type felled struct {
 	name                 string
 	times                int
 	longest              time.Duration // from its end until a query passed
+	before               time.Duration // that a query took before it, at the longest
 	bound                time.Duration
 	fault, broken, amiss int
 	words                map[string]int
@@ -57,7 +58,7 @@ func (s *Soak) report() *Report {
 			by[k.Fault.Name()] = f
 		}
 		f.times++
-		f.longest = max(f.longest, k.Took)
+		f.longest, f.before = max(f.longest, k.Took), max(f.before, k.Before)
 	}
 	outside := map[string]int{}
 	for _, e := range s.notes.events {
@@ -99,8 +100,8 @@ func (s *Soak) report() *Report {
 				t.life.Round(time.Second), t.bound))
 		}
 	}
-	r.head = fmt.Sprintf("%s, %d cores, %s/%s, %s; seed %d, %d callers, each with a request every %s, a fault every %s for %s",
-		time.Now().Format("2006-01-02"), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), s.Seed, s.Callers, s.Pause,
+	r.head = fmt.Sprintf("%s, %d cores, %s/%s, %s, %s; seed %d, %d callers, each with a request every %s, a fault every %s for %s",
+		time.Now().Format("2006-01-02"), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), &s.busy, s.Seed, s.Callers, s.Pause,
 		s.Every, s.Length)
 	r.tail = append(r.tail, fmt.Sprintf("%d answers, %d MB; the slowest took %s", s.notes.answers, s.notes.bytes>>20,
 		s.notes.slowest.Round(time.Millisecond)))
@@ -122,23 +123,23 @@ func (s *Soak) conclude(r *Report) {
 func (r *Report) Write(out io.Writer) error {
 	fmt.Fprintf(out, "\n%s\n\n", r.head)
 	w := tabwriter.NewWriter(out, 0, 0, 1, ' ', 0)
-	fmt.Fprintln(w, "| fault\t| times\t| well again within\t| stated\t| 5xx\t| broken off\t| otherwise\t| mostly\t|")
-	fmt.Fprintln(w, "|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|")
+	fmt.Fprintln(w, "| fault\t| times\t| well again within\t| stated\t| a query before\t| 5xx\t| broken off\t| otherwise\t| mostly\t|")
+	fmt.Fprintln(w, "|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|")
 	for _, f := range r.faults {
-		fmt.Fprintf(w, "| %s\t| %d\t| %.1f s\t| %.0f s\t| %d\t| %d\t| %d\t| %s\t|\n", f.name, f.times, f.longest.Seconds(),
-			f.bound.Seconds(), f.fault, f.broken, f.amiss, mostly(f.words))
+		fmt.Fprintf(w, "| %s\t| %d\t| %.1f s\t| %.0f s\t| %.1f s\t| %d\t| %d\t| %d\t| %s\t|\n", f.name, f.times,
+			f.longest.Seconds(), f.bound.Seconds(), f.before.Seconds(), f.fault, f.broken, f.amiss, mostly(f.words))
 	}
-	fmt.Fprintln(w, "| **request**\t| **served**\t| **refused**\t|\t| **5xx**\t| **broken off**\t| **left**\t|\t|")
+	fmt.Fprintln(w, "| **request**\t| **served**\t| **refused**\t|\t|\t| **5xx**\t| **broken off**\t| **left**\t|\t|")
 	for _, a := range r.actions {
-		fmt.Fprintf(w, "| %s\t| %d\t| %d\t|\t| %d\t| %d\t| %d\t|\t|\n", a.name, a.ok, a.refused, a.fault, a.broken, a.left)
+		fmt.Fprintf(w, "| %s\t| %d\t| %d\t|\t|\t| %d\t| %d\t| %d\t|\t|\n", a.name, a.ok, a.refused, a.fault, a.broken, a.left)
 	}
-	fmt.Fprintln(w, "| **measure**\t| **mean**\t| **most**\t| **measured**\t| **grew**\t| **may grow**\t|\t|\t|")
+	fmt.Fprintln(w, "| **measure**\t| **mean**\t| **most**\t| **measured**\t| **grew**\t| **may grow**\t|\t|\t|\t|")
 	for _, t := range r.trends {
 		measured := "too short"
 		if t.life > 0 {
 			measured = t.life.Round(time.Second).String()
 		}
-		fmt.Fprintf(w, "| %s\t| %.1f %s\t| %.1f\t| %s\t| %+.1f\t| %.1f\t|\t|\t|\n", t.what, t.mean, t.unit, t.top, measured, t.rise,
+		fmt.Fprintf(w, "| %s\t| %.1f %s\t| %.1f\t| %s\t| %+.1f\t| %.1f\t|\t|\t|\t|\n", t.what, t.mean, t.unit, t.top, measured, t.rise,
 			t.bound)
 	}
 	if err := w.Flush(); err != nil {

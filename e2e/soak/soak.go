@@ -48,6 +48,7 @@ type Soak struct {
 	growth  growth
 	random  *rand.Rand
 	struck  []Struck
+	busy    busy
 	stop    context.CancelFunc
 	running sync.WaitGroup
 	remove  bool
@@ -83,6 +84,7 @@ func Start(ctx context.Context, o Options) (_ *Soak, err error) {
 	}
 	s.running.Go(func() { s.growth.watch(ctx, s.world, &s.notes, s.Callers) })
 	s.running.Go(func() { s.forget(ctx) })
+	s.running.Go(func() { s.busy.watch(ctx) })
 	return s, nil
 }
 
@@ -149,11 +151,16 @@ type Struck struct {
 	Fault      Fault
 	From, Till time.Time     // it lasted
 	Took       time.Duration // from its end until a query passed
+	Before     time.Duration // that a query took before it: how slow all is without a fault
 }
 
 // Strike lets a fault strike, ends it, and waits until a query passes.
 func (s *Soak) Strike(ctx context.Context, f Fault) (struck Struck, err error) {
-	struck = Struck{Fault: f, From: time.Now()}
+	before := time.Now()
+	if err := s.well(ctx, time.Minute); err != nil {
+		s.notes.find("before %s: %v", f.Name(), err)
+	}
+	struck = Struck{Fault: f, From: time.Now(), Before: time.Since(before)}
 	heal, err := f.strike(ctx, s.world)
 	if err == nil {
 		pause(ctx, f.Lasts)
@@ -167,10 +174,11 @@ func (s *Soak) Strike(ctx context.Context, f Fault) (struck Struck, err error) {
 	}
 	struck.Took = time.Since(struck.Till)
 	s.struck = append(s.struck, struck)
-	s.say("%s for %s, well %s later%s", f.Name(), struck.Till.Sub(struck.From).Round(100*time.Millisecond),
-		struck.Took.Round(10*time.Millisecond), failed(err))
-	if err == nil && !s.Untimed && struck.Took > f.Well {
-		s.notes.find("%s: well only %s after its end; %s is stated", f.Name(), struck.Took.Round(time.Millisecond), f.Well)
+	s.say("%s for %s, well %s later, before it %s%s", f.Name(), struck.Till.Sub(struck.From).Round(100*time.Millisecond),
+		struck.Took.Round(10*time.Millisecond), struck.Before.Round(10*time.Millisecond), failed(err))
+	if err == nil && !s.Untimed && struck.Took > f.Well+struck.Before {
+		s.notes.find("%s: well only %s after its end; %s is stated, and a query took %s before it", f.Name(),
+			struck.Took.Round(time.Millisecond), f.Well, struck.Before.Round(time.Millisecond))
 	}
 	return struck, err
 }
