@@ -37,6 +37,7 @@ func TestEachSubjectHasItsOwnPrincipal(t *testing.T) {
 	ask("github", long+"y")
 	ask("github", digest)
 	ask("github", strings.TrimPrefix(digest, "github"))
+	ask("github", digest[len("github~"):])
 	for _, odd := range []string{"a b", "a%20b", "ä", "a\u0308", "a?b", "a#b", "a*", `a"b`, "a'b"} {
 		ask("okta", odd)
 	}
