@@ -86,7 +86,7 @@ func published(t testing.TB, issuer *subjecttoken.Issuer) *oidc.IDTokenVerifier 
 
 var alice = identity.Requester{
 	Sub: "github:alice", Groups: []string{"g"}, Claims: map[string]string{"repository": "acme/app", "sub": "github:mallory", "exp": "9",
-		"nbf": "9"},
+		"nbf": "99999999999"},
 }
 
 // What is signed says who asks, for one provider and for minutes, and no claim of the requester
