@@ -13,7 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bqgate/bqgate/internal/gateway"
+	"github.com/bqgate/bqgate/internal/audit"
+	"github.com/bqgate/bqgate/internal/identity"
 )
 
 // TestRevokeSubject revokes an agent on a running gateway: its tokens, raw and exchanged, what
@@ -62,7 +63,15 @@ func TestRevokeSubject(t *testing.T) {
 	if err != nil {
 		t.Fatalf("sessions revoke: %v\n%s", err, out)
 	}
-	var told struct{ Subjects []gateway.Ended }
+	var told struct {
+		Subjects []struct {
+			identity.Revocation
+			Gateways int              `json:"gateways"`
+			Requests []string         `json:"requests"`
+			Jobs     []audit.EndedJob `json:"jobs"`
+			Failed   []string         `json:"failed"`
+		}
+	}
 	if err := json.Unmarshal(out, &told); err != nil {
 		t.Fatalf("%v in %s", err, out)
 	}

@@ -49,8 +49,8 @@ func TestBounds(t *testing.T) {
 		named         string
 		mostMegabytes uint64 // that are allocated in all while it is read
 	}{
-		{"labels", post(queryPath, labels(63)), post(queryPath, labels(64)), "more than 63 members", 4},
-		{"100,000 labels", post(queryPath, labels(63)), post(queryPath, labels(100_000)), "more than 63 members", 64},
+		{"labels", post(queryPath, labels(maxLabels)), post(queryPath, labels(maxLabels+1)), "more than 52 members", 4},
+		{"100,000 labels", post(queryPath, labels(maxLabels)), post(queryPath, labels(100_000)), "more than 52 members", 64},
 		{"parameters", post(queryPath, parameters(10_000)), post(queryPath, parameters(10_001)), "more than 10000 elements", 64},
 		{"elements of a parameter", post(queryPath, elements(133_000)), post(queryPath, elements(133_333)),
 			"more than 400000 names and values", 256},
