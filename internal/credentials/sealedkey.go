@@ -81,6 +81,7 @@ func (b *Broker) openKey(ctx context.Context, k *Key, email, scope, part string)
 		return keyed{}, fmt.Errorf("sealed key %s: it is a key of %s, not of %s", k.File, s.Account(), email)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
+	b.closers = append(b.closers, func() error { transport.CloseIdleConnections(); return nil })
 	from := keyed{
 		email: s.Account(), scope: scope, at: keyAddress, signer: s,
 		client: &http.Client{
