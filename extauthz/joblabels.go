@@ -99,7 +99,7 @@ func (s *Service) labelValue(name, whole string) string {
 	case fitting.MatchString(whole):
 		return whole
 	}
-	sum := s.Keys.MAC("job label", name, whole)
+	sum := s.Keys.Name("job label", name, whole)
 	digest := hex.EncodeToString(sum[:digestOfLabel])
 	if secret {
 		return digest

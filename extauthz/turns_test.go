@@ -47,8 +47,11 @@ func TestWhoseBodyIsRead(t *testing.T) {
 				}
 				c.before(w, known.subject.Budget)
 			}
-			a, o := w.s.decide(t.Context(), w.s.arrived(request{http: bigquery.Request{Verb: "POST", Path: queriesPath, Body: []byte(plainQuery),
-				Header: map[string][]string{"content-type": {"application/json"}}}}))
+			a, o := w.s.decide(
+				t.Context(),
+				w.s.arrived(request{http: bigquery.Request{Verb: "POST", Path: queriesPath, Body: []byte(plainQuery),
+					Header: map[string][]string{"content-type": {"application/json"}}}}),
+			)
 			if a.op.Method != bigquery.MethodQuery || (a.op.Query != nil) != c.read {
 				t.Errorf("read as %s, query %v: %d %s", a.op.Method, a.op.Query, o.status, o.body)
 			}

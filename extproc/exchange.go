@@ -216,8 +216,8 @@ func (x *exchange) newAnswer(code int, unreadable error) answer {
 	return &document{service: x.service, forward: f, clock: &x.clock, unreadable: unreadable}
 }
 
-// keep counts one more MiB of the answer that is kept until it is whole. It is so until the exchange
-// has ended: what may leave then takes its time too.
+// keep counts one more MiB of the answer that is kept until it is whole. It is so until the
+// exchange has ended: what may leave then takes its time too.
 func (x *exchange) keep() error {
 	end, err := x.service.Limits.Begin(x.forward.Subject.Budget, limits.Withheld)
 	if err == nil {

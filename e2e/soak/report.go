@@ -100,9 +100,22 @@ func (s *Soak) report() *Report {
 				t.life.Round(time.Second), t.bound))
 		}
 	}
-	r.head = fmt.Sprintf("%s, %d cores, %s/%s, %s, %s; seed %d, %d callers, each with a request every %s, a fault every %s for %s",
-		time.Now().Format("2006-01-02"), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), &s.busy, s.Seed, s.Callers, s.Pause,
-		s.Every, s.Length)
+	r.head = fmt.Sprintf(
+		"%s, %d cores, %s/%s, %s, %s; seed %d, %d callers, each with a request every %s, a fault every %s for %s",
+		time.Now().Format(
+			"2006-01-02",
+		),
+		runtime.NumCPU(),
+		runtime.GOOS,
+		runtime.GOARCH,
+		runtime.Version(),
+		&s.busy,
+		s.Seed,
+		s.Callers,
+		s.Pause,
+		s.Every,
+		s.Length,
+	)
 	r.tail = append(r.tail, fmt.Sprintf("%d answers, %d MB; the slowest took %s", s.notes.answers, s.notes.bytes>>20,
 		s.notes.slowest.Round(time.Millisecond)))
 	return r

@@ -26,8 +26,10 @@ func TestBounds(t *testing.T) {
 		return inQuery(`"parameterMode":"POSITIONAL","queryParameters":[` + list(n, `{"parameterType":{"type":"STRING"}}`) + `]`)
 	}
 	elements := func(n int) string {
-		return inQuery(`"queryParameters":[{"parameterType":{"type":"ARRAY","arrayType":{"type":"STRING"}},"parameterValue":{"arrayValues":[` +
-			list(n, `{"value":"1"}`) + `]}}]`)
+		return inQuery(
+			`"queryParameters":[{"parameterType":{"type":"ARRAY","arrayType":{"type":"STRING"}},"parameterValue":{"arrayValues":[` +
+				list(n, `{"value":"1"}`) + `]}}]`,
+		)
 	}
 	nested := func(depth, leaves int) string {
 		return inQuery(`"queryParameters":[{"parameterType":{"type":"STRING"},"parameterValue":` +
@@ -90,7 +92,8 @@ func TestBounds(t *testing.T) {
 				switch {
 				case bound.name == "at" && err != nil:
 					t.Errorf("at the bound: %v", err)
-				case bound.name == "beyond" && (!errors.As(err, &refused) || refused.Status != 400 || !strings.Contains(err.Error(), c.named)):
+				case bound.name == "beyond" &&
+					(!errors.As(err, &refused) || refused.Status != 400 || !strings.Contains(err.Error(), c.named)):
 					t.Errorf("beyond the bound: %v, want %q", err, c.named)
 				case bound.name == "beyond" && len(refused.Message) > 1000:
 					t.Errorf("a refusal of %d bytes", len(refused.Message))
@@ -120,7 +123,9 @@ func TestLongNamesAreCut(t *testing.T) {
 }
 
 // inQuery is a request that has members beside its SQL.
-func inQuery(members string) string { return `{"query":"SELECT 1","useLegacySql":false,` + members + `}` }
+func inQuery(members string) string {
+	return `{"query":"SELECT 1","useLegacySql":false,` + members + `}`
+}
 
 func packed(t *testing.T, body string) Request {
 	t.Helper()

@@ -36,7 +36,10 @@ type asRequester struct {
 func newFederated(account Account, issuer *subjecttoken.Issuer, endpoint *Endpoint) (*asRequester, error) {
 	f := &asRequester{
 		issuer: issuer, account: account, pool: pool(account.Federated.Audience), at: net.JoinHostPort(stsHost, "443"),
-		client: &http.Client{Timeout: mintTimeout},
+		client: &http.Client{
+			Timeout:       mintTimeout, // and no answer of Google's leads elsewhere: the subject token stays here
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	if endpoint != nil {
@@ -44,7 +47,7 @@ func newFederated(account Account, issuer *subjecttoken.Issuer, endpoint *Endpoi
 		if err != nil {
 			return nil, fmt.Errorf("sts_endpoint: %w", err)
 		}
-		f.at, transport.TLSClientConfig = endpoint.Address, tlsConfig
+		f.at, transport.TLSClientConfig, transport.Proxy = endpoint.Address, tlsConfig, nil
 	}
 	f.client.Transport = transport
 	return f, nil

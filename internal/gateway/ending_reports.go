@@ -30,7 +30,7 @@ const (
 )
 
 func (e endingReports) key(r identity.Revocation) string {
-	sum := e.keys.MAC("revoked subject ended", r.Key(), strconv.FormatInt(r.At.UnixMilli(), 10))
+	sum := e.keys.Name("revoked subject ended", r.Key(), strconv.FormatInt(r.At.UnixMilli(), 10))
 	return "bqgate:revoked-subject-ended:" + hex.EncodeToString(sum[:])
 }
 

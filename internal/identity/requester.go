@@ -111,7 +111,8 @@ func (s Subject) shared() string {
 	event, _ := s.Claims["event_name"].(string)
 	source, _ := s.Claims["pipeline_source"].(string)
 	switch {
-	case slices.Contains(strings.Split(s.Sub, ":"), "pull_request"), strings.HasPrefix(event, "pull_request"):
+	case slices.ContainsFunc(strings.Split(s.Sub, ":"), func(part string) bool { return strings.EqualFold(part, "pull_request") }),
+		strings.HasPrefix(strings.ToLower(event), "pull_request"):
 		return "pull request"
 	case source == "merge_request_event", source == "external_pull_request_event":
 		return "merge request"

@@ -23,8 +23,7 @@ type Journal interface {
 type revoked struct {
 	mu       sync.Mutex
 	ids      map[string]time.Time
-	subjects map[string]Revocation    // by SubjectKey
-	ahead    map[string]time.Duration // how far the clocks of issuers are ahead, by URL, as far as was seen
+	subjects map[string]Revocation // by SubjectKey
 }
 
 func (r *revoked) add(id string, until, now time.Time) {

@@ -78,27 +78,16 @@ func (r *revoked) cut(c Revocation, now time.Time) bool {
 	return true
 }
 
-// cutoff is as of when a subject is revoked, by the clock of its issuer as far as that is known to
-// be ahead.
+// Cutoff is when a token must have been issued after to be none of those that are revoked: as much
+// later than the revocation as an issuer's clock may be ahead. A token of a clock that is ahead
+// says that it was issued later than it was, and must not pass for one of afterwards.
+func (r Revocation) Cutoff() time.Time { return r.At.Add(leeway) }
+
 func (r *revoked) cutoff(issuer, sub string) (at time.Time, revoked bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c, ok := r.subjects[SubjectKey(issuer, sub)]
-	return c.At.Add(r.ahead[issuer]), ok
-}
-
-// saw notes how far the clock of a token's issuer is ahead of the gateway's, as far as the token
-// shows it: one that was issued later than it is now. So no token that was seen here before its
-// subject was revoked passes for one that was issued after it.
-func (r *revoked) saw(issuer string, issued, now time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if d := min(issued.Sub(now), leeway); d > r.ahead[issuer] {
-		if r.ahead == nil {
-			r.ahead = make(map[string]time.Duration)
-		}
-		r.ahead[issuer] = d
-	}
+	return c.Cutoff(), ok
 }
 
 // Over says whether a subject was revoked after its token was issued. A token that does not say
@@ -110,11 +99,7 @@ func (s *Sessions) Over(subject Subject) bool {
 
 // Ends says whether a revocation ends what was asked for with a token of the subject that was
 // issued then.
-func (s *Sessions) Ends(r Revocation, issued time.Time) bool {
-	s.revoked.mu.Lock()
-	defer s.revoked.mu.Unlock()
-	return !issued.After(r.At.Add(s.revoked.ahead[r.Issuer]))
-}
+func (s *Sessions) Ends(r Revocation, issued time.Time) bool { return !issued.After(r.Cutoff()) }
 
 // revokedAt are the words for the client of a subject that is over.
 func (s *Sessions) revokedAt(subject Subject) string {
@@ -189,7 +174,7 @@ func (s *Sessions) Mark(ctx context.Context, r Revocation) error {
 
 // revokedID hides who was revoked from readers of Redis.
 func (s *Sessions) revokedID(key string) string {
-	sum := s.keys.MAC("revoked subject", key)
+	sum := s.keys.Name("revoked subject", key)
 	return hex.EncodeToString(sum[:])
 }
 

@@ -86,11 +86,11 @@ func (s *Store) Runs(ctx context.Context, subject string, now time.Time) ([]Run,
 }
 
 func (s *Store) runsKey(subject string, at time.Time) string {
-	sum := s.keys.MAC("runs", subject, strconv.FormatInt(at.Unix()/3600, 10))
+	sum := s.keys.Name("runs", subject, strconv.FormatInt(at.Unix()/3600, 10))
 	return "bqgate:runs:" + hex.EncodeToString(sum[:])
 }
 
 func (s *Store) runField(job bigquery.JobReference) string {
-	sum := s.keys.MAC("run", job.ProjectID, job.JobID)
+	sum := s.keys.Name("run", job.ProjectID, job.JobID)
 	return hex.EncodeToString(sum[:16])
 }
