@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"cloud.google.com/go/iam/credentials/apiv1/credentialspb"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/bqgate/bqgate/internal/identity"
@@ -283,7 +282,7 @@ func TestImpersonationByDelegates(t *testing.T) {
 	if _, err := newBroker(t, config).Mint(t.Context(), decided(t), run("crm-reader", "alice")); err != nil {
 		t.Fatal(err)
 	}
-	var r *credentialspb.GenerateAccessTokenRequest = google.requests()[0]
+	r := google.requests()[0]
 	if fmt.Sprint(r.Delegates) != "[projects/-/serviceAccounts/a@demo.iam.gserviceaccount.com "+
 		"projects/-/serviceAccounts/b@demo.iam.gserviceaccount.com]" ||
 		r.Lifetime.AsDuration() != 7*time.Minute || fmt.Sprint(r.Scope) != "["+Scope+".readonly]" {

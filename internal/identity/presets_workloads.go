@@ -62,7 +62,6 @@ var githubActions = preset{
 				"its " +
 				"organisation (customised, or with ids)",
 			Cure: `claims.repository_id == "ID", or claims.repository_owner_id == "ID"`},
-		//nolint:gosec // G101: no secret, but words about a token
 		{Name: "fork", Workload: true, Claims: map[string]any{
 			"event_name": "pull_request_target", "ref": "refs/heads/main", "ref_type": "branch", "ref_protected": "true",
 		}, Whose: "a pull request from a fork (event pull_request_target)",
