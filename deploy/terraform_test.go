@@ -232,7 +232,12 @@ func (r resource) fact(t *testing.T) string {
 	case "google_project_iam_member":
 		return fmt.Sprintf("project %s: %s for %s", r.text("project"), r.text("role"), r.text("member"))
 	case "google_bigquery_dataset_iam_member":
-		return fmt.Sprintf("dataset %s.%s: %s for %s", r.text("project"), r.text("dataset_id"), r.text("role"), r.text("member"))
+		// BigQuery's word for a principal of a pool, which gcloud does not take.
+		member := strings.TrimPrefix(r.text("member"), "iamMember:")
+		if strings.HasPrefix(r.text("member"), "principal") {
+			t.Errorf("%s.%s: the provider splits %q at its first colon: write iamMember: before it", r.kind, r.name, member)
+		}
+		return fmt.Sprintf("dataset %s.%s: %s for %s", r.text("project"), r.text("dataset_id"), r.text("role"), member)
 	case "google_service_account_iam_member":
 		_, email, _ := strings.Cut(r.text("service_account_id"), "/serviceAccounts/")
 		return fmt.Sprintf("on account %s: %s for %s", email, r.text("role"), r.text("member"))

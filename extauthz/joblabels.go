@@ -70,9 +70,9 @@ func whatLabels(name string, s identity.Subject, group string, j *judged) string
 	case policies.LabelGroup:
 		return group
 	case policies.LabelRepository:
-		return claim("repository", "project_path")
+		return cmp.Or(s.Run.Repository, claim("repository", "project_path"))
 	case policies.LabelCommit:
-		return claim("sha")
+		return cmp.Or(s.Run.Commit, claim("sha"))
 	case policies.LabelRun:
 		return claim("run_id", "pipeline_id")
 	case policies.LabelRule:

@@ -117,7 +117,7 @@ resource "google_bigquery_dataset_iam_member" "requesters_read" {
   project    = var.project
   dataset_id = each.key
   role       = google_project_iam_custom_role.reader.id
-  member     = local.requesters
+  member     = "iamMember:${local.requesters}" # the provider takes principals of a pool by this word alone
 }
 
 resource "google_bigquery_dataset_iam_member" "inspection_looks" {

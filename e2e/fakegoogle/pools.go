@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"sync"
 
 	"cel.dev/cel-go/cel"
@@ -110,6 +111,9 @@ func (p *provider) verify(ctx context.Context, raw string) (minted, error) {
 	}
 	if assertion["iat"] == nil || assertion["exp"] == nil {
 		return minted{}, errors.New("the subject token lacks iat or exp")
+	}
+	if token.IssuedAt.After(time.Now()) { // "must be in the past", and no leeway is documented
+		return minted{}, errors.New("the subject token's iat is in the future")
 	}
 	vars := map[string]any{"assertion": assertion}
 	google, attribute := map[string]any{}, map[string]any{}

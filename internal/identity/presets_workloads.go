@@ -145,7 +145,6 @@ var buildkite = preset{
 	}},
 	claims: map[string]string{
 		"repository": "pipeline_slug", "ref": "build_tag|build_branch", "workflow": "step_key", "commit": "build_commit",
-		"actor": "build_creator_email|build_creator",
 	},
 	runURL: "/{organization_slug}/{pipeline_slug}/builds/{build_number}",
 	web:    func(*url.URL) string { return "https://buildkite.com" },
@@ -176,7 +175,7 @@ var circleci = preset{
 	also: regexp.MustCompile(`^https://[^/?#]+/org/` + uuidShape + `$`), // CircleCI server
 	kinds: []kind{{
 		what: "a CircleCI job", marks: has(circle + "project-id"), workload: true,
-		owner:  []string{circle + "project-id", circle + "job-id|jti|iat"},
+		owner:  []string{circle + "project-id", circle + "job-id|" + circle + "workflow-id|" + circle + "pipeline-id|jti|iat"},
 		grant:  []string{circle + "project-id", circle + "vcs-origin", circle + "vcs-ref"},
 		budget: []string{circle + "project-id"},
 	}},

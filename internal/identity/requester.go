@@ -105,12 +105,19 @@ func canonicalSub(name, sub string) string {
 // shared names what makes a subject one that many share, "" where nothing does. The code of a pull
 // request is that of whoever opened it: at GitHub all of a repository have the `sub`
 // "repo:o/r:pull_request", and those that run in the base's context (pull_request_target) that of
-// its main branch; at GitLab the branch of a fork may have any name.
+// its main branch; at GitLab the branch of a fork may have any name. A Buildkite job chooses which
+// claim its `sub` is, and a CircleCI project has one for all refs and for builds of forks.
 // https://docs.github.com/actions/reference/openid-connect-reference
 func (s Subject) shared() string {
 	event, _ := s.Claims["event_name"].(string)
 	source, _ := s.Claims["pipeline_source"].(string)
+	_, buildkite := s.Claims["pipeline_slug"]
+	_, circleci := s.Claims[circle+"project-id"]
 	switch {
+	case buildkite && !strings.Contains(s.Sub, ":pipeline:"): // request-token --subject-claim
+		return "Buildkite job that chose another sub than that of its pipeline"
+	case circleci: // builds of forks have it, where a project passes secrets to them
+		return "CircleCI job"
 	case slices.ContainsFunc(strings.Split(s.Sub, ":"), func(part string) bool { return strings.EqualFold(part, "pull_request") }),
 		strings.HasPrefix(strings.ToLower(event), "pull_request"):
 		return "pull request"

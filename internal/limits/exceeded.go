@@ -14,8 +14,8 @@ type Exceeded struct {
 	Wait  time.Duration
 }
 
-// Reason is BigQuery's word for it: rateLimitExceeded, which stock clients wait out, or
-// quotaExceeded.
+// Reason is BigQuery's word for it: rateLimitExceeded, which stock clients wait out
+// (refusal.RateWords says which), or quotaExceeded.
 func (e *Exceeded) Reason() string { return Kinds[e.Kind].Reason }
 
 // Error is what an agent reads.

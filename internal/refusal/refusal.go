@@ -99,8 +99,9 @@ func (r *Refusal) Word() string { return cmp.Or(r.Reason, "accessDenied") }
 func (r *Refusal) Faulty() bool { return r.Code() == http.StatusServiceUnavailable }
 
 // RateWords begin what is said of a rate, as BigQuery says it. Python, Go and Node repeat a request
-// for the reason rateLimitExceeded, Java for these words alone (java-bigquery,
-// BigQueryErrorMessages.RATE_LIMIT_EXCEEDED_MSG). What is beyond a quota must not have them.
+// for the reason rateLimitExceeded; Java for these words alone, and only jobs.insert, jobs.query
+// and jobs.getQueryResults (java-bigquery, BigQueryErrorMessages.RATE_LIMIT_EXCEEDED_MSG). What is
+// beyond a quota must not have them.
 const RateWords = "Exceeded rate limits: "
 
 // Text is what a client of the data path reads: what was refused, by which rule, what would pass,

@@ -20,6 +20,10 @@ import (
 // Lifetime is how long a token is good at most. It is exchanged at once.
 const Lifetime = 5 * time.Minute
 
+// slack is how much earlier than now a token says that it was issued: STS wants that in the past,
+// and clocks differ.
+const slack = 10 * time.Second
+
 // minLifetime is how long it is good at least, where the run may not last longer: clocks differ.
 const minLifetime = time.Minute
 
@@ -117,7 +121,7 @@ func (i *Issuer) Sign(ctx context.Context, who identity.Requester, audience stri
 		delete(claims, name)
 	}
 	maps.Copy(claims, map[string]any{
-		"iss": i.url, "sub": who.Sub, "aud": audience, "iat": now.Unix(), "exp": exp.Unix(), "jti": rand.Text(),
+		"iss": i.url, "sub": who.Sub, "aud": audience, "iat": now.Add(-slack).Unix(), "exp": exp.Unix(), "jti": rand.Text(),
 	})
 	if len(who.Groups) > 0 {
 		claims["groups"] = who.Groups

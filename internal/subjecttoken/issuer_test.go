@@ -264,3 +264,21 @@ func BenchmarkSign(b *testing.B) {
 		})
 	}
 }
+
+// STS takes no token of the future, and clocks differ.
+func TestIssuedInThePast(t *testing.T) {
+	w := wrapper(t)
+	issuer := open(t, w, newKey(t, "ES256", w))
+	now := time.Now()
+	raw, err := issuer.Sign(t.Context(), identity.Requester{Sub: "github:x"}, audience, now, now.Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := published(t, issuer).Verify(t.Context(), raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if early := now.Sub(token.IssuedAt); early < 9*time.Second || early > 12*time.Second {
+		t.Errorf("issued %s before now", early)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -124,7 +125,7 @@ func (w *kmsWrapper) ask(ctx context.Context, what string, call func(context.Con
 	ctx, cancel := context.WithTimeout(ctx, kmsWithin)
 	defer cancel()
 	for range kmsTries {
-		if answer, err = call(ctx); !errors.Is(err, errDamaged) {
+		if answer, err = call(ctx); !errors.Is(err, errDamaged) && !invalid(err) { // a request may be damaged on its way too
 			break
 		}
 	}
@@ -134,13 +135,24 @@ func (w *kmsWrapper) ask(ctx context.Context, what string, call func(context.Con
 		return answer, nil
 	// INVALID_ARGUMENT is what Decrypt answers for a ciphertext or associated data that is not its
 	// own. The message is not shown: it is about what was sent.
-	case errors.As(err, &refused) && refused.Code == http.StatusBadRequest && what == "unwrap":
+	case invalid(err) && what == "unwrap":
 		return nil, fmt.Errorf("unwrap with %s: %w", w.Name(), ErrNotOurs)
 	case errors.As(err, &refused):
 		return nil, fmt.Errorf("%s with %s: HTTP %d: %s", what, w.Name(), refused.Code, googleidentity.Clean(errors.New(refused.Message)))
 	default:
 		return nil, fmt.Errorf("%s with %s: %s", what, w.Name(), googleidentity.Clean(err))
 	}
+}
+
+// invalid says whether the KMS has called the request INVALID_ARGUMENT. FAILED_PRECONDITION is a
+// 400 too, and passes: a version of the key that is disabled can be enabled again.
+func invalid(err error) bool {
+	var refused *googleapi.Error
+	if !errors.As(err, &refused) || refused.Code != http.StatusBadRequest {
+		return false
+	}
+	var body struct{ Error struct{ Status string } }
+	return json.Unmarshal([]byte(refused.Body), &body) == nil && body.Error.Status == "INVALID_ARGUMENT"
 }
 
 func checksum(b []byte) int64 { return int64(crc32.Checksum(b, castagnoli)) }

@@ -38,6 +38,7 @@ func TestKMSChecksums(t *testing.T) {
 		"unwrapping: a damaged answer once": {unwrap, fakekms.AnswerDamaged, 1, ""},
 		"unwrapping: damaged answers":       {unwrap, fakekms.AnswerDamaged, -1, "checksum"},
 		"unwrapping: no checksums":          {unwrap, fakekms.ChecksumsNotKnown, -1, "checksum"},
+		"unwrapping: a disabled version":    {unwrap, fakekms.Disabled, -1, "HTTP 400: The key version is not enabled"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			service.Fail(row.fault, row.times)
@@ -46,6 +47,9 @@ func TestKMSChecksums(t *testing.T) {
 			err := row.do()
 			if row.fails == "" && err != nil || row.fails != "" && (err == nil || !strings.Contains(err.Error(), row.fails)) {
 				t.Errorf("error = %v, want one with %q", err, row.fails)
+			}
+			if errors.Is(err, wrapping.ErrNotOurs) { // which is for good
+				t.Errorf("what passes is said to be another's: %v", err)
 			}
 			if asked := len(service.Asked()) - before; asked > 3 {
 				t.Errorf("asked %d times", asked)

@@ -35,6 +35,7 @@ const (
 	AnswerDamaged           // a bit of the answer is another one than its checksum says
 	OtherKey                // says that it has used another key
 	ChecksumsNotKnown       // sends no checksums, as a proxy that drops what it does not know
+	Disabled                // the version that decrypts is disabled, and can be enabled again
 )
 
 // Service is the stand-in. Make it with New.
@@ -207,6 +208,10 @@ func decrypt(w http.ResponseWriter, r *http.Request, versions []cipher.AEAD, fau
 		!fits(w, "additional_authenticated_data", q.Additional, q.AdditionalCrc32c) {
 		return
 	}
+	if fault == Disabled {
+		fail(w, http.StatusBadRequest, "FAILED_PRECONDITION", "The key version is not enabled, current state is: DISABLED.")
+		return
+	}
 	const wrong = "Decryption failed: verify that 'name' refers to the correct CryptoKey."
 	if len(q.Ciphertext) < 13 || q.Ciphertext[0] == 0 || int(q.Ciphertext[0]) > len(versions) {
 		fail(w, http.StatusBadRequest, "INVALID_ARGUMENT", wrong)
@@ -227,7 +232,7 @@ func decrypt(w http.ResponseWriter, r *http.Request, versions []cipher.AEAD, fau
 		answer.Plaintext[0] ^= 1
 	case ChecksumsNotKnown:
 		answer.PlaintextCrc32c = nil
-	case Well, PlaintextLost, OtherKey:
+	case Well, PlaintextLost, OtherKey, Disabled:
 	}
 	write(w, answer)
 }
