@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 	"sync"
+	"time"
 
 	"cel.dev/cel-go/cel"
 	"github.com/coreos/go-oidc/v3/oidc"
