@@ -168,9 +168,9 @@ var buildkite = preset{
 }
 
 // circleci is CircleCI, whose organisations have an issuer each. The claims:
-// https://circleci.com/docs/openid-connect-tokens/. That page names no claim of the run, though tokens
-// have some (job-id, workflow-id, pipeline-id). Where they have none a token is the run: a job that
-// fetches a second one does not see the jobs of the first.
+// https://circleci.com/docs/openid-connect-tokens/. That page names no claim of the run, though
+// tokens have some (job-id, workflow-id, pipeline-id). Where they have none a token is the run: a
+// job that fetches a second one does not see the jobs of the first.
 var circleci = preset{
 	urls: []string{"https://oidc.circleci.com/org/{org}"}, ids: true,
 	also: regexp.MustCompile(`^https://[^/?#]+/org/` + uuidShape + `$`), // CircleCI server
