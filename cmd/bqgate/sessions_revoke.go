@@ -25,7 +25,7 @@ func sessionsRevokeCommand() *cobra.Command {
 		Long: `SUBJECT is the sub of its tokens. Ended are: every token of it that was issued up to now, raw or exchanged,
 at all replicas, until the last of them could have expired (identity.max_token_age); its sessions, of clients and of the
 console; its queries that wait for approval, and its approvals; its jobs that run, which are cancelled at BigQuery; and
-the answers that are on their way to it. A token that its issuer gives it 30 seconds later is good again: to
+the answers that are on their way to it. A token that its issuer gives it from the next second on is good again: to
 keep a subject out, take its rules out of the policy or its account out of the issuer.
 
 Where several issuers have a subject of this name, all of them are meant, unless --issuer (a name or URL of the

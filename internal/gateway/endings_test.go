@@ -40,7 +40,7 @@ func TestSubjectRevokedOnAnotherHost(t *testing.T) {
 			over bool
 		}{
 			"issued before":     {identity.Subject{Issuer: "i", Sub: "s", Issued: ended.At.Add(-time.Hour)}, true},
-			"issued then":       {identity.Subject{Issuer: "i", Sub: "s", Issued: ended.Cutoff()}, true},
+			"issued then":       {identity.Subject{Issuer: "i", Sub: "s", Issued: ended.At}, true},
 			"issued later":      {identity.Subject{Issuer: "i", Sub: "s", Issued: ended.Cutoff().Add(time.Second)}, false},
 			"of another issuer": {identity.Subject{Issuer: "j", Sub: "s", Issued: ended.At.Add(-time.Hour)}, false},
 			"another":           {identity.Subject{Issuer: "i", Sub: "t", Issued: ended.At.Add(-time.Hour)}, false},

@@ -53,6 +53,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, values []string) (Subj
 		return Subject{}, refuse(CodeRevoked, nil,
 			"the token was revoked with a gateway session that it opened; request a new one from your identity provider").of(subject)
 	}
+	a.Sessions.revoked.saw(subject.Issuer, subject.Issued, a.Sessions.now())
 	if a.Sessions.Over(subject) {
 		return Subject{}, refuse(CodeRevoked, nil, "%s", a.Sessions.revokedAt(subject)).of(subject)
 	}

@@ -23,7 +23,9 @@ type Journal interface {
 type revoked struct {
 	mu       sync.Mutex
 	ids      map[string]time.Time
-	subjects map[string]Revocation // by SubjectKey
+	subjects map[string]Revocation    // by SubjectKey
+	ahead    map[string]time.Duration // how far the clocks of issuers are ahead, by URL, as far as was seen
+	began    time.Time                // since when tokens and revocations are looked at here
 }
 
 func (r *revoked) add(id string, until, now time.Time) {

@@ -64,6 +64,7 @@ func (r *revoked) cut(c Revocation, now time.Time) bool {
 			delete(r.subjects, key)
 		}
 	}
+	r.begin(now)
 	has := r.subjects[c.Key()]
 	if !c.At.After(has.At) || now.After(c.Until) {
 		return false
@@ -78,16 +79,47 @@ func (r *revoked) cut(c Revocation, now time.Time) bool {
 	return true
 }
 
-// Cutoff is when a token must have been issued after to be none of those that are revoked: as much
-// later than the revocation as an issuer's clock may be ahead. A token of a clock that is ahead
-// says that it was issued later than it was, and must not pass for one of afterwards.
+// Cutoff is the latest `iat` that a token of before the revocation may have: as much later as an
+// issuer's clock may be ahead.
 func (r Revocation) Cutoff() time.Time { return r.At.Add(leeway) }
 
+// cutoff is as of when a subject is revoked, by the clock of its issuer.
 func (r *revoked) cutoff(issuer, sub string) (at time.Time, revoked bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c, ok := r.subjects[SubjectKey(issuer, sub)]
-	return c.Cutoff(), ok
+	return r.byIssuersClock(c), ok
+}
+
+// byIssuersClock is when a revocation was by the clock of its issuer: as far ahead as was seen, or,
+// where this process has begun only afterwards and may have forgotten what was seen, as it may be.
+func (r *revoked) byIssuersClock(c Revocation) time.Time {
+	if r.began.After(c.At) {
+		return c.Cutoff()
+	}
+	return c.At.Add(r.ahead[c.Issuer])
+}
+
+// saw notes how far the clock of a token's issuer is ahead of the gateway's, as far as the token
+// shows it: one that was issued later than it is now. So no token that was seen here before its
+// subject was revoked passes for one that was issued after it.
+func (r *revoked) saw(issuer string, issued, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.begin(now)
+	if d := min(issued.Sub(now), leeway); d > r.ahead[issuer] {
+		if r.ahead == nil {
+			r.ahead = make(map[string]time.Duration)
+		}
+		r.ahead[issuer] = d
+	}
+}
+
+// begin notes when this process first looked at a token or at a revocation.
+func (r *revoked) begin(now time.Time) {
+	if r.began.IsZero() {
+		r.began = now
+	}
 }
 
 // Over says whether a subject was revoked after its token was issued. A token that does not say
@@ -99,7 +131,11 @@ func (s *Sessions) Over(subject Subject) bool {
 
 // Ends says whether a revocation ends what was asked for with a token of the subject that was
 // issued then.
-func (s *Sessions) Ends(r Revocation, issued time.Time) bool { return !issued.After(r.Cutoff()) }
+func (s *Sessions) Ends(r Revocation, issued time.Time) bool {
+	s.revoked.mu.Lock()
+	defer s.revoked.mu.Unlock()
+	return !issued.After(s.revoked.byIssuersClock(r))
+}
 
 // revokedAt are the words for the client of a subject that is over.
 func (s *Sessions) revokedAt(subject Subject) string {

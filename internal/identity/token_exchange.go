@@ -95,6 +95,7 @@ func (s *Sessions) exchange(ctx context.Context, subject Subject, subjectToken s
 		}
 	}
 	subject.Token, subject.Session = s.TokenDigest(subjectToken), ""
+	s.revoked.saw(subject.Issuer, subject.Issued, now)
 	if err := s.learnMark(ctx, subject); err != nil {
 		return exchanged{}, err
 	}
