@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -44,14 +43,9 @@ func credentialsSealCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			f, err := sealPlain(c.Context(), wrap, plain)
-			if err != nil {
+			if err := sealPlain(c, wrap, plain, out); err != nil {
 				return err
 			}
-			if err := writeSealed(out, f); err != nil {
-				return err
-			}
-			describe(c.OutOrStdout(), out, f, wrap)
 			return ridOf(c.OutOrStdout(), args[0], remove)
 		},
 	}
@@ -107,14 +101,9 @@ func credentialsRotateCommand() *cobra.Command {
 					args[0],
 				)
 			}
-			f, err := sealPlain(c.Context(), wrap, plain)
-			if err != nil {
+			if err := sealPlain(c, wrap, plain, out); err != nil {
 				return err
 			}
-			if err := writeSealed(out, f); err != nil {
-				return err
-			}
-			describe(c.OutOrStdout(), out, f, wrap)
 			if err := ridOf(c.OutOrStdout(), key, remove); err != nil {
 				return err
 			}
@@ -141,11 +130,7 @@ func rewrap(c *cobra.Command, old *sealedkey.File, from wrapping.Wrapper, config
 	if err != nil {
 		return err
 	}
-	if err := writeSealed(out, f); err != nil {
-		return err
-	}
-	describe(c.OutOrStdout(), out, f, config)
-	return nil
+	return put(c, out, f, config)
 }
 
 // readPlain reads a key in plain text, and says what is wrong with how it was kept.
@@ -172,12 +157,17 @@ func readPlain(warnings io.Writer, path string) (*sealedkey.Plain, error) {
 	return plain, nil
 }
 
-func sealPlain(ctx context.Context, wrap wrapping.Config, plain *sealedkey.Plain) (*sealedkey.File, error) {
-	w, err := wrapping.Open(ctx, wrap)
+// sealPlain seals a key into a new file.
+func sealPlain(c *cobra.Command, wrap wrapping.Config, plain *sealedkey.Plain, out string) error {
+	w, err := wrapping.Open(c.Context(), wrap)
 	if err != nil {
-		return nil, fmt.Errorf("--wrap: %w", err)
+		return fmt.Errorf("--wrap: %w", err)
 	}
-	return sealedkey.Seal(ctx, w, plain, operator(), time.Now())
+	f, err := sealedkey.Seal(c.Context(), w, plain, operator(), time.Now())
+	if err != nil {
+		return err
+	}
+	return put(c, out, f, wrap)
 }
 
 func readSealed(path string) (*sealedkey.File, error) {
@@ -192,20 +182,16 @@ func readSealed(path string) (*sealedkey.File, error) {
 	return f, nil
 }
 
-// writeSealed writes a new file and never over another one, whole or not at all.
-func writeSealed(path string, f *sealedkey.File) error {
+// put writes a sealed key to a new file and never over another one, and says what it is.
+func put(c *cobra.Command, path string, f *sealedkey.File, wrap wrapping.Config) error {
 	text, err := f.Text()
 	if err != nil {
 		return err
 	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640) //nolint:gosec // it is no secret without what opens it
-	if err != nil {
+	if err := keyfile.Create(path, 0o640, text); err != nil { // it is no secret without what opens it
 		return fmt.Errorf("write sealed key: %w", err)
 	}
-	_, err = file.Write(text)
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return fmt.Errorf("write sealed key: %w", errors.Join(err, os.Remove(path)))
-	}
+	describe(c.OutOrStdout(), path, f, wrap)
 	return nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"text/tabwriter"
 	"time"
 
@@ -104,16 +103,12 @@ func keysNewCommand(by *wrapping.Config) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			f, err := os.OpenFile(args[0], os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-			if errors.Is(err, fs.ErrExist) {
+			switch err := set.Create(args[0], with...); {
+			case errors.Is(err, fs.ErrExist):
 				return exit{exitFindings, fmt.Errorf("%s is there already: what its keys sealed would be lost."+
 					" To change keys use `bqgate keys add`", args[0])}
-			}
-			if err == nil {
-				err = errors.Join(f.Close(), set.Write(args[0], with...))
-			}
-			if err != nil {
-				return exit{exitFindings, err}
+			case err != nil:
+				return exit{exitFindings, fmt.Errorf("write keys: %w", err)}
 			}
 			_, err = fmt.Fprintf(c.OutOrStdout(), "wrote %s with key %s; every replica needs the same file\n", args[0], set.Keys[0].ID())
 			return err

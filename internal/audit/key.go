@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"sync/atomic"
 
 	"github.com/bqgate/bqgate/internal/keyfile"
@@ -106,16 +105,11 @@ func GenerateKey(path string) (*Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make audit key: %w", err)
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		if errors.Is(err, fs.ErrExist) {
-			return nil, fmt.Errorf("make audit key: %s is there already", path)
-		}
+	switch err := set.Create(path); {
+	case errors.Is(err, fs.ErrExist):
+		return nil, fmt.Errorf("make audit key: %s is there already", path)
+	case err != nil:
 		return nil, fmt.Errorf("make audit key: %w", err)
-	}
-	_, err = f.Write(set.Text())
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return nil, fmt.Errorf("make audit key %s: %w", path, err)
 	}
 	next, err := newKeys(set)
 	k := &Key{}

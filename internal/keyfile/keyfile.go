@@ -187,15 +187,30 @@ func (s Set) Text() []byte {
 	return b.Bytes()
 }
 
+// Create writes a set to a new file, its owner's alone: see the function Create. With a wrapper, only
+// that opens it.
+func (s Set) Create(path string, by ...Wrapper) error {
+	text, err := s.written(by)
+	if err != nil {
+		return err
+	}
+	return Create(path, 0o600, text)
+}
+
+// written is the text of the set's file, wrapped where there is a wrapper.
+func (s Set) written(by []Wrapper) ([]byte, error) {
+	if len(by) > 0 {
+		return s.Wrapped(by[0])
+	}
+	return s.Text(), nil
+}
+
 // Write puts a set in the place of a file, whole or not at all, with the file's mode; a new one is
 // its owner's alone. With a wrapper, only that opens it.
 func (s Set) Write(path string, by ...Wrapper) error {
-	text := s.Text()
-	if len(by) > 0 {
-		var err error
-		if text, err = s.Wrapped(by[0]); err != nil {
-			return err
-		}
+	text, err := s.written(by)
+	if err != nil {
+		return err
 	}
 	mode := fs.FileMode(0o600)
 	if info, err := os.Stat(path); err == nil {
@@ -212,11 +227,7 @@ func (s Set) Write(path string, by ...Wrapper) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("write keys: %w", err), os.Remove(f.Name()))
 	}
-	folder, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return fmt.Errorf("write keys: %w", err)
-	}
-	if err := errors.Join(folder.Sync(), folder.Close()); err != nil {
+	if err := syncFolder(path); err != nil {
 		return fmt.Errorf("write keys: %w", err)
 	}
 	return nil

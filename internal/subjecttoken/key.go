@@ -12,7 +12,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -76,12 +75,10 @@ func NewKey(ctx context.Context, path, algorithm string, w wrapping.Wrapper) err
 	text = append(text, pem.EncodeToMemory(&pem.Block{
 		Type: wrappedBlock, Headers: map[string]string{wrappedBy: w.Name()}, Bytes: wrapped,
 	})...)
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
+	if err := keyfile.Create(path, 0o600, text); err != nil {
 		return fmt.Errorf("write a signing key: %w", err)
 	}
-	_, err = f.Write(text)
-	return errors.Join(err, f.Close())
+	return nil
 }
 
 // ReadKey reads a key's file. Its private half is opened by the Wrapper when it first signs; nil is

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"filippo.io/age"
@@ -123,13 +122,9 @@ func GenerateAge(path string) error {
 	if err != nil {
 		return fmt.Errorf("make age identity: %w", err)
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
+	text := fmt.Sprintf("# created: %s\n%s\n", time.Now().UTC().Format(time.RFC3339), identity)
+	if err := keyfile.Create(path, 0o600, []byte(text)); err != nil {
 		return fmt.Errorf("make age identity: %w", err)
-	}
-	_, err = fmt.Fprintf(f, "# created: %s\n%s\n", time.Now().UTC().Format(time.RFC3339), identity)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("make age identity %s: %w", path, err)
 	}
 	return nil
 }
