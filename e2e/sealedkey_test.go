@@ -25,7 +25,6 @@ import (
 	"github.com/bqgate/bqgate/e2e/fakegoogle/keytokens"
 	"github.com/bqgate/bqgate/internal/config"
 	"github.com/bqgate/bqgate/internal/credentials"
-	"github.com/bqgate/bqgate/internal/sealedkey"
 	"github.com/bqgate/bqgate/internal/sealedkey/sealedkeytest"
 	"github.com/bqgate/bqgate/internal/signer"
 )
@@ -105,31 +104,16 @@ func (d *demo) sealKey(t *testing.T) *inUse {
 	k.google.Add(k.Account, k.ID, &k.Private.PublicKey)
 	server := httptest.NewTLSServer(k.google)
 	t.Cleanup(server.Close)
-	put := func(name string, text []byte) string {
-		path := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(path, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	plain, err := sealedkey.ReadPlain(k.JSON(t, map[string]any{"token_uri": d.Fake}))
-	if err != nil {
+	file, wrap := k.Sealed(t, map[string]any{"token_uri": d.Fake})
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := os.WriteFile(ca, certificate, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	wrap := sealedkeytest.Age(t)
-	f, err := sealedkey.Seal(t.Context(), sealedkeytest.Wrapper(t, wrap), plain, "ada", time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := f.Text()
-	if err != nil {
-		t.Fatal(err)
-	}
-	account.Key = &credentials.Key{File: put("sealed.json", text), KeyID: k.ID, Wrap: wrap}
+	account.Key = &credentials.Key{File: file, KeyID: k.ID, Wrap: wrap}
 	c.Credentials.Accounts["default"] = account
 	c.Credentials.KeyEndpoint = &credentials.Endpoint{
-		Address: server.Listener.Addr().String(),
-		CAFile:  put("ca.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})),
+		Address: server.Listener.Addr().String(), CAFile: ca,
 	}
 	written, err := yaml.Marshal(c)
 	if err != nil {

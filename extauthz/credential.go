@@ -36,11 +36,18 @@ func (s *Service) mint(ctx context.Context, w durable.Runs, a asked, account str
 
 // principal is whom Google knows an account as when the subject asks with it, "" where it cannot.
 func (s *Service) principal(a asked, account string) string {
+	_, principal := s.runsAs(a, account)
+	return principal
+}
+
+// runsAs is as whom an account runs for the subject, and whom Google knows that as: nobody where it
+// cannot. Why it cannot, mint says.
+func (s *Service) runsAs(a asked, account string) (requester identity.Requester, principal string) {
 	requester, err := s.Credentials.Requester(account, a.subject)
 	if err != nil {
-		return ""
+		return identity.Requester{}, ""
 	}
-	return s.Credentials.Principal(account, requester)
+	return requester, s.Credentials.Principal(account, requester)
 }
 
 // stillGood refuses a request whose identity token, or the one behind its session, has ended since

@@ -208,19 +208,17 @@ func (s *Service) begin(ctx context.Context, a asked, j *judged, draft jobs.Reco
 // draft is the record of a job about to be created.
 func (s *Service) draft(a asked, j *judged) jobs.Record {
 	q := a.op.Query
+	requester, principal := s.runsAs(a, j.account)
 	r := jobs.Record{
 		Job: j.job, Owner: a.subject.Owner, Issued: a.subject.Issued, Decision: a.id, Query: *q,
 		SQLDigest:   jobs.Digest(cmp.Or(j.forwarded, q.SQL)),
 		Transformed: j.transformed, Analysis: *j.analysis, Named: named(j.analysis), Tables: tables(j.analysis),
 		Reads: jobs.ReadsOf(j.analysis), RowAccess: j.rowAccess,
 		Plan: j.decision.Mask, Masked: j.decision.Masked, MaxRows: j.decision.MaxRows, MaxResultBytes: j.decision.MaxResultBytes,
-		Cap: j.bytesCap(q), Credential: j.account, Principal: s.principal(a, j.account), Approval: j.approval, Created: a.started,
+		Cap: j.bytesCap(q), Credential: j.account, Principal: principal, Requester: requester, Approval: j.approval, Created: a.started,
 		Located: s.located(j), Salt: make([]byte, sha256.Size),
 	}
 	_, _ = rand.Read(r.Salt) // never fails: crypto/rand
-	if requester, err := s.Credentials.Requester(j.account, a.subject); err == nil {
-		r.Requester = requester
-	}
 	if j.estimate != nil {
 		r.Estimate, r.SizeUnknown = &j.estimate.Bytes, j.estimate.Unknown
 	}

@@ -91,10 +91,8 @@ var frames = []flood{
 
 // talk sends what say sends, again and again on one HTTP/2 connection, and reads away what comes.
 func (a attacker) talk(ctx context.Context, t *tally, path string, say func(*http2conn) error) {
-	c, err := net.DialTimeout("tcp", a.REST, 5*time.Second)
-	if err != nil {
-		t.add(system.Shortened(err).Error())
-		wait(ctx, time.Second)
+	c := a.connect(ctx, t)
+	if c == nil {
 		return
 	}
 	defer c.Close()

@@ -25,14 +25,23 @@ type http2conn struct {
 	next         uint32 // stream
 }
 
-// converse asks for a path of the API on n streams of one connection, and gives each frame that
-// comes to heard, until the connection or ctx ends. Of a connection's own frames it answers those
-// without which the other side would end it.
-func (a attacker) converse(ctx context.Context, t *tally, path string, n int, heard func(*http2conn, http2.Frame)) {
+// connect opens a connection to the API; nil where that fails, which is counted, a second later.
+func (a attacker) connect(ctx context.Context, t *tally) net.Conn {
 	c, err := net.DialTimeout("tcp", a.REST, 5*time.Second)
 	if err != nil {
 		t.add(system.Shortened(err).Error())
 		wait(ctx, time.Second)
+		return nil
+	}
+	return c
+}
+
+// converse asks for a path of the API on n streams of one connection, and gives each frame that
+// comes to heard, until the connection or ctx ends. Of a connection's own frames it answers those
+// without which the other side would end it.
+func (a attacker) converse(ctx context.Context, t *tally, path string, n int, heard func(*http2conn, http2.Frame)) {
+	c := a.connect(ctx, t)
+	if c == nil {
 		return
 	}
 	defer c.Close()

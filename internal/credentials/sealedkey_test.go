@@ -18,7 +18,6 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/bqgate/bqgate/e2e/fakegoogle/keytokens"
-	"github.com/bqgate/bqgate/internal/sealedkey"
 	"github.com/bqgate/bqgate/internal/sealedkey/sealedkeytest"
 	"github.com/bqgate/bqgate/internal/signer"
 )
@@ -73,23 +72,7 @@ func (g *keyGoogle) seal(t testing.TB, account, id string) *Key {
 	t.Helper()
 	key := sealedkeytest.New(t, account, id)
 	g.Add(account, id, &key.Private.PublicKey)
-	plain, err := sealedkey.ReadPlain(key.JSON(t, nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	wrap := sealedkeytest.Age(t)
-	f, err := sealedkey.Seal(t.Context(), sealedkeytest.Wrapper(t, wrap), plain, "ada", time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := f.Text()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "sealed.json")
-	if err := os.WriteFile(path, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	path, wrap := key.Sealed(t, nil)
 	return &Key{File: path, KeyID: id, Wrap: wrap}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/bqgate/bqgate/internal/budgets"
 	"github.com/bqgate/bqgate/internal/config"
 	"github.com/bqgate/bqgate/internal/connections"
 	"github.com/bqgate/bqgate/internal/console"
@@ -61,6 +62,22 @@ func RunConsole(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	g.keepServing(ctx, group, "console", listener, g.console)
 	log.Info("serving the console", "address", c.Console.Address, "policy_digest", g.policySet().Digest())
 	return group.Wait()
+}
+
+func (g *gateway) buildConsole(ctx context.Context, activity *console.Activity) error {
+	login, err := loginOf(g.config, g.who.verifier)
+	if err != nil {
+		return err
+	}
+	g.console, err = console.New(ctx, console.Options{
+		Approvals: g.approvals, Verifier: g.who.verifier, Groups: g.groupsOf, Known: g.knownGroups,
+		Audience: g.config.Identity.WithDefaults().ConsoleAudience, Log: g.log, Login: login, Policies: g.policySet, Redis: g.redis,
+		Keys: g.keys, Bans: g.who.sessions, Activity: activity,
+		Budgets: func(ctx context.Context) ([]budgets.Line, error) {
+			return budgets.Read(ctx, g.redis, g.keys, g.policySet().Budgets(), time.Now())
+		},
+	})
+	return err
 }
 
 // openConsole listens on the console's address.

@@ -304,22 +304,6 @@ func maxBody(c *config.Config) int64 {
 	return int64(cmp.Or(c.Envoy.Limits.MaxRequestBytes, limits.MaxRequestBytes))
 }
 
-func (g *gateway) buildConsole(ctx context.Context, activity *console.Activity) error {
-	login, err := loginOf(g.config, g.who.verifier)
-	if err != nil {
-		return err
-	}
-	g.console, err = console.New(ctx, console.Options{
-		Approvals: g.approvals, Verifier: g.who.verifier, Groups: g.groupsOf, Known: g.knownGroups,
-		Audience: g.config.Identity.WithDefaults().ConsoleAudience, Log: g.log, Login: login, Policies: g.policySet, Redis: g.redis,
-		Keys: g.keys, Bans: g.who.sessions, Activity: activity,
-		Budgets: func(ctx context.Context) ([]budgets.Line, error) {
-			return budgets.Read(ctx, g.redis, g.keys, g.policySet().Budgets(), time.Now())
-		},
-	})
-	return err
-}
-
 // stopsWithin bounds the token with which a job is stopped whose right to run is over.
 const stopsWithin = credentials.MinLifetime
 

@@ -9,10 +9,13 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/bqgate/bqgate/internal/sealedkey"
 	"github.com/bqgate/bqgate/internal/wrapping"
 )
 
@@ -117,4 +120,28 @@ func Wrapper(t testing.TB, c wrapping.Config) wrapping.Wrapper {
 		t.Fatal(err)
 	}
 	return w
+}
+
+// Sealed seals the key, with members of its file changed as JSON does, and gives the sealed file and
+// what opens it.
+func (k Key) Sealed(t testing.TB, change map[string]any) (path string, wrap wrapping.Config) {
+	t.Helper()
+	plain, err := sealedkey.ReadPlain(k.JSON(t, change))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrap = Age(t)
+	f, err := sealedkey.Seal(t.Context(), Wrapper(t, wrap), plain, "ada", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := f.Text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path = filepath.Join(t.TempDir(), "sealed.json")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path, wrap
 }
