@@ -187,8 +187,8 @@ func (s Set) Text() []byte {
 	return b.Bytes()
 }
 
-// Create writes a set to a new file, its owner's alone: see the function Create. With a wrapper, only
-// that opens it.
+// Create writes a set to a new file, its owner's alone: see the function Create. With a wrapper,
+// only that opens it.
 func (s Set) Create(path string, by ...Wrapper) error {
 	text, err := s.written(by)
 	if err != nil {

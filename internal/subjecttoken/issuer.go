@@ -106,7 +106,8 @@ func (i *Issuer) Sign(ctx context.Context, who identity.Requester, audience stri
 	if who.Sub == "" || audience == "" {
 		return "", errors.New("a subject token needs a subject and an audience")
 	}
-	exp := now.Add(Lifetime)
+	issued := now.Add(-slack)
+	exp := issued.Add(Lifetime)
 	if until.Before(exp) {
 		exp = until
 	}
@@ -121,7 +122,7 @@ func (i *Issuer) Sign(ctx context.Context, who identity.Requester, audience stri
 		delete(claims, name)
 	}
 	maps.Copy(claims, map[string]any{
-		"iss": i.url, "sub": who.Sub, "aud": audience, "iat": now.Add(-slack).Unix(), "exp": exp.Unix(), "jti": rand.Text(),
+		"iss": i.url, "sub": who.Sub, "aud": audience, "iat": issued.Unix(), "exp": exp.Unix(), "jti": rand.Text(),
 	})
 	if len(who.Groups) > 0 {
 		claims["groups"] = who.Groups

@@ -122,8 +122,8 @@ func Wrapper(t testing.TB, c wrapping.Config) wrapping.Wrapper {
 	return w
 }
 
-// Sealed seals the key, with members of its file changed as JSON does, and gives the sealed file and
-// what opens it.
+// Sealed seals the key, with members of its file changed as JSON does, and gives the sealed file
+// and what opens it.
 func (k Key) Sealed(t testing.TB, change map[string]any) (path string, wrap wrapping.Config) {
 	t.Helper()
 	plain, err := sealedkey.ReadPlain(k.JSON(t, change))
